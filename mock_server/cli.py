@@ -1,0 +1,235 @@
+"""The command line: `mock-server [serve]`, `check`, `health`. A command is one function and its row in `COMMANDS`.
+
+Exit codes: 0 done, 1 the thing asked about is not so, 2 a mistake of the caller, said in clear lines on stderr.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import gc
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mock_server import settings as configuration
+from mock_server.scenario.load import library, load
+from mock_server.scenario.node import ScenarioError
+from mock_server.settings import Row, SettingError, Settings
+from mock_server.version import VERSION
+
+WANTED_FILES = 65_536
+
+
+class Mistake(Exception):
+    """Something the caller can mend; its text is all they need."""
+
+
+# -- serve ----------------------------------------------------------------------------------------------------------
+
+
+def serve(given: argparse.Namespace) -> int:
+    """Run the server until SIGTERM or Ctrl-C."""
+    settings = _settings(given)
+    _log(settings.log_level)
+    _raise_file_limit()
+    paths: Sequence[Any] = settings.paths or (library(),)
+    with contextlib.suppress(ImportError):
+        import uvloop  # type: ignore[import-not-found,unused-ignore]  # faster; used when the extra `fast` is installed
+
+        uvloop.install()
+    return asyncio.run(_serve(settings, paths))
+
+
+async def _serve(settings: Settings, paths: Sequence[Any]) -> int:
+    from mock_server.server.runner import Runner  # aiohttp: not for the other commands
+
+    runner = Runner(settings, paths)
+    stopped = asyncio.Event()
+    _on_signals(stopped.set)
+    try:
+        await runner.start()
+    except OSError as error:
+        raise Mistake(f"cannot listen on {settings.host}:{settings.port}: {_why(error)}") from None
+    except OverflowError as error:
+        raise Mistake(f"cannot listen on {settings.host}:{settings.port}: {error}") from None
+    _tune_gc()
+    _say(runner.url, runner.engine.scenarios, paths)
+    await stopped.wait()
+    await runner.stop()
+    return 0
+
+
+def _why(error: OSError) -> str:
+    return "the port is in use" if "address already in use" in str(error).lower() else (error.strerror or str(error))
+
+
+def _on_signals(call: Callable[[], None]) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        try:
+            loop.add_signal_handler(number, call)
+        except NotImplementedError:  # Windows
+            signal.signal(number, lambda *_: loop.call_soon_threadsafe(call))
+
+
+def _say(url: str, scenarios: int, paths: Sequence[Any]) -> None:
+    """The first line is for machines, the rest for people."""
+    lines = [
+        f"mock-server listening on {url}",
+        f"{scenarios} scenarios from {', '.join(map(str, paths))}",
+        "try it:",
+        f"  curl -N {url}/v1/messages -H 'x-api-key: any' -H 'x-mock-scenario: hello' -d "
+        '\'{"model":"claude-opus-4-8","max_tokens":99,"stream":true,"messages":[{"role":"user","content":"Hi"}]}\'',
+        f"  export ANTHROPIC_BASE_URL={url} ANTHROPIC_API_KEY=any     # then run your SDK, agent or CLI",
+    ]
+    print("\n".join(lines), flush=True)
+
+
+def _raise_file_limit() -> None:
+    """Each open stream is a file; the usual soft limit of 1,024 is soon reached."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = WANTED_FILES if hard == resource.RLIM_INFINITY else min(WANTED_FILES, hard)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        logging.getLogger("mock_server").info("open files: limit raised from %d to %d", soft, wanted)
+
+
+def _tune_gc() -> None:
+    """What is loaded now stays: a full collection over it and thousands of streams would stop the loop for 250 ms."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
+
+
+def _log(level: str) -> None:
+    logging.basicConfig(
+        stream=sys.stderr, level=level.upper(), format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S"
+    )
+
+
+# -- check, health -----------------------------------------------------------------------------------------------------
+
+
+def check(given: argparse.Namespace) -> int:
+    """Read scenario files and report every mistake as file:line:column."""
+    scenarios = load(given.paths or (library(),))
+    print(f"{len(scenarios)} scenarios, no mistakes")
+    return 0
+
+
+def health(given: argparse.Namespace) -> int:
+    """Ask a running server whether it is well: exit 0 if so, 1 if not."""
+    import urllib.error
+    import urllib.request
+
+    settings = _settings(given)
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)  # noqa: S104
+    url = f"http://{host}:{settings.port}/_mock/health"
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(url, timeout=2) as answer:
+            print(answer.read().decode())
+            return 0
+    except (OSError, urllib.error.URLError) as error:
+        print(f"no answer from {url}: {error}", file=sys.stderr)
+        return 1
+
+
+# -- the parser -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command: what runs, what `--help` says, which settings it takes."""
+
+    run: Callable[[argparse.Namespace], int]
+    help: str
+    settings: tuple[str, ...]
+
+
+_ALL = tuple(row.name for row in configuration.rows())
+
+COMMANDS: Mapping[str, Command] = {
+    "serve": Command(serve, "run the server (the default command)", _ALL),
+    "check": Command(check, "report the mistakes in scenario files", ("paths",)),
+    "health": Command(health, "ask a running server whether it is well", ("host", "port")),
+}
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of the whole command line."""
+    top = argparse.ArgumentParser(
+        prog="mock-server",
+        description="A local emulator of the Messages API. Without a command it serves.",
+        epilog="Every flag of serve has an environment variable: --port is MOCK_SERVER_PORT.",
+    )
+    top.add_argument("--version", action="version", version=f"mock-server {VERSION}")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND")
+    for name, command in COMMANDS.items():
+        one = commands.add_parser(name, help=command.help, description=(command.run.__doc__ or "").strip())
+        for row in configuration.rows():
+            if row.name in command.settings:
+                _add(one, row)
+    return top
+
+
+def _add(to: argparse.ArgumentParser, row: Row) -> None:
+    option = row.option
+    if row.name == "paths":
+        to.add_argument("paths", nargs="*", metavar=option.metavar, help=option.help)
+        return
+    default = (
+        ""
+        if row.default in (None, ())
+        else f" (default {str(row.default).lower() if isinstance(row.default, bool) else row.default})"
+    )
+    common: dict[str, Any] = {"dest": row.name, "default": None, "help": f"{option.help}{default}"}
+    if isinstance(row.default, bool):
+        to.add_argument(row.flag, action=argparse.BooleanOptionalAction, **common)
+    elif option.repeatable:
+        to.add_argument(row.flag, action="append", metavar=option.metavar, **common)
+    else:
+        metavar = option.metavar or "|".join(option.choices)
+        to.add_argument(row.flag, metavar=metavar, **common)
+
+
+def _settings(given: argparse.Namespace) -> Settings:
+    """Flags over environment over defaults."""
+    values = configuration.from_environment()
+    for row in configuration.rows():
+        said = getattr(given, row.name, None)
+        if said in (None, []):
+            continue
+        if isinstance(said, list):
+            values[row.name] = tuple(said)
+        else:
+            values[row.name] = said if isinstance(said, bool) else configuration.parse(row, said, row.flag)
+    return Settings(**values)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if not words or (words[0] not in COMMANDS and words[0] not in ("-h", "--help", "--version")):
+        words.insert(0, "serve")
+    given = parser().parse_args(words)
+    try:
+        return COMMANDS[given.command].run(given)
+    except ScenarioError as error:
+        print(error, file=sys.stderr)
+    except (Mistake, SettingError) as error:
+        print(f"mock-server: {error}", file=sys.stderr)
+    except KeyboardInterrupt:
+        return 0
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return 2

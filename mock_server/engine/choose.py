@@ -1,0 +1,246 @@
+"""Scenarios + request + session -> Choice, or NoMatch with the near misses. Pure: nothing is counted here."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from mock_server.engine.session import Cursors
+from mock_server.engine.turns import Conversation, conversation, position
+from mock_server.protocol import marks
+from mock_server.protocol.errors import invalid
+from mock_server.protocol.request import MessagesRequest
+from mock_server.scenario.match import Asked, Facts, Miss
+from mock_server.scenario.model import Answer, Scenario
+from mock_server.scenario.node import suggestion
+
+_NAMED = re.compile(r"\[\[scenario:([^\[\]\n]+)\]\]")
+NEAR_MISSES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class NearMiss:
+    """A scenario that did not answer, how far off it was (0 to 1), and every condition that failed."""
+
+    scenario: str
+    distance: float
+    misses: tuple[Miss, ...]
+
+    def __str__(self) -> str:
+        return f"{self.scenario}: {'; '.join(map(str, self.misses))}"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The reply or error that answers, and where it stands: turn and attempt counted from 1.
+
+    `attempts` is how many the story of this turn has; `begins` says that an exchange begins here, `counts_attempts`
+    that this turn may answer the same request differently the next time.
+    """
+
+    scenario: Scenario
+    answer: Answer
+    turn: int
+    attempt: int
+    attempts: int = 1
+    begins: bool = False
+    counts_attempts: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NoMatch:
+    """Nobody answers; the nearest scenarios, nearest first."""
+
+    near_misses: tuple[NearMiss, ...]
+
+    def __str__(self) -> str:
+        lines = [f"  {miss}" for miss in self.near_misses] or ["  no scenario is loaded that answers unnamed requests"]
+        return "\n".join(["No scenario matches this request. Nearest:", *lines])
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One request as scenarios are asked about it."""
+
+    asked: Asked
+    talk: Conversation
+    key: str
+    retries: int
+    cursors: Cursors
+
+    @property
+    def request(self) -> MessagesRequest:
+        return self.asked.request
+
+
+def question(request: MessagesRequest, headers: Mapping[str, str], key: str, cursors: Cursors) -> Question:
+    """What scenarios are asked: the request with its turns worked out."""
+    talk = conversation(request.messages)
+    asked = Asked(request, headers, talk.turns[-1].content, talk.newest_results)
+    retries = headers.get("x-stainless-retry-count", "")
+    return Question(asked, talk, key, int(retries) if retries.isdecimal() and len(retries) < 4 else 0, cursors)
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """The scenario a request names, and the human turn that carries the name (None: a header or the system prompt)."""
+
+    name: str
+    anchor: int | None
+
+
+def choose(scenarios: Sequence[Scenario], asked: Question, by_name: Mapping[str, Scenario]) -> Choice | NoMatch:
+    """The first of `scenarios` (in order of precedence) that answers. One that is named is asked first, and only
+    whether its script goes on. Raises ApiError for a name nobody has."""
+    misses: list[NearMiss] = []
+    named = _name(asked)
+    if named is not None:
+        scenario = by_name.get(named.name)
+        if scenario is None:
+            raise _unknown(named.name, by_name)
+        found = _ask_named(scenario, asked, named)
+        if isinstance(found, Choice):
+            return found
+        misses.append(found)
+    for scenario in scenarios:
+        if scenario.named_only:
+            continue
+        found = _ask(scenario, asked)
+        if isinstance(found, Choice):
+            return found
+        misses.append(found)
+    return NoMatch(tuple(sorted(misses, key=lambda miss: miss.distance)[:NEAR_MISSES]))
+
+
+def _name(asked: Question) -> Named | None:
+    header = asked.asked.headers.get("x-mock-scenario")
+    if header is not None:
+        return Named(header, None)
+    for at in reversed(asked.talk.human):
+        if (found := _last_name(asked.talk.turns[at].said.text)) is not None:
+            return Named(found, at)
+    found = _last_name(asked.request.system) if "system" in asked.request.body else None
+    return None if found is None else Named(found, None)
+
+
+def _last_name(text: str) -> str | None:
+    names: list[str] = _NAMED.findall(text) if "[[scenario:" in text else []
+    return names[-1].strip() if names else None
+
+
+def _unknown(name: str, known: Mapping[str, Scenario]) -> Exception:
+    close = suggestion(name, known)
+    some = ", ".join(sorted(known)[:20])
+    return invalid(
+        f"no scenario is named '{name}'{close or f'; known are {some}'}", headers={"x-should-retry": "false"}
+    )
+
+
+def _ask_named(scenario: Scenario, asked: Question, named: Named) -> Choice | NearMiss:
+    anchor = named.anchor
+    if anchor is None:
+        anchor = asked.talk.human[0 if scenario.anchored_at == "conversation" else -1]
+    return _at(scenario, asked, anchor)
+
+
+def _ask(scenario: Scenario, asked: Question) -> Choice | NearMiss:
+    """One scenario by its `when`, at the human turn it anchors to."""
+    human = asked.talk.human if scenario.anchored_at == "conversation" else asked.talk.human[-1:]
+    for at in human:
+        if scenario.when is None or scenario.when.holds(_facts(asked, at)):
+            return _at(scenario, asked, at)
+    assert scenario.when is not None
+    match = scenario.when.match(_facts(asked, human[-1]))
+    return NearMiss(scenario.name, match.distance, match.misses)
+
+
+def _facts(asked: Question, at: int) -> Facts:
+    return Facts(asked.asked, asked.talk.turns[at].said)
+
+
+def _at(scenario: Scenario, asked: Question, anchor: int) -> Choice | NearMiss:
+    """What a scenario answers from this anchor on: its turn, case and attempt."""
+    reached = _reached(scenario, asked, anchor)
+    turn = _within(scenario, reached)
+    if turn is None:
+        return _miss(scenario, 0.1, "turn", f"1 to {len(scenario.turns)}", f"turn {reached} of {len(scenario.turns)}")
+    attempt = _attempt(scenario, asked, turn)
+    answer = scenario.turns[turn - 1]
+    if answer.cases is not None:
+        found = _case(scenario, asked, answer.cases, turn, attempt)
+    else:
+        found = _leaf(scenario, answer, turn, attempt)
+    return found if isinstance(found, NearMiss) else _once_more(found, asked)
+
+
+def _once_more(choice: Choice, asked: Question) -> Choice | NearMiss:
+    """Whether `times` lets another exchange begin; what is under way already always goes on."""
+    scenario = choice.scenario
+    under_way = choice.turn > 1 or asked.retries > 0 or (choice.attempts > 1 and choice.attempt > 1)
+    if under_way:
+        return choice
+    begun = asked.cursors.begun.get((asked.key, scenario.name), 0)
+    if scenario.times is not None and begun >= scenario.times:
+        return _miss(scenario, 0.1, "times", f"{scenario.times} at most", f"exchange {begun + 1}")
+    return replace(choice, begins=True)
+
+
+def _miss(scenario: Scenario, distance: float, condition: str, wanted: str, got: str) -> NearMiss:
+    return NearMiss(scenario.name, distance, (Miss(condition, wanted, got),))
+
+
+def _reached(scenario: Scenario, asked: Question, anchor: int) -> int:
+    if scenario.anchored_at != "session":
+        return position(asked.talk, anchor, marks.tag(scenario.name), scenario.pauses)
+    own = asked.cursors.order.get((asked.key, scenario.name, asked.request.fingerprint))
+    return own or asked.cursors.seen.get((asked.key, scenario.name), 0) + 1
+
+
+def _within(scenario: Scenario, reached: int) -> int | None:
+    """The turn of the script that answers position `reached`, or None past the end."""
+    last = len(scenario.turns)
+    if reached <= last:
+        return reached
+    if scenario.at_end == "repeat":
+        return last
+    if scenario.at_end == "loop":
+        return (reached - 1) % last + 1
+    if scenario.at_end == "error":
+        raise invalid(
+            f"scenario '{scenario.name}' is over: turn {reached} of {last}", headers={"x-should-retry": "false"}
+        )
+    return None
+
+
+def _attempt(scenario: Scenario, asked: Question, turn: int) -> int:
+    """Which time this very request comes: as the client counts its retries, else as we have."""
+    if asked.retries > 0:
+        return asked.retries + 1
+    if not _counts_attempts(scenario, turn):
+        return 1
+    return asked.cursors.attempts.get((asked.key, scenario.name, turn, asked.request.fingerprint), 0) + 1
+
+
+def _counts_attempts(scenario: Scenario, turn: int) -> bool:
+    """Whether a turn can answer the same request differently the next time."""
+    answer = scenario.turns[turn - 1]
+    return answer.attempts is not None or answer.cases is not None
+
+
+def _case(scenario: Scenario, asked: Question, cases: Iterable[Answer], turn: int, attempt: int) -> Choice | NearMiss:
+    """The first case that holds; in cases the prompt is that of the newest human turn."""
+    facts = _facts(asked, asked.talk.human[-1]).at(turn, attempt)
+    misses: list[Miss] = []
+    for case in cases:
+        if case.when is None or case.when.holds(facts):
+            return _leaf(scenario, case, turn, attempt)
+        misses += case.when.match(facts).misses
+    return NearMiss(scenario.name, 0.2, (Miss("case", f"one of turn {turn} to hold", "none did"), *misses))
+
+
+def _leaf(scenario: Scenario, answer: Answer, turn: int, attempt: int) -> Choice:
+    counts = _counts_attempts(scenario, turn)
+    if answer.attempts is None:
+        return Choice(scenario, answer, turn, attempt, counts_attempts=counts)
+    last = len(answer.attempts)
+    k = min(attempt, last)
+    return Choice(scenario, answer.attempts[k - 1], turn, k, last, counts_attempts=counts)

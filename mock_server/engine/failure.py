@@ -1,0 +1,37 @@
+"""An error -> the plan of its reply: the envelope, the status, the headers, in the words of the profile."""
+
+from mock_server.protocol.errors import MESSAGE, ApiError, envelope
+from mock_server.protocol.plan import JSON_HEADERS, Headers, Plan, whole
+from mock_server.protocol.profile import Profile
+from mock_server.protocol.sse import dumps, encode
+from mock_server.scenario.model import Answer, Failure
+
+
+def request_headers(profile: Profile, request_id: str) -> Headers:
+    """The headers that every reply of this profile carries."""
+    return tuple((name, request_id) for name in profile.request_id_headers)
+
+
+def failure(error: ApiError, profile: Profile, request_id: str, at: int = 0) -> Plan:
+    """The reply that tells an error, `at` microseconds after the request."""
+    message = error.message
+    if message is None:
+        message = profile.error_messages.get(error.type) or MESSAGE.get(error.type, error.type)
+    body = envelope(error.type, message, error.details, request_id if profile.request_id_in_body else None)
+    printable = ((name, value.replace("\r", " ").replace("\n", " ")) for name, value in error.headers.items())
+    headers = (*JSON_HEADERS, *request_headers(profile, request_id), *printable)
+    return whole(error.status, headers, encode(dumps(body)), at)
+
+
+def scripted(script: Failure, answer: Answer) -> ApiError:
+    """The error a scenario asks for."""
+    headers = {name.lower(): str(value) for name, value in answer.headers.items()}
+    if script.retry_after is not None:
+        headers["retry-after"] = f"{script.retry_after / 1_000_000:g}"
+    if script.retry_after_ms is not None:
+        headers["retry-after-ms"] = str(script.retry_after_ms)
+    if script.should_retry is not None:
+        headers["x-should-retry"] = str(script.should_retry).lower()
+    return ApiError(
+        script.error_type, script.message, status=script.http_status, details=script.details, headers=headers
+    )

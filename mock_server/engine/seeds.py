@@ -1,0 +1,58 @@
+"""Randomness that repeats: everything drawn comes from a seed and what was asked, never from arrival order.
+
+Content is drawn from (seed, fingerprint); ids and jitter from (seed, key, fingerprint, n), n being how often this key
+has sent the fingerprint before.
+"""
+
+import hashlib
+import os
+import random
+
+from mock_server.protocol.marks import letters
+
+
+def content_seed(seed: int | None, fingerprint: bytes) -> bytes:
+    """The seed of generated text and tool input. Without a seed it is that of seed 0: content always repeats."""
+    return hashlib.blake2b(b"content" + fingerprint, key=_key(seed), digest_size=16).digest()
+
+
+def exchange_seed(seed: int | None, key: str, fingerprint: bytes, n: int) -> bytes:
+    """The seed of ids and jitter of one exchange."""
+    said = b"\0".join((b"exchange", key.encode(), fingerprint, str(n).encode()))
+    return hashlib.blake2b(said, key=_key(seed), digest_size=16).digest()
+
+
+def _key(seed: int | None) -> bytes:
+    return str(seed or 0).encode()[:64]
+
+
+class Ids:
+    """The ids of one exchange: a stream of letters from its seed, or from the system when there is none."""
+
+    __slots__ = ("_at", "_drawn", "_seed")
+
+    def __init__(self, seed: bytes | None) -> None:
+        self._seed = seed
+        self._at = 0
+        self._drawn = letters(os.urandom(48)) if seed is None else self._more(0)
+
+    def take(self, length: int) -> str:
+        """The next `length` letters and digits."""
+        while len(self._drawn) < self._at + length:
+            self._drawn += letters(os.urandom(48)) if self._seed is None else self._more(len(self._drawn))
+        self._at += length
+        return self._drawn[self._at - length : self._at]
+
+    def _more(self, at: int) -> str:
+        return letters(hashlib.blake2b(at.to_bytes(8, "big"), key=self._seed or b"").digest())
+
+    def message(self) -> str:
+        return "msg_01" + self.take(22)
+
+    def request(self) -> str:
+        return "req_011C" + self.take(20)
+
+
+def jitter(seed: bytes) -> random.Random:
+    """The generator that moves the delays of one exchange."""
+    return random.Random(seed + b"jitter")

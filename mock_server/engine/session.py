@@ -1,0 +1,142 @@
+"""Sessions: everything a lane remembers. Only `resume`, `admit` and `commit` of the straight line touch one.
+
+A request belongs to the session that its header or base path names, else to the one that claimed its key, else to the
+server's default. Counters are per key inside a session. Everything here is bounded; the oldest goes first.
+"""
+
+from collections import OrderedDict
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeVar
+
+from mock_server.clock import Clock, SystemClock
+from mock_server.engine.library import CompiledScenario, Library
+from mock_server.protocol.errors import invalid
+from mock_server.protocol.request import MessagesRequest
+
+if TYPE_CHECKING:
+    from mock_server.engine.choose import Choice
+
+MAX_COUNTERS = 100_000
+MAX_SESSIONS = 10_000
+DEFAULT = "default"
+
+_K = TypeVar("_K", bound=Hashable)
+
+
+class Counters(OrderedDict[_K, int]):
+    """Counts that start at 0; at most `MAX_COUNTERS` of them."""
+
+    def set(self, key: _K, value: int) -> None:
+        self[key] = value
+        self.move_to_end(key)
+        if len(self) > MAX_COUNTERS:
+            self.popitem(last=False)
+
+    def add(self, key: _K) -> int:
+        """Count one more; returns the count before."""
+        before = self.get(key, 0)
+        self.set(key, before + 1)
+        return before
+
+
+Attempted = tuple[str, str, int, bytes]  # key, scenario, position, fingerprint
+
+
+@dataclass
+class Cursors:
+    """How far each key has come: attempts at a request, exchanges begun, requests seen and repeated."""
+
+    attempts: Counters[Attempted] = field(default_factory=Counters)
+    begun: Counters[tuple[str, str]] = field(default_factory=Counters)
+    order: Counters[tuple[str, str, bytes]] = field(default_factory=Counters)
+    seen: Counters[tuple[str, str]] = field(default_factory=Counters)
+    sent: Counters[tuple[str, bytes]] = field(default_factory=Counters)
+
+    def commit(self, key: str, choice: "Choice", request: MessagesRequest) -> None:
+        """Count what `choice` used up."""
+        name = choice.scenario.name
+        if choice.begins:
+            self.begun.add((key, name))
+        if choice.counts_attempts:
+            used = 0 if choice.attempts > 1 and choice.attempt >= choice.attempts else choice.attempt
+            self.attempts.set((key, name, choice.turn, request.fingerprint), used)
+        if choice.scenario.anchored_at == "session" and (key, name, request.fingerprint) not in self.order:
+            self.order.set((key, name, request.fingerprint), self.seen.add((key, name)) + 1)
+
+
+@dataclass
+class Session:
+    """One lane: its own scenarios (newest first), counters and clock."""
+
+    name: str
+    clock: Clock = field(default_factory=SystemClock)
+    scenarios: tuple[CompiledScenario, ...] = ()
+    cursors: Cursors = field(default_factory=Cursors)
+    unmatched: str | None = None
+    _library: tuple[object, object, Library] | None = None
+
+    def library(self, served: tuple[CompiledScenario, ...]) -> Library:
+        """This session's scenarios before those served to everybody; made again only when either changed."""
+        known = self._library
+        if known is None or known[0] is not served or known[1] is not self.scenarios:
+            known = self._library = (served, self.scenarios, Library((*self.scenarios, *served)))
+        return known[2]
+
+    def add(self, *scenarios: CompiledScenario) -> None:
+        """Put scenarios before all others; a name that is here already is replaced."""
+        names = {one.scenario.name for one in scenarios}
+        kept = (old for old in self.scenarios if old.scenario.name not in names)
+        self.scenarios = (*reversed(scenarios), *kept)
+
+    def reset(self) -> None:
+        """Forget every scenario added and every count."""
+        self.scenarios = ()
+        self.cursors = Cursors()
+
+
+class Sessions:
+    """The sessions of one server, by name and by the key they claimed."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.default = Session(DEFAULT, clock)
+        self._named: OrderedDict[str, Session] = OrderedDict({DEFAULT: self.default})
+        self._claims: dict[str, str] = {}
+        self._closed: OrderedDict[str, None] = OrderedDict()
+
+    def named(self, name: str) -> Session:
+        """The session of this name, made when first asked for."""
+        session = self._named.get(name)
+        if session is None:
+            session = self._named[name] = Session(name, self._clock)
+            while len(self._named) > MAX_SESSIONS:
+                oldest = next(n for n in self._named if n not in (DEFAULT, self.default.name, name))
+                del self._named[oldest]
+        return session
+
+    def claim(self, key: str, name: str) -> Session:
+        """Give a key to a session."""
+        self._claims[key] = name
+        return self.named(name)
+
+    def close(self, key: str) -> None:
+        """End a claimed key for good: what still comes under it is refused and reaches no other session."""
+        name = self._claims.pop(key, None)
+        if name is not None:
+            self._named.pop(name, None)
+        self._closed[key] = None
+        while len(self._closed) > MAX_COUNTERS:
+            self._closed.popitem(last=False)
+
+    def of(self, asked: str | None, key: str) -> Session:
+        """The session of a request. Raises ApiError for a key whose session has ended."""
+        if key in self._closed:
+            raise invalid("this API key belongs to a test that has ended", headers={"x-should-retry": "false"})
+        if asked is not None:
+            if not asked or len(asked) > 200 or not asked.isprintable():
+                raise invalid("x-mock-session: a name of 1 to 200 printable characters")
+            return self.named(asked)
+        if key in self._claims:
+            return self.named(self._claims[key])
+        return self.default

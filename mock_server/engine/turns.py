@@ -1,0 +1,106 @@
+"""A conversation -> human turns, the anchor of a scenario in it, and the position in the scenario's script.
+
+The API is stateless: every request carries the whole conversation, so the position is read from it and no retry,
+warm-up call or second replica can push a script out of step.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mock_server.protocol import marks
+from mock_server.protocol.blocks import is_server_tool
+from mock_server.protocol.request import Block, blocks
+from mock_server.scenario.match import Said
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """Consecutive messages of one role as one; system messages are left out before."""
+
+    role: str
+    content: tuple[Block, ...]
+
+    @property
+    def is_human(self) -> bool:
+        """A user turn that is not an answer to a tool call."""
+        return self.role == "user" and not any(block["type"] == "tool_result" for block in self.content)
+
+    @property
+    def said(self) -> Said:
+        return Said([block["text"] for block in self.content if block["type"] == "text"] or [""])
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """The turns of one request and which of them are human."""
+
+    turns: tuple[Turn, ...]
+    human: tuple[int, ...]
+
+    @property
+    def continues(self) -> bool:
+        """Whether the last turn is a paused one that came back, rather than a prefill or a user's turn."""
+        last = self.turns[-1]
+        return last.role == "assistant" and any(is_server_tool(block["type"]) for block in last.content)
+
+    @property
+    def newest_results(self) -> tuple[Block, ...]:
+        """The tool results of the newest user turn, if it is the last turn or only a prefill follows."""
+        for turn in reversed(self.turns):
+            if turn.role == "user":
+                return tuple(block for block in turn.content if block["type"] == "tool_result")
+        return ()
+
+
+def conversation(messages: Sequence[Mapping[str, Any]]) -> Conversation:
+    """The turns of `messages`. With no human turn, the first turn counts as one."""
+    turns: list[Turn] = []
+    for message in messages:
+        if message["role"] == "system":
+            continue
+        content = tuple(blocks(message["content"]))
+        if turns and turns[-1].role == message["role"]:
+            turns[-1] = Turn(message["role"], turns[-1].content + content)
+        else:
+            turns.append(Turn(message["role"], content))
+    if not turns:  # system messages alone
+        turns.append(Turn("user", ()))
+    human = tuple(at for at, turn in enumerate(turns) if turn.is_human)
+    return Conversation(tuple(turns), human or (0,))
+
+
+def position(found: Conversation, anchor: int, tag: str, pauses: Callable[[int], bool]) -> int:
+    """Where in its script a scenario stands, counted from 1, for the anchor (an index into the turns).
+
+    One past the newest position that ids of this scenario name, plus the assistant turns after that; with no id of
+    ours, the assistant turns since the anchor. `pauses(p)` says whether turn p of the script pauses: a paused turn
+    that a user's turn follows was resumed in between, in the same assistant turn, and the script stands further on.
+    A trailing assistant turn counts only when it is a paused one.
+    """
+    last = len(found.turns) - 1
+    reached = 0
+    for at in range(anchor, last + 1):
+        turn = found.turns[at]
+        named = max(_positions(turn, tag), default=0)
+        if turn.role == "user":
+            reached = max(reached, named)
+        elif at < last:
+            reached = _resumed(named or reached + 1, pauses)
+        elif found.continues:
+            reached = named or reached + 1
+    return reached + 1
+
+
+def _resumed(reached: int, pauses: Callable[[int], bool]) -> int:
+    while pauses(reached):
+        reached += 1
+    return reached
+
+
+def _positions(turn: Turn, tag: str) -> list[int]:
+    """The positions that ids in this turn name, for the scenario of this tag."""
+    found = (
+        marks.read(block.get("id") or block.get("tool_use_id")) for block in turn.content if block["type"] != "text"
+    )
+    return [minted.position for minted in found if minted is not None and minted.scenario == tag]

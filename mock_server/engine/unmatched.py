@@ -1,0 +1,99 @@
+"""The reply to a request no scenario matches: plausible, seeded, and as the request asks for it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mock_server.engine.compile import Reply
+from mock_server.protocol.blocks import Text, ToolUse
+from mock_server.protocol.errors import invalid
+from mock_server.protocol.request import MessagesRequest, blocks
+from mock_server.protocol.sse import dumps
+from mock_server.protocol.validate.tools import is_custom
+from mock_server.scenario.generate import CannotGenerate, Generator
+from mock_server.scenario.model import Timing
+
+LONGEST, SHORTEST = 160, 40
+
+# Input of the tools whose schema the API knows by itself, by the stem of their type.
+_KNOWN_INPUT: Mapping[str, Mapping[str, Any]] = {
+    "bash": {"command": "ls"},
+    "text_editor": {"command": "view", "path": "/"},
+    "memory": {"command": "view", "path": "/memories"},
+    "computer": {"action": "screenshot"},
+}
+
+
+def generated(request: MessagesRequest, seed: bytes, generator: Generator, timing: Timing) -> Reply:
+    """The reply: a tool call when tool_choice forces one, JSON when a format asks for it, else text."""
+    forced = _forced_tool(request, seed)
+    if forced is not None:
+        call = ToolUse(name=forced["name"], input=_input(forced, seed, generator))
+        return Reply((call,), "tool_use", timing=timing)
+    schema = _output_schema(request)
+    text = _json(schema, seed, generator) if schema is not None else _prose(request, seed, generator)
+    return Reply((Text(text=text),), "end_turn", timing=timing)
+
+
+def _forced_tool(request: MessagesRequest, seed: bytes) -> Mapping[str, Any] | None:
+    """The client's tool to call. With `any`, one not called yet comes first: agents that force tools end that way."""
+    choice = request.tool_choice
+    mine = [tool for tool in request.tools if is_custom(tool) or _known_input(tool) is not None]
+    if choice.get("type") == "tool":
+        return next((tool for tool in mine if tool["name"] == choice["name"]), None)
+    if choice.get("type") != "any" or not mine:
+        return None
+    called = _called(request)
+    fresh = [tool for tool in mine if tool["name"] not in called]
+    pool = fresh or mine
+    return pool[0] if called and fresh else pool[seed[0] % len(pool)]
+
+
+def _called(request: MessagesRequest) -> set[str]:
+    return {
+        block["name"]
+        for message in request.messages
+        for block in blocks(message["content"])
+        if block["type"] == "tool_use"
+    }
+
+
+def _known_input(tool: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    return _KNOWN_INPUT.get(str(tool.get("type")).rpartition("_")[0])
+
+
+def _input(tool: Mapping[str, Any], seed: bytes, generator: Generator) -> dict[str, Any]:
+    known = _known_input(tool)
+    if known is not None:
+        return dict(known)
+    value = _value(tool["input_schema"], seed, generator, f"input of tool '{tool['name']}'")
+    return value if isinstance(value, dict) else {}
+
+
+def _output_schema(request: MessagesRequest) -> Mapping[str, Any] | None:
+    config: Mapping[str, Any] = request.body.get("output_config") or {}
+    format: Mapping[str, Any] = config.get("format") or request.body.get("output_format") or {}
+    schema = format.get("schema")
+    return schema if isinstance(schema, dict) else None
+
+
+def _json(schema: Mapping[str, Any], seed: bytes, generator: Generator) -> str:
+    return dumps(_value(schema, seed, generator, "output_config.format.schema"))
+
+
+def _value(schema: object, seed: bytes, generator: Generator, what: str) -> object:
+    try:
+        return generator.value(schema, seed)
+    except CannotGenerate as problem:
+        hint = "write a scenario for this request"
+        raise invalid(
+            f"mock-server cannot make up the {what}: {problem}; {hint}", headers={"x-should-retry": "false"}
+        ) from None
+
+
+def _prose(request: MessagesRequest, seed: bytes, generator: Generator) -> str:
+    wanted = SHORTEST + int.from_bytes(_tail(seed), "big") % (LONGEST - SHORTEST)
+    return generator.text(seed, max(1, min(wanted, request.max_tokens)))
+
+
+def _tail(seed: bytes) -> Sequence[int]:
+    return seed[-2:]

@@ -1,0 +1,1 @@
+"""What the Messages API says. Standard library only: no scenario, no clock, no socket."""

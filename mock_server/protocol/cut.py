@@ -1,0 +1,102 @@
+"""What `max_tokens` and `stop_sequences` of a request leave of a reply. Rules: protocol notes G.3 and G.4."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from mock_server.protocol import tokens
+from mock_server.protocol.blocks import (
+    Block,
+    CutServerToolUse,
+    CutToolUse,
+    ServerToolUse,
+    Text,
+    Thinking,
+    ToolUse,
+)
+
+
+def block_tokens(block: Block) -> int:
+    """The output tokens of one block: those of what its deltas carry."""
+    if isinstance(block, Text):
+        return tokens.count(block.text)
+    if isinstance(block, Thinking):
+        return tokens.count(block.thinking)
+    if isinstance(block, ToolUse):
+        return tokens.count(block.json())
+    return 0
+
+
+def total_tokens(content: Sequence[Block]) -> int:
+    """The output tokens of a whole reply."""
+    return sum(block_tokens(block) for block in content)
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """What is left, and why it ends there."""
+
+    content: tuple[Block, ...]
+    stop_reason: str
+    stop_sequence: str | None = None
+
+
+def cut(content: Sequence[Block], max_tokens: int, stop_sequences: Sequence[str]) -> Cut | None:
+    """What is left of `content`, or None when the request leaves it whole.
+
+    The length is cut first; a stop sequence counts only if it was complete before that.
+    """
+    short = _to_length(content, max_tokens)
+    stopped = _at_sequence(content if short is None else short, stop_sequences)
+    if stopped is not None:
+        return stopped
+    return None if short is None else Cut(short, "max_tokens")
+
+
+def _to_length(content: Sequence[Block], left: int) -> tuple[Block, ...] | None:
+    """The blocks that fit in `left` tokens, the last one perhaps in part; None when all fit."""
+    kept: list[Block] = []
+    for block in content:
+        size = block_tokens(block)
+        if size > left:
+            return (*kept, _shortened(block, left)) if left > 0 else tuple(kept)
+        kept.append(block)
+        left -= size
+    return None
+
+
+def _shortened(block: Block, left: int) -> Block:
+    if isinstance(block, Text):
+        return replace(block, text=_head(block.text, left))
+    if isinstance(block, Thinking):
+        return replace(block, thinking=_head(block.thinking, left), signature=None)
+    assert isinstance(block, ToolUse)
+    fields: dict[str, Any] = {"name": block.name, "input": block.input, "id": block.id, "caller": block.caller}
+    kind = CutServerToolUse if isinstance(block, ServerToolUse) else CutToolUse
+    return kind(**fields, text=_head(block.json(), left))
+
+
+def _head(text: str, left: int) -> str:
+    return "".join(tokens.split(text)[:left])
+
+
+def _at_sequence(content: Sequence[Block], sequences: Sequence[str]) -> Cut | None:
+    """The content up to the first stop sequence in its text; thinking and tool input are not searched."""
+    for index, block in enumerate(content):
+        if not isinstance(block, Text):
+            continue
+        found = first_sequence(block.text, sequences)
+        if found is not None:
+            at, sequence = found
+            rest = (replace(block, text=block.text[:at]),) if at else ()
+            return Cut((*content[:index], *rest), "stop_sequence", sequence)
+    return None
+
+
+def first_sequence(text: str, sequences: Sequence[str]) -> tuple[int, str] | None:
+    """Where the first sequence to be complete begins, and which it is; of two that end together, the longer."""
+    found = [(at + len(sequence), at, sequence) for sequence in sequences if (at := text.find(sequence)) >= 0]
+    if not found:
+        return None
+    _, at, sequence = min(found)
+    return at, sequence

@@ -1,0 +1,88 @@
+"""Errors as the Messages API reports them: types, statuses, the envelope.
+
+To add an error type, add a row to `STATUS`. Source of the table: protocol notes E.1 and E.2.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+# error type -> the HTTP status it usually comes with
+STATUS: dict[str, int] = {
+    "invalid_request_error": 400,
+    "authentication_error": 401,
+    "billing_error": 402,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "conflict_error": 409,
+    "request_too_large": 413,
+    "rate_limit_error": 429,
+    "api_error": 500,
+    "timeout_error": 504,
+    "overloaded_error": 529,
+}
+
+# HTTP status -> error type, also for statuses that share a type with another
+TYPE: dict[int, str] = {
+    **{status: name for name, status in STATUS.items()},
+    405: "invalid_request_error",
+    408: "timeout_error",
+    422: "invalid_request_error",
+    501: "api_error",
+    502: "api_error",
+    503: "api_error",
+}
+
+# What a profile that has no text of its own says.
+MESSAGE: dict[str, str] = {
+    "invalid_request_error": "Invalid request",
+    "authentication_error": "invalid x-api-key",
+    "billing_error": "There is a problem with your billing information.",
+    "permission_error": "Your API key does not have permission to use the specified resource",
+    "not_found_error": "The requested resource could not be found",
+    "conflict_error": "The request conflicts with the current state of the resource",
+    "request_too_large": "Request exceeds the maximum size",
+    "rate_limit_error": "This request would exceed your account's rate limit. Please try again later.",
+    "api_error": "Internal server error",
+    "timeout_error": "The request timed out",
+    "overloaded_error": "Overloaded",
+}
+
+
+class ApiError(Exception):
+    """The client's fault, or a scripted failure: becomes a reply shaped like the API's.
+
+    `message` None means the profile's own text for the type; `details` is the coded part newer servers send;
+    `headers` come on top of those every reply has.
+    """
+
+    def __init__(
+        self,
+        type: str,
+        message: str | None = None,
+        *,
+        status: int | None = None,
+        details: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message or type)
+        self.type = type
+        self.message = message
+        self.status = STATUS[type] if status is None else status
+        self.details = details
+        self.headers = dict(headers or {})
+
+
+def invalid(message: str, **more: Any) -> ApiError:
+    """A 400 `invalid_request_error`, the commonest of all."""
+    return ApiError("invalid_request_error", message, **more)
+
+
+def envelope(type: str, message: str, details: Mapping[str, Any] | None, request_id: str | None) -> dict[str, Any]:
+    """The JSON body of an error; `request_id` None where the profile's bodies carry none."""
+    error: dict[str, Any] = {"type": type, "message": message}
+    if details:
+        error["details"] = dict(details)
+    body: dict[str, Any] = {"type": "error", "error": error}
+    if request_id is not None:
+        body["request_id"] = request_id
+    return body

@@ -1,0 +1,56 @@
+"""A message -> the events of its stream, message_start to message_stop. Order and shapes: protocol notes D.2."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from mock_server.protocol.chunk import Chunk
+from mock_server.protocol.message import Message
+
+PING: dict[str, Any] = {"type": "ping"}
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event. `tokens` above 0 makes it a step in time; the others come together with the step before them."""
+
+    payload: dict[str, Any]
+    tokens: int = 0
+
+
+def events(message: Message, chunk: Chunk = "token") -> Iterator[Event]:
+    """The whole stream. One ping comes after the first content_block_start, or after message_start if there is none."""
+    yield Event(_message_start(message))
+    if not message.content:
+        yield Event(PING)
+    for index, block in enumerate(message.content):
+        yield Event({"type": "content_block_start", "index": index, "content_block": block.start()})
+        if index == 0:
+            yield Event(PING)
+        for delta, tokens in block.deltas(chunk):
+            yield Event({"type": "content_block_delta", "index": index, "delta": delta}, tokens)
+        yield Event({"type": "content_block_stop", "index": index})
+    yield Event(_message_delta(message))
+    yield Event({"type": "message_stop"})
+
+
+def _message_start(message: Message) -> dict[str, Any]:
+    body: dict[str, Any] = {
+        "id": message.id,
+        "type": "message",
+        "role": "assistant",
+        "model": message.model,
+        "content": [],
+        "stop_reason": None,
+        "stop_sequence": None,
+    }
+    if message.complete:
+        body["stop_details"] = None
+    return {"type": "message_start", "message": {**body, "usage": dict(message.usage_at_start)}}
+
+
+def _message_delta(message: Message) -> dict[str, Any]:
+    delta: dict[str, Any] = {"stop_reason": message.stop_reason, "stop_sequence": message.stop_sequence}
+    if message.complete or message.stop_details is not None:
+        delta["stop_details"] = None if message.stop_details is None else dict(message.stop_details)
+    return {"type": "message_delta", "delta": delta, "usage": dict(message.usage_at_end)}

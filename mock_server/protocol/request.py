@@ -1,0 +1,136 @@
+"""Body bytes -> MessagesRequest: a thin view over the JSON. Nothing is judged here; that is `validate.py`."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from mock_server.protocol.errors import invalid
+
+Block = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """What came over the wire. `path` has no query; `headers` is looked up in lower case; `session` from `/s/NAME`."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: bytes = b""
+    session: str | None = None
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not allowed in JSON")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_no_constant)
+
+
+def parse_json(body: bytes) -> Any:
+    """The JSON value of a request body; a 400 in the API's wording (rule 7) when it is none."""
+    try:
+        return _DECODER.decode(body.decode("utf-8-sig"))
+    except json.JSONDecodeError as error:
+        reason = f"{error.msg}: line {error.lineno} column {error.colno} (char {error.pos})"
+    except UnicodeDecodeError as error:
+        reason = f"invalid UTF-8: line 1 column {error.start + 1} (char {error.start})"
+    except RecursionError:
+        reason = "nested too deeply: line 1 column 1 (char 0)"
+    except ValueError as error:
+        reason = f"{error}: line 1 column 1 (char 0)"
+    raise invalid(f"The request body is not valid JSON: {reason}")
+
+
+def parse(body: bytes) -> "MessagesRequest":
+    """The request a body holds. Raises ApiError (400) when it is not a JSON object."""
+    value = parse_json(body)
+    if not isinstance(value, dict):
+        raise invalid("Input should be a valid dictionary or object to extract fields from")
+    return MessagesRequest(value)
+
+
+class MessagesRequest:
+    """One `POST /v1/messages`. Properties assume a validated body; `body` is the JSON itself, never changed."""
+
+    def __init__(self, body: dict[str, Any]) -> None:
+        self.body = body
+
+    @property
+    def model(self) -> str:
+        name: str = self.body["model"]
+        return name
+
+    @property
+    def max_tokens(self) -> int:
+        return int(self.body["max_tokens"])
+
+    @property
+    def stream(self) -> bool:
+        return bool(self.body.get("stream"))
+
+    @property
+    def messages(self) -> Sequence[Mapping[str, Any]]:
+        found: Sequence[Mapping[str, Any]] = self.body["messages"]
+        return found
+
+    @property
+    def stop_sequences(self) -> Sequence[str]:
+        return self.body.get("stop_sequences") or ()
+
+    @property
+    def tools(self) -> Sequence[Mapping[str, Any]]:
+        return self.body.get("tools") or ()
+
+    @property
+    def tool_choice(self) -> Mapping[str, Any]:
+        return self.body.get("tool_choice") or {}
+
+    @cached_property
+    def system(self) -> str:
+        """The system prompt: the top-level one and the text of system messages, joined by newlines."""
+        parts = [self.body.get("system"), *(m["content"] for m in self.messages if m["role"] == "system")]
+        return "\n".join(text(blocks(part)) for part in parts if part)
+
+    @cached_property
+    def tool_names(self) -> tuple[str, ...]:
+        return tuple(str(tool.get("name") or tool.get("mcp_server_name") or tool.get("type")) for tool in self.tools)
+
+    @cached_property
+    def fingerprint(self) -> bytes:
+        """16 bytes that two requests share when messages, system, tools and model say the same.
+
+        `stream` does not count: some clients fall back from a stream to JSON. Neither do cache marks and nulls.
+        """
+        said = {name: _said(self.body.get(name)) for name in ("system", "tools", "model")}
+        said["messages"] = [{"role": m["role"], "content": _said(blocks(m["content"]))} for m in self.messages]
+        data = json.dumps(said, sort_keys=True, separators=(",", ":"))
+        return hashlib.blake2b(data.encode(), digest_size=16).digest()
+
+
+def blocks(content: Any) -> Sequence[Block]:
+    """Message or system content as blocks: a bare string is one text block."""
+    if isinstance(content, str):
+        return ({"type": "text", "text": content},)
+    return content or ()
+
+
+def text(content: Sequence[Block]) -> str:
+    """The text blocks, joined by newlines."""
+    return "\n".join(block["text"] for block in content if block.get("type") == "text")
+
+
+def result_text(block: Block) -> str:
+    """The text inside one tool_result block."""
+    return text(blocks(block.get("content")))
+
+
+def _said(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _said(v) for k, v in value.items() if v is not None and k != "cache_control"}
+    if isinstance(value, list | tuple):
+        return [_said(item) for item in value]
+    return value

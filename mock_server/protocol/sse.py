@@ -1,0 +1,31 @@
+"""Server-sent events: payload <-> frame bytes. The framing is that of protocol notes D.1.
+
+Clients of the official SDKs drop events without an `event:` line; others read `data:` alone. So both are always there.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+
+def dumps(value: object) -> str:
+    """Compact JSON, the way the API writes it: no spaces, no escapes for letters outside ASCII."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def encode(text: str) -> bytes:
+    """UTF-8; a lone surrogate becomes its JSON escape, since JSON in gave it and JSON out must hold it."""
+    return text.encode("utf-8", "backslashreplace")
+
+
+def frame(payload: Mapping[str, Any]) -> bytes:
+    """The bytes of one event. `payload["type"]` is its name."""
+    return encode(f"event: {payload['type']}\ndata: {dumps(payload)}\n\n")
+
+
+def parse(stream: bytes) -> Iterator[dict[str, Any]]:
+    """The payloads of a whole stream, in order; comments, `id:` and `retry:` lines are passed over."""
+    for block in stream.decode("utf-8").replace("\r\n", "\n").split("\n\n"):
+        data = [line[5:].removeprefix(" ") for line in block.split("\n") if line.startswith("data:")]
+        if data:
+            yield json.loads("\n".join(data))

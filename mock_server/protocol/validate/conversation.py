@@ -1,0 +1,138 @@
+"""Rules about the conversation as a whole: who speaks, nothing empty, every call answered."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from mock_server.protocol.errors import invalid
+from mock_server.protocol.profile import Profile
+from mock_server.protocol.request import MessagesRequest, blocks
+
+Place = tuple[int, int, Mapping[str, Any]]  # message index, block index, block
+
+
+def first_role(request: MessagesRequest, profile: Profile) -> None:
+    """Rule 45."""
+    if request.messages[0]["role"] != "user":
+        raise invalid('messages: first message must use the "user" role')
+
+
+def not_empty(request: MessagesRequest, profile: Profile) -> None:
+    """Rules 50 to 52."""
+    last = len(request.messages) - 1
+    for index, message in enumerate(request.messages):
+        content = message["content"]
+        if not content:
+            if index != last or message["role"] != "assistant":
+                raise invalid(
+                    f"messages.{index}: all messages must have non-empty content "
+                    "except for the optional final assistant message"
+                )
+            continue
+        for block in blocks(content):
+            if block["type"] == "text" and not block["text"].strip():
+                empty = "non-whitespace text" if block["text"] else "non-empty"
+                verb = "must contain" if block["text"] else "must be"
+                raise invalid(f"messages: text content blocks {verb} {empty}")
+
+
+_SIDE = {"tool_use": "assistant", "server_tool_use": "assistant", "tool_result": "user"}
+
+
+def sides(request: MessagesRequest, profile: Profile) -> None:
+    """Rule 62: calls are the assistant's, results the user's."""
+    for index, message in enumerate(request.messages):
+        for block in _listed(message):
+            side = _SIDE.get(block["type"])
+            if side is not None and side != message["role"]:
+                raise invalid(f"messages.{index}: `{block['type']}` blocks can only be in `{side}` messages")
+
+
+def ids_unique(request: MessagesRequest, profile: Profile) -> None:
+    """Rule 90."""
+    seen: set[str] = set()
+    for index, message in enumerate(request.messages):
+        for at, block in enumerate(_listed(message)):
+            if block["type"] == "tool_use":
+                if block["id"] in seen:
+                    raise invalid(f"messages.{index}.content.{at}: `tool_use` ids must be unique")
+                seen.add(block["id"])
+
+
+def results_paired(request: MessagesRequest, profile: Profile) -> None:
+    """Rules 86 to 89. Consecutive messages of one role count as one; system messages stand beside."""
+    asked: dict[str, int] = {}
+    for role, places in _turns(request.messages):
+        if role == "user":
+            _answers(places, asked)
+            asked = {}
+        else:
+            asked = {block["id"]: index for index, _, block in places if block["type"] == "tool_use"}
+    if asked:
+        _unanswered(asked)
+
+
+def _turns(messages: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, list[Place]]]:
+    """Runs of messages of one role, as the places of their blocks."""
+    role, places = "", list[Place]()
+    for index, message in enumerate(messages):
+        if message["role"] == "system":
+            continue
+        if message["role"] != role and role:
+            yield role, places
+            places = []
+        role = message["role"]
+        places += [(index, at, block) for at, block in enumerate(blocks(message["content"]))]
+    yield role, places
+
+
+def _answers(places: list[Place], asked: Mapping[str, int]) -> None:
+    given: set[str] = set()
+    late = False
+    for index, at, block in places:
+        if block["type"] != "tool_result":
+            late = True
+            continue
+        id, path = block["tool_use_id"], f"messages.{index}.content.{at}"
+        if id not in asked:
+            raise invalid(
+                f"{path}: unexpected `tool_use_id` found in `tool_result` blocks: {id}. Each `tool_result` block "
+                "must have a corresponding `tool_use` block in the previous message."
+            )
+        if id in given:
+            raise invalid(
+                f"{path}: each tool_use must have a single result. Found multiple `tool_result` blocks with id: {id}"
+            )
+        if not late:
+            given.add(id)
+    if missing := {id: index for id, index in asked.items() if id not in given}:
+        _unanswered(missing)
+
+
+def _unanswered(asked: Mapping[str, int]) -> None:
+    index = next(iter(asked.values()))
+    raise invalid(
+        f"messages.{index}: `tool_use` ids were found without `tool_result` blocks immediately after: "
+        f"{', '.join(asked)}. Each `tool_use` block must have a corresponding `tool_result` block in the next message."
+    )
+
+
+def server_results_paired(request: MessagesRequest, profile: Profile) -> None:
+    """Rule 93: a result of a server's tool follows its call."""
+    called: set[str] = set()
+    for index, message in enumerate(request.messages):
+        for at, block in enumerate(_listed(message)):
+            kind = block["type"]
+            if kind == "server_tool_use":
+                called.add(block["id"])
+            elif kind.endswith("_tool_result") and kind != "mcp_tool_result" and block["tool_use_id"] not in called:
+                raise invalid(
+                    f"messages.{index}.content.{at}: unexpected `tool_use_id` found in `{kind}` blocks: "
+                    f"{block['tool_use_id']}. Each `{kind}` block must have a corresponding `server_tool_use` block "
+                    "before it."
+                )
+
+
+def _listed(message: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """The blocks of a message; none when its content is a bare string, which holds no block worth asking about."""
+    content = message["content"]
+    return content if isinstance(content, list) else ()

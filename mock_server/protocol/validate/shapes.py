@@ -1,0 +1,142 @@
+"""Rules about the shape of messages and content blocks. Tables: protocol notes B.3."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from mock_server.protocol.errors import invalid
+from mock_server.protocol.profile import Profile
+from mock_server.protocol.request import MessagesRequest
+from mock_server.protocol.validate.checks import (
+    Check,
+    Fields,
+    anything,
+    array,
+    boolean,
+    dictionary,
+    nullable,
+    optional,
+    pattern,
+    record,
+    required,
+    string,
+    string_or,
+    tagged,
+)
+
+_ID = required(pattern("^[a-zA-Z0-9_-]+$"))
+_TEXT = required(string)
+_CACHE: Fields = {"cache_control": optional(nullable(dictionary))}
+_CALLER: Fields = {"caller": optional(nullable(dictionary))}
+_RESULT: Fields = {"tool_use_id": _ID, "content": required(anything), **_CACHE, **_CALLER}
+_CALL: Fields = {"id": _ID, "name": _TEXT, "input": required(dictionary), **_CACHE, **_CALLER}
+_SIDE: Fields = {"toolset_name": optional(nullable(string))}
+_FREE: Fields = {}
+
+# block type -> its fields
+BLOCK_PARAMS: Mapping[str, Fields] = {
+    "text": {"text": _TEXT, "citations": optional(nullable(array)), **_CACHE},
+    "image": {"source": required(dictionary), "transformations": optional(nullable(dictionary)), **_CACHE},
+    "document": {
+        "source": required(dictionary),
+        "title": optional(nullable(string)),
+        "context": optional(nullable(string)),
+        "citations": optional(nullable(dictionary)),
+        **_CACHE,
+    },
+    "search_result": {
+        "source": _TEXT,
+        "title": _TEXT,
+        "content": required(array),
+        "citations": optional(nullable(dictionary)),
+        **_CACHE,
+    },
+    "thinking": {"thinking": _TEXT, "signature": _TEXT},
+    "redacted_thinking": {"data": _TEXT},
+    "tool_use": {**_CALL, **_SIDE},
+    "tool_result": {
+        "tool_use_id": _ID,
+        "content": optional(nullable(string_or(array))),
+        "is_error": optional(nullable(boolean)),
+        **_CACHE,
+        **_SIDE,
+    },
+    "server_tool_use": _CALL,
+    "web_search_tool_result": _RESULT,
+    "web_fetch_tool_result": _RESULT,
+    "code_execution_tool_result": _RESULT,
+    "bash_code_execution_tool_result": _RESULT,
+    "text_editor_code_execution_tool_result": _RESULT,
+    "tool_search_tool_result": _RESULT,
+    "advisor_tool_result": _RESULT,
+    "container_upload": {"file_id": _TEXT, **_CACHE},
+    "mcp_tool_use": {**_CALL, "server_name": _TEXT},
+    "mcp_tool_result": {
+        "tool_use_id": _ID,
+        "content": optional(string_or(array)),
+        "is_error": optional(boolean),
+        **_CACHE,
+    },
+}
+# beta blocks whose inside is taken as it comes
+_OPEN = ("mcp_tool_listing", "compaction", "fallback", "tool_addition", "tool_removal")
+
+
+def _variants(*, closed: bool) -> Check:
+    known = {tag: record(fields, closed=closed, skip="type") for tag, fields in BLOCK_PARAMS.items()}
+    return tagged({**known, **{tag: record(_FREE) for tag in _OPEN}})
+
+
+_BLOCK = {True: _variants(closed=True), False: _variants(closed=False)}
+_ROLES = ("user", "assistant", "system")
+
+
+def system(request: MessagesRequest, profile: Profile) -> None:
+    """The system prompt: a string, or text blocks that are not empty (rule 123)."""
+    value = request.body.get("system")
+    if not isinstance(value, list):
+        return
+    check = _BLOCK[profile.unknown_parameters == "error"]
+    for index, block in enumerate(value):
+        if not isinstance(block, dict) or block.get("type") != "text":
+            raise invalid(f"system.{index}: Input should be a valid text block")
+        if (found := check(block)) is not None:
+            raise invalid(f"system.{index}{found[0].removeprefix('.text')}: {found[1]}")
+        if not block["text"]:
+            raise invalid("system: text content blocks must be non-empty")
+
+
+def messages(request: MessagesRequest, profile: Profile) -> None:
+    """Rules 44, 47, 55 to 59: a list of messages, each of known blocks."""
+    if not request.messages:
+        raise invalid("messages: at least one message is required")
+    check = _BLOCK[profile.unknown_parameters == "error"]
+    for index, message in enumerate(request.messages):
+        _message(message, f"messages.{index}", check)
+
+
+def _message(message: Any, path: str, check: Check) -> None:
+    if not isinstance(message, dict):
+        raise invalid(f"{path}: Input should be a valid dictionary")
+    for name in ("role", "content"):
+        if name not in message:
+            raise invalid(f"{path}.{name}: Field required")
+    if message["role"] not in _ROLES:
+        raise invalid(f"{path}.role: Input should be 'user', 'assistant' or 'system'")
+    content = message["content"]
+    if isinstance(content, str):
+        return
+    if not isinstance(content, list):
+        raise invalid(f"{path}.content: Input should be a valid list")
+    for index, block in enumerate(content):
+        _block(block, f"{path}.content.{index}", check)
+
+
+def _block(block: Any, path: str, check: Check) -> None:
+    if (found := check(block)) is not None:
+        raise invalid(f"{path}{found[0]}: {found[1]}")
+    if block["type"] == "tool_result" and isinstance(block.get("content"), list):
+        for index, inner in enumerate(block["content"]):
+            if not isinstance(inner, dict) or not isinstance(inner.get("type"), str):
+                raise invalid(f"{path}.tool_result.content.{index}: Unable to extract tag using discriminator 'type'")
+            if inner["type"] == "text" and not isinstance(inner.get("text"), str):
+                raise invalid(f"{path}.tool_result.content.{index}.text.text: Field required")

@@ -1,0 +1,32 @@
+"""The pytest plugin: fixture `mock_server`. Nothing heavy is imported until a test takes it."""
+
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from mock_server.api import Lane, MockServer
+
+
+@pytest.fixture(scope="session")
+def _mock_server_process() -> Iterator["MockServer"]:
+    """One server a process, in a thread."""
+    from mock_server.api import MockServer
+
+    with MockServer() as server:
+        yield server
+
+
+@pytest.fixture
+def mock_server(request: pytest.FixtureRequest, _mock_server_process: "MockServer") -> Iterator["Lane"]:
+    """A Messages API on loopback, with scenarios and counters of this test's own.
+
+    `add(reply, when=…)` says what it answers; a request nothing matches is a 400 that says why. `url`, `api_key` and
+    `env` point a client at it.
+    """
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
+    lane = _mock_server_process.lane(f"{worker} {request.node.nodeid}")
+    yield lane
+    lane.close()

@@ -1,0 +1,1 @@
+"""What the author wrote: the scenario language, its loader and the generated content."""

@@ -1,0 +1,204 @@
+"""Nodes -> typed data. The dataclasses are the description: `decode` reads what their field types say.
+
+A type may carry its own reader: `Annotated[int, Reads(function)]`. A dataclass may have `mistakes()`, which yields
+(path, text) for what is well-formed but wrong. Every mistake is collected; nothing is raised here.
+"""
+
+import dataclasses
+import types
+import typing
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any, Literal, get_args, get_origin
+
+from mock_server.scenario.node import Node, Problems, kind, suggestion
+
+Reader = Callable[[Node, Problems], Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Reads:
+    """Marks a type that reads itself."""
+
+    read: Reader
+
+
+def decode(type: Any, node: Node, problems: Problems) -> Any:
+    """The value of `type` that `node` holds; None, with the reason in `problems`, when it holds none."""
+    return _reader(type)(node, problems)
+
+
+@cache
+def _reader(type: Any) -> Reader:
+    origin, args = get_origin(type), get_args(type)
+    if origin is typing.Annotated:
+        return next((mark.read for mark in args[1:] if isinstance(mark, Reads)), _reader(args[0]))
+    if origin is Literal:
+        return _choice(args)
+    if origin in (typing.Union, types.UnionType):
+        return _union(args)
+    if origin is tuple:
+        return _sequence(args[0])
+    if origin in _CONTAINERS:
+        return _CONTAINERS[origin]
+    if dataclasses.is_dataclass(type):
+        return _record(type)
+    return _SCALARS.get(type, _plain)
+
+
+def _plain(node: Node, problems: Problems) -> Any:
+    return node.plain()
+
+
+def _of(container: type, name: str) -> Reader:
+    """Reads JSON data of one kind as it is."""
+
+    def read(node: Node, problems: Problems) -> Any:
+        if isinstance(node.value, container):
+            return node.plain()
+        problems.add(node, f"expected {name}, got {kind(node)}")
+        return None
+
+    return read
+
+
+_CONTAINERS: Mapping[Any, Reader] = {
+    dict: _of(dict, "a mapping"),
+    Mapping: _of(dict, "a mapping"),
+    list: _of(list, "a list"),
+}
+
+
+def _scalar(name: str, *accepted: type) -> Reader:
+    def read(node: Node, problems: Problems) -> Any:
+        value = node.value
+        if isinstance(value, accepted) and (bool in accepted or not isinstance(value, bool)):
+            return value
+        hint = f'; write it in quotes: "{value}"' if name == "text" and isinstance(value, int | float) else ""
+        problems.add(node, f"expected {name}, got {kind(node)}{hint}")
+        return None
+
+    return read
+
+
+_SCALARS: Mapping[Any, Reader] = {
+    str: _scalar("text", str),
+    int: _scalar("a whole number", int),
+    float: _scalar("a number", int, float),
+    bool: _scalar("true or false", bool),
+}
+
+
+def _choice(allowed: tuple[Any, ...]) -> Reader:
+    def read(node: Node, problems: Problems) -> Any:
+        if node.value in allowed and not isinstance(node.value, bool):
+            return node.value
+        close = suggestion(str(node.value), map(str, allowed))
+        problems.add(node, f"expected one of {', '.join(map(str, allowed))}; got {node.plain()!r}{close}")
+        return None
+
+    return read
+
+
+def _sequence(item: Any) -> Reader:
+    def read(node: Node, problems: Problems) -> Any:
+        if not isinstance(node.value, list):
+            problems.add(node, f"expected a list, got {kind(node)}")
+            return ()
+        return tuple(decode(item, one, problems) for one in node.value)
+
+    return read
+
+
+def _union(members: tuple[Any, ...]) -> Reader:
+    rest = tuple(member for member in members if member is not types.NoneType)
+    if len(rest) == len(members):
+        return _tagged({member.type: member for member in rest}) if _are_tagged(rest) else _either(rest)
+    read_rest = _reader(rest[0]) if len(rest) == 1 else _union(rest)
+    return lambda node, problems: None if node.value is None else read_rest(node, problems)
+
+
+def _are_tagged(members: tuple[Any, ...]) -> bool:
+    return all(dataclasses.is_dataclass(member) and hasattr(member, "type") for member in members)
+
+
+def _either(members: tuple[Any, ...]) -> Reader:
+    """The first member that takes the value as it is; such unions are of plain kinds (a list or a mapping)."""
+
+    def read(node: Node, problems: Problems) -> Any:
+        for member in members:
+            attempt = Problems(problems.source)
+            value = decode(member, node, attempt)
+            if not attempt.found:
+                return value
+        problems.add(node, f"cannot be {kind(node)}")
+        return None
+
+    return read
+
+
+def _tagged(classes: Mapping[str, Any]) -> Reader:
+    """A union told apart by `type`. A mistake inside a member is reported as that member's own."""
+
+    def read(node: Node, problems: Problems) -> Any:
+        if not isinstance(node.value, dict):
+            problems.add(node, f"expected a mapping with a type, got {kind(node)}")
+            return None
+        tag = node.value.get("type")
+        if tag is None:
+            problems.add(node, f"missing key 'type'; expected one of {', '.join(classes)}")
+            return None
+        if tag.value not in classes:
+            close = suggestion(str(tag.value), classes)
+            problems.add(tag, f"unknown type {tag.plain()!r}; expected one of {', '.join(classes)}{close}")
+            return None
+        rest = {key: item for key, item in node.value.items() if key != "type"}
+        return decode(classes[tag.value], Node(rest, node.mark, node.keys), problems)
+
+    return read
+
+
+def _record(cls: Any) -> Reader:
+    hints = typing.get_type_hints(cls, include_extras=True)
+    fields = {f.name: f for f in dataclasses.fields(cls) if f.init and not f.metadata.get("hidden")}
+    needed = [
+        name
+        for name, f in fields.items()
+        if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+    ]
+    noun = _noun(cls)
+
+    def read(node: Node, problems: Problems) -> Any:
+        if not isinstance(node.value, dict):
+            problems.add(node, f"expected a {noun} (a mapping), got {kind(node)}")
+            return None
+        before = len(problems.found)
+        _report_keys(node, fields, needed, noun, problems)
+        values = {name: decode(hints[name], item, problems) for name, item in node.value.items() if name in fields}
+        if len(problems.found) > before:
+            return None
+        record = cls(**values)
+        for path, text in getattr(record, "mistakes", tuple)():
+            problems.add(node.find(path), text)
+        return record
+
+    return read
+
+
+def _noun(cls: Any) -> str:
+    """What an author calls one of these: the block's type, else `noun`, else the class name."""
+    named = getattr(cls, "type", None)
+    return named if isinstance(named, str) else str(getattr(cls, "noun", cls.__name__.lower()))
+
+
+def _report_keys(node: Node, fields: Mapping[str, Any], needed: list[str], noun: str, problems: Problems) -> None:
+    for key in node.value:
+        if key not in fields:
+            expected = ", ".join(fields)
+            problems.add(
+                node.keys.get(key) or node.mark,
+                f"unknown key '{key}' in {noun}; expected one of {expected}{suggestion(key, fields)}",
+            )
+    for name in needed:
+        if name not in node.value:
+            problems.add(node, f"missing key '{name}' in {noun}")

@@ -1,0 +1,231 @@
+"""Files, folders and text -> scenarios and profiles. The home of yaml.
+
+Load = parse -> expand -> decode, every mistake collected on the way; `ScenarioError` holds them all. Files are read
+with the JSON types only: what YAML 1.1 would make a date, a time or a truth value stays text.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import yaml
+
+from mock_server.protocol.profile import Profile
+from mock_server.scenario.decode import decode
+from mock_server.scenario.model import Scenario, inherit
+from mock_server.scenario.node import Mark, Node, Problem, Problems, ScenarioError, wrap
+from mock_server.scenario.shorthand import expand
+
+MAX_BYTES = 10_000_000
+MAX_NODES = 500_000
+_PACKAGE = Path(__file__).parent.parent
+
+_Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _Loader(_Base):  # type: ignore[misc]
+    """The C loader where present, with the JSON types only."""
+
+    yaml_implicit_resolvers: ClassVar[dict[str, list[Any]]] = {}
+
+
+for _tag, _regex, _first in (
+    ("null", r"^(?:null|)$", ["n", ""]),
+    ("bool", r"^(?:true|false)$", ["t", "f"]),
+    ("int", r"^-?(?:0|[1-9]\d*)$", list("-0123456789")),
+    ("float", r"^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][-+]?\d+)?$", list("-0123456789")),
+):
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_regex), _first)
+
+
+def library() -> Path:
+    """The scenario library: inside an installed package, or beside it in a checkout."""
+    inside = _PACKAGE / "scenarios"
+    return inside if inside.is_dir() else _PACKAGE.parent / "scenarios"
+
+
+def files(paths: Iterable[str | Path]) -> list[Path]:
+    """The scenario files under these paths, folders searched to the bottom, in name order.
+
+    Raises ScenarioError for a path that is not there or holds no scenario file.
+    """
+    found: list[Path] = []
+    problems: list[Problem] = []
+    for path in map(Path, paths):
+        listed = [path] if path.is_file() else sorted(_inside(path)) if path.is_dir() else []
+        if not listed:
+            why = "no scenario files (*.yaml, *.yml) in this folder" if path.is_dir() else "no such file or folder"
+            problems.append(Problem(str(path), None, why))
+        found += [file for file in listed if file not in found]
+    if problems:
+        raise ScenarioError(problems)
+    return found
+
+
+def _inside(folder: Path) -> Iterator[Path]:
+    for path in folder.rglob("*"):
+        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if path.suffix in (".yaml", ".yml") and not hidden and path.is_file():
+            yield path
+
+
+def load(paths: Iterable[str | Path]) -> tuple[Scenario, ...]:
+    """Every scenario of these files and folders. Raises ScenarioError with all mistakes of all files."""
+    problems: list[Problem] = []
+    loaded: list[Scenario] = []
+    for file in files(paths):
+        try:
+            loaded += loads(_read(file), str(file), check_names=False)
+        except ScenarioError as error:
+            problems += error.problems
+    problems += _same_names(loaded)
+    if problems:
+        raise ScenarioError(problems)
+    return tuple(loaded)
+
+
+def loads(text: str, source: str = "<text>", *, check_names: bool = True) -> tuple[Scenario, ...]:
+    """The scenarios of one text, one a YAML document. `source` stands in the errors."""
+    problems = Problems(source)
+    documents = list(_documents(text, problems))
+    if not documents and not problems.found:
+        problems.add(Mark(1, 1), "no scenario in this file")
+    loaded = [scenario for node in documents if (scenario := _build(node, problems)) is not None]
+    found = problems.found + (_same_names(loaded) if check_names else [])
+    if found:
+        raise ScenarioError(sorted(found, key=lambda problem: problem.mark or Mark(0, 0)))
+    return tuple(loaded)
+
+
+def build(data: Mapping[str, Any], source: str = "<scenario>") -> Scenario:
+    """A scenario from plain data in the words of the YAML."""
+    problems = Problems(source)
+    scenario = _build(wrap(dict(data)), problems)
+    if problems.found or scenario is None:
+        raise ScenarioError(problems.found)
+    return scenario
+
+
+def load_profile(name: str) -> Profile:
+    """A built-in profile by name. Raises ScenarioError when it is unknown or wrong."""
+    file = _PACKAGE / "profiles" / f"{name}.yaml"
+    problems = Problems(str(file))
+    nodes = list(_documents(_read(file), problems))
+    profile: Profile | None = decode(Profile, nodes[0], problems) if nodes else None
+    if problems.found or profile is None:
+        raise ScenarioError(problems.found)
+    return profile
+
+
+def _build(node: Node, problems: Problems) -> Scenario | None:
+    before = len(problems.found)
+    scenario: Scenario | None = decode(Scenario, expand(node, problems), problems)
+    if scenario is None or len(problems.found) > before:
+        return None
+    place = f":{node.mark.line}" if node.mark else ""
+    return replace(inherit(scenario), source=problems.source + place)
+
+
+def _same_names(loaded: Sequence[Scenario]) -> list[Problem]:
+    first: dict[str, Scenario] = {}
+    twice = []
+    for scenario in loaded:
+        seen = first.setdefault(scenario.name, scenario)
+        if seen is not scenario:
+            twice.append(Problem(scenario.source, None, f"duplicate name '{scenario.name}'; first in {seen.source}"))
+    return twice
+
+
+def _read(file: Path) -> str:
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise ScenarioError([Problem(str(file), None, f"cannot be read: {error.strerror}")]) from None
+    if len(data) > MAX_BYTES:
+        raise ScenarioError(
+            [Problem(str(file), None, f"{len(data):,} bytes; a scenario file has {MAX_BYTES:,} at most")]
+        )
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        column = error.start - data.rfind(b"\n", 0, error.start)
+        raise ScenarioError([Problem(str(file), Mark(line, column), "not UTF-8 text")]) from None
+
+
+def _documents(text: str, problems: Problems) -> Iterator[Node]:
+    loader = _Loader(text)
+    try:
+        reader = _Reader(problems)
+        while loader.check_node():
+            node = loader.get_node()
+            if node is not None and node.value != "":
+                yield reader.read(node)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        problems.add(_mark(mark) if mark else None, f"not YAML: {error.problem or error.context}")
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        column = error.position - text.rfind("\n", 0, error.position)
+        problems.add(Mark(line, column), "not YAML: a character that is not allowed")
+    except (_TooLarge, RecursionError):
+        problems.add(Mark(1, 1), f"too large: more than {MAX_NODES:,} values, or nested too deeply")
+    finally:
+        loader.dispose()
+
+
+class _TooLarge(Exception):
+    """Aliases, or a very long file, make more values than any scenario needs."""
+
+
+def _mark(mark: Any) -> Mark:
+    return Mark(mark.line + 1, mark.column + 1)
+
+
+_CONVERT: Mapping[str, Any] = {
+    "tag:yaml.org,2002:null": lambda text: None,
+    "tag:yaml.org,2002:bool": lambda text: text == "true",
+    "tag:yaml.org,2002:int": int,
+    "tag:yaml.org,2002:float": float,
+    "tag:yaml.org,2002:str": str,
+}
+
+
+class _Reader:
+    """YAML nodes -> ours, with every value counted."""
+
+    def __init__(self, problems: Problems) -> None:
+        self._problems = problems
+        self._count = 0
+
+    def read(self, node: Any) -> Node:
+        self._count += 1
+        if self._count > MAX_NODES:
+            raise _TooLarge
+        mark = _mark(node.start_mark)
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, mark)
+        if isinstance(node, yaml.SequenceNode):
+            return Node([self.read(item) for item in node.value], mark)
+        convert = _CONVERT.get(node.tag)
+        if convert is None:
+            self._problems.add(mark, f"the tag {node.tag} is not used here; write plain values")
+            return Node(node.value, mark)
+        return Node(convert(node.value), mark)
+
+    def _mapping(self, node: Any, mark: Mark) -> Node:
+        result = Node({}, mark)
+        for key_node, value_node in node.value:
+            place = _mark(key_node.start_mark)
+            if not isinstance(key_node, yaml.ScalarNode):
+                self._problems.add(place, "a key is one word, not a list or a mapping")
+                continue
+            key = key_node.value
+            if key in result.value:
+                self._problems.add(place, f"duplicate key '{key}'; first on line {(result.keys[key] or mark).line}")
+                continue
+            result.keys[key] = place
+            result.value[key] = self.read(value_node)
+        return result

@@ -1,0 +1,88 @@
+"""The short ways to write turns, replies and errors, made long before anything is checked. Places are kept."""
+
+from collections.abc import Callable
+
+from mock_server.scenario.node import Mark, Node, Problems
+
+_ANSWER = ("reply", "error", "cases", "attempts", "stop_reason", "stop_sequence", "stop_details", "usage", "headers")
+
+
+def expand(document: Node, problems: Problems) -> Node:
+    """A scenario with every shorthand written out."""
+    if not isinstance(document.value, dict):
+        return document
+    node = _copy(document)
+    if "turns" not in node.value and any(key in node.value for key in _ANSWER):
+        _one_turn(node)
+    elif clash := [key for key in _ANSWER if key in node.value and "turns" in node.value]:
+        problems.add(node.keys.get(clash[0]), f"'{clash[0]}' beside turns; put it inside a turn")
+        for key in clash:
+            del node.value[key]
+    if isinstance((turns := node.value.get("turns", Node(None))).value, list):
+        node.value["turns"] = Node([_answer(turn) for turn in turns.value], turns.mark)
+    return node
+
+
+def _copy(node: Node) -> Node:
+    return Node(dict(node.value), node.mark, dict(node.keys))
+
+
+def _one_turn(node: Node) -> None:
+    """`reply:` at the top level: one turn that answers every position, unless it waits for a result."""
+    moved = {key: node.value.pop(key) for key in _ANSWER if key in node.value}
+    first = next(iter(moved))
+    mark: Mark | None = node.keys.get(first) or node.mark
+    turn = Node(moved, mark, {key: node.keys.get(key) for key in moved})
+    node.value["turns"] = Node([turn], mark)
+    node.keys["turns"] = mark
+    if "at_end" not in node.value and not _waits(moved):
+        node.value["at_end"] = Node("repeat", mark)
+
+
+def _waits(answer: dict[str, Node]) -> bool:
+    """Whether a reply ends in a call or a pause, so that the next position is another's."""
+    written = answer.get("stop_reason", Node(None)).value
+    blocks = answer.get("reply", Node(None)).value
+    listed = blocks if isinstance(blocks, list) else [answer["reply"]] if "reply" in answer else []
+    calls = any(isinstance(b.value, dict) and b.value.get("type", Node(None)).value == "tool_use" for b in listed)
+    return written in ("tool_use", "pause_turn") or (written is None and calls)
+
+
+def _answer(node: Node) -> Node:
+    if not isinstance(node.value, dict) or "type" in node.value:
+        node = Node({"reply": node}, node.mark) if isinstance(node.value, str | list | dict) else node
+        if not isinstance(node.value, dict):
+            return node
+    node = _copy(node)
+    for key, expand_one in _KEYS.items():
+        if key in node.value:
+            node.value[key] = expand_one(node.value[key])
+    for key in ("cases", "attempts"):
+        if isinstance((inner := node.value.get(key, Node(None))).value, list):
+            node.value[key] = Node([_answer(item) for item in inner.value], inner.mark)
+    return node
+
+
+def _reply(node: Node) -> Node:
+    """A string is a text block, a single block a list of one."""
+    if isinstance(node.value, list):
+        return Node([_block(item) for item in node.value], node.mark)
+    return Node([_block(node)], node.mark)
+
+
+def _block(node: Node) -> Node:
+    if isinstance(node.value, str):
+        return Node({"type": Node("text", node.mark), "text": node}, node.mark)
+    return node
+
+
+def _error(node: Node) -> Node:
+    """`overloaded_error` or `529`."""
+    if isinstance(node.value, str):
+        return Node({"type": node}, node.mark)
+    if isinstance(node.value, int) and not isinstance(node.value, bool):
+        return Node({"status": node}, node.mark)
+    return node
+
+
+_KEYS: dict[str, Callable[[Node], Node]] = {"reply": _reply, "error": _error}

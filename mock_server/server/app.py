@@ -1,0 +1,81 @@
+"""One request at the edge: read the body, ask the engine, play the plan, log a line."""
+
+import asyncio
+import logging
+import re
+from typing import cast
+
+from aiohttp import web
+
+from mock_server.engine.engine import MAX_BODY, Engine
+from mock_server.engine.exchange import Exchange
+from mock_server.protocol.errors import ApiError, invalid
+from mock_server.protocol.request import HttpRequest
+from mock_server.server.connection import Connection, Written
+from mock_server.server.control import Control
+from mock_server.server.player import Outcome, head, play
+from mock_server.server.wheel import Wheel
+
+log = logging.getLogger("mock_server")
+_SESSION = re.compile(r"/s/([^/]+)(/.*)")
+
+
+class App:
+    """Answers every request of one server: the control API under `/_mock/`, the emulated API elsewhere."""
+
+    def __init__(self, engine: Engine, control: Control) -> None:
+        self._engine = engine
+        self._control = control
+        self._loop = asyncio.get_running_loop()
+        self._wheel = Wheel(self._loop)
+        self._playing: set[asyncio.Task[None]] = set()
+
+    async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
+        start = self._loop.time()
+        path = request.rel_url.path
+        if path.startswith("/_mock/"):
+            exchange = Exchange(self._control.answer(request.method, path), note="control")
+        else:
+            exchange = await self._exchange(request, path)
+        connection = cast(Connection, request.protocol)
+        version = (request.version.major, request.version.minor)
+        plan, chunked = exchange.plan, exchange.plan.stream and version >= (1, 1)
+        keep_alive = request.keep_alive and (chunked or not plan.stream)
+        opening = head(plan, chunked=chunked, keep_alive=keep_alive, version=version)
+        outcome = await play(
+            plan, connection, self._wheel, start, opening, chunked=chunked, bodyless=request.method == "HEAD"
+        )
+        if log.isEnabledFor(logging.INFO) and exchange.note != "control":
+            self._say(request.method, path, exchange, outcome, start)
+        return Written(keep_alive=keep_alive and outcome.kind == "completed")
+
+    async def _exchange(self, request: web.BaseRequest, path: str) -> Exchange:
+        try:
+            body = await _body(request)
+        except ApiError as error:
+            return self._engine.refuse(error)
+        session = _SESSION.fullmatch(path) if path.startswith("/s/") else None
+        if session is not None:
+            return self._engine.handle(HttpRequest(request.method, session[2], request.headers, body, session[1]))
+        return self._engine.handle(HttpRequest(request.method, path, request.headers, body))
+
+    def _say(self, method: str, path: str, exchange: Exchange, outcome: Outcome, start: float) -> None:
+        by = f"{exchange.scenario} turn {exchange.turn}" if exchange.scenario else exchange.note.split("\n")[0][:200]
+        took = (self._loop.time() - start) * 1000
+        form = "stream" if exchange.plan.stream else "json"
+        log.info("%s %s %d %s %s, %s in %.0f ms", method, path, exchange.plan.status, form, by, outcome.kind, took)
+
+
+async def _body(request: web.BaseRequest) -> bytes:
+    """The whole body. Raises ApiError for one that is too large or broken on the way."""
+    length = request.content_length
+    if length is not None and length > MAX_BODY:
+        raise ApiError("request_too_large")
+    if "expect" in request.headers and request.transport is not None:
+        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    try:
+        return await request.read()
+    except web.HTTPRequestEntityTooLarge:
+        raise ApiError("request_too_large") from None
+    except (web.RequestPayloadError, ValueError) as error:
+        raise invalid(f"The request body could not be read: {error}") from None

@@ -1,0 +1,149 @@
+"""Plays a plan on a connection: the one hot loop. Bytes out, an Outcome back; nothing is decided here."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Protocol
+
+from mock_server.protocol.plan import Plan
+from mock_server.server.wheel import Wheel
+
+RETRY_PAUSED = 0.01
+_REASONS = {status.value: status.phrase for status in HTTPStatus} | {529: "Overloaded"}
+_LAST_CHUNK = b"0\r\n\r\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How an exchange ended (`completed` or `client_left`) and how many frames were handed to the transport."""
+
+    kind: str
+    frames: int
+
+
+class Wire(Protocol):
+    """The connection a plan is played on."""
+
+    @property
+    def write(self) -> Callable[[bytes], None]: ...
+    @property
+    def is_open(self) -> bool: ...
+    @property
+    def is_full(self) -> bool: ...
+    def when_lost(self, call: Callable[[], None] | None) -> None: ...
+
+
+def head(plan: Plan, *, chunked: bool, keep_alive: bool, version: tuple[int, int]) -> bytes:
+    """The status line and headers."""
+    lines = [f"HTTP/{version[0]}.{version[1]} {plan.status} {_REASONS.get(plan.status, 'Error')}"]
+    lines += [f"{name}: {value}" for name, value in plan.headers]
+    if chunked:
+        lines.append("transfer-encoding: chunked")
+    elif not plan.stream:
+        lines.append(f"content-length: {sum(len(f) for part in plan.parts for f in part.frames)}")
+    if not keep_alive:
+        lines.append("connection: close")
+    elif version < (1, 1):
+        lines.append("connection: keep-alive")
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1", "replace")
+
+
+async def play(
+    plan: Plan, wire: Wire, wheel: Wheel, start: float, opening: bytes, *, chunked: bool, bodyless: bool = False
+) -> Outcome:
+    """Send `opening` (the head) and the parts, each frame at its time after `start` (loop time).
+
+    Frames that are due together go out in one write. `chunked` frames the body for HTTP/1.1 streams.
+    """
+    if bodyless:
+        wire.write(opening)
+        return Outcome("completed", 0)
+    if not plan.at and all(not part.at or part.at[-1] == 0 for part in plan.parts):
+        body = plan.body()
+        wire.write(opening + (_chunk(body) + _LAST_CHUNK if chunked else body))
+        return Outcome("completed", sum(len(part.frames) for part in plan.parts))
+    playing = Playing(plan, wire, start, opening, chunked)
+    wire.when_lost(playing.lost)
+    try:
+        due = playing.step(wheel.now())
+        if due is not None:
+            wheel.add(due, playing)
+        return await playing.done
+    finally:
+        playing.stopped = True
+        wire.when_lost(None)
+
+
+def _chunk(data: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(data), data) if data else b""
+
+
+class Playing:
+    """A plan under way. It is stepped by the wheel, and catches up in one write when it is late: no drift."""
+
+    __slots__ = ("_at", "_chunked", "_frame", "_opening", "_part", "_plan", "_start", "_wire", "done", "stopped")
+
+    def __init__(self, plan: Plan, wire: Wire, start: float, opening: bytes, chunked: bool) -> None:
+        self._plan = plan
+        self._wire = wire
+        self._start = start
+        self._opening = opening
+        self._chunked = chunked
+        self._part = 0
+        self._frame = 0
+        self._at = 0
+        self.stopped = False
+        self.done: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+
+    def lost(self) -> None:
+        """The client left."""
+        self._finish("client_left")
+
+    def step(self, now: float) -> float | None:
+        if self.stopped or self.done.done():
+            return None
+        if not self._wire.is_open:
+            self._finish("client_left")
+            return None
+        if self._wire.is_full:
+            return now + RETRY_PAUSED
+        passed = int((now - self._start) * 1_000_000)
+        out: list[bytes] = []
+        if self._opening and passed >= self._plan.at:
+            out.append(self._opening)
+            self._opening = b""
+        due = self._start + self._plan.at / 1_000_000 if self._opening else self._take(passed, out)
+        if due is None and self._chunked:
+            out.append(_LAST_CHUNK)
+        if out:
+            self._wire.write(out[0] if len(out) == 1 else b"".join(out))
+        if due is None:
+            self._finish("completed")
+        return due
+
+    def _take(self, passed: int, out: list[bytes]) -> float | None:
+        """Move the frames due by now into `out`; the time of the next one, or None after the last."""
+        parts = self._plan.parts
+        while self._part < len(parts):
+            part = parts[self._part]
+            first = last = self._frame
+            at, count = part.at, len(part.frames)
+            while last < count and at[last] <= passed:
+                last += 1
+            if last > first:
+                data = part.frames[first] if last == first + 1 else b"".join(part.frames[first:last])
+                out.append(_chunk(data) if self._chunked else data)
+                self._at += last - first
+                self._frame = last
+            if last < count:
+                return self._start + at[last] / 1_000_000
+            self._start += (at[-1] if count else 0) / 1_000_000
+            passed -= at[-1] if count else 0
+            self._part += 1
+            self._frame = 0
+        return None
+
+    def _finish(self, kind: str) -> None:
+        if not self.done.done():
+            self.done.set_result(Outcome(kind, self._at))

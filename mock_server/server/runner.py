@@ -1,0 +1,79 @@
+"""A running server: start, address, stop. For the command line and for whoever brings an event loop."""
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from aiohttp import web
+
+from mock_server.clock import SystemClock
+from mock_server.engine.engine import Engine
+from mock_server.scenario.load import load, load_profile
+from mock_server.scenario.model import Scenario
+from mock_server.scenario.node import ScenarioError
+from mock_server.server.app import App
+from mock_server.server.connection import Server
+from mock_server.server.control import Control
+from mock_server.server.reload import State, state, watch
+from mock_server.settings import Settings
+
+BACKLOG = 4096
+
+
+class Runner:
+    """One server on one loop. `start` binds and listens, `stop` ends open streams and closes."""
+
+    def __init__(self, settings: Settings, paths: Sequence[str | Path]) -> None:
+        """Load everything. Raises ScenarioError for the author's mistakes; nothing listens yet."""
+        self.settings = settings
+        self._paths = paths
+        clock = SystemClock()
+        self.engine = Engine(settings, load_profile(settings.profile), clock)
+        self._known: State = state(paths) if settings.reload else ()
+        self.engine.load(load(paths) if paths else ())
+        self._control = Control(self.engine, clock)
+        self._watching: asyncio.Task[None] | None = None
+        self._server: Server | None = None
+        self._runner: web.ServerRunner | None = None
+        self.host, self.port = settings.host, settings.port
+
+    @property
+    def url(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}"
+
+    async def start(self) -> None:
+        """Listen. Raises OSError when the address is taken or not ours."""
+        app = App(self.engine, self._control)
+        self._server = Server(app, self.engine)
+        self._runner = web.ServerRunner(self._server, handle_signals=False)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, self.host, self.port, backlog=BACKLOG, shutdown_timeout=0.5)
+        try:
+            await site.start()
+        except BaseException:
+            await self._runner.cleanup()
+            raise
+        self.port = self._runner.addresses[0][1]
+        if self.settings.reload and self._paths:
+            self._watching = asyncio.create_task(
+                watch(self._paths, self._loaded, self._failed, self._known), name="mock-server reload"
+            )
+
+    async def stop(self) -> None:
+        """Close. Open streams are cut; a client sees its connection end."""
+        if self._watching is not None:
+            self._watching.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._watching
+        if self._server is not None and self._runner is not None:
+            self._server.cut()
+            await self._runner.cleanup()
+
+    def _loaded(self, scenarios: tuple[Scenario, ...]) -> None:
+        self.engine.load(scenarios)
+        self._control.load_error = None
+
+    def _failed(self, error: ScenarioError) -> None:
+        self._control.load_error = str(error)

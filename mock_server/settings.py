@@ -1,0 +1,128 @@
+"""Every setting of the server, once. Flags, environment variables and the table in the docs derive from the fields.
+
+A leaf: imports nothing of the package. To add a setting, add a field to `Settings`.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+PREFIX = "MOCK_SERVER_"
+
+
+class SettingError(ValueError):
+    """A setting has a value it cannot have; the text names it and says what is allowed."""
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 <= port <= 65535:
+        raise ValueError("a port is 0 to 65535")
+    return port
+
+
+def _scale(text: str) -> float:
+    scale = float(text)
+    if not 0 <= scale <= 1000:
+        raise ValueError("a time scale is 0 to 1000")
+    return scale
+
+
+def _flag(text: str) -> bool:
+    known = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+    if text.lower() not in known:
+        raise ValueError(f"expected one of {', '.join(known)}")
+    return known[text.lower()]
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+@dataclass(frozen=True)
+class Option:
+    """How one setting is written on the command line and in the environment."""
+
+    help: str
+    parse: Callable[[str], Any] = str
+    choices: tuple[str, ...] = ()
+    metavar: str = ""
+    repeatable: bool = False
+
+
+def _option(default: Any, help: str, **how: Any) -> Any:
+    return field(default=default, metadata={"option": Option(help, **how)})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of one server. Immutable: a change is a new object."""
+
+    paths: tuple[str, ...] = _option(
+        (), "scenario files and folders to serve; none: the built-in library", parse=_names, metavar="PATH"
+    )
+    host: str = _option("127.0.0.1", "address to listen on", metavar="HOST")
+    port: int = _option(8787, "port to listen on; 0 picks a free one", parse=_port, metavar="PORT")
+    profile: str = _option("octen", "the API to emulate", choices=("octen", "anthropic"))
+    seed: int | None = _option(None, "seed of ids, times and generated text; none: fresh ids", parse=int, metavar="N")
+    time_scale: float = _option(1.0, "factor on every delay; 0: everything at once", parse=_scale, metavar="X")
+    timing: str = _option(
+        "realistic",
+        "pace of replies that set none of their own",
+        choices=("instant", "fast", "realistic", "slow"),
+    )
+    unmatched: str = _option(
+        "generate",
+        "what answers a request no scenario matches: a generated reply or an error",
+        choices=("generate", "error"),
+    )
+    api_key: tuple[str, ...] = _option(
+        (),
+        "accept only keys like this (a glob; repeatable); none: any key",
+        parse=_names,
+        metavar="GLOB",
+        repeatable=True,
+    )
+    any_model: bool = _option(False, "accept model names the profile does not list", parse=_flag)
+    reload: bool = _option(False, "load scenarios again when their files change", parse=_flag)
+    log_level: str = _option(
+        "info", "how much the log on stderr says", choices=("debug", "info", "warning", "error"), metavar="LEVEL"
+    )
+
+
+@dataclass(frozen=True)
+class Row:
+    """One setting as the command line, the environment and the docs know it."""
+
+    name: str
+    flag: str
+    variable: str
+    default: Any
+    option: Option
+
+
+def rows() -> list[Row]:
+    """One row a setting, in the order of the fields."""
+    return [
+        Row(f.name, "--" + f.name.replace("_", "-"), PREFIX + f.name.upper(), f.default, f.metadata["option"])
+        for f in fields(Settings)
+    ]
+
+
+def parse(row: Row, text: str, said: str) -> Any:
+    """The value `text` means for this setting. `said` is how the user gave it, for the error."""
+    try:
+        value = row.option.parse(text)
+    except ValueError as problem:
+        unclear = str(problem).startswith(("invalid literal", "could not convert"))
+        reason = "expected a number" if unclear else str(problem)
+        raise SettingError(f"{said}: {text!r} is not a valid value: {reason}") from None
+    if row.option.choices and value not in row.option.choices:
+        raise SettingError(f"{said}: {text!r} is not a valid value: choose from {', '.join(row.option.choices)}")
+    return value
+
+
+def from_environment(environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
+    """The settings that `MOCK_SERVER_*` variables give; an empty variable counts as unset."""
+    return {row.name: parse(row, environ[row.variable], row.variable) for row in rows() if environ.get(row.variable)}

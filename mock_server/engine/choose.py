@@ -2,11 +2,11 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from mock_server.engine.session import Cursors
 from mock_server.engine.turns import Conversation, conversation, position
-from mock_server.protocol import marks
 from mock_server.protocol.errors import invalid
 from mock_server.protocol.request import MessagesRequest
 from mock_server.scenario.match import Asked, Facts, Miss
@@ -29,8 +29,7 @@ class NearMiss:
         return f"{self.scenario}: {'; '.join(map(str, self.misses))}"
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(NamedTuple):
     """The reply or error that answers, and where it stands: turn and attempt counted from 1.
 
     `attempts` is how many the story of this turn has; `begins` says that an exchange begins here, `counts_attempts`
@@ -57,15 +56,15 @@ class NoMatch:
         return "\n".join(["No scenario matches this request. Nearest:", *lines])
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
-    """One request as scenarios are asked about it."""
+class Question(NamedTuple):
+    """One request as scenarios are asked about it. `facts` fills as human turns are asked about."""
 
     asked: Asked
     talk: Conversation
     key: str
     retries: int
     cursors: Cursors
+    facts: dict[int, Facts]
 
     @property
     def request(self) -> MessagesRequest:
@@ -76,8 +75,8 @@ def question(request: MessagesRequest, headers: Mapping[str, str], key: str, cur
     """What scenarios are asked: the request with its turns worked out."""
     talk = conversation(request.messages)
     asked = Asked(request, headers, talk.turns[-1].content, talk.newest_results)
-    retries = headers.get("x-stainless-retry-count", "")
-    return Question(asked, talk, key, int(retries) if retries.isdecimal() and len(retries) < 4 else 0, cursors)
+    retries = headers.get("x-stainless-retry-count", "0")
+    return Question(asked, talk, key, int(retries) if retries.isdecimal() and len(retries) < 4 else 0, cursors, {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,12 +101,13 @@ def choose(scenarios: Sequence[Scenario], asked: Question, by_name: Mapping[str,
             return found
         misses.append(found)
     for scenario in scenarios:
-        if scenario.named_only:
-            continue
-        found = _ask(scenario, asked)
-        if isinstance(found, Choice):
-            return found
-        misses.append(found)
+        anchor = None if scenario.named_only else _anchor(scenario, asked)
+        if anchor is not None:
+            found = _at(scenario, asked, anchor)
+            if isinstance(found, Choice):
+                return found
+            misses.append(found)
+    misses += [_off(scenario, asked) for scenario in scenarios if not scenario.named_only and _is_off(scenario, misses)]
     return NoMatch(tuple(sorted(misses, key=lambda miss: miss.distance)[:NEAR_MISSES]))
 
 
@@ -115,6 +115,8 @@ def _name(asked: Question) -> Named | None:
     header = asked.asked.headers.get("x-mock-scenario")
     if header is not None:
         return Named(header, None)
+    if not asked.request.may_name:
+        return None
     for at in reversed(asked.talk.human):
         if (found := _last_name(asked.talk.turns[at].said.text)) is not None:
             return Named(found, at)
@@ -142,19 +144,33 @@ def _ask_named(scenario: Scenario, asked: Question, named: Named) -> Choice | Ne
     return _at(scenario, asked, anchor)
 
 
-def _ask(scenario: Scenario, asked: Question) -> Choice | NearMiss:
-    """One scenario by its `when`, at the human turn it anchors to."""
+def _anchor(scenario: Scenario, asked: Question) -> int | None:
+    """The human turn that a scenario anchors to, by its `when`; None when that does not hold."""
     human = asked.talk.human if scenario.anchored_at == "conversation" else asked.talk.human[-1:]
     for at in human:
         if scenario.when is None or scenario.when.holds(_facts(asked, at)):
-            return _at(scenario, asked, at)
+            return at
+    return None
+
+
+def _is_off(scenario: Scenario, misses: Iterable[NearMiss]) -> bool:
+    """Whether it was the `when` of a scenario that did not hold: what else can go wrong is told already."""
+    return all(miss.scenario != scenario.name for miss in misses)
+
+
+def _off(scenario: Scenario, asked: Question) -> NearMiss:
+    """Which conditions of a scenario did not hold at the newest human turn. Worked out only when nobody answers."""
     assert scenario.when is not None
-    match = scenario.when.match(_facts(asked, human[-1]))
+    match = scenario.when.match(_facts(asked, asked.talk.human[-1]))
     return NearMiss(scenario.name, match.distance, match.misses)
 
 
 def _facts(asked: Question, at: int) -> Facts:
-    return Facts(asked.asked, asked.talk.turns[at].said)
+    """The request as it is at one human turn; made once, however many scenarios ask."""
+    facts = asked.facts.get(at)
+    if facts is None:
+        facts = asked.facts[at] = Facts(asked.asked, asked.talk.turns[at].said)
+    return facts
 
 
 def _at(scenario: Scenario, asked: Question, anchor: int) -> Choice | NearMiss:
@@ -181,7 +197,7 @@ def _once_more(choice: Choice, asked: Question) -> Choice | NearMiss:
     begun = asked.cursors.begun.get((asked.key, scenario.name), 0)
     if scenario.times is not None and begun >= scenario.times:
         return _miss(scenario, 0.1, "times", f"{scenario.times} at most", f"exchange {begun + 1}")
-    return replace(choice, begins=True)
+    return choice._replace(begins=True)
 
 
 def _miss(scenario: Scenario, distance: float, condition: str, wanted: str, got: str) -> NearMiss:
@@ -190,7 +206,7 @@ def _miss(scenario: Scenario, distance: float, condition: str, wanted: str, got:
 
 def _reached(scenario: Scenario, asked: Question, anchor: int) -> int:
     if scenario.anchored_at != "session":
-        return position(asked.talk, anchor, marks.tag(scenario.name), scenario.pauses)
+        return position(asked.talk, anchor, scenario.tag, scenario.pauses)
     own = asked.cursors.order.get((asked.key, scenario.name, asked.request.fingerprint))
     return own or asked.cursors.seen.get((asked.key, scenario.name), 0) + 1
 

@@ -7,9 +7,9 @@ made anew for its request.
 
 import random
 from array import array
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 from mock_server.engine.seeds import Ids
 from mock_server.protocol import cut, marks, usage
@@ -23,7 +23,9 @@ from mock_server.protocol.blocks import (
     ToolUse,
     WebSearchToolResult,
 )
+from mock_server.protocol.chunk import Chunk
 from mock_server.protocol.events import Event, events
+from mock_server.protocol.lazy import lazy
 from mock_server.protocol.message import Message, fold
 from mock_server.protocol.plan import JSON_HEADERS, SSE_HEADERS, Headers, Part, Plan, whole
 from mock_server.protocol.profile import Profile
@@ -37,6 +39,7 @@ from mock_server.scenario.model import Answer, Timing
 class Hole:
     """Stands in a frame for a value that only a request has: how it looks while compiling."""
 
+    OPENS: ClassVar[bytes] = "\ue000".encode()
     name: str
 
     @property
@@ -48,8 +51,7 @@ class Hole:
         return dumps(self.text)
 
 
-_ID, _MODEL = Hole("id"), Hole("model")
-_START, _END = Hole("start"), Hole("end")
+_ID, _MODEL, _INPUT = Hole("id"), Hole("model"), Hole("input_tokens")
 _OPEN_CALL = Hole("open_call")
 
 
@@ -89,9 +91,20 @@ def _all(text: str, look: str) -> list[int]:
     return found
 
 
-@dataclass(frozen=True)
-class Binding:
-    """What one request puts into a reply. `open_call` is the server's call that a resumed turn brings the result of."""
+class Draw(Protocol):
+    """Where the ids and the jitter of one exchange come from, and the server's call that a resumed turn answers."""
+
+    ids: Ids
+
+    def jitter(self) -> random.Random: ...
+    def open_call(self) -> str: ...
+
+
+class Binding(NamedTuple):
+    """What one request puts into a reply.
+
+    A named tuple, like all that is made for every request: it costs a third of a frozen dataclass.
+    """
 
     model: str
     input_tokens: int
@@ -99,11 +112,9 @@ class Binding:
     stop_sequences: Sequence[str]
     stream: bool
     cache_asked: bool
-    ids: Ids
     headers: Headers
-    open_call: Callable[[], str] = str
-    time_scale: float = 1.0
-    jitter: Callable[[], random.Random] = field(default=lambda: random.Random(0))
+    time_scale: float
+    draw: Draw
 
 
 @dataclass(frozen=True)
@@ -140,49 +151,56 @@ def reply_of(answer: Answer, default: Timing, scenario: str, position: int) -> R
 
 
 class CompiledReply:
-    """A reply as bytes with holes. Immutable once made; `bind` may be called from many requests."""
+    """A reply as bytes with holes. `bind` may be called from many requests."""
 
     def __init__(self, reply: Reply, profile: Profile) -> None:
         self._reply = reply
         self._profile = profile
-        content, self._stamps = _sealed(reply, profile)
-        self._tokens = cut.total_tokens(content)
-        self._texts = tuple(block.text for block in content if isinstance(block, Text))
-        self._looks = _looks(self._stamps)
-        self._resumes = any(getattr(block, "tool_use_id", None) == _OPEN_CALL.text for block in content)
-        listed = list(events(self._message(content), reply.timing.chunk))
-        self._headers = tuple((name.lower(), value) for name, value in reply.headers.items())
-        self._steps = _steps(listed, reply.timing)
+        self._content, self._stamps = _sealed(reply, profile)
+        self._tokens = cut.total_tokens(self._content)
+        self._texts = tuple(block.text for block in self._content if isinstance(block, Text))
+        self._resumes = any(getattr(block, "tool_use_id", None) == _OPEN_CALL.text for block in self._content)
+        headers = tuple((name.lower(), value) for name, value in reply.headers.items())
+        self._json_headers = (*JSON_HEADERS, *headers)
+        self._sse_headers = (*SSE_HEADERS, *headers)
+        self._form = Form(self, cache_asked=False)
+        self._steps = _steps(self._form.events, reply.timing)
         self._at: dict[float, array[int]] = {}
-        self._templates: dict[int, Template] = {}
-        self._frames = tuple(self._frame(at, event) for at, event in enumerate(listed))
-        self._json = Template(dumps(fold(event.payload for event in listed)), {**self._looks, **_USAGE_LOOK})
-        self._counted = _counted(content)
 
-    def _message(self, content: tuple[Block, ...]) -> Message:
-        reply = self._reply
+    @lazy
+    def _cache_form(self) -> "Form":
+        """The same reply to a request that marks something for the cache, where usage then says more."""
+        return self._form if self._profile.complete_usage else Form(self, cache_asked=True)
+
+    def message(self, *, cache_asked: bool) -> Message:
+        """The message with holes for what only a request has."""
+        reply, complete = self._reply, self._profile.complete_usage
+        counted = replace(_counted(self._content), cache_asked=cache_asked, override=reply.usage)
+        start, end = usage.at_start(counted, complete=complete), usage.at_end(counted, complete=complete)
+        for counters in (start, end):
+            if "input_tokens" not in (reply.usage or {}):
+                counters["input_tokens"] = _INPUT.text
         return Message(
             _ID.text,
             _MODEL.text,
-            content,
+            self._content,
             reply.stop_reason,
             reply.stop_sequence,
             reply.stop_details,
-            {_START.text: 0},
-            {_END.text: 0},
-            self._profile.complete_usage,
+            start,
+            end,
+            complete,
         )
 
-    def _frame(self, at: int, event: Event) -> bytes:
-        """The frame itself when it is the same for everybody; else a template is kept, and nothing stands here."""
-        whole_frame = frame(event.payload)
-        if b"\xee\x80\x80" not in whole_frame:
-            return whole_frame
-        template = Template(whole_frame.decode("utf-8", "surrogatepass"), self._looks)
-        if not template.has_holes:
-            return whole_frame
-        self._templates[at] = template
-        return b""
+    @property
+    def chunk(self) -> Chunk:
+        return self._reply.timing.chunk
+
+    @property
+    def looks(self) -> dict[str, str]:
+        """The holes in this reply: their names and how they look."""
+        calls = (Hole(name) for name, _ in self._stamps)
+        return {hole.name: hole.quoted for hole in (_ID, _MODEL, _INPUT, _OPEN_CALL, *calls)}
 
     # -- one request -------------------------------------------------------------------------------------------
 
@@ -209,43 +227,62 @@ class CompiledReply:
         )
 
     def _whole(self, to: Binding) -> Plan:
-        counted = replace(self._counted, input_tokens=to.input_tokens, cache_asked=to.cache_asked)
-        counted = replace(counted, override=self._reply.usage) if self._reply.usage else counted
-        complete = self._profile.complete_usage
-        start = usage.at_start(counted, complete=complete)
-        end = usage.at_end(counted, complete=complete)
-        values = {"id": encode(dumps(to.ids.message())), "model": encode(dumps(to.model))}
-        if self._resumes:
-            values["open_call"] = encode(dumps(to.open_call()))
+        form = self._cache_form if to.cache_asked else self._form
+        values = {
+            "id": b'"%b"' % to.draw.ids.message().encode(),
+            "model": encode(dumps(to.model)),
+            "input_tokens": b"%d" % to.input_tokens,
+        }
         for name, stamped in self._stamps:
-            values[name] = encode(dumps(marks.mint(to.ids.take(6), stamped)))
-        headers = (*to.headers, *self._headers) if self._headers else to.headers
+            values[name] = b'"%b"' % marks.mint(to.draw.ids.take(6), stamped).encode()
+        if self._resumes:
+            values["open_call"] = encode(dumps(to.draw.open_call()))
         at = self._due(to)
         if not to.stream:
-            values["usage"] = encode(dumps(usage.merged(start, end)))
-            return whole(200, (*JSON_HEADERS, *headers), self._json.fill(values), at[-1])
-        values["start"], values["end"] = encode(dumps(start)), encode(dumps(end))
-        frames = list(self._frames)
-        for index, template in self._templates.items():
-            frames[index] = template.fill(values)
-        return Plan(200, (*SSE_HEADERS, *headers), (Part(tuple(frames), at),), True, at[0])
+            return whole(200, self._json_headers + to.headers, form.json.fill(values), at[-1])
+        return Plan(200, self._sse_headers + to.headers, (Part(form.fill(values), at),), True, at[0])
 
     def _due(self, to: Binding) -> "array[int]":
         """When each frame is due. Shared between requests unless delays are to vary."""
         scale = to.time_scale
         if self._reply.timing.jitter and scale:
-            return _moved(self._steps, self._reply.timing.jitter, to.jitter(), scale)
+            return _moved(self._steps, self._reply.timing.jitter, to.draw.jitter(), scale)
         if scale not in self._at:
             self._at[scale] = _moved(self._steps, 0.0, None, scale)
         return self._at[scale]
 
 
-_USAGE_LOOK = {"usage": dumps({_START.text: 0, _END.text: 0})}
+class Form:
+    """The frames and the JSON of a reply, from the same events; the JSON is made when first asked for."""
 
+    def __init__(self, reply: CompiledReply, *, cache_asked: bool) -> None:
+        self.events = tuple(events(reply.message(cache_asked=cache_asked), reply.chunk))
+        self._looks = reply.looks
+        self._templates: list[tuple[int, Template]] = []
+        self._frames = tuple(self._frame(at, event) for at, event in enumerate(self.events))
 
-def _looks(stamps: Sequence[tuple[str, marks.Stamp]]) -> dict[str, str]:
-    looks = {hole.name: hole.quoted for hole in (_ID, _MODEL, _OPEN_CALL, *(Hole(name) for name, _ in stamps))}
-    return {**looks, "start": dumps({_START.text: 0}), "end": dumps({_END.text: 0})}
+    @lazy
+    def json(self) -> Template:
+        """The reply that is not a stream: what the events fold to."""
+        return Template(dumps(fold(event.payload for event in self.events)), self._looks)
+
+    def fill(self, values: Mapping[str, bytes]) -> tuple[bytes, ...]:
+        """The frames with a request's values in place."""
+        frames = list(self._frames)
+        for at, template in self._templates:
+            frames[at] = template.fill(values)
+        return tuple(frames)
+
+    def _frame(self, at: int, event: Event) -> bytes:
+        """The frame itself when it is the same for everybody; else a template is kept, and nothing stands here."""
+        data = frame(event.payload)
+        if Hole.OPENS not in data:
+            return data
+        template = Template(data.decode("utf-8"), self._looks)
+        if not template.has_holes:
+            return data
+        self._templates.append((at, template))
+        return b""
 
 
 # -- sealing: ids, signatures and the like ------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """One request on its way through the engine, and what came of it."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from mock_server.engine.seeds import Ids
 from mock_server.engine.session import Session
@@ -8,8 +8,7 @@ from mock_server.protocol.plan import Plan
 from mock_server.protocol.request import HttpRequest
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """A request whose sender is known: the session it belongs to, its key, and ids for its reply."""
 
     http: HttpRequest
@@ -18,8 +17,7 @@ class Call:
     ids: Ids
 
 
-@dataclass(frozen=True, slots=True)
-class Exchange:
+class Exchange(NamedTuple):
     """The plan that answers a request, and what chose it: a scenario with its turn and attempt, or a note."""
 
     plan: Plan

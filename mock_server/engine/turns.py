@@ -5,8 +5,7 @@ warm-up call or second replica can push a script out of step.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from mock_server.protocol import marks
 from mock_server.protocol.blocks import is_server_tool
@@ -14,8 +13,7 @@ from mock_server.protocol.request import Block, blocks
 from mock_server.scenario.match import Said
 
 
-@dataclass(frozen=True, slots=True)
-class Turn:
+class Turn(NamedTuple):
     """Consecutive messages of one role as one; system messages are left out before."""
 
     role: str
@@ -31,8 +29,7 @@ class Turn:
         return Said([block["text"] for block in self.content if block["type"] == "text"] or [""])
 
 
-@dataclass(frozen=True, slots=True)
-class Conversation:
+class Conversation(NamedTuple):
     """The turns of one request and which of them are human."""
 
     turns: tuple[Turn, ...]

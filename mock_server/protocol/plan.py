@@ -1,7 +1,7 @@
 """What goes on the wire and when, as plain data. No socket, no callback: the server only plays it."""
 
 from array import array
-from dataclasses import dataclass
+from typing import NamedTuple
 
 Headers = tuple[tuple[str, str], ...]
 
@@ -9,8 +9,7 @@ JSON_HEADERS: Headers = (("content-type", "application/json"),)
 SSE_HEADERS: Headers = (("content-type", "text/event-stream; charset=utf-8"), ("cache-control", "no-cache"))
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(NamedTuple):
     """Frames and when each is due, in microseconds from the part's start (a shared array when there is no jitter).
 
     The first part starts when the request came; a later one when the part before it ended.
@@ -20,8 +19,7 @@ class Part:
     at: "array[int]"
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(NamedTuple):
     """One reply: its head (due `at` microseconds after the request) and its body.
 
     `stream` says how the body is framed: each frame as it comes, or one body of known length.

@@ -1,19 +1,18 @@
 """Body bytes -> MessagesRequest: a thin view over the JSON. Nothing is judged here; that is `validate.py`."""
 
+import codecs
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from mock_server.protocol.errors import invalid
+from mock_server.protocol.lazy import lazy
 
 Block = Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class HttpRequest:
+class HttpRequest(NamedTuple):
     """What came over the wire. `path` has no query; `headers` is looked up in lower case; `session` from `/s/NAME`."""
 
     method: str
@@ -33,7 +32,7 @@ _DECODER = json.JSONDecoder(parse_constant=_no_constant)
 def parse_json(body: bytes) -> Any:
     """The JSON value of a request body; a 400 in the API's wording (rule 7) when it is none."""
     try:
-        return _DECODER.decode(body.decode("utf-8-sig"))
+        return _DECODER.decode(body.removeprefix(codecs.BOM_UTF8).decode())
     except json.JSONDecodeError as error:
         reason = f"{error.msg}: line {error.lineno} column {error.colno} (char {error.pos})"
     except UnicodeDecodeError as error:
@@ -50,14 +49,18 @@ def parse(body: bytes) -> "MessagesRequest":
     value = parse_json(body)
     if not isinstance(value, dict):
         raise invalid("Input should be a valid dictionary or object to extract fields from")
-    return MessagesRequest(value)
+    return MessagesRequest(value, may_name=b"[[scenario:" in body)
 
 
 class MessagesRequest:
-    """One `POST /v1/messages`. Properties assume a validated body; `body` is the JSON itself, never changed."""
+    """One `POST /v1/messages`. Properties assume a validated body; `body` is the JSON itself, never changed.
 
-    def __init__(self, body: dict[str, Any]) -> None:
+    `may_name`: whether a `[[scenario:NAME]]` can be anywhere in it, so that nobody need look when it cannot.
+    """
+
+    def __init__(self, body: dict[str, Any], *, may_name: bool = True) -> None:
         self.body = body
+        self.may_name = may_name
 
     @property
     def model(self) -> str:
@@ -72,7 +75,7 @@ class MessagesRequest:
     def stream(self) -> bool:
         return bool(self.body.get("stream"))
 
-    @property
+    @lazy
     def messages(self) -> Sequence[Mapping[str, Any]]:
         found: Sequence[Mapping[str, Any]] = self.body["messages"]
         return found
@@ -81,7 +84,7 @@ class MessagesRequest:
     def stop_sequences(self) -> Sequence[str]:
         return self.body.get("stop_sequences") or ()
 
-    @property
+    @lazy
     def tools(self) -> Sequence[Mapping[str, Any]]:
         return self.body.get("tools") or ()
 
@@ -89,17 +92,22 @@ class MessagesRequest:
     def tool_choice(self) -> Mapping[str, Any]:
         return self.body.get("tool_choice") or {}
 
-    @cached_property
+    @lazy
+    def has_blocks(self) -> bool:
+        """Whether any message is more than a bare string."""
+        return any(type(message["content"]) is not str for message in self.messages)
+
+    @lazy
     def system(self) -> str:
         """The system prompt: the top-level one and the text of system messages, joined by newlines."""
         parts = [self.body.get("system"), *(m["content"] for m in self.messages if m["role"] == "system")]
         return "\n".join(text(blocks(part)) for part in parts if part)
 
-    @cached_property
+    @lazy
     def tool_names(self) -> tuple[str, ...]:
         return tuple(str(tool.get("name") or tool.get("mcp_server_name") or tool.get("type")) for tool in self.tools)
 
-    @cached_property
+    @lazy
     def fingerprint(self) -> bytes:
         """16 bytes that two requests share when messages, system, tools and model say the same.
 

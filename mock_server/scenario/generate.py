@@ -66,7 +66,7 @@ class Generator:
                 continue
             if not reason:
                 return made
-        raise CannotGenerate(reason)
+        raise CannotGenerate(" ".join(reason.split()))
 
     def _fake(self) -> "Faker":
         if self._made is None:
@@ -186,6 +186,8 @@ class _Maker:
         if at.depth > _DEEPEST:
             raise CannotGenerate(f"$: the schema asks for a value of more than {_DEEPEST} levels")
         flat = self.flat(schema, at)
+        if flat.get("enum") == []:
+            raise CannotGenerate(f"{at.path}: no value is allowed here")
         for offered in self._offers(flat, at):
             return copy.deepcopy(offered)
         return _KINDS[self._kind(flat, at)](self, flat, at)
@@ -249,8 +251,8 @@ class _Maker:
             return str(self._rather(named, "null"))
         if at.depth == 0:
             return "object"
-        clues = [kind for kind, keys in _CLUES.items() if not keys.isdisjoint(flat)]
-        return clues[0] if clues else "string" if self._turn < 2 else self.words.rng.choice(list(_KINDS))
+        clues = [kind for kind, keys in _CLUES.items() if not keys.isdisjoint(flat)] or ["string"]
+        return clues[0] if self._turn < 4 else self.words.rng.choice(list(_KINDS))
 
 
 def _object(maker: _Maker, flat: Schema, at: _Place) -> object:
@@ -266,7 +268,7 @@ def _names(maker: _Maker, flat: Schema, at: _Place) -> list[str]:
     """The properties to give: the required ones in the schema's order, some optional ones, made-up ones."""
     own, required = typed(flat, "properties", dict), dict.fromkeys(strings(flat, "required"))
     names = [name for name in own if name in required] + [name for name in required if name not in own]
-    room = max(0, size(flat, "maxProperties", len(own)) - len(names))
+    room = max(0, size(flat, "maxProperties", len(own) + len(names)) - len(names))
     likely = {name: maker.likely(at) for name in own if name not in required and own[name] is not False}
     count = max(sum(likely.values()), size(flat, "minProperties", 0) - len(names))
     taken = set(sorted(likely, key=lambda name: not likely[name])[: min(count, room)])

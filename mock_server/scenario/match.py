@@ -6,10 +6,10 @@ A condition answers `holds` (fast, stops at the first no) and `match` (complete,
 import fnmatch
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import Any, Union
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Union
 
+from mock_server.protocol.lazy import lazy
 from mock_server.protocol.request import Block, MessagesRequest, result_text
 
 
@@ -20,12 +20,15 @@ class Said:
         self.parts = parts
         self.text = parts[0] if len(parts) == 1 else "\n".join(parts)
 
-    @cached_property
+    @lazy
     def folded(self) -> str:
         return fold(self.text)
 
 
 def fold(text: str) -> str:
+    """Lower case, white space collapsed. Text that has nothing to collapse takes the short way."""
+    if text.isprintable() and "  " not in text:
+        return text.strip().lower()
     return " ".join(text.split()).lower()
 
 
@@ -40,16 +43,16 @@ class Asked:
         self._last = last
         self.results = results
 
-    @cached_property
+    @lazy
     def system(self) -> Said:
         return Said([self.request.system])
 
-    @cached_property
+    @lazy
     def last_message(self) -> Said:
         """The newest turn, the text of tool results included."""
         return Said([result_text(b) if b["type"] == "tool_result" else b.get("text", "") for b in self._last])
 
-    @cached_property
+    @lazy
     def called(self) -> Mapping[str, str]:
         """tool_use id -> the tool's name, over the whole conversation."""
         return {
@@ -61,8 +64,7 @@ class Asked:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(NamedTuple):
     """What a condition is asked about: the request, the prompt at one human turn, in cases the place in the script."""
 
     asked: Asked
@@ -71,7 +73,7 @@ class Facts:
     attempt: int = 0
 
     def at(self, turn: int, attempt: int) -> "Facts":
-        return replace(self, turn=turn, attempt=attempt)
+        return self._replace(turn=turn, attempt=attempt)
 
 
 @dataclass(frozen=True, slots=True)

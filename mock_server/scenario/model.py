@@ -7,8 +7,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, ClassVar, Literal
 
+from mock_server.protocol import marks
 from mock_server.protocol.blocks import Block, ServerToolUse, ToolUse, WebSearchToolResult, is_server_tool
 from mock_server.protocol.errors import STATUS, TYPE
+from mock_server.protocol.lazy import lazy
 from mock_server.scenario.decode import Reads, decode
 from mock_server.scenario.durations import Chunk, Duration, Rate, Share
 from mock_server.scenario.match import Condition, Named
@@ -207,11 +209,16 @@ class Scenario:
     times: int | None = None
     source: str = field(default="", metadata={"hidden": True})
 
-    @property
+    @lazy
+    def tag(self) -> str:
+        """What names this scenario inside ids."""
+        return marks.tag(self.name)
+
+    @lazy
     def named_only(self) -> bool:
         return isinstance(self.when, Named)
 
-    @property
+    @lazy
     def anchored_at(self) -> str:
         """Where counting starts: what is written, else the first human turn when a turn before the last can end."""
         if self.anchor is not None:

@@ -167,12 +167,14 @@ def _by_word(rows: Iterable[tuple[str, _Hint]]) -> dict[str, _Hint]:
 
 STRING_HINTS = _by_word(_STRING_ROWS)
 NUMBER_HINTS = _by_word(_NUMBER_ROWS)
+# In a "city_name" or a "currency_code" the other word says more.
+_VAGUE = ("name", "code", "address", "text")
 
 
 def hint(hints: dict[str, _Hint], name: str, description: object) -> _Hint | None:
     """What a word of `name` (the last words first) or, failing that, of `description` suggests, if any."""
     words = _words(name)
-    for word in ("_".join(words), *reversed(words)):
+    for word in ("_".join(words), *sorted(reversed(words), key=_VAGUE.__contains__)):
         if word in hints:
             return hints[word]
     spoken = set(_words(description)) if isinstance(description, str) else set()
@@ -330,14 +332,15 @@ _WRITERS: dict[str, Callable[[_Writer, Any], str]] = {
 
 
 def _members(members: Any) -> str:
-    """The characters of a class to choose from: letters and digits if it has any, as they read best."""
+    """The characters of a class to choose from: letters and digits if it has any, else printable ones."""
     tests = [(op.name, argument) for op, argument in members if op.name != "NEGATE"]
     wanted = len(tests) == len(members)
     candidates = _PRINTABLE + _FURTHER + "".join(_samples(tests))
     inside = [char for char in candidates if any(_MEMBER[op](char, arg) for op, arg in tests) is wanted]
     if not inside:
         raise _TooMuch
-    return "".join([char for char in inside if char in _ALNUM] or inside)
+    tiers = ([char for char in inside if char in tier] for tier in (_ALNUM, _PRINTABLE))
+    return "".join(next(filter(None, tiers), inside))
 
 
 def _samples(tests: list[tuple[str, Any]]) -> Iterator[str]:

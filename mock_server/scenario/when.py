@@ -34,6 +34,8 @@ def _text_test(node: Node, problems: Problems, said: Callable[[Facts], Said]) ->
     if wanted is not None:
         folded = [fold(text) for text in wanted]
         shown = " or ".join(f"contains {short(text)}" for text in wanted)
+        if len(folded) == 1:
+            return shown, lambda facts: folded[0] in said(facts).folded
         return shown, lambda facts: any(text in said(facts).folded for text in folded)
     operators = _operators(node, problems, OPERATORS)
 

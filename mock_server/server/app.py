@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import re
-from typing import cast
 
 from aiohttp import web
 
@@ -13,7 +12,7 @@ from mock_server.protocol.errors import ApiError, invalid
 from mock_server.protocol.request import HttpRequest
 from mock_server.server.connection import Connection, Written
 from mock_server.server.control import Control
-from mock_server.server.player import Outcome, head, play
+from mock_server.server.player import Outcome, head, play, play_at_once
 from mock_server.server.wheel import Wheel
 
 log = logging.getLogger("mock_server")
@@ -28,7 +27,6 @@ class App:
         self._control = control
         self._loop = asyncio.get_running_loop()
         self._wheel = Wheel(self._loop)
-        self._playing: set[asyncio.Task[None]] = set()
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         start = self._loop.time()
@@ -37,14 +35,16 @@ class App:
             exchange = Exchange(self._control.answer(request.method, path), note="control")
         else:
             exchange = await self._exchange(request, path)
-        connection = cast(Connection, request.protocol)
-        version = (request.version.major, request.version.minor)
+        connection: Connection = request.protocol  # type: ignore[assignment]
+        version = request.version
         plan, chunked = exchange.plan, exchange.plan.stream and version >= (1, 1)
         keep_alive = request.keep_alive and (chunked or not plan.stream)
         opening = head(plan, chunked=chunked, keep_alive=keep_alive, version=version)
-        outcome = await play(
-            plan, connection, self._wheel, start, opening, chunked=chunked, bodyless=request.method == "HEAD"
-        )
+        if request.method == "HEAD":
+            return Written(opening, keep_alive=keep_alive)
+        outcome = play_at_once(plan, connection, opening, chunked=chunked)
+        if outcome is None:
+            outcome = await play(plan, connection, self._wheel, start, opening, chunked=chunked)
         if log.isEnabledFor(logging.INFO) and exchange.note != "control":
             self._say(request.method, path, exchange, outcome, start)
         return Written(keep_alive=keep_alive and outcome.kind == "completed")

@@ -78,7 +78,7 @@ class Written(web.StreamResponse):
     """A reply that is bytes already: written whole when aiohttp asks for it, or written before by the player."""
 
     def __init__(self, data: bytes = b"", *, keep_alive: bool = True) -> None:
-        super().__init__()
+        # Not the parent's: it makes header maps that nothing here reads, for every reply.
         self._data = data
         self._stays = keep_alive
 

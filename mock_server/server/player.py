@@ -2,9 +2,8 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from mock_server.protocol.plan import Plan
 from mock_server.server.wheel import Wheel
@@ -14,8 +13,7 @@ _REASONS = {status.value: status.phrase for status in HTTPStatus} | {529: "Overl
 _LAST_CHUNK = b"0\r\n\r\n"
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """How an exchange ended (`completed` or `client_left`) and how many frames were handed to the transport."""
 
     kind: str
@@ -36,33 +34,37 @@ class Wire(Protocol):
 
 def head(plan: Plan, *, chunked: bool, keep_alive: bool, version: tuple[int, int]) -> bytes:
     """The status line and headers."""
-    lines = [f"HTTP/{version[0]}.{version[1]} {plan.status} {_REASONS.get(plan.status, 'Error')}"]
-    lines += [f"{name}: {value}" for name, value in plan.headers]
+    text = f"HTTP/{version[0]}.{version[1]} {plan.status} {_REASONS.get(plan.status, 'Error')}\r\n"
+    for name, value in plan.headers:
+        text += f"{name}: {value}\r\n"
     if chunked:
-        lines.append("transfer-encoding: chunked")
+        text += "transfer-encoding: chunked\r\n"
     elif not plan.stream:
-        lines.append(f"content-length: {sum(len(f) for part in plan.parts for f in part.frames)}")
+        text += f"content-length: {sum([len(frame) for part in plan.parts for frame in part.frames])}\r\n"
     if not keep_alive:
-        lines.append("connection: close")
+        text += "connection: close\r\n"
     elif version < (1, 1):
-        lines.append("connection: keep-alive")
-    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1", "replace")
+        text += "connection: keep-alive\r\n"
+    return (text + "\r\n").encode("latin-1", "replace")
 
 
-async def play(
-    plan: Plan, wire: Wire, wheel: Wheel, start: float, opening: bytes, *, chunked: bool, bodyless: bool = False
-) -> Outcome:
+def play_at_once(plan: Plan, wire: Wire, opening: bytes, *, chunked: bool) -> Outcome | None:
+    """Send `opening` (the head) and everything else in one write; None when the plan takes time."""
+    frames = 0
+    for part in plan.parts:
+        if part.at[-1]:
+            return None
+        frames += len(part.frames)
+    body = plan.body()
+    wire.write(opening + (_chunk(body) + _LAST_CHUNK if chunked else body))
+    return Outcome("completed", frames)
+
+
+async def play(plan: Plan, wire: Wire, wheel: Wheel, start: float, opening: bytes, *, chunked: bool) -> Outcome:
     """Send `opening` (the head) and the parts, each frame at its time after `start` (loop time).
 
     Frames that are due together go out in one write. `chunked` frames the body for HTTP/1.1 streams.
     """
-    if bodyless:
-        wire.write(opening)
-        return Outcome("completed", 0)
-    if not plan.at and all(not part.at or part.at[-1] == 0 for part in plan.parts):
-        body = plan.body()
-        wire.write(opening + (_chunk(body) + _LAST_CHUNK if chunked else body))
-        return Outcome("completed", sum(len(part.frames) for part in plan.parts))
     playing = Playing(plan, wire, start, opening, chunked)
     wire.when_lost(playing.lost)
     try:

@@ -1,7 +1,7 @@
 """`POST /v1/messages`: the straight line from a request to its plan."""
 
 import logging
-from functools import partial
+from random import Random
 from typing import TYPE_CHECKING
 
 from mock_server.engine import seeds
@@ -13,7 +13,7 @@ from mock_server.engine.unmatched import generated
 from mock_server.protocol.blocks import ToolUse
 from mock_server.protocol.errors import invalid
 from mock_server.protocol.plan import Headers, Plan
-from mock_server.protocol.request import MessagesRequest, parse
+from mock_server.protocol.request import MessagesRequest, blocks, parse
 from mock_server.protocol.usage import input_tokens
 from mock_server.protocol.validate import validate
 from mock_server.protocol.validate.params import EMULATED
@@ -46,7 +46,7 @@ def create(engine: "Engine", call: Call) -> Exchange:
 
 def _bound(reply: CompiledReply, engine: "Engine", call: Call, request: MessagesRequest, more: Headers = ()) -> Plan:
     model = engine.profile.model(request.model)
-    drawn = _Drawn(engine.settings.seed, call, request)
+    draw = Draw(engine.settings.seed, call, request)
     return reply.bind(
         Binding(
             model=request.model if model is None else model.id,
@@ -55,39 +55,40 @@ def _bound(reply: CompiledReply, engine: "Engine", call: Call, request: Messages
             stop_sequences=request.stop_sequences,
             stream=request.stream,
             cache_asked=b'"cache_control"' in call.http.body,
-            ids=drawn.ids,
-            headers=(*request_headers(engine.profile, drawn.ids.request()), *more),
-            open_call=partial(_open_call, request, drawn.ids),
+            headers=request_headers(engine.profile, draw.ids.request()) + more,
             time_scale=engine.settings.time_scale,
-            jitter=lambda: seeds.jitter(drawn.seed),
+            draw=draw,
         )
     )
 
 
-class _Drawn:
-    """The ids and jitter of one exchange. A request is counted only when something is drawn for it."""
+class Draw:
+    """What is drawn for one exchange: ids and jitter. A request is counted only when something is drawn for it."""
 
-    def __init__(self, seed: int | None, call: Call, request: MessagesRequest) -> None:
-        self._from = seed, call, request
+    __slots__ = ("_call", "_request", "_seed", "_server_seed", "ids")
+
+    def __init__(self, server_seed: int | None, call: Call, request: MessagesRequest) -> None:
+        self._server_seed = server_seed
+        self._call = call
+        self._request = request
         self._seed: bytes | None = None
-        self.ids = call.ids if seed is None else seeds.Ids(self.seed)
+        self.ids = call.ids if server_seed is None else seeds.Ids(self.seed())
 
-    @property
     def seed(self) -> bytes:
         if self._seed is None:
-            seed, call, request = self._from
-            n = call.session.cursors.sent.add((call.key, request.fingerprint))
-            self._seed = seeds.exchange_seed(seed, call.key, request.fingerprint, n)
+            key, fingerprint = self._call.key, self._request.fingerprint
+            n = self._call.session.cursors.sent.add((key, fingerprint))
+            self._seed = seeds.exchange_seed(self._server_seed, key, fingerprint, n)
         return self._seed
 
+    def jitter(self) -> Random:
+        return seeds.jitter(self.seed())
 
-def _open_call(request: MessagesRequest, ids: seeds.Ids) -> str:
-    """The server's call that a resumed turn brings the result of: the newest one in the last message."""
-    content = request.messages[-1]["content"]
-    calls = (
-        [block["id"] for block in content if block["type"] == "server_tool_use"] if isinstance(content, list) else []
-    )
-    return calls[-1] if calls else "srvtoolu_01" + ids.take(22)
+    def open_call(self) -> str:
+        """The server's call that a resumed turn brings the result of: the newest one in the last message."""
+        content = blocks(self._request.messages[-1]["content"])
+        calls = [block["id"] for block in content if block["type"] == "server_tool_use"]
+        return calls[-1] if calls else "srvtoolu_01" + self.ids.take(22)
 
 
 def _error(engine: "Engine", call: Call, found: Choice) -> Plan:

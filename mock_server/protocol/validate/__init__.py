@@ -12,30 +12,33 @@ from mock_server.protocol.validate import conversation, params, replay, shapes, 
 
 Rule = Callable[[MessagesRequest, Profile], None]
 
-RULES: tuple[Rule, ...] = (
-    params.required,  # 22, 23
-    params.no_thread,
-    params.fields,  # 24, 25, 35-39, 99, 100, 107, 141
-    params.known_model,  # 29
-    params.no_unknown,  # 28
-    params.within_cap,  # 26
-    params.thinking_budget,  # 101
-    shapes.system,  # 123
-    shapes.messages,  # 44, 47, 55-59
-    tools.definitions,  # 63-68
-    tools.choice,  # 74-76
-    conversation.first_role,  # 45
-    conversation.not_empty,  # 50-52
-    conversation.sides,  # 62
-    conversation.ids_unique,  # 90
-    conversation.results_paired,  # 86-89
-    conversation.server_results_paired,  # 93
-    replay.signatures,  # 96, 111
-    replay.paused_content,
+# What a rule is about, and the rule: a parameter (asked only when the request has it), "blocks" (only when a message
+# is more than a bare string), or "" for rules about every request.
+RULES: tuple[tuple[str, Rule], ...] = (
+    ("", params.required),  # 22, 23
+    ("thread", params.no_thread),
+    ("", params.fields),  # 24, 25, 35-39, 99, 100, 107, 141
+    ("", params.known_model),  # 29
+    ("", params.no_unknown),  # 28
+    ("", params.within_cap),  # 26
+    ("thinking", params.thinking_budget),  # 101
+    ("system", shapes.system),  # 123
+    ("", shapes.messages),  # 44, 47, 55-59
+    ("tools", tools.definitions),  # 63-68
+    ("tool_choice", tools.choice),  # 74-76
+    ("", conversation.first_role),  # 45
+    ("", conversation.not_empty),  # 50-52
+    ("blocks", conversation.sides),  # 62
+    ("blocks", conversation.ids_unique),  # 90
+    ("blocks", conversation.results_paired),  # 86-89
+    ("blocks", conversation.server_results_paired),  # 93
+    ("blocks", replay.signatures),  # 96, 111
+    ("blocks", replay.paused_content),
 )
 
 
 def validate(request: MessagesRequest, profile: Profile) -> None:
     """Raise the ApiError of the first rule the request breaks."""
-    for rule in RULES:
-        rule(request, profile)
+    for about, rule in RULES:
+        if not about or (request.has_blocks if about == "blocks" else about in request.body):
+            rule(request, profile)

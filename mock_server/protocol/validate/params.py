@@ -8,6 +8,7 @@ from mock_server.protocol.profile import Profile
 from mock_server.protocol.request import MessagesRequest
 from mock_server.protocol.validate.checks import (
     Check,
+    Finding,
     anything,
     array,
     boolean,
@@ -124,11 +125,18 @@ def required(request: MessagesRequest, profile: Profile) -> None:
 def fields(request: MessagesRequest, profile: Profile) -> None:
     """Types, ranges and enums of the parameters that are there."""
     body = request.body
-    for name, check in PARAMETERS.items():
-        if name in body and (found := check(body[name])) is not None:
-            raise invalid(f"{name}{found[0]}: {found[1]}")
+    wrong = {name: found for name in body if (found := _check(name, body[name])) is not None}
+    for name in PARAMETERS if wrong else ():
+        if name in wrong:
+            where, what = wrong[name]
+            raise invalid(f"{name}{where}: {what}")
     if body["max_tokens"] < profile.least_max_tokens:
         raise invalid(f"max_tokens: Input should be greater than or equal to {profile.least_max_tokens}")
+
+
+def _check(name: str, value: Any) -> Finding | None:
+    check = PARAMETERS.get(name)
+    return None if check is None else check(value)
 
 
 def known_model(request: MessagesRequest, profile: Profile) -> None:

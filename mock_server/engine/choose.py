@@ -32,8 +32,8 @@ class NearMiss:
 class Choice(NamedTuple):
     """The reply or error that answers, and where it stands: turn and attempt counted from 1.
 
-    `attempts` is how many the story of this turn has; `begins` says that an exchange begins here, `counts_attempts`
-    that this turn may answer the same request differently the next time.
+    `attempts` is how many the story of this turn has; `begins` says that one of the exchanges that `times` limits
+    begins here.
     """
 
     scenario: Scenario
@@ -42,7 +42,6 @@ class Choice(NamedTuple):
     attempt: int
     attempts: int = 1
     begins: bool = False
-    counts_attempts: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,10 +191,10 @@ def _once_more(choice: Choice, asked: Question) -> Choice | NearMiss:
     """Whether `times` lets another exchange begin; what is under way already always goes on."""
     scenario = choice.scenario
     under_way = choice.turn > 1 or asked.retries > 0 or (choice.attempts > 1 and choice.attempt > 1)
-    if under_way:
+    if scenario.times is None or under_way:
         return choice
     begun = asked.cursors.begun.get((asked.key, scenario.name), 0)
-    if scenario.times is not None and begun >= scenario.times:
+    if begun >= scenario.times:
         return _miss(scenario, 0.1, "times", f"{scenario.times} at most", f"exchange {begun + 1}")
     return choice._replace(begins=True)
 
@@ -231,15 +230,9 @@ def _attempt(scenario: Scenario, asked: Question, turn: int) -> int:
     """Which time this very request comes: as the client counts its retries, else as we have."""
     if asked.retries > 0:
         return asked.retries + 1
-    if not _counts_attempts(scenario, turn):
+    if not scenario.counts_attempts[turn - 1]:
         return 1
     return asked.cursors.attempts.get((asked.key, scenario.name, turn, asked.request.fingerprint), 0) + 1
-
-
-def _counts_attempts(scenario: Scenario, turn: int) -> bool:
-    """Whether a turn can answer the same request differently the next time."""
-    answer = scenario.turns[turn - 1]
-    return answer.attempts is not None or answer.cases is not None
 
 
 def _case(scenario: Scenario, asked: Question, cases: Iterable[Answer], turn: int, attempt: int) -> Choice | NearMiss:
@@ -254,9 +247,8 @@ def _case(scenario: Scenario, asked: Question, cases: Iterable[Answer], turn: in
 
 
 def _leaf(scenario: Scenario, answer: Answer, turn: int, attempt: int) -> Choice:
-    counts = _counts_attempts(scenario, turn)
     if answer.attempts is None:
-        return Choice(scenario, answer, turn, attempt, counts_attempts=counts)
+        return Choice(scenario, answer, turn, attempt)
     last = len(answer.attempts)
     k = min(attempt, last)
-    return Choice(scenario, answer.attempts[k - 1], turn, k, last, counts_attempts=counts)
+    return Choice(scenario, answer.attempts[k - 1], turn, k, last)

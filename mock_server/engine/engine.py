@@ -3,6 +3,7 @@
 import fnmatch
 import hashlib
 import logging
+import random
 from collections.abc import Iterable
 
 from mock_server.clock import Clock, SystemClock
@@ -34,6 +35,7 @@ class Engine:
         self.counter = TokenCounter()
         self.generator = Generator()
         self.sessions = Sessions(clock or SystemClock())
+        self._chance = random.Random()
         self._served: tuple[CompiledScenario, ...] = ()
 
     def load(self, scenarios: Iterable[Scenario]) -> None:
@@ -55,7 +57,7 @@ class Engine:
 
     def handle(self, http: HttpRequest) -> Exchange:
         """Answer one request. Never raises: the client's mistakes and ours both become replies."""
-        ids = seeds.Ids(self._early_seed(http))
+        ids = seeds.Ids(self._early_seed(http), self._chance)
         try:
             return self._answer(http, ids)
         except ApiError as error:

@@ -9,7 +9,7 @@ from mock_server.scenario.model import Answer, Failure
 
 def request_headers(profile: Profile, request_id: str) -> Headers:
     """The headers that every reply of this profile carries."""
-    return tuple((name, request_id) for name in profile.request_id_headers)
+    return tuple([(name, request_id) for name in profile.request_id_headers])
 
 
 def failure(error: ApiError, profile: Profile, request_id: str, at: int = 0) -> Plan:

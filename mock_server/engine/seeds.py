@@ -27,24 +27,29 @@ def _key(seed: int | None) -> bytes:
 
 
 class Ids:
-    """The ids of one exchange: a stream of letters from its seed, or from the system when there is none."""
+    """The ids of one exchange: a stream of letters from its seed, or from `chance` when there is none."""
 
-    __slots__ = ("_at", "_drawn", "_seed")
+    __slots__ = ("_at", "_chance", "_drawn", "_seed")
 
-    def __init__(self, seed: bytes | None) -> None:
+    def __init__(self, seed: bytes | None, chance: random.Random | None = None) -> None:
         self._seed = seed
+        self._chance = chance
         self._at = 0
-        self._drawn = letters(os.urandom(48)) if seed is None else self._more(0)
+        self._drawn = self._more(0)
 
     def take(self, length: int) -> str:
         """The next `length` letters and digits."""
-        while len(self._drawn) < self._at + length:
-            self._drawn += letters(os.urandom(48)) if self._seed is None else self._more(len(self._drawn))
-        self._at += length
-        return self._drawn[self._at - length : self._at]
+        end = self._at + length
+        while len(self._drawn) < end:
+            self._drawn += self._more(len(self._drawn))
+        taken = self._drawn[self._at : end]
+        self._at = end
+        return taken
 
     def _more(self, at: int) -> str:
-        return letters(hashlib.blake2b(at.to_bytes(8, "big"), key=self._seed or b"").digest())
+        if self._seed is None:
+            return letters(os.urandom(48) if self._chance is None else self._chance.randbytes(48))
+        return letters(hashlib.blake2b(at.to_bytes(8, "big"), key=self._seed).digest())
 
     def message(self) -> str:
         return "msg_01" + self.take(22)

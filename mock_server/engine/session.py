@@ -58,7 +58,7 @@ class Cursors:
         name = choice.scenario.name
         if choice.begins:
             self.begun.add((key, name))
-        if choice.counts_attempts:
+        if choice.scenario.counts_attempts[choice.turn - 1]:
             used = 0 if choice.attempts > 1 and choice.attempt >= choice.attempts else choice.attempt
             self.attempts.set((key, name, choice.turn, request.fingerprint), used)
         if choice.scenario.anchored_at == "session" and (key, name, request.fingerprint) not in self.order:

@@ -76,6 +76,8 @@ def position(found: Conversation, anchor: int, tag: str, pauses: Callable[[int],
     A trailing assistant turn counts only when it is a paused one.
     """
     last = len(found.turns) - 1
+    if anchor == last and last in found.human:
+        return 1
     reached = 0
     for at in range(anchor, last + 1):
         turn = found.turns[at]

@@ -9,6 +9,9 @@ JSON_HEADERS: Headers = (("content-type", "application/json"),)
 SSE_HEADERS: Headers = (("content-type", "text/event-stream; charset=utf-8"), ("cache-control", "no-cache"))
 
 
+_AT_ONCE = array("I", (0,))
+
+
 class Part(NamedTuple):
     """Frames and when each is due, in microseconds from the part's start (a shared array when there is no jitter).
 
@@ -38,4 +41,4 @@ class Plan(NamedTuple):
 
 def whole(status: int, headers: Headers, body: bytes, at: int = 0) -> Plan:
     """A plan that sends one body at once."""
-    return Plan(status, headers, (Part((body,), array("I", [at])),), False, at)
+    return Plan(status, headers, (Part((body,), array("I", (at,)) if at else _AT_ONCE),), False, at)

@@ -151,9 +151,8 @@ class _Place(NamedTuple):
     def key(self, name: str) -> "_Place":
         return _Place(f"{self.path}.{name}", name, self.depth + 1)
 
-    def item(self, nth: int, again: bool = False) -> "_Place":
-        # Another draw for the same place must not offer the same example again.
-        return _Place(f"{self.path}[{nth}]", self.name, self.depth + 1, _MOST_ITEMS if again else nth)
+    def item(self, nth: int) -> "_Place":
+        return _Place(f"{self.path}[{nth}]", self.name, self.depth + 1, nth)
 
 
 class _Maker:
@@ -321,7 +320,7 @@ def _items(maker: _Maker, parts: list[object], at: _Place, *, unique: bool) -> l
         for _ in range(60 if unique else 0):
             if item not in made:
                 break
-            item = maker.make(part, at.item(nth, again=True))
+            item = maker.make(part, at.item(nth))
         if not unique or item not in made:
             made.append(item)
     return made

@@ -219,6 +219,11 @@ class Scenario:
         return isinstance(self.when, Named)
 
     @lazy
+    def counts_attempts(self) -> tuple[bool, ...]:
+        """For each turn, whether it can answer the same request differently the next time."""
+        return tuple(turn.attempts is not None or turn.cases is not None for turn in self.turns)
+
+    @lazy
     def anchored_at(self) -> str:
         """Where counting starts: what is written, else the first human turn when a turn before the last can end."""
         if self.anchor is not None:

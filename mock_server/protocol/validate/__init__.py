@@ -1,4 +1,4 @@
-"""Request rules: a request that breaks one gets the API's own error. `RULES` is the order they are asked in.
+"""Request rules: a request that breaks one gets the API's own error. They are asked in the order of the tables.
 
 One error per response, the first in that order. Numbers are those of the validation notes. To add a rule, write a
 small function beside its kind and name it in `RULES`.
@@ -12,8 +12,7 @@ from mock_server.protocol.validate import conversation, params, replay, shapes, 
 
 Rule = Callable[[MessagesRequest, Profile], None]
 
-# What a rule is about, and the rule: a parameter (asked only when the request has it), "blocks" (only when a message
-# is more than a bare string), or "" for rules about every request.
+# What a rule is about, and the rule: a parameter (asked only when the request has it), or "" for every request.
 RULES: tuple[tuple[str, Rule], ...] = (
     ("", params.required),  # 22, 23
     ("thread", params.no_thread),
@@ -28,17 +27,23 @@ RULES: tuple[tuple[str, Rule], ...] = (
     ("tool_choice", tools.choice),  # 74-76
     ("", conversation.first_role),  # 45
     ("", conversation.not_empty),  # 50-52
-    ("blocks", conversation.sides),  # 62
-    ("blocks", conversation.ids_unique),  # 90
-    ("blocks", conversation.results_paired),  # 86-89
-    ("blocks", conversation.server_results_paired),  # 93
-    ("blocks", replay.signatures),  # 96, 111
-    ("blocks", replay.paused_content),
+)
+
+# Asked after those, and only when a message is more than a bare string.
+BLOCK_RULES: tuple[Rule, ...] = (
+    conversation.sides,  # 62
+    conversation.ids_unique,  # 90
+    conversation.results_paired,  # 86-89
+    conversation.server_results_paired,  # 93
+    replay.signatures,  # 96, 111
+    replay.paused_content,
 )
 
 
 def validate(request: MessagesRequest, profile: Profile) -> None:
     """Raise the ApiError of the first rule the request breaks."""
     for about, rule in RULES:
-        if not about or (request.has_blocks if about == "blocks" else about in request.body):
+        if not about or about in request.body:
             rule(request, profile)
+    for rule in BLOCK_RULES if request.has_blocks else ():
+        rule(request, profile)

@@ -29,10 +29,9 @@ def not_empty(request: MessagesRequest, profile: Profile) -> None:
                 )
             continue
         for block in blocks(content):
-            if block["type"] == "text" and not block["text"].strip():
-                empty = "non-whitespace text" if block["text"] else "non-empty"
-                verb = "must contain" if block["text"] else "must be"
-                raise invalid(f"messages: text content blocks {verb} {empty}")
+            if block["type"] == "text" and (not block["text"] or block["text"].isspace()):
+                rule = "must contain non-whitespace text" if block["text"] else "must be non-empty"
+                raise invalid(f"messages: text content blocks {rule}")
 
 
 _SIDE = {"tool_use": "assistant", "server_tool_use": "assistant", "tool_result": "user"}

@@ -125,18 +125,17 @@ def required(request: MessagesRequest, profile: Profile) -> None:
 def fields(request: MessagesRequest, profile: Profile) -> None:
     """Types, ranges and enums of the parameters that are there."""
     body = request.body
-    wrong = {name: found for name in body if (found := _check(name, body[name])) is not None}
+    wrong: dict[str, Finding] = {}
+    for name, value in body.items():
+        check = PARAMETERS.get(name)
+        if check is not None and (found := check(value)) is not None:
+            wrong[name] = found
     for name in PARAMETERS if wrong else ():
         if name in wrong:
             where, what = wrong[name]
             raise invalid(f"{name}{where}: {what}")
     if body["max_tokens"] < profile.least_max_tokens:
         raise invalid(f"max_tokens: Input should be greater than or equal to {profile.least_max_tokens}")
-
-
-def _check(name: str, value: Any) -> Finding | None:
-    check = PARAMETERS.get(name)
-    return None if check is None else check(value)
 
 
 def known_model(request: MessagesRequest, profile: Profile) -> None:

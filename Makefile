@@ -1,0 +1,61 @@
+# Needs Python 3.10 or newer, make and a package index. `make help` lists what there is.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+SOURCES := mock_server tests bench/bench.py
+
+.DEFAULT_GOAL := help
+.PHONY: help mock test unit compat lint types format bench docs check wheel clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+mock: $(VENV)/.run  ## serve scenarios/ on http://127.0.0.1:8787, reloading when files change
+	@$(BIN)/mock-server serve --reload $(ARGS) scenarios
+
+test: unit compat  ## the whole test suite, then the older SDKs where they can be installed
+
+unit: $(VENV)/.dev
+	$(BIN)/python -m pytest $(ARGS)
+
+compat: $(VENV)/.dev
+	$(BIN)/python tests/compat/matrix.py
+
+lint: $(VENV)/.dev  ## ruff: rules and format
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
+
+types: $(VENV)/.dev  ## mypy, strict on the package
+	$(BIN)/mypy
+
+format: $(VENV)/.dev  ## put the code in form
+	$(BIN)/ruff check --fix $(SOURCES)
+	$(BIN)/ruff format $(SOURCES)
+
+check: $(VENV)/.run  ## report the mistakes in scenarios/
+	@$(BIN)/mock-server check scenarios
+
+docs: $(VENV)/.dev  ## write the generated parts of docs/ again
+	$(BIN)/python docs/generate.py
+
+bench: $(VENV)/.dev  ## measure against a bare aiohttp server (needs gcc and wrk)
+	$(BIN)/python bench/bench.py bench/targets.json --rounds 5 $(ARGS)
+
+wheel: $(VENV)/.dev  ## build the wheel into dist/
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+
+clean:  ## remove what the other targets made
+	rm -rf $(VENV) .compat dist build bench/bin bench/data .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: pyproject.toml | $(VENV)/bin/python
+	@echo "installing into $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
+	@echo "installing into $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@ $(VENV)/.run

@@ -3,14 +3,13 @@
 `python docs/generate.py` writes, `--check` only tells (exit 1) whether something is out of date.
 """
 
-import os
 import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from mock_server import settings
-from mock_server.cli import COMMANDS, parser
+from mock_server.cli import COMMANDS
 from mock_server.scenario.load import library, load
 
 DOCS = Path(__file__).parent
@@ -33,13 +32,6 @@ def commands() -> str:
     return "\n".join(f"- `mock-server {name}`: {command.help}" for name, command in COMMANDS.items())
 
 
-def help_text() -> str:
-    """What `mock-server serve --help` prints."""
-    os.environ["COLUMNS"] = "100"
-    subparsers = next(action for action in parser()._actions if action.dest == "command")
-    return f"```text\n{subparsers.choices['serve'].format_help().strip()}\n```"  # type: ignore[index]
-
-
 def scenarios() -> str:
     """The scenario library: name and description."""
     lines = ["| scenario | what it plays |", "|---|---|"]
@@ -50,7 +42,6 @@ def scenarios() -> str:
 PARTS: dict[str, Callable[[], str]] = {
     "settings": settings_table,
     "commands": commands,
-    "help": help_text,
     "scenarios": scenarios,
 }
 

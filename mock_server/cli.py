@@ -186,11 +186,7 @@ def _add(to: argparse.ArgumentParser, row: Row) -> None:
     if row.name == "paths":
         to.add_argument("paths", nargs="*", metavar=option.metavar, help=option.help)
         return
-    default = (
-        ""
-        if row.default in (None, ())
-        else f" (default {str(row.default).lower() if isinstance(row.default, bool) else row.default})"
-    )
+    default = "" if row.default in (None, ()) else f" (default {configuration.spelled(row.default)})"
     common: dict[str, Any] = {"dest": row.name, "default": None, "help": f"{option.help}{default}"}
     if isinstance(row.default, bool):
         to.add_argument(row.flag, action=argparse.BooleanOptionalAction, **common)

@@ -123,6 +123,11 @@ def parse(row: Row, text: str, said: str) -> Any:
     return value
 
 
+def spelled(value: Any) -> str:
+    """A value as the user would write it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def from_environment(environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
     """The settings that `MOCK_SERVER_*` variables give; an empty variable counts as unset."""
     return {row.name: parse(row, environ[row.variable], row.variable) for row in rows() if environ.get(row.variable)}

@@ -47,9 +47,9 @@ class Runner:
         """Listen. Raises OSError when the address is taken or not ours."""
         app = App(self.engine, self._control)
         self._server = Server(app, self.engine)
-        self._runner = web.ServerRunner(self._server, handle_signals=False)
+        self._runner = web.ServerRunner(self._server, handle_signals=False, shutdown_timeout=0.5)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, self.host, self.port, backlog=BACKLOG, shutdown_timeout=0.5)
+        site = web.TCPSite(self._runner, self.host, self.port, backlog=BACKLOG)
         try:
             await site.start()
         except BaseException:

@@ -1,0 +1,192 @@
+"""The wheel and the player on a loop whose time is turned by hand: no test here waits."""
+
+import asyncio
+import heapq
+from array import array
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from mock_server.protocol.plan import Part, Plan
+from mock_server.server.player import Outcome, head, play, play_at_once
+from mock_server.server.wheel import Wheel
+
+
+class Timer:
+    def __init__(self, when: float, call: Callable[[], None]) -> None:
+        self.when, self.call, self.cancelled = when, call, False
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+
+class HandLoop:
+    """The two things a wheel asks of a loop: the time, and to be called at a time."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self._queue: list[tuple[float, int, Timer]] = []
+
+    def time(self) -> float:
+        return self.now
+
+    def call_at(self, when: float, call: Callable[[], None]) -> Timer:
+        timer = Timer(when, call)
+        heapq.heappush(self._queue, (when, len(self._queue), timer))
+        return timer
+
+    def turn_to(self, when: float) -> None:
+        while self._queue and self._queue[0][0] <= when:
+            due, _, timer = heapq.heappop(self._queue)
+            self.now = max(self.now, due)
+            if not timer.cancelled:
+                timer.call()
+        self.now = when
+
+    def jump_to(self, when: float) -> None:
+        """As after a stall: nothing ran in between."""
+        self.now = when
+        self.turn_to(when)
+
+
+class Wire:
+    """A connection that keeps what is written, with the time."""
+
+    def __init__(self, loop: HandLoop) -> None:
+        self._loop = loop
+        self.written: list[tuple[float, bytes]] = []
+        self.is_open = True
+        self.is_full = False
+        self.lost: Callable[[], None] | None = None
+
+    def write(self, data: bytes) -> None:
+        self.written.append((round((self._loop.time() - 100) * 1000), data))
+
+    def when_lost(self, call: Callable[[], None] | None) -> None:
+        self.lost = call
+
+
+def plan(*offsets_ms: int) -> Plan:
+    frames = tuple(b"%d;" % at for at in offsets_ms)
+    return Plan(200, (), (Part(frames, array("I", [at * 1000 for at in offsets_ms])),), True, offsets_ms[0] * 1000)
+
+
+def played(loop: HandLoop, wire: Wire, what: Plan, *moves: Any) -> Outcome | None:
+    """Play on the hand loop; each move is a function called in turn while the plan is under way."""
+
+    async def run() -> Outcome | None:
+        task = asyncio.ensure_future(play(what, wire, Wheel(loop), 100.0, b"head;", chunked=False))
+        await asyncio.sleep(0)
+        for move in moves:
+            move()
+            await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        if task.done():
+            return task.result()
+        task.cancel()
+        return None
+
+    return asyncio.run(run())
+
+
+def test_every_frame_goes_out_at_its_time_and_never_before() -> None:
+    loop = HandLoop()
+    wire = Wire(loop)
+
+    outcome = played(loop, wire, plan(0, 20, 40, 60), lambda: loop.turn_to(101))
+
+    assert outcome == Outcome("completed", 4)
+    assert [data for _, data in wire.written] == [b"head;0;", b"20;", b"40;", b"60;"]
+    for (at, _), due in zip(wire.written, (0, 20, 40, 60), strict=True):
+        assert due <= at <= due + 1
+
+
+def test_the_head_waits_for_the_first_frame() -> None:
+    loop = HandLoop()
+    wire = Wire(loop)
+    played(loop, wire, plan(500, 600), lambda: loop.turn_to(100.499))
+    assert wire.written == []
+
+
+def test_what_is_late_goes_out_together_and_the_rest_is_on_time_again() -> None:
+    loop = HandLoop()
+    wire = Wire(loop)
+
+    played(loop, wire, plan(0, 20, 40, 60, 80), lambda: loop.jump_to(100.065), lambda: loop.turn_to(101))
+
+    assert [data for _, data in wire.written] == [b"head;0;", b"20;40;60;", b"80;"]
+    assert wire.written[-1][0] in (80, 81)
+
+
+def test_a_full_connection_is_left_alone_until_it_drains() -> None:
+    loop = HandLoop()
+    wire = Wire(loop)
+
+    def fill() -> None:
+        wire.is_full = True
+        loop.turn_to(100.1)
+
+    def drain() -> None:
+        wire.is_full = False
+        loop.turn_to(100.2)
+
+    outcome = played(loop, wire, plan(0, 20, 40), fill, drain)
+
+    assert outcome == Outcome("completed", 3)
+    assert [data for _, data in wire.written] == [b"head;0;", b"20;40;"]
+
+
+def test_a_client_that_leaves_ends_the_play_at_once() -> None:
+    loop = HandLoop()
+    wire = Wire(loop)
+    outcome = played(loop, wire, plan(0, 20, 1000), lambda: loop.turn_to(100.05), lambda: wire.lost and wire.lost())
+    assert outcome == Outcome("client_left", 2)
+
+
+def test_many_streams_share_one_timer() -> None:
+    loop = HandLoop()
+    wheel = Wheel(loop)
+    stepped: list[int] = []
+
+    class Once:
+        def __init__(self, number: int) -> None:
+            self.number = number
+
+        def step(self, now: float) -> None:
+            stepped.append(self.number)
+
+    for number in range(1000):
+        wheel.add(100.010, Once(number))
+    wheel.add(100.005, Once(-1))
+    loop.turn_to(100.2)
+
+    assert stepped == [-1, *range(1000)]
+    assert len(loop._queue) == 0
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_plan_without_delays_is_one_write(chunked: bool) -> None:
+    wire = Wire(HandLoop())
+    outcome = play_at_once(plan(0, 0, 0), wire, b"head;", chunked=chunked)
+    body = b"6\r\n0;0;0;\r\n0\r\n\r\n" if chunked else b"0;0;0;"
+    assert outcome == Outcome("completed", 3)
+    assert [data for _, data in wire.written] == [b"head;" + body]
+
+
+def test_a_plan_with_delays_is_not_played_at_once() -> None:
+    wire = Wire(HandLoop())
+    assert play_at_once(plan(0, 1), wire, b"head;", chunked=False) is None
+    assert wire.written == []
+
+
+def test_the_head_tells_status_headers_and_framing() -> None:
+    what = Plan(529, (("request-id", "r"),), (Part((b"abc", b"de"), array("I", [0, 0])),))
+    assert head(what, chunked=False, keep_alive=True, version=(1, 1)) == (
+        b"HTTP/1.1 529 Overloaded\r\nrequest-id: r\r\ncontent-length: 5\r\n\r\n"
+    )
+    stream = what._replace(stream=True, status=200)
+    assert head(stream, chunked=True, keep_alive=False, version=(1, 1)) == (
+        b"HTTP/1.1 200 OK\r\nrequest-id: r\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n"
+    )
+    assert head(what, chunked=False, keep_alive=True, version=(1, 0)).endswith(b"connection: keep-alive\r\n\r\n")

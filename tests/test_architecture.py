@@ -1,0 +1,83 @@
+"""The shape of the code: arrows between the layers go one way, and each third-party package has one home."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "mock_server"
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+# who may import whom, by the first part of the module's name below the package
+LEAVES = {"clock", "settings", "version"}
+ALLOWED = {
+    "protocol": {"protocol"},
+    "scenario": {"protocol", "scenario"},
+    "engine": {"protocol", "scenario", "engine", *LEAVES},
+    "server": {"protocol", "scenario", "engine", "server", *LEAVES},
+    "api": {"scenario", "engine", "server", *LEAVES},
+    "cli": {"scenario", "server", *LEAVES},
+    "pytest_plugin": {"api"},
+    "__init__": {"api", *LEAVES},
+    "__main__": {"cli"},
+    **{leaf: set() for leaf in LEAVES},
+}
+HOMES = {
+    "aiohttp": {"server"},
+    "yaml": {"scenario/load.py"},
+    "jsonschema": {"scenario/schema.py"},
+    "faker": {"scenario/generate.py"},
+    "pytest": {"pytest_plugin.py"},
+    "uvloop": {"cli.py"},
+}
+
+
+def imports(file: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}: relative import"
+            yield node.module or ""
+            yield from (f"{node.module}.{alias.name}" for alias in node.names if node.module == "mock_server")
+
+
+def name(file: Path) -> str:
+    return file.relative_to(PACKAGE).as_posix()
+
+
+@pytest.mark.parametrize("file", FILES, ids=name)
+def test_a_module_imports_only_what_its_layer_may(file: Path) -> None:
+    layer = file.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    used = {module.split(".")[1] for module in imports(file) if module.startswith("mock_server.")}
+
+    assert used <= ALLOWED[layer], f"{layer} may not import {used - ALLOWED[layer]}"
+
+
+@pytest.mark.parametrize("file", FILES, ids=name)
+def test_a_third_party_package_is_imported_only_at_home(file: Path) -> None:
+    used = {module.split(".")[0] for module in imports(file)} & set(HOMES)
+
+    for package in used:
+        homes = HOMES[package]
+        assert name(file) in homes or file.relative_to(PACKAGE).parts[0] in homes, f"{package} lives in {homes}"
+
+
+def test_the_protocol_layer_needs_nothing_but_the_standard_library() -> None:
+    import sys
+
+    for file in FILES:
+        if file.relative_to(PACKAGE).parts[0] == "protocol":
+            outside = {m.split(".")[0] for m in imports(file)} - {"mock_server"} - set(sys.stdlib_module_names)
+            assert not outside, f"{name(file)} imports {outside}"
+
+
+@pytest.mark.parametrize("file", FILES, ids=name)
+def test_a_module_says_what_lives_in_it(file: Path) -> None:
+    assert ast.get_docstring(ast.parse(file.read_text()))
+
+
+@pytest.mark.parametrize("file", FILES, ids=name)
+def test_no_module_is_longer_than_a_person_reads(file: Path) -> None:
+    assert len(file.read_text().splitlines()) <= 400

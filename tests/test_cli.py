@@ -1,0 +1,232 @@
+"""The command line as a user meets it: real processes, their output and their exit codes."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+COMMAND = [sys.executable, "-m", "mock_server"]
+HELLO = "name: hello\nwhen: named\nreply: Hello!\n"
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run a command to its end."""
+
+    def command(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*COMMAND, *words],
+            cwd=tmp_path,
+            env={**os.environ, **environment},
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+
+    return command
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Start a server; what is still running when the test ends is killed."""
+    started: list[subprocess.Popen[str]] = []
+
+    def command(*words: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [*COMMAND, "serve", "--port", "0", *words],
+            cwd=tmp_path,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        started.append(process)
+        return process
+
+    yield command
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def url_of(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().strip().removeprefix("mock-server listening on ")
+
+
+def get(url: str) -> dict[str, Any]:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(url, timeout=10) as reply:
+        value: dict[str, Any] = json.load(reply)
+        return value
+
+
+def test_health_tells_status_version_scenarios_and_uptime(serve, tmp_path: Path) -> None:
+    (tmp_path / "hello.yaml").write_text(HELLO)
+    health = get(url_of(serve("hello.yaml")) + "/_mock/health")
+    assert health["status"] == "ok"
+    assert health["scenarios"] == 1
+    assert health["uptime_seconds"] >= 0
+    assert set(health) == {"status", "version", "profile", "scenarios", "uptime_seconds"}
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_server_with_exit_code_0_open_streams_included(serve, tmp_path: Path, number: int) -> None:
+    (tmp_path / "slow.yaml").write_text("name: slow\ntiming: {gap: 1m}\nreply: one two three\n")
+    process = serve("slow.yaml")
+    host, _, port = url_of(process).removeprefix("http://").rpartition(":")
+    body = b'{"model":"claude-opus-4-8","max_tokens":9,"stream":true,"messages":[{"role":"user","content":"x"}]}'
+    with socket.create_connection((host, int(port)), timeout=10) as client:
+        client.sendall(
+            b"POST /v1/messages HTTP/1.1\r\nhost: t\r\nx-api-key: k\r\ncontent-length: %d\r\n\r\n" % len(body) + body
+        )
+        received = b""
+        while b"content_block_delta" not in received:
+            received += client.recv(65536)
+        process.send_signal(number)
+        while client.recv(65536):
+            pass
+    _, errors = process.communicate(timeout=2)
+    assert process.returncode == 0
+    assert "Traceback" not in errors
+
+
+def test_a_port_in_use_is_one_line_and_exit_code_2(run, tmp_path: Path) -> None:
+    (tmp_path / "hello.yaml").write_text(HELLO)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = run("--port", str(port), "hello.yaml")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.splitlines()[-1] == f"mock-server: cannot listen on 127.0.0.1:{port}: the port is in use"
+
+
+def test_an_address_that_is_not_ours_is_one_line_and_exit_code_2(run, tmp_path: Path) -> None:
+    (tmp_path / "hello.yaml").write_text(HELLO)
+    done = run("--host", "no.such.host.invalid", "--port", "0", "hello.yaml")
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith("mock-server: cannot listen on no.such.host.invalid:0: ")
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("command", ["serve", "check"])
+def test_a_bad_path_is_one_line_and_exit_code_2(run, command: str) -> None:
+    done = run(command, "nowhere.yaml")
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == "nowhere.yaml: no such file or folder"
+
+
+@pytest.mark.parametrize("command", ["serve", "check"])
+def test_bad_scenarios_are_all_reported_with_their_places_and_exit_code_2(run, tmp_path: Path, command: str) -> None:
+    (tmp_path / "a.yaml").write_text("name: a\nrepyl: hi\n")
+    (tmp_path / "b.yaml").write_text("name: b\nreply: hi\ntiming: fats\n")
+    done = run(command, ".")
+    lines = [line for line in done.stderr.splitlines() if ".yaml:" in line]
+    assert done.returncode == 2
+    assert [line.split(": ")[0] for line in lines] == ["a.yaml:2:1", "b.yaml:3:9"]
+    assert "unknown key 'repyl' in scenario" in lines[0]
+    assert lines[0].endswith("did you mean 'reply'?")
+    assert lines[1].endswith("did you mean 'fast'?")
+    assert "Traceback" not in done.stderr
+
+
+def test_check_of_good_scenarios_says_how_many(run, tmp_path: Path) -> None:
+    (tmp_path / "hello.yaml").write_text(HELLO)
+    done = run("check", ".")
+    assert (done.returncode, done.stdout) == (0, "1 scenarios, no mistakes\n")
+
+
+def test_check_without_a_path_checks_the_library(run) -> None:
+    done = run("check")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("words", [["--port", "x"], ["--profile", "acme"]])
+def test_a_wrong_flag_is_one_line_and_exit_code_2(run, words: list[str]) -> None:
+    done = run(*words)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"mock-server: {words[0]}: '{words[1]}' is not a valid value")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_wrong_variable_is_one_line_and_exit_code_2(run) -> None:
+    done = run("serve", MOCK_SERVER_PORT="x")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert done.stderr.startswith("mock-server: MOCK_SERVER_PORT: 'x' is not a valid value")
+
+
+def test_health_of_a_running_server_is_exit_code_0_and_of_none_is_1(run, serve, tmp_path: Path) -> None:
+    (tmp_path / "hello.yaml").write_text(HELLO)
+    port = url_of(serve("hello.yaml")).rpartition(":")[2]
+    assert run("health", "--port", port).returncode == 0
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        unused = str(free.getsockname()[1])
+    done = run("health", "--port", unused)
+    assert (done.returncode, done.stdout) == (1, "")
+
+
+def test_the_module_and_its_version(run) -> None:
+    assert run("--version").stdout.startswith("mock-server ")
+
+
+def test_starting_imports_neither_faker_nor_jsonschema() -> None:
+    code = (
+        "import sys, mock_server.server.runner as r; from mock_server.settings import Settings;"
+        "from mock_server.scenario.load import library; r.Runner(Settings(), [library()]);"
+        "print([m for m in ('faker', 'jsonschema', 'anthropic', 'importlib.metadata') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+# -- reload: real files, a real process; the waits end as soon as the change is seen ----------------------------------
+
+
+def wait_for(url: str, holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    """Health, once `holds` is true of it; 10 seconds at most."""
+    end = time.monotonic() + 10
+    while not holds(health := get(url + "/_mock/health")):
+        assert time.monotonic() < end, health
+    return health
+
+
+def test_reload_sees_changed_added_removed_and_broken_files(serve, tmp_path: Path) -> None:
+    folder = tmp_path / "scenarios"
+    folder.mkdir()
+    (folder / "a.yaml").write_text(HELLO)
+    url = url_of(serve("--reload", "scenarios"))
+    assert get(url + "/_mock/health")["scenarios"] == 1
+
+    (folder / "sub").mkdir()
+    (folder / "sub" / "b.yaml").write_text("name: b\nwhen: named\nreply: B\n")
+    wait_for(url, lambda health: health["scenarios"] == 2)
+
+    (folder / "a.yaml").write_text("name: hello\nrepyl: broken\n")
+    broken = wait_for(url, lambda health: health["status"] == "degraded")
+    assert broken["scenarios"] == 2
+    assert any("a.yaml:2:1: unknown key 'repyl'" in line for line in broken["load_error"])
+
+    (folder / "a.yaml").write_text("name: hello\nwhen: named\nreply: mended\n")
+    assert "load_error" not in wait_for(url, lambda health: health["status"] == "ok")
+
+    (folder / "sub" / "b.yaml").unlink()
+    wait_for(url, lambda health: health["scenarios"] == 1)
+
+
+def test_without_reload_files_are_read_once(serve, tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(HELLO)
+    process = serve("a.yaml", "--no-reload")
+    url = url_of(process)
+    (tmp_path / "a.yaml").write_text("broken")
+    assert get(url + "/_mock/health")["status"] == "ok"

@@ -1,0 +1,150 @@
+"""The docs are true: every command and code block of the README runs, and the generated parts are up to date."""
+
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mock_server.protocol import sse
+from mock_server.scenario.load import loads
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(r"```(\w+)\n(.*?)```", re.DOTALL)
+
+
+def blocks(text: str, kind: str) -> list[str]:
+    return [found[2] for found in BLOCK.finditer(text) if found[1] == kind]
+
+
+@pytest.fixture(scope="module")
+def made() -> Iterator[str]:
+    """`make mock`, as the README has it, in the environment that runs the tests; the port is a free one."""
+    venv = Path(sys.prefix)
+    for stamp in (".run", ".dev"):  # what make would install is what runs this test
+        (venv / stamp).touch()
+    command = ["make", "--no-print-directory", "mock", f"VENV={venv}"]
+    environment = {**os.environ, "MOCK_SERVER_PORT": "0", "MOCK_SERVER_TIME_SCALE": "0"}
+    with subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    ) as server:
+        assert server.stdout is not None
+        lines = [server.stdout.readline().strip() for _ in range(5)]
+        try:
+            yield "\n".join(lines)
+        finally:
+            os.killpg(server.pid, signal.SIGTERM)
+            server.stdout.close()
+            server.wait(10)
+
+
+def test_the_first_screen_shows_the_two_commands() -> None:
+    first = blocks(README, "sh")[0]
+    assert [line.split("#")[0].strip() for line in first.strip().splitlines()] == [
+        "make mock",
+        "make test",
+        "make help",
+    ]
+    assert README.index("make mock") < README.index("curl -N") < README.index("def test_")
+
+
+def test_make_mock_says_where_it_listens_and_what_to_try(made: str) -> None:
+    lines = made.splitlines()
+    url = lines[0].removeprefix("mock-server listening on ")
+    assert re.fullmatch(r"http://127\.0\.0\.1:\d+", url)
+    assert re.fullmatch(r"\d+ scenarios from scenarios", lines[1])
+    assert lines[2] == "try it:"
+    assert url in lines[3]
+    assert f"ANTHROPIC_BASE_URL={url}" in lines[4]
+
+
+def curl(command: str) -> bytes:
+    environment = {**os.environ, "no_proxy": "127.0.0.1"}
+    return subprocess.run(shlex.split(command), capture_output=True, check=True, env=environment, timeout=30).stdout
+
+
+def test_the_curl_of_the_readme_streams_what_it_shows(made: str) -> None:
+    url = made.splitlines()[0].rpartition(" ")[2]
+    command = blocks(README, "sh")[1].replace("\\\n", " ").replace("http://127.0.0.1:8787", url)
+    shown = blocks(README, "text")[0]
+
+    stream = curl(command).decode()
+
+    for frame in shown.strip().split("\n\n")[1:3]:
+        assert frame in stream
+    assert re.findall(r"^event: (\w+)", shown, re.MULTILINE) == re.findall(r"^event: (\w+)", stream, re.MULTILINE)[:4]
+    assert [p["type"] for p in sse.parse(stream.encode())][-1] == "message_stop"
+
+
+def test_the_curl_that_make_mock_prints_works(made: str) -> None:
+    assert b"event: message_stop" in curl(made.splitlines()[3])
+
+
+def test_make_help_lists_every_target() -> None:
+    shown = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for target in ("mock", "test", "lint", "types", "format", "bench", "docs"):
+        assert re.search(rf"make {target} +\w", shown), target
+
+
+def test_the_five_liner_of_the_readme_passes(mock_server: object) -> None:
+    (source,) = (block for block in blocks(README, "python") if "def test_" in block)
+    scope: dict[str, object] = {}
+    exec(compile(source, "README.md", "exec"), scope)
+    scope["test_the_weather_is_told"](mock_server)  # type: ignore[operator]
+
+
+def test_the_export_line_is_what_the_sdk_reads(made: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    import anthropic
+
+    (line,) = (block for block in blocks(README, "sh") if block.startswith("export"))
+    url = made.splitlines()[0].rpartition(" ")[2]
+    for pair in shlex.split(line.replace("http://127.0.0.1:8787", url))[1:]:
+        monkeypatch.setenv(*pair.split("=", 1))
+    with anthropic.Anthropic() as client:
+        message = client.messages.create(
+            model="claude-opus-4-8", max_tokens=50, messages=[{"role": "user", "content": "[[scenario:hello]]"}]
+        )
+    assert message.stop_reason == "end_turn"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_yaml_block_loads(page: Path) -> None:
+    for block in blocks(page.read_text(), "yaml"):
+        assert loads(block, page.name)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_json_block_is_json(page: Path) -> None:
+    for block in blocks(page.read_text(), "json"):
+        json.loads(block)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_leads_somewhere(page: Path) -> None:
+    for link in re.findall(r"\]\(([^)#]+)", page.read_text()):
+        assert link.startswith("https://") or (page.parent / link).exists(), link
+
+
+def test_the_generated_parts_are_up_to_date() -> None:
+    run = subprocess.run(
+        [sys.executable, ROOT / "docs" / "generate.py", "--check"], capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stdout
+
+
+def test_the_changelog_has_what_is_unreleased() -> None:
+    assert "## Unreleased" in (ROOT / "CHANGELOG.md").read_text()

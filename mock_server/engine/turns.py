@@ -22,7 +22,7 @@ class Turn(NamedTuple):
     @property
     def is_human(self) -> bool:
         """A user turn that is not an answer to a tool call."""
-        return self.role == "user" and not any(block["type"] == "tool_result" for block in self.content)
+        return self.role == "user" and "tool_result" not in [block["type"] for block in self.content]
 
     @property
     def said(self) -> Said:
@@ -46,7 +46,7 @@ class Conversation(NamedTuple):
         """The tool results of the newest user turn, if it is the last turn or only a prefill follows."""
         for turn in reversed(self.turns):
             if turn.role == "user":
-                return tuple(block for block in turn.content if block["type"] == "tool_result")
+                return tuple([block for block in turn.content if block["type"] == "tool_result"])
         return ()
 
 
@@ -63,7 +63,7 @@ def conversation(messages: Sequence[Mapping[str, Any]]) -> Conversation:
             turns.append(Turn(message["role"], content))
     if not turns:  # system messages alone
         turns.append(Turn("user", ()))
-    human = tuple(at for at, turn in enumerate(turns) if turn.is_human)
+    human = tuple([at for at, turn in enumerate(turns) if turn.is_human])
     return Conversation(tuple(turns), human or (0,))
 
 

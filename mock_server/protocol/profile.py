@@ -3,8 +3,9 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Literal
+
+from mock_server.protocol.lazy import lazy
 
 _NATIVE = re.compile(r"(claude-[a-z]+)-(\d+)(?:-(\d{1,2}))?(?:-\d{8})?")
 
@@ -42,9 +43,14 @@ class Profile:
     error_messages: Mapping[str, str] = field(default_factory=dict)
     unknown_model_message: str = "model: {model}"
 
-    @cached_property
+    @lazy
     def _by_name(self) -> dict[str, Model]:
         return {name: model for model in self.models for name in (model.id, *model.aliases)}
+
+    @lazy
+    def least_max_output(self) -> int:
+        """The smallest output cap of any model: up to it nobody need look which model is meant."""
+        return min((model.max_output for model in self.models if model.max_output is not None), default=0)
 
     def model(self, name: str) -> Model | None:
         """The model that answers to `name`, or None."""

@@ -62,12 +62,12 @@ class MessagesRequest:
         self.body = body
         self.may_name = may_name
 
-    @property
+    @lazy
     def model(self) -> str:
         name: str = self.body["model"]
         return name
 
-    @property
+    @lazy
     def max_tokens(self) -> int:
         return int(self.body["max_tokens"])
 

@@ -160,7 +160,7 @@ class _Maker:
 
     def __init__(self, schema: object, checker: Checker | None, fake: "Faker") -> None:
         self._schema = schema
-        self._checker = checker
+        self.checker = checker
         self._fake = fake
         self._flattener = Flattener(schema, self._choose, self._step)
         self._left = _MOST_STEPS
@@ -176,7 +176,7 @@ class _Maker:
         except (ArithmeticError, RecursionError) as error:
             raise CannotGenerate(f"$: {type(error).__name__}") from error
         try:
-            found = self._checker.violations(made, limit=1) if self._checker else []
+            found = self.checker.violations(made, limit=1) if self.checker else []
         except SchemaProblem:
             found = []
         return made, found[0] if found else ""
@@ -242,7 +242,7 @@ class _Maker:
             yield self._rather(fitting or values, None)
 
     def _accepts(self, flat: Schema, value: object) -> bool:
-        return self._checker is None or self._checker.accepts(flat, value)
+        return self.checker is None or self.checker.accepts(flat, value)
 
     def _kind(self, flat: Schema, at: _Place) -> str:
         named = [kind for kind in _KINDS if kind in reading.listed(flat.get("type"))]
@@ -338,8 +338,10 @@ def _string(maker: _Maker, flat: Schema, at: _Place) -> object:
     if isinstance(regex := flat.get("pattern"), str):
         # Only short ones: some patterns take exponential time to find that a sentence does not match.
         short = (draft for draft in fitting if formatted or len(draft) <= 24)
-        matched = next((draft for draft in short if pattern.fits(regex, draft)), None)
-        return matched or pattern.matching(regex, maker.words.rng, low, high) or maker.words.pick(templates)
+        found = pattern.matching(regex, maker.words.rng, low, high, preferred=short)
+        if found is None and maker.checker:
+            raise CannotGenerate(f"{at.path}: no string was found for its pattern")
+        return maker.words.pick(templates) if found is None else found
     text = next(fitting, None) or maker.words.pick(templates)
     return text if formatted else _stretched(maker, text, low, high)
 

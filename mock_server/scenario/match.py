@@ -25,10 +25,13 @@ class Said:
         return fold(self.text)
 
 
+_COLLAPSED = ("\n", "  ", "\t", "\r", "\v", "\f")
+
+
 def fold(text: str) -> str:
     """Lower case, white space collapsed. Text that has nothing to collapse takes the short way."""
-    if text.isprintable() and "  " not in text:
-        return text.strip().lower()
+    if text.isascii() and not any(map(text.__contains__, _COLLAPSED)):
+        return text.strip(" ").lower()
     return " ".join(text.split()).lower()
 
 

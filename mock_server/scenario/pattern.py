@@ -5,6 +5,7 @@ Knows nothing of JSON Schema or Faker. Random only through the `Random` it is gi
 """
 
 import importlib
+import itertools
 import math
 import re
 import string
@@ -173,8 +174,8 @@ _VAGUE = ("name", "code", "address", "text")
 
 def hint(hints: dict[str, _Hint], name: str, description: object) -> _Hint | None:
     """What a word of `name` (the last words first) or, failing that, of `description` suggests, if any."""
-    words = _words(name)
-    for word in ("_".join(words), *sorted(reversed(words), key=_VAGUE.__contains__)):
+    words = _words(name)[::-1]
+    for word in ("_".join(words[::-1]), *(word for word in words if word not in _VAGUE), *words):
         if word in hints:
             return hints[word]
     spoken = set(_words(description)) if isinstance(description, str) else set()
@@ -214,20 +215,26 @@ def _closing(rng: Random, left: int, gap: str) -> str:
     return gap + rng.choice([line for line in lines if token.count(line) == longest]) if longest else ""
 
 
-def matching(pattern: str, rng: Random, shortest: int = 0, longest: int = _LONGEST) -> str | None:
+def matching(
+    pattern: str, rng: Random, shortest: int = 0, longest: int = _LONGEST, preferred: Iterable[str] = ()
+) -> str | None:
     """A string in which `re.search(pattern, ...)` finds something, `shortest` to `longest` characters long.
 
-    None when none was found: the pattern is broken, or asks for more than a bounded search gives. Lookarounds
-    are skipped while writing and only checked at the end, which is enough for the usual "has a digit" ones.
+    The first of `preferred` that will do, else one written for the pattern; empty only if nothing else was
+    found, None if not even that: the pattern is broken, or asks for more than a bounded search gives.
+    Lookarounds are skipped while writing and only checked at the end: enough for the usual "has a digit".
     """
+    empty: str | None = None
     try:
         tree, found = _parse(pattern), re.compile(pattern)
-        for text in _drafts(tree, rng, shortest):
+        for text in itertools.chain(preferred, _drafts(tree, rng, shortest)):
             if shortest <= len(text) <= longest and found.search(text):
-                return text
+                if text:
+                    return text
+                empty = text
     except (re.error, OverflowError, RecursionError, _TooMuch):
-        return None
-    return None
+        return empty
+    return empty
 
 
 def fits(pattern: object, text: str) -> bool:

@@ -16,10 +16,11 @@ from urllib.parse import unquote
 Schema = dict[str, Any]
 _Kind = TypeVar("_Kind", list[Any], dict[str, Any], int)
 
-MOST_REFS = 20_000
+MOST_REFS = 10_000
 """`$ref`s followed in one validation: doubling `$ref`s ("billion laughs") would otherwise run for ever."""
 
 _LONGEST_LINE = 240
+_TOO_DEEP = "the schema, or the value with it, is nested too deeply"
 _MOST_HOPS = 32
 _FAR = 1_000
 _CHOICES = {"$ref", "allOf", "anyOf", "oneOf", "if", "then", "else"}
@@ -40,6 +41,7 @@ class Checker:
 
     def __init__(self, schema: object) -> None:
         self._followed = itertools.count()
+        self._open: set[tuple[int, int]] = set()
         with _library_errors():
             from jsonschema import Draft202012Validator as Draft
             from jsonschema import validators
@@ -69,10 +71,17 @@ class Checker:
         return False
 
     def _counting(self, follow: Callable[..., Any]) -> Callable[..., Iterator[Any]]:
-        def counted(*args: Any) -> Iterator[Any]:
+        def counted(validator: Any, ref: Any, value: object, schema: Schema) -> Iterator[Any]:
+            here = (id(schema), id(value))
+            if here in self._open:
+                raise SchemaProblem("its $refs lead in a circle")
             if next(self._followed) >= MOST_REFS:
                 raise SchemaProblem(f"following its $refs takes more than {MOST_REFS} steps")
-            yield from follow(*args)
+            self._open.add(here)
+            try:
+                yield from follow(validator, ref, value, schema)
+            finally:
+                self._open.discard(here)
 
         return counted
 
@@ -94,9 +103,14 @@ def _library_errors() -> Iterator[None]:
     except SchemaProblem:
         raise
     except RecursionError:
-        raise SchemaProblem("the schema or its $refs are nested without end") from None
+        raise SchemaProblem(_TOO_DEEP) from None
     except Exception as error:
         raise SchemaProblem(_short(str(error) or type(error).__name__)) from error
+    except BaseException as error:
+        # Where the stack ends inside rpds, the Rust part of the library, it panics, which is no Exception.
+        if type(error).__name__ != "PanicException":
+            raise
+        raise SchemaProblem(_TOO_DEEP) from None
 
 
 def _line(error: Any) -> str:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import re
+from collections.abc import Mapping
 
 from aiohttp import web
 
@@ -26,15 +27,16 @@ class App:
         self._engine = engine
         self._control = control
         self._loop = asyncio.get_running_loop()
-        self._wheel = Wheel(self._loop)
+        self.wheel = Wheel(self._loop)
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
+        """The long way in: a request as aiohttp parsed it."""
         start = self._loop.time()
         path = request.rel_url.path
-        if path.startswith("/_mock/"):
-            exchange = Exchange(self._control.answer(request.method, path), note="control")
-        else:
-            exchange = await self._exchange(request, path)
+        try:
+            exchange = self.exchange(request.method, path, request.headers, await _body(request))
+        except ApiError as error:
+            exchange = self.refused(error)
         connection: Connection = request.protocol  # type: ignore[assignment]
         version = request.version
         plan, chunked = exchange.plan, exchange.plan.stream and version >= (1, 1)
@@ -44,22 +46,27 @@ class App:
             return Written(opening, keep_alive=keep_alive)
         outcome = play_at_once(plan, connection, opening, chunked=chunked)
         if outcome is None:
-            outcome = await play(plan, connection, self._wheel, start, opening, chunked=chunked)
-        if log.isEnabledFor(logging.INFO) and exchange.note != "control":
-            self._say(request.method, path, exchange, outcome, start)
+            outcome = await play(plan, connection, self.wheel, start, opening, chunked=chunked)
+        self.say(request.method, path, exchange, outcome, start)
         return Written(keep_alive=keep_alive and outcome.kind == "completed")
 
-    async def _exchange(self, request: web.BaseRequest, path: str) -> Exchange:
-        try:
-            body = await _body(request)
-        except ApiError as error:
-            return self._engine.refuse(error)
+    def exchange(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Exchange:
+        """What answers a request, whichever way it came in."""
+        if path.startswith("/_mock/"):
+            return Exchange(self._control.answer(method, path), note="control")
         session = _SESSION.fullmatch(path) if path.startswith("/s/") else None
         if session is not None:
-            return self._engine.handle(HttpRequest(request.method, session[2], request.headers, body, session[1]))
-        return self._engine.handle(HttpRequest(request.method, path, request.headers, body))
+            return self._engine.handle(HttpRequest(method, session[2], headers, body, session[1]))
+        return self._engine.handle(HttpRequest(method, path, headers, body))
 
-    def _say(self, method: str, path: str, exchange: Exchange, outcome: Outcome, start: float) -> None:
+    def refused(self, error: ApiError) -> Exchange:
+        """What answers a request that could not be read."""
+        return self._engine.refuse(error)
+
+    def say(self, method: str, path: str, exchange: Exchange, outcome: Outcome, start: float) -> None:
+        """The log line of an exchange."""
+        if exchange.note == "control" or not log.isEnabledFor(logging.INFO):
+            return
         by = f"{exchange.scenario} turn {exchange.turn}" if exchange.scenario else exchange.note.split("\n")[0][:200]
         took = (self._loop.time() - start) * 1000
         form = "stream" if exchange.plan.stream else "json"

@@ -46,7 +46,7 @@ class Runner:
     async def start(self) -> None:
         """Listen. Raises OSError when the address is taken or not ours."""
         app = App(self.engine, self._control)
-        self._server = Server(app, self.engine)
+        self._server = Server(app)
         self._runner = web.ServerRunner(self._server, handle_signals=False, shutdown_timeout=0.5)
         await self._runner.setup()
         site = web.TCPSite(self._runner, self.host, self.port, backlog=BACKLOG)

@@ -156,6 +156,8 @@ def no_unknown(request: MessagesRequest, profile: Profile) -> None:
 
 def within_cap(request: MessagesRequest, profile: Profile) -> None:
     """Rule 26."""
+    if request.max_tokens <= profile.least_max_output:
+        return
     model = profile.model(request.model)
     if model is not None and model.max_output is not None and request.max_tokens > model.max_output:
         raise invalid(

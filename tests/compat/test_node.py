@@ -1,0 +1,73 @@
+"""The official JavaScript SDK against the server: runs `node/suite.test.mjs` in node."""
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from mock_server import MockServer
+
+SUITE = Path(__file__).parent / "node"
+HOME = Path(__file__).parents[2] / ".compat" / "node"
+OLDEST_NODE = 20
+LIMIT = 300
+
+
+def cannot(reason: str) -> NoReturn:
+    """Where the suite is required, not being able to run it is a failure."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+def run(*command: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    """Runs in the folder of the installed SDK; both streams come together."""
+    env = {**os.environ, **environment}
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    return subprocess.run(
+        command, cwd=HOME, env=env, text=True, timeout=LIMIT, check=False, encoding="utf-8", **streams
+    )
+
+
+@pytest.fixture(scope="session")
+def node() -> str:
+    """Node, with the suite and the SDK it pins in `.compat/node`."""
+    found, npm = shutil.which("node"), shutil.which("npm")
+    if found is None or npm is None:
+        cannot("node and npm are not installed")
+    HOME.mkdir(parents=True, exist_ok=True)
+    major = re.match(r"v(\d+)", run(found, "--version").stdout)
+    if major is None or int(major[1]) < OLDEST_NODE:
+        cannot(f"node is older than {OLDEST_NODE}")
+    shutil.copy(SUITE / "suite.test.mjs", HOME)
+    if not is_installed():
+        shutil.copy(SUITE / "package.json", HOME)
+        done = run(npm, "install", "--no-audit", "--no-fund", "--no-package-lock")
+        if done.returncode:
+            errors = re.findall(r"^npm error (.+)$", done.stdout, re.MULTILINE)
+            cannot(f"npm cannot install the SDK: {'; '.join(errors[:3]) or done.returncode}")
+    return found
+
+
+def is_installed() -> bool:
+    """Whether the SDK is there, as this very package.json asks for it; npm writes the lock last."""
+    asked = HOME / "package.json"
+    return (
+        (HOME / "node_modules" / ".package-lock.json").exists()
+        and asked.exists()
+        and asked.read_bytes() == (SUITE / "package.json").read_bytes()
+    )
+
+
+@pytest.mark.timeout(LIMIT)
+def test_the_javascript_sdk_passes_its_suite(node: str, server: MockServer, profile: str) -> None:
+    where = {"SUITE_URL": server.url, "SUITE_PROFILE": profile}
+    done = run(node, "--test", "--test-reporter=spec", "suite.test.mjs", **where)
+    assert done.returncode == 0, done.stdout
+    passed = re.search(r"^\S* ?pass (\d+)$", done.stdout, re.MULTILINE)
+    assert passed is not None, done.stdout
+    assert int(passed[1]) > 0

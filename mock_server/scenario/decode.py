@@ -1,13 +1,14 @@
 """Nodes -> typed data. The dataclasses are the description: `decode` reads what their field types say.
 
 A type may carry its own reader: `Annotated[int, Reads(function)]`. A dataclass may have `mistakes()`, which yields
-(path, text) for what is well-formed but wrong. Every mistake is collected; nothing is raised here.
+(path, text) for what is well-formed but wrong, and `shorthand`: keys that are written out before it is read. Every
+mistake is collected; nothing is raised here.
 """
 
 import dataclasses
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any, Literal, get_args, get_origin
 
@@ -167,13 +168,14 @@ def _record(cls: Any) -> Reader:
         if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
     ]
     noun = _noun(cls)
+    known = (*fields, *getattr(cls, "shorthand", ()))
 
     def read(node: Node, problems: Problems) -> Any:
         if not isinstance(node.value, dict):
             problems.add(node, f"expected a {noun} (a mapping), got {kind(node)}")
             return None
         before = len(problems.found)
-        _report_keys(node, fields, needed, noun, problems)
+        _report_keys(node, fields, known, needed, noun, problems)
         values = {name: decode(hints[name], item, problems) for name, item in node.value.items() if name in fields}
         if len(problems.found) > before:
             return None
@@ -191,14 +193,13 @@ def _noun(cls: Any) -> str:
     return named if isinstance(named, str) else str(getattr(cls, "noun", cls.__name__.lower()))
 
 
-def _report_keys(node: Node, fields: Mapping[str, Any], needed: list[str], noun: str, problems: Problems) -> None:
+def _report_keys(
+    node: Node, fields: Mapping[str, Any], known: Sequence[str], needed: list[str], noun: str, problems: Problems
+) -> None:
     for key in node.value:
         if key not in fields:
-            expected = ", ".join(fields)
-            problems.add(
-                node.keys.get(key) or node.mark,
-                f"unknown key '{key}' in {noun}; expected one of {expected}{suggestion(key, fields)}",
-            )
+            text = f"unknown key '{key}' in {noun}; expected one of {', '.join(known)}{suggestion(key, known)}"
+            problems.add(node.keys.get(key) or node.mark, text)
     for name in needed:
         if name not in node.value:
             problems.add(node, f"missing key '{name}' in {noun}")

@@ -109,6 +109,8 @@ class StopDetails:
 
 
 _KINDS = ("reply", "error", "cases", "attempts")
+# what may stand at the top level of a scenario instead of inside its only turn
+ANSWER_KEYS = (*_KINDS, "stop_reason", "stop_sequence", "stop_details", "usage", "headers")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,6 +199,8 @@ def _reply_mistakes(reply: tuple[Block, ...], ending: str) -> Mistakes:
 @dataclass(frozen=True, kw_only=True)
 class Scenario:
     """One YAML document: when it answers, and what, turn by turn."""
+
+    shorthand: ClassVar[tuple[str, ...]] = ANSWER_KEYS
 
     name: str
     description: str = ""

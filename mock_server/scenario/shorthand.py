@@ -2,9 +2,8 @@
 
 from collections.abc import Callable
 
+from mock_server.scenario.model import ANSWER_KEYS
 from mock_server.scenario.node import Mark, Node, Problems
-
-_ANSWER = ("reply", "error", "cases", "attempts", "stop_reason", "stop_sequence", "stop_details", "usage", "headers")
 
 
 def expand(document: Node, problems: Problems) -> Node:
@@ -12,9 +11,9 @@ def expand(document: Node, problems: Problems) -> Node:
     if not isinstance(document.value, dict):
         return document
     node = _copy(document)
-    if "turns" not in node.value and any(key in node.value for key in _ANSWER):
+    if "turns" not in node.value and any(key in node.value for key in ANSWER_KEYS):
         _one_turn(node)
-    elif clash := [key for key in _ANSWER if key in node.value and "turns" in node.value]:
+    elif clash := [key for key in ANSWER_KEYS if key in node.value and "turns" in node.value]:
         problems.add(node.keys.get(clash[0]), f"'{clash[0]}' beside turns; put it inside a turn")
         for key in clash:
             del node.value[key]
@@ -29,7 +28,7 @@ def _copy(node: Node) -> Node:
 
 def _one_turn(node: Node) -> None:
     """`reply:` at the top level: one turn that answers every position, unless it waits for a result."""
-    moved = {key: node.value.pop(key) for key in _ANSWER if key in node.value}
+    moved = {key: node.value.pop(key) for key in ANSWER_KEYS if key in node.value}
     first = next(iter(moved))
     mark: Mark | None = node.keys.get(first) or node.mark
     turn = Node(moved, mark, {key: node.keys.get(key) for key in moved})

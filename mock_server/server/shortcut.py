@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 _LINE = re.compile(r"POST (/[^\s?%]*)(?:\?\S*)? HTTP/1\.1\r\n")
-_HEADER = re.compile(r"([!-9;-~]+):[ \t]*([^\r\n\0]*)\r\n")
+_HEADER = re.compile(r"(?m)^([!-9;-~]+):[ \t]*([^\r\n\0]*)\r\n")
 
 # headers that change how a request must be read or answered
 _UNUSUAL = frozenset(("transfer-encoding", "content-encoding", "expect", "upgrade"))

@@ -1,0 +1,53 @@
+"""What all tests share: an engine without a socket, and a way to ask it."""
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
+from typing import Any
+
+import pytest
+
+from mock_server.engine.engine import Engine
+from mock_server.engine.exchange import Exchange
+from mock_server.protocol.request import HttpRequest
+from mock_server.scenario.load import load_profile, loads
+from mock_server.scenario.model import Scenario
+from mock_server.settings import Settings
+
+MakeEngine = Callable[..., Engine]
+Ask = Callable[..., Exchange]
+
+_profile = cache(load_profile)
+
+
+@pytest.fixture(scope="session")
+def engine() -> MakeEngine:
+    """Make an engine that serves scenarios (YAML text, or loaded ones). Immediate, strict, and with a seed."""
+
+    def make(scenarios: str | Iterable[Scenario] = (), **settings: Any) -> Engine:
+        chosen = Settings(**{"time_scale": 0.0, "unmatched": "error", "seed": 7, **settings})
+        made = Engine(chosen, _profile(chosen.profile))
+        made.load(loads(scenarios) if isinstance(scenarios, str) else scenarios)
+        return made
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def ask() -> Ask:
+    """Send one `POST /v1/messages` to an engine: a prompt or whole messages, other parameters by name."""
+
+    def send(
+        engine: Engine,
+        said: str | list[dict[str, Any]] = "Hello",
+        headers: Mapping[str, str] | None = None,
+        **parameters: Any,
+    ) -> Exchange:
+        messages = [{"role": "user", "content": said}] if isinstance(said, str) else said
+        body = {"model": "claude-opus-4-8", "max_tokens": 4096, "messages": messages, **parameters}
+        always = {"x-api-key": "test", "anthropic-version": "2023-06-01"}
+        return engine.handle(
+            HttpRequest("POST", "/v1/messages", {**always, **(headers or {})}, json.dumps(body).encode())
+        )
+
+    return send

@@ -1,0 +1,820 @@
+"""The scenario library: every file is loaded, walked to its end as a client would, and held against the protocol."""
+
+import copy
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from anthropic.types import Message, RawMessageStreamEvent
+from pydantic import BaseModel, TypeAdapter
+
+from mock_server.engine.engine import Engine
+from mock_server.engine.exchange import Exchange
+from mock_server.protocol import sse, tokens
+from mock_server.protocol.blocks import Block, RedactedThinking, Text, Thinking, ToolUse, WebSearchToolResult
+from mock_server.protocol.errors import MESSAGE
+from mock_server.protocol.message import fold
+from mock_server.scenario.load import files, library, load_profile, loads
+from mock_server.scenario.model import Scenario
+
+FILES = {file.stem: file for file in files([library()])}
+PROFILES = ("octen", "anthropic")
+
+# scenario -> how each of its exchanges ends: a stop reason, or the status of an error
+JOURNEYS: Mapping[str, list[str | int]] = {
+    "hello": ["end_turn"],
+    "echo": ["end_turn"],
+    "long-answer": ["end_turn"],
+    "thinking": ["end_turn"],
+    "tool-use": ["tool_use", "end_turn"],
+    "parallel-tools": ["tool_use", "end_turn"],
+    "tool-error": ["tool_use", "end_turn"],
+    "agent-loop": ["tool_use", "tool_use", "tool_use", "end_turn"],
+    "pause-turn": ["pause_turn", "end_turn"],
+    "pause-turn-twice": ["pause_turn", "pause_turn", "end_turn"],
+    "octen-search": ["end_turn"],
+    "web-search": ["end_turn"],
+    "refusal": ["refusal"],
+    "refusal-mid-stream": ["refusal"],
+    "max-tokens": ["max_tokens"],
+    "stop-sequence": ["stop_sequence"],
+    "context-window": ["model_context_window_exceeded"],
+    "structured-output": ["end_turn"],
+    "empty-end-turn": ["tool_use", "end_turn"],
+    "overloaded-twice": [529, 529, "end_turn"],
+    "rate-limited": [429, "end_turn"],
+    "slow-first-token": ["end_turn"],
+    "error-invalid-request": [400],
+    "error-authentication": [401],
+    "error-billing": [402],
+    "error-permission": [403],
+    "error-not-found": [404],
+    "error-too-large": [413],
+    "error-rate-limit": [429, 429, 429],
+    "error-api": [500, 500, 500],
+    "error-timeout": [504, 504, 504],
+    "error-overloaded": [529, 529, 529],
+}
+ANSWERING = [name for name in FILES if not name.startswith("error-")]
+WITHOUT_CONTENT = ["refusal", "empty-end-turn"]
+
+
+# -- a client -------------------------------------------------------------------------------------------------------
+
+
+class Step(NamedTuple):
+    """One exchange: the messages that were sent, what came back, and the JSON that it says."""
+
+    messages: list[dict[str, Any]]
+    exchange: Exchange
+    body: bytes
+    reply: dict[str, Any]
+
+    @property
+    def outcome(self) -> str | int:
+        status = self.exchange.plan.status
+        return status if status != 200 else self.reply["stop_reason"]
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return dict(self.exchange.plan.headers)
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        return list(sse.parse(self.body))
+
+    @property
+    def texts(self) -> list[str]:
+        return [block["text"] for block in self.reply["content"] if block["type"] == "text"]
+
+
+MakeEngine = Callable[..., Engine]
+Ask = Callable[..., Exchange]
+Walk = Callable[..., list[Step]]
+
+
+class Client:
+    """Goes on as an agent on an SDK does: retries twice, answers calls, sends back what was paused."""
+
+    RETRIED = (429, 500, 504, 529)
+    RETRIES = 2
+    MOST_STEPS = 12
+
+    def __init__(
+        self, ask: Ask, engine: Engine, name: str | None = None, prompt: str = "Go on.", **habits: bool
+    ) -> None:
+        """`habits`: `stream`; `failing` tools; `joined`: a resumed turn is kept as one message; `counting` retries."""
+        self._ask = ask
+        self._engine = engine
+        self._headers = {} if name is None else {"x-mock-scenario": name}
+        self._habits = habits
+        self.messages: list[dict[str, Any]] = [{"role": "user", "content": prompt}]
+
+    def walk(self) -> list[Step]:
+        steps: list[Step] = []
+        retries = 0
+        while len(steps) < self.MOST_STEPS:
+            step = self._step(retries)
+            steps.append(step)
+            if step.outcome in self.RETRIED and retries < self.RETRIES:
+                retries += 1
+                continue
+            if step.outcome not in ("tool_use", "pause_turn"):
+                return steps
+            self._say("assistant", step.reply["content"])
+            if step.outcome == "tool_use":
+                self._say(
+                    "user", [self._result(block) for block in step.reply["content"] if block["type"] == "tool_use"]
+                )
+        raise AssertionError(f"no end after {[step.outcome for step in steps]}")
+
+    def _step(self, retries: int) -> Step:
+        stream = self._habits.get("stream", False)
+        counted = {"x-stainless-retry-count": str(retries)} if self._habits.get("counting") else {}
+        sent = [dict(message) for message in self.messages]
+        exchange = self._ask(self._engine, sent, {**self._headers, **counted}, stream=stream)
+        body = exchange.plan.body()
+        streamed = stream and exchange.plan.status == 200
+        return Step(sent, exchange, body, fold(sse.parse(body)) if streamed else json.loads(body))
+
+    def _say(self, role: str, content: list[dict[str, Any]]) -> None:
+        if self._habits.get("joined") and self.messages[-1]["role"] == role:
+            content = self.messages.pop()["content"] + content
+        self.messages.append({"role": role, "content": content})
+
+    def _result(self, call: Mapping[str, Any]) -> dict[str, Any]:
+        failing = self._habits.get("failing", False)
+        return {
+            "type": "tool_result",
+            "tool_use_id": call["id"],
+            "content": "no answer" if failing else "done",
+            "is_error": failing,
+        }
+
+
+@cache
+def script(name: str) -> Scenario:
+    (scenario,) = loads(FILES[name].read_text(), str(FILES[name]))
+    return scenario
+
+
+@pytest.fixture(scope="module")
+def walk(engine: MakeEngine, ask: Ask) -> Walk:
+    """Walk one scenario, named in the header, to its end; done once for all tests that look at the same walk."""
+
+    @cache
+    def walked(name: str, profile: str = "octen", **habits: bool) -> list[Step]:
+        return Client(ask, engine([script(name)], profile=profile), name, **habits).walk()
+
+    return walked
+
+
+@pytest.fixture
+def everything(engine: MakeEngine) -> Engine:
+    """An engine that serves the whole library and generates what no scenario answers."""
+    return engine([script(name) for name in FILES], unmatched="generate")
+
+
+def answers(name: str) -> Iterator[Block]:
+    """Every block that a script plays when no tool fails, in order."""
+    for turn in script(name).turns:
+        for leaf in turn.leaves:
+            if leaf.when is None:
+                yield from leaf.reply or ()
+
+
+# -- the files ------------------------------------------------------------------------------------------------------
+
+
+def test_the_library_has_these_scenarios_and_no_others() -> None:
+    assert sorted(FILES) == sorted(JOURNEYS)
+
+
+@pytest.mark.parametrize("file", FILES.values(), ids=FILES)
+def test_a_file_holds_the_one_scenario_it_is_named_after(file: Path) -> None:
+    assert [scenario.name for scenario in loads(file.read_text(), str(file))] == [file.stem]
+
+
+@pytest.mark.parametrize("file", FILES.values(), ids=FILES)
+def test_a_file_begins_with_what_it_is_for(file: Path) -> None:
+    assert re.match(r"(# \S.*\n){1,3}name: \S+\ndescription: \S.*\n", file.read_text())
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_scenario_answers_only_requests_that_name_it(name: str) -> None:
+    assert script(name).named_only
+
+
+# -- walks ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["json", "sse"])
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("name", FILES)
+def test_a_scenario_is_played_to_its_end(name: str, profile: str, stream: bool, walk: Walk) -> None:
+    steps = walk(name, profile, stream=stream)
+
+    assert [step.outcome for step in steps] == JOURNEYS[name]
+    assert {step.exchange.scenario for step in steps} == {name}
+    assert {(step.exchange.turn, step.exchange.attempt) for step in steps} == {
+        (turn, attempt)
+        for turn, answer in enumerate(script(name).turns, 1)
+        for attempt in range(1, len(answer.attempts or [answer]) + 1)
+    }
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("name", FILES)
+def test_json_and_stream_say_the_same(name: str, profile: str, walk: Walk) -> None:
+    as_json, as_stream = walk(name, profile), walk(name, profile, stream=True)
+
+    assert [told(step) for step in as_stream] == [told(step) for step in as_json]
+    for plain, streamed in zip(as_json, as_stream, strict=True):
+        answered = plain.exchange.plan.status == 200
+        assert plain.headers["content-type"] == "application/json"
+        assert streamed.headers["content-type"].startswith("text/event-stream" if answered else "application/json")
+
+
+def told(step: Step) -> dict[str, Any]:
+    """The reply without the id of an error, which is drawn from the bytes of the request; `stream` is among them."""
+    return {key: value for key, value in step.reply.items() if key != "request_id"}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_name_in_the_prompt_works_like_the_header(name: str, everything: Engine, ask: Ask, walk: Walk) -> None:
+    steps = Client(ask, everything, prompt=f"Please play [[scenario:{name}]] now.").walk()
+
+    assert [step.outcome for step in steps] == JOURNEYS[name]
+    assert {step.exchange.scenario for step in steps} == {name}
+    by_header = walk(name)[-1].reply
+    assert steps[-1].reply.get("stop_details") == by_header.get("stop_details")
+    assert plain(steps[-1].reply) == plain(by_header)
+
+
+def plain(reply: Mapping[str, Any]) -> Any:
+    """What a reply says, without the ids in it."""
+    if reply["type"] == "error":
+        return reply["error"]
+    return [{k: v for k, v in block.items() if k not in ("id", "tool_use_id")} for block in reply["content"]]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_an_ordinary_prompt_is_not_hijacked(name: str, everything: Engine, ask: Ask) -> None:
+    exchange = ask(everything, f"{name}: {script(name).description}")
+
+    assert (exchange.plan.status, exchange.scenario, exchange.note) == (200, None, "generated")
+
+
+def test_an_ordinary_tool_call_is_not_hijacked(everything: Engine, ask: Ask) -> None:
+    schema = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+    tools = [{"name": "get_weather", "input_schema": schema}]
+
+    exchange = ask(everything, "What is the weather in Paris?", tools=tools, tool_choice={"type": "any"})
+
+    assert (exchange.scenario, exchange.note) == (None, "generated")
+    assert json.loads(exchange.plan.body())["stop_reason"] == "tool_use"
+
+
+# A message without content cannot go back, so these two have no follow-up; see the next test.
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("name", sorted({*ANSWERING} - {*WITHOUT_CONTENT}))
+def test_a_follow_up_in_the_same_conversation_begins_the_story_again(
+    name: str, profile: str, walk: Walk, engine: MakeEngine, ask: Ask
+) -> None:
+    again = follow_up(walk(name, profile)[-1])
+
+    exchange = ask(engine([script(name)], profile=profile), again, {"x-mock-scenario": name})
+
+    assert (exchange.turn, exchange.attempt) == (1, 1)
+    reply = json.loads(exchange.plan.body())
+    assert (exchange.plan.status if reply["type"] == "error" else reply["stop_reason"]) == JOURNEYS[name][0]
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("name", WITHOUT_CONTENT)
+def test_a_message_without_content_cannot_be_sent_back(
+    name: str, profile: str, walk: Walk, engine: MakeEngine, ask: Ask
+) -> None:
+    last = walk(name, profile)[-1]
+    assert last.reply["content"] == []
+
+    exchange = ask(engine([script(name)], profile=profile), follow_up(last), {"x-mock-scenario": name})
+
+    assert exchange.plan.status == 400
+    assert "non-empty content" in exchange.note
+
+
+def follow_up(last: Step) -> list[dict[str, Any]]:
+    """The conversation so far, and another question."""
+    return [
+        *last.messages,
+        {"role": "assistant", "content": last.reply["content"]},
+        {"role": "user", "content": "Thank you. And now?"},
+    ]
+
+
+# -- what single scenarios are for ----------------------------------------------------------------------------------
+
+
+def test_the_long_answer_is_several_hundred_tokens_in_paragraphs_and_blocks(walk: Walk) -> None:
+    (step,) = walk("long-answer")
+
+    assert 300 <= step.reply["usage"]["output_tokens"] <= 800
+    assert [text.count("\n\n") + 1 for text in step.texts] == [2, 1]
+
+
+def test_the_thoughts_come_before_the_text(walk: Walk) -> None:
+    (step,) = walk("thinking")
+
+    thought, sealed, _ = step.reply["content"]
+    assert [block["type"] for block in step.reply["content"]] == ["thinking", "redacted_thinking", "text"]
+    assert thought["signature"]
+    assert sealed["data"]
+    assert 0 < step.reply["usage"]["output_tokens_details"]["thinking_tokens"] < step.reply["usage"]["output_tokens"]
+
+
+@pytest.mark.parametrize(("changed", "status"), [(False, 200), (True, 400)])
+def test_a_thought_goes_back_unchanged_or_not_at_all(
+    changed: bool, status: int, walk: Walk, engine: MakeEngine, ask: Ask
+) -> None:
+    messages = copy.deepcopy(follow_up(walk("thinking")[-1]))
+    messages[1]["content"][0]["thinking"] += " Or is it?" * changed
+
+    exchange = ask(engine([script("thinking")]), messages, {"x-mock-scenario": "thinking"})
+
+    assert exchange.plan.status == status
+
+
+@pytest.mark.parametrize(
+    ("name", "calls"),
+    [
+        ("tool-use", [["get_weather"], []]),
+        ("parallel-tools", [["get_weather", "get_weather", "get_time"], []]),
+        ("tool-error", [["get_weather"], []]),
+        ("agent-loop", [["get_weather"], ["get_time"], ["get_weather"], []]),
+        ("empty-end-turn", [["get_weather"], []]),
+    ],
+)
+def test_the_tool_scenarios_call_these_tools_with_a_city(name: str, calls: list[list[str]], walk: Walk) -> None:
+    called = [[block for block in step.reply["content"] if block["type"] == "tool_use"] for step in walk(name)]
+
+    assert [[block["name"] for block in blocks] for blocks in called] == calls
+    assert all(block["input"].keys() == {"city"} for blocks in called for block in blocks)
+    ids = [block["id"] for blocks in called for block in blocks]
+    assert len(set(ids)) == len(ids)
+
+
+@pytest.mark.parametrize(
+    ("failing", "said"),
+    [
+        (False, "It is sunny in Paris, 21 degrees."),
+        (True, "I could not reach the weather service, so I do not know whether it is sunny in Paris."),
+    ],
+)
+def test_the_answer_of_tool_error_depends_on_the_result(failing: bool, said: str, walk: Walk) -> None:
+    assert walk("tool-error", failing=failing)[-1].texts == [said]
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("name", ["pause-turn", "pause-turn-twice"])
+def test_a_paused_turn_may_come_back_as_one_message_or_as_several(name: str, profile: str, walk: Walk) -> None:
+    several, one = walk(name, profile), walk(name, profile, joined=True)
+
+    pauses = len(several) - 1
+    assert len(several[-1].messages) == 1 + pauses
+    assert len(one[-1].messages) == 2
+    assert [plain(step.reply) for step in one] == [plain(step.reply) for step in several]
+
+
+@pytest.mark.parametrize("joined", [False, True], ids=["several messages", "one message"])
+@pytest.mark.parametrize("name", ["pause-turn", "pause-turn-twice"])
+def test_a_paused_call_gets_its_result_when_the_turn_goes_on(name: str, joined: bool, walk: Walk) -> None:
+    steps = walk(name, joined=joined)
+
+    for paused, resumed in pairwise(steps):
+        call, result = paused.reply["content"][-1], resumed.reply["content"][0]
+        assert (call["type"], call["name"]) == ("server_tool_use", "web_search")
+        assert (result["type"], result["tool_use_id"]) == ("web_search_tool_result", call["id"])
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("name", ["octen-search", "web-search"])
+def test_every_citation_names_a_result_of_the_search(name: str, profile: str, walk: Walk) -> None:
+    ((call, result), cited) = searched(walk(name, profile)[0])
+
+    assert call["name"] == name.replace("-", "_")
+    assert result["tool_use_id"] == call["id"]
+    assert len(cited) == 2
+    assert {citation["type"] for citation in cited} == {"web_search_result_location"}
+    known = {(found["url"], found["title"]) for found in result["content"]}
+    assert {(citation["url"], citation["title"]) for citation in cited} == known
+    assert walk(name, profile)[0].reply["usage"]["server_tool_use"]["web_search_requests"] == 1
+
+
+def test_every_citation_of_octen_search_is_a_span_of_the_highlights(walk: Walk) -> None:
+    ((_, result), cited) = searched(walk("octen-search")[0])
+
+    highlights = {found["url"]: found["highlights"] for found in result["content"]}
+    assert [citation["cited_text"] in highlights[citation["url"]] for citation in cited] == [True, True]
+    assert all("encrypted_content" not in found for found in result["content"])
+
+
+def searched(step: Step) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The search call with its result, and every citation."""
+    content = step.reply["content"]
+    search = [block for block in content if block["type"] in ("server_tool_use", "web_search_tool_result")]
+    return search, [citation for block in content for citation in block.get("citations") or ()]
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_a_refusal_before_any_output_costs_nothing(profile: str, walk: Walk) -> None:
+    (step,) = walk("refusal", profile, stream=True)
+
+    assert step.reply["content"] == []
+    assert step.reply["usage"]["output_tokens"] == 0
+    details = step.reply["stop_details"]
+    assert (details["type"], details["category"]) == ("refusal", "cyber")
+    assert details["explanation"]
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_a_refusal_in_the_middle_keeps_the_text_and_the_cost(profile: str, walk: Walk) -> None:
+    (step,) = walk("refusal-mid-stream", profile, stream=True)
+
+    assert len(step.texts) == 1
+    assert step.reply["usage"]["output_tokens"] > 0
+    assert step.reply["stop_details"]["type"] == "refusal"
+
+
+def test_an_empty_end_of_turn_still_costs_three_tokens(walk: Walk) -> None:
+    last = walk("empty-end-turn", stream=True)[-1]
+
+    assert (last.reply["content"], last.reply["usage"]["output_tokens"]) == ([], 3)
+
+
+def test_the_stop_sequence_is_named_and_not_in_the_text(walk: Walk) -> None:
+    (step,) = walk("stop-sequence")
+
+    assert step.reply["stop_sequence"] == "END"
+    assert "END" not in "".join(step.texts)
+
+
+def test_the_structured_output_is_one_block_of_json(walk: Walk) -> None:
+    (step,) = walk("structured-output")
+
+    (text,) = step.texts
+    assert len(step.reply["content"]) == 1
+    assert json.loads(text)["city"] == "Paris"
+
+
+@pytest.mark.parametrize(("scale", "microseconds"), [(1.0, 5_000_000), (0.0, 0)])
+@pytest.mark.parametrize("stream", [False, True], ids=["json", "sse"])
+def test_the_first_token_takes_five_seconds(
+    stream: bool, scale: float, microseconds: int, engine: MakeEngine, ask: Ask
+) -> None:
+    served = engine([script("slow-first-token")], time_scale=scale)
+
+    plan = ask(served, headers={"x-mock-scenario": "slow-first-token"}, stream=stream).plan
+
+    (part,) = plan.parts
+    assert part.at[0] >= microseconds if scale and not stream else part.at[0] == microseconds
+
+
+# The comments in max-tokens and stop-sequence say that no script is needed for either.
+@pytest.mark.parametrize("stream", [False, True], ids=["json", "sse"])
+@pytest.mark.parametrize("name", ["long-answer", "thinking", "tool-use", "web-search", "stop-sequence"])
+def test_max_tokens_of_the_request_cuts_any_reply(name: str, stream: bool, engine: MakeEngine, ask: Ask) -> None:
+    exchange = ask(engine([script(name)]), headers={"x-mock-scenario": name}, max_tokens=8, stream=stream)
+
+    body = exchange.plan.body()
+    reply = fold(sse.parse(body)) if stream else json.loads(body)
+    assert (reply["stop_reason"], reply["stop_sequence"]) == ("max_tokens", None)
+    assert reply["usage"]["output_tokens"] == 8
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["json", "sse"])
+@pytest.mark.parametrize(
+    ("name", "sequence", "kept"),
+    [("hello", " How", ["Hello!"]), ("max-tokens", ". The", ["There are three reasons why the sky is blue"])],
+)
+def test_stop_sequences_of_the_request_cut_any_reply(
+    name: str,
+    sequence: str,
+    kept: list[str],
+    stream: bool,
+    engine: MakeEngine,
+    ask: Ask,
+) -> None:
+    exchange = ask(
+        engine([script(name)]), headers={"x-mock-scenario": name}, stop_sequences=["absent", sequence], stream=stream
+    )
+
+    body = exchange.plan.body()
+    reply = fold(sse.parse(body)) if stream else json.loads(body)
+    assert [block["text"] for block in reply["content"]] == kept
+    assert (reply["stop_reason"], reply["stop_sequence"]) == ("stop_sequence", sequence)
+
+
+@pytest.mark.parametrize("name", ["overloaded-twice", "rate-limited"])
+def test_attempts_are_counted_by_the_client_too(name: str, walk: Walk) -> None:
+    by_client, by_server = walk(name, counting=True), walk(name)
+
+    assert [step.outcome for step in by_client] == JOURNEYS[name]
+    assert by_client[-1].texts == by_server[-1].texts
+
+
+@pytest.mark.parametrize("name", ["overloaded-twice", "rate-limited"])
+def test_the_story_of_attempts_can_be_told_twice(name: str, engine: MakeEngine, ask: Ask) -> None:
+    served = engine([script(name)])
+
+    told_twice = [Client(ask, served, name).walk() for _ in range(2)]
+
+    assert [[step.outcome for step in story] for story in told_twice] == [JOURNEYS[name], JOURNEYS[name]]
+
+
+# -- errors ---------------------------------------------------------------------------------------------------------
+
+ERRORS = {
+    "error-invalid-request": "invalid_request_error",
+    "error-authentication": "authentication_error",
+    "error-billing": "billing_error",
+    "error-permission": "permission_error",
+    "error-not-found": "not_found_error",
+    "error-too-large": "request_too_large",
+    "error-rate-limit": "rate_limit_error",
+    "error-api": "api_error",
+    "error-timeout": "timeout_error",
+    "error-overloaded": "overloaded_error",
+    "overloaded-twice": "overloaded_error",
+    "rate-limited": "rate_limit_error",
+}
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize(("name", "type"), ERRORS.items(), ids=ERRORS)
+def test_an_error_is_an_envelope_in_the_words_of_the_profile(name: str, type: str, profile: str, walk: Walk) -> None:
+    emulated = load_profile(profile)
+
+    for step in walk(name, profile, stream=True):
+        if step.outcome == "end_turn":
+            continue
+        request_id = {"request_id": step.headers["request-id"]} if emulated.request_id_in_body else {}
+        message = emulated.error_messages.get(type, MESSAGE[type])
+        assert step.reply == {"type": "error", "error": {"type": type, "message": message}, **request_id}
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_only_rate_limits_say_when_to_come_back(name: str, walk: Walk) -> None:
+    first = walk(name)[0].headers
+
+    assert first.get("retry-after") == ("1" if ERRORS[name] == "rate_limit_error" else None)
+
+
+# -- the events of every stream -------------------------------------------------------------------------------------
+
+streams = pytest.mark.parametrize("name", ANSWERING)
+profiles = pytest.mark.parametrize("profile", PROFILES)
+
+# block type -> what is empty when it opens, and the deltas that may fill it
+FILLED: Mapping[str, tuple[dict[str, Any], set[str]]] = {
+    "text": ({"text": ""}, {"text_delta", "citations_delta"}),
+    "thinking": ({"thinking": "", "signature": ""}, {"thinking_delta", "signature_delta"}),
+    "redacted_thinking": ({}, set()),
+    "tool_use": ({"input": {}}, {"input_json_delta"}),
+    "server_tool_use": ({"input": {}}, {"input_json_delta"}),
+    "web_search_tool_result": ({}, set()),
+}
+SIGNS = {
+    "message_start": "S",
+    "content_block_start": "(",
+    "content_block_delta": ".",
+    "content_block_stop": ")",
+    "ping": "p",
+    "message_delta": "d",
+    "message_stop": "E",
+}
+
+
+class Streamed(NamedTuple):
+    """One block as a stream told it."""
+
+    start: dict[str, Any]
+    deltas: list[dict[str, Any]]
+
+    def said(self, field: str) -> list[str]:
+        return [delta[field] for delta in self.deltas if field in delta]
+
+
+def answered(steps: list[Step]) -> list[Step]:
+    return [step for step in steps if step.exchange.plan.status == 200]
+
+
+def streamed(steps: list[Step], *types: str) -> list[Streamed]:
+    """The blocks of these types (none given: of all) in all streams of a walk."""
+    found = []
+    for step in answered(steps):
+        for event in step.events:
+            if event["type"] == "content_block_start":
+                found.append(Streamed(event["content_block"], []))
+            elif event["type"] == "content_block_delta":
+                found[-1].deltas.append(event["delta"])
+    return [block for block in found if not types or block.start["type"] in types]
+
+
+@profiles
+@streams
+def test_a_frame_names_its_event_and_holds_its_data_in_one_line(name: str, profile: str, walk: Walk) -> None:
+    for step in answered(walk(name, profile, stream=True)):
+        frames = [frame for part in step.exchange.plan.parts for frame in part.frames]
+        found = [re.fullmatch(r"event: (\w+)\ndata: (\{.*\})\n\n", frame.decode()) for frame in frames]
+        assert [one and one[1] for one in found] == [event["type"] for event in step.events]
+
+
+@profiles
+@streams
+def test_the_events_come_in_order(name: str, profile: str, walk: Walk) -> None:
+    """message_start; the blocks one after the other, a ping right after the first opened; message_delta; message_stop."""
+    for step in answered(walk(name, profile, stream=True)):
+        signs = "".join(SIGNS[event["type"]] for event in step.events)
+        expected = r"S\(p\.*\)(\(\.*\))*dE" if step.reply["content"] else "SpdE"
+        assert re.fullmatch(expected, signs), signs
+
+
+@profiles
+@streams
+def test_the_indexes_are_dense_and_those_of_the_open_block(name: str, profile: str, walk: Walk) -> None:
+    for step in answered(walk(name, profile, stream=True)):
+        opened = -1
+        for event in step.events:
+            opened += event["type"] == "content_block_start"
+            if "index" in event:
+                assert event["index"] == opened
+        assert opened + 1 == len(step.reply["content"])
+
+
+@profiles
+@streams
+def test_the_message_starts_empty_and_ends_with_its_totals(name: str, profile: str, walk: Walk) -> None:
+    for plain_step, step in zip(walk(name, profile), walk(name, profile, stream=True), strict=True):
+        if step.exchange.plan.status != 200:
+            continue
+        start, end = step.events[0]["message"], step.events[-2]
+        assert (start["content"], start["stop_reason"], start["stop_sequence"]) == ([], None, None)
+        assert (start["type"], start["role"]) == ("message", "assistant")
+        assert start["usage"]["output_tokens"] <= 5
+        assert start["usage"]["input_tokens"] == end["usage"]["input_tokens"] > 0
+        assert end["usage"]["output_tokens"] == plain_step.reply["usage"]["output_tokens"]
+        assert end["delta"]["stop_reason"] == plain_step.reply["stop_reason"]
+
+
+@profiles
+@streams
+def test_a_block_opens_empty_and_is_filled_by_its_own_deltas(name: str, profile: str, walk: Walk) -> None:
+    for block in streamed(walk(name, profile, stream=True)):
+        empty, deltas = FILLED[block.start["type"]]
+        assert block.start.items() >= empty.items()
+        assert {delta["type"] for delta in block.deltas} <= deltas
+
+
+@profiles
+@streams
+def test_text_comes_token_by_token_and_its_citations_one_by_one(name: str, profile: str, walk: Walk) -> None:
+    written = [block for block in answers(name) if isinstance(block, Text)]
+
+    blocks = streamed(walk(name, profile, stream=True), "text")
+
+    assert [block.said("text") for block in blocks] == [tokens.split(block.text) for block in written]
+    assert [block.said("citation") for block in blocks] == [list(block.citations or ()) for block in written]
+    assert [block.start.get("citations") for block in blocks] == [block.citations and [] for block in written]
+
+
+@profiles
+@streams
+def test_tool_json_begins_with_an_empty_delta_and_is_split(name: str, profile: str, walk: Walk) -> None:
+    written = [(block.name, block.input) for block in answers(name) if isinstance(block, ToolUse)]
+
+    calls = streamed(walk(name, profile, stream=True), "tool_use", "server_tool_use")
+
+    partials = [call.said("partial_json") for call in calls]
+    assert [
+        (call.start["name"], json.loads("".join(partial))) for call, partial in zip(calls, partials, strict=True)
+    ] == (written)
+    for partial in partials:
+        assert partial[0] == ""
+        assert len(partial) > 3
+        assert all(partial[1:])
+
+
+@profiles
+@streams
+def test_a_thought_is_signed_once_at_its_end(name: str, profile: str, walk: Walk) -> None:
+    written = [block.thinking for block in answers(name) if isinstance(block, Thinking)]
+
+    thoughts = streamed(walk(name, profile, stream=True), "thinking")
+
+    assert ["".join(thought.said("thinking")) for thought in thoughts] == written
+    for thought in thoughts:
+        kinds = [delta["type"] for delta in thought.deltas]
+        assert kinds == ["thinking_delta"] * (len(kinds) - 1) + ["signature_delta"]
+        assert len(kinds) > 2
+        assert thought.deltas[-1]["signature"]
+
+
+@profiles
+@streams
+def test_results_and_sealed_thoughts_come_whole(name: str, profile: str, walk: Walk) -> None:
+    written = [type(block).type for block in answers(name) if isinstance(block, WebSearchToolResult | RedactedThinking)]
+
+    blocks = streamed(walk(name, profile, stream=True), "web_search_tool_result", "redacted_thinking")
+
+    assert [block.start["type"] for block in blocks] == written
+    assert all(block.start.get("content") or block.start.get("data") for block in blocks)
+    assert all(block.deltas == [] for block in blocks)
+
+
+# -- the SDK's own types --------------------------------------------------------------------------------------------
+
+# What a reply may say that the SDK's types do not know: how it looks, and what the SDK would have instead.
+Differs = tuple[Callable[[Mapping[str, Any]], bool], dict[str, Any]]
+DIFFERENCES: Mapping[str, Differs] = {
+    "octen_search is no tool of theirs": (
+        lambda it: it.get("type") == "server_tool_use" and it["name"] == "octen_search",
+        {"name": "web_search"},
+    ),
+    "no encrypted_content": (
+        lambda it: it.get("type") == "web_search_result" and "encrypted_content" not in it,
+        {"encrypted_content": ""},
+    ),
+    "no web_fetch_requests": (
+        lambda it: "web_search_requests" in it and "web_fetch_requests" not in it,
+        {"web_fetch_requests": 0},
+    ),
+}
+OMITTED = {"no encrypted_content", "no web_fetch_requests"}
+# (profile, scenario) -> the differences it has, all of them documented for Octen
+DIFFERENT: Mapping[tuple[str, str], set[str]] = {
+    ("octen", "pause-turn"): OMITTED,
+    ("octen", "pause-turn-twice"): OMITTED,
+    ("octen", "web-search"): OMITTED,
+    ("octen", "octen-search"): {"octen_search is no tool of theirs", *OMITTED},
+    ("anthropic", "octen-search"): {"octen_search is no tool of theirs"},
+}
+# fields that the SDK keeps without knowing them
+OCTENS_OWN = {"highlights", "authors", "time_published", "time_last_crawled"}
+EVENT: TypeAdapter[Any] = TypeAdapter(RawMessageStreamEvent)
+
+
+def mended(value: Any, found: set[str]) -> Any:
+    """A reply as the SDK's types would have it; the differences that were there are added to `found`."""
+    if isinstance(value, list):
+        return [mended(item, found) for item in value]
+    if not isinstance(value, dict):
+        return value
+    value = {key: mended(item, found) for key, item in value.items()}
+    for difference, (is_there, instead) in DIFFERENCES.items():
+        if is_there(value):
+            found.add(difference)
+            value |= instead
+    return value
+
+
+def unknown_fields(value: Any) -> set[str]:
+    """The names of all fields that the SDK's models hold but do not declare."""
+    if isinstance(value, list):
+        return {name for item in value for name in unknown_fields(item)}
+    if not isinstance(value, BaseModel):
+        return set()
+    return {*(value.model_extra or {})}.union(*(unknown_fields(item) for _, item in value))
+
+
+@profiles
+@streams
+def test_the_sdk_types_know_every_reply(name: str, profile: str, walk: Walk) -> None:
+    found: set[str] = set()
+    unknown: set[str] = set()
+
+    for step in answered(walk(name, profile)):
+        unknown |= unknown_fields(Message.model_validate(mended(step.reply, found), strict=True))
+
+    assert found == DIFFERENT.get((profile, name), set())
+    assert unknown == (OCTENS_OWN if name == "octen-search" else set())
+
+
+@profiles
+@streams
+def test_the_sdk_types_know_every_event(name: str, profile: str, walk: Walk) -> None:
+    found: set[str] = set()
+    unknown: set[str] = set()
+
+    for step in answered(walk(name, profile, stream=True)):
+        for event in step.events:
+            if event["type"] != "ping":  # swallowed by the SDKs before anything is parsed
+                unknown |= unknown_fields(EVENT.validate_python(mended(event, found), strict=True))
+
+    assert found == DIFFERENT.get((profile, name), set())
+    assert unknown == (OCTENS_OWN if name == "octen-search" else set())

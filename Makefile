@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-SOURCES := mock_server tests bench/bench.py
+SOURCES := mock_server tests docs .ci
 
 .DEFAULT_GOAL := help
 .PHONY: help mock test unit compat lint types format bench docs check wheel clean
@@ -48,14 +48,14 @@ clean:  ## remove what the other targets made
 	rm -rf $(VENV) .compat dist build bench/bin bench/data .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(VENV)/bin/python:
-	$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.run: pyproject.toml | $(VENV)/bin/python
-	@echo "installing into $(VENV) ..."
+	@echo "installing into $(VENV) ..." >&2
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
-	@echo "installing into $(VENV) ..."
+	@echo "installing into $(VENV) ..." >&2
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
 	@touch $@ $(VENV)/.run

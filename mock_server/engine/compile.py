@@ -230,7 +230,7 @@ class CompiledReply:
         form = self._cache_form if to.cache_asked else self._form
         values = {
             "id": b'"%b"' % to.draw.ids.message().encode(),
-            "model": encode(dumps(to.model)),
+            "model": self._profile.json_names.get(to.model) or encode(dumps(to.model)),
             "input_tokens": b"%d" % to.input_tokens,
         }
         for name, stamped in self._stamps:

@@ -1,5 +1,6 @@
 """What one emulated API offers. Filled from `profiles/*.yaml`; no rule of any one API is written here."""
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -51,6 +52,11 @@ class Profile:
     def least_max_output(self) -> int:
         """The smallest output cap of any model: up to it nobody need look which model is meant."""
         return min((model.max_output for model in self.models if model.max_output is not None), default=0)
+
+    @lazy
+    def json_names(self) -> Mapping[str, bytes]:
+        """The models' ids as JSON, which every reply carries."""
+        return {model.id: json.dumps(model.id).encode() for model in self.models}
 
     def model(self, name: str) -> Model | None:
         """The model that answers to `name`, or None."""

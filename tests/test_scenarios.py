@@ -98,6 +98,12 @@ Ask = Callable[..., Exchange]
 Walk = Callable[..., list[Step]]
 
 
+def said(exchange: Exchange) -> dict[str, Any]:
+    """The JSON that a reply says, be it a stream or not."""
+    body = exchange.plan.body()
+    return fold(sse.parse(body)) if exchange.plan.stream else json.loads(body)
+
+
 class Client:
     """Goes on as an agent on an SDK does: retries twice, answers calls, sends back what was paused."""
 
@@ -138,9 +144,7 @@ class Client:
         counted = {"x-stainless-retry-count": str(retries)} if self._habits.get("counting") else {}
         sent = [dict(message) for message in self.messages]
         exchange = self._ask(self._engine, sent, {**self._headers, **counted}, stream=stream)
-        body = exchange.plan.body()
-        streamed = stream and exchange.plan.status == 200
-        return Step(sent, exchange, body, fold(sse.parse(body)) if streamed else json.loads(body))
+        return Step(sent, exchange, exchange.plan.body(), said(exchange))
 
     def _say(self, role: str, content: list[dict[str, Any]]) -> None:
         if self._habits.get("joined") and self.messages[-1]["role"] == role:
@@ -277,7 +281,7 @@ def test_an_ordinary_tool_call_is_not_hijacked(everything: Engine, ask: Ask) -> 
     exchange = ask(everything, "What is the weather in Paris?", tools=tools, tool_choice={"type": "any"})
 
     assert (exchange.scenario, exchange.note) == (None, "generated")
-    assert json.loads(exchange.plan.body())["stop_reason"] == "tool_use"
+    assert said(exchange)["stop_reason"] == "tool_use"
 
 
 # A message without content cannot go back, so these two have no follow-up; see the next test.
@@ -291,7 +295,7 @@ def test_a_follow_up_in_the_same_conversation_begins_the_story_again(
     exchange = ask(engine([script(name)], profile=profile), again, {"x-mock-scenario": name})
 
     assert (exchange.turn, exchange.attempt) == (1, 1)
-    reply = json.loads(exchange.plan.body())
+    reply = said(exchange)
     assert (exchange.plan.status if reply["type"] == "error" else reply["stop_reason"]) == JOURNEYS[name][0]
 
 
@@ -488,8 +492,7 @@ def test_the_first_token_takes_five_seconds(scale: float, microseconds: int, eng
 def test_max_tokens_of_the_request_cuts_any_reply(name: str, stream: bool, engine: MakeEngine, ask: Ask) -> None:
     exchange = ask(engine([script(name)]), headers={"x-mock-scenario": name}, max_tokens=8, stream=stream)
 
-    body = exchange.plan.body()
-    reply = fold(sse.parse(body)) if stream else json.loads(body)
+    reply = said(exchange)
     assert (reply["stop_reason"], reply["stop_sequence"]) == ("max_tokens", None)
     assert reply["usage"]["output_tokens"] == 8
 
@@ -511,8 +514,7 @@ def test_stop_sequences_of_the_request_cut_any_reply(
         engine([script(name)]), headers={"x-mock-scenario": name}, stop_sequences=["absent", sequence], stream=stream
     )
 
-    body = exchange.plan.body()
-    reply = fold(sse.parse(body)) if stream else json.loads(body)
+    reply = said(exchange)
     assert [block["text"] for block in reply["content"]] == kept
     assert (reply["stop_reason"], reply["stop_sequence"]) == ("stop_sequence", sequence)
 

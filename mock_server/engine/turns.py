@@ -76,7 +76,7 @@ def position(found: Conversation, anchor: int, tag: str, pauses: Callable[[int],
     A trailing assistant turn counts only when it is a paused one.
     """
     last = len(found.turns) - 1
-    if anchor == last and last in found.human:
+    if anchor == last and found.turns[last].is_human:
         return 1
     reached = 0
     for at in range(anchor, last + 1):

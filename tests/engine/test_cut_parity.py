@@ -93,7 +93,7 @@ def test_max_tokens_0_is_a_message_without_content() -> None:
 
 
 def test_a_cut_inside_tool_json_keeps_what_was_complete() -> None:
-    script = 'name: t\nreply: {type: tool_use, name: f, input: {city: Paris, country: France}}'
+    script = "name: t\nreply: {type: tool_use, name: f, input: {city: Paris, country: France}}"
     inputs = [both(script, "octen", max_tokens=n)["content"][0]["input"] for n in range(1, 20)]
     assert inputs[0] == {}
     assert {"city": "Paris"} in inputs

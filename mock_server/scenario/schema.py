@@ -260,9 +260,7 @@ class Flattener:
     visited and stops the work, when there is too much of it, by raising.
     """
 
-    def __init__(
-        self, root: object, choose: Callable[[list[object]], object], step: Callable[[], None]
-    ) -> None:
+    def __init__(self, root: object, choose: Callable[[list[object]], object], step: Callable[[], None]) -> None:
         self._root = root
         self._choose = choose
         self._step = step

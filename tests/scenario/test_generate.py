@@ -99,9 +99,7 @@ PYDANTIC_LIKE = {
     "title": "Ticket",
     "type": "object",
 }
-ZOD_EMAIL = (
-    r"^(?!\.)(?!.*\.\.)([A-Za-z0-9_'+\-\.]*)[A-Za-z0-9_+-]@([A-Za-z0-9][A-Za-z0-9\-]*\.)+[A-Za-z]{2,}$"
-)
+ZOD_EMAIL = r"^(?!\.)(?!.*\.\.)([A-Za-z0-9_'+\-\.]*)[A-Za-z0-9_+-]@([A-Za-z0-9][A-Za-z0-9\-]*\.)+[A-Za-z]{2,}$"
 
 # Schemas of one property; each value is judged by jsonschema itself, not by the package's own checks.
 PROPERTIES: dict[str, object] = {
@@ -350,9 +348,7 @@ def test_a_number_lies_where_its_property_suggests(name: str, kind: str, lowest:
 
 def test_a_hinted_range_gives_way_to_the_schemas_bounds() -> None:
     schema = {"type": "integer", "minimum": 50, "maximum": 60}
-    assert made({"type": "object", "properties": {"limit": schema}, "required": ["limit"]})["limit"] in range(
-        50, 61
-    )
+    assert made({"type": "object", "properties": {"limit": schema}, "required": ["limit"]})["limit"] in range(50, 61)
 
 
 def test_a_description_helps_where_the_name_does_not() -> None:
@@ -453,9 +449,7 @@ def test_a_null_default_is_no_reason_to_send_null() -> None:
 def test_items_do_not_repeat_one_example() -> None:
     items = {"type": "string", "examples": ["first", "second"]}
     assert an_it({"type": "array", "items": items, "minItems": 3})[:2] == ["first", "second"]
-    first, second = an_it({"type": "array", "items": {"type": "string", "default": "first"}, "minItems": 2})[
-        :2
-    ]
+    first, second = an_it({"type": "array", "items": {"type": "string", "default": "first"}, "minItems": 2})[:2]
     assert first == "first" != second
 
 
@@ -572,9 +566,7 @@ _ANYTHING = st.recursive(
     | st.integers(-3, 30)
     | st.floats()
     | st.sampled_from(["string", "object", "#", "^a", "("]),
-    lambda inner: (
-        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(_KEYWORDS.split()), inner, max_size=4)
-    ),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(_KEYWORDS.split()), inner, max_size=4),
     max_leaves=12,
 )
 
@@ -637,18 +629,14 @@ def test_different_seeds_give_different_content() -> None:
 
 def run_python(code: str, **environment: str) -> str:
     command = [sys.executable, "-c", code]
-    return subprocess.run(
-        command, check=True, capture_output=True, text=True, env=os.environ | environment
-    ).stdout
+    return subprocess.run(command, check=True, capture_output=True, text=True, env=os.environ | environment).stdout
 
 
 def test_the_hash_seed_of_the_process_changes_nothing() -> None:
     names = [f"p{nth}" for nth in range(9)]
     mapped = {"type": "object", "additionalProperties": {"type": "string"}, "minProperties": 4}
     schema = {"type": "object", "properties": dict.fromkeys(names, mapped)}
-    code = (
-        f"from mock_server.scenario.generate import Generator; print(Generator().value({schema!r}, b'seed'))"
-    )
+    code = f"from mock_server.scenario.generate import Generator; print(Generator().value({schema!r}, b'seed'))"
     assert run_python(code, PYTHONHASHSEED="1") == run_python(code, PYTHONHASHSEED="2")
 
 
@@ -686,9 +674,7 @@ def test_a_string_is_written_for_a_regular_expression(regex: str) -> None:
         assert re.search(regex, text)
 
 
-@pytest.mark.parametrize(
-    "regex", ["(", r"\p{L}", "^a{200000}$", "(a{900}){900}", "x^y", r"^(?!.*a)a$", "[^\\s\\S]"]
-)
+@pytest.mark.parametrize("regex", ["(", r"\p{L}", "^a{200000}$", "(a{900}){900}", "x^y", r"^(?!.*a)a$", "[^\\s\\S]"])
 def test_a_regular_expression_that_is_broken_or_too_much_is_given_up(regex: str) -> None:
     assert pattern.matching(regex, Random(1)) is None
 

@@ -89,9 +89,7 @@ BROKEN: dict[str, object] = {
 
 
 @pytest.mark.parametrize("schema", BROKEN.values(), ids=BROKEN.keys())
-def test_a_broken_schema_is_a_schema_problem_of_one_line(
-    schema: object, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_broken_schema_is_a_schema_problem_of_one_line(schema: object, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("the network was used")
 
@@ -257,9 +255,7 @@ def test_the_depth_of_many_alternatives_is_found_in_few_steps() -> None:
 
 
 def test_importing_the_module_does_not_import_jsonschema() -> None:
-    code = (
-        "import sys, mock_server.scenario.schema; print({'jsonschema', 'referencing'} & sys.modules.keys())"
-    )
+    code = "import sys, mock_server.scenario.schema; print({'jsonschema', 'referencing'} & sys.modules.keys())"
     done = subprocess.run(
         [sys.executable, "-c", code], check=True, capture_output=True, text=True, env=dict(os.environ)
     )

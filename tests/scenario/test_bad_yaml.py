@@ -1,0 +1,323 @@
+"""Every mistake an author can make, with the exact line it gets."""
+
+from pathlib import Path
+
+import pytest
+
+from mock_server.scenario.load import build, load, loads
+from mock_server.scenario.node import ScenarioError
+
+NAMES = "name, description, when, turns, timing, priority, anchor, at_end, times"
+SHORT = "reply, error, cases, attempts, stop_reason, stop_sequence, stop_details, usage, headers"
+ANSWER = "when, reply, error, cases, attempts, timing, stop_reason, stop_sequence, stop_details, usage, headers"
+SUBJECTS = "prompt, last_message, system, model, tools, tool_result, stream, header, all, any, not"
+TIMINGS = "instant, fast, realistic, slow"
+REASONS = "end_turn, tool_use, pause_turn, refusal, stop_sequence, max_tokens, model_context_window_exceeded"
+
+# what is wrong, the text, and the lines it gets (after the file's name)
+TABLE: list[tuple[str, str, list[str]]] = [
+    (
+        "unknown key of a scenario",
+        "name: a\nrepyl: hi",
+        [f"2:1: unknown key 'repyl' in scenario; expected one of {NAMES}, {SHORT}; did you mean 'reply'?"],
+    ),
+    (
+        "unknown key of a turn",
+        "name: a\nturns:\n  - repyl: hi",
+        [f"3:5: unknown key 'repyl' in answer; expected one of {ANSWER}; did you mean 'reply'?"],
+    ),
+    ("no name", "reply: hi", ["1:1: missing key 'name' in scenario"]),
+    ("no answer", "name: a", ["1:1: a scenario needs turns, or a reply or error of its own"]),
+    ("a name that is a number", "name: 12\nreply: hi", ['1:7: expected text, got a number; write it in quotes: "12"']),
+    ("a name with brackets", "name: '[a]'\nreply: hi", ["1:1: a name is one line without brackets"]),
+    ("not a mapping", "- a\n- b", ["1:1: expected a scenario (a mapping), got a list"]),
+    ("only text", "hello", ["1:1: expected a scenario (a mapping), got text"]),
+    ("an empty file", "# nothing\n", ["1:1: no scenario in this file"]),
+    ("turns that are no list", "name: a\nturns: hi", ["2:8: expected a list, got text"]),
+    ("no turns", "name: a\nturns: []", ["1:1: a scenario needs turns, or a reply or error of its own"]),
+    (
+        "reply beside turns",
+        "name: a\nreply: hi\nturns:\n  - reply: ho",
+        ["2:1: 'reply' beside turns; put it inside a turn"],
+    ),
+    (
+        "a turn with two answers",
+        "name: a\nturns:\n  - reply: hi\n    error: 529",
+        ["4:5: expected exactly one of reply, error, cases, attempts; got reply and error"],
+    ),
+    (
+        "a turn with none",
+        "name: a\nturns:\n  - timing: fast",
+        ["3:5: expected exactly one of reply, error, cases, attempts; got none of them"],
+    ),
+    (
+        "unknown block",
+        "name: a\nreply:\n  - {type: tetx, text: hi}",
+        [
+            "3:12: unknown type 'tetx'; expected one of text, thinking, redacted_thinking, tool_use, server_tool_use, "
+            "web_search_tool_result, web_fetch_tool_result, code_execution_tool_result, bash_code_execution_tool_result, "
+            "text_editor_code_execution_tool_result, tool_search_tool_result; did you mean 'text'?"
+        ],
+    ),
+    (
+        "unknown key of a block",
+        "name: a\nreply:\n  - {type: tool_use, nam: f, input: {}}",
+        [
+            "3:5: missing key 'name' in tool_use",
+            "3:22: unknown key 'nam' in tool_use; expected one of name, input, id, caller; did you mean 'name'?",
+        ],
+    ),
+    ("a field missing", "name: a\nreply:\n  - {type: thinking}", ["3:5: missing key 'thinking' in thinking"]),
+    (
+        "an input that is no mapping",
+        "name: a\nreply:\n  - {type: tool_use, name: f, input: hi}",
+        ["3:38: expected a mapping, got text"],
+    ),
+    (
+        "unknown timing",
+        "name: a\nreply: hi\ntiming: fats",
+        [f"3:9: unknown timing 'fats'; expected one of {TIMINGS} or a mapping; did you mean 'fast'?"],
+    ),
+    (
+        "a duration without a unit",
+        "name: a\nreply: hi\ntiming: {first: 250}",
+        ["3:17: expected a duration such as 250ms or 2s, got 250; did you mean '250s' or '250ms'?"],
+    ),
+    (
+        "a duration over an hour",
+        "name: a\nreply: hi\ntiming: {first: 90m}",
+        ["3:17: expected a duration of an hour at most, got '90m'"],
+    ),
+    (
+        "a rate of nothing",
+        "name: a\nreply: hi\ntiming: {rate: 0/s}",
+        ["3:16: expected a rate in tokens per second such as 80/s, got '0/s'"],
+    ),
+    (
+        "a share without a sign",
+        "name: a\nreply: hi\ntiming: {jitter: 0.2}",
+        ["3:18: expected a share from 0% to 100% such as 20%, got 0.2"],
+    ),
+    (
+        "unknown chunk",
+        "name: a\nreply: hi\ntiming: {chunk: wrod}",
+        [
+            "3:17: expected one of token, word, sentence, all or a number of characters; got 'wrod'; did you mean 'word'?"
+        ],
+    ),
+    (
+        "gap and rate",
+        "name: a\nreply: hi\ntiming: {gap: 1ms, rate: 80/s}",
+        ["3:20: a pace is either a gap or a rate, not both"],
+    ),
+    (
+        "unknown error",
+        "name: a\nerror: overloded_error",
+        [
+            "2:8: unknown error type 'overloded_error'; expected one of invalid_request_error, authentication_error, "
+            "billing_error, permission_error, not_found_error, conflict_error, request_too_large, rate_limit_error, "
+            "api_error, timeout_error, overloaded_error, or a status beside it; did you mean 'overloaded_error'?"
+        ],
+    ),
+    ("an error status that is none", "name: a\nerror: 200", ["2:8: an error status is 400 to 599, got 200"]),
+    (
+        "a status without a type of its own",
+        "name: a\nerror: 418",
+        ["2:8: status 418 has no error type of its own; add a type"],
+    ),
+    (
+        "unknown stop reason",
+        "name: a\nreply: hi\nstop_reason: pause",
+        [f"3:14: expected one of {REASONS}; got 'pause'; did you mean 'pause_turn'?"],
+    ),
+    (
+        "a pause without a server tool",
+        "name: a\nreply: hi\nstop_reason: pause_turn",
+        ["3:1: a reply that pauses must hold a server tool's block (server_tool_use)"],
+    ),
+    (
+        "tool_use without a call",
+        "name: a\nreply: hi\nstop_reason: tool_use",
+        ["3:1: stop_reason tool_use without a tool_use block"],
+    ),
+    (
+        "a result without a call",
+        "name: a\nturns:\n  - reply: [{type: web_search_tool_result, content: []}]",
+        ["3:5: web_search_tool_result without a server_tool_use before it"],
+    ),
+    (
+        "stop_reason beside an error",
+        "name: a\nturns:\n  - error: 529\n    stop_reason: end_turn",
+        ["4:5: 'stop_reason' belongs beside a reply"],
+    ),
+    (
+        "a header that is no text",
+        "name: a\nreply: hi\nheaders: {x-a: 1}",
+        ["3:11: expected text; write the value in quotes"],
+    ),
+    (
+        "a turn that can never be reached",
+        "name: a\nanchor: prompt\nturns: [one, two]",
+        ["2:1: with anchor: prompt turn 2 can never be reached: turn 1 ends the exchange"],
+    ),
+    (
+        "a case that can never be reached",
+        "name: a\nturns:\n  - cases:\n      - reply: one\n      - reply: two",
+        ["5:9: this case can never be reached: case 1 has no when"],
+    ),
+    (
+        "cases inside cases",
+        "name: a\nturns:\n  - cases:\n      - cases:\n          - reply: one",
+        ["4:9: a case may hold attempts, not cases"],
+    ),
+    (
+        "attempts with conditions",
+        "name: a\nturns:\n  - attempts:\n      - {when: {turn: 1}, reply: one}",
+        ["4:10: attempts are taken in order; 'when' belongs to cases"],
+    ),
+    (
+        "a turn with a condition",
+        "name: a\nturns:\n  - {when: {turn: 1}, reply: one}",
+        ["3:6: a turn has no when of its own; put it in cases"],
+    ),
+    ("times of nothing", "name: a\nreply: hi\ntimes: 0", ["3:1: times is 1 or more"]),
+    (
+        "unknown anchor",
+        "name: a\nreply: hi\nanchor: promt",
+        ["3:9: expected one of prompt, conversation, session; got 'promt'; did you mean 'prompt'?"],
+    ),
+    (
+        "unknown condition",
+        "name: a\nwhen: {promt: x}\nreply: hi",
+        [f"2:8: unknown key 'promt' in when; expected one of {SUBJECTS}; did you mean 'prompt'?"],
+    ),
+    (
+        "a condition for cases only",
+        "name: a\nwhen: {turn: 2}\nreply: hi",
+        ["2:8: 'turn' can be asked only in a case: here it is circular"],
+    ),
+    (
+        "an empty pattern",
+        "name: a\nwhen: {prompt: ''}\nreply: hi",
+        ["2:16: an empty pattern matches everything; leave the condition out instead"],
+    ),
+    (
+        "a pattern that is a number",
+        "name: a\nwhen: {model: 4}\nreply: hi",
+        ['2:15: expected text, got a number; write it in quotes: "4"'],
+    ),
+    (
+        "a broken regular expression",
+        "name: a\nwhen: {prompt: {regex: '('}}\nreply: hi",
+        ["2:24: not a regular expression: missing ), unterminated subpattern at position 0"],
+    ),
+    (
+        "unknown operator",
+        "name: a\nwhen: {prompt: {contain: x}}\nreply: hi",
+        [
+            "2:17: unknown key 'contain' in the condition; expected one of equals, contains, regex, glob, ignore_case; "
+            "did you mean 'contains'?",
+        ],
+    ),
+    ("an empty when", "name: a\nwhen: {}\nreply: hi", ["2:7: an empty when; leave the key out to answer everything"]),
+    (
+        "a when that is a text",
+        "name: a\nwhen: weather\nreply: hi",
+        ["2:7: expected a mapping of conditions, got text; for example {prompt: weather}"],
+    ),
+    (
+        "stream that is no truth",
+        "name: a\nwhen: {stream: 1}\nreply: hi",
+        ["2:16: expected true or false, got a number"],
+    ),
+    ("a key twice", "name: a\nreply: hi\nname: b", ["3:1: duplicate key 'name'; first on line 1"]),
+    (
+        "a name twice",
+        "name: a\nreply: hi\n---\nname: a\nreply: ho",
+        ["4: duplicate name 'a'; first in bad.yaml:1"],
+    ),
+    (
+        "a tag of Python",
+        "name: !!python/name:os.system a\nreply: hi",
+        ["1:7: the tag tag:yaml.org,2002:python/name:os.system is not used here; write plain values"],
+    ),
+    ("a key that is a list", "name: a\nreply: hi\n? [a]\n: b", ["3:3: a key is one word, not a list or a mapping"]),
+    (
+        "several at once, in order",
+        "name: a\nwhen: {promt: x}\ntiming: fats\nreply: hi\nstop_reason: pause",
+        [
+            f"2:8: unknown key 'promt' in when; expected one of {SUBJECTS}; did you mean 'prompt'?",
+            f"3:9: unknown timing 'fats'; expected one of {TIMINGS} or a mapping; did you mean 'fast'?",
+            f"5:14: expected one of {REASONS}; got 'pause'; did you mean 'pause_turn'?",
+        ],
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "lines"), [row[1:] for row in TABLE], ids=[row[0] for row in TABLE])
+def test_a_mistake_is_one_line_that_says_where_what_and_what_instead(text: str, lines: list[str]) -> None:
+    with pytest.raises(ScenarioError) as caught:
+        loads(text, "bad.yaml")
+    assert str(caught.value).split("\n") == [f"bad.yaml:{line}" for line in lines]
+
+
+@pytest.mark.parametrize(("text", "place"), [("name: a\n\treply: hi", "2:1"), ("name: a\nreply: [hi", "3:1")])
+def test_what_is_not_yaml_is_told_in_the_parsers_words(text: str, place: str) -> None:
+    with pytest.raises(ScenarioError, match=f"^bad.yaml:{place}: not YAML: .+"):
+        loads(text, "bad.yaml")
+
+
+def test_mistakes_of_all_files_are_told_at_once(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("name: a\nreply: hi\ntimes: 0")
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "b.yaml").write_text("nam: b\nreply: hi")
+    (tmp_path / "c.yaml").write_bytes(b"name: c\nreply: \xff")
+    with pytest.raises(ScenarioError) as caught:
+        load([tmp_path])
+    places = [str(problem).split(": ")[0].removeprefix(f"{tmp_path}/") for problem in caught.value.problems]
+    assert places == ["a.yaml:3:1", "c.yaml:2:8", "sub/b.yaml:1:1", "sub/b.yaml:1:1"]
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [("nowhere.yaml", "no such file or folder"), ("empty", "no scenario files (*.yaml, *.yml) in this folder")],
+)
+def test_a_path_without_scenarios_is_a_mistake(tmp_path: Path, name: str, why: str) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ScenarioError) as caught:
+        load([tmp_path / name])
+    assert str(caught.value) == f"{tmp_path / name}: {why}"
+
+
+def test_an_alias_bomb_is_refused() -> None:
+    lines = ["a: &a [x, x, x, x, x, x, x, x, x]"]
+    lines += [f"{new}: &{new} [{', '.join([f'*{old}'] * 9)}]" for old, new in zip("abcdefg", "bcdefgh", strict=True)]
+    with pytest.raises(ScenarioError, match=r"^bomb.yaml:1:1: too large: more than 500,000 values"):
+        loads("\n".join(lines), "bomb.yaml")
+
+
+@pytest.mark.parametrize(
+    "value", ["yes", "no", "on", "12:30", "01234", "2024-01-01", "1_000", "0x10", "~", ".inf", "1e"]
+)
+def test_what_yaml_1_1_would_turn_into_something_else_stays_text(value: str) -> None:
+    (scenario,) = loads(f"name: a\nreply: {value}")
+    reply = scenario.turns[0].reply
+    assert reply is not None
+    assert reply[0].text == value  # type: ignore[union-attr]
+
+
+def test_a_byte_order_mark_is_no_mistake(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_bytes(b"\xef\xbb\xbfname: a\nreply: hi")
+    assert load([tmp_path])[0].name == "a"
+
+
+def test_files_are_read_in_name_order_hidden_ones_not_at_all(tmp_path: Path) -> None:
+    for name in ("b.yaml", "a.yml", "sub/c.yaml", ".hidden.yaml", ".git/d.yaml", "notes.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(f"name: {name.replace('/', '-')}\nreply: hi")
+    assert [scenario.name for scenario in load([tmp_path])] == ["a.yml", "b.yaml", "sub-c.yaml"]
+
+
+def test_a_mistake_in_plain_data_has_no_place_but_says_the_same() -> None:
+    with pytest.raises(ScenarioError, match=r"^add\(\): unknown key 'wen' in scenario; .*did you mean 'when'\?$"):
+        build({"name": "a", "reply": "hi", "wen": {}}, "add()")

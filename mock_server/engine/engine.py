@@ -5,6 +5,7 @@ import hashlib
 import logging
 import random
 from collections.abc import Iterable
+from dataclasses import replace
 
 from mock_server.clock import Clock, SystemClock
 from mock_server.engine import seeds
@@ -30,7 +31,7 @@ class Engine:
 
     def __init__(self, settings: Settings, profile: Profile, clock: Clock | None = None) -> None:
         self.settings = settings
-        self.profile = profile
+        self.profile = replace(profile, any_model=settings.any_model)
         self.timing = PRESETS[settings.timing]
         self.counter = TokenCounter()
         self.generator = Generator()

@@ -28,6 +28,7 @@ class Profile:
     `native_prefix`: native Anthropic ids map to this prefix and dots: `claude-opus-4-8` -> `anthropic/claude-opus-4.8`.
     `complete_usage`: send every usage counter, zeros too.
     `encrypted_results`: search results carry `encrypted_content`.
+    `any_model`: a name that is not listed is a model too, without limits.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Profile:
     encrypted_results: bool = True
     error_messages: Mapping[str, str] = field(default_factory=dict)
     unknown_model_message: str = "model: {model}"
+    any_model: bool = False
 
     @lazy
     def _by_name(self) -> dict[str, Model]:
@@ -60,10 +62,13 @@ class Profile:
 
     def model(self, name: str) -> Model | None:
         """The model that answers to `name`, or None."""
-        found = self._by_name.get(name)
-        if found is None and self.native_prefix is not None:
-            native = _NATIVE.fullmatch(name)
-            if native is not None:
-                version = native[2] if native[3] is None else f"{native[2]}.{native[3]}"
-                return self._by_name.get(f"{self.native_prefix}{native[1]}-{version}")
-        return found
+        found = self._by_name.get(name) or self._native(name)
+        return Model(id=name) if found is None and self.any_model else found
+
+    def _native(self, name: str) -> Model | None:
+        """The model that a native Anthropic id means here."""
+        native = None if self.native_prefix is None else _NATIVE.fullmatch(name)
+        if native is None:
+            return None
+        version = native[2] if native[3] is None else f"{native[2]}.{native[3]}"
+        return self._by_name.get(f"{self.native_prefix}{native[1]}-{version}")

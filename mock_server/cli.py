@@ -5,13 +5,12 @@ Exit codes: 0 done, 1 the thing asked about is not so, 2 a mistake of the caller
 
 import argparse
 import asyncio
-import contextlib
 import gc
 import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,11 +36,17 @@ def serve(given: argparse.Namespace) -> int:
     _log(settings.log_level)
     _raise_file_limit()
     paths: Sequence[Any] = settings.paths or (library(),)
-    with contextlib.suppress(ImportError):
-        import uvloop  # type: ignore[import-not-found,unused-ignore]  # faster; used when the extra `fast` is installed
+    return _run(_serve(settings, paths))
 
-        uvloop.install()
-    return asyncio.run(_serve(settings, paths))
+
+def _run(main: Coroutine[Any, Any, int]) -> int:
+    """Run on uvloop where the extra `fast` is installed: it is the faster loop."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run(main)
+    code: int = uvloop.run(main)
+    return code
 
 
 async def _serve(settings: Settings, paths: Sequence[Any]) -> int:

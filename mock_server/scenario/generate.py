@@ -1,8 +1,8 @@
 """Content nobody wrote: assistant prose, and JSON values that fit a client's schema.
 
-The only file that may import `faker`, and only inside a function: the import costs 55 ms. Everything derives
-from the seed bytes alone: no clock (so none of Faker's date methods) and no global random. The templates and
-regular expressions it writes from are in pattern.py; what a schema says is schema.py's business.
+The only file that may import `faker`, and only inside a function: the import costs 55 ms. Everything derives from the
+seed bytes alone: no clock (so none of Faker's date methods) and no global random. The templates it fills are in
+vocabulary.py, strings for regular expressions in pattern.py, what a schema says in schema.py.
 """
 
 import copy
@@ -17,7 +17,7 @@ from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mock_server.scenario import pattern
+from mock_server.scenario import pattern, vocabulary
 from mock_server.scenario import schema as reading
 from mock_server.scenario.schema import Checker, Flattener, Schema, SchemaProblem, size, strings, typed
 
@@ -93,26 +93,26 @@ def _number_of(seed: bytes) -> int:
 
 
 _SLOTS: dict[str, Callable[["Faker", Random], object]] = {
-    "adjective": lambda fake, rng: rng.choice(pattern.ADJECTIVES),
+    "adjective": lambda fake, rng: rng.choice(vocabulary.ADJECTIVES),
     "byte": lambda fake, rng: rng.randint(1, 254),
-    "city": lambda fake, rng: rng.choice(pattern.PLACES).split(",")[0],
+    "city": lambda fake, rng: rng.choice(vocabulary.PLACES).split(",")[0],
     "color": lambda fake, rng: fake.safe_color_name(),
     "company": lambda fake, rng: fake.company(),
     "count": lambda fake, rng: rng.randint(2, 60),
     "country": lambda fake, rng: fake.country(),
     "date": lambda fake, rng: date(2026, 1, 1) + timedelta(days=rng.randrange(365)),
-    "day": lambda fake, rng: rng.choice(pattern.DAYS),
+    "day": lambda fake, rng: rng.choice(vocabulary.DAYS),
     "first": lambda fake, rng: fake.first_name(),
     "hex": lambda fake, rng: f"{rng.getrandbits(32):08x}",
     "job": lambda fake, rng: fake.job(),
     "last": lambda fake, rng: fake.last_name(),
     "noun": lambda fake, rng: fake.word(part_of_speech="noun"),
-    "place": lambda fake, rng: rng.choice(pattern.PLACES),
+    "place": lambda fake, rng: rng.choice(vocabulary.PLACES),
     "postcode": lambda fake, rng: fake.postcode(),
     "sentence": lambda fake, rng: _Words(fake, rng.getrandbits(64)).prose(rng.randint(16, 32)),
     "state": lambda fake, rng: fake.state(),
     "street": lambda fake, rng: fake.street_address(),
-    "thing": lambda fake, rng: rng.choice(pattern.THINGS),
+    "thing": lambda fake, rng: rng.choice(vocabulary.THINGS),
     "time": lambda fake, rng: f"{rng.randrange(24):02}:{rng.choice((0, 15, 30, 45)):02}:00",
     "two": lambda fake, rng: rng.randint(10, 99),
     "user": lambda fake, rng: fake.user_name(),
@@ -133,7 +133,7 @@ class _Words:
         return _SLOT.sub(self._slot, self.rng.choice(templates))
 
     def prose(self, tokens: int) -> str:
-        return pattern.prose(self.pick, self.rng, tokens)
+        return vocabulary.prose(self.pick, self.rng, tokens)
 
     def _slot(self, found: re.Match[str]) -> str:
         fill = _SLOTS.get(found[1])
@@ -330,8 +330,8 @@ def _string(maker: _Maker, flat: Schema, at: _Place) -> object:
     low, high = size(flat, "minLength", 0), size(flat, "maxLength", _MOST_CHARACTERS)
     if low > _MOST_CHARACTERS:
         raise CannotGenerate(f"{at.path}: it needs more than {_MOST_CHARACTERS} characters")
-    formatted = pattern.FORMATS.get(str(flat.get("format")))
-    hinted = pattern.hint(pattern.STRING_HINTS, at.name, flat.get("description"))
+    formatted = vocabulary.FORMATS.get(str(flat.get("format")))
+    hinted = vocabulary.hint(vocabulary.STRING_HINTS, at.name, flat.get("description"))
     templates = (formatted or hinted or "{adjective} {thing}").split("|")
     drafts = (maker.words.pick(templates) for _ in range(3))
     fitting = (draft for draft in drafts if low <= len(draft) <= high)
@@ -353,7 +353,7 @@ def _stretched(maker: _Maker, text: str, low: int, high: int) -> str:
 
 
 def _number(maker: _Maker, flat: Schema, at: _Place, *, whole: bool = False) -> object:
-    hinted = pattern.hint(pattern.NUMBER_HINTS, at.name, flat.get("description"))
+    hinted = vocabulary.hint(vocabulary.NUMBER_HINTS, at.name, flat.get("description"))
     lowest, highest, digits = hinted or (1, 100, 2)
     multiple = reading.number(flat, "multipleOf")
     step = multiple if multiple and multiple > 0 else Fraction(1, 1 if whole else 10**digits)

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mock_server.protocol import tokens as token
-from mock_server.scenario import pattern
+from mock_server.scenario import pattern, vocabulary
 from mock_server.scenario.generate import CannotGenerate, Generator
 from mock_server.scenario.schema import Schema
 
@@ -381,7 +381,7 @@ def test_a_cut_string_does_not_end_in_a_space(longest: int) -> None:
 def test_the_items_of_a_list_look_like_the_lists_name() -> None:
     schema = {"type": "array", "items": {"type": "string"}, "minItems": 3}
     cities = made({"type": "object", "properties": {"cities": schema}, "required": ["cities"]})["cities"]
-    places = [place.split(",")[0] for place in pattern.PLACES]
+    places = [place.split(",")[0] for place in vocabulary.PLACES]
     assert set(cities) <= set(places)
 
 

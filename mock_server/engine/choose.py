@@ -1,13 +1,14 @@
 """Scenarios + request + session -> Choice, or NoMatch with the near misses. Pure: nothing is counted here."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from mock_server.engine.session import Cursors
 from mock_server.engine.turns import Conversation, conversation, position
 from mock_server.protocol.errors import invalid
+from mock_server.protocol.lazy import lazy
 from mock_server.protocol.request import MessagesRequest
 from mock_server.scenario.match import Asked, Facts, Miss
 from mock_server.scenario.model import Answer, Scenario
@@ -44,11 +45,16 @@ class Choice(NamedTuple):
     begins: bool = False
 
 
-@dataclass(frozen=True, slots=True)
 class NoMatch:
-    """Nobody answers; the nearest scenarios, nearest first."""
+    """Nobody answers. Why is worked out only when it is asked: a generated reply does not need it."""
 
-    near_misses: tuple[NearMiss, ...]
+    def __init__(self, explain: Callable[[], Iterable[NearMiss]]) -> None:
+        self._explain = explain
+
+    @lazy
+    def near_misses(self) -> tuple[NearMiss, ...]:
+        """The nearest scenarios, nearest first."""
+        return tuple(sorted(self._explain(), key=lambda miss: miss.distance)[:NEAR_MISSES])
 
     def __str__(self) -> str:
         lines = [f"  {miss}" for miss in self.near_misses] or ["  no scenario is loaded that answers unnamed requests"]
@@ -100,14 +106,14 @@ def choose(scenarios: Sequence[Scenario], asked: Question, by_name: Mapping[str,
             return found
         misses.append(found)
     for scenario in scenarios:
-        anchor = None if scenario.named_only else _anchor(scenario, asked)
+        known = scenario.named_only or (named is not None and scenario.name == named.name)
+        anchor = None if known else _anchor(scenario, asked)
         if anchor is not None:
             found = _at(scenario, asked, anchor)
             if isinstance(found, Choice):
                 return found
             misses.append(found)
-    misses += [_off(scenario, asked) for scenario in scenarios if not scenario.named_only and _is_off(scenario, misses)]
-    return NoMatch(tuple(sorted(misses, key=lambda miss: miss.distance)[:NEAR_MISSES]))
+    return NoMatch(lambda: [*misses, *_off(scenarios, asked, {miss.scenario for miss in misses})])
 
 
 def _name(asked: Question) -> Named | None:
@@ -119,7 +125,7 @@ def _name(asked: Question) -> Named | None:
     for at in reversed(asked.talk.human):
         if (found := _last_name(asked.talk.turns[at].said.text)) is not None:
             return Named(found, at)
-    found = _last_name(asked.request.system) if "system" in asked.request.body else None
+    found = _last_name(asked.request.system)
     return None if found is None else Named(found, None)
 
 
@@ -152,16 +158,13 @@ def _anchor(scenario: Scenario, asked: Question) -> int | None:
     return None
 
 
-def _is_off(scenario: Scenario, misses: Iterable[NearMiss]) -> bool:
-    """Whether it was the `when` of a scenario that did not hold: what else can go wrong is told already."""
-    return all(miss.scenario != scenario.name for miss in misses)
-
-
-def _off(scenario: Scenario, asked: Question) -> NearMiss:
-    """Which conditions of a scenario did not hold at the newest human turn. Worked out only when nobody answers."""
-    assert scenario.when is not None
-    match = scenario.when.match(_facts(asked, asked.talk.human[-1]))
-    return NearMiss(scenario.name, match.distance, match.misses)
+def _off(scenarios: Sequence[Scenario], asked: Question, told: Container[str]) -> Iterator[NearMiss]:
+    """Which conditions of the scenarios did not hold at the newest human turn; but for those `told` of already."""
+    facts = _facts(asked, asked.talk.human[-1])
+    for scenario in scenarios:
+        if scenario.when is not None and not scenario.named_only and scenario.name not in told:
+            match = scenario.when.match(facts)
+            yield NearMiss(scenario.name, match.distance, match.misses)
 
 
 def _facts(asked: Question, at: int) -> Facts:

@@ -1,8 +1,8 @@
 """Reply -> CompiledReply, once at load; CompiledReply.bind -> Plan, once a request.
 
 Compiling makes every frame, and the JSON folded from the same events, with holes where a request's own values go:
-ids, the model and the usage. Binding fills the holes. Only a reply that `max_tokens` or `stop_sequences` cut short is
-made anew for its request.
+ids, the model and the input tokens. Binding fills the holes. Only a reply that `max_tokens` or `stop_sequences` cut
+short is made anew for its request.
 """
 
 import random

@@ -124,7 +124,7 @@ def _tool_result(node: Node, problems: Problems) -> Test:
         wanted = node.value
         return Test(
             "tool_result",
-            "a tool result" if wanted else "none",
+            "a tool result" if wanted else "no tool result",
             lambda f: bool(f.asked.results) is wanted,
             _got_results,
         )

@@ -1,0 +1,119 @@
+"""Tokens, chunks, cut JSON and frames: what is split can be joined again."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mock_server.protocol import partial, sse, tokens
+from mock_server.protocol.chunk import Chunk, pieces
+
+CHUNKS: list[Chunk] = ["token", "word", "sentence", "all", 1, 7]
+SAMPLES = [
+    "",
+    " ",
+    "Hello, world.",
+    "a\n\n b",
+    "naïve café",
+    "漢字かな",
+    "🎉👨‍👩‍👧",
+    "שלום עולם",
+    "e\u0301",
+    "x = {1: 'y'}\n",
+]
+
+
+@given(st.text())
+def test_tokens_joined_are_the_text_again(text: str) -> None:
+    assert "".join(tokens.split(text)) == text
+    assert tokens.count(text) == len(tokens.split(text))
+
+
+@pytest.mark.parametrize("chunk", CHUNKS)
+@given(text=st.text() | st.sampled_from(SAMPLES))
+def test_pieces_joined_are_the_text_again(chunk: Chunk, text: str) -> None:
+    assert "".join(pieces(text, chunk)) == text
+    assert all(pieces(text, chunk))
+
+
+@given(st.text(), st.integers(0, 50))
+def test_a_text_cut_at_a_token_has_the_same_tokens_before_it(text: str, kept: int) -> None:
+    split = tokens.split(text)
+    assert tokens.split("".join(split[:kept])) == split[:kept]
+
+
+@pytest.mark.parametrize(
+    ("text", "count"), [("Hello, world.", 4), ("interesting", 2), ("12345", 2), ("漢字", 2), ("", 0)]
+)
+def test_the_estimate(text: str, count: int) -> None:
+    assert tokens.count(text) == count
+
+
+def test_the_counter_remembers_no_more_than_its_budget() -> None:
+    counter = tokens.TokenCounter(budget=10)
+    assert [counter.count(text) for text in ("Hello", "Hello", "other", "words", "Hello")] == [1, 1, 1, 1, 1]
+    assert sum(map(len, counter._counts)) <= 10
+
+
+DOCUMENTS = ['{"city": "Paris", "days": [1, 2.5, null], "deep": {"a": "x \\"y\\"", "b": true}}', '[1, [2, {}], "é"]']
+
+
+@pytest.mark.parametrize("text", DOCUMENTS)
+def test_json_cut_anywhere_is_what_was_complete(text: str) -> None:
+    whole = json.loads(text)
+    assert partial.loads(text) == whole
+    for end in range(len(text)):
+        assert within(partial.loads(text[:end]), whole), text[:end]
+
+
+def within(part: Any, whole: Any) -> bool:
+    """Whether `part` says nothing that `whole` does not; a number may be cut among its digits."""
+    if part == {}:
+        return True
+    if isinstance(part, dict):
+        return isinstance(whole, dict) and all(key in whole and within(part[key], whole[key]) for key in part)
+    if isinstance(part, list):
+        return isinstance(whole, list) and all(map(within, part, whole))
+    return bool(part == whole) or isinstance(part, int | float)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ('{"city": "Paris", "coun', {"city": "Paris"}),
+        ('{"city": "Paris", "country": "Fr', {"city": "Paris"}),
+        ('{"city": "Par', {}),
+        ('{"a": [1, 2', {"a": [1, 2]}),
+        ('{"a": {"b": 1}', {"a": {"b": 1}}),
+        ("", {}),
+        ("nonsense", {}),
+    ],
+)
+def test_what_is_kept_of_cut_json(text: str, value: Any) -> None:
+    assert partial.loads(text) == value
+
+
+@given(st.text(alphabet='{}[]",:\\ab1 \n'))
+def test_no_text_at_all_makes_the_reader_of_cut_json_fail(text: str) -> None:
+    partial.loads(text)
+
+
+JSON_TEXT = st.text(st.characters(codec="utf-8")) | st.sampled_from(
+    ["\u2028", "a\nb\r\n\n", "\ud800".replace("\ud800", "x")]
+)
+
+
+@given(st.lists(JSON_TEXT, max_size=5))
+def test_frames_read_back_are_the_payloads(texts: list[str]) -> None:
+    payloads = [{"type": "content_block_delta", "text": text} for text in texts]
+    assert list(sse.parse(b"".join(map(sse.frame, payloads)))) == payloads
+
+
+def test_a_frame_has_its_event_and_one_line_of_data() -> None:
+    assert sse.frame({"type": "ping", "a": "é\n"}) == 'event: ping\ndata: {"type":"ping","a":"é\\n"}\n\n'.encode()
+
+
+def test_a_lone_surrogate_is_sent_as_its_escape() -> None:
+    assert json.loads(sse.encode(sse.dumps("\ud800"))) == "\ud800"

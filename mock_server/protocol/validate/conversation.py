@@ -21,6 +21,8 @@ def not_empty(request: MessagesRequest, profile: Profile) -> None:
     last = len(request.messages) - 1
     for index, message in enumerate(request.messages):
         content = message["content"]
+        if type(content) is str and content and not content.isspace():
+            continue
         if not content:
             if index != last or message["role"] != "assistant":
                 raise invalid(

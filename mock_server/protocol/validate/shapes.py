@@ -111,7 +111,13 @@ def messages(request: MessagesRequest, profile: Profile) -> None:
         raise invalid("messages: at least one message is required")
     check = _BLOCK[profile.unknown_parameters == "error"]
     for index, message in enumerate(request.messages):
-        _message(message, f"messages.{index}", check)
+        if not _is_plain(message):
+            _message(message, f"messages.{index}", check)
+
+
+def _is_plain(message: Any) -> bool:
+    """The commonest shape, about which there is nothing to say: a role and a bare string."""
+    return isinstance(message, dict) and type(message.get("content")) is str and message.get("role") in _ROLES
 
 
 def _message(message: Any, path: str, check: Check) -> None:

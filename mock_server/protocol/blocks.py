@@ -67,7 +67,7 @@ class RedactedThinking:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolUse:
-    """A call of a client's tool. `cut` is the JSON text of an input that max_tokens cut short; scripts never set it."""
+    """A call of a client's tool. The id is made for each request unless the script pins one."""
 
     type: ClassVar[str] = "tool_use"
     id_prefix: ClassVar[str] = "toolu_"

@@ -115,7 +115,7 @@ def short(value: object, limit: int = 80) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """One test of one value. `holds` takes the text (or number) and, for exact texts, its parts."""
+    """One test of one text."""
 
     name: str
     wanted: Any
@@ -160,7 +160,7 @@ OPERATORS: Mapping[str, Callable[[Any, bool], Callable[[Any], bool]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Test:
-    """One subject against its operators. Several values of a subject (tools, results): see `Subject.every`."""
+    """One subject: the test it has to pass, and how what was wanted and what came are told."""
 
     __test__ = False  # not a test class, whatever pytest thinks
 

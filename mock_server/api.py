@@ -1,7 +1,6 @@
 """MockServer: the server for Python code. It runs in a thread of its own, so any test, sync or async, can use it."""
 
 import asyncio
-import itertools
 import threading
 from collections.abc import Mapping
 from dataclasses import replace
@@ -72,12 +71,11 @@ class MockServer:
 
     def _add(self, session: Session, reply: Any, scenario: Mapping[str, Any]) -> None:
         data = dict(scenario) if reply is None else {"reply": reply, **scenario}
-        taken = {one.scenario.name for one in session.scenarios}
-        data.setdefault("name", next(f"added-{n}" for n in itertools.count(1) if f"added-{n}" not in taken))
+        data.setdefault("name", session.new_name())
         self._runner.engine.add(session, build(data, "add()"))
 
     def _close(self, key: str) -> None:
-        self._runner.engine.sessions.close(key)
+        self._runner.engine.close(key)
 
     def _run(self) -> None:
         try:

@@ -5,7 +5,7 @@ A leaf: imports nothing of the package. To add a setting, add a field to `Settin
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 PREFIX = "MOCK_SERVER_"
@@ -29,6 +29,13 @@ def _scale(text: str) -> float:
     return scale
 
 
+def _count(text: str) -> int:
+    count = int(text)
+    if count < 1:
+        raise ValueError("expected a number from 1 up")
+    return count
+
+
 def _flag(text: str) -> bool:
     known = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
     if text.lower() not in known:
@@ -49,6 +56,7 @@ class Option:
     choices: tuple[str, ...] = ()
     metavar: str = ""
     repeatable: bool = False
+    per_session: bool = False
 
 
 def _option(default: Any, help: str, **how: Any) -> Any:
@@ -64,18 +72,24 @@ class Settings:
     )
     host: str = _option("127.0.0.1", "address to listen on", metavar="HOST")
     port: int = _option(8787, "port to listen on; 0 picks a free one", parse=_port, metavar="PORT")
-    profile: str = _option("octen", "the API to emulate", choices=("octen", "anthropic"))
-    seed: int | None = _option(None, "seed of ids, times and generated text; none: fresh ids", parse=int, metavar="N")
-    time_scale: float = _option(1.0, "factor on every delay; 0: everything at once", parse=_scale, metavar="X")
+    profile: str = _option("octen", "the API to emulate", choices=("octen", "anthropic"), per_session=True)
+    seed: int | None = _option(
+        None, "seed of ids, times and generated text; none: fresh ids", parse=int, metavar="N", per_session=True
+    )
+    time_scale: float = _option(
+        1.0, "factor on every delay; 0: everything at once", parse=_scale, metavar="X", per_session=True
+    )
     timing: str = _option(
         "realistic",
         "pace of replies that set none of their own",
         choices=("instant", "fast", "realistic", "slow"),
+        per_session=True,
     )
     unmatched: str = _option(
         "generate",
         "what answers a request no scenario matches: a generated reply or an error",
         choices=("generate", "error"),
+        per_session=True,
     )
     api_key: tuple[str, ...] = _option(
         (),
@@ -84,7 +98,17 @@ class Settings:
         metavar="GLOB",
         repeatable=True,
     )
-    any_model: bool = _option(False, "accept model names the profile does not list", parse=_flag)
+    any_model: bool = _option(False, "accept model names the profile does not list", parse=_flag, per_session=True)
+    fast_retries: bool = _option(
+        False,
+        "have clients retry after 1 ms where a scripted error names no time of its own",
+        parse=_flag,
+        per_session=True,
+    )
+    journal_entries: int = _option(
+        1000, "how many exchanges the journal keeps per session", parse=_count, metavar="N", per_session=True
+    )
+    journal_bytes: int = _option(64_000_000, "how much all journals keep together", parse=_count, metavar="BYTES")
     reload: bool = _option(False, "load scenarios again when their files change", parse=_flag)
     log_level: str = _option(
         "info", "how much the log on stderr says", choices=("debug", "info", "warning", "error"), metavar="LEVEL"
@@ -121,6 +145,22 @@ def parse(row: Row, text: str, said: str) -> Any:
     if row.option.choices and value not in row.option.choices:
         raise SettingError(f"{said}: {text!r} is not a valid value: choose from {', '.join(row.option.choices)}")
     return value
+
+
+def changed(settings: Settings, values: Mapping[str, Any]) -> Settings:
+    """`settings` with a session's own in place. Raises SettingError for a name or a value that cannot be."""
+    known = {row.name: row for row in rows() if row.option.per_session}
+    for name, value in values.items():
+        row = known.get(name)
+        if row is None:
+            raise SettingError(f"no setting of a session is named '{name}'; they are {', '.join(known)}")
+        if value is None and row.default is None:
+            continue
+        if row.default is not None and isinstance(value, bool) != isinstance(row.default, bool):
+            raise SettingError(f"{name}: {value!r} is not a valid value: expected one like {row.default!r}")
+        if not isinstance(value, tuple | list):
+            parse(row, str(value), name)
+    return replace(settings, **values)
 
 
 def spelled(value: Any) -> str:

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from mock_server.engine.engine import Engine
-from mock_server.engine.exchange import Exchange
+from mock_server.engine.entry import Entry
 from mock_server.protocol.request import HttpRequest
 from mock_server.scenario.load import load_profile, loads
 from mock_server.scenario.model import Scenario
 from mock_server.settings import Settings
 
 MakeEngine = Callable[..., Engine]
-Ask = Callable[..., Exchange]
+Ask = Callable[..., Entry]
 
 _profile = cache(load_profile)
 
@@ -42,7 +42,7 @@ def ask() -> Ask:
         said: str | list[dict[str, Any]] = "Hello",
         headers: Mapping[str, str] | None = None,
         **parameters: Any,
-    ) -> Exchange:
+    ) -> Entry:
         messages = [{"role": "user", "content": said}] if isinstance(said, str) else said
         body = {"model": "claude-opus-4-8", "max_tokens": 4096, "messages": messages, **parameters}
         always = {"x-api-key": "test", "anthropic-version": "2023-06-01"}

@@ -1,25 +1,29 @@
-"""The engine: an HTTP request in, an Exchange out. No socket, no wait; the one place where errors become replies."""
+"""The engine: an HTTP request in, an Entry with its reply out. No socket, no wait; the one place where errors become replies."""
 
 import fnmatch
 import hashlib
 import logging
 import random
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from typing import Any
 
+from mock_server import settings as configuration
 from mock_server.clock import Clock, SystemClock
 from mock_server.engine import seeds
 from mock_server.engine.endpoints import ENDPOINTS, Endpoint
+from mock_server.engine.entry import Entry
 from mock_server.engine.exchange import Call, Exchange
 from mock_server.engine.failure import failure
+from mock_server.engine.journal import Journals
 from mock_server.engine.library import CompiledScenario, Library, compile_scenario
-from mock_server.engine.session import Session, Sessions
+from mock_server.engine.session import Session, Sessions, Terms
 from mock_server.protocol.errors import ApiError, invalid
 from mock_server.protocol.profile import Profile
 from mock_server.protocol.request import HttpRequest
 from mock_server.protocol.tokens import TokenCounter
 from mock_server.scenario.generate import Generator
-from mock_server.scenario.model import PRESETS, Scenario
+from mock_server.scenario.model import PRESETS, Scenario, name_of
 from mock_server.settings import Settings
 
 log = logging.getLogger("mock_server")
@@ -29,64 +33,119 @@ MAX_BODY = 32 * 1024 * 1024
 class Engine:
     """Answers requests from scenarios. `load` swaps the served scenarios whole; sessions add their own on top."""
 
-    def __init__(self, settings: Settings, profile: Profile, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        profile: Profile,
+        clock: Clock | None = None,
+        profiles: Callable[[str], Profile] | None = None,
+    ) -> None:
+        """`profiles` finds a profile by name, for sessions that ask for another one."""
         self.settings = settings
-        self.profile = replace(profile, any_model=settings.any_model)
-        self.timing = PRESETS[settings.timing]
+        self._profiles = profiles or (lambda name: profile)
+        self.terms = _terms(settings, profile)
         self.counter = TokenCounter()
         self.generator = Generator()
-        self.sessions = Sessions(clock or SystemClock())
+        self.clock = clock or SystemClock()
+        self.journals = Journals(settings.journal_bytes)
+        self.sessions = Sessions(self.clock, self.terms, lambda session: self.journals.forget(session.journal))
+        self.ended = Session("ended", self.clock, self.terms)  # sees what comes under the keys of ended sessions
         self._chance = random.Random()
-        self._served: tuple[CompiledScenario, ...] = ()
+        self._scenarios: tuple[Scenario, ...] = ()
+        self._served: dict[_Compiled, tuple[CompiledScenario, ...]] = {}
+
+    @property
+    def profile(self) -> Profile:
+        """The profile of requests that no session with another one gets."""
+        return self.terms.profile
 
     def load(self, scenarios: Iterable[Scenario]) -> None:
         """Serve these scenarios instead of those before. Requests under way keep what they have."""
-        self._served = tuple(compile_scenario(one, self.profile, self.timing) for one in scenarios)
+        self._scenarios = tuple(scenarios)
+        self._served = {_compiled_as(self.settings): self._compiled(self._scenarios, self.terms)}
 
     def add(self, session: Session, *scenarios: Scenario) -> None:
         """Put scenarios before all others, for one session."""
-        session.add(*(compile_scenario(one, self.profile, self.timing) for one in scenarios))
+        session.add(*self._compiled(scenarios, session.terms))
+
+    def override(self, session: Session, **settings: Any) -> None:
+        """Give one session settings of its own. Raises SettingError for a value a setting cannot have."""
+        changed = configuration.changed(session.terms.settings, settings)
+        terms = _terms(changed, self._profiles(changed.profile))
+        session.agree(terms, lambda scenario: compile_scenario(scenario, terms.profile, terms.timing))
+        session.journal.size = changed.journal_entries
 
     @property
     def scenarios(self) -> int:
         """How many scenarios are served to everybody."""
-        return len(self._served)
+        return len(self._scenarios)
 
     def library(self, session: Session) -> Library:
         """What this session is answered from: its own scenarios, then the served ones."""
-        return session.library(self._served)
+        terms = session.terms
+        served = self._served.get(_compiled_as(terms.settings))
+        if served is None:
+            served = self._served[_compiled_as(terms.settings)] = self._compiled(self._scenarios, terms)
+        return session.library(served)
 
-    def handle(self, http: HttpRequest) -> Exchange:
-        """Answer one request. Never raises: the client's mistakes and ours both become replies."""
-        ids = seeds.Ids(self._early_seed(http), self._chance)
+    def _compiled(self, scenarios: Iterable[Scenario], terms: Terms) -> tuple[CompiledScenario, ...]:
+        return tuple(compile_scenario(one, terms.profile, terms.timing) for one in scenarios)
+
+    def handle(self, http: HttpRequest) -> Entry:
+        """Answer one request and note it. Never raises: the client's mistakes and ours both become replies."""
+        session, key, refused = self._sender(http)
+        ids = seeds.Ids(_early_seed(http, session.terms.settings.seed), self._chance)
         try:
-            return self._answer(http, ids)
+            endpoint = _route(http)
+            if refused is not None:
+                raise refused
+            _check_version(http, session.terms.profile)
+            exchange = endpoint(self, Call(http, session, key, ids))
         except ApiError as error:
-            return self.refuse(error, ids)
+            exchange = self._refused(error, session, ids)
         except RecursionError:
-            return self.refuse(invalid("The request body is nested too deeply"), ids)
+            exchange = self._refused(invalid("The request body is nested too deeply"), session, ids)
         except Exception:
             log.exception("a fault of mock-server while answering %s %s", http.method, http.path)
-            return self.refuse(ApiError("api_error"), ids)
+            exchange = self._refused(ApiError("api_error"), session, ids)
+        return self.journals.record(session.journal, self.clock.unix(), http, exchange)
 
-    def refuse(self, error: ApiError, ids: seeds.Ids | None = None) -> Exchange:
-        """The reply that tells an error."""
-        request_id = (ids or seeds.Ids(None)).request()
-        return Exchange(failure(error, self.profile, request_id), note=str(error))
+    def refuse(self, error: ApiError) -> Exchange:
+        """The reply that tells an error of a request that could not be read."""
+        return self._refused(error, self.sessions.default, seeds.Ids(None))
 
-    def _early_seed(self, http: HttpRequest) -> bytes | None:
-        """What ids are drawn from before a request is understood: with a seed, the bytes that came."""
-        if self.settings.seed is None:
-            return None
-        said = hashlib.blake2b(f"{http.method} {http.path}".encode() + http.body, digest_size=16).digest()
-        return seeds.exchange_seed(self.settings.seed, "", said, 0)
+    def failed(self, entry: Entry, exception: BaseException) -> None:
+        """The function that was to give the reply raised: a 500 to the client, and the journal keeps the exception."""
+        late = entry.exchange.late
+        assert late is not None
+        what = (
+            str(exception) if isinstance(exception, TimeoutError) else f"{name_of(late.function)} raised {exception!r}"
+        )
+        log.error("the reply function of scenario %r failed: %s", entry.scenario, what, exc_info=exception)
+        error = ApiError("api_error", f"mock-server: {what}", headers={"x-should-retry": "false"})
+        plan = failure(error, self.profile, seeds.Ids(None).request())
+        entry.settled(entry.exchange._replace(plan=plan, late=None, note=what), exception)
 
-    def _answer(self, http: HttpRequest, ids: seeds.Ids) -> Exchange:
-        endpoint = _route(http)
-        key = self._key(http)
-        self._check_version(http)
-        session = self.sessions.of(http.headers.get("x-mock-session") or http.session, key)
-        return endpoint(self, Call(http, session, key, ids))
+    def close(self, key: str) -> None:
+        """End the session that claimed `key`, and the replies that are under way in it. On the server's loop."""
+        name = self.sessions.claimed(key)
+        if name is not None:
+            self.sessions.named(name).journal.cut_open()
+        self.sessions.close(key)
+
+    def _refused(self, error: ApiError, session: Session, ids: seeds.Ids) -> Exchange:
+        return Exchange(failure(error, session.terms.profile, ids.request()), note=str(error))
+
+    def _sender(self, http: HttpRequest) -> tuple[Session, str, ApiError | None]:
+        """The session and the key of a request, and why it is refused if it is; without a key, the default session."""
+        try:
+            key = self._key(http)
+        except ApiError as error:
+            return self.sessions.default, "", error
+        try:
+            return self.sessions.of(http.headers.get("x-mock-session") or http.session, key), key, None
+        except ApiError as error:
+            return self.ended if self.sessions.is_closed(key) else self.sessions.default, key, error
 
     def _key(self, http: HttpRequest) -> str:
         """The API key: x-api-key, else the bearer token; x-api-key wins when both come. Rules 1 to 3."""
@@ -101,14 +160,35 @@ class Engine:
             raise ApiError("authentication_error")
         return key
 
-    def _check_version(self, http: HttpRequest) -> None:
-        """Rules 4 and 5."""
-        version = http.headers.get("anthropic-version")
-        if version is None:
-            if self.profile.version_required:
-                raise invalid("anthropic-version: header is required")
-        elif self.profile.versions and version not in self.profile.versions:
-            raise invalid(f'anthropic-version: "{version}" is not a valid version')
+
+_Compiled = tuple[str, bool, str]
+
+
+def _compiled_as(settings: Settings) -> _Compiled:
+    """The settings that scenarios are compiled under: one set of replies for each."""
+    return settings.profile, settings.any_model, settings.timing
+
+
+def _terms(settings: Settings, profile: Profile) -> Terms:
+    return Terms(settings, replace(profile, any_model=settings.any_model), PRESETS[settings.timing])
+
+
+def _early_seed(http: HttpRequest, seed: int | None) -> bytes | None:
+    """What ids are drawn from before a request is understood: with a seed, the bytes that came."""
+    if seed is None:
+        return None
+    said = hashlib.blake2b(f"{http.method} {http.path}".encode() + http.body, digest_size=16).digest()
+    return seeds.exchange_seed(seed, "", said, 0)
+
+
+def _check_version(http: HttpRequest, profile: Profile) -> None:
+    """Rules 4 and 5."""
+    version = http.headers.get("anthropic-version")
+    if version is None:
+        if profile.version_required:
+            raise invalid("anthropic-version: header is required")
+    elif profile.versions and version not in profile.versions:
+        raise invalid(f'anthropic-version: "{version}" is not a valid version')
 
 
 def _route(http: HttpRequest) -> Endpoint:

@@ -1,27 +1,46 @@
 """One request on its way through the engine, and what came of it."""
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from mock_server.engine.received import Request
 from mock_server.engine.seeds import Ids
-from mock_server.engine.session import Session
 from mock_server.protocol.plan import Plan
 from mock_server.protocol.request import HttpRequest
+from mock_server.scenario.model import Answer
+
+if TYPE_CHECKING:
+    from mock_server.engine.session import Session
 
 
 class Call(NamedTuple):
     """A request whose sender is known: the session it belongs to, its key, and ids for its reply."""
 
     http: HttpRequest
-    session: Session
+    session: "Session"
     key: str
     ids: Ids
 
 
+class Late(NamedTuple):
+    """A reply that a Python function gives: whoever has a loop calls it, then `settle` makes the exchange of it."""
+
+    function: Callable[[Request], Any]
+    request: Request
+    settle: Callable[[Any], "Exchange"]
+
+
 class Exchange(NamedTuple):
-    """The plan that answers a request, and what chose it: a scenario with its turn and attempt, or a note."""
+    """The plan that answers a request, and what chose it: a scenario with its turn and attempt, or a note.
+
+    `late` stands in for the plan while a function has yet to give the reply. `understood`: the request was valid.
+    """
 
     plan: Plan
     scenario: str | None = None
     turn: int = 0
     attempt: int = 0
     note: str = ""
+    answer: Answer | None = None
+    understood: bool = False
+    late: Late | None = None

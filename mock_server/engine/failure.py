@@ -23,13 +23,19 @@ def failure(error: ApiError, profile: Profile, request_id: str, at: int = 0) -> 
     return whole(error.status, headers, encode(dumps(body)), at)
 
 
-def scripted(script: Failure, answer: Answer) -> ApiError:
-    """The error a scenario asks for."""
+_RETRIED = {408, 409, 429}
+
+
+def scripted(script: Failure, answer: Answer, *, fast_retries: bool = False) -> ApiError:
+    """The error a scenario asks for. `fast_retries`: where it names no time, clients retry after a millisecond."""
     headers = {name.lower(): str(value) for name, value in answer.headers.items()}
     if script.retry_after is not None:
         headers["retry-after"] = f"{script.retry_after / 1_000_000:g}"
     if script.retry_after_ms is not None:
         headers["retry-after-ms"] = str(script.retry_after_ms)
+    retried = script.http_status in _RETRIED or script.http_status >= 500
+    if fast_retries and retried and not any(name.startswith("retry-after") for name in headers):
+        headers["retry-after-ms"] = "1"
     if script.should_retry is not None:
         headers["x-should-retry"] = str(script.should_retry).lower()
     return ApiError(

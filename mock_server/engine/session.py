@@ -4,15 +4,20 @@ A request belongs to the session that its header or base path names, else to the
 server's default. Counters are per key inside a session. Everything here is bounded; the oldest goes first.
 """
 
+import threading
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
-from mock_server.clock import Clock, SystemClock
+from mock_server.clock import Clock
+from mock_server.engine.journal import Journal
 from mock_server.engine.library import CompiledScenario, Library
 from mock_server.protocol.errors import invalid
+from mock_server.protocol.profile import Profile
 from mock_server.protocol.request import MessagesRequest
+from mock_server.scenario.model import Scenario, Timing
+from mock_server.settings import Settings
 
 if TYPE_CHECKING:
     from mock_server.engine.choose import Choice
@@ -65,69 +70,131 @@ class Cursors:
             self.order.set((key, name, request.fingerprint), self.seen.add((key, name)) + 1)
 
 
-@dataclass
-class Session:
-    """One lane: its own scenarios (newest first), counters and clock."""
+@dataclass(frozen=True)
+class Terms:
+    """What holds for one session: the server's settings with its own on top, and what they name."""
 
-    name: str
-    clock: Clock = field(default_factory=SystemClock)
-    scenarios: tuple[CompiledScenario, ...] = ()
-    cursors: Cursors = field(default_factory=Cursors)
-    unmatched: str | None = None
-    _library: tuple[object, object, Library] | None = None
+    settings: Settings
+    profile: Profile
+    timing: Timing
+
+
+class Session:
+    """One lane: its own terms, scenarios (newest first), counters and journal."""
+
+    def __init__(self, name: str, clock: Clock, terms: Terms) -> None:
+        self.name = name
+        self.clock = clock
+        self.terms = terms
+        self.scenarios: tuple[CompiledScenario, ...] = ()
+        self.cursors = Cursors()
+        self.journal = Journal(terms.settings.journal_entries)
+        self._added = 0
+        self._library: tuple[object, object, Library] | None = None
+        self._lock = threading.Lock()
 
     def library(self, served: tuple[CompiledScenario, ...]) -> Library:
         """This session's scenarios before those served to everybody; made again only when either changed."""
         known = self._library
         if known is None or known[0] is not served or known[1] is not self.scenarios:
-            known = self._library = (served, self.scenarios, Library((*self.scenarios, *served)))
+            own = self.scenarios
+            known = self._library = (served, own, Library((*own, *served)))
         return known[2]
 
+    def new_name(self) -> str:
+        """A name for a scenario that was given none; never the same twice."""
+        with self._lock:
+            self._added += 1
+            return f"added-{self._added}"
+
     def add(self, *scenarios: CompiledScenario) -> None:
-        """Put scenarios before all others; a name that is here already is replaced."""
+        """Put scenarios before all others; a name that is here already is replaced. From any thread."""
         names = {one.scenario.name for one in scenarios}
-        kept = (old for old in self.scenarios if old.scenario.name not in names)
-        self.scenarios = (*reversed(scenarios), *kept)
+        with self._lock:
+            kept = (old for old in self.scenarios if old.scenario.name not in names)
+            self.scenarios = (*reversed(scenarios), *kept)
+
+    def remove(self, name: str) -> bool:
+        """Take one of its own scenarios away; False when it has none of this name."""
+        with self._lock:
+            kept = tuple(one for one in self.scenarios if one.scenario.name != name)
+            found = len(kept) < len(self.scenarios)
+            self.scenarios = kept
+        return found
+
+    def agree(self, terms: Terms, compile: Callable[[Scenario], CompiledScenario]) -> None:
+        """Take other terms; what is loaded is compiled anew under them."""
+        with self._lock:
+            self.terms = terms
+            self.scenarios = tuple(compile(one.scenario) for one in self.scenarios)
 
     def reset(self) -> None:
-        """Forget every scenario added and every count."""
-        self.scenarios = ()
-        self.cursors = Cursors()
+        """Forget every scenario added and every count. What is under way goes on."""
+        with self._lock:
+            self.scenarios = ()
+            self.cursors = Cursors()
 
 
 class Sessions:
-    """The sessions of one server, by name and by the key they claimed."""
+    """The sessions of one server, by name and by the key they claimed. `forget` hears of those that go."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, terms: Terms, forget: Callable[[Session], None] = lambda session: None) -> None:
         self._clock = clock
-        self.default = Session(DEFAULT, clock)
+        self._terms = terms
+        self._forget = forget
+        self.first = self.default = Session(DEFAULT, clock, terms)
         self._named: OrderedDict[str, Session] = OrderedDict({DEFAULT: self.default})
         self._claims: dict[str, str] = {}
         self._closed: OrderedDict[str, None] = OrderedDict()
+        self._lock = threading.Lock()
 
     def named(self, name: str) -> Session:
         """The session of this name, made when first asked for."""
         session = self._named.get(name)
-        if session is None:
-            session = self._named[name] = Session(name, self._clock)
-            while len(self._named) > MAX_SESSIONS:
-                oldest = next(n for n in self._named if n not in (DEFAULT, self.default.name, name))
-                del self._named[oldest]
+        return session if session is not None else self._make(name)
+
+    def _make(self, name: str) -> Session:
+        with self._lock:
+            session = self._named.get(name)
+            if session is None:
+                session = self._named[name] = Session(name, self._clock, self._terms)
+                while len(self._named) > MAX_SESSIONS:
+                    self._drop(next(n for n in self._named if n not in (DEFAULT, self.default.name, name)))
         return session
+
+    def _drop(self, name: str) -> None:
+        session = self._named.pop(name, None)
+        if session is not None:
+            self._forget(session)
+
+    def all(self) -> Iterable[Session]:
+        """Every session there is."""
+        return tuple(self._named.values())
 
     def claim(self, key: str, name: str) -> Session:
         """Give a key to a session."""
         self._claims[key] = name
         return self.named(name)
 
+    def claimed(self, key: str) -> str | None:
+        """The name of the session that owns a key."""
+        return self._claims.get(key)
+
     def close(self, key: str) -> None:
         """End a claimed key for good: what still comes under it is refused and reaches no other session."""
-        name = self._claims.pop(key, None)
-        if name is not None:
-            self._named.pop(name, None)
-        self._closed[key] = None
-        while len(self._closed) > MAX_COUNTERS:
-            self._closed.popitem(last=False)
+        with self._lock:
+            name = self._claims.pop(key, None)
+            if name is not None:
+                if self.default.name == name:
+                    self.default = self.first
+                self._drop(name)
+            self._closed[key] = None
+            while len(self._closed) > MAX_COUNTERS:
+                self._closed.popitem(last=False)
+
+    def is_closed(self, key: str) -> bool:
+        """Whether the session that owned this key has ended."""
+        return key in self._closed
 
     def of(self, asked: str | None, key: str) -> Session:
         """The session of a request. Raises ApiError for a key whose session has ended."""
@@ -137,6 +204,5 @@ class Sessions:
             if not asked or len(asked) > 200 or not asked.isprintable():
                 raise invalid("x-mock-session: a name of 1 to 200 printable characters")
             return self.named(asked)
-        if key in self._claims:
-            return self.named(self._claims[key])
-        return self.default
+        name = self._claims.get(key)
+        return self.default if name is None else self.named(name)

@@ -23,14 +23,16 @@ _KNOWN_INPUT: Mapping[str, Mapping[str, Any]] = {
 }
 
 
-def generated(request: MessagesRequest, seed: bytes, generator: Generator, timing: Timing) -> Reply:
-    """The reply: a tool call when tool_choice forces one, JSON when a format asks for it, else text."""
+def generated(
+    request: MessagesRequest, seed: bytes, generator: Generator, timing: Timing, tokens: int | None = None
+) -> Reply:
+    """The reply: a tool call when tool_choice forces one, JSON when a format asks for it, else text (of `tokens`)."""
     forced = _forced_tool(request, seed)
     if forced is not None:
         call = ToolUse(name=forced["name"], input=_input(forced, seed, generator))
         return Reply((call,), "tool_use", timing=timing)
     schema = _output_schema(request)
-    text = _json(schema, seed, generator) if schema is not None else _prose(request, seed, generator)
+    text = _json(schema, seed, generator) if schema is not None else _prose(request, seed, generator, tokens)
     return Reply((Text(text=text),), "end_turn", timing=timing)
 
 
@@ -90,9 +92,9 @@ def _value(schema: object, seed: bytes, generator: Generator, what: str) -> obje
         ) from None
 
 
-def _prose(request: MessagesRequest, seed: bytes, generator: Generator) -> str:
+def _prose(request: MessagesRequest, seed: bytes, generator: Generator, tokens: int | None) -> str:
     wanted = SHORTEST + int.from_bytes(_tail(seed), "big") % (LONGEST - SHORTEST)
-    return generator.text(seed, max(1, min(wanted, request.max_tokens)))
+    return generator.text(seed, tokens or max(1, min(wanted, request.max_tokens)))
 
 
 def _tail(seed: bytes) -> Sequence[int]:

@@ -42,3 +42,7 @@ class Plan(NamedTuple):
 def whole(status: int, headers: Headers, body: bytes, at: int = 0) -> Plan:
     """A plan that sends one body at once."""
     return Plan(status, headers, (Part((body,), array("I", (at,)) if at else _AT_ONCE),), False, at)
+
+
+# what stands where a reply is yet to be given
+NOTHING = whole(500, (), b"")

@@ -168,7 +168,8 @@ def _record(cls: Any) -> Reader:
         if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
     ]
     noun = _noun(cls)
-    known = (*fields, *getattr(cls, "shorthand", ()))
+    listed = [name for name, f in fields.items() if not f.metadata.get("unlisted")]
+    known = (*listed, *getattr(cls, "shorthand", ()))
 
     def read(node: Node, problems: Problems) -> Any:
         if not isinstance(node.value, dict):

@@ -14,9 +14,9 @@ import yaml
 
 from mock_server.protocol.profile import Profile
 from mock_server.scenario.decode import decode
-from mock_server.scenario.model import Scenario, inherit
+from mock_server.scenario.model import Answer, Scenario, inherit
 from mock_server.scenario.node import Mark, Node, Problem, Problems, ScenarioError, wrap
-from mock_server.scenario.shorthand import expand
+from mock_server.scenario.shorthand import expand, expand_answer
 
 MAX_BYTES = 10_000_000
 MAX_NODES = 500_000
@@ -106,6 +106,18 @@ def build(data: Mapping[str, Any], source: str = "<scenario>") -> Scenario:
     if problems.found or scenario is None:
         raise ScenarioError(problems.found)
     return scenario
+
+
+def read_answer(data: Any, source: str) -> Answer:
+    """One reply or error from plain data: a text, a block, a list of them, or an answer in the words of the YAML."""
+    problems = Problems(source)
+    node = expand_answer(wrap(data))
+    answer: Answer | None = decode(Answer, node, problems)
+    if answer is not None and (answer.cases or answer.attempts or answer.call or answer.when):
+        problems.add(None, "expected a reply or an error")
+    if problems.found or answer is None:
+        raise ScenarioError(problems.found)
+    return answer
 
 
 def load_profile(name: str) -> Profile:

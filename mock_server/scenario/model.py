@@ -3,7 +3,7 @@
 `mistakes()` yields what is well-formed but cannot work, as (path to the key, text).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -108,7 +108,35 @@ class StopDetails:
     explanation: str | None = None
 
 
-_KINDS = ("reply", "error", "cases", "attempts")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generate:
+    """A reply made up for its request, as an unmatched one is; `tokens` is the length of its text."""
+
+    noun: ClassVar[str] = "generate"
+    tokens: int | None = None
+
+    def mistakes(self) -> Mistakes:
+        if self.tokens is not None and not 1 <= self.tokens <= 1_000_000:
+            yield ("tokens",), f"tokens is 1 to 1,000,000, got {self.tokens}"
+
+
+Function = Callable[[Any], Any]
+
+
+def _read_function(node: Node, problems: Problems) -> Function | None:
+    if callable(node.value):
+        function: Function = node.value
+        return function
+    problems.add(node, "a function as a reply can be given only from Python: add(function)")
+    return None
+
+
+def name_of(function: Function) -> str:
+    """What a function is called in messages."""
+    return str(getattr(function, "__qualname__", None) or repr(function))
+
+
+_KINDS = ("reply", "error", "generate", "cases", "attempts")
 # what may stand at the top level of a scenario instead of inside its only turn
 ANSWER_KEYS = (*_KINDS, "stop_reason", "stop_sequence", "stop_details", "usage", "headers")
 
@@ -120,6 +148,8 @@ class Answer:
     when: Annotated[Condition, Reads(read_case_when)] | None = None
     reply: tuple[Block, ...] | None = None
     error: Failure | None = None
+    generate: Generate | None = None
+    call: Annotated[Function, Reads(_read_function)] | None = field(default=None, metadata={"unlisted": True})
     cases: "tuple[Answer, ...] | None" = None
     attempts: "tuple[Answer, ...] | None" = None
     timing: Pace | None = None
@@ -146,8 +176,15 @@ class Answer:
             return "refusal"
         return "tool_use" if any(block.type == "tool_use" for block in self.reply or ()) else "end_turn"
 
+    @property
+    def can_end(self) -> bool:
+        """Whether the exchange can be over after this reply. What is made late or made up may do anything."""
+        if self.call is not None or self.generate is not None:
+            return True
+        return self.reply is not None and self.ending not in ("tool_use", "pause_turn")
+
     def mistakes(self) -> Mistakes:
-        given = [kind for kind in _KINDS if getattr(self, kind) is not None]
+        given = [kind for kind in (*_KINDS, "call") if getattr(self, kind) is not None]
         if len(given) != 1:
             found = f"got {' and '.join(given)}" if given else "got none of them"
             yield ((given[1],) if given else ()), f"expected exactly one of {', '.join(_KINDS)}; {found}"
@@ -237,7 +274,7 @@ class Scenario:
     def _first_end(self) -> int | None:
         """The first turn before the last that can end the exchange, from 0."""
         for at, turn in enumerate(self.turns[:-1]):
-            if any(leaf.reply is not None and leaf.ending not in ("tool_use", "pause_turn") for leaf in turn.leaves):
+            if any(leaf.can_end for leaf in turn.leaves):
                 return at
         return None
 

@@ -18,7 +18,7 @@ def expand(document: Node, problems: Problems) -> Node:
         for key in clash:
             del node.value[key]
     if isinstance((turns := node.value.get("turns", Node(None))).value, list):
-        node.value["turns"] = Node([_answer(turn) for turn in turns.value], turns.mark)
+        node.value["turns"] = Node([expand_answer(turn) for turn in turns.value], turns.mark)
     return node
 
 
@@ -47,18 +47,22 @@ def _waits(answer: dict[str, Node]) -> bool:
     return written in ("tool_use", "pause_turn") or (written is None and calls)
 
 
-def _answer(node: Node) -> Node:
+def expand_answer(node: Node) -> Node:
+    """A turn, case or attempt with every shorthand written out: a text, a block or a list of them is a reply."""
     if not isinstance(node.value, dict) or "type" in node.value:
-        node = Node({"reply": node}, node.mark) if isinstance(node.value, str | list | dict) else node
+        is_reply = isinstance(node.value, str | list | dict) or callable(node.value)
+        node = Node({"reply": node}, node.mark) if is_reply else node
         if not isinstance(node.value, dict):
             return node
     node = _copy(node)
+    if callable(node.value.get("reply", Node(None)).value):
+        node.value["call"] = node.value.pop("reply")
     for key, expand_one in _KEYS.items():
         if key in node.value:
             node.value[key] = expand_one(node.value[key])
     for key in ("cases", "attempts"):
         if isinstance((inner := node.value.get(key, Node(None))).value, list):
-            node.value[key] = Node([_answer(item) for item in inner.value], inner.mark)
+            node.value[key] = Node([expand_answer(item) for item in inner.value], inner.mark)
     return node
 
 

@@ -1,19 +1,22 @@
 """One request at the edge: read the body, ask the engine, play the plan, log a line."""
 
 import asyncio
+import functools
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from aiohttp import web
 
 from mock_server.engine.engine import MAX_BODY, Engine
+from mock_server.engine.entry import Entry
 from mock_server.engine.exchange import Exchange
 from mock_server.protocol.errors import ApiError, invalid
 from mock_server.protocol.request import HttpRequest
-from mock_server.server.connection import Connection, Written
+from mock_server.server.connection import Answered, Connection, Written
 from mock_server.server.control import Control
-from mock_server.server.player import Outcome, head, play, play_at_once
+from mock_server.server.late import resolve
+from mock_server.server.player import Outcome, Playing, frames_at_once, head, play, play_at_once
 from mock_server.server.wheel import Wheel
 
 log = logging.getLogger("mock_server")
@@ -34,43 +37,88 @@ class App:
         start = self._loop.time()
         path = request.rel_url.path
         try:
-            exchange = self.exchange(request.method, path, request.headers, await _body(request))
+            answered = self.exchange(request.method, path, request.headers, await _body(request))
         except ApiError as error:
-            exchange = self.refused(error)
+            answered = self.refused(error)
+        if answered.exchange.late is not None:
+            await self.settle(answered)
         connection: Connection = request.protocol  # type: ignore[assignment]
         version = request.version
-        plan, chunked = exchange.plan, exchange.plan.stream and version >= (1, 1)
+        plan = answered.exchange.plan
+        chunked = plan.stream and version >= (1, 1)
         keep_alive = request.keep_alive and (chunked or not plan.stream)
         opening = head(plan, chunked=chunked, keep_alive=keep_alive, version=version)
+        ended = functools.partial(self.ended, answered, request.method, path, start)
         if request.method == "HEAD":
+            ended(Outcome("completed", 0))
             return Written(opening, keep_alive=keep_alive)
-        outcome = play_at_once(plan, connection, opening, chunked=chunked)
-        if outcome is None:
-            outcome = await play(plan, connection, self.wheel, start, opening, chunked=chunked)
-        self.say(request.method, path, exchange, outcome, start)
+        frames = frames_at_once(plan)
+        if frames >= 0:
+            ended(Outcome("completed", frames))
+            play_at_once(plan, connection, opening, chunked=chunked)
+            return Written(keep_alive=keep_alive)
+        playing = Playing(plan, connection, start, opening, chunked, ended)
+        answered.opened(connection.cutter(playing))
+        outcome = await play(playing, connection, self.wheel)
         return Written(keep_alive=keep_alive and outcome.kind == "completed")
 
-    def exchange(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Exchange:
+    def exchange(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answered:
         """What answers a request, whichever way it came in."""
         if path.startswith("/_mock/"):
-            return Exchange(self._control.answer(method, path), note="control")
+            return Aside(Exchange(self._control.answer(method, path), note="control"))
         session = _SESSION.fullmatch(path) if path.startswith("/s/") else None
         if session is not None:
             return self._engine.handle(HttpRequest(method, session[2], headers, body, session[1]))
         return self._engine.handle(HttpRequest(method, path, headers, body))
 
-    def refused(self, error: ApiError) -> Exchange:
-        """What answers a request that could not be read."""
-        return self._engine.refuse(error)
+    async def settle(self, answered: Answered) -> None:
+        """Have the function give the reply that is still missing."""
+        assert isinstance(answered, Entry)
+        assert answered.exchange.late is not None
+        task = asyncio.current_task()
+        assert task is not None
+        entry = answered
 
-    def say(self, method: str, path: str, exchange: Exchange, outcome: Outcome, start: float) -> None:
-        """The log line of an exchange."""
+        def cut(outcome: str) -> None:
+            entry.end(outcome, 0)
+            task.cancel()
+
+        entry.opened(cut)
+        try:
+            answered.settled(await resolve(answered.exchange.late))
+        except asyncio.CancelledError:
+            answered.end("client_left", 0)
+            raise
+        except BaseException as error:  # of a test: its own kind of failure is not an Exception
+            self._engine.failed(answered, error)
+
+    def refused(self, error: ApiError) -> Answered:
+        """What answers a request that could not be read."""
+        return Aside(self._engine.refuse(error))
+
+    def ended(self, answered: Answered, method: str, path: str, start: float, outcome: Outcome) -> None:
+        """The end of an exchange, told before its last bytes go out: the journal entry and the log line."""
+        answered.end(outcome.kind, outcome.frames)
+        exchange = answered.exchange
         if exchange.note == "control" or not log.isEnabledFor(logging.INFO):
             return
         by = f"{exchange.scenario} turn {exchange.turn}" if exchange.scenario else exchange.note.split("\n")[0][:200]
         took = (self._loop.time() - start) * 1000
         form = "stream" if exchange.plan.stream else "json"
         log.info("%s %s %d %s %s, %s in %.0f ms", method, path, exchange.plan.status, form, by, outcome.kind, took)
+
+
+class Aside:
+    """A reply that no journal keeps: of the control API, and to what could not be read."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self.exchange = exchange
+
+    def opened(self, cut: Callable[[str], None]) -> None:
+        """Nobody wants to cut it."""
+
+    def end(self, kind: str, frames: int) -> None:
+        """Nobody asks."""
 
 
 async def _body(request: web.BaseRequest) -> bytes:

@@ -3,6 +3,7 @@ is written as prepared bytes instead of through header maps and payload writers,
 """
 
 import asyncio
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
@@ -13,7 +14,7 @@ from mock_server.engine.engine import MAX_BODY
 from mock_server.engine.exchange import Exchange
 from mock_server.protocol.errors import ApiError, invalid
 from mock_server.protocol.plan import Plan
-from mock_server.server.player import Outcome, Playing, head, play_at_once
+from mock_server.server.player import Outcome, Playing, frames_at_once, head, play_at_once
 from mock_server.server.shortcut import Post, whole_post
 from mock_server.server.wheel import Wheel
 
@@ -26,15 +27,25 @@ _FIELDS = {"_waiter", "_messages", "_next_keepalive_close_time", "_keepalive_tim
 SHORT_WAY = set(RequestHandler.__slots__) >= _FIELDS
 
 
+class Answered(Protocol):
+    """A request with its reply: an entry of the journal, or an aside. It hears how the reply ended."""
+
+    @property
+    def exchange(self) -> Exchange: ...
+    def opened(self, cut: Callable[[str], None]) -> None: ...
+    def end(self, kind: str, frames: int) -> None: ...
+
+
 class App(Protocol):
     """What a connection asks of the application."""
 
     wheel: Wheel
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse: ...
-    def exchange(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Exchange: ...
-    def refused(self, error: ApiError) -> Exchange: ...
-    def say(self, method: str, path: str, exchange: Exchange, outcome: Outcome, start: float) -> None: ...
+    def exchange(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answered: ...
+    async def settle(self, answered: Answered) -> None: ...
+    def refused(self, error: ApiError) -> Answered: ...
+    def ended(self, answered: Answered, method: str, path: str, start: float, outcome: Outcome) -> None: ...
 
 
 class Connection(RequestHandler):
@@ -69,6 +80,15 @@ class Connection(RequestHandler):
         """Have `call` called when the client leaves; None to be called no more."""
         self._when_lost = call
 
+    def cutter(self, playing: Playing) -> Callable[[str], None]:
+        """What ends a reply that is under way, and the connection with it."""
+
+        def cut(kind: str) -> None:
+            playing.stop(kind)
+            self.force_close()
+
+        return cut
+
     # -- what asyncio and aiohttp call -------------------------------------------------------------------------
 
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -102,7 +122,7 @@ class Connection(RequestHandler):
         else:
             reason = (message or str(exc)).strip().split("\n")[0]
             error = invalid(f"The request is not valid HTTP: {reason}")
-        plan = self._app.refused(error).plan
+        plan = self._app.refused(error).exchange.plan
         return Written(head(plan, chunked=False, keep_alive=False, version=HTTP_1_1) + plan.body(), keep_alive=False)
 
     # -- the short way -------------------------------------------------------------------------------------------
@@ -114,26 +134,43 @@ class Connection(RequestHandler):
 
     def _answer(self, post: Post) -> None:
         start = self._loop.time()
-        exchange = self._app.exchange("POST", post.path, post.headers, post.body)
-        plan = exchange.plan
-        opening = head(plan, chunked=plan.stream, keep_alive=True, version=HTTP_1_1)
-        outcome = play_at_once(plan, self, opening, chunked=plan.stream)
-        self._stays_open(start, plan)
-        if outcome is not None:
-            self._app.say("POST", post.path, exchange, outcome, start)
+        answered = self._app.exchange("POST", post.path, post.headers, post.body)
+        if answered.exchange.late is None:
+            self._send(post, answered, start)
         else:
-            self._play(post, exchange, opening, start)
+            self._busy = True
+            task = self._loop.create_task(self._answer_late(post, answered, start))
+            self._when_lost = functools.partial(_cancel, task)
 
-    def _play(self, post: Post, exchange: Exchange, opening: bytes, start: float) -> None:
-        playing = Playing(exchange.plan, self, start, opening, exchange.plan.stream)
-        self._busy = True
-        self._when_lost = playing.lost
-
-        def finished(done: "asyncio.Future[Outcome]") -> None:
-            self._app.say("POST", post.path, exchange, done.result(), start)
+    async def _answer_late(self, post: Post, answered: Answered, start: float) -> None:
+        try:
+            await self._app.settle(answered)
+        except asyncio.CancelledError:
+            self.force_close()
+            raise
+        self._when_lost = None
+        self._send(post, answered, start)
+        if self._when_lost is None:  # all is sent
             self._free()
 
-        playing.done.add_done_callback(finished)
+    def _send(self, post: Post, answered: Answered, start: float) -> None:
+        plan = answered.exchange.plan
+        opening = head(plan, chunked=plan.stream, keep_alive=True, version=HTTP_1_1)
+        self._stays_open(start, plan)
+        frames = frames_at_once(plan)
+        if frames >= 0:
+            self._app.ended(answered, "POST", post.path, start, Outcome("completed", frames))
+            play_at_once(plan, self, opening, chunked=plan.stream)
+        else:
+            self._play(post, answered, opening, start)
+
+    def _play(self, post: Post, answered: Answered, opening: bytes, start: float) -> None:
+        ended = functools.partial(self._app.ended, answered, "POST", post.path, start)
+        playing = Playing(answered.exchange.plan, self, start, opening, answered.exchange.plan.stream, ended)
+        self._busy = True
+        self._when_lost = playing.lost
+        answered.opened(self.cutter(playing))
+        playing.done.add_done_callback(lambda done: self._free())
         due = playing.step(start)
         if due is not None:
             self._app.wheel.add(due, playing)
@@ -155,6 +192,10 @@ class Connection(RequestHandler):
         if self._held and self.transport is not None:
             held, self._held = self._held, b""
             self.data_received(held)
+
+
+def _cancel(task: "asyncio.Task[None]") -> None:
+    task.cancel()
 
 
 def _nowhere(data: bytes) -> None:

@@ -14,7 +14,7 @@ _LAST_CHUNK = b"0\r\n\r\n"
 
 
 class Outcome(NamedTuple):
-    """How an exchange ended (`completed` or `client_left`) and how many frames were handed to the transport."""
+    """How an exchange ended (`completed`, `client_left`, `ended`) and how many frames were handed to the transport."""
 
     kind: str
     frames: int
@@ -48,24 +48,24 @@ def head(plan: Plan, *, chunked: bool, keep_alive: bool, version: tuple[int, int
     return (text + "\r\n").encode("latin-1", "replace")
 
 
-def play_at_once(plan: Plan, wire: Wire, opening: bytes, *, chunked: bool) -> Outcome | None:
-    """Send `opening` (the head) and everything else in one write; None when the plan takes time."""
+def frames_at_once(plan: Plan) -> int:
+    """How many frames a plan has if all are due at once, else -1."""
     frames = 0
     for part in plan.parts:
         if part.at[-1]:
-            return None
+            return -1
         frames += len(part.frames)
+    return frames
+
+
+def play_at_once(plan: Plan, wire: Wire, opening: bytes, *, chunked: bool) -> None:
+    """Send `opening` (the head) and everything else in one write."""
     body = plan.body()
     wire.write(opening + (_chunk(body) + _LAST_CHUNK if chunked else body))
-    return Outcome("completed", frames)
 
 
-async def play(plan: Plan, wire: Wire, wheel: Wheel, start: float, opening: bytes, *, chunked: bool) -> Outcome:
-    """Send `opening` (the head) and the parts, each frame at its time after `start` (loop time).
-
-    Frames that are due together go out in one write. `chunked` frames the body for HTTP/1.1 streams.
-    """
-    playing = Playing(plan, wire, start, opening, chunked)
+async def play(playing: "Playing", wire: Wire, wheel: Wheel) -> Outcome:
+    """Send the head and the parts, each frame at its time; frames that are due together go out in one write."""
     wire.when_lost(playing.lost)
     try:
         due = playing.step(wheel.now())
@@ -84,9 +84,15 @@ def _chunk(data: bytes) -> bytes:
 class Playing:
     """A plan under way. It is stepped by the wheel, and catches up in one write when it is late: no drift."""
 
-    __slots__ = ("_at", "_chunked", "_frame", "_opening", "_part", "_plan", "_start", "_wire", "done", "stopped")
+    __slots__ = (
+        *("_at", "_chunked", "_ended", "_frame", "_opening", "_outcome", "_part", "_plan", "_start", "_wire"),
+        *("done", "stopped"),
+    )
 
-    def __init__(self, plan: Plan, wire: Wire, start: float, opening: bytes, chunked: bool) -> None:
+    def __init__(
+        self, plan: Plan, wire: Wire, start: float, opening: bytes, chunked: bool, ended: Callable[[Outcome], None]
+    ) -> None:
+        """`ended` is told the outcome before the last bytes go out; `done` holds it after that."""
         self._plan = plan
         self._wire = wire
         self._start = start
@@ -95,18 +101,25 @@ class Playing:
         self._part = 0
         self._frame = 0
         self._at = 0
+        self._ended = ended
+        self._outcome: Outcome | None = None
         self.stopped = False
         self.done: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
 
     def lost(self) -> None:
         """The client left."""
-        self._finish("client_left")
+        self.stop("client_left")
+
+    def stop(self, kind: str) -> None:
+        """Send nothing more."""
+        self._end(kind)
+        self._finish()
 
     def step(self, now: float) -> float | None:
         if self.stopped or self.done.done():
             return None
         if not self._wire.is_open:
-            self._finish("client_left")
+            self.lost()
             return None
         if self._wire.is_full:
             return now + RETRY_PAUSED
@@ -116,12 +129,14 @@ class Playing:
             out.append(self._opening)
             self._opening = b""
         due = self._start + self._plan.at / 1_000_000 if self._opening else self._take(passed, out)
-        if due is None and self._chunked:
-            out.append(_LAST_CHUNK)
+        if due is None:
+            if self._chunked:
+                out.append(_LAST_CHUNK)
+            self._end("completed")
         if out:
             self._wire.write(out[0] if len(out) == 1 else b"".join(out))
         if due is None:
-            self._finish("completed")
+            self._finish()
         return due
 
     def _take(self, passed: int, out: list[bytes]) -> float | None:
@@ -146,6 +161,12 @@ class Playing:
             self._frame = 0
         return None
 
-    def _finish(self, kind: str) -> None:
+    def _end(self, kind: str) -> None:
+        if self._outcome is None:
+            self._outcome = Outcome(kind, self._at)
+            self._ended(self._outcome)
+
+    def _finish(self) -> None:
         if not self.done.done():
-            self.done.set_result(Outcome(kind, self._at))
+            assert self._outcome is not None
+            self.done.set_result(self._outcome)

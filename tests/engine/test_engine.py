@@ -138,7 +138,7 @@ def test_a_fault_of_ours_is_a_500_and_the_server_goes_on(
 ) -> None:
     engine = engine_of()
     with monkeypatch.context() as broken:
-        broken.setattr(module.Engine, "_check_version", lambda *_: 1 / 0)
+        broken.setattr(module, "_check_version", lambda *_: 1 / 0)
         assert error(ask(engine))[:2] == (500, "api_error")
     assert "ZeroDivisionError" in caplog.text
     assert text_of(ask(engine)) == "Hello!"

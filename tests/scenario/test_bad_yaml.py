@@ -8,8 +8,10 @@ from mock_server.scenario.load import build, load, loads
 from mock_server.scenario.node import ScenarioError
 
 NAMES = "name, description, when, turns, timing, priority, anchor, at_end, times"
-SHORT = "reply, error, cases, attempts, stop_reason, stop_sequence, stop_details, usage, headers"
-ANSWER = "when, reply, error, cases, attempts, timing, stop_reason, stop_sequence, stop_details, usage, headers"
+SHORT = "reply, error, generate, cases, attempts, stop_reason, stop_sequence, stop_details, usage, headers"
+ANSWER = (
+    "when, reply, error, generate, cases, attempts, timing, stop_reason, stop_sequence, stop_details, usage, headers"
+)
 SUBJECTS = "prompt, last_message, system, model, tools, tool_result, stream, header, all, any, not"
 TIMINGS = "instant, fast, realistic, slow"
 REASONS = "end_turn, tool_use, pause_turn, refusal, stop_sequence, max_tokens, model_context_window_exceeded"
@@ -43,12 +45,12 @@ TABLE: list[tuple[str, str, list[str]]] = [
     (
         "a turn with two answers",
         "name: a\nturns:\n  - reply: hi\n    error: 529",
-        ["4:5: expected exactly one of reply, error, cases, attempts; got reply and error"],
+        ["4:5: expected exactly one of reply, error, generate, cases, attempts; got reply and error"],
     ),
     (
         "a turn with none",
         "name: a\nturns:\n  - timing: fast",
-        ["3:5: expected exactly one of reply, error, cases, attempts; got none of them"],
+        ["3:5: expected exactly one of reply, error, generate, cases, attempts; got none of them"],
     ),
     (
         "unknown block",

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mock_server.protocol.plan import Part, Plan
-from mock_server.server.player import Outcome, head, play, play_at_once
+from mock_server.server.player import Outcome, Playing, frames_at_once, head, play, play_at_once
 from mock_server.server.wheel import Wheel
 
 
@@ -76,13 +76,16 @@ def played(loop: HandLoop, wire: Wire, what: Plan, *moves: Any) -> Outcome | Non
     """Play on the hand loop; each move is a function called in turn while the plan is under way."""
 
     async def run() -> Outcome | None:
-        task = asyncio.ensure_future(play(what, wire, Wheel(loop), 100.0, b"head;", chunked=False))
+        told: list[Outcome] = []
+        playing = Playing(what, wire, 100.0, b"head;", False, told.append)
+        task = asyncio.ensure_future(play(playing, wire, Wheel(loop)))
         await asyncio.sleep(0)
         for move in moves:
             move()
             await asyncio.sleep(0)
         await asyncio.sleep(0)
         if task.done():
+            assert told == [task.result()]
             return task.result()
         task.cancel()
         return None
@@ -168,16 +171,14 @@ def test_many_streams_share_one_timer() -> None:
 @pytest.mark.parametrize("chunked", [False, True])
 def test_a_plan_without_delays_is_one_write(chunked: bool) -> None:
     wire = Wire(HandLoop())
-    outcome = play_at_once(plan(0, 0, 0), wire, b"head;", chunked=chunked)
+    play_at_once(plan(0, 0, 0), wire, b"head;", chunked=chunked)
     body = b"6\r\n0;0;0;\r\n0\r\n\r\n" if chunked else b"0;0;0;"
-    assert outcome == Outcome("completed", 3)
     assert [data for _, data in wire.written] == [b"head;" + body]
 
 
 def test_a_plan_with_delays_is_not_played_at_once() -> None:
-    wire = Wire(HandLoop())
-    assert play_at_once(plan(0, 1), wire, b"head;", chunked=False) is None
-    assert wire.written == []
+    assert frames_at_once(plan(0, 0, 0)) == 3
+    assert frames_at_once(plan(0, 1)) == -1
 
 
 def test_the_head_tells_status_headers_and_framing() -> None:

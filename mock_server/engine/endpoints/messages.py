@@ -1,22 +1,26 @@
 """`POST /v1/messages`: the straight line from a request to its plan."""
 
 import logging
+from dataclasses import replace
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mock_server.engine import seeds
 from mock_server.engine.choose import Choice, NoMatch, choose, question
-from mock_server.engine.compile import Binding, CompiledReply
-from mock_server.engine.exchange import Call, Exchange
+from mock_server.engine.compile import Binding, CompiledReply, Reply, reply_of
+from mock_server.engine.exchange import Call, Exchange, Late
 from mock_server.engine.failure import failure, request_headers, scripted
+from mock_server.engine.received import Request
 from mock_server.engine.unmatched import generated
 from mock_server.protocol.blocks import ToolUse
 from mock_server.protocol.errors import invalid
-from mock_server.protocol.plan import Headers, Plan
+from mock_server.protocol.plan import NOTHING, Headers, Plan
 from mock_server.protocol.request import MessagesRequest, blocks, parse
 from mock_server.protocol.usage import input_tokens
 from mock_server.protocol.validate import validate
 from mock_server.protocol.validate.params import EMULATED
+from mock_server.scenario.load import read_answer
+from mock_server.scenario.model import Answer, Timing, name_of
 
 if TYPE_CHECKING:
     from mock_server.engine.engine import Engine
@@ -27,7 +31,7 @@ log = logging.getLogger("mock_server")
 def create(engine: "Engine", call: Call) -> Exchange:
     """parse -> validate -> choose -> commit -> bind. Raises ApiError for what the client did wrong."""
     request = parse(call.http.body)
-    validate(request, engine.profile)
+    validate(request, call.session.terms.profile)
     if log.isEnabledFor(logging.DEBUG):
         _log_accepted(request)
     library = engine.library(call.session)
@@ -36,17 +40,56 @@ def create(engine: "Engine", call: Call) -> Exchange:
     if isinstance(found, NoMatch):
         return _unmatched(engine, call, request, found)
     call.session.cursors.commit(call.key, found, request)
-    if found.answer.error is not None:
-        plan = _error(engine, call, found)
-    else:
-        reply = library.compiled[found.scenario.name].reply(found.answer)
-        plan = _bound(reply, engine, call, request, _warning(request, found))
-    return Exchange(plan, found.scenario.name, found.turn, found.attempt)
+    if found.answer.call is not None:
+        return _late(engine, call, request, found)
+    compiled = None if found.answer.reply is None else library.compiled[found.scenario.name].reply(found.answer)
+    return _chosen(_played(engine, call, request, found, found.answer, compiled), found)
+
+
+def _chosen(plan: Plan, found: Choice) -> Exchange:
+    return Exchange(plan, found.scenario.name, found.turn, found.attempt, "", found.answer, True)
+
+
+def _played(
+    engine: "Engine",
+    call: Call,
+    request: MessagesRequest,
+    found: Choice,
+    answer: Answer,
+    compiled: CompiledReply | None,
+) -> Plan:
+    """The plan of an answer: an error, a generated reply, or a scripted one (compiled before, unless it came late)."""
+    if answer.error is not None:
+        return _error(call, answer)
+    terms = call.session.terms
+    if answer.generate is not None:
+        reply = _generated(engine, call, request, answer.timing or terms.timing, answer.generate.tokens)
+        compiled = CompiledReply(replace(reply, scenario=found.scenario.name, position=found.turn), terms.profile)
+    elif compiled is None:
+        compiled = CompiledReply(reply_of(answer, terms.timing, found.scenario.name, found.turn), terms.profile)
+    return _bound(compiled, engine, call, request, _warning(request, found, answer))
+
+
+def _late(engine: "Engine", call: Call, request: MessagesRequest, found: Choice) -> Exchange:
+    """An exchange whose reply a Python function gives. Raises ScenarioError, when settled, for what is no reply."""
+    function = found.answer.call
+    assert function is not None
+
+    def settle(given: Any) -> Exchange:
+        answer = read_answer(given, f"the reply of {name_of(function)}")
+        inherited = replace(
+            answer, timing=answer.timing or found.answer.timing, headers={**found.answer.headers, **answer.headers}
+        )
+        return _chosen(_played(engine, call, request, found, inherited, None), found)
+
+    pending = _chosen(NOTHING, found)
+    return pending._replace(late=Late(function, Request(call.http), settle))
 
 
 def _bound(reply: CompiledReply, engine: "Engine", call: Call, request: MessagesRequest, more: Headers = ()) -> Plan:
-    model = engine.profile.model(request.model)
-    draw = Draw(engine.settings.seed, call, request)
+    terms = call.session.terms
+    model = terms.profile.model(request.model)
+    draw = Draw(terms.settings.seed, call, request)
     return reply.bind(
         Binding(
             model=request.model if model is None else model.id,
@@ -55,8 +98,8 @@ def _bound(reply: CompiledReply, engine: "Engine", call: Call, request: Messages
             stop_sequences=request.stop_sequences,
             stream=request.stream,
             cache_asked=b'"cache_control"' in call.http.body,
-            headers=request_headers(engine.profile, draw.ids.request()) + more,
-            time_scale=engine.settings.time_scale,
+            headers=request_headers(terms.profile, draw.ids.request()) + more,
+            time_scale=terms.settings.time_scale,
             draw=draw,
         )
     )
@@ -91,26 +134,36 @@ class Draw:
         return calls[-1] if calls else "srvtoolu_01" + self.ids.take(22)
 
 
-def _error(engine: "Engine", call: Call, found: Choice) -> Plan:
-    assert found.answer.error is not None
-    timing = found.answer.timing
-    at = round(timing.first * engine.settings.time_scale) if timing is not None else 0
-    return failure(scripted(found.answer.error, found.answer), engine.profile, call.ids.request(), at)
+def _error(call: Call, answer: Answer) -> Plan:
+    assert answer.error is not None
+    terms = call.session.terms
+    at = round(answer.timing.first * terms.settings.time_scale) if answer.timing is not None else 0
+    error = scripted(answer.error, answer, fast_retries=terms.settings.fast_retries)
+    return failure(error, terms.profile, call.ids.request(), at)
 
 
 def _unmatched(engine: "Engine", call: Call, request: MessagesRequest, found: NoMatch) -> Exchange:
     """The generated reply, or the error that says why nothing matched."""
-    if (call.session.unmatched or engine.settings.unmatched) == "error":
+    terms = call.session.terms
+    if terms.settings.unmatched == "error":
         log.warning("%s", found)
-        raise invalid(str(found), headers={"x-should-retry": "false"})
-    seed = seeds.content_seed(engine.settings.seed, request.fingerprint)
-    reply = generated(request, seed, engine.generator, engine.timing)
-    return Exchange(_bound(CompiledReply(reply, engine.profile), engine, call, request), note="generated")
+        error = invalid(str(found), headers={"x-should-retry": "false"})
+        return Exchange(failure(error, terms.profile, call.ids.request()), note=str(found), understood=True)
+    reply = _generated(engine, call, request, terms.timing)
+    plan = _bound(CompiledReply(reply, terms.profile), engine, call, request)
+    return Exchange(plan, note="generated", understood=True)
 
 
-def _warning(request: MessagesRequest, found: Choice) -> Headers:
+def _generated(
+    engine: "Engine", call: Call, request: MessagesRequest, timing: Timing, tokens: int | None = None
+) -> Reply:
+    seed = seeds.content_seed(call.session.terms.settings.seed, request.fingerprint)
+    return generated(request, seed, engine.generator, timing, tokens)
+
+
+def _warning(request: MessagesRequest, found: Choice, answer: Answer) -> Headers:
     """A scripted call although the request forbids calls: played, since the script says so, but loudly."""
-    if request.tool_choice.get("type") != "none" or not any(type(b) is ToolUse for b in found.answer.reply or ()):
+    if request.tool_choice.get("type") != "none" or not any(type(b) is ToolUse for b in answer.reply or ()):
         return ()
     text = f"scenario '{found.scenario.name}' turn {found.turn} calls a tool although tool_choice is none"
     log.warning("%s", text)

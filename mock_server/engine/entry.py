@@ -1,0 +1,217 @@
+"""An entry of the journal: one exchange, from the request to how its reply ended."""
+
+import functools
+import hashlib
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from mock_server.engine.exchange import Exchange
+from mock_server.engine.received import Request
+from mock_server.protocol.lazy import lazy
+from mock_server.protocol.message import fold
+from mock_server.protocol.plan import Plan
+from mock_server.protocol.request import HttpRequest
+from mock_server.protocol.sse import parse
+
+PATIENCE = 5.0
+_SECRET = ("x-api-key", "authorization", "proxy-authorization", "cookie")
+_OVERHEAD = 1000  # bytes that an entry and its objects take beside body and reply
+
+
+class Keeper(Protocol):
+    """What an entry asks of the journal that keeps it."""
+
+    def opened(self, entry: "Entry", cut: Callable[[str], None]) -> None: ...
+    def ended(self, entry: "Entry") -> None: ...
+    def failed(self, exception: BaseException) -> None: ...
+    def wait_until(self, done: Callable[[], bool], timeout: float, else_: str) -> None: ...
+
+
+@functools.lru_cache(maxsize=1024)
+def key_mark(key: str) -> str:
+    """What stands for a key or another secret wherever one is kept: a short hash."""
+    return "key-" + hashlib.blake2b(key.encode(), digest_size=4).hexdigest()
+
+
+def _redacted(given: Mapping[str, str]) -> dict[str, str]:
+    """The headers in lower case without what is secret in them."""
+    headers = given.copy() if type(given) is dict else {name.lower(): value for name, value in given.items()}
+    for name in _SECRET:
+        if name in headers:
+            headers[name] = key_mark(headers[name])
+    return headers
+
+
+class Entry:
+    """One exchange: the request, what chose the reply, the reply, and how it ended.
+
+    `at` is when the request came (unix seconds), `number` counts the requests of the whole server.
+    """
+
+    def __init__(self, number: int, at: float, http: HttpRequest, exchange: Exchange, journal: Keeper) -> None:
+        self.number = number
+        self.at = at
+        self.exchange = exchange
+        self.method = http.method
+        self.path = http.path
+        self.exception: BaseException | None = None
+        self._headers = _redacted(http.headers)
+        self._body = http.body
+        self._began = time.monotonic()
+        self._journal = journal
+        self._outcome: tuple[str, int, float] | None = None
+        self.weight = _OVERHEAD + len(http.body) + _weight(exchange.plan)
+
+    # -- the request -------------------------------------------------------------------------------------------
+
+    @lazy
+    def request(self) -> Request:
+        """What came."""
+        http = HttpRequest(self.method, self.path, self._headers, self._body)
+        return Request(http, refused="" if self.exchange.understood else self.exchange.note)
+
+    @property
+    def key(self) -> str:
+        """The mark of the API key it came under; keys themselves are not kept."""
+        return self._headers.get("x-api-key") or self._headers.get("authorization", "")
+
+    # -- what chose --------------------------------------------------------------------------------------------
+
+    @property
+    def scenario(self) -> str | None:
+        """The scenario that answered, if one did."""
+        return self.exchange.scenario
+
+    @property
+    def turn(self) -> int:
+        return self.exchange.turn
+
+    @property
+    def attempt(self) -> int:
+        return self.exchange.attempt
+
+    @property
+    def note(self) -> str:
+        """Why no scenario answered: the error, or `generated`."""
+        return self.exchange.note
+
+    @property
+    def unmatched(self) -> bool:
+        """A valid request that no scenario answered."""
+        return self.exchange.understood and self.exchange.scenario is None
+
+    # -- the reply ---------------------------------------------------------------------------------------------
+
+    @property
+    def plan(self) -> Plan:
+        return self.exchange.plan
+
+    @property
+    def status(self) -> int:
+        """The HTTP status of the reply."""
+        return self._ended_exchange.plan.status
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The headers of the reply."""
+        return dict(self._ended_exchange.plan.headers)
+
+    @property
+    def reply(self) -> Mapping[str, Any]:
+        """The whole reply as JSON: the message that the stream tells too, or the error envelope."""
+        plan = self._ended_exchange.plan
+        found: dict[str, Any] = fold(parse(plan.body())) if plan.stream else json.loads(plan.body() or b"{}")
+        return found
+
+    @property
+    def text(self) -> str:
+        """The text blocks of the reply, joined; the message of an error."""
+        reply = self.reply
+        if reply.get("type") == "error":
+            return str(reply["error"]["message"])
+        return "\n".join(block["text"] for block in reply.get("content", ()) if block["type"] == "text")
+
+    @property
+    def events(self) -> Sequence[Mapping[str, Any]]:
+        """The payloads of the events that were sent, in order; none when the reply was not a stream."""
+        outcome = self._wait()
+        if not self.plan.stream:
+            return ()
+        frames = [frame for part in self.plan.parts for frame in part.frames][: outcome[1]]
+        return tuple(parse(b"".join(frames)))
+
+    # -- the end -----------------------------------------------------------------------------------------------
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the reply is still under way."""
+        return self._outcome is None
+
+    @property
+    def outcome(self) -> str:
+        """`completed`, `client_left` (before all was sent) or `ended` (cut off when its session ended).
+
+        Waits for an open exchange; raises StillOpen after 5 s.
+        """
+        return self._wait()[0]
+
+    @property
+    def duration(self) -> float:
+        """Seconds from the request to the end of the reply."""
+        return self._wait()[2]
+
+    def opened(self, cut: Callable[[str], None]) -> None:
+        """The reply takes time; `cut` would end it, with the outcome it is given."""
+        self._journal.opened(self, cut)
+
+    def end(self, kind: str, frames: int) -> None:
+        """Close the entry. Called by whoever sends the reply, before its last bytes."""
+        if self._outcome is None:
+            self._outcome = (kind, frames, time.monotonic() - self._began)
+            self._journal.ended(self)
+
+    def settled(self, exchange: Exchange, exception: BaseException | None = None) -> None:
+        """A function has given the reply, or failed to."""
+        self.exchange = exchange
+        if exception is not None:
+            self.exception = exception
+            self._journal.failed(exception)
+
+    @property
+    def _ended_exchange(self) -> Exchange:
+        if self.exchange.late is not None:
+            self._wait()
+        return self.exchange
+
+    def _wait(self) -> tuple[str, int, float]:
+        if self._outcome is None:
+            self._journal.wait_until(lambda: self._outcome is not None, PATIENCE, f"still open: {self}")
+        assert self._outcome is not None
+        return self._outcome
+
+    def __str__(self) -> str:
+        said = self._said()
+        by = f"{self.scenario} turn {self.turn}" if self.scenario else self.note.split("\n")[0] or "no scenario"
+        end = "open" if self._outcome is None else self._outcome[0]
+        status = "…" if self.exchange.late is not None else self.plan.status
+        return f"{self.method} {self.path} {said} -> {status} {by}, {end}"
+
+    def _said(self) -> str:
+        if not self.exchange.understood:
+            return f"({len(self.request.raw)} bytes)"
+        prompt = " ".join(self.request.prompt.split())
+        shown = repr(prompt if len(prompt) <= 60 else prompt[:59] + "…")
+        results = self.request.tool_results
+        return shown + (f" + result of {', '.join(one.of or one.id for one in results)}" if results else "")
+
+    def __repr__(self) -> str:
+        return f"<Entry {self.number}: {self}>"
+
+
+def _weight(plan: Plan) -> int:
+    """What a plan holds of its own: frames of a stream are mostly shared, a whole body is not."""
+    if plan.stream:
+        return 16 * sum([len(part.frames) for part in plan.parts])
+    return len(plan.parts[0].frames[0])

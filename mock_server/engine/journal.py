@@ -1,0 +1,231 @@
+"""The journal: what came and what it got. A bounded ring of entries per session, and exact counts beside it.
+
+The server's loop writes, any thread reads. An entry is complete before the last bytes of its reply are handed to the
+transport, so whoever has an answer finds it here; reading an open one waits for its end.
+"""
+
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator
+from typing import overload
+
+from mock_server.engine.entry import Entry
+from mock_server.engine.exchange import Exchange
+from mock_server.protocol.request import HttpRequest
+from mock_server.scenario.match import Condition
+from mock_server.scenario.model import Answer
+
+MAX_FAULTS = 100
+
+
+class StillOpen(TimeoutError):
+    """What was asked about has not ended yet; the text says what is open."""
+
+
+class Incomplete(LookupError):
+    """The ring has dropped entries that the question is about."""
+
+
+class Hit:
+    """How often one answer of a scenario was played."""
+
+    __slots__ = ("answer", "count", "scenario", "turn")
+
+    def __init__(self, scenario: str, turn: int, answer: Answer) -> None:
+        self.scenario = scenario
+        self.turn = turn
+        self.answer = answer
+        self.count = 0
+
+
+class Journal:
+    """The entries of one session, oldest first; `len`, `[i]` and iteration see those still held.
+
+    Counts (`total`, `unmatched`, `played`) stay exact however many entries the ring has dropped.
+    """
+
+    def __init__(self, size: int = 1000) -> None:
+        self.total = 0
+        self.unmatched = 0
+        self.dropped = 0
+        self.cut = 0
+        self.faults: list[BaseException] = []
+        self.hits: dict[int, Hit] = {}
+        self.size = size
+        self._ring: deque[Entry] = deque()
+        self._open: dict[Entry, Callable[[str], None]] = {}
+        self._lock = threading.Lock()
+        self._subscribers: tuple[Callable[[Entry], None], ...] = ()
+        self.loop_thread: int | None = None
+
+    # -- writing: the server's loop ----------------------------------------------------------------------------
+
+    def add(self, entry: Entry) -> Entry | None:
+        """Keep an entry; returns the one that had to go for it."""
+        exchange = entry.exchange
+        with self._lock:
+            self.total += 1
+            if exchange.answer is not None:
+                self._hit(exchange)
+            elif exchange.understood:
+                self.unmatched += 1
+            self._ring.append(entry)
+            gone = self._ring.popleft() if len(self._ring) > self.size else None
+            self.dropped += gone is not None
+        self._tell(entry)
+        return gone
+
+    def _hit(self, exchange: Exchange) -> None:
+        answer, scenario = exchange.answer, exchange.scenario
+        assert answer is not None
+        assert scenario is not None
+        hit = self.hits.get(id(answer))
+        if hit is None:
+            hit = self.hits[id(answer)] = Hit(scenario, exchange.turn, answer)
+        hit.count += 1
+
+    def drop_oldest(self) -> None:
+        """Make room: the journal of the whole server is over its bound."""
+        with self._lock:
+            self._ring.popleft()
+            self.dropped += 1
+
+    def opened(self, entry: Entry, cut: Callable[[str], None]) -> None:
+        """A reply takes time; `cut` would end it, with this outcome."""
+        self._open[entry] = cut
+
+    def ended(self, entry: Entry) -> None:
+        """An entry is complete."""
+        self._open.pop(entry, None)
+        self._tell(entry)
+
+    def failed(self, exception: BaseException) -> None:
+        """A function that was to give a reply raised."""
+        if len(self.faults) < MAX_FAULTS:
+            self.faults.append(exception)
+
+    def cut_open(self) -> None:
+        """End every reply that is under way. On the server's loop."""
+        for cut in list(self._open.values()):
+            self.cut += 1
+            cut("ended")
+
+    def _tell(self, entry: Entry) -> None:
+        for subscriber in self._subscribers:
+            subscriber(entry)
+
+    # -- reading: any thread -----------------------------------------------------------------------------------
+
+    def entries(self) -> tuple[Entry, ...]:
+        """Those still held, oldest first."""
+        with self._lock:
+            return tuple(self._ring)
+
+    def __len__(self) -> int:
+        return len(self._ring)
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(self.entries())
+
+    @overload
+    def __getitem__(self, at: int) -> Entry: ...
+    @overload
+    def __getitem__(self, at: slice) -> tuple[Entry, ...]: ...
+    def __getitem__(self, at: int | slice) -> Entry | tuple[Entry, ...]:
+        held = self.entries()
+        try:
+            return held[at]
+        except IndexError:
+            raise IndexError(f"the journal has {len(held)} entries, asked for [{at}]") from None
+
+    @property
+    def last(self) -> Entry:
+        """The newest entry. Raises LookupError when nothing came."""
+        held = self.entries()
+        if not held:
+            raise LookupError("the journal is empty: no request came to this session")
+        return held[-1]
+
+    def played(self, scenario: str) -> int:
+        """How often a scenario answered, ever."""
+        return sum(hit.count for hit in tuple(self.hits.values()) if hit.scenario == scenario)
+
+    def matching(self, condition: Condition) -> tuple[Entry, ...]:
+        """The valid requests for which a condition holds. Raises Incomplete when entries have been dropped."""
+        if self.dropped:
+            raise Incomplete(
+                f"the journal has dropped {self.dropped} of {self.total} entries, so this cannot be told; "
+                "raise journal_entries (mock_settings, MOCK_SERVER_JOURNAL_ENTRIES) or ask without a condition"
+            )
+        return tuple(entry for entry in self.entries() if holds(condition, entry))
+
+    # -- waiting -----------------------------------------------------------------------------------------------
+
+    def subscribe(self, call: Callable[[Entry], None]) -> Callable[[], None]:
+        """Have `call` called, on the server's loop, when an entry comes or ends; returns what ends that."""
+        with self._lock:
+            self._subscribers = (*self._subscribers, call)
+
+        def end() -> None:
+            with self._lock:
+                self._subscribers = tuple(one for one in self._subscribers if one is not call)
+
+        return end
+
+    def wait_until(self, done: Callable[[], bool], timeout: float, else_: str) -> None:
+        """Block until `done()`. Raises StillOpen after `timeout` seconds, or at once on the server's own thread."""
+        if done():
+            return
+        if threading.get_ident() == self.loop_thread:
+            raise StillOpen(f"{else_} (asked on the server's own loop, which cannot wait for itself)")
+        changed = threading.Event()
+        end = self.subscribe(lambda entry: changed.set())
+        deadline = time.monotonic() + timeout
+        try:
+            while not done():
+                changed.clear()
+                if not (done() or changed.wait(max(0.0, deadline - time.monotonic()))):
+                    raise StillOpen(f"{else_}; waited {timeout:g} s")
+        finally:
+            end()
+
+
+def holds(condition: Condition, entry: Entry) -> bool:
+    """Whether an entry is of a valid request for which `condition` holds."""
+    if not entry.exchange.understood:
+        return False
+    return condition.holds(entry.request.facts.at(entry.turn, entry.attempt))
+
+
+class Journals:
+    """What bounds the journals of all sessions together: `limit` bytes, the oldest entries going first."""
+
+    def __init__(self, limit: int = 64_000_000) -> None:
+        self.total = 0
+        self.bytes = 0
+        self._limit = limit
+        self._order: OrderedDict[int, tuple[Journal, int]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def record(self, journal: Journal, at: float, http: HttpRequest, exchange: Exchange) -> Entry:
+        """A new entry in one session's journal."""
+        self.total += 1
+        entry = Entry(self.total, at, http, exchange, journal)
+        gone = journal.add(entry)
+        with self._lock:
+            if gone is not None:
+                self.bytes -= self._order.pop(gone.number, (journal, 0))[1]
+            self._order[entry.number] = (journal, entry.weight)
+            self.bytes += entry.weight
+            while self.bytes > self._limit and len(self._order) > 1:
+                _, (oldest, weight) = self._order.popitem(last=False)
+                self.bytes -= weight
+                oldest.drop_oldest()
+        return entry
+
+    def forget(self, journal: Journal) -> None:
+        """A session has ended: its entries are no longer counted."""
+        with self._lock:
+            for entry in journal.entries():
+                self.bytes -= self._order.pop(entry.number, (journal, 0))[1]

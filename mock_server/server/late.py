@@ -1,0 +1,64 @@
+"""Replies that Python functions give: an async one runs on the server's loop, any other in a thread of its own."""
+
+import asyncio
+import inspect
+import threading
+from typing import Any
+
+from mock_server.engine.exchange import Exchange, Late
+from mock_server.scenario.model import name_of
+
+LIMIT = 5.0
+
+
+async def resolve(late: Late) -> Exchange:
+    """Call the function and make the exchange of what it gives. Raises whatever it raises, and TimeoutError."""
+    try:
+        given = await asyncio.wait_for(_call(late), LIMIT)
+    except asyncio.TimeoutError:
+        raise TimeoutError(f"{name_of(late.function)} gave no reply within {LIMIT:g} s") from None
+    return late.settle(given)
+
+
+async def _call(late: Late) -> Any:
+    if inspect.iscoroutinefunction(late.function):
+        return await late.function(late.request)
+    given = await _in_thread(late)
+    return await given if inspect.isawaitable(given) else given
+
+
+async def _in_thread(late: Late) -> Any:
+    """A daemon thread, not the loop's pool: a function that never returns must not keep the server from stopping."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[Any] = loop.create_future()
+
+    def tell(result: Any, error: BaseException | None) -> None:
+        if done.done():  # nobody waits any more
+            return
+        if error is None:
+            done.set_result(result)
+        else:
+            done.set_exception(_Raised(error))
+
+    def run() -> None:
+        result, error = None, None
+        try:
+            result = late.function(late.request)
+        except BaseException as raised:  # of a test: its own kind of failure is not an Exception
+            error = raised
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(tell, result, error)
+
+    threading.Thread(target=run, name="mock-server reply", daemon=True).start()
+    try:
+        return await done
+    except _Raised as raised:
+        raise raised.error from None
+
+
+class _Raised(Exception):
+    """Carries an exception through a future, which refuses some kinds (StopIteration)."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(repr(error))
+        self.error = error

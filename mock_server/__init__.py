@@ -5,18 +5,96 @@ from typing import TYPE_CHECKING, Any
 from mock_server.version import VERSION as __version__
 
 if TYPE_CHECKING:
-    from mock_server.api import Lane, MockServer
-    from mock_server.settings import Settings
+    from mock_server.api import MockServer, MockSession
+    from mock_server.builders import (
+        Reply,
+        When,
+        error,
+        generate,
+        header,
+        last_message,
+        model,
+        prompt,
+        reply,
+        server_tool_use,
+        stream,
+        system,
+        text,
+        thinking,
+        tool_result,
+        tool_use,
+        tools,
+        web_search_tool_result,
+    )
+    from mock_server.engine.entry import Entry
+    from mock_server.engine.journal import Incomplete, Journal, StillOpen
+    from mock_server.engine.received import Request
+    from mock_server.scenario.node import ScenarioError
+    from mock_server.settings import SettingError, Settings
+    from mock_server.verbs import Route
 
-__all__ = ["Lane", "MockServer", "Settings", "__version__"]
+__all__ = [
+    # the server
+    "MockServer",
+    "MockSession",
+    "Settings",
+    # replies
+    "text",
+    "thinking",
+    "tool_use",
+    "server_tool_use",
+    "web_search_tool_result",
+    "reply",
+    "error",
+    "generate",
+    "Reply",
+    # conditions
+    "prompt",
+    "last_message",
+    "system",
+    "model",
+    "tools",
+    "tool_result",
+    "stream",
+    "header",
+    "When",
+    # what came
+    "Route",
+    "Journal",
+    "Entry",
+    "Request",
+    # what goes wrong
+    "ScenarioError",
+    "SettingError",
+    "Incomplete",
+    "StillOpen",
+    "__version__",
+]
 
-_HOMES = {"MockServer": "mock_server.api", "Lane": "mock_server.api", "Settings": "mock_server.settings"}
+# where a public name lives, unless it is a builder
+_HOMES = {
+    "MockServer": "api",
+    "MockSession": "api",
+    "Settings": "settings",
+    "SettingError": "settings",
+    "Route": "verbs",
+    "Entry": "engine.entry",
+    "Journal": "engine.journal",
+    "Incomplete": "engine.journal",
+    "StillOpen": "engine.journal",
+    "Request": "engine.received",
+    "ScenarioError": "scenario.node",
+}
 
 
 def __getattr__(name: str) -> Any:
     """The public names, imported when first used: pytest loads this package in every project that has it."""
-    if name not in _HOMES:
+    if name not in __all__:
         raise AttributeError(f"module 'mock_server' has no attribute '{name}'")
     from importlib import import_module
 
-    return getattr(import_module(_HOMES[name]), name)
+    return getattr(import_module(f"mock_server.{_HOMES.get(name, 'builders')}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

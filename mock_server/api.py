@@ -1,57 +1,57 @@
-"""MockServer: the server for Python code. It runs in a thread of its own, so any test, sync or async, can use it."""
+"""MockServer: the server for Python code, in a thread of its own or in your event loop. MockSession: a test's part."""
 
 import asyncio
+import itertools
+import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
+from mock_server.engine.engine import Engine
+from mock_server.engine.journal import Journal
 from mock_server.engine.session import Session
-from mock_server.scenario.load import build
 from mock_server.server.runner import Runner
 from mock_server.settings import Settings
+from mock_server.verbs import Verbs
 
-START_LIMIT = 10.0
-TEST_SETTINGS = Settings(port=0, time_scale=0.0, unmatched="error")
+LIMIT = 10.0
+TEST_SETTINGS = Settings(port=0, time_scale=0.0, unmatched="error", fast_retries=True)
+_T = TypeVar("_T")
 
 
-class MockServer:
-    """A running server: `url`, `add`, `stop`. A context manager; immediate and strict unless `settings` say otherwise.
+class MockServer(Verbs):
+    """A running server. A context manager; immediate and strict unless settings say otherwise.
 
     with MockServer() as server:
         server.add("It is sunny.", when={"prompt": "weather"})
-        client = Anthropic(base_url=server.url, api_key="test")
+        client = Anthropic(base_url=server.url, api_key=server.api_key)
+
+    `async with MockServer() as server` is the same; `async with MockServer().in_loop() as server` runs on your loop.
     """
 
-    def __init__(self, *paths: str | Path, settings: Settings = TEST_SETTINGS) -> None:
-        """Load `paths` (none: no scenario). Raises ScenarioError for mistakes in them."""
-        self._runner = Runner(replace(settings, paths=tuple(map(str, paths))), paths)
-        self._thread = threading.Thread(target=self._run, name="mock-server", daemon=True)
-        self._ready = threading.Event()
-        self._failed: BaseException | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._stop: asyncio.Event | None = None
+    def __init__(self, *paths: str | Path, settings: Settings = TEST_SETTINGS, **changes: Any) -> None:
+        """Serve the scenarios of `paths` (none: no scenario); `changes` are single settings, such as `port=8787`.
 
-    @property
-    def url(self) -> str:
-        """The base URL for a client."""
-        return self._runner.url
+        Raises ScenarioError for mistakes in the files, TypeError for an unknown setting.
+        """
+        settings = replace(settings, paths=tuple(map(str, paths)), **changes)
+        self._runner = Runner(settings, paths)
+        self._host: _Host = _Thread(self._runner)
+        self._keys = itertools.count(1)
+
+    # -- start and stop ----------------------------------------------------------------------------------------
 
     def start(self) -> "MockServer":
-        """Listen. Raises OSError when the address is taken."""
-        self._thread.start()
-        if not self._ready.wait(START_LIMIT):
-            raise RuntimeError(f"mock-server did not start within {START_LIMIT:g} s")
-        if self._failed is not None:
-            raise self._failed
+        """Listen. Raises OSError when the address is taken, RuntimeError when it was started before."""
+        self._host.start()
         return self
 
     def stop(self) -> None:
         """Cut what is open and close. Stopping twice is stopping once."""
-        if self._loop is not None and self._stop is not None and self._thread.is_alive():
-            self._loop.call_soon_threadsafe(self._stop.set)
-            self._thread.join()
+        self._host.stop()
 
     def __enter__(self) -> "MockServer":
         return self.start()
@@ -59,23 +59,185 @@ class MockServer:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def lane(self, key: str) -> "Lane":
-        """A session of its own, which owns `key` and is where clients with another key or none arrive meanwhile."""
-        session = self._runner.engine.sessions.claim(key, key)
-        self._runner.engine.sessions.default = session
-        return Lane(self, session, key)
+    async def __aenter__(self) -> "MockServer":
+        if isinstance(self._host, _Loop):
+            await self._host.begin()
+        else:
+            await asyncio.to_thread(self.start)
+        return self
 
-    def add(self, reply: Any = None, **scenario: Any) -> None:
-        """Answer with `reply` from now on; the other keys of a scenario are as in YAML (`when`, `turns`, …)."""
-        self._add(self._runner.engine.sessions.default, reply, scenario)
+    async def __aexit__(self, *_: object) -> None:
+        if isinstance(self._host, _Loop):
+            await self._host.end()
+        else:
+            await asyncio.to_thread(self.stop)
 
-    def _add(self, session: Session, reply: Any, scenario: Mapping[str, Any]) -> None:
-        data = dict(scenario) if reply is None else {"reply": reply, **scenario}
-        data.setdefault("name", session.new_name())
-        self._runner.engine.add(session, build(data, "add()"))
+    def in_loop(self) -> "MockServer":
+        """This server on the event loop that enters it: `async with MockServer().in_loop() as server`."""
+        self._host = _Loop(self._runner)
+        return self
 
-    def _close(self, key: str) -> None:
-        self._runner.engine.close(key)
+    def __reduce__(self) -> Any:
+        raise TypeError("a MockServer cannot go to another process; pass it server.url and server.api_key instead")
+
+    # -- the default session -----------------------------------------------------------------------------------
+
+    @property
+    def url(self) -> str:
+        """The base URL for a client. Raises RuntimeError before the start."""
+        if not self._host.began:
+            raise RuntimeError("this MockServer was not started: use `with MockServer() as server` or start()")
+        return self._runner.url
+
+    @property
+    def api_key(self) -> str:
+        """Any key does; this one says where it belongs."""
+        return "mock-server"
+
+    @property
+    def elsewhere(self) -> int:
+        return self._runner.engine.journals.total - self.journal.total
+
+    @property
+    def _engine(self) -> Engine:
+        self._host.check()
+        return self._runner.engine
+
+    @property
+    def _session(self) -> Session:
+        return self._engine.sessions.first
+
+    # -- sessions ----------------------------------------------------------------------------------------------
+
+    def session(self, key: str | None = None, *, default: bool = False) -> "MockSession":
+        """A session of its own: own scenarios, counters and journal, for the clients that send its key.
+
+        `default`: clients with another key or none are its clients too, until it is closed.
+        """
+        key = key or f"session-{next(self._keys)}-{os.urandom(6).hex()}"
+        return MockSession(self, key, default=default)
+
+
+class MockSession(Verbs):
+    """One test's part of a server. Closing it ends what is under way and closes its key for good."""
+
+    def __init__(self, server: MockServer, key: str, *, default: bool) -> None:
+        self._server = server
+        self._key = key
+        engine = server._engine
+        self._own = engine.sessions.claim(key, key)
+        self._began = engine.journals.total
+        if default:
+            engine.sessions.default = self._own
+
+    @property
+    def url(self) -> str:
+        return self._server.url
+
+    @property
+    def api_key(self) -> str:
+        return self._key
+
+    @property
+    def elsewhere(self) -> int:
+        return self._server._runner.engine.journals.total - self._began - self.journal.total
+
+    @property
+    def journal(self) -> Journal:
+        return self._own.journal
+
+    @property
+    def _engine(self) -> Engine:
+        return self._server._engine
+
+    @property
+    def _session(self) -> Session:
+        return self._own
+
+    def close(self) -> None:
+        """End the streams under way and refuse the key from now on. The journal can still be read."""
+        engine = self._server._runner.engine
+        self._server._host.call(lambda: engine.close(self._key))
+
+    def __enter__(self) -> "MockSession":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+# -- where a server runs ----------------------------------------------------------------------------------------------
+
+
+class _Host(Protocol):
+    """What runs a server: `began` since the start, `check` raises RuntimeError unless it is running here."""
+
+    began: bool
+
+    def start(self) -> None: ...
+    def stop(self) -> None: ...
+    def check(self) -> None: ...
+    def call(self, function: Callable[[], _T]) -> _T | None: ...
+
+
+class _Thread:
+    """A daemon thread with an event loop of its own; the policy and the loops of others stay as they are."""
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+        self._thread = threading.Thread(target=self._run, name="mock-server", daemon=True)
+        self._ready = threading.Event()
+        self._failed: BaseException | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop: asyncio.Event | None = None
+        self._process = os.getpid()
+        self.began = False
+        self._stopped = False
+
+    def start(self) -> None:
+        if self.began:
+            raise RuntimeError("this MockServer was started before; make another one")
+        self.began, self._process = True, os.getpid()
+        self._thread.start()
+        if not self._ready.wait(LIMIT):
+            raise RuntimeError(f"mock-server did not start within {LIMIT:g} s")
+        if self._failed is not None:
+            self._stopped = True
+            raise self._failed
+
+    def stop(self) -> None:
+        running = self.began and not self._stopped and os.getpid() == self._process
+        self._stopped = True
+        if running and self._loop is not None and self._stop is not None and self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._stop.set)
+            self._thread.join(LIMIT)
+
+    def check(self) -> None:
+        if os.getpid() != self._process:
+            raise RuntimeError(
+                f"this MockServer runs in process {self._process}; in this one ({os.getpid()}) only its url is of use"
+            )
+        if not self.began:
+            raise RuntimeError("this MockServer was not started: use `with MockServer() as server` or start()")
+        if self._stopped:
+            raise RuntimeError("this MockServer has stopped")
+
+    def call(self, function: Callable[[], _T]) -> _T | None:
+        """Run `function` on the server's loop and wait for it; nothing when the server is gone."""
+        if self._stopped or not self.began or os.getpid() != self._process or self._loop is None:
+            return None
+        if threading.current_thread() is self._thread:
+            return function()
+        done: Future[_T] = Future()
+
+        def run() -> None:
+            try:
+                done.set_result(function())
+            except BaseException as error:  # handed to the thread that waits
+                done.set_exception(error)
+
+        self._loop.call_soon_threadsafe(run)
+        return done.result(LIMIT)
 
     def _run(self) -> None:
         try:
@@ -93,28 +255,46 @@ class MockServer:
         await self._runner.stop()
 
 
-class Lane:
-    """One test's part of a server: its own scenarios and counters, under its own key."""
+class _Loop:
+    """The event loop of whoever enters it."""
 
-    def __init__(self, server: MockServer, session: Session, key: str) -> None:
-        self._server = server
-        self._session = session
-        self.api_key = key
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self.began = False
+        self._stopped = False
 
-    @property
-    def url(self) -> str:
-        """The base URL for a client."""
-        return self._server.url
+    def start(self) -> None:
+        raise RuntimeError("a server in your loop is started by `async with`")
 
-    @property
-    def env(self) -> Mapping[str, str]:
-        """The environment variables that point the SDKs here."""
-        return {"ANTHROPIC_BASE_URL": self.url, "ANTHROPIC_API_KEY": self.api_key}
+    def stop(self) -> None:
+        raise RuntimeError("a server in your loop is stopped by leaving `async with`")
 
-    def add(self, reply: Any = None, **scenario: Any) -> None:
-        """Answer this test with `reply`: a text, a block, or a list of them; other keys as in a YAML scenario."""
-        self._server._add(self._session, reply, scenario)
+    async def begin(self) -> None:
+        if self.began:
+            raise RuntimeError("this MockServer was started before; make another one")
+        self.began, self._loop = True, asyncio.get_running_loop()
+        await self._runner.start()
 
-    def close(self) -> None:
-        """End the lane: its key is refused from now on."""
-        self._server._close(self.api_key)
+    async def end(self) -> None:
+        self._stopped = True
+        await self._runner.stop()
+
+    def check(self) -> None:
+        if not self.began:
+            raise RuntimeError("this MockServer was not started: use `async with MockServer().in_loop() as server`")
+        if self._stopped:
+            raise RuntimeError("this MockServer has stopped")
+
+    def call(self, function: Callable[[], _T]) -> _T | None:
+        if self._stopped or self._loop is None:
+            return None
+        try:
+            here = asyncio.get_running_loop() is self._loop
+        except RuntimeError:
+            here = False
+        if here:
+            return function()
+        done: Future[_T] = Future()
+        self._loop.call_soon_threadsafe(lambda: done.set_result(function()))
+        return done.result(LIMIT)

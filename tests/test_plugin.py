@@ -44,6 +44,7 @@ def test_one(mock_server):
     mock_server.add("one")
     assert ask(mock_server, "x")["content"][0]["text"] == "one"
 
+@pytest.mark.mock_settings(strict=False)
 def test_two(mock_server):
     with pytest.raises(urllib.error.HTTPError) as caught:
         ask(mock_server, "x")
@@ -81,7 +82,7 @@ def test_a_mistake_in_add_fails_the_test_with_what_is_allowed(pytester: pytest.P
     pytester.makepyfile("def test_it(mock_server):\n    mock_server.add('x', wen={'prompt': 'y'})")
     result = pytester.runpytest_subprocess("-q", "-p", "no:cacheprovider")
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["*ScenarioError: add(): unknown key 'wen' in scenario*"])
+    result.stdout.fnmatch_lines(["*ScenarioError: *.py:2: unknown key 'wen' in scenario*did you mean 'when'*"])
 
 
 def test_a_project_that_does_not_use_it_loads_nothing_heavy() -> None:

@@ -1,4 +1,4 @@
-"""The engine: an HTTP request in, an Entry with its reply out. No socket, no wait; the one place where errors become replies."""
+"""The engine: an HTTP request in, an Entry with its reply out. No socket, no wait; here errors become replies."""
 
 import fnmatch
 import hashlib
@@ -113,6 +113,12 @@ class Engine:
     def refuse(self, error: ApiError) -> Exchange:
         """The reply that tells an error of a request that could not be read."""
         return self._refused(error, self.sessions.default, seeds.Ids(None))
+
+    def reset(self, session: Session) -> None:
+        """Forget what one session added, counted and noted."""
+        self.journals.forget(session.journal)
+        session.journal.clear()
+        session.reset()
 
     def failed(self, entry: Entry, exception: BaseException) -> None:
         """The function that was to give the reply raised: a 500 to the client, and the journal keeps the exception."""

@@ -26,7 +26,7 @@ class Keeper(Protocol):
     def opened(self, entry: "Entry", cut: Callable[[str], None]) -> None: ...
     def ended(self, entry: "Entry") -> None: ...
     def failed(self, exception: BaseException) -> None: ...
-    def wait_until(self, done: Callable[[], bool], timeout: float, else_: str) -> None: ...
+    def wait_until(self, done: Callable[[], bool], timeout: float, else_: Callable[[], str]) -> None: ...
 
 
 @functools.lru_cache(maxsize=1024)
@@ -187,7 +187,7 @@ class Entry:
 
     def _wait(self) -> tuple[str, int, float]:
         if self._outcome is None:
-            self._journal.wait_until(lambda: self._outcome is not None, PATIENCE, f"still open: {self}")
+            self._journal.wait_until(lambda: self._outcome is not None, PATIENCE, lambda: f"still open: {self}")
         assert self._outcome is not None
         return self._outcome
 

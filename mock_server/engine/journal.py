@@ -4,15 +4,17 @@ The server's loop writes, any thread reads. An entry is complete before the last
 transport, so whoever has an answer finds it here; reading an open one waits for its end.
 """
 
+import asyncio
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator
-from typing import overload
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, overload
 
 from mock_server.engine.entry import Entry
 from mock_server.engine.exchange import Exchange
 from mock_server.protocol.request import HttpRequest
+from mock_server.scenario.load import read_condition
 from mock_server.scenario.match import Condition
 from mock_server.scenario.model import Answer
 
@@ -50,6 +52,7 @@ class Journal:
         self.unmatched = 0
         self.dropped = 0
         self.cut = 0
+        self.finished = 0
         self.faults: list[BaseException] = []
         self.hits: dict[int, Hit] = {}
         self.size = size
@@ -64,6 +67,7 @@ class Journal:
     def add(self, entry: Entry) -> Entry | None:
         """Keep an entry; returns the one that had to go for it."""
         exchange = entry.exchange
+        self.loop_thread = threading.get_ident()
         with self._lock:
             self.total += 1
             if exchange.answer is not None:
@@ -98,6 +102,7 @@ class Journal:
     def ended(self, entry: Entry) -> None:
         """An entry is complete."""
         self._open.pop(entry, None)
+        self.finished += 1
         self._tell(entry)
 
     def failed(self, exception: BaseException) -> None:
@@ -153,12 +158,28 @@ class Journal:
 
     def matching(self, condition: Condition) -> tuple[Entry, ...]:
         """The valid requests for which a condition holds. Raises Incomplete when entries have been dropped."""
+        self.complete()
+        return tuple(entry for entry in self.entries() if holds(condition, entry))
+
+    def find(self, when: Mapping[str, Any]) -> tuple[Entry, ...]:
+        """The same, the condition in the words of the YAML."""
+        return self.matching(read_condition(when))
+
+    def complete(self) -> None:
+        """Raises Incomplete when entries have been dropped."""
         if self.dropped:
             raise Incomplete(
                 f"the journal has dropped {self.dropped} of {self.total} entries, so this cannot be told; "
                 "raise journal_entries (mock_settings, MOCK_SERVER_JOURNAL_ENTRIES) or ask without a condition"
             )
-        return tuple(entry for entry in self.entries() if holds(condition, entry))
+
+    def clear(self) -> None:
+        """Forget every entry and every count."""
+        with self._lock:
+            self._ring.clear()
+            self.hits.clear()
+            self.faults.clear()
+            self.total = self.unmatched = self.dropped = self.cut = self.finished = 0
 
     # -- waiting -----------------------------------------------------------------------------------------------
 
@@ -173,12 +194,36 @@ class Journal:
 
         return end
 
-    def wait_until(self, done: Callable[[], bool], timeout: float, else_: str) -> None:
+    def wait_for(self, count: int, timeout: float = 5.0) -> tuple[Entry, ...]:
+        """Block until `count` exchanges have ended; returns the entries. Raises StillOpen after `timeout` seconds."""
+        self.wait_until(lambda: self.finished >= count, timeout, lambda: self._so_far(count))
+        return self.entries()
+
+    async def wait_for_async(self, count: int, timeout: float = 5.0) -> tuple[Entry, ...]:
+        """The same on an event loop, also the server's own."""
+        loop, changed = asyncio.get_running_loop(), asyncio.Event()
+        end = self.subscribe(lambda entry: _set(loop, changed))
+        try:
+            while self.finished < count:
+                changed.clear()
+                if self.finished < count:
+                    await asyncio.wait_for(changed.wait(), timeout)
+        except asyncio.TimeoutError:
+            raise StillOpen(f"{self._so_far(count)}; waited {timeout:g} s") from None
+        finally:
+            end()
+        return self.entries()
+
+    def _so_far(self, count: int) -> str:
+        still = "".join(f"\n  still open: {entry}" for entry in tuple(self._open))
+        return f"expected {count} exchanges to end, {self.finished} have{still}"
+
+    def wait_until(self, done: Callable[[], bool], timeout: float, else_: Callable[[], str]) -> None:
         """Block until `done()`. Raises StillOpen after `timeout` seconds, or at once on the server's own thread."""
         if done():
             return
         if threading.get_ident() == self.loop_thread:
-            raise StillOpen(f"{else_} (asked on the server's own loop, which cannot wait for itself)")
+            raise StillOpen(f"{else_()} (asked on the server's own loop, which cannot wait for itself)")
         changed = threading.Event()
         end = self.subscribe(lambda entry: changed.set())
         deadline = time.monotonic() + timeout
@@ -186,9 +231,14 @@ class Journal:
             while not done():
                 changed.clear()
                 if not (done() or changed.wait(max(0.0, deadline - time.monotonic()))):
-                    raise StillOpen(f"{else_}; waited {timeout:g} s")
+                    raise StillOpen(f"{else_()}; waited {timeout:g} s")
         finally:
             end()
+
+
+def _set(loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> None:
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(event.set)
 
 
 def holds(condition: Condition, entry: Entry) -> bool:

@@ -1,4 +1,4 @@
-"""A request as the author of a test looks at it: the parsed body under the names of the API, and what was said in it."""
+"""A request as the author of a test looks at it: the parsed body under the API's names, and what was said in it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -67,7 +67,9 @@ class Cursors:
             used = 0 if choice.attempts > 1 and choice.attempt >= choice.attempts else choice.attempt
             self.attempts.set((key, name, choice.turn, request.fingerprint), used)
         if choice.scenario.anchored_at == "session" and (key, name, request.fingerprint) not in self.order:
-            self.order.set((key, name, request.fingerprint), self.seen.add((key, name)) + 1)
+            turn = self.seen.add((key, name)) + 1
+            if choice.answer.error is None or choice.attempts > 1:  # after an error the next call gets the next turn
+                self.order.set((key, name, request.fingerprint), turn)
 
 
 @dataclass(frozen=True)

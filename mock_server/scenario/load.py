@@ -14,9 +14,11 @@ import yaml
 
 from mock_server.protocol.profile import Profile
 from mock_server.scenario.decode import decode
+from mock_server.scenario.match import Condition
 from mock_server.scenario.model import Answer, Scenario, inherit
 from mock_server.scenario.node import Mark, Node, Problem, Problems, ScenarioError, wrap
 from mock_server.scenario.shorthand import expand, expand_answer
+from mock_server.scenario.when import read_case_when
 
 MAX_BYTES = 10_000_000
 MAX_NODES = 500_000
@@ -101,6 +103,7 @@ def loads(text: str, source: str = "<text>", *, check_names: bool = True) -> tup
 
 def build(data: Mapping[str, Any], source: str = "<scenario>") -> Scenario:
     """A scenario from plain data in the words of the YAML."""
+    __tracebackhide__ = True
     problems = Problems(source)
     scenario = _build(wrap(dict(data)), problems)
     if problems.found or scenario is None:
@@ -110,6 +113,7 @@ def build(data: Mapping[str, Any], source: str = "<scenario>") -> Scenario:
 
 def read_answer(data: Any, source: str) -> Answer:
     """One reply or error from plain data: a text, a block, a list of them, or an answer in the words of the YAML."""
+    __tracebackhide__ = True
     problems = Problems(source)
     node = expand_answer(wrap(data))
     answer: Answer | None = decode(Answer, node, problems)
@@ -118,6 +122,16 @@ def read_answer(data: Any, source: str) -> Answer:
     if problems.found or answer is None:
         raise ScenarioError(problems.found)
     return answer
+
+
+def read_condition(data: Any, source: str = "when") -> Condition:
+    """A condition from plain data, where `turn` and `attempt` can be asked too."""
+    __tracebackhide__ = True
+    problems = Problems(source)
+    condition = read_case_when(wrap(data), problems)
+    if problems.found:
+        raise ScenarioError(problems.found)
+    return condition
 
 
 def load_profile(name: str) -> Profile:

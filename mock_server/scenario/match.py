@@ -81,11 +81,12 @@ class Facts(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Miss:
-    """One condition that did not hold."""
+    """One condition that did not hold. `exact`: the two whole texts, where one had to equal the other."""
 
     condition: str
     wanted: str
     got: str
+    exact: tuple[str, str] | None = None
 
     def __str__(self) -> str:
         return f"{self.condition}: wanted {self.wanted}, got {self.got}"
@@ -168,6 +169,7 @@ class Test:
     said: str
     test: Callable[[Facts], bool]
     got: Callable[[Facts], str]
+    exact: "tuple[str, Callable[[Facts], str]] | None" = None
 
     def holds(self, facts: Facts) -> bool:
         return self.test(facts)
@@ -175,7 +177,8 @@ class Test:
     def match(self, facts: Facts) -> Match:
         if self.test(facts):
             return Match(True)
-        return Match(False, 1.0, (Miss(self.subject, self.said, self.got(facts)),))
+        exact = None if self.exact is None else (self.exact[0], self.exact[1](facts))
+        return Match(False, 1.0, (Miss(self.subject, self.said, self.got(facts), exact),))
 
 
 @dataclass(frozen=True, slots=True)

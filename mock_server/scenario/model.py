@@ -333,3 +333,8 @@ def inherit(scenario: Scenario) -> Scenario:
         return replace(answer, timing=timing, headers=headers, **inner)
 
     return replace(scenario, turns=tuple(resolve(turn, scenario.timing, {}) for turn in scenario.turns))
+
+
+def lifted(scenario: Scenario) -> Scenario:
+    """A scenario that answered only when named, answering every request."""
+    return replace(scenario, when=None) if scenario.named_only else scenario

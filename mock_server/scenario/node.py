@@ -1,6 +1,6 @@
 """What an author wrote: JSON values that know their line and column. And the mistakes found in it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -44,7 +44,7 @@ class Node:
 
 def wrap(value: Any) -> Node:
     """Plain data, as a Python caller gives it, as nodes without places."""
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return Node({str(key): wrap(item) for key, item in value.items()})
     if isinstance(value, list | tuple):
         return Node([wrap(item) for item in value])

@@ -56,19 +56,23 @@ def _name_test(node: Node, problems: Problems) -> tuple[str, Callable[[str], boo
     return " and ".join(map(str, operators)), lambda value: all(op.test(value) for op in operators)
 
 
+def _said(subject: str, node: Node, problems: Problems, said: Callable[[Facts], Said]) -> Test:
+    shown, test = _text_test(node, problems, said)
+    wanted = node.value.get("equals") if isinstance(node.value, dict) else None
+    exact = None if wanted is None else (str(wanted.value), lambda facts: said(facts).text)
+    return Test(subject, shown, test, lambda facts: short(said(facts).text), exact)
+
+
 def _prompt(node: Node, problems: Problems) -> Test:
-    said, test = _text_test(node, problems, lambda facts: facts.prompt)
-    return Test("prompt", said, test, lambda facts: short(facts.prompt.text))
+    return _said("prompt", node, problems, lambda facts: facts.prompt)
 
 
 def _last_message(node: Node, problems: Problems) -> Test:
-    said, test = _text_test(node, problems, lambda facts: facts.asked.last_message)
-    return Test("last_message", said, test, lambda facts: short(facts.asked.last_message.text))
+    return _said("last_message", node, problems, lambda facts: facts.asked.last_message)
 
 
 def _system(node: Node, problems: Problems) -> Test:
-    said, test = _text_test(node, problems, lambda facts: facts.asked.system)
-    return Test("system", said, test, lambda facts: short(facts.asked.system.text))
+    return _said("system", node, problems, lambda facts: facts.asked.system)
 
 
 def _model(node: Node, problems: Problems) -> Test:

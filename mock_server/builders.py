@@ -1,0 +1,254 @@
+"""Replies and conditions written in Python: plain data in the words of the YAML, checked where they are made.
+
+Everything here returns what YAML would hold, so a dictionary does as well. A wrong value raises ScenarioError at the
+call, with what is allowed.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+from mock_server.scenario.load import read_answer, read_condition
+
+Block = dict[str, Any]
+Answer = dict[str, Any]
+# what add(), script(), conversation() and a reply function take: a text, a block, a list of them, or an answer
+Reply = str | Mapping[str, Any] | Sequence[str | Mapping[str, Any]]
+ReplyFunction = Callable[..., Any]
+
+StopReason = Literal[
+    "end_turn",
+    "tool_use",
+    "pause_turn",
+    "refusal",
+    "stop_sequence",
+    "max_tokens",
+    "model_context_window_exceeded",
+]
+ErrorType = Literal[
+    "invalid_request_error",
+    "authentication_error",
+    "billing_error",
+    "permission_error",
+    "not_found_error",
+    "conflict_error",
+    "request_too_large",
+    "rate_limit_error",
+    "api_error",
+    "timeout_error",
+    "overloaded_error",
+]
+
+
+# -- content blocks -------------------------------------------------------------------------------------------------
+
+
+def text(text: str, *, citations: Sequence[Mapping[str, Any]] | None = None) -> Block:
+    """A text block. A bare string does as well."""
+    __tracebackhide__ = True
+    return _block("text", text=text, citations=citations)
+
+
+def thinking(thinking: str, *, signature: str | None = None) -> Block:
+    """A thinking block; it is signed unless you pin a signature."""
+    __tracebackhide__ = True
+    return _block("thinking", thinking=thinking, signature=signature)
+
+
+def tool_use(name: str, input: Mapping[str, Any] | None = None, *, id: str | None = None) -> Block:
+    """A call of one of the client's tools. The id is made for each request unless you pin one."""
+    __tracebackhide__ = True
+    return _block("tool_use", name=name, input={} if input is None else input, id=id)
+
+
+def server_tool_use(name: str, input: Mapping[str, Any] | None = None, *, id: str | None = None) -> Block:
+    """A call of a tool that the server runs itself, such as `web_search` or `octen_search`."""
+    __tracebackhide__ = True
+    return _block("server_tool_use", name=name, input={} if input is None else input, id=id)
+
+
+def web_search_tool_result(content: Sequence[Mapping[str, Any]] | Mapping[str, Any]) -> Block:
+    """What a search found: a list of `web_search_result`, or an error object. It answers the call before it."""
+    __tracebackhide__ = True
+    return _block("web_search_tool_result", content=content)
+
+
+def _block(type: str, **fields: Any) -> Block:
+    __tracebackhide__ = True
+    block = {"type": type, **{name: value for name, value in fields.items() if value is not None}}
+    read_answer({"reply": [block], "stop_reason": "end_turn"}, f"{type}()")
+    return block
+
+
+# -- answers --------------------------------------------------------------------------------------------------------
+
+
+def reply(
+    *content: str | Mapping[str, Any],
+    stop_reason: StopReason | None = None,
+    stop_sequence: str | None = None,
+    stop_details: Mapping[str, Any] | None = None,
+    timing: str | Mapping[str, Any] | None = None,
+    usage: Mapping[str, Any] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Answer:
+    """A reply of several blocks, or one that needs more than its content."""
+    __tracebackhide__ = True
+    return _answer(
+        "reply()",
+        reply=list(content),
+        stop_reason=stop_reason,
+        stop_sequence=stop_sequence,
+        stop_details=stop_details,
+        timing=timing,
+        usage=usage,
+        headers=headers,
+    )
+
+
+def error(
+    type: ErrorType | int,
+    message: str | None = None,
+    *,
+    status: int | None = None,
+    retry_after: str | None = None,
+    retry_after_ms: int | None = None,
+    should_retry: bool | None = None,
+    details: Mapping[str, Any] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Answer:
+    """An error reply: `error("overloaded_error")` or `error(529)`. `retry_after` is a duration such as `2s`."""
+    __tracebackhide__ = True
+    fields = {
+        "type": None if isinstance(type, int) else type,
+        "status": type if isinstance(type, int) and status is None else status,
+        "message": message,
+        "retry_after": retry_after,
+        "retry_after_ms": retry_after_ms,
+        "should_retry": should_retry,
+        "details": details,
+    }
+    said = {name: value for name, value in fields.items() if value is not None}
+    return _answer("error()", error=said, headers=headers)
+
+
+def generate(*, tokens: int | None = None) -> Answer:
+    """A reply made up for the request, as an unmatched one gets: honours tool_choice, output schema and limits."""
+    __tracebackhide__ = True
+    return _answer("generate()", generate={} if tokens is None else {"tokens": tokens})
+
+
+def _answer(source: str, **keys: Any) -> Answer:
+    __tracebackhide__ = True
+    answer = {name: value for name, value in keys.items() if value is not None}
+    read_answer(answer, source)
+    return answer
+
+
+# -- conditions -----------------------------------------------------------------------------------------------------
+
+
+class When(dict[str, Any]):
+    """A condition. `a & b`: both hold, `a | b`: one does, `~a`: it does not."""
+
+    def __and__(self, other: Mapping[str, Any]) -> "When":
+        return When({"all": [dict(self), dict(other)]})
+
+    def __or__(self, other: Mapping[str, Any]) -> "When":  # type: ignore[override]
+        return When({"any": [dict(self), dict(other)]})
+
+    def __invert__(self) -> "When":
+        return When({"not": dict(self)})
+
+
+def prompt(
+    said: str | Sequence[str] | None = None,
+    *,
+    contains: str | None = None,
+    equals: str | None = None,
+    regex: str | None = None,
+    glob: str | None = None,
+    ignore_case: bool | None = None,
+) -> When:
+    """What the human said. A bare text is contained, whatever its case; a list means any of."""
+    __tracebackhide__ = True
+    return _text("prompt", said, contains, equals, regex, glob, ignore_case)
+
+
+def last_message(
+    said: str | Sequence[str] | None = None,
+    *,
+    contains: str | None = None,
+    equals: str | None = None,
+    regex: str | None = None,
+    glob: str | None = None,
+    ignore_case: bool | None = None,
+) -> When:
+    """The newest turn, the text of tool results included."""
+    __tracebackhide__ = True
+    return _text("last_message", said, contains, equals, regex, glob, ignore_case)
+
+
+def system(
+    said: str | Sequence[str] | None = None,
+    *,
+    contains: str | None = None,
+    equals: str | None = None,
+    regex: str | None = None,
+    glob: str | None = None,
+    ignore_case: bool | None = None,
+) -> When:
+    """The system prompt."""
+    __tracebackhide__ = True
+    return _text("system", said, contains, equals, regex, glob, ignore_case)
+
+
+def model(name: str | Sequence[str]) -> When:
+    """The model asked for: a name or a glob such as `*haiku*`; a list means any of."""
+    __tracebackhide__ = True
+    return _when("model", name)
+
+
+def tools(*names: str) -> When:
+    """The tools on offer: all of these names or globs are among them."""
+    __tracebackhide__ = True
+    return _when("tools", list(names))
+
+
+def tool_result(
+    of: str | None = None, *, id: str | None = None, is_error: bool | None = None, content: Any = None
+) -> When:
+    """A result that the newest user turn brings: of this tool, with this text in it. Without arguments: any."""
+    __tracebackhide__ = True
+    fields = {"of": of, "id": id, "is_error": is_error, "content": content}
+    said = {name: value for name, value in fields.items() if value is not None}
+    return _when("tool_result", said or True)
+
+
+def stream(wanted: bool = True) -> When:
+    """Whether a stream was asked for."""
+    __tracebackhide__ = True
+    return _when("stream", wanted)
+
+
+def header(name: str, value: Any = "*") -> When:
+    """A request header: a name with a value, a glob, a list of them, or operators."""
+    __tracebackhide__ = True
+    return _when("header", {name: value})
+
+
+def _text(subject: str, said: Any, *operators: Any) -> When:
+    __tracebackhide__ = True
+    names = ("contains", "equals", "regex", "glob", "ignore_case")
+    given = {name: value for name, value in zip(names, operators, strict=True) if value is not None}
+    if said is not None and given:
+        raise TypeError(f"{subject}(): either a text or operators ({', '.join(given)}), not both")
+    if said is None and not given:
+        raise TypeError(f"{subject}(): expected a text, or one of {', '.join(names[:-1])}")
+    return _when(subject, given if said is None else said)
+
+
+def _when(subject: str, value: Any) -> When:
+    __tracebackhide__ = True
+    when = When({subject: value})
+    read_condition(when, f"{subject}()")
+    return when

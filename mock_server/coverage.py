@@ -1,0 +1,88 @@
+"""Which scenarios, turns and cases tests have played: counted per file scenario, merged over processes. Plain data."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from mock_server.engine.journal import Journal
+from mock_server.scenario.model import Answer, Scenario
+
+Counts = dict[str, dict[str, int]]  # "file.yaml:3 name" -> "turn 1 case 2" -> how often
+
+
+@dataclass
+class Coverage:
+    """How often each part of each scenario was played."""
+
+    counts: Counts = field(default_factory=dict)
+
+    def add(self, scenarios: Iterable[Scenario], journal: Journal | None = None) -> None:
+        """Count the scenarios that came from files, and what a journal says was played of them."""
+        hits = {} if journal is None else journal.hits
+        for scenario in scenarios:
+            if not _is_file(scenario.source):
+                continue
+            parts = self.counts.setdefault(f"{scenario.source} {scenario.name}", {})
+            for label, leaf in leaves(scenario):
+                hit = hits.get(id(leaf))
+                parts[label] = parts.get(label, 0) + (hit.count if hit is not None and hit.answer is leaf else 0)
+
+    def merge(self, counts: Mapping[str, Mapping[str, int]]) -> None:
+        """Add what another process counted."""
+        for name, parts in counts.items():
+            own = self.counts.setdefault(name, {})
+            for label, count in parts.items():
+                own[label] = own.get(label, 0) + count
+
+    @property
+    def total(self) -> int:
+        return sum(len(parts) for parts in self.counts.values())
+
+    @property
+    def played(self) -> int:
+        return sum(1 for parts in self.counts.values() for count in parts.values() if count)
+
+    @property
+    def percent(self) -> float:
+        """100 when there is nothing to play."""
+        return 100.0 if not self.total else 100.0 * self.played / self.total
+
+    def as_json(self) -> dict[str, Any]:
+        """The whole, for machines."""
+        scenarios = []
+        for name, parts in sorted(self.counts.items()):
+            source, _, scenario = name.partition(" ")
+            scenarios.append({"scenario": scenario, "source": source, "parts": dict(parts), "missing": _missing(parts)})
+        return {"percent": round(self.percent, 1), "played": self.played, "total": self.total, "scenarios": scenarios}
+
+    def table(self) -> list[str]:
+        """The whole, for people: one line a scenario, what was never played at its end."""
+        lines = []
+        for name, parts in sorted(self.counts.items()):
+            missing = _missing(parts)
+            never = "" if not missing else f"  never: {', '.join(missing)}" if len(missing) < len(parts) else "  never"
+            lines.append(f"{len(parts) - len(missing):>4} of {len(parts):<4} {name}{never}")
+        return [*lines, f"{self.played:>4} of {self.total:<4} {self.percent:.1f}%"]
+
+
+def leaves(scenario: Scenario) -> Iterator[tuple[str, Answer]]:
+    """Every reply and error of a scenario with the words for where it stands."""
+    for at, turn in enumerate(scenario.turns, 1):
+        yield from _leaves(turn, f"turn {at}")
+
+
+def _leaves(answer: Answer, label: str) -> Iterator[tuple[str, Answer]]:
+    for kind, inner in (("case", answer.cases), ("attempt", answer.attempts)):
+        for at, one in enumerate(inner or (), 1):
+            yield from _leaves(one, f"{label} {kind} {at}")
+    if answer.cases is None and answer.attempts is None:
+        yield label, answer
+
+
+def _missing(parts: Mapping[str, int]) -> list[str]:
+    return [label for label, count in parts.items() if not count]
+
+
+def _is_file(source: str) -> bool:
+    file, _, line = source.rpartition(":")
+    return line.isdecimal() and file.endswith((".yaml", ".yml"))

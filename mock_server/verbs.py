@@ -1,0 +1,266 @@
+"""The verbs of a session, in Python: what it answers, what came, what a test asserts about that.
+
+The words are those of the YAML: `add("Hi", when={"prompt": "hello"})` is a scenario with `reply` and `when`.
+"""
+
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from mock_server import verify
+from mock_server.builders import Reply, ReplyFunction
+from mock_server.engine.engine import Engine
+from mock_server.engine.entry import Entry
+from mock_server.engine.journal import Incomplete, Journal
+from mock_server.engine.session import Session
+from mock_server.scenario.load import build, files, library, load
+from mock_server.scenario.model import Scenario, lifted
+from mock_server.scenario.node import Problem, ScenarioError, suggestion
+
+Answers = Reply | ReplyFunction
+_PACKAGE = str(Path(__file__).parent)
+
+
+class Route:
+    """A scenario that a test added, and what came of it."""
+
+    def __init__(self, owner: "Verbs", scenario: Scenario) -> None:
+        self._owner = owner
+        self.scenario = scenario
+        self._since = owner._last_number()
+        self._before = owner.journal.played(scenario.name)
+
+    @property
+    def name(self) -> str:
+        """The scenario's name."""
+        return self.scenario.name
+
+    @property
+    def call_count(self) -> int:
+        """How many requests it answered: exact, also when the journal has dropped some."""
+        return self._owner.journal.played(self.name) - self._before
+
+    @property
+    def called(self) -> bool:
+        """Whether it answered a request."""
+        return self.call_count > 0
+
+    @property
+    def calls(self) -> Sequence[Entry]:
+        """The exchanges it answered, oldest first. Raises Incomplete when the journal has dropped one of them."""
+        held = verify.matching(self._owner.journal, None, self.name, self._since)
+        if len(held) < self.call_count:
+            raise Incomplete(f"the journal has dropped {self.call_count - len(held)} of the {self.call_count} calls")
+        return held
+
+    def remove(self) -> None:
+        """Answer with it no more. Removing twice is removing once."""
+        self._owner._remove(self.name)
+
+    def __repr__(self) -> str:
+        return f"<Route '{self.name}', {self.call_count} calls>"
+
+
+class Verbs(ABC):
+    """A session of a server as a test uses it."""
+
+    # -- where it is -------------------------------------------------------------------------------------------
+
+    @property
+    @abstractmethod
+    def url(self) -> str:
+        """The base URL for a client."""
+
+    @property
+    @abstractmethod
+    def api_key(self) -> str:
+        """The key that clients of this session send."""
+
+    @property
+    @abstractmethod
+    def _engine(self) -> Engine:
+        """The engine of the running server. Raises RuntimeError when there is none (any more)."""
+
+    @property
+    @abstractmethod
+    def _session(self) -> Session: ...
+
+    @property
+    def env(self) -> Mapping[str, str]:
+        """The environment variables that point SDKs and agents here."""
+        pairs = {"BASE_URL": self.url, "API_KEY": self.api_key}
+        return {f"{prefix}_{name}": value for prefix in ("ANTHROPIC", "OCTEN") for name, value in pairs.items()}
+
+    # -- what it answers ---------------------------------------------------------------------------------------
+
+    def add(
+        self,
+        reply: Answers | None = None,
+        *,
+        when: Mapping[str, Any] | None = None,
+        name: str | None = None,
+        turns: Sequence[Answers] | None = None,
+        attempts: Sequence[Answers] | None = None,
+        times: int | None = None,
+        priority: int | None = None,
+        timing: str | Mapping[str, Any] | None = None,
+        anchor: Literal["prompt", "conversation", "session"] | None = None,
+        at_end: Literal["pass", "repeat", "loop", "error"] | None = None,
+        **more: Any,
+    ) -> Route:
+        """Answer with `reply` from now on: a text, a block, a list of them, an answer, or a function that gives one.
+
+        The other keys are those of a scenario in YAML. What is added last is asked first. Raises ScenarioError with
+        every mistake, at the line of the call.
+        """
+        __tracebackhide__ = True
+        keys = {
+            "when": when,
+            "name": name,
+            "turns": None if turns is None else list(turns),
+            "attempts": None if attempts is None else list(attempts),
+            "times": times,
+            "priority": priority,
+            "timing": timing,
+            "anchor": anchor,
+            "at_end": at_end,
+        }
+        data = {key: value for key, value in keys.items() if value is not None} | more
+        return self._add({**_answer(reply), **data})
+
+    def script(self, *replies: Answers, when: Mapping[str, Any] | None = None, name: str | None = None) -> Route:
+        """Answer independent calls in order, one each; the same request again (a retry) keeps its reply.
+
+        After an error the next call, retry or not, gets the next reply.
+        """
+        __tracebackhide__ = True
+        return self.add(turns=replies, anchor="session", when=when, name=name)
+
+    def conversation(self, *replies: Answers, when: Mapping[str, Any] | None = None, name: str | None = None) -> Route:
+        """Answer the turns of a conversation that grows from call to call: the position is read from the messages."""
+        __tracebackhide__ = True
+        return self.add(turns=replies, anchor="conversation", when=when, name=name)
+
+    def load(self, *what: str | Path) -> Sequence[Route]:
+        """Add scenarios from files and folders, or by name from the library; those by name answer every request."""
+        __tracebackhide__ = True
+        found: list[Scenario] = []
+        for one in what:
+            found += _named(str(one)) if _is_name(one) else load([one])
+        engine = self._engine
+        engine.add(self._session, *found)
+        return [Route(self, scenario) for scenario in found]
+
+    def reset(self) -> None:
+        """Forget what this session added, counted and noted."""
+        self._engine.reset(self._session)
+
+    @property
+    def scenarios(self) -> Sequence[Scenario]:
+        """What this session is answered from, in order of precedence: its own, then those served to everybody."""
+        return self._engine.library(self._session).scenarios
+
+    def override(self, **settings: Any) -> None:
+        """Give this session settings of its own: profile, seed, time_scale, unmatched, … Raises SettingError."""
+        self._engine.override(self._session, **settings)
+
+    def _add(self, data: Mapping[str, Any]) -> Route:
+        __tracebackhide__ = True
+        engine, session = self._engine, self._session
+        named = data if "name" in data else {"name": session.new_name(), **data}
+        scenario = build(named, _caller())
+        route = Route(self, scenario)
+        engine.add(session, scenario)
+        return route
+
+    def _remove(self, name: str) -> None:
+        self._session.remove(name)
+
+    def _last_number(self) -> int:
+        return self._engine.journals.total
+
+    # -- what came ---------------------------------------------------------------------------------------------
+
+    @property
+    def journal(self) -> Journal:
+        """The exchanges of this session, oldest first."""
+        return self._session.journal
+
+    @property
+    @abstractmethod
+    def elsewhere(self) -> int:
+        """How many requests came to the server under other keys since this session began."""
+
+    def assert_called(
+        self,
+        times: int | None = None,
+        *,
+        when: Mapping[str, Any] | None = None,
+        scenario: "str | Route | None" = None,
+    ) -> None:
+        """So many requests came (None: at least one), with this condition and answered by this scenario."""
+        __tracebackhide__ = True
+        name = scenario.name if isinstance(scenario, Route) else scenario
+        got = verify.count(self.journal, when, name)
+        if got < 1 if times is None else got != times:
+            raise AssertionError(verify.not_called(self.journal, got, times, when, name, self.elsewhere))
+
+    def assert_not_called(self, *, when: Mapping[str, Any] | None = None) -> None:
+        """No request came (with this condition)."""
+        __tracebackhide__ = True
+        self.assert_called(0, when=when)
+
+    def assert_all_used(self) -> None:
+        """Every turn of every scenario that this session added was played."""
+        __tracebackhide__ = True
+        lines = verify.unused(self.journal, [one.scenario for one in reversed(self._session.scenarios)])
+        if lines:
+            text = "\n".join(["never played:", *lines, verify.journal_text(self.journal, self.elsewhere)])
+            raise AssertionError(text)
+
+    def assert_sequence(self, *steps: "str | Route | Mapping[str, Any]") -> None:
+        """Requests came in this order, others may lie between: each step a scenario (or its route) or a condition."""
+        __tracebackhide__ = True
+        named = [step.name if isinstance(step, Route) else step for step in steps]
+        text = verify.out_of_sequence(self.journal, named, self.elsewhere)
+        if text is not None:
+            raise AssertionError(text)
+
+    def assert_no_unmatched(self) -> None:
+        """Some scenario answered every valid request."""
+        __tracebackhide__ = True
+        if self.journal.unmatched:
+            raise AssertionError(verify.unmatched_text(self.journal))
+
+
+def _answer(reply: Any) -> Mapping[str, Any]:
+    """The keys of a scenario that a reply stands for."""
+    if reply is None:
+        return {}
+    return reply if isinstance(reply, Mapping) and "type" not in reply else {"reply": reply}
+
+
+def _caller() -> str:
+    """Where the test called us, as file:line."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        frame = frame.f_back
+    file = Path(frame.f_code.co_filename)
+    shown = file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file
+    return f"{shown}:{frame.f_lineno}"
+
+
+def _is_name(what: str | Path) -> bool:
+    text = str(what)
+    return not (isinstance(what, Path) or "/" in text or "\\" in text or text.endswith((".yaml", ".yml")))
+
+
+def _named(name: str) -> Sequence[Scenario]:
+    """A scenario of the library, made to answer without being named."""
+    known = {file.stem: file for file in files([library()])}
+    if name not in known:
+        expected = f"expected a path or one of {', '.join(known)}"
+        raise ScenarioError([Problem("load()", None, f"no scenario '{name}'; {expected}{suggestion(name, known)}")])
+    return [lifted(one) for one in load([known[name]])]

@@ -1,0 +1,143 @@
+"""What a test asserts about the requests that came, and the explanation when it is not so. Reads journals only."""
+
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from mock_server.engine.entry import Entry
+from mock_server.engine.journal import Journal
+from mock_server.scenario.dump import dump, stub
+from mock_server.scenario.load import read_condition
+from mock_server.scenario.match import Condition, Miss
+from mock_server.scenario.model import Scenario
+
+NEAREST = 3
+SHOWN = 20
+
+
+def matching(journal: Journal, when: Mapping[str, Any] | None, scenario: str | None, since: int = 0) -> list[Entry]:
+    """The entries after number `since` that a condition and a scenario's name pick. Raises Incomplete."""
+    condition = None if when is None else read_condition(when)
+    picked = journal.entries() if condition is None else journal.matching(condition)
+    return [one for one in picked if one.number > since and scenario in (None, one.scenario)]
+
+
+def count(journal: Journal, when: Mapping[str, Any] | None, scenario: str | None) -> int:
+    """How many requests came, ever: exact, or Incomplete is raised."""
+    if when is not None:
+        return len(matching(journal, when, scenario))
+    return journal.total if scenario is None else journal.played(scenario)
+
+
+def not_called(
+    journal: Journal, got: int, times: int | None, when: Mapping[str, Any] | None, scenario: str | None, elsewhere: int
+) -> str:
+    """Why `assert_called` failed: what came instead, and how far off it was."""
+    wanted = "at least 1 request" if times is None else f"{times} request{'s' * (times != 1)}"
+    by = f" answered by '{scenario}'" if scenario else ""
+    said = f" with {_spelled(when)}" if when is not None else ""
+    lines = [f"expected {wanted}{by}{said}, got {got}"]
+    if when is not None:
+        lines += _nearest(journal, read_condition(when))
+    return "\n".join([*lines, journal_text(journal, elsewhere)])
+
+
+def _spelled(when: Mapping[str, Any]) -> str:
+    return " and ".join(f"{key} {value!r}" for key, value in when.items())
+
+
+def _nearest(journal: Journal, condition: Condition) -> Iterator[str]:
+    """The requests that came closest to a condition, with every part of it that did not hold."""
+    asked = [(condition.match(one.request.facts), one) for one in journal.entries() if one.exchange.understood]
+    off = sorted(((match, one) for match, one in asked if not match.ok), key=lambda pair: pair[0].distance)
+    for match, one in off[:NEAREST]:
+        yield f"  near: {one}"
+        for miss in match.misses:
+            yield f"    {miss}"
+            yield from _difference(miss)
+
+
+def _difference(miss: Miss) -> Iterator[str]:
+    """A diff of two texts that should have been equal, where one look does not show how they differ."""
+    if miss.exact is None or max(map(len, miss.exact)) <= 40:
+        return
+    wanted, got = (text.splitlines() for text in miss.exact)
+    for line in difflib.ndiff(wanted, got):
+        yield f"      {line.rstrip()}"
+
+
+def journal_text(journal: Journal, elsewhere: int = 0) -> str:
+    """The journal as a report shows it."""
+    held = journal.entries()
+    if not held:
+        lines = ["no request came to this session"]
+    else:
+        dropped = f", the first {journal.dropped} are no longer kept" if journal.dropped else ""
+        lines = [f"the journal ({journal.total} request{'s' * (journal.total != 1)}{dropped}):"]
+    skipped = len(held) - SHOWN
+    if skipped > 0:
+        lines.append(f"  … {skipped} more")
+    first = journal.total - len(held) + 1
+    lines += [f"  {first + at}. {one}" for at, one in enumerate(held) if at >= skipped]
+    if elsewhere > 0:
+        came = "1 request" if elsewhere == 1 else f"{elsewhere} requests"
+        lines.append(f"{came} came under other keys")
+    return "\n".join(lines)
+
+
+def unmatched_text(journal: Journal) -> str:
+    """Every request that no scenario answered, why, and the scenario that would have."""
+    parts = [f"{journal.unmatched} request{'s' * (journal.unmatched != 1)} matched no scenario"]
+    for one in [one for one in journal.entries() if one.unmatched][:NEAREST]:
+        results = one.request.tool_results
+        ready = dump(stub(one.request.prompt, results[-1].of if results else None))
+        parts.append(f"{one.method} {one.path}: {one.note}\nThis scenario would match:\n{_indented(ready)}")
+    return "\n".join(parts)
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"  {line}" for line in text.rstrip().split("\n"))
+
+
+def unused(journal: Journal, scenarios: Sequence[Scenario]) -> list[str]:
+    """One line for every turn of these scenarios that was never played."""
+    played = {(hit.scenario, hit.turn) for hit in tuple(journal.hits.values())}
+    return [
+        f"  '{one.name}' turn {turn} of {len(one.turns)}" + (f" ({one.source})" if one.source else "")
+        for one in scenarios
+        for turn in range(1, len(one.turns) + 1)
+        if (one.name, turn) not in played
+    ]
+
+
+Step = str | Mapping[str, Any]
+
+
+def out_of_sequence(journal: Journal, steps: Sequence[Step], elsewhere: int) -> str | None:
+    """None when requests came in this order (others may lie between); else the text that says where it broke off.
+
+    A step is the name of a scenario or a condition. Raises Incomplete when entries have been dropped.
+    """
+    tests = [step if isinstance(step, str) else read_condition(step) for step in steps]
+    journal.complete()
+    found: list[Entry] = []
+    rest = iter(journal.entries())
+    for test in tests:
+        hit = next((one for one in rest if _is(test, one)), None)
+        if hit is None:
+            break
+        found.append(hit)
+    if len(found) == len(tests):
+        return None
+    lines = [f"the requests did not come in this order; step {len(found) + 1} was not reached:"]
+    for at, step in enumerate(steps):
+        said = f"scenario '{step}'" if isinstance(step, str) else _spelled(step)
+        came = f"ok: {found[at]}" if at < len(found) else "missing"
+        lines.append(f"  {at + 1}. {said}: {came}")
+    return "\n".join([*lines, journal_text(journal, elsewhere)])
+
+
+def _is(test: str | Condition, entry: Entry) -> bool:
+    if isinstance(test, str):
+        return entry.scenario == test
+    return entry.exchange.understood and test.holds(entry.request.facts.at(entry.turn, entry.attempt))

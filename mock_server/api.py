@@ -95,6 +95,11 @@ class MockServer(Verbs):
         return "mock-server"
 
     @property
+    def journal(self) -> Journal:
+        self._host.check(stopped=True)
+        return self._runner.engine.sessions.first.journal
+
+    @property
     def elsewhere(self) -> int:
         return self._runner.engine.journals.total - self.journal.total
 
@@ -170,13 +175,13 @@ class MockSession(Verbs):
 
 
 class _Host(Protocol):
-    """What runs a server: `began` since the start, `check` raises RuntimeError unless it is running here."""
+    """What runs a server; `check` raises RuntimeError unless it runs here (`stopped`: or has run)."""
 
     began: bool
 
     def start(self) -> None: ...
     def stop(self) -> None: ...
-    def check(self) -> None: ...
+    def check(self, *, stopped: bool = False) -> None: ...
     def call(self, function: Callable[[], _T]) -> _T | None: ...
 
 
@@ -212,14 +217,14 @@ class _Thread:
             self._loop.call_soon_threadsafe(self._stop.set)
             self._thread.join(LIMIT)
 
-    def check(self) -> None:
+    def check(self, *, stopped: bool = False) -> None:
         if os.getpid() != self._process:
             raise RuntimeError(
                 f"this MockServer runs in process {self._process}; in this one ({os.getpid()}) only its url is of use"
             )
         if not self.began:
             raise RuntimeError("this MockServer was not started: use `with MockServer() as server` or start()")
-        if self._stopped:
+        if self._stopped and not stopped:
             raise RuntimeError("this MockServer has stopped")
 
     def call(self, function: Callable[[], _T]) -> _T | None:
@@ -280,10 +285,10 @@ class _Loop:
         self._stopped = True
         await self._runner.stop()
 
-    def check(self) -> None:
+    def check(self, *, stopped: bool = False) -> None:
         if not self.began:
             raise RuntimeError("this MockServer was not started: use `async with MockServer().in_loop() as server`")
-        if self._stopped:
+        if self._stopped and not stopped:
             raise RuntimeError("this MockServer has stopped")
 
     def call(self, function: Callable[[], _T]) -> _T | None:

@@ -63,7 +63,8 @@ def _difference(miss: Miss) -> Iterator[str]:
         return
     wanted, got = (text.splitlines() for text in miss.exact)
     for line in difflib.ndiff(wanted, got):
-        yield f"      {line.rstrip()}"
+        if not line.startswith("?"):
+            yield f"      {line.rstrip()}"
 
 
 def journal_text(journal: Journal, elsewhere: int = 0) -> str:

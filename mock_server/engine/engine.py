@@ -24,6 +24,7 @@ from mock_server.protocol.request import HttpRequest
 from mock_server.protocol.tokens import TokenCounter
 from mock_server.scenario.generate import Generator
 from mock_server.scenario.model import PRESETS, Scenario, name_of
+from mock_server.scenario.node import ScenarioError
 from mock_server.settings import Settings
 
 log = logging.getLogger("mock_server")
@@ -124,9 +125,9 @@ class Engine:
         """The function that was to give the reply raised: a 500 to the client, and the journal keeps the exception."""
         late = entry.exchange.late
         assert late is not None
-        what = (
-            str(exception) if isinstance(exception, TimeoutError) else f"{name_of(late.function)} raised {exception!r}"
-        )
+        what = str(exception)
+        if not isinstance(exception, TimeoutError | ScenarioError):
+            what = f"{name_of(late.function)} raised {type(exception).__name__}: {exception}"
         log.error("the reply function of scenario %r failed: %s", entry.scenario, what, exc_info=exception)
         error = ApiError("api_error", f"mock-server: {what}", headers={"x-should-retry": "false"})
         plan = failure(error, self.profile, seeds.Ids(None).request())

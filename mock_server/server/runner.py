@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -29,7 +30,8 @@ class Runner:
         self.settings = settings
         self._paths = paths
         clock = SystemClock()
-        self.engine = Engine(settings, load_profile(settings.profile), clock)
+        profiles = functools.cache(load_profile)
+        self.engine = Engine(settings, profiles(settings.profile), clock, profiles)
         self._known: State = state(paths) if settings.reload else ()
         self.engine.load(load(paths) if paths else ())
         self._control = Control(self.engine, clock)

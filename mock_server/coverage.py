@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from mock_server.engine.journal import Journal
@@ -22,7 +23,7 @@ class Coverage:
         for scenario in scenarios:
             if not _is_file(scenario.source):
                 continue
-            parts = self.counts.setdefault(f"{scenario.source} {scenario.name}", {})
+            parts = self.counts.setdefault(f"{_shown(scenario.source)} {scenario.name}", {})
             for label, leaf in leaves(scenario):
                 hit = hits.get(id(leaf))
                 parts[label] = parts.get(label, 0) + (hit.count if hit is not None and hit.answer is leaf else 0)
@@ -81,6 +82,11 @@ def _leaves(answer: Answer, label: str) -> Iterator[tuple[str, Answer]]:
 
 def _missing(parts: Mapping[str, int]) -> list[str]:
     return [label for label, count in parts.items() if not count]
+
+
+def _shown(source: str) -> str:
+    file = Path(source)
+    return str(file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file)
 
 
 def _is_file(source: str) -> bool:

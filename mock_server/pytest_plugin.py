@@ -123,9 +123,10 @@ def mock_server_env(mock_server: "MockSession", monkeypatch: pytest.MonkeyPatch)
         monkeypatch.delenv(name, raising=False)
     for name, value in mock_server.env.items():
         monkeypatch.setenv(name, value)
+    known = ",".join(os.environ.get(name, "") for name in ("NO_PROXY", "no_proxy")).split(",")
+    direct = ",".join(dict.fromkeys(host for host in (*known, *LOOPBACK) if host))
     for name in ("NO_PROXY", "no_proxy"):
-        known = [host for host in os.environ.get(name, "").split(",") if host]
-        monkeypatch.setenv(name, ",".join([*known, *(host for host in LOOPBACK if host not in known)]))
+        monkeypatch.setenv(name, direct)
     return mock_server
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from mock_server.engine.entry import Entry
 from mock_server.engine.journal import Journal
-from mock_server.scenario.dump import dump, stub
+from mock_server.engine.received import ready
 from mock_server.scenario.load import read_condition
 from mock_server.scenario.match import Condition, Miss
 from mock_server.scenario.model import Scenario
@@ -90,9 +90,9 @@ def unmatched_text(journal: Journal) -> str:
     """Every request that no scenario answered, why, and the scenario that would have."""
     parts = [f"{journal.unmatched} request{'s' * (journal.unmatched != 1)} matched no scenario"]
     for one in [one for one in journal.entries() if one.unmatched][:NEAREST]:
-        results = one.request.tool_results
-        ready = dump(stub(one.request.prompt, results[-1].of if results else None))
-        parts.append(f"{one.method} {one.path}: {one.note}\nThis scenario would match:\n{_indented(ready)}")
+        parts.append(
+            f"{one.method} {one.path}: {one.note}\nThis scenario would match:\n{_indented(ready(one.request))}"
+        )
     return "\n".join(parts)
 
 

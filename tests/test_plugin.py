@@ -1,5 +1,7 @@
 """The pytest plugin, seen by pytest itself in an empty project."""
 
+import json
+import re
 import subprocess
 import sys
 
@@ -12,14 +14,28 @@ import json, urllib.request
 
 def ask(server, text, key="k"):
     body = {"model": "claude-opus-4-8", "max_tokens": 99, "messages": [{"role": "user", "content": text}]}
-    request = urllib.request.Request(server.url + "/v1/messages", json.dumps(body).encode(), {"x-api-key": key})
+    request = urllib.request.Request(server.url + "/v1/messages", json.dumps(body).encode(), {"x-api-key": key, "anthropic-version": "2023-06-01"})
     return json.load(urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request))
 """
 
 
-def passes(pytester: pytest.Pytester, source: str, **outcomes: int) -> None:
+QUIET = ("-p", "no:cacheprovider", "-p", "no:randomly", "-p", "no:asyncio", "-p", "no:rerunfailures")
+
+
+def run(pytester: pytest.Pytester, source: str, *arguments: str) -> pytest.RunResult:
+    """Run a test file in a project of its own."""
     pytester.makepyfile(TEST + source)
-    pytester.runpytest_subprocess("-q", "-p", "no:cacheprovider").assert_outcomes(**outcomes)
+    return pytester.runpytest_subprocess("-q", *QUIET, *arguments)
+
+
+def passes(pytester: pytest.Pytester, source: str, **outcomes: int) -> None:
+    run(pytester, source).assert_outcomes(**outcomes)
+
+
+def told(result: pytest.RunResult) -> str:
+    """What pytest printed, without what differs from run to run."""
+    text = re.sub(r"key-[0-9a-f]{8}", "KEY", "\n".join(result.outlines))
+    return re.sub(r" in \d+\.\d+s", "", text)
 
 
 def test_the_fixture_answers_what_was_added(pytester: pytest.Pytester) -> None:
@@ -83,6 +99,413 @@ def test_a_mistake_in_add_fails_the_test_with_what_is_allowed(pytester: pytest.P
     result = pytester.runpytest_subprocess("-q", "-p", "no:cacheprovider")
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*ScenarioError: *.py:2: unknown key 'wen' in scenario*did you mean 'when'*"])
+
+
+# -- what a test is told ----------------------------------------------------------------------------------------------
+
+
+def test_an_unmatched_request_fails_the_test_that_hid_it(pytester: pytest.Pytester) -> None:
+    result = run(
+        pytester,
+        """
+import pytest, urllib.error
+
+def swallow(server, text):
+    try:
+        ask(server, text)
+    except urllib.error.HTTPError as error:
+        error.close()
+
+def test_it(mock_server):
+    mock_server.add("x", name="other", when={"prompt": "rain"})
+    swallow(mock_server, "Will it snow?")
+
+@pytest.mark.mock_settings(strict=False)
+def test_it_may_be_wanted(mock_server):
+    swallow(mock_server, "Will it snow?")
+    assert mock_server.journal.unmatched == 1
+""",
+    )
+    result.assert_outcomes(failed=1, passed=1)
+    assert """\
+1 request matched no scenario
+POST /v1/messages: No scenario matches this request. Nearest:
+  other: prompt: wanted contains 'rain', got 'Will it snow?'
+This scenario would match:
+  name: will-it-snow
+  when: {prompt: Will it snow?}
+  reply: …
+--------------------------------- mock_server ----------------------------------
+the journal (1 request):
+  1. POST /v1/messages 'Will it snow?' -> 400 No scenario matches this request. Nearest:, completed
+""" in told(result)
+
+
+def test_any_failure_carries_the_journal(pytester: pytest.Pytester) -> None:
+    result = run(
+        pytester,
+        """
+def test_it(mock_server):
+    mock_server.add("It is sunny.", name="weather")
+    ask(mock_server, "How is the weather?")
+    assert ask(mock_server, "And tomorrow?")["content"][0]["text"] == "rain"
+""",
+    )
+    result.assert_outcomes(failed=1)
+    assert """\
+--------------------------------- mock_server ----------------------------------
+the journal (2 requests):
+  1. POST /v1/messages 'How is the weather?' -> 200 weather turn 1, completed
+  2. POST /v1/messages 'And tomorrow?' -> 200 weather turn 1, completed
+""" in told(result)
+
+
+def test_a_reply_function_that_raises_fails_the_test_with_its_own_traceback(pytester: pytest.Pytester) -> None:
+    result = run(
+        pytester,
+        """
+import urllib.error
+
+def reply(request):
+    assert request.model == "claude-haiku-4-5"
+
+def test_the_client_hides_it(mock_server):
+    mock_server.add(reply)
+    try:
+        ask(mock_server, "x")
+    except urllib.error.HTTPError as error:
+        error.close()
+
+def test_the_client_raises(mock_server):
+    mock_server.add(reply)
+    ask(mock_server, "x")
+""",
+    )
+    result.assert_outcomes(failed=2)
+    text = told(result)
+    assert text.count("E       AssertionError: assert 'claude-opus-4-8' == 'claude-haiku-4-5'") == 2
+    assert "HTTP Error 500" in text
+
+
+def test_streams_left_open_are_cut_and_told(pytester: pytest.Pytester) -> None:
+    result = run(
+        pytester,
+        """
+import socket, pytest
+
+@pytest.mark.mock_settings(time_scale=1)
+def test_it(mock_server):
+    mock_server.add("a b c d", timing={"gap": "30s"})
+    host, port = mock_server.url.removeprefix("http://").split(":")
+    body = json.dumps({"model": "claude-opus-4-8", "max_tokens": 9, "stream": True,
+                       "messages": [{"role": "user", "content": "x"}]})
+    client = socket.create_connection((host, int(port)))
+    client.sendall(f"POST /v1/messages HTTP/1.1\\r\\nhost: x\\r\\nx-api-key: {mock_server.api_key}\\r\\n"
+                   f"content-length: {len(body)}\\r\\n\\r\\n{body}".encode())
+    assert b"message_start" in client.recv(65536)
+    globals()["client"] = client
+
+def test_after(mock_server):
+    while client.recv(65536):
+        pass
+    client.close()
+""",
+    )
+    result.assert_outcomes(passed=2)
+    result.stdout.fnmatch_lines(["*::test_it: 1 streams still open at the end of the test, cut"])
+
+
+# -- the environment --------------------------------------------------------------------------------------------------
+
+
+def test_the_environment_leads_here_and_nowhere_else(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANTHROPIC_AUTH_TOKEN", "real")
+    monkeypatch.setenv("ANTHROPIC_PROFILE", "work")
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
+    monkeypatch.setenv("NO_PROXY", "internal.example")
+    passes(
+        pytester,
+        """
+import os, anthropic
+
+def test_it(mock_server_env):
+    assert os.environ["ANTHROPIC_BASE_URL"] == os.environ["OCTEN_BASE_URL"] == mock_server_env.url
+    assert os.environ["ANTHROPIC_API_KEY"] == os.environ["OCTEN_API_KEY"] == mock_server_env.api_key
+    for name in ("ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_PROFILE", "HTTPS_PROXY"):
+        assert name not in os.environ
+    assert os.environ["NO_PROXY"] == os.environ["no_proxy"] == "internal.example,127.0.0.1,localhost,::1"
+    mock_server_env.add("here")
+    with anthropic.Anthropic() as client:
+        message = client.messages.create(
+            model="claude-opus-4-8", max_tokens=9, messages=[{"role": "user", "content": "x"}])
+    assert message.content[0].text == "here"
+
+def test_afterwards_all_is_as_before():
+    assert os.environ["ANTHROPIC_AUTH_TOKEN"] == "real"
+    assert os.environ["NO_PROXY"] == "internal.example"
+    assert "ANTHROPIC_BASE_URL" not in os.environ
+""",
+        passed=2,
+    )
+
+
+def test_the_environment_for_every_test_by_ini(pytester: pytest.Pytester) -> None:
+    pytester.makeini("[pytest]\nmock_server_autouse = true")
+    passes(
+        pytester,
+        """
+import os
+
+def test_it():
+    assert os.environ["ANTHROPIC_BASE_URL"].startswith("http://127.0.0.1:")
+""",
+        passed=1,
+    )
+
+
+# -- markers and ini options ------------------------------------------------------------------------------------------
+
+
+def test_scenarios_by_marker(pytester: pytest.Pytester) -> None:
+    for path, name in (("beside.yaml", "one"), ("more/two.yaml", "two"), ("more/deep/three.yml", "three")):
+        file = pytester.path / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(f"name: {name}\nwhen: {{prompt: {name}}}\nreply: I am {name}")
+    passes(
+        pytester,
+        """
+import pytest
+
+def said(server, text):
+    return ask(server, text)["content"][0]["text"]
+
+@pytest.mark.mock_scenarios("beside.yaml", "more/")
+def test_files_and_folders(mock_server):
+    assert [said(mock_server, name) for name in ("one", "two", "three")] == ["I am one", "I am two", "I am three"]
+
+@pytest.mark.mock_scenarios("hello")
+def test_by_name_from_the_library(mock_server):
+    assert said(mock_server, "anything")
+    assert mock_server.journal.last.scenario == "hello"
+
+def test_not_in_others(mock_server):
+    assert list(mock_server.scenarios) == []
+""",
+        passed=3,
+    )
+
+
+def test_settings_by_marker_and_ini(pytester: pytest.Pytester) -> None:
+    (pytester.path / "all.yaml").write_text("name: all\nreply: for all")
+    pytester.makeini(
+        "[pytest]\nmock_server_settings =\n  profile = anthropic\n  seed = 3\nmock_server_scenarios = all.yaml"
+    )
+    passes(
+        pytester,
+        """
+import pytest
+
+def test_the_ini_file_holds_for_all(mock_server):
+    first, again = ask(mock_server, "x"), ask(mock_server, "x")
+    assert first["content"][0]["text"] == "for all"
+    assert first["usage"]["service_tier"] == "standard"
+    globals()["id_of_first"] = first["id"]
+
+def test_the_seed_repeats_and_the_key_does_not(mock_server):
+    assert ask(mock_server, "x", "k")["id"].startswith("msg_01")
+
+@pytest.mark.mock_settings(profile="octen")
+class TestMarkers:
+    def test_a_marker_wins_over_the_ini_file(self, mock_server):
+        assert "service_tier" not in ask(mock_server, "x")["usage"]
+
+    @pytest.mark.mock_settings(profile="anthropic")
+    def test_the_nearest_marker_wins(self, mock_server):
+        assert ask(mock_server, "x")["usage"]["service_tier"] == "standard"
+""",
+        passed=4,
+    )
+
+
+@pytest.mark.parametrize(
+    ("marker", "text"),
+    [
+        ("mock_settings(sed=3)", "no setting of a session is named 'sed'; they are profile, seed, *"),
+        ("mock_settings(profile='openai')", "profile: 'openai' is not a valid value: choose from octen, anthropic"),
+        ("mock_scenarios('helo')", "*no scenario 'helo'; *did you mean 'hello'*"),
+        ("mock_scenarios('nowhere/')", "*nowhere: no such file or folder"),
+        ("mock_scenarios('bad.yaml')", "*bad.yaml:2:1: unknown key 'replay' in scenario*"),
+    ],
+)
+def test_a_wrong_marker_is_an_error_before_the_test(pytester: pytest.Pytester, marker: str, text: str) -> None:
+    (pytester.path / "bad.yaml").write_text("name: bad\nreplay: x")
+    result = run(pytester, f"import pytest\n@pytest.mark.{marker}\ndef test_it(mock_server):\n    assert False")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines([f"E*UsageError: *::test_it: {text}"])
+
+
+@pytest.mark.parametrize(
+    ("ini", "text"),
+    [
+        ("mock_server_settings = sed = 3", "*UsageError: mock_server_settings: no setting is named 'sed'*"),
+        ("mock_server_settings = seed = x", "*UsageError: mock_server_settings: seed: 'x' is not a valid value*"),
+        ("mock_server_scenarios = nowhere.yaml", "*nowhere.yaml: no such file or folder"),
+    ],
+)
+def test_a_wrong_ini_option_is_an_error_before_the_test(pytester: pytest.Pytester, ini: str, text: str) -> None:
+    pytester.makeini(f"[pytest]\n{ini}")
+    result = run(pytester, "def test_it(mock_server):\n    assert False")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines([text])
+
+
+# -- coverage ---------------------------------------------------------------------------------------------------------
+
+COVERED = """
+name: agent
+when: {prompt: go}
+turns:
+  - reply: {type: tool_use, name: t, input: {}}
+  - cases:
+      - when: {tool_result: {is_error: true}}
+        reply: failed
+      - reply: done
+  - attempts:
+      - error: 529
+      - reply: again
+---
+name: never
+when: {prompt: never}
+reply: x
+"""
+
+COVERING_TEST = """
+import pytest
+
+@pytest.mark.parametrize("n", range(4))
+def test_it(mock_server, n):
+    ask(mock_server, "go")
+    mock_server.add("scenarios of a test are not counted")
+"""
+
+
+@pytest.mark.parametrize("parallel", [(), ("-n", "2")], ids=["one process", "xdist"])
+def test_coverage_tells_what_was_never_played(pytester: pytest.Pytester, parallel: tuple[str, ...]) -> None:
+    (pytester.path / "covered.yaml").write_text(COVERED.strip())
+    pytester.makeini("[pytest]\nmock_server_scenarios = covered.yaml")
+    arguments = ("--mock-coverage=cover.json", "--mock-coverage-fail-under=50", "--junitxml=junit.xml", *parallel)
+    result = run(pytester, COVERING_TEST, *arguments)
+
+    result.assert_outcomes(passed=4)
+    assert result.ret == 1
+    text = told(result)
+    missing = "turn 2 case 1, turn 2 case 2, turn 3 attempt 1, turn 3 attempt 2"
+    assert re.search(rf"   1 of 5    covered\.yaml:1 agent  never: {missing}\n", text)
+    assert re.search(r"   0 of 1    covered\.yaml:13 never  never\n", text)
+    assert "   1 of 6    16.7%\nFAIL: less than the 50% asked for was played" in text
+    found = json.loads((pytester.path / "cover.json").read_text())
+    assert (found["played"], found["total"], found["percent"]) == (1, 6, 16.7)
+    assert found["scenarios"][0]["parts"]["turn 1"] == 4
+    junit = (pytester.path / "junit.xml").read_text()
+    assert 'name="mock_server_coverage_percent" value="16.7"' in junit
+    assert 'name="mock_server_never_played" value="never"' in junit
+    assert 'name="mock_server_played" value="agent turn 1"' in junit
+
+
+def test_enough_coverage_passes(pytester: pytest.Pytester) -> None:
+    (pytester.path / "covered.yaml").write_text(COVERED.strip())
+    pytester.makeini("[pytest]\nmock_server_scenarios = covered.yaml\nmock_server_coverage_fail_under = 16.6")
+    result = run(pytester, COVERING_TEST)
+    assert result.ret == 0
+    assert "mock_server coverage" in told(result)
+
+
+# -- beside other plugins ---------------------------------------------------------------------------------------------
+
+PARALLEL = """
+import pytest
+
+@pytest.mark.parametrize("n", range(40))
+def test_it(mock_server, n):
+    mock_server.add(f"reply {n}")
+    for k in range(3):
+        assert ask(mock_server, f"{n} {k}", mock_server.api_key)["content"][0]["text"] == f"reply {n}"
+    assert mock_server.journal.total == 3
+"""
+
+
+@pytest.mark.parametrize("arguments", [("-n", "4", "-p", "no:randomly"), ()], ids=["xdist", "randomly"])
+def test_parallel_and_in_any_order(pytester: pytest.Pytester, arguments: tuple[str, ...]) -> None:
+    pytester.makepyfile(TEST + PARALLEL)
+    quiet = ("-q", "-p", "no:cacheprovider", "-p", "no:asyncio", "-p", "no:rerunfailures")
+    pytester.runpytest_subprocess(*quiet, *arguments).assert_outcomes(passed=40)
+
+
+def test_a_test_that_is_run_again_has_a_new_session(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        TEST
+        + """
+runs = []
+
+def test_it(mock_server):
+    runs.append(mock_server.api_key)
+    mock_server.add("x")
+    ask(mock_server, "x", mock_server.api_key)
+    assert mock_server.journal.total == 1
+    assert len(set(runs)) == 3
+"""
+    )
+    result = pytester.runpytest_subprocess("-q", "-p", "no:cacheprovider", "-p", "no:asyncio", "--reruns", "2")
+    result.stdout.fnmatch_lines(["1 passed, 2 rerun in *"])
+
+
+LOOP_SCOPE = ("-o", "asyncio_default_fixture_loop_scope=function")
+ASYNC_TEST = """
+import anthropic, pytest
+
+{mark}
+async def test_it(mock_server):
+    async def reply(request):
+        return request.prompt.upper()
+
+    mock_server.add(reply)
+    async with anthropic.AsyncAnthropic(base_url=mock_server.url, api_key=mock_server.api_key) as client:
+        async with client.messages.stream(
+            model="claude-opus-4-8", max_tokens=50, messages=[{{"role": "user", "content": "hi"}}]
+        ) as stream:
+            assert await stream.get_final_text() == "HI"
+    (entry,) = await mock_server.journal.wait_for_async(1)
+    assert entry.outcome == "completed"
+
+{mark}
+async def test_in_this_loop():
+    from mock_server import MockServer
+
+    async with MockServer().in_loop() as server:
+        server.add("x")
+        async with anthropic.AsyncAnthropic(base_url=server.url, api_key="k") as client:
+            await client.messages.create(
+                model="claude-opus-4-8", max_tokens=50, messages=[{{"role": "user", "content": "hi"}}])
+        server.assert_called(1)
+"""
+
+
+@pytest.mark.parametrize(
+    ("mark", "arguments"),
+    [
+        ("@pytest.mark.asyncio", ("--asyncio-mode=strict", *LOOP_SCOPE)),
+        ("", ("--asyncio-mode=auto", *LOOP_SCOPE)),
+        ("@pytest.mark.anyio", ("-p", "no:asyncio")),
+    ],
+    ids=["asyncio strict", "asyncio auto", "anyio"],
+)
+def test_async_tests(pytester: pytest.Pytester, mark: str, arguments: tuple[str, ...]) -> None:
+    pytester.makeconftest("import pytest\n@pytest.fixture\ndef anyio_backend():\n    return 'asyncio'")
+    pytester.makepyfile(ASYNC_TEST.format(mark=mark))
+    quiet = ("-q", "-p", "no:cacheprovider", "-p", "no:randomly", "-p", "no:rerunfailures")
+    pytester.runpytest_subprocess(*quiet, *arguments).assert_outcomes(passed=2)
 
 
 def test_a_project_that_does_not_use_it_loads_nothing_heavy() -> None:

@@ -193,7 +193,8 @@ class Entry:
 
     def __str__(self) -> str:
         said = self._said()
-        by = f"{self.scenario} turn {self.turn}" if self.scenario else self.note.split("\n")[0] or "no scenario"
+        note = self.note.split("\n")[0].removesuffix(" Nearest:")
+        by = f"{self.scenario} turn {self.turn}{note and ': ' + note}" if self.scenario else note
         end = "open" if self._outcome is None else self._outcome[0]
         status = "…" if self.exchange.late is not None else self.plan.status
         return f"{self.method} {self.path} {said} -> {status} {by}, {end}"

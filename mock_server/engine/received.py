@@ -7,6 +7,7 @@ from typing import Any
 from mock_server.engine.turns import Conversation, conversation
 from mock_server.protocol.lazy import lazy
 from mock_server.protocol.request import HttpRequest, MessagesRequest, parse, result_text
+from mock_server.scenario.dump import dump, stub
 from mock_server.scenario.match import Asked, Facts
 
 _OWN = ("messages", "system", "tools")
@@ -117,3 +118,9 @@ class Request:
 
     def __repr__(self) -> str:
         return f"<Request {self.method} {self.path}, {len(self.raw)} bytes>"
+
+
+def ready(request: Request) -> str:
+    """The scenario that would have matched a request, as YAML to copy."""
+    results = request.tool_results
+    return dump(stub(request.prompt, results[-1].of if results else None)).rstrip()

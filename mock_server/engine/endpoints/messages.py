@@ -10,7 +10,7 @@ from mock_server.engine.choose import Choice, NoMatch, choose, question
 from mock_server.engine.compile import Binding, CompiledReply, Reply, reply_of
 from mock_server.engine.exchange import Call, Exchange, Late
 from mock_server.engine.failure import failure, request_headers, scripted
-from mock_server.engine.received import Request
+from mock_server.engine.received import Request, ready
 from mock_server.engine.unmatched import generated
 from mock_server.protocol.blocks import ToolUse
 from mock_server.protocol.errors import invalid
@@ -146,7 +146,8 @@ def _unmatched(engine: "Engine", call: Call, request: MessagesRequest, found: No
     """The generated reply, or the error that says why nothing matched."""
     terms = call.session.terms
     if terms.settings.unmatched == "error":
-        log.warning("%s", found)
+        if log.isEnabledFor(logging.WARNING):
+            log.warning("%s\nThis scenario would match:\n%s", found, ready(Request(call.http)))
         error = invalid(str(found), headers={"x-should-retry": "false"})
         return Exchange(failure(error, terms.profile, call.ids.request()), note=str(found), understood=True)
     reply = _generated(engine, call, request, terms.timing)

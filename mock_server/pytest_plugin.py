@@ -243,7 +243,8 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    reports = [one for listed in terminalreporter.stats.values() for one in listed if hasattr(one, "user_properties")]
+    listed = itertools.chain.from_iterable(terminalreporter.stats.values())
+    reports = [one for one in listed if isinstance(one, pytest.TestReport)]
     cut = {
         one.nodeid: count
         for one in reports

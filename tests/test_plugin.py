@@ -104,6 +104,17 @@ def test_a_mistake_in_add_fails_the_test_with_what_is_allowed(pytester: pytest.P
 # -- what a test is told ----------------------------------------------------------------------------------------------
 
 
+UNMATCHED = """\
+1 request matched no scenario
+POST /v1/messages: No scenario matches this request. Nearest:
+  other: prompt: wanted contains 'rain', got 'Will it snow?'
+This scenario would match:
+  name: will-it-snow
+  when: {prompt: 'Will it snow?'}
+  reply: …
+"""
+
+
 def test_an_unmatched_request_fails_the_test_that_hid_it(pytester: pytest.Pytester) -> None:
     result = run(
         pytester,
@@ -127,18 +138,9 @@ def test_it_may_be_wanted(mock_server):
 """,
     )
     result.assert_outcomes(failed=1, passed=1)
-    assert """\
-1 request matched no scenario
-POST /v1/messages: No scenario matches this request. Nearest:
-  other: prompt: wanted contains 'rain', got 'Will it snow?'
-This scenario would match:
-  name: will-it-snow
-  when: {prompt: Will it snow?}
-  reply: …
---------------------------------- mock_server ----------------------------------
-the journal (1 request):
-  1. POST /v1/messages 'Will it snow?' -> 400 No scenario matches this request. Nearest:, completed
-""" in told(result)
+    text = told(result)
+    assert UNMATCHED in text
+    assert "  1. POST /v1/messages 'Will it snow?' -> 400 No scenario matches this request., completed" in text
 
 
 def test_any_failure_carries_the_journal(pytester: pytest.Pytester) -> None:
@@ -184,7 +186,7 @@ def test_the_client_raises(mock_server):
     result.assert_outcomes(failed=2)
     text = told(result)
     assert text.count("E       AssertionError: assert 'claude-opus-4-8' == 'claude-haiku-4-5'") == 2
-    assert "HTTP Error 500" in text
+    assert "-> 500 added-1 turn 1: reply raised AssertionError: assert" in text
 
 
 def test_streams_left_open_are_cut_and_told(pytester: pytest.Pytester) -> None:

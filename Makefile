@@ -27,6 +27,7 @@ lint: $(VENV)/.dev  ## ruff: rules and format
 
 types: $(VENV)/.dev  ## mypy, strict on the package
 	$(BIN)/mypy
+	$(BIN)/mypy tests/typing/public.py
 
 format: $(VENV)/.dev  ## put the code in form
 	$(BIN)/ruff check --fix $(SOURCES)
@@ -40,6 +41,7 @@ docs: $(VENV)/.dev  ## write the generated parts of docs/ again
 
 bench: $(VENV)/.dev  ## measure against a bare aiohttp server (needs gcc and wrk)
 	$(BIN)/python bench/bench.py bench/targets.json --rounds 5 $(ARGS)
+	$(BIN)/python bench/fixture.py
 
 wheel: $(VENV)/.dev  ## build the wheel into dist/
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .

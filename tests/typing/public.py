@@ -1,0 +1,82 @@
+"""What type checkers say about the public names: checked by mypy (`make types`), never run."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from typing_extensions import assert_type
+
+from mock_server import (
+    Entry,
+    Journal,
+    MockServer,
+    MockSession,
+    Request,
+    Route,
+    When,
+    error,
+    generate,
+    prompt,
+    reply,
+    text,
+    tool_result,
+    tool_use,
+)
+
+
+def verbs(mock_server: MockSession) -> None:
+    assert_type(mock_server.url, str)
+    assert_type(mock_server.env, Mapping[str, str])
+    assert_type(mock_server.add("x", when=prompt("y")), Route)
+    assert_type(mock_server.script("a", error(529), [text("b"), tool_use("t", {})]), Route)
+    assert_type(mock_server.conversation(reply("a", stop_reason="max_tokens"), generate()), Route)
+    assert_type(mock_server.load("hello"), Sequence[Route])
+    assert_type(mock_server.journal, Journal)
+    assert_type(mock_server.journal.last, Entry)
+    assert_type(mock_server.journal[0], Entry)
+    assert_type(mock_server.journal[1:], tuple[Entry, ...])
+    assert_type(mock_server.journal.find(prompt("x")), tuple[Entry, ...])
+    assert_type(mock_server.journal.wait_for(2), tuple[Entry, ...])
+    assert_type(prompt("x") & ~tool_result(of="t") | prompt(regex="y"), When)
+
+
+def views(entry: Entry, route: Route) -> None:
+    assert_type(entry.request, Request)
+    assert_type(entry.request.prompt, str)
+    assert_type(entry.request.tools, Mapping[str, Mapping[str, Any]])
+    assert_type(entry.reply, Mapping[str, Any])
+    assert_type(entry.outcome, str)
+    assert_type(route.calls, Sequence[Entry])
+    assert_type(route.called, bool)
+
+
+def functions(server: MockServer) -> None:
+    def plain(request: Request) -> str:
+        return request.prompt
+
+    async def later(request: Request) -> dict[str, Any]:
+        return tool_use("t", {"x": request.model})
+
+    server.add(plain)
+    server.add(later)
+    server.script(plain, "b")
+
+
+def managers() -> None:
+    with MockServer("scenarios", port=0) as server:
+        assert_type(server, MockServer)
+        with server.session() as session:
+            assert_type(session, MockSession)
+
+
+async def async_managers() -> None:
+    async with MockServer().in_loop() as server:
+        assert_type(server, MockServer)
+        assert_type(await server.journal.wait_for_async(1), tuple[Entry, ...])
+
+
+def mistakes(server: MockServer) -> None:
+    tool_use(5)  # type: ignore[arg-type]
+    error("overloded_error")  # type: ignore[arg-type]
+    server.add("x", anchor="promt")  # type: ignore[arg-type]
+    prompt(contain="x")  # type: ignore[call-arg]
+    server.assert_called("2")  # type: ignore[arg-type]

@@ -143,6 +143,9 @@ def health(given: argparse.Namespace) -> int:
         with opener.open(url, timeout=2) as answer:
             print(answer.read().decode())
             return 0
+    except urllib.error.HTTPError as error:
+        print(error.read().decode())
+        return 1
     except (OSError, urllib.error.URLError) as error:
         print(f"no answer from {url}: {error}", file=sys.stderr)
         return 1

@@ -171,7 +171,7 @@ class InUse:
         if faults > told[0]:
             raise journal.faults[told[0]]
         if unmatched > told[1]:
-            from mock_server.verify import unmatched_text
+            from mock_server.engine.verify import unmatched_text
 
             pytest.fail(unmatched_text(journal), pytrace=False)
 
@@ -185,7 +185,7 @@ class InUse:
 
     def text(self) -> str:
         """The journal, for the report of a failure."""
-        from mock_server.verify import journal_text
+        from mock_server.engine.verify import journal_text
 
         return journal_text(self.session.journal, self.session.elsewhere)
 

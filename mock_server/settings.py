@@ -109,6 +109,11 @@ class Settings:
         1000, "how many exchanges the journal keeps per session", parse=_count, metavar="N", per_session=True
     )
     journal_bytes: int = _option(64_000_000, "how much all journals keep together", parse=_count, metavar="BYTES")
+    control_token: str | None = _option(
+        None,
+        "what the control API and the page ask for when bound beyond loopback; none: one is made and printed",
+        metavar="TOKEN",
+    )
     reload: bool = _option(False, "load scenarios again when their files change", parse=_flag)
     log_level: str = _option(
         "info", "how much the log on stderr says", choices=("debug", "info", "warning", "error"), metavar="LEVEL"

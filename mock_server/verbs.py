@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from mock_server import verify
 from mock_server.builders import Reply, ReplyFunction
+from mock_server.engine import verify
 from mock_server.engine.engine import Engine
 from mock_server.engine.entry import Entry
 from mock_server.engine.journal import Incomplete, Journal

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -65,8 +66,13 @@ def url_of(process: subprocess.Popen[str]) -> str:
 
 def get(url: str) -> dict[str, Any]:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(url, timeout=10) as reply:
+    try:
+        reply = opener.open(url, timeout=10)
+    except urllib.error.HTTPError as degraded:
+        reply = degraded
+    with reply:
         value: dict[str, Any] = json.load(reply)
+        assert reply.status == (200 if value["status"] == "ok" else 503)
         return value
 
 

@@ -11,16 +11,19 @@ from typing import Any
 from mock_server import settings as configuration
 from mock_server.clock import Clock, SystemClock
 from mock_server.engine import seeds
+from mock_server.engine.choose import NearMiss, NoMatch, choose, question
 from mock_server.engine.endpoints import ENDPOINTS, Endpoint
 from mock_server.engine.entry import Entry
 from mock_server.engine.exchange import Call, Exchange
 from mock_server.engine.failure import failure
 from mock_server.engine.journal import Journals
 from mock_server.engine.library import CompiledScenario, Library, compile_scenario
-from mock_server.engine.session import Session, Sessions, Terms
+from mock_server.engine.metrics import Metrics
+from mock_server.engine.received import Request
+from mock_server.engine.session import Cursors, Session, Sessions, Terms
 from mock_server.protocol.errors import ApiError, invalid
 from mock_server.protocol.profile import Profile
-from mock_server.protocol.request import HttpRequest
+from mock_server.protocol.request import HttpRequest, parse
 from mock_server.protocol.tokens import TokenCounter
 from mock_server.scenario.generate import Generator
 from mock_server.scenario.model import PRESETS, Scenario, name_of
@@ -49,6 +52,7 @@ class Engine:
         self.generator = Generator()
         self.clock = clock or SystemClock()
         self.journals = Journals(settings.journal_bytes)
+        self.metrics = Metrics()
         self.sessions = Sessions(self.clock, self.terms, lambda session: self.journals.forget(session.journal))
         self.ended = Session("ended", self.clock, self.terms)  # sees what comes under the keys of ended sessions
         self._chance = random.Random()
@@ -80,6 +84,11 @@ class Engine:
     def scenarios(self) -> int:
         """How many scenarios are served to everybody."""
         return len(self._scenarios)
+
+    @property
+    def served(self) -> tuple[Scenario, ...]:
+        """The scenarios that are served to everybody."""
+        return self._scenarios
 
     def library(self, session: Session) -> Library:
         """What this session is answered from: its own scenarios, then the served ones."""
@@ -114,6 +123,16 @@ class Engine:
     def refuse(self, error: ApiError) -> Exchange:
         """The reply that tells an error of a request that could not be read."""
         return self._refused(error, self.sessions.default, seeds.Ids(None))
+
+    def explain(self, session: Session, request: Request) -> tuple[NearMiss, ...]:
+        """The scenarios nearest to a valid request, with every condition that fails; none when one answers."""
+        library = self.library(session)
+        asked = question(parse(request.raw), request.headers, "", Cursors())
+        try:
+            found = choose(library.scenarios, asked, library.by_name)
+        except ApiError:
+            return ()
+        return found.near_misses if isinstance(found, NoMatch) else ()
 
     def reset(self, session: Session) -> None:
         """Forget what one session added, counted and noted."""

@@ -23,6 +23,8 @@ _OVERHEAD = 1000  # bytes that an entry and its objects take beside body and rep
 class Keeper(Protocol):
     """What an entry asks of the journal that keeps it."""
 
+    session: str
+
     def opened(self, entry: "Entry", cut: Callable[[str], None]) -> None: ...
     def ended(self, entry: "Entry") -> None: ...
     def failed(self, exception: BaseException) -> None: ...
@@ -62,6 +64,7 @@ class Entry:
         self._began = time.monotonic()
         self._journal = journal
         self._outcome: tuple[str, int, float] | None = None
+        self._sent: Sequence[int] = ()
         self.weight = _OVERHEAD + len(http.body) + _weight(exchange.plan)
 
     # -- the request -------------------------------------------------------------------------------------------
@@ -126,12 +129,27 @@ class Entry:
         return found
 
     @property
+    def tokens(self) -> tuple[int, int] | None:
+        """Input and output tokens as the reply's usage tells them; None for an error."""
+        plan = self.exchange.plan
+        frames = plan.parts[-1].frames
+        said = frames[-2] if plan.stream and len(frames) > 1 else frames[-1]
+        found = [_number_after(said, name) for name in (b'"input_tokens":', b'"output_tokens":')]
+        return None if None in found else (found[0] or 0, found[1] or 0)
+
+    @property
     def text(self) -> str:
         """The text blocks of the reply, joined; the message of an error."""
         reply = self.reply
         if reply.get("type") == "error":
             return str(reply["error"]["message"])
         return "\n".join(block["text"] for block in reply.get("content", ()) if block["type"] == "text")
+
+    @property
+    def planned_events(self) -> Sequence[Mapping[str, Any]]:
+        """The payloads of all events of the stream, sent or not."""
+        plan = self._ended_exchange.plan
+        return tuple(parse(plan.body())) if plan.stream else ()
 
     @property
     def events(self) -> Sequence[Mapping[str, Any]]:
@@ -143,6 +161,11 @@ class Entry:
         return tuple(parse(b"".join(frames)))
 
     # -- the end -----------------------------------------------------------------------------------------------
+
+    @property
+    def session(self) -> str:
+        """The name of the session it belongs to."""
+        return self._journal.session
 
     @property
     def is_open(self) -> bool:
@@ -158,6 +181,42 @@ class Entry:
         return self._wait()[0]
 
     @property
+    def sent_at(self) -> Sequence[float | None]:
+        """For each event (or the whole body), the seconds after the request when it was sent; None: it never was."""
+        _, frames, duration = self._wait()
+        total = sum(len(part.frames) for part in self.plan.parts)
+        times: list[float | None] = [None] * total
+        before = 0
+        for count, at in zip(self._sent[::2], self._sent[1::2], strict=True):
+            times[before:count] = [at / 1_000_000] * (count - before)
+            before = count
+        if not self._sent:
+            times[:frames] = [duration] * frames
+        return times
+
+    @property
+    def is_paced(self) -> bool:
+        """Whether the reply was sent in steps."""
+        return bool(self._sent)
+
+    @property
+    def lateness(self) -> float:
+        """Seconds that the latest event was behind its time; 0 when all went out at once."""
+        due = self.due_at
+        pairs = zip(self._sent[::2], self._sent[1::2], strict=True)
+        return max((at / 1_000_000 - due[count - 1] for count, at in pairs), default=0.0)
+
+    @property
+    def due_at(self) -> Sequence[float]:
+        """For each event (or the whole body), the seconds after the request when it was due."""
+        times: list[float] = []
+        start = 0
+        for part in self.plan.parts:
+            times += [(start + at) / 1_000_000 for at in part.at]
+            start += part.at[-1] if part.at else 0
+        return times
+
+    @property
     def duration(self) -> float:
         """Seconds from the request to the end of the reply."""
         return self._wait()[2]
@@ -166,10 +225,11 @@ class Entry:
         """The reply takes time; `cut` would end it, with the outcome it is given."""
         self._journal.opened(self, cut)
 
-    def end(self, kind: str, frames: int) -> None:
+    def end(self, kind: str, frames: int, sent: Sequence[int] = ()) -> None:
         """Close the entry. Called by whoever sends the reply, before its last bytes."""
         if self._outcome is None:
             self._outcome = (kind, frames, time.monotonic() - self._began)
+            self._sent = sent
             self._journal.ended(self)
 
     def settled(self, exchange: Exchange, exception: BaseException | None = None) -> None:
@@ -209,6 +269,15 @@ class Entry:
 
     def __repr__(self) -> str:
         return f"<Entry {self.number}: {self}>"
+
+
+def _number_after(said: bytes, name: bytes) -> int | None:
+    """The number after the last `name`: usage stands at the end, after anything a reply may say."""
+    at = said.rfind(name)
+    if at < 0:
+        return None
+    digits = said[at + len(name) : at + len(name) + 20].split(b",")[0].rstrip(b"}\n")
+    return int(digits) if digits.isdigit() else None
 
 
 def _weight(plan: Plan) -> int:

@@ -47,7 +47,8 @@ class Journal:
     Counts (`total`, `unmatched`, `played`) stay exact however many entries the ring has dropped.
     """
 
-    def __init__(self, size: int = 1000) -> None:
+    def __init__(self, size: int = 1000, session: str = "") -> None:
+        self.session = session
         self.total = 0
         self.unmatched = 0
         self.dropped = 0
@@ -164,6 +165,11 @@ class Journal:
     def find(self, when: Mapping[str, Any]) -> tuple[Entry, ...]:
         """The same, the condition in the words of the YAML."""
         return self.matching(read_condition(when))
+
+    @property
+    def open(self) -> int:
+        """How many replies are under way."""
+        return len(self._open)
 
     def complete(self) -> None:
         """Raises Incomplete when entries have been dropped."""

@@ -90,7 +90,7 @@ class Session:
         self.terms = terms
         self.scenarios: tuple[CompiledScenario, ...] = ()
         self.cursors = Cursors()
-        self.journal = Journal(terms.settings.journal_entries)
+        self.journal = Journal(terms.settings.journal_entries, name)
         self._added = 0
         self._library: tuple[object, object, Library] | None = None
         self._lock = threading.Lock()
@@ -172,6 +172,21 @@ class Sessions:
     def all(self) -> Iterable[Session]:
         """Every session there is."""
         return tuple(self._named.values())
+
+    def find(self, name: str) -> Session | None:
+        """The session of this name, if there is one."""
+        return self._named.get(name)
+
+    def keys_of(self, name: str) -> tuple[str, ...]:
+        """The keys a session has claimed."""
+        return tuple(key for key, owner in self._claims.items() if owner == name)
+
+    def drop(self, name: str) -> None:
+        """Forget a session that has claimed no key."""
+        with self._lock:
+            if self.default.name == name:
+                self.default = self.first
+            self._drop(name)
 
     def claim(self, key: str, name: str) -> Session:
         """Give a key to a session."""

@@ -1,20 +1,60 @@
-"""Scenarios -> YAML that a person would write."""
+"""Scenarios -> YAML that a person would write: the one writer. A home of yaml."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import yaml
 
+from mock_server.protocol.errors import STATUS
+from mock_server.scenario.model import Scenario, name_of
+from mock_server.scenario.node import Node
+
 _LONGEST = 60
+_NATURAL = {"end_turn", "tool_use", None}  # stop reasons that follow from the blocks
+
+
+class _Dumper(yaml.SafeDumper):
+    """Texts of several lines are written as such."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    style = "|" if "\n" in text and not re.search(r"[ \t]\n|[\x00-\x08\x0b-\x1f\x85\u2028\u2029\ufeff]", text) else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _text)
 
 
 def dump(scenario: Mapping[str, Any]) -> str:
     """One document, the keys in their order; small values stand on one line."""
-    text: str = yaml.safe_dump(
-        dict(scenario), sort_keys=False, allow_unicode=True, width=100, default_flow_style=None, indent=2
+    return "".join(_entry(key, value) for key, value in scenario.items())
+
+
+def _entry(key: str, value: Any) -> str:
+    flow = None if isinstance(value, dict | list) else False
+    text: str = yaml.dump(
+        {key: value}, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100, default_flow_style=flow
     )
     return text
+
+
+def written(scenario: Scenario) -> str:
+    """A loaded scenario as its author wrote it, comments left out; a function stands as its name."""
+    data = _plain(scenario.data) if scenario.data is not None else {}
+    return dump({"name": scenario.name, **{key: value for key, value in data.items() if key != "name"}})
+
+
+def _plain(node: Node) -> Any:
+    value = node.value
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return f"<function {name_of(value)}>" if callable(value) else value
 
 
 def stub(prompt: str, tool: str | None = None) -> dict[str, Any]:
@@ -27,3 +67,40 @@ def stub(prompt: str, tool: str | None = None) -> dict[str, Any]:
         when["tool_result"] = {"of": tool}
     name = "-".join(re.findall(r"[a-z0-9]+", said.lower())[:5]) or "new-scenario"
     return {"name": name, **({"when": when} if when else {}), "reply": "…"}
+
+
+def exchange(prompt: str, tool: str | None, reply: Mapping[str, Any], status: int) -> dict[str, Any]:
+    """The scenario that answers a request with this prompt as it was answered: the reply's JSON, without its ids."""
+    scenario = stub(prompt, tool)
+    if reply.get("type") == "error":
+        error = reply["error"]
+        usual = STATUS.get(error["type"]) == status
+        del scenario["reply"]
+        return {
+            **scenario,
+            "error": {"type": error["type"], "message": error["message"]} | ({} if usual else {"status": status}),
+        }
+    scenario["reply"] = [_block(block) for block in reply.get("content", ())]
+    if reply.get("stop_reason") not in _NATURAL:
+        scenario["stop_reason"] = reply["stop_reason"]
+    if reply.get("stop_sequence"):
+        scenario["stop_sequence"] = reply["stop_sequence"]
+    if reply.get("stop_details"):
+        scenario["stop_details"] = {key: value for key, value in reply["stop_details"].items() if value is not None}
+    return scenario
+
+
+_KEPT: Mapping[str, Sequence[str]] = {
+    "text": ("text", "citations"),
+    "thinking": ("thinking",),
+    "redacted_thinking": (),
+    "tool_use": ("name", "input"),
+    "server_tool_use": ("name", "input"),
+}
+
+
+def _block(block: Mapping[str, Any]) -> Any:
+    if block["type"] == "text" and not block.get("citations"):
+        return block["text"]
+    kept = {key: block[key] for key in _KEPT.get(block["type"], ("content",)) if block.get(key) is not None}
+    return {"type": block["type"], **kept}

@@ -151,7 +151,7 @@ def _build(node: Node, problems: Problems) -> Scenario | None:
     if scenario is None or len(problems.found) > before:
         return None
     place = f":{node.mark.line}" if node.mark else ""
-    return replace(inherit(scenario), source=problems.source + place)
+    return replace(inherit(scenario), source=problems.source + place, data=node)
 
 
 def _same_names(loaded: Sequence[Scenario]) -> list[Problem]:

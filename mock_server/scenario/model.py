@@ -249,6 +249,7 @@ class Scenario:
     at_end: Literal["pass", "repeat", "loop", "error"] = "pass"
     times: int | None = None
     source: str = field(default="", metadata={"hidden": True})
+    data: Any = field(default=None, repr=False, compare=False, metadata={"hidden": True})  # as the author wrote it
 
     @lazy
     def tag(self) -> str:

@@ -4,7 +4,7 @@ import asyncio
 import functools
 import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from aiohttp import web
 
@@ -12,9 +12,11 @@ from mock_server.engine.engine import MAX_BODY, Engine
 from mock_server.engine.entry import Entry
 from mock_server.engine.exchange import Exchange
 from mock_server.protocol.errors import ApiError, invalid
+from mock_server.protocol.plan import SSE_HEADERS
 from mock_server.protocol.request import HttpRequest
 from mock_server.server.connection import Answered, Connection, Written
-from mock_server.server.control import Control
+from mock_server.server.control import Desk, Query
+from mock_server.server.control.answers import SAFE, ControlError
 from mock_server.server.late import resolve
 from mock_server.server.player import Outcome, Playing, frames_at_once, head, play, play_at_once
 from mock_server.server.wheel import Wheel
@@ -26,9 +28,9 @@ _SESSION = re.compile(r"/s/([^/]+)(/.*)")
 class App:
     """Answers every request of one server: the control API under `/_mock/`, the emulated API elsewhere."""
 
-    def __init__(self, engine: Engine, control: Control) -> None:
+    def __init__(self, engine: Engine, desk: Desk) -> None:
         self._engine = engine
-        self._control = control
+        self._desk = desk
         self._loop = asyncio.get_running_loop()
         self.wheel = Wheel(self._loop)
 
@@ -37,7 +39,14 @@ class App:
         start = self._loop.time()
         path = request.rel_url.path
         try:
-            answered = self.exchange(request.method, path, request.headers, await _body(request))
+            body = await _body(request)
+            if self._desk.serves(path):
+                asked = Query(request.method, path, dict(request.rel_url.query), request.headers, body)
+                if self._is_stream(asked):
+                    return await self._stream(asked, request)
+                answered: Answered = Aside(Exchange(self._desk.answer(asked), note="control"))
+            else:
+                answered = self.exchange(request.method, path, request.headers, body)
         except ApiError as error:
             answered = self.refused(error)
         if answered.exchange.late is not None:
@@ -63,13 +72,36 @@ class App:
         return Written(keep_alive=keep_alive and outcome.kind == "completed")
 
     def exchange(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answered:
-        """What answers a request, whichever way it came in."""
-        if path.startswith("/_mock/"):
-            return Aside(Exchange(self._control.answer(method, path), note="control"))
+        """What answers a request to the emulated API, whichever way it came in."""
         session = _SESSION.fullmatch(path) if path.startswith("/s/") else None
         if session is not None:
-            return self._engine.handle(HttpRequest(method, session[2], headers, body, session[1]))
-        return self._engine.handle(HttpRequest(method, path, headers, body))
+            entry = self._engine.handle(HttpRequest(method, session[2], headers, body, session[1]))
+        else:
+            entry = self._engine.handle(HttpRequest(method, path, headers, body))
+        if self._desk.feed.is_watched:
+            self._desk.feed.came(entry, entry.session)
+        return entry
+
+    def _is_stream(self, asked: Query) -> bool:
+        """Whether this is a request for the live stream; one that may not have it is told so by the desk."""
+        try:
+            return self._desk.is_stream(asked)
+        except ControlError:
+            return False
+
+    async def _stream(self, asked: Query, request: web.BaseRequest) -> web.StreamResponse:
+        """Send the live stream until the client leaves."""
+        response = web.StreamResponse(headers=dict((*SSE_HEADERS, *SAFE)))
+        await response.prepare(request)
+        frames = self._desk.feed.watch(asked.query.get("session"))
+        try:
+            async for frame in frames:
+                await response.write(frame)
+        except (ConnectionError, asyncio.CancelledError):
+            pass
+        finally:
+            await frames.aclose()
+        return response
 
     async def settle(self, answered: Answered) -> None:
         """Have the function give the reply that is still missing."""
@@ -98,8 +130,12 @@ class App:
 
     def ended(self, answered: Answered, method: str, path: str, start: float, outcome: Outcome) -> None:
         """The end of an exchange, told before its last bytes go out: the journal entry and the log line."""
-        answered.end(outcome.kind, outcome.frames)
+        answered.end(outcome.kind, outcome.frames, outcome.sent)
         exchange = answered.exchange
+        if isinstance(answered, Entry):
+            self._engine.metrics.count(answered)
+            if self._desk.feed.is_watched:
+                self._desk.feed.came(answered, answered.session)
         if exchange.note == "control" or not log.isEnabledFor(logging.INFO):
             return
         by = f"{exchange.scenario} turn {exchange.turn}" if exchange.scenario else exchange.note.split("\n")[0][:200]
@@ -117,7 +153,7 @@ class Aside:
     def opened(self, cut: Callable[[str], None]) -> None:
         """Nobody wants to cut it."""
 
-    def end(self, kind: str, frames: int) -> None:
+    def end(self, kind: str, frames: int, sent: Sequence[int] = ()) -> None:
         """Nobody asks."""
 
 

@@ -4,7 +4,7 @@ is written as prepared bytes instead of through header maps and payload writers,
 
 import asyncio
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from aiohttp import web
@@ -33,7 +33,7 @@ class Answered(Protocol):
     @property
     def exchange(self) -> Exchange: ...
     def opened(self, cut: Callable[[str], None]) -> None: ...
-    def end(self, kind: str, frames: int) -> None: ...
+    def end(self, kind: str, frames: int, sent: Sequence[int] = ()) -> None: ...
 
 
 class App(Protocol):

@@ -1,7 +1,8 @@
 """Plays a plan on a connection: the one hot loop. Bytes out, an Outcome back; nothing is decided here."""
 
 import asyncio
-from collections.abc import Callable
+from array import array
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import NamedTuple, Protocol
 
@@ -14,10 +15,14 @@ _LAST_CHUNK = b"0\r\n\r\n"
 
 
 class Outcome(NamedTuple):
-    """How an exchange ended (`completed`, `client_left`, `ended`) and how many frames were handed to the transport."""
+    """How an exchange ended (`completed`, `client_left`, `ended`) and how many frames were handed to the transport.
+
+    `sent` tells when: pairs of a frame count and the microsecond it was reached; empty when all went out at once.
+    """
 
     kind: str
     frames: int
+    sent: Sequence[int] = ()
 
 
 class Wire(Protocol):
@@ -85,7 +90,20 @@ class Playing:
     """A plan under way. It is stepped by the wheel, and catches up in one write when it is late: no drift."""
 
     __slots__ = (
-        *("_at", "_chunked", "_ended", "_frame", "_opening", "_outcome", "_part", "_plan", "_start", "_wire"),
+        *(
+            "_at",
+            "_began",
+            "_chunked",
+            "_ended",
+            "_frame",
+            "_opening",
+            "_outcome",
+            "_part",
+            "_plan",
+            "_sent",
+            "_start",
+            "_wire",
+        ),
         *("done", "stopped"),
     )
 
@@ -95,12 +113,13 @@ class Playing:
         """`ended` is told the outcome before the last bytes go out; `done` holds it after that."""
         self._plan = plan
         self._wire = wire
-        self._start = start
+        self._start = self._began = start
         self._opening = opening
         self._chunked = chunked
         self._part = 0
         self._frame = 0
         self._at = 0
+        self._sent = array("I")
         self._ended = ended
         self._outcome: Outcome | None = None
         self.stopped = False
@@ -128,7 +147,10 @@ class Playing:
         if self._opening and passed >= self._plan.at:
             out.append(self._opening)
             self._opening = b""
+        before = self._at
         due = self._start + self._plan.at / 1_000_000 if self._opening else self._take(passed, out)
+        if self._at > before:
+            self._note(now)
         if due is None:
             if self._chunked:
                 out.append(_LAST_CHUNK)
@@ -161,9 +183,13 @@ class Playing:
             self._frame = 0
         return None
 
+    def _note(self, now: float) -> None:
+        self._sent.append(self._at)
+        self._sent.append(min(int((now - self._began) * 1_000_000), 0xFFFFFFFF))
+
     def _end(self, kind: str) -> None:
         if self._outcome is None:
-            self._outcome = Outcome(kind, self._at)
+            self._outcome = Outcome(kind, self._at, self._sent)
             self._ended(self._outcome)
 
     def _finish(self) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import functools
+import secrets
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,7 +16,9 @@ from mock_server.scenario.model import Scenario
 from mock_server.scenario.node import ScenarioError
 from mock_server.server.app import App
 from mock_server.server.connection import Server
-from mock_server.server.control import Control
+from mock_server.server.control import Desk
+from mock_server.server.control.control import Control
+from mock_server.server.control.guard import is_loopback
 from mock_server.server.reload import State, state, watch
 from mock_server.settings import Settings
 
@@ -35,6 +38,7 @@ class Runner:
         self._known: State = state(paths) if settings.reload else ()
         self.engine.load(load(paths) if paths else ())
         self._control = Control(self.engine, clock)
+        self.token = None if is_loopback(settings.host) else settings.control_token or secrets.token_urlsafe(18)
         self._watching: asyncio.Task[None] | None = None
         self._server: Server | None = None
         self._runner: web.ServerRunner | None = None
@@ -47,7 +51,7 @@ class Runner:
 
     async def start(self) -> None:
         """Listen. Raises OSError when the address is taken or not ours."""
-        app = App(self.engine, self._control)
+        app = App(self.engine, Desk(self._control, self.engine, self.token))
         self._server = Server(app)
         self._runner = web.ServerRunner(self._server, handle_signals=False, shutdown_timeout=0.5)
         await self._runner.setup()
@@ -78,4 +82,4 @@ class Runner:
         self._control.load_error = None
 
     def _failed(self, error: ScenarioError) -> None:
-        self._control.load_error = str(error)
+        self._control.load_error = error

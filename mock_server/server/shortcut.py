@@ -26,7 +26,12 @@ class Post(NamedTuple):
 def whole_post(data: bytes) -> Post | None:
     """The HTTP/1.1 POST that `data` is, when it is exactly one and there is nothing unusual about it."""
     end = data.find(b"\r\n\r\n") + 2
-    if end < 2 or not data.startswith(b"POST /") or not data[:end].isascii():
+    if (
+        end < 2
+        or not data.startswith(b"POST /")
+        or data.startswith((b"POST /_", b"POST / "))
+        or not data[:end].isascii()
+    ):
         return None
     text = data[:end].decode("ascii")
     line = _LINE.match(text)

@@ -1,0 +1,64 @@
+"""Counts over the life of a server, as Prometheus reads them."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+
+from mock_server.engine.entry import Entry
+
+BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
+
+
+class Metrics:
+    """Requests by scenario, status and outcome; tokens; how late streams were."""
+
+    def __init__(self) -> None:
+        self._requests: Counter[tuple[str, int, str]] = Counter()
+        self._tokens: Counter[str] = Counter()
+        self._late: Counter[float] = Counter()
+        self._late_sum = 0.0
+
+    def count(self, entry: Entry) -> None:
+        """An exchange has ended."""
+        self._requests[entry.scenario or "", entry.plan.status, entry.outcome] += 1
+        tokens = entry.tokens
+        if tokens is not None:
+            self._tokens["input"] += tokens[0]
+            self._tokens["output"] += tokens[1]
+        if entry.is_paced:
+            late = entry.lateness
+            self._late_sum += late
+            self._late[next((edge for edge in BUCKETS if late <= edge), float("inf"))] += 1
+
+    def text(self, gauges: Mapping[str, tuple[str, float]]) -> str:
+        """The exposition format; `gauges`: name -> help and value now."""
+        lines = [*_head("mock_server_requests_total", "counter", "exchanges ended")]
+        for (scenario, status, outcome), count in sorted(self._requests.items()):
+            labels = f'scenario="{_escaped(scenario)}",status="{status}",outcome="{outcome}"'
+            lines.append(f"mock_server_requests_total{{{labels}}} {count}")
+        lines += _head("mock_server_tokens_total", "counter", "tokens that usage told")
+        lines += [f'mock_server_tokens_total{{kind="{kind}"}} {self._tokens[kind]}' for kind in ("input", "output")]
+        lines += self._histogram()
+        for name, (help, value) in gauges.items():
+            lines += [*_head(name, "gauge", help), f"{name} {value:g}"]
+        return "\n".join(lines) + "\n"
+
+    def _histogram(self) -> Iterator[str]:
+        name = "mock_server_stream_lateness_seconds"
+        yield from _head(name, "histogram", "the latest event of each paced stream, sent against due")
+        below = 0
+        for edge in BUCKETS:
+            below += self._late[edge]
+            yield f'{name}_bucket{{le="{edge:g}"}} {below}'
+        total = below + self._late[float("inf")]
+        yield f'{name}_bucket{{le="+Inf"}} {total}'
+        yield f"{name}_sum {self._late_sum:g}"
+        yield f"{name}_count {total}"
+
+
+def _head(name: str, kind: str, help: str) -> Iterator[str]:
+    yield f"# HELP {name} {help}"
+    yield f"# TYPE {name} {kind}"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

@@ -1,0 +1,62 @@
+"""What a control route is given and what it gives."""
+
+import json
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from mock_server.protocol.plan import JSON_HEADERS, Headers, Plan, whole
+from mock_server.protocol.sse import dumps, encode
+
+SAFE: Headers = (("cache-control", "no-store"), ("x-content-type-options", "nosniff"))
+
+
+class Query(NamedTuple):
+    """One control request. `query` holds the last value of each name; `rest` what the path had for `{name}`."""
+
+    method: str
+    path: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: bytes = b""
+    rest: str = ""
+
+    def number(self, name: str, default: int | None, least: int = 0, most: int | None = None) -> int | None:
+        """A whole number of the query. Raises ControlError (400) for anything else."""
+        given = self.query.get(name)
+        if given is None or given == "":
+            return default
+        if not given.isdecimal() or len(given) > 15 or int(given) < least or (most is not None and int(given) > most):
+            to = f" to {most}" if most is not None else " up"
+            raise ControlError(400, f"{name}: {given!r}", f"a whole number from {least}{to}")
+        return int(given)
+
+    def json(self) -> dict[str, Any]:
+        """The body as a JSON object. Raises ControlError (400)."""
+        try:
+            value = json.loads(self.body or b"{}")
+        except ValueError as error:
+            raise ControlError(400, f"the body is not JSON: {error}", "send a JSON object") from None
+        except RecursionError:
+            raise ControlError(400, "the body is nested too deeply", "send a JSON object") from None
+        if not isinstance(value, dict):
+            raise ControlError(400, "the body is not a JSON object", "send a JSON object")
+        return value
+
+
+class ControlError(Exception):
+    """The caller's mistake: a 4xx with what is wrong and what would be right."""
+
+    def __init__(self, status: int, error: str, hint: str, **more: Any) -> None:
+        super().__init__(error)
+        self.status = status
+        self.body = {"error": error, "hint": hint, **more}
+
+
+def as_json(status: int, body: Mapping[str, Any], headers: Headers = ()) -> Plan:
+    """A JSON reply."""
+    return whole(status, (*JSON_HEADERS, *SAFE, *headers), encode(dumps(body)))
+
+
+def as_text(status: int, text: str, type: str) -> Plan:
+    """A reply of text."""
+    return whole(status, (("content-type", type), *SAFE), encode(text))

@@ -1,0 +1,181 @@
+"""The table of the control API: what is served where. The OpenAPI document and the hints are made from it."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mock_server import version
+from mock_server.protocol.plan import Plan
+from mock_server.server.control.answers import ControlError, Query, as_json
+from mock_server.server.control.control import Control
+
+PREFIX = "/_mock/"
+STREAM = "/_mock/journal/stream"
+
+# name of a query parameter -> its schema and what it means
+_PARAMETERS: Mapping[str, tuple[Mapping[str, Any], str]] = {
+    "session": ({"type": "string"}, "the session meant; none: the default one, or all where that makes sense"),
+    "scenario": ({"type": "string"}, "only what this scenario answered"),
+    "outcome": (
+        {"type": "string", "enum": ["open", "completed", "client_left", "ended", "unmatched"]},
+        "only exchanges that ended so",
+    ),
+    "text": ({"type": "string"}, "only exchanges with this text in request or reply"),
+    "limit": ({"type": "integer", "minimum": 1, "maximum": 1000, "default": 100}, "how many entries"),
+    "before": ({"type": "integer", "minimum": 0}, "only entries with a lower number"),
+    "after": ({"type": "integer", "minimum": 0}, "only entries with a higher number"),
+    "all": ({"type": "string", "enum": ["true"]}, "every session"),
+}
+_SCENARIO_BODY = {
+    "application/yaml": {"schema": {"type": "string"}, "example": "name: hi\nreply: Hello"},
+    "application/json": {"schema": {"type": "object"}, "example": {"name": "hi", "reply": "Hello"}},
+}
+_VERIFY_BODY = {
+    "application/json": {
+        "schema": {
+            "type": "object",
+            "properties": {
+                "times": {"type": ["integer", "null"], "minimum": 0},
+                "when": {"type": "object"},
+                "scenario": {"type": ["string", "null"]},
+                "sequence": {"type": "array", "items": {"type": ["string", "object"]}},
+                "all_used": {"type": "boolean"},
+            },
+            "additionalProperties": False,
+        }
+    }
+}
+_SESSION_BODY = {
+    "application/json": {
+        "schema": {
+            "type": "object",
+            "properties": {
+                "name": {"type": "string", "minLength": 1, "maxLength": 200},
+                "key": {"type": ["string", "null"]},
+                "default": {"type": "boolean"},
+                "settings": {"type": ["object", "null"]},
+            },
+            "required": ["name"],
+        }
+    }
+}
+
+
+@dataclass(frozen=True)
+class Route:
+    """One operation. `path` is below /_mock/; `{name}` in it is one part of a path."""
+
+    method: str
+    path: str
+    run: Callable[[Control, Query], Plan]
+    parameters: tuple[str, ...] = ()
+    body: Mapping[str, Any] | None = None
+    status: int = 200
+    type: str = "application/json"
+    open: bool = False  # needs neither token nor a loopback Host
+
+
+def _openapi(control: Control, asked: Query) -> Plan:
+    """This document."""
+    return as_json(200, document())
+
+
+def _stream(control: Control, asked: Query) -> Plan:
+    """Entries as they come and end, as server-sent events."""
+    raise ControlError(400, "the stream is asked for by GET over a plain connection", "GET /_mock/journal/stream")
+
+
+ROUTES: tuple[Route, ...] = (
+    Route("GET", "health", Control.health, open=True),
+    Route("GET", "ready", Control.ready, open=True),
+    Route("GET", "metrics", Control.metrics, type="text/plain"),
+    Route("GET", "openapi.json", _openapi),
+    Route("GET", "scenarios", Control.scenarios, ("session",)),
+    Route("POST", "scenarios", Control.add, ("session",), _SCENARIO_BODY, 201),
+    Route("GET", "scenarios/{name}", Control.scenario, ("session",)),
+    Route("PUT", "scenarios/{name}", Control.put, ("session",), _SCENARIO_BODY),
+    Route("DELETE", "scenarios/{name}", Control.remove, ("session",)),
+    Route("GET", "journal", Control.journal, ("session", "scenario", "outcome", "text", "limit", "before", "after")),
+    Route("DELETE", "journal", Control.clear, ("session",)),
+    Route("GET", "journal/stream", _stream, ("session",), type="text/event-stream"),
+    Route("GET", "journal/counts", Control.counts, ("session",)),
+    Route("GET", "journal/{number}", Control.entry, ("session",)),
+    Route("POST", "verify", Control.verify, ("session",), _VERIFY_BODY),
+    Route("POST", "reset", Control.reset, ("session", "all")),
+    Route("GET", "sessions", Control.sessions),
+    Route("POST", "sessions", Control.open_session, (), _SESSION_BODY, 201),
+    Route("DELETE", "sessions/{name}", Control.close_session),
+)
+
+
+def find(method: str, path: str) -> tuple[Route, str]:
+    """The route of a request and what its path holds for the last part. Raises ControlError (404, 405)."""
+    below = path.removeprefix(PREFIX)
+    fitting = [(route, found) for route in ROUTES if (found := _pattern(route).fullmatch(below)) is not None]
+    wanted = "GET" if method == "HEAD" else method
+    for route, found in fitting:
+        if route.method == wanted:
+            return route, found[1] if found.groups() else ""
+    if fitting:
+        allowed = ", ".join(dict.fromkeys(route.method for route, _ in fitting))
+        raise ControlError(405, f"{path} does not answer {method}", f"use {allowed}")
+    served = ", ".join(dict.fromkeys(PREFIX + route.path for route in ROUTES))
+    raise ControlError(404, f"no control route {path}", f"served are {served}")
+
+
+def _pattern(route: Route) -> re.Pattern[str]:
+    return re.compile(re.sub(r"\{\w+\}", "([^/]+)", route.path))
+
+
+def document() -> dict[str, Any]:
+    """The OpenAPI 3.1 document."""
+    paths: dict[str, dict[str, Any]] = {}
+    for route in ROUTES:
+        paths.setdefault(PREFIX + route.path, {})[route.method.lower()] = _operation(route)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "mock-server control API",
+            "version": version.VERSION,
+            "description": "What the emulator answers, and what came to it.",
+        },
+        "paths": paths,
+        "components": {
+            "schemas": {
+                "Error": {
+                    "type": "object",
+                    "properties": {"error": {"type": "string"}, "hint": {"type": "string"}},
+                    "required": ["error", "hint"],
+                }
+            },
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        },
+        "security": [{}, {"token": []}],
+    }
+
+
+def _operation(route: Route) -> dict[str, Any]:
+    name = re.findall(r"\{(\w+)\}", route.path)
+    parameters = [{"name": one, "in": "path", "required": True, "schema": {"type": "string"}} for one in name]
+    for one in route.parameters:
+        schema, meaning = _PARAMETERS[one]
+        parameters.append({"name": one, "in": "query", "schema": dict(schema), "description": meaning})
+    error = {"description": "what is wrong and what would be right", "content": _content("application/json", "Error")}
+    operation: dict[str, Any] = {
+        "operationId": f"{route.method.lower()}_{re.sub(r'[^a-z]+', '_', route.path).strip('_')}",
+        "summary": (route.run.__doc__ or "").strip().split("\n")[0],
+        "parameters": parameters,
+        "responses": {str(route.status): {"description": "done", "content": _content(route.type)}, "4XX": error},
+    }
+    if route.path == "health":
+        operation["responses"]["503"] = {"description": "scenarios do not load", "content": _content(route.type)}
+    if route.body is not None:
+        operation["requestBody"] = {"required": True, "content": dict(route.body)}
+    return operation
+
+
+def _content(type: str, schema: str | None = None) -> dict[str, Any]:
+    if schema is not None:
+        return {type: {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
+    return {type: {"schema": {"type": "object" if type == "application/json" else "string"}}}

@@ -1,0 +1,150 @@
+"""Entries, scenarios and sessions as JSON."""
+
+import json
+import shlex
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from mock_server.engine.choose import NearMiss
+from mock_server.engine.engine import Engine
+from mock_server.engine.entry import Entry
+from mock_server.engine.received import ready
+from mock_server.engine.session import Session
+from mock_server.scenario.dump import dump, exchange
+from mock_server.scenario.model import Scenario
+
+PROMPT = 200
+
+
+def summary(entry: Entry, session: str) -> dict[str, Any]:
+    """What a list shows of an entry."""
+    understood = entry.exchange.understood
+    tokens = None if entry.exchange.late is not None else entry.tokens
+    return {
+        "number": entry.number,
+        "at": entry.at,
+        "session": session,
+        "key": entry.key,
+        "method": entry.method,
+        "path": entry.path,
+        "scenario": entry.scenario,
+        "turn": entry.turn,
+        "attempt": entry.attempt,
+        "model": entry.request.model if understood else None,
+        "stream": entry.plan.stream,
+        "status": None if entry.exchange.late is not None else entry.plan.status,
+        "outcome": "open" if entry.is_open else entry.outcome,
+        "input_tokens": None if tokens is None else tokens[0],
+        "output_tokens": None if tokens is None else tokens[1],
+        "duration_ms": None if entry.is_open else round(entry.duration * 1000, 3),
+        "prompt": entry.request.prompt[:PROMPT] if understood else "",
+        "note": entry.note,
+        "unmatched": entry.unmatched,
+    }
+
+
+def detail(entry: Entry, session: str, near: Iterable[NearMiss]) -> dict[str, Any]:
+    """Everything about an entry that has ended (of an open one, what is known)."""
+    said = summary(entry, session)
+    body, raw = _body(entry)
+    said["request"] = {"headers": dict(entry.request.headers), "body": body, "raw": raw}
+    ended = not entry.is_open
+    said["reply"] = {
+        "headers": dict(entry.plan.headers),
+        "body": entry.reply if ended else None,
+    }
+    said["events"] = _events(entry) if ended else []
+    said["left_ms"] = round(entry.duration * 1000, 3) if ended and entry.outcome == "client_left" else None
+    said["near_misses"] = [_miss(one) for one in near]
+    said["stub"] = ready(entry.request) if entry.unmatched else None
+    said["yaml"] = _as_scenario(entry) if ended and entry.exchange.understood else None
+    said["curl"] = _curl(entry)
+    return said
+
+
+def _body(entry: Entry) -> tuple[Any, str | None]:
+    try:
+        return json.loads(entry.request.raw), None
+    except (ValueError, RecursionError):
+        return None, entry.request.raw.decode("utf-8", "replace")
+
+
+def _events(entry: Entry) -> list[dict[str, Any]]:
+    return [
+        {
+            "type": payload["type"],
+            "due_ms": round(due * 1000, 3),
+            "sent_ms": None if sent is None else round(sent * 1000, 3),
+            "payload": payload,
+        }
+        for payload, due, sent in zip(entry.planned_events, entry.due_at, entry.sent_at, strict=False)
+    ]
+
+
+def _miss(near: NearMiss) -> dict[str, Any]:
+    misses = [{"condition": one.condition, "wanted": one.wanted, "got": one.got} for one in near.misses]
+    return {"scenario": near.scenario, "distance": round(near.distance, 3), "misses": misses}
+
+
+def _as_scenario(entry: Entry) -> str:
+    results = entry.request.tool_results
+    tool = results[-1].of if results else None
+    return dump(exchange(entry.request.prompt, tool, entry.reply, entry.plan.status)).rstrip()
+
+
+def _curl(entry: Entry) -> str:
+    words = ["curl", "-N", f"http://{entry.request.headers.get('host', '127.0.0.1:8787')}{entry.path}"]
+    words += ["-H", "content-type: application/json", "-H", "x-api-key: any"]
+    for name in ("anthropic-version", "anthropic-beta", "x-mock-scenario"):
+        if name in entry.request.headers:
+            words += ["-H", f"{name}: {entry.request.headers[name]}"]
+    return shlex.join([*words, "--data-raw", entry.request.raw.decode("utf-8", "replace")])
+
+
+def scenario_view(scenario: Scenario, session: Session | None, calls: int) -> dict[str, Any]:
+    """A scenario in the list."""
+    written = None if scenario.data is None else scenario.data.value.get("when")
+    when = None if written is None else written.plain()
+    return {
+        "name": scenario.name,
+        "description": scenario.description,
+        "source": scenario.source,
+        "session": None if session is None else session.name,
+        "turns": len(scenario.turns),
+        "calls": calls,
+        "when": "" if when is None else when if isinstance(when, str) else json.dumps(when, ensure_ascii=False),
+    }
+
+
+def session_view(session: Session, engine: Engine) -> dict[str, Any]:
+    """A session in the list."""
+    settings = session.terms.settings
+    own = {
+        name: getattr(settings, name)
+        for name in ("profile", "seed", "time_scale", "timing", "unmatched", "any_model", "fast_retries")
+    }
+    return {
+        "name": session.name,
+        "default": session is engine.sessions.default,
+        "scenarios": len(session.scenarios),
+        "requests": session.journal.total,
+        "unmatched": session.journal.unmatched,
+        "open": session.journal.open,
+        "settings": own,
+    }
+
+
+def counts(session: Session, elsewhere: int) -> Mapping[str, Any]:
+    """The exact counts of a session's journal, for verbs that run in another process."""
+    journal = session.journal
+    return {
+        "total": journal.total,
+        "unmatched": journal.unmatched,
+        "dropped": journal.dropped,
+        "finished": journal.finished,
+        "cut": journal.cut,
+        "elsewhere": elsewhere,
+        "hits": [
+            {"scenario": hit.scenario, "turn": hit.turn, "count": hit.count} for hit in tuple(journal.hits.values())
+        ],
+    }

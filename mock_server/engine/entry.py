@@ -59,7 +59,7 @@ class Entry:
         self.method = http.method
         self.path = http.path
         self.exception: BaseException | None = None
-        self._headers = _redacted(http.headers)
+        self.request_headers = _redacted(http.headers)
         self._body = http.body
         self._began = time.monotonic()
         self._journal = journal
@@ -72,13 +72,13 @@ class Entry:
     @lazy
     def request(self) -> Request:
         """What came."""
-        http = HttpRequest(self.method, self.path, self._headers, self._body)
+        http = HttpRequest(self.method, self.path, self.request_headers, self._body)
         return Request(http, refused="" if self.exchange.understood else self.exchange.note)
 
     @property
     def key(self) -> str:
         """The mark of the API key it came under; keys themselves are not kept."""
-        return self._headers.get("x-api-key") or self._headers.get("authorization", "")
+        return self.request_headers.get("x-api-key") or self.request_headers.get("authorization", "")
 
     # -- what chose --------------------------------------------------------------------------------------------
 

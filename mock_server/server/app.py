@@ -14,6 +14,7 @@ from mock_server.engine.exchange import Exchange
 from mock_server.protocol.errors import ApiError, invalid
 from mock_server.protocol.plan import SSE_HEADERS
 from mock_server.protocol.request import HttpRequest
+from mock_server.server import cors
 from mock_server.server.connection import Answered, Connection, Written
 from mock_server.server.control import Desk, Query
 from mock_server.server.control.answers import SAFE, ControlError
@@ -45,6 +46,8 @@ class App:
                 if self._is_stream(asked):
                     return await self._stream(asked, request)
                 answered: Answered = Aside(Exchange(self._desk.answer(asked), note="control"))
+            elif request.method == "OPTIONS":
+                answered = Aside(Exchange(cors.preflight(request.headers), note="control"))
             else:
                 answered = self.exchange(request.method, path, request.headers, body)
         except ApiError as error:
@@ -78,9 +81,16 @@ class App:
             entry = self._engine.handle(HttpRequest(method, session[2], headers, body, session[1]))
         else:
             entry = self._engine.handle(HttpRequest(method, path, headers, body))
+        self._share(entry)
         if self._desk.feed.is_watched:
             self._desk.feed.came(entry, entry.session)
         return entry
+
+    @staticmethod
+    def _share(entry: Entry) -> None:
+        if "origin" in entry.request_headers:
+            shared = cors.shared(entry.exchange.plan, entry.request_headers)
+            entry.exchange = entry.exchange._replace(plan=shared)
 
     def _is_stream(self, asked: Query) -> bool:
         """Whether this is a request for the live stream; one that may not have it is told so by the desk."""
@@ -123,6 +133,7 @@ class App:
             raise
         except BaseException as error:  # of a test: its own kind of failure is not an Exception
             self._engine.failed(answered, error)
+        self._share(answered)
 
     def refused(self, error: ApiError) -> Answered:
         """What answers a request that could not be read."""

@@ -91,7 +91,6 @@ def test_what_is_not_http_gets_an_envelope_and_a_close(serve, talk, data: bytes,
     ("request_line", "status", "kind"),
     [
         (b"GET /nowhere", 404, "not_found_error"),
-        (b"GET /", 404, "not_found_error"),
         (b"GET /v1/messages", 405, "invalid_request_error"),
         (b"DELETE /v1/messages", 405, "invalid_request_error"),
         (b"BREW /v1/messages", 400, "invalid_request_error"),

@@ -348,3 +348,33 @@ def test_a_flood_is_sampled_and_says_so(server: MockServer) -> None:
             skipped += data["skipped"]
     assert len(shown) + skipped >= 600
     stream.close()
+
+
+# -- browsers and the emulated API ------------------------------------------------------------------------------------
+
+
+def test_a_page_that_asks_for_it_by_name_may_read_the_reply(server: MockServer) -> None:
+    asked = "authorization,content-type,anthropic-version,anthropic-dangerous-direct-browser-access"
+    before = call(
+        server,
+        "OPTIONS",
+        "/v1/messages",
+        origin="http://app.example",
+        access_control_request_method="POST",
+        access_control_request_headers=asked,
+    )
+    assert before.status == 204
+    assert before.headers["access-control-allow-origin"] == "*"
+    assert before.headers["access-control-allow-headers"] == asked
+    page = {"origin": "http://app.example", "x_api_key": "k"}
+    reply = call(server, "POST", "/v1/messages", ASK, **page, anthropic_dangerous_direct_browser_access="true")
+    assert reply.headers["access-control-allow-origin"] == "*"
+    assert "request-id" in reply.headers["access-control-expose-headers"]
+    assert "access-control-allow-origin" not in call(server, "POST", "/v1/messages", ASK, **page).headers
+    assert "access-control-allow-origin" not in call(server, "GET", "/_mock/health", **page).headers
+
+
+def test_a_page_that_does_not_ask_by_name_is_told_what_to_say(server: MockServer) -> None:
+    before = call(server, "OPTIONS", "/v1/messages", origin="http://a.example", access_control_request_headers="x")
+    assert before.status == 400
+    assert "anthropic-dangerous-direct-browser-access" in before.text

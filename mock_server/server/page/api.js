@@ -1,0 +1,82 @@
+// Calls of the control API, with the token when the server asks for one, and the replay of a request.
+
+const KEPT = "mock_server.token";
+const PASSED_ON = /^(anthropic-|x-mock-)/;
+
+let askForToken = async () => null;
+let asking = null;
+
+/** A reply that says no: `status`, the error as the message, and what would be right as `hint`. */
+export class ApiError extends Error {
+  constructor(status, said) {
+    super(said?.error ?? `the server answered ${status}`);
+    this.status = status;
+    this.hint = said?.hint ?? "";
+  }
+}
+
+/** `ask(again)` gives a token a person typed, or null; `again` when the one before was wrong. */
+export function whenTokenIsWanted(ask) {
+  askForToken = ask;
+}
+
+export function token() {
+  return sessionStorage.getItem(KEPT) ?? "";
+}
+
+/** The address of a control route; values that are empty are left out. */
+export function address(path, query = {}) {
+  const said = new URLSearchParams(Object.entries(query).filter(([, value]) => value !== "" && value !== null && value !== undefined));
+  return `/_mock/${path}${said.size ? `?${said}` : ""}`;
+}
+
+/** The JSON a control route answers. Asks for a token when the server wants one. Throws ApiError. */
+export async function call(method, path, query = {}, signal = undefined) {
+  const used = token();
+  const response = await fetch(address(path, query), { method, signal, headers: used ? { authorization: `Bearer ${used}` } : {} });
+  if (response.status === 401 && await newToken(used)) return call(method, path, query, signal);
+  const said = await response.json().catch(() => null);
+  if (!response.ok) throw new ApiError(response.status, said);
+  return said;
+}
+
+export function get(path, query, signal) {
+  return call("GET", path, query, signal);
+}
+
+/** Whether there is now another token than the one that was refused. Calls that fail together share one question. */
+async function newToken(refused) {
+  if (token() !== refused) return true;
+  asking ??= askForToken(refused !== "").finally(() => { asking = null; });
+  const given = await asking;
+  if (given === null) return false;
+  sessionStorage.setItem(KEPT, given);
+  return true;
+}
+
+/** Send the request of an entry again. Gives the number of the new entry, or null when it cannot be told. */
+export async function replay(entry, newest) {
+  const response = await fetch(entry.path, {
+    method: entry.method,
+    headers: replayHeaders(entry),
+    body: entry.method === "GET" ? undefined : entry.request.raw ?? JSON.stringify(entry.request.body),
+  });
+  response.text().catch(() => {});  // read to its end: a client that leaves would change the outcome
+  return newEntry(entry, newest, response.headers.get("request-id"));
+}
+
+function replayHeaders(entry) {
+  const kept = Object.entries(entry.request.headers).filter(([name]) => PASSED_ON.test(name));
+  return { ...Object.fromEntries(kept), "content-type": "application/json", "x-api-key": "replay", "x-mock-session": entry.session };
+}
+
+/** Of the entries since `newest`, the one whose reply bears this request id, else the latest that looks like `entry`. */
+async function newEntry(entry, newest, requestId) {
+  const { entries } = await get("journal", { session: entry.session, after: newest, limit: 100 });
+  const alike = entries.filter((one) => one.path === entry.path && one.prompt === entry.prompt);
+  for (const one of requestId ? alike : []) {
+    const { reply } = await get(`journal/${one.number}`, { session: entry.session });
+    if (reply.headers["request-id"] === requestId) return one.number;
+  }
+  return alike[0]?.number ?? null;
+}

@@ -1,0 +1,53 @@
+// How numbers, times, tokens and outcomes are written.
+
+const OUTCOMES = { open: "open", completed: "completed", client_left: "client left", ended: "cut off" };
+const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3 });
+const full = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "medium" });
+
+export function count(number) {
+  return number.toLocaleString("en");
+}
+
+/** "1 request", "2 requests" */
+export function several(number, one) {
+  return `${count(number)} ${one}${number === 1 ? "" : "s"}`;
+}
+
+export function time(seconds) {
+  return clock.format(seconds * 1000);
+}
+
+export function date(seconds) {
+  return full.format(seconds * 1000);
+}
+
+/** Milliseconds with three digits that matter: 0.12 ms, 38 ms, 1.24 s. */
+export function duration(ms) {
+  if (ms === null || ms === undefined) return "…";
+  if (ms >= 60000) return `${Math.floor(ms / 60000)} min ${Math.round((ms % 60000) / 1000)} s`;
+  if (ms >= 1000) return `${(ms / 1000).toFixed(2)} s`;
+  if (ms >= 10) return `${ms.toFixed(0)} ms`;
+  return `${ms.toFixed(ms >= 1 ? 1 : 2)} ms`;
+}
+
+/** Tokens in and out; "" when the reply tells none. */
+export function tokens(entry) {
+  if (entry.input_tokens === null && entry.output_tokens === null) return "";
+  return `${tally(entry.input_tokens)} → ${tally(entry.output_tokens)}`;
+}
+
+function tally(number) {
+  return number === null ? "…" : count(number);
+}
+
+export function outcome(entry) {
+  return OUTCOMES[entry.outcome] ?? entry.outcome;
+}
+
+/** The tone an entry is shown in: what is wrong stands out, what is right stays calm. */
+export function tone(entry) {
+  if (entry.status !== null && entry.status >= 400) return "bad";
+  if (entry.outcome === "client_left" || entry.outcome === "ended") return "warn";
+  if (entry.outcome === "open") return "open";
+  return "good";
+}

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         tools,
         web_search_tool_result,
     )
+    from mock_server.client import MockClient
     from mock_server.engine.entry import Entry
     from mock_server.engine.journal import Incomplete, Journal, StillOpen
     from mock_server.engine.received import Request
@@ -37,6 +38,7 @@ __all__ = [
     # the server
     "MockServer",
     "MockSession",
+    "MockClient",
     "Settings",
     # replies
     "text",
@@ -75,6 +77,7 @@ __all__ = [
 _HOMES = {
     "MockServer": "api",
     "MockSession": "api",
+    "MockClient": "client",
     "Settings": "settings",
     "SettingError": "settings",
     "Route": "verbs",

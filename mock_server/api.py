@@ -4,7 +4,8 @@ import asyncio
 import itertools
 import os
 import threading
-from collections.abc import Callable
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any, Protocol, TypeVar
 from mock_server.engine.engine import Engine
 from mock_server.engine.journal import Journal
 from mock_server.engine.session import Session
+from mock_server.scenario.model import Scenario
 from mock_server.server.runner import Runner
 from mock_server.settings import Settings
 from mock_server.verbs import Verbs
@@ -22,7 +24,47 @@ TEST_SETTINGS = Settings(port=0, time_scale=0.0, unmatched="error", fast_retries
 _T = TypeVar("_T")
 
 
-class MockServer(Verbs):
+class Local(Verbs):
+    """The verbs of a session whose engine is in this process."""
+
+    @property
+    @abstractmethod
+    def _engine(self) -> Engine:
+        """The engine of the running server. Raises RuntimeError when there is none (any more)."""
+
+    @property
+    @abstractmethod
+    def _session(self) -> Session: ...
+
+    @property
+    def scenarios(self) -> Sequence[Scenario]:
+        """What this session is answered from, in order of precedence: its own, then those served to everybody."""
+        return self._engine.library(self._session).scenarios
+
+    def reset(self) -> None:
+        self._engine.reset(self._session)
+
+    def override(self, **settings: Any) -> None:
+        self._engine.override(self._session, **settings)
+
+    def _new_name(self) -> str:
+        return self._session.new_name()
+
+    def _put(self, *scenarios: Scenario) -> None:
+        self._engine.add(self._session, *scenarios)
+
+    def _remove(self, name: str) -> None:
+        self._session.remove(name)
+
+    def _last_number(self) -> int:
+        return self._engine.journals.total
+
+    @property
+    def _own(self) -> Sequence[Scenario]:
+        return [one.scenario for one in reversed(self._session.scenarios)]
+
+
+class MockServer(Local):
     """A running server. A context manager; immediate and strict unless settings say otherwise.
 
     with MockServer() as server:
@@ -123,17 +165,17 @@ class MockServer(Verbs):
         return MockSession(self, key, default=default)
 
 
-class MockSession(Verbs):
+class MockSession(Local):
     """One test's part of a server. Closing it ends what is under way and closes its key for good."""
 
     def __init__(self, server: MockServer, key: str, *, default: bool) -> None:
         self._server = server
         self._key = key
         engine = server._engine
-        self._own = engine.sessions.claim(key, key)
+        self._lane = engine.sessions.claim(key, key)
         self._began = engine.journals.total
         if default:
-            engine.sessions.default = self._own
+            engine.sessions.default = self._lane
 
     @property
     def url(self) -> str:
@@ -149,7 +191,7 @@ class MockSession(Verbs):
 
     @property
     def journal(self) -> Journal:
-        return self._own.journal
+        return self._lane.journal
 
     @property
     def _engine(self) -> Engine:
@@ -157,7 +199,7 @@ class MockSession(Verbs):
 
     @property
     def _session(self) -> Session:
-        return self._own
+        return self._lane
 
     def close(self) -> None:
         """End the streams under way and refuse the key from now on. The journal can still be read."""

@@ -53,8 +53,8 @@ async def _serve(settings: Settings, paths: Sequence[Any]) -> int:
     from mock_server.server.runner import Runner  # aiohttp: not for the other commands
 
     runner = Runner(settings, paths)
-    stopped = asyncio.Event()
-    _on_signals(stopped.set)
+    stopped, hurried = asyncio.Event(), asyncio.Event()
+    _on_signals(lambda: hurried.set() if stopped.is_set() else stopped.set())
     try:
         await runner.start()
     except OSError as error:
@@ -63,7 +63,10 @@ async def _serve(settings: Settings, paths: Sequence[Any]) -> int:
         raise Mistake(f"cannot listen on {settings.host}:{settings.port}: {error}") from None
     _tune_gc()
     _say(runner.url, runner.engine.scenarios, paths)
+    if runner.token is not None and settings.control_token is None:
+        print(f"  control token (page and /_mock/): {runner.token}", flush=True)
     await stopped.wait()
+    await runner.drain(hurried)
     await runner.stop()
     return 0
 
@@ -90,6 +93,7 @@ def _say(url: str, scenarios: int, paths: Sequence[Any]) -> None:
         f"  curl -N {url}/v1/messages -H 'x-api-key: any' -H 'x-mock-scenario: hello' -d "
         '\'{"model":"claude-opus-4-8","max_tokens":99,"stream":true,"messages":[{"role":"user","content":"Hi"}]}\'',
         f"  export ANTHROPIC_BASE_URL={url} ANTHROPIC_API_KEY=any     # then run your SDK, agent or CLI",
+        f"  the journal, live: {url}/",
     ]
     print("\n".join(lines), flush=True)
 

@@ -36,6 +36,13 @@ def _count(text: str) -> int:
     return count
 
 
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 <= seconds <= 3600:
+        raise ValueError("expected seconds, 0 to 3600")
+    return seconds
+
+
 def _flag(text: str) -> bool:
     known = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
     if text.lower() not in known:
@@ -109,6 +116,9 @@ class Settings:
         1000, "how many exchanges the journal keeps per session", parse=_count, metavar="N", per_session=True
     )
     journal_bytes: int = _option(64_000_000, "how much all journals keep together", parse=_count, metavar="BYTES")
+    drain: float = _option(
+        3.0, "seconds that replies under way get to end when the server is told to stop", parse=_seconds, metavar="S"
+    )
     control_token: str | None = _option(
         None,
         "what the control API and the page ask for when bound beyond loopback; none: one is made and printed",

@@ -12,10 +12,8 @@ from typing import Any, Literal
 
 from mock_server.builders import Reply, ReplyFunction
 from mock_server.engine import verify
-from mock_server.engine.engine import Engine
 from mock_server.engine.entry import Entry
 from mock_server.engine.journal import Incomplete, Journal
-from mock_server.engine.session import Session
 from mock_server.scenario.load import build, files, library, load
 from mock_server.scenario.model import Scenario, lifted
 from mock_server.scenario.node import Problem, ScenarioError, suggestion
@@ -27,16 +25,11 @@ _PACKAGE = str(Path(__file__).parent)
 class Route:
     """A scenario that a test added, and what came of it."""
 
-    def __init__(self, owner: "Verbs", scenario: Scenario) -> None:
+    def __init__(self, owner: "Verbs", name: str) -> None:
         self._owner = owner
-        self.scenario = scenario
+        self.name = name
         self._since = owner._last_number()
-        self._before = owner.journal.played(scenario.name)
-
-    @property
-    def name(self) -> str:
-        """The scenario's name."""
-        return self.scenario.name
+        self._before = owner.journal.played(name)
 
     @property
     def call_count(self) -> int:
@@ -78,15 +71,6 @@ class Verbs(ABC):
     @abstractmethod
     def api_key(self) -> str:
         """The key that clients of this session send."""
-
-    @property
-    @abstractmethod
-    def _engine(self) -> Engine:
-        """The engine of the running server. Raises RuntimeError when there is none (any more)."""
-
-    @property
-    @abstractmethod
-    def _session(self) -> Session: ...
 
     @property
     def env(self) -> Mapping[str, str]:
@@ -150,44 +134,52 @@ class Verbs(ABC):
         found: list[Scenario] = []
         for one in what:
             found += _named(str(one)) if _is_name(one) else load([one])
-        engine = self._engine
-        engine.add(self._session, *found)
-        return [Route(self, scenario) for scenario in found]
+        routes = [Route(self, scenario.name) for scenario in found]
+        self._put(*found)
+        return routes
 
+    @abstractmethod
     def reset(self) -> None:
         """Forget what this session added, counted and noted."""
-        self._engine.reset(self._session)
 
-    @property
-    def scenarios(self) -> Sequence[Scenario]:
-        """What this session is answered from, in order of precedence: its own, then those served to everybody."""
-        return self._engine.library(self._session).scenarios
-
+    @abstractmethod
     def override(self, **settings: Any) -> None:
         """Give this session settings of its own: profile, seed, time_scale, unmatched, … Raises SettingError."""
-        self._engine.override(self._session, **settings)
 
     def _add(self, data: Mapping[str, Any]) -> Route:
         __tracebackhide__ = True
-        engine, session = self._engine, self._session
-        named = data if "name" in data else {"name": session.new_name(), **data}
+        named = data if "name" in data else {"name": self._new_name(), **data}
         scenario = build(named, _caller())
-        route = Route(self, scenario)
-        engine.add(session, scenario)
+        route = Route(self, scenario.name)
+        self._put(scenario)
         return route
 
-    def _remove(self, name: str) -> None:
-        self._session.remove(name)
+    @abstractmethod
+    def _new_name(self) -> str:
+        """A name for a scenario that was given none."""
 
+    @abstractmethod
+    def _put(self, *scenarios: Scenario) -> None:
+        """Put scenarios before all others."""
+
+    @abstractmethod
+    def _remove(self, name: str) -> None: ...
+
+    @abstractmethod
     def _last_number(self) -> int:
-        return self._engine.journals.total
+        """The number of the newest entry of the whole server."""
+
+    @property
+    @abstractmethod
+    def _own(self) -> Sequence[Scenario]:
+        """The scenarios this session has added, oldest first."""
 
     # -- what came ---------------------------------------------------------------------------------------------
 
     @property
+    @abstractmethod
     def journal(self) -> Journal:
         """The exchanges of this session, oldest first."""
-        return self._session.journal
 
     @property
     @abstractmethod
@@ -216,7 +208,7 @@ class Verbs(ABC):
     def assert_all_used(self) -> None:
         """Every turn of every scenario that this session added was played."""
         __tracebackhide__ = True
-        lines = verify.unused(self.journal, [one.scenario for one in reversed(self._session.scenarios)])
+        lines = verify.unused(self.journal, self._own)
         if lines:
             text = "\n".join(["never played:", *lines, verify.journal_text(self.journal, self.elsewhere)])
             raise AssertionError(text)

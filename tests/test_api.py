@@ -15,6 +15,7 @@ from httpx2 import TransportError
 
 from mock_server import (
     Incomplete,
+    MockClient,
     MockServer,
     Request,
     ScenarioError,
@@ -28,6 +29,7 @@ from mock_server import (
     tool_result,
     tool_use,
 )
+from mock_server.verbs import Verbs
 
 GET = {"name": "get_weather", "input_schema": {"type": "object", "properties": {"city": {"type": "string"}}}}
 
@@ -36,6 +38,12 @@ GET = {"name": "get_weather", "input_schema": {"type": "object", "properties": {
 def server() -> Iterator[MockServer]:
     with MockServer() as running:
         yield running
+
+
+@pytest.fixture(params=["here", "elsewhere"])
+def anywhere(server: MockServer, request: pytest.FixtureRequest) -> Verbs:
+    """The verbs of the same session, called directly and over the control API."""
+    return server if request.param == "here" else MockClient(server.url)
 
 
 def client(server: Any, **more: Any) -> anthropic.Anthropic:
@@ -57,23 +65,23 @@ def said(server: Any, text: Any = "Hi", **parameters: Any) -> str:
 # -- what it answers --------------------------------------------------------------------------------------------------
 
 
-def test_what_was_added_last_is_asked_first(server: MockServer) -> None:
-    server.add("anything")
-    route = server.add("It is sunny.", when=prompt(contains="weather"))
+def test_what_was_added_last_is_asked_first(anywhere: Verbs) -> None:
+    anywhere.add("anything")
+    route = anywhere.add("It is sunny.", when=prompt(contains="weather"))
 
-    assert said(server, "How is the weather?") == "It is sunny."
-    assert said(server, "Hello") == "anything"
+    assert said(anywhere, "How is the weather?") == "It is sunny."
+    assert said(anywhere, "Hello") == "anything"
     assert route.called
     assert [call.request.prompt for call in route.calls] == ["How is the weather?"]
 
 
-def test_a_removed_route_answers_no_more(server: MockServer) -> None:
-    server.add("first")
-    route = server.add("second")
+def test_a_removed_route_answers_no_more(anywhere: Verbs) -> None:
+    anywhere.add("first")
+    route = anywhere.add("second")
     route.remove()
     route.remove()
 
-    assert said(server) == "first"
+    assert said(anywhere) == "first"
     assert not route.called
 
 
@@ -88,22 +96,22 @@ def test_a_route_counts_its_own_calls_only_also_under_a_name_used_before(server:
     assert first.call_count == 2  # a route goes by its name
 
 
-def test_blocks_answers_and_dictionaries_say_the_same(server: MockServer) -> None:
+def test_blocks_answers_and_dictionaries_say_the_same(anywhere: Verbs) -> None:
     tool = {"type": "tool_use", "name": "get_weather", "input": {"city": "Paris"}}
-    server.add([thinking("Hm."), "Let me check.", tool], when=prompt("blocks"))
-    server.add(reply("cut", stop_reason="max_tokens"), when=prompt("answer"))
-    server.add({"reply": ["dict"], "stop_reason": "refusal"}, when={"prompt": "dictionary"})
+    anywhere.add([thinking("Hm."), "Let me check.", tool], when=prompt("blocks"))
+    anywhere.add(reply("cut", stop_reason="max_tokens"), when=prompt("answer"))
+    anywhere.add({"reply": ["dict"], "stop_reason": "refusal"}, when={"prompt": "dictionary"})
 
-    message = ask(server, "blocks", tools=[GET])
+    message = ask(anywhere, "blocks", tools=[GET])
     assert [block.type for block in message.content] == ["thinking", "text", "tool_use"]
-    assert ask(server, "answer").stop_reason == "max_tokens"
-    assert ask(server, "dictionary").stop_reason == "refusal"
+    assert ask(anywhere, "answer").stop_reason == "max_tokens"
+    assert ask(anywhere, "dictionary").stop_reason == "refusal"
 
 
-def test_a_script_answers_independent_calls_in_order_and_errors_are_retried(server: MockServer) -> None:
-    route = server.script("a", "b", error(529), "c")
+def test_a_script_answers_independent_calls_in_order_and_errors_are_retried(anywhere: Verbs) -> None:
+    route = anywhere.script("a", "b", error(529), "c")
 
-    assert [said(server, f"call {n}") for n in range(3)] == ["a", "b", "c"]
+    assert [said(anywhere, f"call {n}") for n in range(3)] == ["a", "b", "c"]
     assert [call.status for call in route.calls] == [200, 200, 529, 200]
 
 
@@ -116,41 +124,41 @@ def test_after_an_error_a_call_that_is_no_retry_gets_the_next_reply_too(server: 
     assert said(server, "two") == "after"
 
 
-def test_the_same_request_again_keeps_its_turn_of_a_script(server: MockServer) -> None:
-    server.script("a", "b")
-    assert [said(server, text) for text in ("x", "x", "y", "x")] == ["a", "a", "b", "a"]
+def test_the_same_request_again_keeps_its_turn_of_a_script(anywhere: Verbs) -> None:
+    anywhere.script("a", "b")
+    assert [said(anywhere, text) for text in ("x", "x", "y", "x")] == ["a", "a", "b", "a"]
 
 
-def test_a_conversation_is_answered_by_its_position(server: MockServer) -> None:
-    server.conversation("Hello!", tool_use("get_weather", {"city": "Oslo"}), "Cold.")
+def test_a_conversation_is_answered_by_its_position(anywhere: Verbs) -> None:
+    anywhere.conversation("Hello!", tool_use("get_weather", {"city": "Oslo"}), "Cold.")
     talk: list[Any] = [{"role": "user", "content": "Hi"}]
     for more in ("Oslo?", None):
-        message = ask(server, talk, tools=[GET])
+        message = ask(anywhere, talk, tools=[GET])
         talk.append({"role": "assistant", "content": message.to_dict()["content"]})
         calls = [block for block in message.content if block.type == "tool_use"]
         results = [{"type": "tool_result", "tool_use_id": call.id, "content": "-3"} for call in calls]
         talk.append({"role": "user", "content": results or more})
 
-    assert said(server, talk, tools=[GET]) == "Cold."
+    assert said(anywhere, talk, tools=[GET]) == "Cold."
 
 
-def test_retryable_errors_are_retried_at_once(server: MockServer) -> None:
-    server.script(error(529), error("rate_limit_error"), "third time lucky")
+def test_retryable_errors_are_retried_at_once(anywhere: Verbs) -> None:
+    anywhere.script(error(529), error("rate_limit_error"), "third time lucky")
     began = time.monotonic()
-    assert said(server) == "third time lucky"
-    assert server.journal[0].headers["retry-after-ms"] == "1"
+    assert said(anywhere) == "third time lucky"
+    assert anywhere.journal[0].headers["retry-after-ms"] == "1"
     assert time.monotonic() - began < 5  # the SDK's own pauses are 0.5 s and more, twice
 
 
-def test_an_error_that_names_a_time_or_is_final_is_left_as_it_is(server: MockServer) -> None:
-    server.script(error(429, retry_after="2s"), error(400), error(529, should_retry=False))
+def test_an_error_that_names_a_time_or_is_final_is_left_as_it_is(anywhere: Verbs) -> None:
+    anywhere.script(error(429, retry_after="2s"), error(400), error(529, should_retry=False))
     for n in range(3):
         with pytest.raises(anthropic.APIStatusError):
-            client(server, max_retries=0).messages.create(
+            client(anywhere, max_retries=0).messages.create(
                 model="claude-opus-4-8", max_tokens=9, messages=[{"role": "user", "content": str(n)}]
             )
-    assert [one.headers.get("retry-after-ms") for one in server.journal] == [None, None, "1"]
-    assert server.journal[0].headers["retry-after"] == "2"
+    assert [one.headers.get("retry-after-ms") for one in anywhere.journal] == [None, None, "1"]
+    assert anywhere.journal[0].headers["retry-after"] == "2"
 
 
 def test_a_generated_reply_honours_the_request(server: MockServer) -> None:
@@ -163,17 +171,17 @@ def test_a_generated_reply_honours_the_request(server: MockServer) -> None:
     assert server.journal.last.scenario == "added-2"
 
 
-def test_scenarios_are_loaded_from_files_and_by_name_from_the_library(server: MockServer, tmp_path: Any) -> None:
+def test_scenarios_are_loaded_from_files_and_by_name_from_the_library(anywhere: Verbs, tmp_path: Any) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text("name: mine\nwhen: {prompt: mine}\nreply: from a file")
-    server.load("hello")
-    (route,) = server.load(file)
+    anywhere.load("hello")
+    (route,) = anywhere.load(file)
 
-    assert said(server, "is it mine?") == "from a file"
+    assert said(anywhere, "is it mine?") == "from a file"
     assert route.called
-    assert server.journal.last.scenario == "mine"
-    ask(server, "anything")
-    assert server.journal.last.scenario == "hello"
+    assert anywhere.journal.last.scenario == "mine"
+    ask(anywhere, "anything")
+    assert anywhere.journal.last.scenario == "hello"
 
 
 # -- functions --------------------------------------------------------------------------------------------------------
@@ -269,9 +277,9 @@ def test_functions_do_not_wait_for_each_other(server: MockServer) -> None:
 # -- looking back -----------------------------------------------------------------------------------------------------
 
 
-def test_an_entry_tells_the_request_the_reply_and_the_events(server: MockServer) -> None:
-    server.add(["Hm.", tool_use("get_weather", {"city": "Paris"})])
-    with client(server).messages.stream(
+def test_an_entry_tells_the_request_the_reply_and_the_events(anywhere: Verbs) -> None:
+    anywhere.add(["Hm.", tool_use("get_weather", {"city": "Paris"})])
+    with client(anywhere).messages.stream(
         model="claude-opus-4-8",
         max_tokens=50,
         system="Be brief.",
@@ -281,7 +289,7 @@ def test_an_entry_tells_the_request_the_reply_and_the_events(server: MockServer)
     ) as stream:
         final = stream.get_final_message()
 
-    entry = server.journal.last
+    entry = anywhere.journal.last
     request = entry.request
     assert (request.prompt, request.system, request.model) == ("Weather?", "Be brief.", "claude-opus-4-8")
     assert list(request.tools) == ["get_weather"]
@@ -297,19 +305,19 @@ def test_an_entry_tells_the_request_the_reply_and_the_events(server: MockServer)
     assert 0 <= entry.duration < 10
 
 
-def test_keys_are_kept_as_marks_only(server: MockServer) -> None:
-    server.add("x")
-    ask(server)
-    entry = server.journal.last
+def test_keys_are_kept_as_marks_only(anywhere: Verbs) -> None:
+    anywhere.add("x")
+    ask(anywhere)
+    entry = anywhere.journal.last
     kept = str(dict(entry.request.headers))
-    assert server.api_key not in kept
+    assert anywhere.api_key not in kept
     assert re.fullmatch(r"key-[0-9a-f]{8}", entry.key)
 
 
-def test_a_refused_request_says_why_it_has_no_parts(server: MockServer) -> None:
+def test_a_refused_request_says_why_it_has_no_parts(anywhere: Verbs) -> None:
     with pytest.raises(anthropic.BadRequestError):
-        ask(server, max_tokens=-1)
-    entry = server.journal.last
+        ask(anywhere, max_tokens=-1)
+    entry = anywhere.journal.last
     assert entry.status == 400
     assert not entry.unmatched
     with pytest.raises(ValueError, match="was refused"):
@@ -317,10 +325,10 @@ def test_a_refused_request_says_why_it_has_no_parts(server: MockServer) -> None:
     assert b"claude-opus-4-8" in entry.request.raw
 
 
-def test_waiting_for_entries_from_another_thread(server: MockServer) -> None:
-    server.add("x")
-    threading.Timer(0.05, lambda: said(server)).start()
-    (entry,) = server.journal.wait_for(1, timeout=10)
+def test_waiting_for_entries_from_another_thread(anywhere: Verbs) -> None:
+    anywhere.add("x")
+    threading.Timer(0.05, lambda: said(anywhere)).start()
+    (entry,) = anywhere.journal.wait_for(1, timeout=10)
     assert entry.outcome == "completed"
 
 
@@ -351,21 +359,21 @@ def test_waiting_in_vain_says_what_is_still_open(server: MockServer) -> None:
     assert server.journal.last.outcome == "client_left"
 
 
-def test_counts_stay_exact_when_entries_are_dropped_or_the_question_is_an_error(server: MockServer) -> None:
-    server.override(journal_entries=3)
-    route = server.add("x")
+def test_counts_stay_exact_when_entries_are_dropped_or_the_question_is_an_error(anywhere: Verbs) -> None:
+    anywhere.override(journal_entries=3)
+    route = anywhere.add("x")
     for n in range(5):
-        said(server, f"call {n}")
+        said(anywhere, f"call {n}")
 
-    assert len(server.journal) == 3
-    assert [entry.request.prompt for entry in server.journal] == ["call 2", "call 3", "call 4"]
+    assert len(anywhere.journal) == 3
+    assert [entry.request.prompt for entry in anywhere.journal] == ["call 2", "call 3", "call 4"]
     assert route.call_count == 5
-    server.assert_called(5)
-    server.assert_called(5, scenario=route)
+    anywhere.assert_called(5)
+    anywhere.assert_called(5, scenario=route)
     for question in (
-        lambda: server.assert_called(1, when=prompt("call 0")),
-        lambda: server.journal.find(prompt("call 0")),
-        lambda: server.assert_sequence(route),
+        lambda: anywhere.assert_called(1, when=prompt("call 0")),
+        lambda: anywhere.journal.find(prompt("call 0")),
+        lambda: anywhere.assert_sequence(route),
         lambda: route.calls,
     ):
         with pytest.raises(Incomplete, match="dropped"):
@@ -375,11 +383,11 @@ def test_counts_stay_exact_when_entries_are_dropped_or_the_question_is_an_error(
 # -- asserting --------------------------------------------------------------------------------------------------------
 
 
-def test_a_failed_assertion_shows_the_nearest_requests_and_a_diff(server: MockServer) -> None:
-    server.add("x", name="any")
-    said(server, "Please translate the following text\ninto French, keeping names.")
+def test_a_failed_assertion_shows_the_nearest_requests_and_a_diff(anywhere: Verbs) -> None:
+    anywhere.add("x", name="any")
+    said(anywhere, "Please translate the following text\ninto French, keeping names.")
     with pytest.raises(AssertionError) as caught:
-        server.assert_called(when=prompt(equals="Please translate the following text\ninto German, keeping names."))
+        anywhere.assert_called(when=prompt(equals="Please translate the following text\ninto German, keeping names."))
     assert (
         str(caught.value)
         == """\
@@ -394,50 +402,50 @@ the journal (1 request):
     )
 
 
-def test_assert_called_counts(server: MockServer) -> None:
-    server.assert_not_called()
-    server.add("x")
-    said(server, "one fish")
-    said(server, "two fish")
+def test_assert_called_counts(anywhere: Verbs) -> None:
+    anywhere.assert_not_called()
+    anywhere.add("x")
+    said(anywhere, "one fish")
+    said(anywhere, "two fish")
 
-    server.assert_called()
-    server.assert_called(2)
-    server.assert_called(1, when=prompt("one"))
-    server.assert_called(0, when=prompt("red"))
-    server.assert_not_called(when=prompt("blue"))
-    server.assert_called(2, when=prompt("fish") & ~prompt("red"))
+    anywhere.assert_called()
+    anywhere.assert_called(2)
+    anywhere.assert_called(1, when=prompt("one"))
+    anywhere.assert_called(0, when=prompt("red"))
+    anywhere.assert_not_called(when=prompt("blue"))
+    anywhere.assert_called(2, when=prompt("fish") & ~prompt("red"))
     with pytest.raises(AssertionError, match="expected 3 requests, got 2"):
-        server.assert_called(3)
+        anywhere.assert_called(3)
 
 
-def test_assert_sequence_goes_by_scenarios_and_conditions(server: MockServer) -> None:
-    first, second = server.add("1", when=prompt("one")), server.add("2", when=prompt("two"))
+def test_assert_sequence_goes_by_scenarios_and_conditions(anywhere: Verbs) -> None:
+    first, second = anywhere.add("1", when=prompt("one")), anywhere.add("2", when=prompt("two"))
     for text in ("one", "between (one)", "two"):
-        said(server, text)
+        said(anywhere, text)
 
-    server.assert_sequence(first, second)
-    server.assert_sequence(prompt("between"), second.name)
+    anywhere.assert_sequence(first, second)
+    anywhere.assert_sequence(prompt("between"), second.name)
     with pytest.raises(AssertionError, match=r"step 2 was not reached:\n.*ok: .*\n  2\. scenario 'added-1': missing"):
-        server.assert_sequence(second, first)
+        anywhere.assert_sequence(second, first)
 
 
-def test_assert_all_used_names_the_turns_that_were_not(server: MockServer) -> None:
-    server.add("used", when=prompt("hi"), name="used")
-    server.script("a", "b", when=prompt("script"), name="half")
-    said(server, "hi")
-    said(server, "script")
+def test_assert_all_used_names_the_turns_that_were_not(anywhere: Verbs) -> None:
+    anywhere.add("used", when=prompt("hi"), name="used")
+    anywhere.script("a", "b", when=prompt("script"), name="half")
+    said(anywhere, "hi")
+    said(anywhere, "script")
     with pytest.raises(AssertionError, match=r"never played:\n  'half' turn 2 of 2 \(.*test_api\.py:\d+\)"):
-        server.assert_all_used()
-    said(server, "script again")
-    server.assert_all_used()
+        anywhere.assert_all_used()
+    said(anywhere, "script again")
+    anywhere.assert_all_used()
 
 
-def test_an_unmatched_request_comes_with_the_scenario_that_would_match(server: MockServer) -> None:
-    server.add("x", when=prompt("something else"), name="other")
+def test_an_unmatched_request_comes_with_the_scenario_that_would_match(anywhere: Verbs) -> None:
+    anywhere.add("x", when=prompt("something else"), name="other")
     with pytest.raises(anthropic.BadRequestError):
-        said(server, "How is the weather in Oslo?")
+        said(anywhere, "How is the weather in Oslo?")
     with pytest.raises(AssertionError) as caught:
-        server.assert_no_unmatched()
+        anywhere.assert_no_unmatched()
     assert "other: prompt: wanted contains 'something else', got 'How is the weather in Oslo?'" in str(caught.value)
     ready = str(caught.value).split("This scenario would match:\n")[1].replace("\n  ", "\n").strip()
     from mock_server.scenario.load import loads
@@ -446,11 +454,11 @@ def test_an_unmatched_request_comes_with_the_scenario_that_would_match(server: M
     assert stub.name == "how-is-the-weather-in"
 
 
-def test_requests_that_came_elsewhere_are_counted(server: MockServer) -> None:
-    server.add("x")
-    with server.session() as session:
-        said(server)
-        said(server)
+def test_requests_that_came_elsewhere_are_counted(anywhere: Verbs) -> None:
+    anywhere.add("x")
+    with anywhere.session() as session:
+        said(anywhere)
+        said(anywhere)
         with pytest.raises(AssertionError, match="2 requests came under other keys"):
             session.assert_called()
 
@@ -458,22 +466,22 @@ def test_requests_that_came_elsewhere_are_counted(server: MockServer) -> None:
 # -- sessions ---------------------------------------------------------------------------------------------------------
 
 
-def test_sessions_do_not_see_each_other(server: MockServer) -> None:
-    with server.session() as one, server.session() as two:
+def test_sessions_do_not_see_each_other(anywhere: Verbs) -> None:
+    with anywhere.session() as one, anywhere.session() as two:
         one.add("one")
         two.add("two")
         assert (said(one), said(two)) == ("one", "two")
         assert [entry.text for entry in one.journal] == ["one"]
         with pytest.raises(anthropic.BadRequestError, match="No scenario matches"):
-            said(server)
+            said(anywhere)
 
 
-def test_a_default_session_sees_clients_with_any_key_until_it_is_closed(server: MockServer) -> None:
-    server.add("the server's")
-    with server.session(default=True) as session:
+def test_a_default_session_sees_clients_with_any_key_until_it_is_closed(anywhere: Verbs) -> None:
+    anywhere.add("the server's")
+    with anywhere.session(default=True) as session:
         session.add("the session's")
-        assert said(server) == "the session's"
-    assert said(server) == "the server's"
+        assert said(anywhere) == "the session's"
+    assert said(anywhere) == "the server's"
     with pytest.raises(anthropic.BadRequestError, match="has ended"):
         said(session)
 

@@ -19,10 +19,11 @@ ALLOWED = {
     "builders": {"scenario"},
     "coverage": {"engine", "scenario"},
     "verbs": {"builders", "scenario", "engine", *LEAVES},
+    "client": {"verbs", "scenario", "engine", "protocol", *LEAVES},
     "api": {"verbs", "scenario", "engine", "server", *LEAVES},
     "cli": {"scenario", "server", *LEAVES},
     "pytest_plugin": {"api", "engine", "coverage", "scenario", *LEAVES},
-    "__init__": {"api", "builders", "engine", "scenario", "verbs", *LEAVES},
+    "__init__": {"api", "client", "builders", "engine", "scenario", "verbs", *LEAVES},
     "__main__": {"cli"},
     **{leaf: set() for leaf in LEAVES},
 }

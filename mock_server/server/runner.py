@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import functools
 import secrets
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -66,6 +67,20 @@ class Runner:
             self._watching = asyncio.create_task(
                 watch(self._paths, self._loaded, self._failed, self._known), name="mock-server reload"
             )
+
+    async def drain(self, enough: asyncio.Event) -> None:
+        """Take no new connection, and give replies under way their time to end, until `enough` is set."""
+        if self._runner is None:
+            return
+        for site in list(self._runner.sites):
+            await site.stop()
+        deadline = time.monotonic() + self.settings.drain
+        while self._open() and time.monotonic() < deadline and not enough.is_set():
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(enough.wait(), 0.05)
+
+    def _open(self) -> int:
+        return sum(session.journal.open for session in self.engine.sessions.all())
 
     async def stop(self) -> None:
         """Close. Open streams are cut; a client sees its connection end."""

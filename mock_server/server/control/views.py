@@ -39,6 +39,7 @@ def summary(entry: Entry, session: str) -> dict[str, Any]:
         "duration_ms": None if entry.is_open else round(entry.duration * 1000, 3),
         "prompt": entry.request.prompt[:PROMPT] if understood else "",
         "note": entry.note,
+        "understood": understood,
         "unmatched": entry.unmatched,
     }
 

@@ -46,9 +46,8 @@ export class Journal {
   put(summary) {
     const { number } = summary;
     if (!this.entries.has(number)) {
-      const last = this.numbers.at(-1) ?? 0;
-      if (number > last) this.total += 1;
-      else this.sorted = false;
+      if (number > (this.numbers[0] ?? 0)) this.total += 1;
+      if (number < (this.numbers.at(-1) ?? 0)) this.sorted = false;
       this.numbers.push(number);
     }
     this.entries.set(number, summary);

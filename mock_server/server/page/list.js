@@ -1,0 +1,178 @@
+// The list of requests: one table row per entry, drawn at most once per animation frame and a few times a second.
+
+import { byId, h } from "./dom.js";
+import * as format from "./format.js";
+import { ROWS, isFiltered } from "./journal.js";
+
+const PAUSE_BETWEEN = 100;  // ms: enough to look live, few enough to leave the machine to the server
+
+export class List {
+  /** `open(number)` runs when a row is chosen. */
+  constructor(journal, open) {
+    this.journal = journal;
+    this.open = open;
+    this.body = byId("rows");
+    this.rows = new Map();
+    this.drawn = new Map();  // number -> the summary a row shows
+    this.selected = null;
+    this.isLoaded = false;
+    this.paused = false;
+    this.held = false;  // the pointer is down: rows stay where they are
+    this.lastDraw = 0;
+    this.waiting = false;
+    this.listen();
+  }
+
+  listen() {
+    this.body.addEventListener("click", (event) => this.chosen(event));
+    this.body.addEventListener("pointerdown", () => { this.held = true; });
+    for (const name of ["pointerup", "pointercancel"]) addEventListener(name, () => this.letGo());
+  }
+
+  chosen(event) {
+    const row = event.target.closest("[data-number]");
+    if (row && !String(getSelection())) this.open(Number(row.dataset.number));
+  }
+
+  letGo() {
+    if (!this.held) return;
+    setTimeout(() => { this.held = false; this.changed(); });  // after the click
+  }
+
+  /** The journal changed: draw soon. */
+  changed() {
+    if (this.waiting) return;
+    this.waiting = true;
+    const wait = Math.max(0, this.lastDraw + PAUSE_BETWEEN - performance.now());
+    setTimeout(() => requestAnimationFrame(() => this.drawIfMoving()), wait);
+  }
+
+  drawIfMoving() {
+    this.waiting = false;
+    if (this.paused) this.drawCount();
+    else if (!this.held) this.draw();
+  }
+
+  draw() {
+    this.lastDraw = performance.now();
+    const { rows, matching } = this.journal.shown();
+    this.drawRows(rows);
+    this.matching = matching;
+    this.drawCount();
+    this.drawSelected();
+    byId("nothing").hidden = rows.length > 0 || this.journal.total === 0 || !this.isLoaded;
+    byId("empty").hidden = this.journal.total > 0 || !this.isLoaded;
+    this.body.closest("table").hidden = rows.length === 0;
+  }
+
+  drawRows(entries) {
+    const wanted = new Set(entries.map((entry) => entry.number));
+    for (const [number, row] of this.rows) if (!wanted.has(number)) this.forget(number, row);
+    let next = this.body.firstElementChild;
+    for (const entry of entries) {
+      const row = this.row(entry);
+      if (row === next) next = next.nextElementSibling;
+      else this.body.insertBefore(row, next);
+    }
+  }
+
+  forget(number, row) {
+    row.remove();
+    this.rows.delete(number);
+    this.drawn.delete(number);
+  }
+
+  row(entry) {
+    const known = this.rows.get(entry.number);
+    if (known && this.drawn.get(entry.number) === entry) return known;
+    const row = known ?? h("tr", { role: "row", class: "row", "data-testid": "entry-row", "data-number": entry.number, tabindex: -1 });
+    row.dataset.tone = format.tone(entry);
+    row.replaceChildren(...cells(entry));
+    this.rows.set(entry.number, row);
+    this.drawn.set(entry.number, entry);
+    return row;
+  }
+
+  drawCount() {
+    const { total, filter } = this.journal;
+    const said = isFiltered(filter) ? filteredCount(this.rows.size, this.matching) : wholeCount(this.rows.size, total);
+    byId("count").textContent = this.isLoaded ? said : "";
+  }
+
+  /** One row can be reached by Tab: the selected one, else the first. */
+  drawSelected() {
+    for (const row of this.body.querySelectorAll('[aria-selected="true"], [tabindex="0"]')) {
+      row.removeAttribute("aria-selected");
+      row.tabIndex = -1;
+    }
+    const row = this.rows.get(this.selected);
+    row?.setAttribute("aria-selected", "true");
+    const reached = row ?? this.body.firstElementChild;
+    if (reached) reached.tabIndex = 0;
+  }
+
+  select(number) {
+    this.selected = number;
+    this.drawSelected();
+  }
+
+  /** Put the focus on a row, so that it is in sight and the keys go on from it. */
+  focus(number) {
+    const row = this.rows.get(number);
+    row?.focus({ preventScroll: true });
+    row?.scrollIntoView({ block: "nearest" });
+  }
+
+  focused() {
+    const row = document.activeElement?.closest("#rows [data-number]");
+    return row ? Number(row.dataset.number) : null;
+  }
+
+  /** The entry so many rows below the one in use; without one, the newest. */
+  beside(by) {
+    const numbers = Array.from(this.body.children, (row) => Number(row.dataset.number));
+    const at = numbers.indexOf(this.selected ?? this.focused());
+    if (at < 0) return numbers[0] ?? null;
+    return numbers[Math.min(Math.max(at + by, 0), numbers.length - 1)];
+  }
+}
+
+function wholeCount(shown, total) {
+  if (shown >= total) return format.several(total, "request");
+  return `showing ${format.count(shown)} of ${format.count(total)}, ${format.count(total - shown)} left out`;
+}
+
+function filteredCount(shown, matching) {
+  return matching > shown ? `showing the newest ${ROWS} that match` : `${format.count(shown)} match${shown === 1 ? "es" : ""}`;
+}
+
+function cells(entry) {
+  return [
+    cell("number", h("span", { class: "quiet" }, `#${entry.number}`)),
+    cell("time", format.time(entry.at)),
+    cell("status", status(entry)),
+    cell("scenario", scenario(entry)),
+    cell("prompt", entry.prompt || entry.note || `${entry.method} ${entry.path}`),
+    cell("model", entry.model ?? ""),
+    cell("tokens", format.tokens(entry)),
+    cell("took", format.duration(entry.duration_ms)),
+  ];
+}
+
+function cell(name, content) {
+  return h("td", { role: "gridcell", class: `cell-${name}` }, content);
+}
+
+/** The status as a badge; the outcome beside it when it is not the usual one. */
+export function status(entry) {
+  const isUsual = entry.outcome === "completed";
+  return h("span", { class: "status" },
+    h("span", { class: "badge", "data-tone": format.tone(entry) }, entry.status === null ? "…" : String(entry.status)),
+    h("span", { class: isUsual ? "outcome off-screen" : "outcome" }, format.outcome(entry)));
+}
+
+function scenario(entry) {
+  const attempt = entry.attempt > 1 ? `, attempt ${entry.attempt}` : "";
+  if (entry.scenario) return [entry.scenario, h("span", { class: "quiet" }, ` turn ${entry.turn}${attempt}`)];
+  return h("span", { class: entry.unmatched ? "unmatched" : "quiet" }, entry.unmatched ? "unmatched" : "none");
+}

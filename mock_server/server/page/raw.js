@@ -1,0 +1,30 @@
+// The exchange as it was on the wire: headers and bodies, both ways.
+
+import { copyButton, h, longText, pairs } from "./dom.js";
+import { jsonBlock } from "./json.js";
+
+export function raw(entry) {
+  const { request, reply } = entry;
+  return h("div", { class: "raw" },
+    h("h3", {}, `${entry.method} ${entry.path}`),
+    headers("Request headers", request.headers),
+    request.body === null ? rawBody(request.raw ?? "") : jsonBlock("Request body", request.body),
+    h("h3", {}, `Reply ${entry.status ?? "…"}${entry.stream ? ", as a stream" : ""}`),
+    headers("Reply headers", reply.headers),
+    replyBody(entry));
+}
+
+function headers(title, given) {
+  return h("section", { class: "block" }, h("header", {}, h("h4", {}, title)), pairs(Object.entries(given), { class: "pairs code" }));
+}
+
+function rawBody(text) {
+  return h("section", { class: "block" },
+    h("header", {}, h("h4", {}, "Request body, not JSON"), copyButton("Copy", text, { class: "small" })),
+    longText(text, { class: "code" }));
+}
+
+function replyBody(entry) {
+  if (entry.reply.body === null) return h("p", { class: "hint" }, "The reply is under way…");
+  return jsonBlock(entry.stream ? "Reply body, the events put together" : "Reply body", entry.reply.body);
+}

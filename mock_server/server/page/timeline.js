@@ -1,0 +1,234 @@
+// The timeline of a stream: a picture of its events on a time axis (due against sent), and the events as a table.
+
+import { h, svg } from "./dom.js";
+import { duration, several } from "./format.js";
+import { json } from "./json.js";
+
+const LANE = 40;
+const DUE = 13;  // where in its lane an event was due, and where it was sent
+const SENT = 28;
+const TOP = 22;
+const AXIS = 24;
+const RIGHT = 26;
+const MOST_DRAWN = 1500;
+const MOST_ROWS = 400;
+const KNOWN_KINDS = ["message", "ping", "text", "thinking", "tool_use", "error"];
+
+export function timeline(entry) {
+  if (entry.outcome === "open") return h("p", { class: "hint" }, "The reply is under way; its events can be seen when it has ended.");
+  if (!entry.events.length) return h("p", { class: "hint" }, `One JSON reply, no events. It took ${duration(entry.duration_ms)}.`);
+  const events = described(entry.events);
+  const payload = h("aside", { class: "payload", "aria-label": "Payload of the event", "data-testid": "payload" });
+  const shown = h("div", { class: "timeline" });
+  const pick = (number) => {
+    payload.replaceChildren(...payloadOf(events[number]));
+    for (const old of shown.querySelectorAll(".is-picked")) old.classList.remove("is-picked");
+    for (const one of shown.querySelectorAll(`[data-event="${number}"]`)) one.classList.add("is-picked");
+  };
+  shown.append(
+    h("p", { class: "quiet" }, summary(entry, events)),
+    picture(entry, events, pick),
+    legend(entry, events),
+    h("div", { class: "events-and-payload" }, table(events, pick), payload));
+  pick(0);
+  return shown;
+}
+
+// -- what the events are --------------------------------------------------------------------------------------------
+
+/** The events with their number, the kind of block they belong to, the lane they are drawn in, and their gist. */
+function described(events) {
+  const kinds = new Map();
+  return events.map((event, number) => {
+    const { type, payload } = event;
+    const index = type.startsWith("content_block_") ? payload.index : null;
+    if (type === "content_block_start") kinds.set(index, payload.content_block?.type ?? "block");
+    const kind = index === null ? (type === "ping" || type === "error" ? type : "message") : kinds.get(index) ?? "block";
+    return { ...event, number, kind, lane: index === null ? "message" : `${index} ${kind}`, gist: gist(payload) };
+  });
+}
+
+function gist({ delta = {}, content_block: block, error, usage }) {
+  const said = delta.text ?? delta.thinking ?? delta.partial_json ?? delta.stop_reason ?? error?.message;
+  if (said !== undefined) return String(said);
+  if (delta.signature) return "(signature)";
+  if (block) return [block.type, block.name].filter(Boolean).join(" ");
+  return usage ? `${usage.output_tokens ?? 0} tokens out` : "";
+}
+
+function colour(kind) {
+  if (KNOWN_KINDS.includes(kind)) return kind;
+  return kind.endsWith("tool_use") ? "tool_use" : "other";
+}
+
+function late(event) {
+  return event.sent_ms === null ? null : event.sent_ms - event.due_ms;
+}
+
+function summary(entry, events) {
+  const sent = events.filter((event) => event.sent_ms !== null);
+  const said = [several(events.length, "event")];
+  if (sent.length < events.length) said.push(`${events.length - sent.length} never sent`);
+  if (sent.length) {
+    said.push(`first after ${duration(sent[0].sent_ms)}`, `last after ${duration(sent.at(-1).sent_ms)}`);
+    said.push(`at most ${duration(Math.max(0, ...sent.map(late)))} late`);
+  }
+  if (entry.left_ms !== null) said.push(`client left after ${duration(entry.left_ms)}`);
+  return said.join(" · ");
+}
+
+function told(event) {
+  const sent = event.sent_ms === null ? "never sent" : `sent ${duration(event.sent_ms)}`;
+  return `${event.type}, ${event.kind}, due ${duration(event.due_ms)}, ${sent}`;
+}
+
+// -- the picture ----------------------------------------------------------------------------------------------------
+
+/** Draws again when its width changes. */
+function picture(entry, events, pick) {
+  const lanes = [...new Set(events.map((event) => event.lane))];
+  const drawn = sample(events);
+  const figure = h("figure", { class: "picture" });
+  const draw = (width) => figure.replaceChildren(drawing(entry, drawn, lanes, Math.max(width, 280), pick));
+  draw(800);
+  new ResizeObserver(([seen]) => draw(Math.floor(seen.contentRect.width))).observe(figure);
+  return figure;
+}
+
+/** Of a very long stream, every n-th delta. */
+function sample(events) {
+  const step = Math.ceil(events.length / MOST_DRAWN);
+  return step === 1 ? events : events.filter((event, at) => at % step === 0 || !event.type.endsWith("_delta"));
+}
+
+function drawing(entry, events, lanes, width, pick) {
+  const left = width < 520 ? 92 : 124;
+  const height = TOP + lanes.length * LANE + AXIS;
+  const end = lastMoment(entry, events);
+  const x = (ms) => left + (ms / end) * (width - left - RIGHT);
+  const place = { left, right: width - RIGHT, bottom: height - AXIS, x };
+  const marks = events.map((event) => mark(event, x, TOP + lanes.indexOf(event.lane) * LANE));
+  const made = svg("svg", {
+    "data-testid": "timeline", class: "events-picture", width, height, viewBox: `0 0 ${width} ${height}`, role: "group",
+    "aria-label": "Events on a time axis. The left and right arrow keys go from one to the next.",
+  }, lanes.map((lane, at) => laneLine(lane, place, TOP + at * LANE)), axis(end, place), departure(entry, place), marks);
+  if (marks.length) listen(made, marks, pick);
+  return made;
+}
+
+function lastMoment(entry, events) {
+  const moments = events.flatMap((event) => [event.due_ms, event.sent_ms ?? 0]);
+  return Math.max(...moments, entry.left_ms ?? 0, 1);
+}
+
+function laneLine(lane, { left, right }, y) {
+  return [
+    svg("line", { class: "lane", x1: left, x2: right, y1: y + LANE, y2: y + LANE }),
+    svg("text", { class: "lane-name", x: 0, y: y + LANE / 2 + 4 }, shortened(lane, left < 100 ? 13 : 18)),
+  ];
+}
+
+function shortened(text, most) {
+  return text.length > most ? `${text.slice(0, most - 1)}…` : text;
+}
+
+function axis(end, { left, right, bottom, x }) {
+  const step = tickStep(end, Math.max(2, Math.floor((right - left) / 90)));
+  const ticks = [];
+  for (let ms = 0; ms <= end; ms += step) ticks.push(tick(ms, x(ms), bottom));
+  return [svg("line", { class: "axis", x1: left, x2: right, y1: bottom, y2: bottom }), ticks];
+}
+
+function tick(ms, x, bottom) {
+  const label = ms >= 1000 ? `${+(ms / 1000).toFixed(2)} s` : `${+ms.toFixed(2)} ms`;
+  return [
+    svg("line", { class: "tick", x1: x, x2: x, y1: TOP, y2: bottom + 4 }),
+    svg("text", { class: "tick-label", x, y: bottom + 17, "text-anchor": "middle" }, label),
+  ];
+}
+
+/** 1, 2 or 5 times a power of ten, so that at most `most` ticks fit. */
+function tickStep(end, most) {
+  const power = 10 ** Math.floor(Math.log10(end / most));
+  return power * ([1, 2, 5].find((times) => end / (power * times) <= most) ?? 10);
+}
+
+/** Where the client left, and the time it was no longer there. */
+function departure({ left_ms: ms }, { left, right, bottom, x }) {
+  if (ms === null) return null;
+  const at = x(ms);
+  const isNearEnd = at > (left + right) / 2;
+  return svg("g", { "data-testid": "left-mark" },
+    svg("rect", { class: "gone", x: at, y: TOP, width: Math.max(0, right - at), height: bottom - TOP }),
+    svg("line", { class: "left-line", x1: at, x2: at, y1: TOP - 6, y2: bottom }),
+    svg("text", { class: "left-label", x: at + (isNearEnd ? -5 : 5), y: 14, "text-anchor": isNearEnd ? "end" : "start" }, `client left ${duration(ms)}`));
+}
+
+/** A ring where the event was due, a dot where it was sent, a line between them. */
+function mark(event, x, y) {
+  const due = x(event.due_ms);
+  const sent = event.sent_ms === null ? null : x(event.sent_ms);
+  return svg("g", {
+    class: sent === null ? "event never-sent" : "event", "data-kind": colour(event.kind), "data-event": event.number,
+    tabindex: event.number === 0 ? 0 : -1, role: "img", "aria-label": told(event),
+  },
+  svg("rect", { class: "target", x: Math.min(due, sent ?? due) - 4, y: y + 2, width: Math.abs(due - (sent ?? due)) + 8, height: LANE - 4 }),
+  sent === null ? null : svg("line", { class: "lag", x1: due, y1: y + DUE, x2: sent, y2: y + SENT }),
+  svg("circle", { class: "due", cx: due, cy: y + DUE, r: 4 }),
+  sent === null ? null : svg("circle", { class: "sent", cx: sent, cy: y + SENT, r: 4.5 }));
+}
+
+function listen(made, marks, pick) {
+  const seen = (event) => event.target.closest("[data-event]");
+  made.addEventListener("pointerover", (event) => seen(event) && pick(seen(event).dataset.event));
+  made.addEventListener("focusin", (event) => seen(event) && pick(seen(event).dataset.event));
+  made.addEventListener("keydown", (event) => {
+    const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    const next = by && marks[marks.indexOf(seen(event)) + by];
+    if (next) next.focus();
+    if (by) event.preventDefault();
+  });
+}
+
+// -- the rest of the tab --------------------------------------------------------------------------------------------
+
+function legend(entry, events) {
+  const kinds = [...new Set(events.map((event) => event.kind))];
+  const has = events.some((event) => event.sent_ms === null);
+  return h("ul", { class: "legend", "aria-label": "Legend" },
+    kinds.map((kind) => h("li", { "data-kind": colour(kind) }, h("i", { class: "swatch" }), kind)),
+    h("li", {}, h("i", { class: "swatch is-due" }), "due"),
+    h("li", {}, h("i", { class: "swatch is-sent" }), "sent"),
+    has ? h("li", {}, h("i", { class: "swatch is-never" }), "never sent") : null,
+    entry.left_ms === null ? null : h("li", {}, h("i", { class: "swatch is-left" }), "client left"));
+}
+
+function table(events, pick) {
+  const rows = h("tbody", {}, events.slice(0, MOST_ROWS).map(tableRow));
+  const heads = ["#", "Event", "Due", "Sent", "Late", "Says"].map((name) => h("th", { scope: "col" }, name));
+  const made = h("table", { class: "events", "aria-label": "Events" }, h("thead", {}, h("tr", {}, heads)), rows);
+  for (const name of ["pointerover", "click"]) {
+    made.addEventListener(name, (event) => {
+      const row = event.target.closest("[data-event]");
+      if (row) pick(row.dataset.event);
+    });
+  }
+  const left = events.length - MOST_ROWS;
+  return h("div", { class: "events-scroller", tabindex: 0, role: "region", "aria-label": "Events as a table" }, made,
+    left > 0 ? h("p", { class: "quiet" }, `${several(left, "more event")}: see the picture, or the raw reply.`) : null);
+}
+
+function tableRow(event) {
+  const lag = late(event);
+  return h("tr", { "data-event": event.number, "data-kind": colour(event.kind), class: event.sent_ms === null ? "never-sent" : null },
+    h("td", { class: "quiet" }, String(event.number + 1)),
+    h("td", {}, h("i", { class: "swatch" }), event.type.replace("content_block_", "block_")),
+    h("td", { class: "number" }, duration(event.due_ms)),
+    h("td", { class: "number" }, event.sent_ms === null ? "never" : duration(event.sent_ms)),
+    h("td", { class: "number quiet" }, lag === null ? "" : duration(Math.max(0, lag))),
+    h("td", { class: "gist" }, event.gist));
+}
+
+function payloadOf(event) {
+  return [h("p", { class: "quiet" }, `${event.number + 1}. ${told(event)}`), json(event.payload)];
+}

@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -140,8 +141,7 @@ def health(given: argparse.Namespace) -> int:
     import urllib.request
 
     settings = _settings(given)
-    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)  # noqa: S104
-    url = f"http://{host}:{settings.port}/_mock/health"
+    url = f"http://{_reachable(settings.host)}:{settings.port}/_mock/health"
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(url, timeout=2) as answer:
@@ -155,6 +155,43 @@ def health(given: argparse.Namespace) -> int:
         return 1
 
 
+def journal(given: argparse.Namespace) -> int:
+    """Print the exchanges of a running server, oldest first; with --follow also those to come."""
+    from mock_server.client import Http, Refused, Unreachable
+
+    settings = _settings(given)
+    http = Http(f"http://{_reachable(settings.host)}:{settings.port}", settings.control_token)
+    try:
+        page = http("GET", "journal", session=given.session, limit=given.limit)
+        lines = page["entries"][::-1] if not given.follow else http.events("journal/stream", session=given.session)
+        for one in lines:
+            print(_line(one), flush=True)
+    except (Refused, Unreachable) as error:
+        raise Mistake(str(error)) from None
+    return 0
+
+
+def _line(entry: Mapping[str, Any]) -> str:
+    """One exchange: number, time, session, what was said, what it got."""
+    at = time.strftime("%H:%M:%S", time.localtime(entry["at"]))
+    by = f"{entry['scenario']} turn {entry['turn']}" if entry["scenario"] else entry["note"].split("\n")[0]
+    said = " ".join(entry["prompt"].split())
+    took = "" if entry["duration_ms"] is None else f" in {entry['duration_ms']:.0f} ms"
+    told = f"{entry['method']} {entry['path']} {said[:60]!r} -> {entry['status']} {by}, {entry['outcome']}{took}"
+    return f"{entry['number']:>6} {at} {entry['session']} {told}"
+
+
+def _reachable(host: str) -> str:
+    """The address to ask a server at that is bound to all of them."""
+    return {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)  # noqa: S104
+
+
+def _journal_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--follow", "-f", action="store_true", help="go on with what comes")
+    parser.add_argument("--session", metavar="NAME", help="only this session")
+    parser.add_argument("--limit", type=int, default=100, metavar="N", help="how many (default 100, at most 1000)")
+
+
 # -- the parser -----------------------------------------------------------------------------------------------------
 
 
@@ -165,6 +202,7 @@ class Command:
     run: Callable[[argparse.Namespace], int]
     help: str
     settings: tuple[str, ...]
+    options: Callable[[argparse.ArgumentParser], None] = lambda parser: None
 
 
 _ALL = tuple(row.name for row in configuration.rows())
@@ -173,6 +211,9 @@ COMMANDS: Mapping[str, Command] = {
     "serve": Command(serve, "run the server (the default command)", _ALL),
     "check": Command(check, "report the mistakes in scenario files", ("paths",)),
     "health": Command(health, "ask a running server whether it is well", ("host", "port")),
+    "journal": Command(
+        journal, "print the exchanges of a running server", ("host", "port", "control_token"), _journal_options
+    ),
 }
 
 
@@ -190,6 +231,7 @@ def parser() -> argparse.ArgumentParser:
         for row in configuration.rows():
             if row.name in command.settings:
                 _add(one, row)
+        command.options(one)
     return top
 
 

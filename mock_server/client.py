@@ -49,6 +49,20 @@ class Http:
 
     def __call__(self, method: str, path: str, body: Any = None, **query: Any) -> Any:
         """Raises Refused, Unreachable."""
+        with self._reply(method, path, body, query, TIMEOUT) as reply:
+            return json.load(reply)
+
+    def events(self, path: str, **query: Any) -> Iterator[Any]:
+        """The data of the `entry` events of a stream, until it ends. Raises Refused, Unreachable."""
+        event = ""
+        with self._reply("GET", path, None, query, None) as reply:
+            for line in reply:
+                name, _, value = line.decode().rstrip("\n").partition(": ")
+                event = value if name == "event" else event
+                if name == "data" and event == "entry":
+                    yield json.loads(value)
+
+    def _reply(self, method: str, path: str, body: Any, query: Mapping[str, Any], timeout: float | None) -> Any:
         said = {name: value for name, value in query.items() if value is not None}
         url = f"{self.url}/_mock/{path}" + (f"?{urllib.parse.urlencode(said)}" if said else "")
         headers = {"content-type": "application/json"}
@@ -57,8 +71,7 @@ class Http:
         data = None if body is None else encode(dumps(body))
         request = urllib.request.Request(url, data, headers, method=method)  # noqa: S310 - the user's own server
         try:
-            with self._opener.open(request, timeout=TIMEOUT) as reply:
-                return json.load(reply)
+            return self._opener.open(request, timeout=timeout)
         except urllib.error.HTTPError as error:
             with error:
                 raise _refused(error, f"{method} {url}") from None

@@ -15,6 +15,9 @@ import pytest
 
 if TYPE_CHECKING:
     from mock_server.api import MockServer, MockSession
+    from mock_server.client import MockClient
+
+    AnySession = MockSession | MockClient
 
 MARKERS = (
     "mock_scenarios(*what): scenarios for the test: files and folders (relative to the test file or the root), or "
@@ -45,6 +48,11 @@ _runs = itertools.count(1)
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("mock_server", "a local Messages API")
     group.addoption(
+        "--mock-server-url",
+        metavar="URL",
+        help="use this running server instead of one of our own; a session per test there (MOCK_SERVER_CONTROL_TOKEN)",
+    )
+    group.addoption(
         "--mock-coverage",
         nargs="?",
         const="",
@@ -65,6 +73,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("mock_server_url") and config.getoption("mock_coverage") is not None:
+        raise pytest.UsageError("--mock-coverage counts in this process: it does not go with --mock-server-url")
     for line in MARKERS:
         config.addinivalue_line("markers", line)
     if config.getini("mock_server_autouse"):
@@ -77,7 +87,7 @@ class _Autouse:
     """Registered by the ini option: every test gets the environment."""
 
     @pytest.fixture(autouse=True)
-    def _mock_server_autouse(self, mock_server_env: "MockSession") -> None:
+    def _mock_server_autouse(self, mock_server_env: "AnySession") -> None:
         pass
 
 
@@ -85,11 +95,15 @@ class _Autouse:
 
 
 @pytest.fixture(scope="session")
-def _mock_server_process(pytestconfig: pytest.Config) -> Iterator["MockServer"]:
-    """One server a process, in a thread."""
+def _mock_server_process(pytestconfig: pytest.Config) -> Iterator["MockServer | MockClient"]:
+    """One server a process, in a thread; or the running one that an option names."""
     from mock_server.api import MockServer
     from mock_server.scenario.node import ScenarioError
 
+    url = pytestconfig.getoption("mock_server_url")
+    if url:
+        yield _running(url)
+        return
     try:
         server = MockServer(*pytestconfig.getini("mock_server_scenarios"))
     except ScenarioError as error:
@@ -98,14 +112,27 @@ def _mock_server_process(pytestconfig: pytest.Config) -> Iterator["MockServer"]:
         yield server
 
 
+def _running(url: str) -> "MockClient":
+    from mock_server.client import MockClient, Refused, Unreachable
+
+    try:
+        return MockClient(url)
+    except (Refused, Unreachable) as error:
+        raise pytest.UsageError(f"--mock-server-url: {error}") from None
+
+
 @pytest.fixture
-def mock_server(request: pytest.FixtureRequest, _mock_server_process: "MockServer") -> Iterator["MockSession"]:
+def mock_server(
+    request: pytest.FixtureRequest, _mock_server_process: "MockServer | MockClient"
+) -> Iterator["AnySession"]:
     """A Messages API on loopback, with scenarios, counters and a journal of this test's own.
 
     `add(reply, when=…)` says what it answers; a request nothing matches is a 400 that says why, and fails the test.
     `url`, `api_key` and `env` point a client at it; `journal` and `assert_called` tell what came.
     """
-    session = _mock_server_process.session(_key(request.node.nodeid), default=True)
+    shared = _is_shared(request.config)  # with others, who may run the same tests
+    key = _key(request.node.nodeid, os.urandom(8).hex() if shared else "")
+    session = _mock_server_process.session(key, default=not shared)
     use = request.node.stash[_in_use] = InUse(session, request.node)
     try:
         use.prepare()
@@ -117,7 +144,7 @@ def mock_server(request: pytest.FixtureRequest, _mock_server_process: "MockServe
 
 
 @pytest.fixture
-def mock_server_env(mock_server: "MockSession", monkeypatch: pytest.MonkeyPatch) -> "MockSession":
+def mock_server_env(mock_server: "AnySession", monkeypatch: pytest.MonkeyPatch) -> "AnySession":
     """`mock_server`, with the environment set so that clients find it by themselves and nothing leads past it."""
     for name in LEAKS:
         monkeypatch.delenv(name, raising=False)
@@ -130,16 +157,21 @@ def mock_server_env(mock_server: "MockSession", monkeypatch: pytest.MonkeyPatch)
     return mock_server
 
 
-def _key(node: str) -> str:
+def _is_shared(config: pytest.Config) -> bool:
+    """On a server of others, a test gets its own key's requests and no one else's."""
+    return bool(config.getoption("mock_server_url"))
+
+
+def _key(node: str, more: str = "") -> str:
     """A key for one run of one test; a hash, since names of tests may hold what a header cannot."""
-    who = f"{os.environ.get('PYTEST_XDIST_WORKER', 'main')} {node} {next(_runs)}"
+    who = f"{os.environ.get('PYTEST_XDIST_WORKER', 'main')} {node} {next(_runs)} {more}"
     return "test-" + hashlib.sha256(who.encode()).hexdigest()[:24]
 
 
 class InUse:
     """The session of a running test: what the test asked for, and whether it ends well."""
 
-    def __init__(self, session: "MockSession", item: Any) -> None:
+    def __init__(self, session: "AnySession", item: Any) -> None:
         self.session = session
         self._item: pytest.Item = item
         self._strict = bool(item.config.getini("mock_server_strict"))
@@ -150,12 +182,14 @@ class InUse:
         from mock_server.scenario.node import ScenarioError
         from mock_server.settings import SettingError
 
-        settings = _ini_settings(self._item.config)
+        settings = _remote_settings(self._item.config) | _ini_settings(self._item.config)
         for mark in reversed(list(self._item.iter_markers("mock_settings"))):
             settings |= mark.kwargs
         self._strict = bool(settings.pop("strict", self._strict))
         try:
             self.session.override(**settings)
+            if _is_shared(self._item.config):
+                self.session.load(*self._item.config.getini("mock_server_scenarios"))
             for mark in self._item.iter_markers("mock_scenarios"):
                 self.session.load(*(_found(one, self._item) for one in mark.args))
         except (ScenarioError, SettingError) as error:
@@ -188,6 +222,13 @@ class InUse:
         from mock_server.engine.verify import journal_text
 
         return journal_text(self.session.journal, self.session.elsewhere)
+
+
+def _remote_settings(config: pytest.Config) -> dict[str, Any]:
+    """What a server of our own has by itself."""
+    if not _is_shared(config):
+        return {}
+    return {"time_scale": 0.0, "unmatched": "error", "fast_retries": True}
 
 
 def _ini_settings(config: pytest.Config) -> dict[str, Any]:
@@ -276,7 +317,7 @@ class _Covering:
         self._config = config
         self._coverage = Coverage()
 
-    def left(self, session: "MockSession", item: pytest.Item) -> None:
+    def left(self, session: "AnySession", item: pytest.Item) -> None:
         """A test is over."""
         self._coverage.add(session.scenarios, session.journal)
         played = sorted({f"{hit.scenario} turn {hit.turn}" for hit in session.journal.hits.values()})

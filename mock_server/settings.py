@@ -112,6 +112,7 @@ class Settings:
         parse=_flag,
         per_session=True,
     )
+    journal: str | None = _option(None, "append every exchange to this file, as JSON lines", metavar="FILE")
     journal_entries: int = _option(
         1000, "how many exchanges the journal keeps per session", parse=_count, metavar="N", per_session=True
     )

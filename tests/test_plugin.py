@@ -424,6 +424,51 @@ def test_enough_coverage_passes(pytester: pytest.Pytester) -> None:
     assert "mock_server coverage" in told(result)
 
 
+# -- a server elsewhere -------------------------------------------------------------------------------------------------
+
+ELSEWHERE = """
+import pytest, urllib.error
+
+def test_scenarios_and_journal(mock_server):
+    mock_server.add("from the test", when={"prompt": "hi"})
+    assert ask(mock_server, "hi", mock_server.api_key)["content"][0]["text"] == "from the test"
+    assert mock_server.journal.last.request.prompt == "hi"
+    mock_server.assert_called(1)
+    mock_server.assert_all_used()
+
+@pytest.mark.mock_settings(profile="anthropic")
+@pytest.mark.mock_scenarios("hello")
+def test_markers(mock_server):
+    assert ask(mock_server, "x", mock_server.api_key)["usage"]["service_tier"] == "standard"
+
+def test_unmatched(mock_server):
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        ask(mock_server, "x", mock_server.api_key)
+    caught.value.close()
+
+def test_functions_stay_at_home(mock_server):
+    with pytest.raises(TypeError, match="cannot go to a server in another process"):
+        mock_server.add(lambda request: "x")
+"""
+
+
+def test_the_fixture_uses_a_running_server(pytester: pytest.Pytester) -> None:
+    from mock_server import MockServer
+
+    with MockServer(unmatched="generate") as server:
+        for _ in range(2):  # what ran before does not matter
+            result = run(pytester, ELSEWHERE, f"--mock-server-url={server.url}")
+            result.assert_outcomes(passed=3, failed=1)
+            result.stdout.fnmatch_lines(["1 request matched no scenario", "This scenario would match:"])
+        assert [one.name for one in server._engine.sessions.all()] == ["default"]
+
+
+def test_a_server_that_does_not_answer_is_an_error_before_the_tests(pytester: pytest.Pytester) -> None:
+    result = run(pytester, "def test_it(mock_server): pass", "--mock-server-url=http://127.0.0.1:9")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*UsageError: --mock-server-url: GET http://127.0.0.1:9/_mock/ready: *"])
+
+
 # -- beside other plugins ---------------------------------------------------------------------------------------------
 
 PARALLEL = """

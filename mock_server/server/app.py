@@ -18,6 +18,7 @@ from mock_server.server import cors
 from mock_server.server.connection import Answered, Connection, Written
 from mock_server.server.control import Desk, Query
 from mock_server.server.control.answers import SAFE, ControlError
+from mock_server.server.journal_file import JournalFile
 from mock_server.server.late import resolve
 from mock_server.server.player import Outcome, Playing, frames_at_once, head, play, play_at_once
 from mock_server.server.wheel import Wheel
@@ -29,9 +30,10 @@ _SESSION = re.compile(r"/s/([^/]+)(/.*)")
 class App:
     """Answers every request of one server: the control API under `/_mock/`, the emulated API elsewhere."""
 
-    def __init__(self, engine: Engine, desk: Desk) -> None:
+    def __init__(self, engine: Engine, desk: Desk, file: JournalFile | None = None) -> None:
         self._engine = engine
         self._desk = desk
+        self._file = file
         self._loop = asyncio.get_running_loop()
         self.wheel = Wheel(self._loop)
 
@@ -145,6 +147,8 @@ class App:
         exchange = answered.exchange
         if isinstance(answered, Entry):
             self._engine.metrics.count(answered)
+            if self._file is not None:
+                self._file.write(answered)
             if self._desk.feed.is_watched:
                 self._desk.feed.came(answered, answered.session)
         if exchange.note == "control" or not log.isEnabledFor(logging.INFO):

@@ -20,6 +20,7 @@ from mock_server.server.connection import Server
 from mock_server.server.control import Desk
 from mock_server.server.control.control import Control
 from mock_server.server.control.guard import is_loopback
+from mock_server.server.journal_file import JournalFile
 from mock_server.server.reload import State, state, watch
 from mock_server.settings import Settings
 
@@ -40,6 +41,7 @@ class Runner:
         self.engine.load(load(paths) if paths else ())
         self._control = Control(self.engine, clock)
         self.token = None if is_loopback(settings.host) else settings.control_token or secrets.token_urlsafe(18)
+        self._file: JournalFile | None = None
         self._watching: asyncio.Task[None] | None = None
         self._server: Server | None = None
         self._runner: web.ServerRunner | None = None
@@ -52,7 +54,9 @@ class Runner:
 
     async def start(self) -> None:
         """Listen. Raises OSError when the address is taken or not ours."""
-        app = App(self.engine, Desk(self._control, self.engine, self.token))
+        if self.settings.journal is not None:
+            self._file = JournalFile(self.settings.journal)
+        app = App(self.engine, Desk(self._control, self.engine, self.token), self._file)
         self._server = Server(app)
         self._runner = web.ServerRunner(self._server, handle_signals=False, shutdown_timeout=0.5)
         await self._runner.setup()
@@ -91,6 +95,9 @@ class Runner:
         if self._server is not None and self._runner is not None:
             self._server.cut()
             await self._runner.cleanup()
+        if self._file is not None:
+            self._file.close()
+            self._file = None
 
     def _loaded(self, scenarios: tuple[Scenario, ...]) -> None:
         self.engine.load(scenarios)

@@ -47,7 +47,7 @@ def summary(entry: Entry, session: str) -> dict[str, Any]:
 def detail(entry: Entry, session: str, near: Iterable[NearMiss]) -> dict[str, Any]:
     """Everything about an entry that has ended (of an open one, what is known)."""
     said = summary(entry, session)
-    body, raw = _body(entry)
+    body, raw = body_of(entry)
     said["request"] = {"headers": dict(entry.request.headers), "body": body, "raw": raw}
     ended = not entry.is_open
     said["reply"] = {
@@ -63,7 +63,8 @@ def detail(entry: Entry, session: str, near: Iterable[NearMiss]) -> dict[str, An
     return said
 
 
-def _body(entry: Entry) -> tuple[Any, str | None]:
+def body_of(entry: Entry) -> tuple[Any, str | None]:
+    """The request's body as JSON, else as text."""
     try:
         return json.loads(entry.request.raw), None
     except (ValueError, RecursionError):

@@ -236,3 +236,23 @@ def test_without_reload_files_are_read_once(serve, tmp_path: Path) -> None:
     url = url_of(process)
     (tmp_path / "a.yaml").write_text("broken")
     assert get(url + "/_mock/health")["status"] == "ok"
+
+
+def test_journal_prints_the_exchanges_of_a_running_server(serve, run, tmp_path: Path) -> None:
+    (tmp_path / "hello.yaml").write_text(HELLO)
+    url = url_of(serve("hello.yaml"))
+    port = url.rpartition(":")[2]
+    body = {
+        "model": "claude-opus-4-8",
+        "max_tokens": 9,
+        "messages": [{"role": "user", "content": "[[scenario:hello]]"}],
+    }
+    request = urllib.request.Request(url + "/v1/messages", json.dumps(body).encode(), {"x-api-key": "k"})
+    urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=10).close()
+
+    done = run("journal", "--port", port)
+    assert done.returncode == 0
+    assert "default POST /v1/messages '[[scenario:hello]]' -> 200 hello turn 1, completed" in done.stdout
+    assert run("journal", "--port", port, "--session", "nobody").returncode == 2
+    assert "no session 'nobody'" in run("journal", "--port", port, "--session", "nobody").stderr
+    assert run("journal", "--port", "9").returncode == 2

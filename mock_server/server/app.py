@@ -44,7 +44,9 @@ class App:
         try:
             body = await _body(request)
             if self._desk.serves(path):
-                asked = Query(request.method, path, dict(request.rel_url.query), request.headers, body)
+                asked = Query(
+                    request.method, request.rel_url.raw_path, dict(request.rel_url.query), request.headers, body
+                )
                 if self._is_stream(asked):
                     return await self._stream(asked, request)
                 answered: Answered = Aside(Exchange(self._desk.answer(asked), note="control"))

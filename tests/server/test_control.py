@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 import pytest
 
@@ -378,3 +379,10 @@ def test_a_page_that_does_not_ask_by_name_is_told_what_to_say(server: MockServer
     before = call(server, "OPTIONS", "/v1/messages", origin="http://a.example", access_control_request_headers="x")
     assert before.status == 400
     assert "anthropic-dangerous-direct-browser-access" in before.text
+
+
+def test_a_name_may_hold_what_a_path_does_not(server: MockServer) -> None:
+    name = "a/b c%2F?ü"
+    put = call(server, "PUT", "/_mock/scenarios/" + quote(name, safe=""), {"name": name, "reply": "x"})
+    assert put.json == {"added": [name]}
+    assert call(server, "GET", "/_mock/scenarios/" + quote(name, safe="")).json["name"] == name

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import unquote
 
 from mock_server import version
 from mock_server.protocol.plan import Plan
@@ -116,7 +117,7 @@ def find(method: str, path: str) -> tuple[Route, str]:
     wanted = "GET" if method == "HEAD" else method
     for route, found in fitting:
         if route.method == wanted:
-            return route, found[1] if found.groups() else ""
+            return route, unquote(found[1]) if found.groups() else ""
     if fitting:
         allowed = ", ".join(dict.fromkeys(route.method for route, _ in fitting))
         raise ControlError(405, f"{path} does not answer {method}", f"use {allowed}")

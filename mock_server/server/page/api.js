@@ -6,7 +6,7 @@ const PASSED_ON = /^(anthropic-|x-mock-)/;
 let askForToken = async () => null;
 let asking = null;
 
-/** A reply that says no: `status`, the error as the message, and what would be right as `hint`. */
+/** A reply that says no: `status` (0: there was none), the error as the message, what would be right as `hint`. */
 export class ApiError extends Error {
   constructor(status, said) {
     super(said?.error ?? `the server answered ${status}`);
@@ -33,11 +33,21 @@ export function address(path, query = {}) {
 /** The JSON a control route answers. Asks for a token when the server wants one. Throws ApiError. */
 export async function call(method, path, query = {}, signal = undefined) {
   const used = token();
-  const response = await fetch(address(path, query), { method, signal, headers: used ? { authorization: `Bearer ${used}` } : {} });
+  const headers = used ? { authorization: `Bearer ${used}` } : {};
+  const response = await reached(address(path, query), { method, signal, headers });
   if (response.status === 401 && await newToken(used)) return call(method, path, query, signal);
   const said = await response.json().catch(() => null);
   if (!response.ok) throw new ApiError(response.status, said);
   return said;
+}
+
+async function reached(url, asked) {
+  try {
+    return await fetch(url, asked);
+  } catch (error) {
+    if (error instanceof TypeError) throw new ApiError(0, { error: "the server cannot be reached" });
+    throw error;
+  }
 }
 
 export function get(path, query, signal) {
@@ -56,13 +66,20 @@ async function newToken(refused) {
 
 /** Send the request of an entry again. Gives the number of the new entry, or null when it cannot be told. */
 export async function replay(entry, newest) {
-  const response = await fetch(entry.path, {
+  const response = await reached(onThisServer(entry.path), {
     method: entry.method,
     headers: replayHeaders(entry),
     body: entry.method === "GET" ? undefined : entry.request.raw ?? JSON.stringify(entry.request.body),
   });
   response.text().catch(() => {});  // read to its end: a client that leaves would change the outcome
   return newEntry(entry, newest, response.headers.get("request-id"));
+}
+
+/** Whatever the path is (`//elsewhere`), it is one of this server. */
+function onThisServer(path) {
+  const url = new URL(location.origin);
+  url.pathname = path;
+  return url;
 }
 
 function replayHeaders(entry) {

@@ -25,12 +25,13 @@ export class Detail {
   /** Show an entry, or nothing (null). Without a tab: why, when nothing matched, else the chat. */
   show(number, tab) {
     const isSame = number === this.number;
+    const isOtherTab = tab !== this.tab;
     this.number = number;
     this.tab = tab;
     this.root.hidden = number === null;
     if (number === null) this.clear();
-    else if (isSame && this.entry) this.drawTab();
     else if (!isSame) this.load();
+    else if (isOtherTab && this.entry) this.drawTab();
   }
 
   clear() {

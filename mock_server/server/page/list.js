@@ -17,6 +17,7 @@ export class List {
     this.selected = null;
     this.isLoaded = false;
     this.paused = false;
+    this.totalAtPause = 0;
     this.held = false;  // the pointer is down: rows stay where they are
     this.lastDraw = 0;
     this.waiting = false;
@@ -39,6 +40,14 @@ export class List {
     setTimeout(() => { this.held = false; this.changed(); });  // after the click
   }
 
+  /** Hold the list still, or let it go on. Whether it now stands still. */
+  pause() {
+    this.paused = !this.paused;
+    this.totalAtPause = this.journal.total;
+    this.changed();
+    return this.paused;
+  }
+
   /** The journal changed: draw soon. */
   changed() {
     if (this.waiting) return;
@@ -49,7 +58,7 @@ export class List {
 
   drawIfMoving() {
     this.waiting = false;
-    if (this.paused) this.drawCount();
+    if (this.paused) this.drawPaused();
     else if (!this.held) this.draw();
   }
 
@@ -97,6 +106,10 @@ export class List {
     const { total, filter } = this.journal;
     const said = isFiltered(filter) ? filteredCount(this.rows.size, this.matching) : wholeCount(this.rows.size, total);
     byId("count").textContent = this.isLoaded ? said : "";
+  }
+
+  drawPaused() {
+    byId("count").textContent = `paused, ${format.count(Math.max(0, this.journal.total - this.totalAtPause))} more came`;
   }
 
   /** One row can be reached by Tab: the selected one, else the first. */

@@ -4,9 +4,10 @@ import { ApiError, address, get, token } from "./api.js";
 
 const FIRST_WAIT = 1000;
 const LONGEST_WAIT = 10000;
+const FINAL = new Set([401, 403, 404]);  // trying again would not help
 
 export class Live {
-  /** `heard`: functions `state(name)`, `open()`, `entry(summary)`, `skipped(n)`, `scenarios()`, `reset()`, `gone(error)`. */
+  /** `heard`: functions `state(name)`, `open()`, `entry(summary)`, `skipped(n)`, `scenarios()`, `reset()`, `refused(error)`. */
   constructor(heard) {
     this.heard = heard;
     this.session = "";
@@ -62,7 +63,7 @@ export class Live {
     try {
       await get("journal", { session, limit: 1 });
     } catch (error) {
-      if (error instanceof ApiError && error.status === 404) return this.heard.gone(error);
+      if (error instanceof ApiError && FINAL.has(error.status)) return this.heard.refused(error);
     }
     if (session === this.session) this.connect(session);
   }

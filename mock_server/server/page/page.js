@@ -1,6 +1,6 @@
 // The journal page: makes the parts and lets them hear of one another. The address says what is shown.
 
-import { call, get, whenTokenIsWanted } from "./api.js";
+import { ApiError, call, get, whenTokenIsWanted } from "./api.js";
 import { Detail } from "./detail.js";
 import { askToken, confirmReset, showKeys } from "./dialogs.js";
 import { byId } from "./dom.js";
@@ -40,9 +40,9 @@ const live = new Live({
   },
   scenarios: () => loadScenarios(),
   reset: startOver,
-  gone(error) {
+  refused(error) {
     say(error.message);
-    route.go({ session: "" }, { step: false });
+    if (error.status === 404) route.go({ session: "" }, { step: false });
   },
 });
 
@@ -95,13 +95,14 @@ async function refill() {
   })();
 }
 
-/** Without a connection the page waits and says so; other failures are told in passing. */
+/** Without a connection the page waits, and says so elsewhere; other refusals are told in passing. */
 function quietly(run) {
   return async () => {
     try {
       await run();
     } catch (error) {
-      if (!(error instanceof TypeError)) say(error.message);
+      if (!(error instanceof ApiError)) throw error;
+      if (error.status !== 0) say(error.message);
     }
   };
 }
@@ -183,11 +184,10 @@ function leave() {
 }
 
 function pause() {
-  list.paused = !list.paused;
+  const isPaused = list.pause();
   const shown = byId("pause");
-  shown.setAttribute("aria-pressed", String(list.paused));
-  shown.textContent = list.paused ? "Paused" : "Pause";
-  list.changed();
+  shown.setAttribute("aria-pressed", String(isPaused));
+  shown.textContent = isPaused ? "Paused" : "Pause";
 }
 
 async function reset() {
@@ -215,6 +215,7 @@ function say(text) {
 whenTokenIsWanted(askToken);
 listenToKeys({ move, enter, leave, pause, help: showKeys, filter: () => byId("filter-text").focus() });
 byId("empty").append(...empty());
+loadScenarios();
 byId("show-journal").addEventListener("click", () => route.go({ view: "journal" }));
 byId("show-scenarios").addEventListener("click", () => route.go({ view: "scenarios" }));
 byId("show-keys").addEventListener("click", showKeys);

@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 SOURCES := mock_server tests docs .ci
 
 .DEFAULT_GOAL := help
-.PHONY: help mock test unit compat lint types format bench docs check wheel clean
+.PHONY: help mock test unit compat lint types format bench docs check wheel docker compose clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -16,7 +16,7 @@ mock: $(VENV)/.run  ## serve scenarios/ on http://127.0.0.1:8787, reloading when
 test: unit compat  ## the whole test suite, then the older SDKs where they can be installed
 
 unit: $(VENV)/.dev
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
 compat: $(VENV)/.dev
 	$(BIN)/python tests/compat/matrix.py
@@ -45,6 +45,12 @@ bench: $(VENV)/.dev  ## measure against a bare aiohttp server (needs gcc and wrk
 
 wheel: $(VENV)/.dev  ## build the wheel into dist/
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+
+docker:  ## build the image messages-mock-server
+	docker build --tag messages-mock-server .
+
+compose:  ## the sidecar and a client that talks to it
+	docker compose up --build --exit-code-from client
 
 clean:  ## remove what the other targets made
 	rm -rf $(VENV) .compat dist build bench/bin bench/data .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -11,6 +11,7 @@ from pathlib import Path
 from mock_server import settings
 from mock_server.cli import COMMANDS
 from mock_server.scenario.load import library, load
+from mock_server.server.control.routes import ROUTES
 
 DOCS = Path(__file__).parent
 _PART = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -39,10 +40,21 @@ def scenarios() -> str:
     return "\n".join(lines)
 
 
+def control() -> str:
+    """Every route of the control API."""
+    lines = ["| request | query | what it does |", "|---|---|---|"]
+    for route in ROUTES:
+        query = ", ".join(f"`{name}`" for name in route.parameters)
+        summary = (route.run.__doc__ or "").strip().split("\n")[0]
+        lines.append(f"| `{route.method} /_mock/{route.path}` | {query} | {summary} |")
+    return "\n".join(lines)
+
+
 PARTS: dict[str, Callable[[], str]] = {
     "settings": settings_table,
     "commands": commands,
     "scenarios": scenarios,
+    "control": control,
 }
 
 

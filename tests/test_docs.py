@@ -96,6 +96,32 @@ def test_the_curl_that_make_mock_prints_works(made: str) -> None:
     assert b"event: message_stop" in curl(made.splitlines()[3])
 
 
+def test_the_commands_of_the_sidecar_page_work(made: str) -> None:
+    url = made.splitlines()[0].split()[-1]
+    (script,) = blocks((ROOT / "docs" / "sidecar.md").read_text(), "sh")
+    done = subprocess.run(
+        ["bash", "-e", "-c", script.replace("http://127.0.0.1:8787", url)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "no_proxy": "127.0.0.1"},
+        timeout=30,
+        check=True,
+    )
+    assert '{"added":["hi"]}' in done.stdout
+    assert '"ok":false' in done.stdout
+    assert '"entries":[]' in done.stdout
+
+
+def test_the_python_of_the_sidecar_page_works(made: str) -> None:
+    (source,) = blocks((ROOT / "docs" / "sidecar.md").read_text(), "python")
+    use = """    import anthropic
+    with anthropic.Anthropic(base_url=session.url, api_key=session.api_key) as client:
+        client.messages.create(model="claude-opus-4-8", max_tokens=9, messages=[{"role": "user", "content": "hello"}])
+"""
+    lines = source.replace("http://127.0.0.1:8787", made.splitlines()[0].split()[-1]).splitlines(keepends=True)
+    exec("".join(use if line.strip().startswith("...") else line for line in lines), {})
+
+
 def test_make_help_lists_every_target() -> None:
     shown = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for target in ("mock", "test", "lint", "types", "format", "bench", "docs"):

@@ -11,7 +11,11 @@ from pathlib import Path
 
 PROJECT = Path(__file__).parent.parent / "examples" / "downstream"
 TESTS = 15
-RUNS = (("in file order", ["-p", "no:randomly"]), ("in random order", []), ("on four processes", ["-n", "4"]))
+RUNS: tuple[tuple[str, list[str]], ...] = (
+    ("in file order", ["-p", "no:randomly"]),
+    ("in random order", []),
+    ("on four processes", ["-n", "4"]),
+)
 
 
 def main(wheel: Path) -> int:
@@ -23,7 +27,7 @@ def main(wheel: Path) -> int:
         )
         python = Path(folder, "venv", "bin", "python")
         subprocess.run([sys.executable, "-m", "venv", python.parent.parent], check=True)
-        install = [python, "-m", "pip", "install", "--quiet", wheel.resolve(), f"{project}[test]"]
+        install: list[str | Path] = [python, "-m", "pip", "install", "--quiet", wheel.resolve(), f"{project}[test]"]
         subprocess.run(install, check=True)
         return max(run(python.parent / "pytest", project, name, options) for name, options in RUNS)
 

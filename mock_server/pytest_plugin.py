@@ -130,6 +130,7 @@ def mock_server(
     `add(reply, when=…)` says what it answers; a request nothing matches is a 400 that says why, and fails the test.
     `url`, `api_key` and `env` point a client at it; `journal` and `assert_called` tell what came.
     """
+    __tracebackhide__ = True
     shared = _is_shared(request.config)  # with others, who may run the same tests
     key = _key(request.node.nodeid, os.urandom(8).hex() if shared else "")
     session = _mock_server_process.session(key, default=not shared)
@@ -179,6 +180,7 @@ class InUse:
 
     def prepare(self) -> None:
         """Do what markers and ini options say. Raises UsageError for what they say wrong."""
+        __tracebackhide__ = True
         from mock_server.scenario.node import ScenarioError
         from mock_server.settings import SettingError
 
@@ -209,6 +211,13 @@ class InUse:
 
             pytest.fail(unmatched_text(journal), pytrace=False)
 
+    def failed(self, error: BaseException) -> None:
+        """The test has failed by itself; a fault of a reply function goes first, the report tells the rest."""
+        journal = self.session.journal
+        if journal.faults and error not in journal.faults:
+            self.check()
+        self._told = (len(journal.faults), journal.unmatched)
+
     def leave(self) -> None:
         """Keep what reports and coverage want of the test."""
         if self.session.journal.cut:
@@ -218,10 +227,12 @@ class InUse:
             covering.left(self.session, self._item)
 
     def text(self) -> str:
-        """The journal, for the report of a failure."""
-        from mock_server.engine.verify import journal_text
+        """The journal, for the report of a failure, and what would have matched an unmatched request."""
+        from mock_server.engine.verify import journal_text, unmatched_text
 
-        return journal_text(self.session.journal, self.session.elsewhere)
+        journal = self.session.journal
+        text = journal_text(journal, self.session.elsewhere)
+        return f"{text}\n{unmatched_text(journal)}" if journal.unmatched else text
 
 
 def _remote_settings(config: pytest.Config) -> dict[str, Any]:
@@ -265,8 +276,8 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
     try:
         result = yield
     except (Exception, pytest.fail.Exception) as error:
-        if use is not None and use.session.journal.faults and error not in use.session.journal.faults:
-            use.check()
+        if use is not None:
+            use.failed(error)
         raise
     if use is not None:
         use.check()

@@ -97,8 +97,9 @@ class Verbs(ABC):
     ) -> Route:
         """Answer with `reply` from now on: a text, a block, a list of them, an answer, or a function that gives one.
 
-        The other keys are those of a scenario in YAML. What is added last is asked first. Raises ScenarioError with
-        every mistake, at the line of the call.
+        The other keys are those of a scenario in YAML. What is added last is asked first. A reply answers every
+        request that matches, one with a `tool_use` only the first of an exchange (`at_end="repeat"`: all of them).
+        Raises ScenarioError with every mistake, at the line of the call.
         """
         __tracebackhide__ = True
         keys = {

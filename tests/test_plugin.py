@@ -131,15 +131,19 @@ def test_it(mock_server):
     mock_server.add("x", name="other", when={"prompt": "rain"})
     swallow(mock_server, "Will it snow?")
 
+def test_it_raises_too(mock_server):
+    mock_server.add("x", name="other", when={"prompt": "rain"})
+    ask(mock_server, "Will it snow?")
+
 @pytest.mark.mock_settings(strict=False)
 def test_it_may_be_wanted(mock_server):
     swallow(mock_server, "Will it snow?")
     assert mock_server.journal.unmatched == 1
 """,
     )
-    result.assert_outcomes(failed=1, passed=1)
+    result.assert_outcomes(failed=2, passed=1)
     text = told(result)
-    assert UNMATCHED in text
+    assert text.count(UNMATCHED) == 3  # the failure of the first test, and in the report of both
     assert "  1. POST /v1/messages 'Will it snow?' -> 400 No scenario matches this request., completed" in text
 
 

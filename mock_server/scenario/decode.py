@@ -147,7 +147,9 @@ def _tagged(classes: Mapping[str, Any]) -> Reader:
             return None
         tag = node.value.get("type")
         if tag is None:
-            problems.add(node, f"missing key 'type'; expected one of {', '.join(classes)}")
+            known = next((key for key in ("error", "reply", "attempts") if key in node.value), None)
+            hint = f"; '{known}' is an answer of its own and stands beside blocks nowhere" if known else ""
+            problems.add(node, f"missing key 'type'; expected one of {', '.join(classes)}{hint}")
             return None
         if tag.value not in classes:
             close = suggestion(str(tag.value), classes)

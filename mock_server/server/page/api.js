@@ -5,6 +5,7 @@ const PASSED_ON = /^(anthropic-|x-mock-)/;
 
 let askForToken = async () => null;
 let asking = null;
+let declined = false;  // asked once and not told: a page that asks again and again is a nuisance
 
 /** A reply that says no: `status` (0: there was none), the error as the message, what would be right as `hint`. */
 export class ApiError extends Error {
@@ -57,9 +58,11 @@ export function get(path, query, signal) {
 /** Whether there is now another token than the one that was refused. Calls that fail together share one question. */
 async function newToken(refused) {
   if (token() !== refused) return true;
+  if (declined) return false;
   asking ??= askForToken(refused !== "").finally(() => { asking = null; });
   const given = await asking;
-  if (given === null) return false;
+  declined = given === null;
+  if (declined) return false;
   sessionStorage.setItem(KEPT, given);
   return true;
 }

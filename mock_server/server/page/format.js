@@ -1,11 +1,12 @@
 // How numbers, times, tokens and outcomes are written.
 
 const OUTCOMES = { open: "open", completed: "completed", client_left: "client left", ended: "cut off" };
+const whole = new Intl.NumberFormat("en");
 const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3 });
 const full = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "medium" });
 
 export function count(number) {
-  return number.toLocaleString("en");
+  return whole.format(number);
 }
 
 /** "1 request", "2 requests" */

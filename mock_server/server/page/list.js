@@ -15,6 +15,7 @@ export class List {
     this.rows = new Map();
     this.drawn = new Map();  // number -> the summary a row shows
     this.selected = null;
+    this.isToBeSeen = false;  // the selected row was not yet scrolled to
     this.isLoaded = false;
     this.paused = false;
     this.totalAtPause = 0;
@@ -122,9 +123,12 @@ export class List {
     row?.setAttribute("aria-selected", "true");
     const reached = row ?? this.body.firstElementChild;
     if (reached) reached.tabIndex = 0;
+    if (row && this.isToBeSeen) row.scrollIntoView({ block: "nearest" });
+    if (row) this.isToBeSeen = false;
   }
 
   select(number) {
+    this.isToBeSeen = number !== this.selected;
     this.selected = number;
     this.drawSelected();
   }
@@ -185,7 +189,8 @@ export function status(entry) {
 }
 
 function scenario(entry) {
-  const attempt = entry.attempt > 1 ? `, attempt ${entry.attempt}` : "";
-  if (entry.scenario) return [entry.scenario, h("span", { class: "quiet" }, ` turn ${entry.turn}${attempt}`)];
+  const { attempt, turn } = entry;
+  const again = attempt > 1 ? h("span", { class: "quiet", title: `attempt ${attempt}` }, ` ×${attempt}`) : null;
+  if (entry.scenario) return h("span", {}, entry.scenario, h("span", { class: "quiet" }, ` turn ${turn}`), again);
   return h("span", { class: entry.unmatched ? "unmatched" : "quiet" }, entry.unmatched ? "unmatched" : "none");
 }

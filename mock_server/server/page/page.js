@@ -43,6 +43,7 @@ const live = new Live({
   refused(error) {
     say(error.message);
     if (error.status === 404) route.go({ session: "" }, { step: false });
+    else showState("refused");
   },
 });
 

@@ -10,7 +10,8 @@ const SENT = 28;
 const TOP = 22;
 const AXIS = 24;
 const RIGHT = 26;
-const MOST_DRAWN = 1500;
+const MOST_DRAWN = 600;
+const DENSE = 150;  // from so many events on, the marks are small
 const MOST_ROWS = 400;
 const KNOWN_KINDS = ["message", "ping", "text", "thinking", "tool_use", "error"];
 
@@ -107,11 +108,13 @@ function drawing(entry, events, lanes, width, pick) {
   const end = lastMoment(entry, events);
   const x = (ms) => left + (ms / end) * (width - left - RIGHT);
   const place = { left, right: width - RIGHT, bottom: height - AXIS, x };
-  const marks = events.map((event) => mark(event, x, TOP + lanes.indexOf(event.lane) * LANE));
+  const radius = events.length > DENSE ? 2.5 : 4.5;
+  const marks = events.map((event) => mark(event, x, TOP + lanes.indexOf(event.lane) * LANE, radius));
   const made = svg("svg", {
-    "data-testid": "timeline", class: "events-picture", width, height, viewBox: `0 0 ${width} ${height}`, role: "group",
+    "data-testid": "timeline", class: events.length > DENSE ? "events-picture is-dense" : "events-picture", width, height, viewBox: `0 0 ${width} ${height}`, role: "group",
     "aria-label": "Events on a time axis. The left and right arrow keys go from one to the next.",
-  }, lanes.map((lane, at) => laneLine(lane, place, TOP + at * LANE)), axis(end, place), departure(entry, place), marks);
+  },
+  lanes.map((lane, at) => laneLine(lane, place, TOP + at * LANE)), axis(end, place), departure(entry, place), marks);
   if (marks.length) listen(made, marks, pick);
   return made;
 }
@@ -165,7 +168,7 @@ function departure({ left_ms: ms }, { left, right, bottom, x }) {
 }
 
 /** A ring where the event was due, a dot where it was sent, a line between them. */
-function mark(event, x, y) {
+function mark(event, x, y, radius) {
   const due = x(event.due_ms);
   const sent = event.sent_ms === null ? null : x(event.sent_ms);
   return svg("g", {
@@ -174,8 +177,8 @@ function mark(event, x, y) {
   },
   svg("rect", { class: "target", x: Math.min(due, sent ?? due) - 4, y: y + 2, width: Math.abs(due - (sent ?? due)) + 8, height: LANE - 4 }),
   sent === null ? null : svg("line", { class: "lag", x1: due, y1: y + DUE, x2: sent, y2: y + SENT }),
-  svg("circle", { class: "due", cx: due, cy: y + DUE, r: 4 }),
-  sent === null ? null : svg("circle", { class: "sent", cx: sent, cy: y + SENT, r: 4.5 }));
+  svg("circle", { class: "due", cx: due, cy: y + DUE, r: radius - 0.5 }),
+  sent === null ? null : svg("circle", { class: "sent", cx: sent, cy: y + SENT, r: radius }));
 }
 
 function listen(made, marks, pick) {

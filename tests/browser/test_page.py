@@ -191,7 +191,7 @@ def test_hundreds_of_requests_a_second_do_not_freeze_it(page: Any, server: MockS
         connection.request("POST", "/v1/messages", body, {"x-api-key": "k"})
         connection.getresponse().read()
     connection.close()
-    page.wait_for_function("document.querySelector('[data-number=\"1500\"]') !== null")
+    page.locator('[data-number="1500"]').wait_for()
     assert rows(page).count() <= 510
     began = time.monotonic()
     page.evaluate("1")

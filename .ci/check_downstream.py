@@ -29,7 +29,20 @@ def main(wheel: Path) -> int:
         subprocess.run([sys.executable, "-m", "venv", python.parent.parent], check=True)
         install: list[str | Path] = [python, "-m", "pip", "install", "--quiet", wheel.resolve(), f"{project}[test]"]
         subprocess.run(install, check=True)
-        return max(run(python.parent / "pytest", project, name, options) for name, options in RUNS)
+        failed = max(run(python.parent / "pytest", project, name, options) for name, options in RUNS)
+        return max(failed, elsewhere(python, project))
+
+
+def elsewhere(python: Path, project: Path) -> int:
+    """The same tests on a server of its own process, which is what a sidecar is to them."""
+    command = [python.parent / "mock-server", "--port", "0", "--log-level", "error"]
+    with subprocess.Popen(command, cwd=project, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout is not None
+            url = server.stdout.readline().removeprefix("mock-server listening on ").strip()
+            return run(python.parent / "pytest", project, "on a server elsewhere", ["--mock-server-url", url])
+        finally:
+            server.terminate()
 
 
 def run(pytest: Path, project: Path, name: str, options: list[str]) -> int:

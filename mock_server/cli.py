@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 the thing asked about is not so, 2 a mistake of the caller
 import argparse
 import asyncio
 import gc
+import itertools
 import logging
 import os
 import signal
@@ -259,7 +260,8 @@ def _settings(given: argparse.Namespace) -> Settings:
         if said in (None, []):
             continue
         if isinstance(said, list):
-            values[row.name] = tuple(said)
+            listed = said if row.name == "paths" else [configuration.parse(row, one, row.flag) for one in said]
+            values[row.name] = tuple(listed if row.name == "paths" else itertools.chain.from_iterable(listed))
         else:
             values[row.name] = said if isinstance(said, bool) else configuration.parse(row, said, row.flag)
     return Settings(**values)

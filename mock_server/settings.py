@@ -4,6 +4,7 @@ A leaf: imports nothing of the package. To add a setting, add a field to `Settin
 """
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
@@ -52,6 +53,14 @@ def _flag(text: str) -> bool:
 
 def _names(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _redactions(text: str) -> tuple[str, ...]:
+    listed = _names(text)
+    for one in listed:
+        if not re.fullmatch(r"\$(\.[^.\[\]]+|\[(\d+|\*)\])+|[A-Za-z0-9-]+", one):
+            raise ValueError(f"{one}: expected a header's name or a path such as $.metadata.user_id")
+    return listed
 
 
 @dataclass(frozen=True)
@@ -113,6 +122,13 @@ class Settings:
         per_session=True,
     )
     journal: str | None = _option(None, "append every exchange to this file, as JSON lines", metavar="FILE")
+    redact: tuple[str, ...] = _option(
+        (),
+        "what the journal must not keep beside keys: a header's name or a path such as $.metadata.user_id (repeatable)",
+        parse=_redactions,
+        metavar="WHAT",
+        repeatable=True,
+    )
     journal_entries: int = _option(
         1000, "how many exchanges the journal keeps per session", parse=_count, metavar="N", per_session=True
     )

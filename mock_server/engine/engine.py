@@ -20,6 +20,7 @@ from mock_server.engine.journal import Journals
 from mock_server.engine.library import CompiledScenario, Library, compile_scenario
 from mock_server.engine.metrics import Metrics
 from mock_server.engine.received import Request
+from mock_server.engine.redaction import Redaction
 from mock_server.engine.session import Cursors, Session, Sessions, Terms
 from mock_server.protocol.errors import ApiError, invalid
 from mock_server.protocol.profile import Profile
@@ -51,7 +52,7 @@ class Engine:
         self.counter = TokenCounter()
         self.generator = Generator()
         self.clock = clock or SystemClock()
-        self.journals = Journals(settings.journal_bytes)
+        self.journals = Journals(settings.journal_bytes, Redaction(settings.redact) if settings.redact else None)
         self.metrics = Metrics()
         self.sessions = Sessions(self.clock, self.terms, lambda session: self.journals.forget(session.journal))
         self.ended = Session("ended", self.clock, self.terms)  # sees what comes under the keys of ended sessions

@@ -13,6 +13,7 @@ from typing import Any, overload
 
 from mock_server.engine.entry import Entry
 from mock_server.engine.exchange import Exchange
+from mock_server.engine.redaction import Redaction
 from mock_server.protocol.request import HttpRequest
 from mock_server.scenario.load import read_condition
 from mock_server.scenario.match import Condition
@@ -257,16 +258,19 @@ def holds(condition: Condition, entry: Entry) -> bool:
 class Journals:
     """What bounds the journals of all sessions together: `limit` bytes, the oldest entries going first."""
 
-    def __init__(self, limit: int = 64_000_000) -> None:
+    def __init__(self, limit: int = 64_000_000, redaction: Redaction | None = None) -> None:
         self.total = 0
         self.bytes = 0
         self._limit = limit
+        self._redaction = redaction
         self._order: OrderedDict[int, tuple[Journal, int]] = OrderedDict()
         self._lock = threading.Lock()
 
     def record(self, journal: Journal, at: float, http: HttpRequest, exchange: Exchange) -> Entry:
         """A new entry in one session's journal."""
         self.total += 1
+        if self._redaction is not None:
+            http = self._redaction.apply(http)
         entry = Entry(self.total, at, http, exchange, journal)
         gone = journal.add(entry)
         with self._lock:

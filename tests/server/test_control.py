@@ -386,3 +386,22 @@ def test_a_name_may_hold_what_a_path_does_not(server: MockServer) -> None:
     put = call(server, "PUT", "/_mock/scenarios/" + quote(name, safe=""), {"name": name, "reply": "x"})
     assert put.json == {"added": [name]}
     assert call(server, "GET", "/_mock/scenarios/" + quote(name, safe="")).json["name"] == name
+
+
+def test_ten_thousand_entries_are_paged_without_loss() -> None:
+    with MockServer(journal_entries=10_000) as server:
+        server.add("x")
+        connection = http.client.HTTPConnection(server.url.removeprefix("http://"), timeout=20)
+        for n in range(10_000):
+            body = json.dumps({**ASK, "messages": [{"role": "user", "content": f"{n}"}]})
+            connection.request("POST", "/v1/messages", body, {"x-api-key": "k"})
+            connection.getresponse().read()
+        found: list[int] = []
+        path = "/_mock/journal?limit=1000"
+        while path:
+            connection.request("GET", path)
+            page = json.loads(connection.getresponse().read())
+            found += [entry["number"] for entry in page["entries"]]
+            path = f"/_mock/journal?limit=1000&before={page['next']}" if page["next"] is not None else ""
+        connection.close()
+    assert found == list(range(10_000, 0, -1))

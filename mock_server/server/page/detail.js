@@ -86,8 +86,9 @@ export class Detail {
   }
 
   name() {
-    const { scenario, unmatched, turn } = this.entry;
-    if (!scenario) return h("span", { class: unmatched ? "unmatched" : "quiet" }, unmatched ? "unmatched" : "refused");
+    const { scenario, unmatched, turn, status: code } = this.entry;
+    if (unmatched) return h("span", { class: "unmatched" }, "unmatched");
+    if (!scenario) return h("span", { class: "quiet" }, code >= 400 ? "refused" : this.entry.path);
     return [scenario, h("span", { class: "quiet" }, ` turn ${turn}`)];
   }
 

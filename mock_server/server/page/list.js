@@ -4,6 +4,7 @@ import { byId, h } from "./dom.js";
 import * as format from "./format.js";
 import { ROWS, isFiltered } from "./journal.js";
 
+const SCROLLED = 40;  // px from the top: the newest rows are out of sight
 const PAUSE_BETWEEN = 100;  // ms: enough to look live, few enough to leave the machine to the server
 
 export class List {
@@ -23,12 +24,21 @@ export class List {
     this.lastDraw = 0;
     this.waiting = false;
     this.listen();
+    this.listenToScroll();
   }
 
   listen() {
     this.body.addEventListener("click", (event) => this.chosen(event));
     this.body.addEventListener("pointerdown", () => { this.held = true; });
     for (const name of ["pointerup", "pointercancel"]) addEventListener(name, () => this.letGo());
+  }
+
+  /** Who has scrolled down keeps what they see while rows come above; this brings them back. */
+  listenToScroll() {
+    const scroller = byId("scroller");
+    const toNewest = byId("to-newest");
+    scroller.addEventListener("scroll", () => { toNewest.hidden = scroller.scrollTop < SCROLLED; }, { passive: true });
+    toNewest.addEventListener("click", () => { scroller.scrollTop = 0; });
   }
 
   chosen(event) {

@@ -41,7 +41,7 @@ const live = new Live({
   scenarios: () => loadScenarios(),
   reset: startOver,
   refused(error) {
-    say(error.message);
+    say(error.status === 401 ? `${error.message}: reload the page to enter it` : error.message);
     if (error.status === 404) route.go({ session: "" }, { step: false });
     else showState("refused");
   },

@@ -7,7 +7,7 @@ import { several } from "./format.js";
 /** `actions.scenario(name)` shows a scenario. */
 export function why(entry, actions) {
   if (entry.unmatched) return h("div", { class: "why" }, unmatched(entry));
-  return h("div", { class: "why" }, entry.scenario ? answered(entry, actions) : refused(entry));
+  return h("div", { class: "why" }, entry.scenario ? answered(entry, actions) : withoutScenario(entry));
 }
 
 // -- unmatched ------------------------------------------------------------------------------------------------------
@@ -64,10 +64,11 @@ async function showSource(entry, into) {
   }
 }
 
-function refused(entry) {
+function withoutScenario(entry) {
   const said = entry.reply.body?.error?.message;
+  const isError = entry.status >= 400;
   return [
-    h("p", {}, "The request was refused before any scenario was looked for."),
+    h("p", {}, isError ? "No scenario answered: the request was refused." : "The server answers this by itself, without a scenario."),
     said ? longText(said, { class: "code" }) : null,
   ];
 }

@@ -1,0 +1,107 @@
+"""The journal without a socket: the ring, the bytes, the counts, what is kept of a request."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from mock_server.engine.engine import Engine
+from mock_server.engine.entry import Entry
+from mock_server.engine.journal import Incomplete
+from mock_server.settings import SettingError, Settings, parse, rows
+
+Make = Callable[..., Engine]
+Ask = Callable[..., Entry]
+HELLO = "name: hello\nreply: Hello!"
+
+
+def test_the_ring_drops_the_oldest_and_the_counts_stay(engine: Make, ask: Ask) -> None:
+    made = engine(HELLO, journal_entries=3)
+    for n in range(10):
+        ask(made, f"call {n}").end("completed", 1)
+    journal = made.sessions.default.journal
+    assert [entry.request.prompt for entry in journal] == ["call 7", "call 8", "call 9"]
+    assert (journal.total, journal.dropped, journal.finished, journal.played("hello")) == (10, 7, 10, 10)
+    with pytest.raises(Incomplete, match="dropped 7 of 10"):
+        journal.find({"prompt": "call"})
+
+
+def test_the_bytes_of_all_journals_are_bounded_together(engine: Make, ask: Ask) -> None:
+    made = engine(HELLO, journal_bytes=50_000)
+    for n in range(60):
+        ask(made, "x" * 2000, {"x-mock-session": f"s{n % 3}"}).end("completed", 1)
+    held = [len(session.journal) for session in made.sessions.all()]
+    assert sum(held) == len(made.journals._order)
+    assert made.journals.bytes <= 50_000
+    assert 10 <= sum(held) <= 20
+    assert sum(session.journal.total for session in made.sessions.all()) == 60
+
+
+def test_ten_thousand_entries_stay_within_their_bounds(engine: Make, ask: Ask) -> None:
+    made = engine(HELLO, journal_entries=500)
+    for n in range(2_000):
+        ask(made, f"{n}").end("completed", 1)
+    assert len(made.journals._order) == len(made.sessions.default.journal) == 500
+
+
+def test_a_reset_forgets_entries_and_gives_their_bytes_back(engine: Make, ask: Ask) -> None:
+    made = engine(HELLO)
+    ask(made)
+    made.reset(made.sessions.default)
+    assert made.journals.bytes == 0
+    assert made.sessions.default.journal.total == 0
+
+
+def test_generated_replies_count_as_unmatched_and_refused_requests_do_not(engine: Make, ask: Ask) -> None:
+    made = engine(unmatched="generate")
+    ask(made)
+    ask(made, max_tokens=0)
+    journal = made.sessions.default.journal
+    assert (journal.total, journal.unmatched) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("what", "kept"),
+    [
+        ("$.metadata.user_id", {"metadata": {"user_id": "[redacted]"}}),
+        ("$.messages[*].content", {"messages": [{"role": "user", "content": "[redacted]"}]}),
+        ("$.messages[0]", {"messages": ["[redacted]"]}),
+        ("$.nothing.here", {}),
+        ("$.model.deep", {}),
+    ],
+)
+def test_paths_are_blotted_out_before_an_exchange_is_kept(engine: Make, ask: Ask, what: str, kept: Any) -> None:
+    made = engine(HELLO, redact=(what,))
+    entry = ask(made, "secret", metadata={"user_id": "secret too"})
+    body = json.loads(entry.request.raw)
+    assert entry.status == 200
+    for key, value in kept.items():
+        assert body[key] == value
+    assert body["model"] == "claude-opus-4-8"
+
+
+def test_headers_are_blotted_out_by_name(engine: Make, ask: Ask) -> None:
+    entry = ask(
+        engine(HELLO, redact=("X-User",)), headers={"x-user": "anna", "authorization": "Bearer t", "cookie": "c"}
+    )
+    headers = entry.request.headers
+    assert headers["x-user"] == "[redacted]"
+    assert headers["authorization"].startswith("key-")
+    assert headers["cookie"].startswith("key-")
+
+
+def test_a_body_that_is_no_json_goes_whole(engine: Make) -> None:
+    from mock_server.protocol.request import HttpRequest
+
+    made = engine(HELLO, redact=("$.messages",))
+    entry = made.handle(HttpRequest("POST", "/v1/messages", {"x-api-key": "k"}, b"{secret"))
+    assert entry.request.raw == b"[redacted]"
+
+
+@pytest.mark.parametrize("wrong", ["$", "$.", "$.a..b", "x y", "$.a[x]"])
+def test_what_is_no_path_and_no_header_is_refused(wrong: str) -> None:
+    row = next(row for row in rows() if row.name == "redact")
+    with pytest.raises(SettingError, match="expected a header's name or a path"):
+        parse(row, wrong, "--redact")
+    assert Settings().redact == ()

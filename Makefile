@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 SOURCES := mock_server tests docs .ci
 
 .DEFAULT_GOAL := help
-.PHONY: help mock test unit compat lint types format bench docs check wheel docker compose clean
+.PHONY: help mock test unit browser compat lint types format bench docs check wheel docker compose clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -13,10 +13,13 @@ help:  ## list the targets
 mock: $(VENV)/.run  ## serve scenarios/ on http://127.0.0.1:8787, reloading when files change
 	@$(BIN)/mock-server serve --reload $(ARGS) scenarios
 
-test: unit compat  ## the whole test suite, then the older SDKs where they can be installed
+test: unit browser compat  ## the whole test suite, the page in a browser and the older SDKs where they can be had
 
 unit: $(VENV)/.dev
-	$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist worksteal --ignore=tests/browser $(ARGS)
+
+browser: $(VENV)/.dev  # a process of its own: Playwright keeps an event loop running
+	$(BIN)/python -m pytest tests/browser
 
 compat: $(VENV)/.dev
 	$(BIN)/python tests/compat/matrix.py

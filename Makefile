@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-SOURCES := mock_server tests docs .ci
+SOURCES := mock_server tests docs examples .ci
 
 .DEFAULT_GOAL := help
 .PHONY: help mock test unit browser compat lint types format bench docs check wheel docker compose clean

@@ -207,7 +207,7 @@ def wait_for(url: str, holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any
     return health
 
 
-def test_reload_sees_changed_added_removed_and_broken_files(serve, tmp_path: Path) -> None:
+def test_reload_sees_changed_added_removed_and_broken_files(serve, run, tmp_path: Path) -> None:
     folder = tmp_path / "scenarios"
     folder.mkdir()
     (folder / "a.yaml").write_text(HELLO)
@@ -220,6 +220,7 @@ def test_reload_sees_changed_added_removed_and_broken_files(serve, tmp_path: Pat
 
     (folder / "a.yaml").write_text("name: hello\nrepyl: broken\n")
     broken = wait_for(url, lambda health: health["status"] == "degraded")
+    assert run("health", "--port", url.rpartition(":")[2]).returncode == 1
     assert broken["scenarios"] == 2
     assert any("a.yaml:2:1: unknown key 'repyl'" in line for line in broken["load_error"])
 

@@ -94,8 +94,9 @@ class Journal:
     def drop_oldest(self) -> None:
         """Make room: the journal of the whole server is over its bound."""
         with self._lock:
-            self._ring.popleft()
-            self.dropped += 1
+            if self._ring:
+                self._ring.popleft()
+                self.dropped += 1
 
     def opened(self, entry: Entry, cut: Callable[[str], None]) -> None:
         """A reply takes time; `cut` would end it, with this outcome."""

@@ -46,6 +46,11 @@ export class Detail {
     if (summary.outcome !== this.entry.outcome || summary.at !== this.entry.at || summary.status !== this.entry.status) this.load();
   }
 
+  /** The connection is there (again): fetch what could not be fetched before. */
+  again() {
+    if (this.number !== null && !this.entry) this.load();
+  }
+
   async load() {
     this.loading?.abort();
     const loading = new AbortController();

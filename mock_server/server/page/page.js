@@ -78,6 +78,7 @@ function startOver() {
   list.isLoaded = false;
   loadSessions();
   loadScenarios();
+  detail.again();
   return refill();
 }
 

@@ -13,12 +13,45 @@ _NATIVE = re.compile(r"(claude-[a-z]+)-(\d+)(?:-(\d{1,2}))?(?:-\d{8})?")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
-    """One model: the id that replies carry, other names it answers to, and its limits in tokens."""
+    """One model: the id that replies carry, other names it answers to, its limits in tokens, and what it can do.
+
+    What is None or left at its default is not judged: a model of which nobody knows the rules accepts everything.
+    Facts and their sources: protocol notes B.6, B.7, G.1 and G.2.
+
+    `thinking`: the modes it accepts. `thinking_default`: what happens without the parameter. `efforts`: the levels it
+    accepts, empty when it has none. `sampling`: `free`, `one` (not temperature and top_p together) or `fixed` (only
+    the defaults). `over_window`: input and max_tokens over the window are an `error`, or the reply will `stop` there.
+    `token_factor`: tokens per estimated token. `tool_tokens`: the hidden prompt of tools, `forced_tool_tokens` when
+    one must be called. `bound_thinking`: thinking of another model is an error.
+    """
 
     id: str
     aliases: tuple[str, ...] = ()
+    display_name: str = ""
+    created: str = ""
+    line: Literal["haiku", "sonnet", "opus", "fable", "mythos"] | None = None
+    lifecycle: Literal["active", "deprecated", "retired"] = "active"
+    retires: str | None = None
     context_window: int | None = None
     max_output: int | None = None
+    thinking: tuple[Literal["adaptive", "between_tools", "disabled", "enabled"], ...] | None = None
+    thinking_default: Literal["off", "on", "always"] = "off"
+    thinking_display: Literal["summarized", "omitted"] = "summarized"
+    efforts: tuple[Literal["low", "medium", "high", "xhigh", "max"], ...] | None = None
+    effort: Literal["low", "medium", "high", "xhigh", "max"] = "high"
+    prefill: bool = True
+    forced_tools: bool = True
+    sampling: Literal["free", "one", "fixed"] = "free"
+    system_messages: bool = True
+    bound_thinking: bool = False
+    over_window: Literal["error", "stop"] = "stop"
+    cache_minimum: int = 1024
+    token_factor: float = 1.0
+    tool_tokens: int = 346
+    forced_tool_tokens: int = 346
+    image_tokens: int = 1568
+    image_side: int = 1568
+    media: int = 600
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -55,6 +55,32 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
+def _profile(text: str) -> str:
+    if not re.fullmatch(r"[a-z0-9-]+|.*\.ya?ml", text):
+        raise ValueError("expected the name of a profile or a .yaml file")
+    return text
+
+
+LIMITS = ("requests", "input_tokens", "output_tokens", "tokens", "requests_per_second")
+
+
+def _limits(text: str) -> str:
+    if text not in ("on", "off"):
+        limits(text)
+    return text
+
+
+def limits(text: str) -> dict[str, int]:
+    """What `requests=5,input_tokens=1000` says. Raises ValueError for what it cannot mean."""
+    given: dict[str, int] = {}
+    for part in _names(text):
+        name, _, value = part.partition("=")
+        if name not in LIMITS or not value.isdecimal() or int(value) < 1:
+            raise ValueError(f"{part}: expected off, on, or NAME=NUMBER with a name of {', '.join(LIMITS)}")
+        given[name] = int(value)
+    return given
+
+
 def _redactions(text: str) -> tuple[str, ...]:
     listed = _names(text)
     for one in listed:
@@ -88,7 +114,35 @@ class Settings:
     )
     host: str = _option("127.0.0.1", "address to listen on", metavar="HOST")
     port: int = _option(8787, "port to listen on; 0 picks a free one", parse=_port, metavar="PORT")
-    profile: str = _option("octen", "the API to emulate", choices=("octen", "anthropic"), per_session=True)
+    profile: str = _option(
+        "octen",
+        "the API to emulate: octen, anthropic or a file that describes one",
+        parse=_profile,
+        metavar="NAME|FILE",
+        per_session=True,
+    )
+    catalogue: str | None = _option(
+        None,
+        "which of the profile's lists of models to offer (octen: 2026-06, 2026-10)",
+        metavar="NAME",
+        per_session=True,
+    )
+    validation: str = _option(
+        "strict",
+        "what a request that breaks a rule gets: an error, an answer with a warning, or just an answer",
+        choices=("strict", "warn", "off"),
+        per_session=True,
+    )
+    strict: bool = _option(
+        False, "judge what the profile would ignore, such as unknown parameters", parse=_flag, per_session=True
+    )
+    rate_limits: str = _option(
+        "off",
+        "off, on (the profile's limits), or limits such as requests=5,input_tokens=1000 per minute",
+        parse=_limits,
+        metavar="LIMITS",
+        per_session=True,
+    )
     seed: int | None = _option(
         None, "seed of ids, times and generated text; none: fresh ids", parse=int, metavar="N", per_session=True
     )

@@ -157,7 +157,7 @@ def test_check_without_a_path_checks_the_library(run) -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("words", [["--port", "x"], ["--profile", "acme"]])
+@pytest.mark.parametrize("words", [["--port", "x"], ["--rate-limits", "few"]])
 def test_a_wrong_flag_is_one_line_and_exit_code_2(run, words: list[str]) -> None:
     done = run(*words)
     assert done.returncode == 2

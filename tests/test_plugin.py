@@ -341,8 +341,11 @@ class TestMarkers:
 @pytest.mark.parametrize(
     ("marker", "text"),
     [
-        ("mock_settings(sed=3)", "no setting of a session is named 'sed'; they are profile, seed, *"),
-        ("mock_settings(profile='openai')", "profile: 'openai' is not a valid value: choose from octen, anthropic"),
+        ("mock_settings(sed=3)", "no setting of a session is named 'sed'; they are profile, catalogue, *"),
+        (
+            "mock_settings(profile='openai')",
+            "profile: no profile 'openai'; expected one of octen, anthropic or a .yaml file*",
+        ),
         ("mock_scenarios('helo')", "*no scenario 'helo'; *did you mean 'hello'*"),
         ("mock_scenarios('nowhere/')", "*nowhere: no such file or folder"),
         ("mock_scenarios('bad.yaml')", "*bad.yaml:2:1: unknown key 'replay' in scenario*"),

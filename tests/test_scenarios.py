@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import pytest
 from anthropic.types import Message, RawMessageStreamEvent
@@ -19,8 +19,9 @@ from mock_server.protocol import sse, tokens
 from mock_server.protocol.blocks import Block, RedactedThinking, Text, Thinking, ToolUse, WebSearchToolResult
 from mock_server.protocol.errors import MESSAGE
 from mock_server.protocol.message import fold
-from mock_server.scenario.load import files, library, load_profile, loads
+from mock_server.scenario.load import files, library, loads
 from mock_server.scenario.model import Scenario
+from mock_server.scenario.profiles import load_profile
 
 FILES = {file.stem: file for file in files([library()])}
 PROFILES = ("octen", "anthropic")
@@ -110,6 +111,7 @@ class Client:
     RETRIED = (429, 500, 504, 529)
     RETRIES = 2
     MOST_STEPS = 12
+    SEARCH: ClassVar = {"type": "web_search_20250305", "name": "web_search"}
 
     def __init__(
         self, ask: Ask, engine: Engine, name: str | None = None, prompt: str = "Go on.", **habits: bool
@@ -119,6 +121,8 @@ class Client:
         self._engine = engine
         self._headers = {} if name is None else {"x-mock-scenario": name}
         self._habits = habits
+        pauses = (name or prompt).find("pause") >= 0
+        self._offered = {"tools": [self.SEARCH]} if pauses else {}  # a turn that paused goes on only with its tool
         self.messages: list[dict[str, Any]] = [{"role": "user", "content": prompt}]
 
     def walk(self) -> list[Step]:
@@ -143,7 +147,7 @@ class Client:
         stream = self._habits.get("stream", False)
         counted = {"x-stainless-retry-count": str(retries)} if self._habits.get("counting") else {}
         sent = [dict(message) for message in self.messages]
-        exchange = self._ask(self._engine, sent, {**self._headers, **counted}, stream=stream)
+        exchange = self._ask(self._engine, sent, {**self._headers, **counted}, stream=stream, **self._offered)
         return Step(sent, exchange, exchange.plan.body(), said(exchange))
 
     def _say(self, role: str, content: list[dict[str, Any]]) -> None:

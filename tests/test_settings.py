@@ -78,7 +78,10 @@ def test_a_flag_wins_over_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
         (["--port", "x"], "--port: 'x' is not a valid value: expected a number"),
         (["--port", "70000"], "--port: '70000' is not a valid value: a port is 0 to 65535"),
         (["--time-scale", "-1"], "--time-scale: '-1' is not a valid value: a time scale is 0 to 1000"),
-        (["--profile", "acme"], "--profile: 'acme' is not a valid value: choose from octen, anthropic"),
+        (
+            ["--profile", "acme!"],
+            "--profile: 'acme!' is not a valid value: expected the name of a profile or a .yaml file",
+        ),
         (["--unmatched", "maybe"], "--unmatched: 'maybe' is not a valid value: choose from generate, error"),
     ],
 )

@@ -13,7 +13,8 @@ import pytest
 
 from mock_server.engine.engine import Engine
 from mock_server.protocol.request import HttpRequest
-from mock_server.scenario.load import load_profile, loads
+from mock_server.scenario.load import loads
+from mock_server.scenario.profiles import load_profile
 from mock_server.settings import Settings
 
 FILES = sorted((Path(__file__).parent / "wire").glob("*.txt"))

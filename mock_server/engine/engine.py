@@ -29,7 +29,7 @@ from mock_server.protocol.tokens import TokenCounter
 from mock_server.scenario.generate import Generator
 from mock_server.scenario.model import PRESETS, Scenario, name_of
 from mock_server.scenario.node import ScenarioError
-from mock_server.settings import Settings
+from mock_server.settings import SettingError, Settings
 
 log = logging.getLogger("mock_server")
 MAX_BODY = 32 * 1024 * 1024
@@ -43,11 +43,11 @@ class Engine:
         settings: Settings,
         profile: Profile,
         clock: Clock | None = None,
-        profiles: Callable[[str], Profile] | None = None,
+        profiles: Callable[[str, str | None], Profile] | None = None,
     ) -> None:
-        """`profiles` finds a profile by name, for sessions that ask for another one."""
+        """`profiles` finds a profile by name and catalogue, for sessions that ask for another one."""
         self.settings = settings
-        self._profiles = profiles or (lambda name: profile)
+        self._profiles = profiles or (lambda name, catalogue: profile)
         self.terms = _terms(settings, profile)
         self.counter = TokenCounter()
         self.generator = Generator()
@@ -77,7 +77,10 @@ class Engine:
     def override(self, session: Session, **settings: Any) -> None:
         """Give one session settings of its own. Raises SettingError for a value a setting cannot have."""
         changed = configuration.changed(session.terms.settings, settings)
-        terms = _terms(changed, self._profiles(changed.profile))
+        try:
+            terms = _terms(changed, self._profiles(changed.profile, changed.catalogue))
+        except ScenarioError as error:
+            raise SettingError(str(error)) from None
         session.agree(terms, lambda scenario: compile_scenario(scenario, terms.profile, terms.timing))
         session.journal.size = changed.journal_entries
 
@@ -188,16 +191,18 @@ class Engine:
         return key
 
 
-_Compiled = tuple[str, bool, str]
+_Compiled = tuple[str, str | None, bool, str, bool]
 
 
 def _compiled_as(settings: Settings) -> _Compiled:
     """The settings that scenarios are compiled under: one set of replies for each."""
-    return settings.profile, settings.any_model, settings.timing
+    return settings.profile, settings.catalogue, settings.any_model, settings.timing, settings.strict
 
 
 def _terms(settings: Settings, profile: Profile) -> Terms:
-    return Terms(settings, replace(profile, any_model=settings.any_model), PRESETS[settings.timing])
+    unknown = "error" if settings.strict else profile.unknown_parameters
+    changed = replace(profile, any_model=settings.any_model, unknown_parameters=unknown)
+    return Terms(settings, changed, PRESETS[settings.timing])
 
 
 def _early_seed(http: HttpRequest, seed: int | None) -> bytes | None:
@@ -216,6 +221,20 @@ def _check_version(http: HttpRequest, profile: Profile) -> None:
             raise invalid("anthropic-version: header is required")
     elif profile.versions and version not in profile.versions:
         raise invalid(f'anthropic-version: "{version}" is not a valid version')
+    _check_betas(http.headers.get("anthropic-beta"), profile)
+
+
+def _check_betas(given: str | None, profile: Profile) -> None:
+    """Rule 6."""
+    if not given or not profile.betas or not profile.is_strict:
+        return
+    unknown = [beta for one in given.split(",") if (beta := one.strip()) and beta not in profile.betas]
+    if unknown:
+        named = ", ".join(f"`{beta}`" for beta in unknown)
+        raise invalid(
+            f"Unexpected value(s) {named} for the `anthropic-beta` header. Please consult our documentation at "
+            "platform.claude.com/docs or try again without the header."
+        )
 
 
 def _route(http: HttpRequest) -> Endpoint:

@@ -2,13 +2,32 @@
 
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Literal, get_args
 
+from mock_server.protocol.errors import STATUS
 from mock_server.protocol.lazy import lazy
 
 _NATIVE = re.compile(r"(claude-[a-z]+)-(\d+)(?:-(\d{1,2}))?(?:-\d{8})?")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Rate limits: per minute, but for `requests_per_second`; None: no such limit. `tokens` is input and output."""
+
+    requests: int | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    tokens: int | None = None
+    requests_per_second: int | None = None
+
+    def mistakes(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        """What is well-formed but cannot work, as (path to the key, text)."""
+        for one in fields(self):
+            value = getattr(self, one.name)
+            if value is not None and value < 1:
+                yield (one.name,), f"{one.name} is 1 or more, got {value}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,10 +38,12 @@ class Model:
     Facts and their sources: protocol notes B.6, B.7, G.1 and G.2.
 
     `thinking`: the modes it accepts. `thinking_default`: what happens without the parameter. `efforts`: the levels it
-    accepts, empty when it has none. `sampling`: `free`, `one` (not temperature and top_p together) or `fixed` (only
-    the defaults). `over_window`: input and max_tokens over the window are an `error`, or the reply will `stop` there.
-    `token_factor`: tokens per estimated token. `tool_tokens`: the hidden prompt of tools, `forced_tool_tokens` when
-    one must be called. `bound_thinking`: thinking of another model is an error.
+    accepts, empty when it has none; `thinking_efforts`: those at which thinking cannot be disabled. `fast`: has a fast
+    mode. `sampling`: `free`, `one` (not temperature and top_p together) or `fixed` (only the defaults).
+    `bound_thinking`: its thinking is for itself and one conversation only. `over_window`: input and max_tokens over the
+    window are an `error`, or the reply will `stop` there. `token_factor`: tokens per estimated token. `tool_tokens`:
+    the hidden prompt of tools, `forced_tool_tokens` when one must be called. `image_tokens` and `image_side`: what an
+    image costs at most, and the pixels it is scaled down to. `media`: images and pages of a request.
     """
 
     id: str
@@ -39,6 +60,8 @@ class Model:
     thinking_display: Literal["summarized", "omitted"] = "summarized"
     efforts: tuple[Literal["low", "medium", "high", "xhigh", "max"], ...] | None = None
     effort: Literal["low", "medium", "high", "xhigh", "max"] = "high"
+    thinking_efforts: tuple[Literal["low", "medium", "high", "xhigh", "max"], ...] = ()
+    fast: bool = True
     prefill: bool = True
     forced_tools: bool = True
     sampling: Literal["free", "one", "fixed"] = "free"
@@ -52,6 +75,20 @@ class Model:
     image_tokens: int = 1568
     image_side: int = 1568
     media: int = 600
+    limits: Limits | None = None
+
+    def mistakes(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        """What is well-formed but cannot work, as (path to the key, text)."""
+        for name in ("context_window", "max_output", "cache_minimum", "image_tokens", "image_side", "media"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                yield (name,), f"{name} is 1 or more, got {value}"
+        if not 0.1 <= self.token_factor <= 10:
+            yield ("token_factor",), f"token_factor is 0.1 to 10, got {self.token_factor}"
+
+
+# shapes of a request that a newer version of the API refuses: protocol notes section 0, fact 3
+Refusable = Literal["sampling", "assistant_documents", "user_citations"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,25 +96,82 @@ class Profile:
     """One emulated API.
 
     `native_prefix`: native Anthropic ids map to this prefix and dots: `claude-opus-4-8` -> `anthropic/claude-opus-4.8`.
-    `complete_usage`: send every usage counter, zeros too.
-    `encrypted_results`: search results carry `encrypted_content`.
-    `any_model`: a name that is not listed is a model too, without limits.
+    `refused_since`: shapes that are an error from a version on. `betas`: the values `anthropic-beta` may have; none
+    listed: any. `refused_tools`: tool types it does not have. `organization`: what `anthropic-organization-id` says.
+    `limits`: rate limits of a model that has none of its own; `rate_limit_headers`: replies tell what is left of them.
+    `complete_usage`: send every usage counter, zeros too. `encrypted_results`: search results carry
+    `encrypted_content`. `threads`: conversations can be held here. `any_model`: a name that is not listed is a model
+    too, without limits. `catalogues`: lists of model ids, of which `catalogue` is offered; `added` models always are.
     """
 
     name: str
     models: tuple[Model, ...]
     native_prefix: str | None = None
     versions: tuple[str, ...] = ()
+    default_version: str = "2023-06-01"
     version_required: bool = False
+    refused_since: Mapping[str, str] = field(default_factory=dict)
     unknown_parameters: Literal["ignore", "error"] = "error"
+    betas: tuple[str, ...] = ()
+    refused_tools: tuple[str, ...] = ()
     least_max_tokens: int = 0
     request_id_headers: tuple[str, ...] = ("request-id",)
     request_id_in_body: bool = True
+    organization: str | None = None
+    limits: Limits | None = None
+    rate_limit_headers: bool = True
     complete_usage: bool = True
     encrypted_results: bool = True
+    threads: bool = False
     error_messages: Mapping[str, str] = field(default_factory=dict)
     unknown_model_message: str = "model: {model}"
     any_model: bool = False
+    catalogue: str | None = None
+    catalogues: Mapping[str, Any] = field(default_factory=dict)
+    added: tuple[str, ...] = ()
+
+    def mistakes(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        """What is well-formed but cannot work, as (path to the key, text)."""
+        shapes = get_args(Refusable)
+        for shape in self.refused_since:
+            if shape not in shapes:
+                yield ("refused_since", shape), f"unknown shape '{shape}'; expected one of {', '.join(shapes)}"
+        for type in self.error_messages:
+            if type not in STATUS:
+                yield ("error_messages", type), f"unknown error type '{type}'; expected one of {', '.join(STATUS)}"
+        seen: dict[str, int] = {}
+        for at, model in enumerate(self.models):
+            for name in (model.id, *model.aliases):
+                if seen.setdefault(name, at) != at:
+                    yield ("models", at, "id"), f"two models answer to '{name}'"
+        yield from self._catalogue_mistakes()
+
+    def _catalogue_mistakes(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        known = {model.id for model in self.models}
+        for name, ids in self.catalogues.items():
+            if not isinstance(ids, list):
+                yield ("catalogues", name), "a catalogue is a list of model ids"
+                continue
+            for id in ids:
+                if id not in known:
+                    yield ("catalogues", name), f"no model '{id}' in this profile"
+        if self.catalogue is not None and self.catalogue not in self.catalogues:
+            yield ("catalogue",), f"no catalogue '{self.catalogue}'"
+
+    @property
+    def is_strict(self) -> bool:
+        """Whether what it does not know is an error."""
+        return self.unknown_parameters == "error"
+
+    @lazy
+    def lenient(self) -> "Profile":
+        """The same API, which lets pass what it does not know."""
+        return replace(self, unknown_parameters="ignore")
+
+    def refuses(self, shape: Refusable, version: str | None) -> bool:
+        """Whether requests of this version may not have this shape. Versions are dates: later ones sort after."""
+        since = self.refused_since.get(shape)
+        return since is not None and (version or self.default_version) >= since
 
     @lazy
     def _by_name(self) -> dict[str, Model]:

@@ -44,12 +44,15 @@ def parse_json(body: bytes) -> Any:
     raise invalid(f"The request body is not valid JSON: {reason}")
 
 
-def parse(body: bytes) -> "MessagesRequest":
+def parse(body: bytes, headers: Mapping[str, str] | None = None) -> "MessagesRequest":
     """The request a body holds. Raises ApiError (400) when it is not a JSON object."""
     value = parse_json(body)
     if not isinstance(value, dict):
         raise invalid("Input should be a valid dictionary or object to extract fields from")
-    return MessagesRequest(value, may_name=b"[[scenario:" in body)
+    return MessagesRequest(value, headers or {}, may_name=b"[[scenario:" in body)
+
+
+_NO_HEADERS: Mapping[str, str] = {}
 
 
 class MessagesRequest:
@@ -58,9 +61,26 @@ class MessagesRequest:
     `may_name`: whether a `[[scenario:NAME]]` can be anywhere in it, so that nobody need look when it cannot.
     """
 
-    def __init__(self, body: dict[str, Any], *, may_name: bool = True) -> None:
+    def __init__(
+        self, body: dict[str, Any], headers: Mapping[str, str] = _NO_HEADERS, *, may_name: bool = True
+    ) -> None:
         self.body = body
+        self.headers = headers
         self.may_name = may_name
+
+    @property
+    def version(self) -> str | None:
+        """What `anthropic-version` says."""
+        return self.headers.get("anthropic-version")
+
+    @lazy
+    def betas(self) -> tuple[str, ...]:
+        """What `anthropic-beta` lists."""
+        return tuple(one.strip() for one in self.headers.get("anthropic-beta", "").split(",") if one.strip())
+
+    def has_beta(self, *names: str) -> bool:
+        """Whether a beta is asked for whose name begins with one of these."""
+        return any(beta.startswith(names) for beta in self.betas)
 
     @lazy
     def model(self) -> str:
@@ -79,6 +99,15 @@ class MessagesRequest:
     def messages(self) -> Sequence[Mapping[str, Any]]:
         found: Sequence[Mapping[str, Any]] = self.body["messages"]
         return found
+
+    @property
+    def thinking(self) -> Mapping[str, Any]:
+        return self.body.get("thinking") or {}
+
+    @property
+    def effort(self) -> str | None:
+        """What `output_config.effort` says."""
+        return (self.body.get("output_config") or {}).get("effort")
 
     @property
     def stop_sequences(self) -> Sequence[str]:

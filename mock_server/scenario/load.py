@@ -1,4 +1,4 @@
-"""Files, folders and text -> scenarios and profiles. The home of yaml.
+"""Files, folders and text -> scenarios. The home of yaml.
 
 Load = parse -> expand -> decode, every mistake collected on the way; `ScenarioError` holds them all. Files are read
 with the JSON types only: what YAML 1.1 would make a date, a time or a truth value stays text.
@@ -12,7 +12,6 @@ from typing import Any, ClassVar
 
 import yaml
 
-from mock_server.protocol.profile import Profile
 from mock_server.scenario.decode import decode
 from mock_server.scenario.match import Condition
 from mock_server.scenario.model import Answer, Scenario, inherit
@@ -22,7 +21,7 @@ from mock_server.scenario.when import read_case_when
 
 MAX_BYTES = 10_000_000
 MAX_NODES = 500_000
-_PACKAGE = Path(__file__).parent.parent
+PACKAGE = Path(__file__).parent.parent
 
 _Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -44,8 +43,8 @@ for _tag, _regex, _first in (
 
 def library() -> Path:
     """The scenario library: inside an installed package, or beside it in a checkout."""
-    inside = _PACKAGE / "scenarios"
-    return inside if inside.is_dir() else _PACKAGE.parent / "scenarios"
+    inside = PACKAGE / "scenarios"
+    return inside if inside.is_dir() else PACKAGE.parent / "scenarios"
 
 
 def files(paths: Iterable[str | Path]) -> list[Path]:
@@ -79,7 +78,7 @@ def load(paths: Iterable[str | Path]) -> tuple[Scenario, ...]:
     loaded: list[Scenario] = []
     for file in files(paths):
         try:
-            loaded += loads(_read(file), str(file), check_names=False)
+            loaded += loads(read_file(file), str(file), check_names=False)
         except ScenarioError as error:
             problems += error.problems
     problems += _same_names(loaded)
@@ -91,10 +90,10 @@ def load(paths: Iterable[str | Path]) -> tuple[Scenario, ...]:
 def loads(text: str, source: str = "<text>", *, check_names: bool = True) -> tuple[Scenario, ...]:
     """The scenarios of one text, one a YAML document. `source` stands in the errors."""
     problems = Problems(source)
-    documents = list(_documents(text, problems))
-    if not documents and not problems.found:
+    nodes = list(documents(text, problems))
+    if not nodes and not problems.found:
         problems.add(Mark(1, 1), "no scenario in this file")
-    loaded = [scenario for node in documents if (scenario := _build(node, problems)) is not None]
+    loaded = [scenario for node in nodes if (scenario := _build(node, problems)) is not None]
     found = problems.found + (_same_names(loaded) if check_names else [])
     if found:
         raise ScenarioError(sorted(found, key=lambda problem: problem.mark or Mark(0, 0)))
@@ -134,17 +133,6 @@ def read_condition(data: Any, source: str = "when") -> Condition:
     return condition
 
 
-def load_profile(name: str) -> Profile:
-    """A built-in profile by name. Raises ScenarioError when it is unknown or wrong."""
-    file = _PACKAGE / "profiles" / f"{name}.yaml"
-    problems = Problems(str(file))
-    nodes = list(_documents(_read(file), problems))
-    profile: Profile | None = decode(Profile, nodes[0], problems) if nodes else None
-    if problems.found or profile is None:
-        raise ScenarioError(problems.found)
-    return profile
-
-
 def _build(node: Node, problems: Problems) -> Scenario | None:
     before = len(problems.found)
     scenario: Scenario | None = decode(Scenario, expand(node, problems), problems)
@@ -164,7 +152,8 @@ def _same_names(loaded: Sequence[Scenario]) -> list[Problem]:
     return twice
 
 
-def _read(file: Path) -> str:
+def read_file(file: Path) -> str:
+    """The text of a file. Raises ScenarioError when it cannot be read, is too large or not UTF-8."""
     try:
         data = file.read_bytes()
     except OSError as error:
@@ -181,7 +170,8 @@ def _read(file: Path) -> str:
         raise ScenarioError([Problem(str(file), Mark(line, column), "not UTF-8 text")]) from None
 
 
-def _documents(text: str, problems: Problems) -> Iterator[Node]:
+def documents(text: str, problems: Problems) -> Iterator[Node]:
+    """The YAML documents in a text; what is no YAML goes to `problems`."""
     loader = _Loader(text)
     try:
         reader = _Reader(problems)

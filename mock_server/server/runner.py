@@ -12,9 +12,10 @@ from aiohttp import web
 
 from mock_server.clock import SystemClock
 from mock_server.engine.engine import Engine
-from mock_server.scenario.load import load, load_profile
+from mock_server.scenario.load import load
 from mock_server.scenario.model import Scenario
 from mock_server.scenario.node import ScenarioError
+from mock_server.scenario.profiles import load_profile
 from mock_server.server.app import App
 from mock_server.server.connection import Server
 from mock_server.server.control import Desk
@@ -36,7 +37,7 @@ class Runner:
         self._paths = paths
         clock = SystemClock()
         profiles = functools.cache(load_profile)
-        self.engine = Engine(settings, profiles(settings.profile), clock, profiles)
+        self.engine = Engine(settings, profiles(settings.profile, settings.catalogue), clock, profiles)
         self._known: State = state(paths) if settings.reload else ()
         self.engine.load(load(paths) if paths else ())
         self._control = Control(self.engine, clock)

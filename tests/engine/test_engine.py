@@ -10,7 +10,8 @@ from mock_server.engine import engine as module
 from mock_server.engine.engine import Engine
 from mock_server.protocol.plan import Plan
 from mock_server.protocol.request import HttpRequest
-from mock_server.scenario.load import build, load_profile, loads
+from mock_server.scenario.load import build, loads
+from mock_server.scenario.profiles import load_profile
 from mock_server.settings import Settings
 
 PROFILES = {name: load_profile(name) for name in ("octen", "anthropic")}

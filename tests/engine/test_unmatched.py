@@ -9,7 +9,7 @@ import pytest
 from mock_server.engine.engine import Engine
 from mock_server.protocol import tokens
 from mock_server.protocol.request import HttpRequest
-from mock_server.scenario.load import load_profile
+from mock_server.scenario.profiles import load_profile
 from mock_server.settings import Settings
 
 PROFILE = load_profile("octen")

@@ -16,7 +16,7 @@ from mock_server.protocol.profile import Profile
 from mock_server.protocol.request import MessagesRequest, parse
 from mock_server.protocol.validate import validate
 from mock_server.protocol.validate.params import PARAMETERS
-from mock_server.scenario.load import load_profile
+from mock_server.scenario.profiles import load_profile
 
 PROFILES = {name: load_profile(name) for name in ("octen", "anthropic")}
 TOOL = {"name": "f", "input_schema": {"type": "object"}}
@@ -30,10 +30,18 @@ def talk(*rest: tuple[str, Any]) -> dict[str, Any]:
     return {"messages": [Q, *({"role": role, "content": content} for role, content in rest)]}
 
 
-def check(change: dict[str, Any], profile: str = "anthropic") -> None:
-    body = {"model": "claude-opus-4-8", "max_tokens": 10, "messages": [Q], **change}
+FETCH = {"type": "web_fetch_20250910", "name": "web_fetch"}
+SEARCH = {"type": "web_search_20250305", "name": "web_search"}
+BETAS = "mcp-client-2025-11-20, context-management-2025-06-27, compact-2026-09-04, message-threads-2026-08-12"
+BETAS += ", server-side-fallback-2026-07-01, fallback-credit-2026-07-01, user-profiles-billing-2026-10-01"
+
+
+def check(change: dict[str, Any], profile: str = "anthropic", **headers: str) -> None:
+    """Judge a request of a model that accepts prefill, manual thinking and sampling, changed as told."""
+    body = {"model": "claude-haiku-4-5", "max_tokens": 10, "messages": [Q], **change}
     body = {name: value for name, value in body.items() if value is not ...}
-    validate(MessagesRequest(body), PROFILES[profile])
+    headers = {name.replace("_", "-"): value for name, value in {"anthropic_beta": BETAS, **headers}.items()}
+    validate(MessagesRequest(body, headers), PROFILES[profile])
 
 
 SIGNED = {"type": "thinking", "thinking": "Hm.", "signature": marks.signature("thinking", "Hm.")}
@@ -62,10 +70,10 @@ TABLE: list[tuple[str, dict[str, Any], int, str, dict[str, Any]]] = [
     ("25", {"max_tokens": -1}, 400, "max_tokens:", {"max_tokens": 0}),
     (
         "26",
-        {"max_tokens": 128001},
+        {"max_tokens": 64001},
         400,
-        "max_tokens: 128001 > 128000, which is the maximum allowed number of output tokens for claude-opus-4-8",
-        {"max_tokens": 128000},
+        "max_tokens: 64001 > 64000, which is the maximum allowed number of output tokens for claude-haiku-4-5",
+        {"max_tokens": 64000},
     ),
     ("28", {"response_format": {}}, 400, "response_format: Extra inputs are not permitted", {"metadata": {}}),
     ("29", {"model": "claude-nope"}, 404, "model: claude-nope", {"model": "claude-haiku-4-5"}),
@@ -100,7 +108,7 @@ TABLE: list[tuple[str, dict[str, Any], int, str, dict[str, Any]]] = [
         "messages.0.role:",
         talk(("user", "again")),
     ),
-    ("47", talk(("bot", "x")), 400, "messages.1.role:", talk(("system", "x"))),
+    ("47", talk(("bot", "x")), 400, "messages.1.role:", {**talk(("system", "x")), "model": "claude-opus-4-8"}),
     (
         "50",
         talk(("assistant", ""), ("user", "x")),
@@ -274,22 +282,35 @@ TABLE: list[tuple[str, dict[str, Any], int, str, dict[str, Any]]] = [
         "`max_tokens` must be greater than `thinking.budget_tokens`",
         {"thinking": {"type": "enabled", "budget_tokens": 1024}, "max_tokens": 1025},
     ),
-    ("107", {"thinking": {"type": "deep"}}, 400, "thinking:", {"thinking": {"type": "adaptive"}}),
+    ("107", {"thinking": {"type": "deep"}}, 400, "thinking:", {"thinking": {"type": "disabled"}}),
     ("123", {"system": [{"type": "text", "text": ""}]}, 400, "system", {"system": [TEXT]}),
-    ("141", {"output_config": {"effort": "huge"}}, 400, "output_config.effort:", {"output_config": {"effort": "max"}}),
+    (
+        "141",
+        {"output_config": {"effort": "huge"}, "model": "claude-opus-4-8"},
+        400,
+        "output_config.effort:",
+        {"output_config": {"effort": "max"}, "model": "claude-opus-4-8"},
+    ),
     (
         "111",
-        talk(("assistant", [{**SIGNED, "thinking": "Other."}, TEXT])),
+        talk(("assistant", [{**SIGNED, "thinking": "Other."}, TEXT]), ("user", "x"), ("assistant", "y"), ("user", "z")),
         400,
         "messages.1.content.0: Invalid `signature` in `thinking` block",
-        talk(("assistant", [SIGNED, TEXT])),
+        talk(("assistant", [SIGNED, TEXT]), ("user", "x")),
+    ),
+    (
+        "110",
+        talk(("assistant", [{**SIGNED, "thinking": "Other."}, TEXT]), ("user", "x")),
+        400,
+        "messages.1.content.0: `thinking` or `redacted_thinking` blocks in the latest assistant message cannot be modified.",
+        talk(("assistant", [SIGNED, TEXT]), ("user", "x")),
     ),
     (
         "111 is for ours only",
         talk(("assistant", [5])),
         400,
         "messages.1.content.0:",
-        talk(("assistant", [{**SIGNED, "signature": "theirs"}, TEXT])),
+        talk(("assistant", [{**SIGNED, "signature": "theirs"}, TEXT]), ("user", "x")),
     ),
     (
         "96",
@@ -300,17 +321,17 @@ TABLE: list[tuple[str, dict[str, Any], int, str, dict[str, Any]]] = [
     ),
     (
         "paused input",
-        talk(("assistant", [{**PAUSED, "input": {"query": "y"}}])),
+        {"tools": [SEARCH], **talk(("assistant", [{**PAUSED, "input": {"query": "y"}}]))},
         400,
         "messages.1.content.0:",
-        talk(("assistant", [{**PAUSED, "caller": None}])),
+        {"tools": [SEARCH], **talk(("assistant", [{**PAUSED, "caller": None}]))},
     ),
     (
         "paused name",
-        talk(("assistant", [{**PAUSED, "name": "web_fetch"}])),
+        {"tools": [SEARCH, FETCH], **talk(("assistant", [{**PAUSED, "name": "web_fetch"}]))},
         400,
         "messages.1.content.0:",
-        talk(("assistant", [PAUSED])),
+        {"tools": [SEARCH], **talk(("assistant", [PAUSED]))},
     ),
 ]
 
@@ -331,12 +352,12 @@ def test_the_one_beside_it_passes(good: dict[str, Any]) -> None:
 def test_what_differs_in_paused_content_is_named() -> None:
     for key, other in (("input", {"query": "y"}), ("name", "web_fetch")):
         with pytest.raises(ApiError, match=f"its `{key}` differs"):
-            check(talk(("assistant", [{**PAUSED, key: other}])))
+            check({"tools": [SEARCH, FETCH], **talk(("assistant", [{**PAUSED, key: other}]))})
 
 
 def test_a_thread_is_refused_in_the_documented_way() -> None:
     with pytest.raises(ApiError) as caught:
-        check({"thread": {"type": "create"}})
+        check({"thread": {"type": "create"}}, "octen")
     assert caught.value.details == {"error_code": "thread_unsupported_request", "unsupported": ["thread"]}
 
 
@@ -358,8 +379,9 @@ LEGAL: dict[str, Any] = {
 @pytest.mark.parametrize("profile", PROFILES)
 @pytest.mark.parametrize("name", LEGAL)
 def test_every_parameter_of_the_api_is_accepted(name: str, profile: str) -> None:
-    check({name: LEGAL[name]}, profile)
-    check({name: None}, profile)
+    thinking = {"thinking": {"type": "disabled"}}
+    check({**thinking, name: LEGAL[name]}, profile)
+    check({**thinking, name: None}, profile)
 
 
 def test_no_parameter_is_forgotten_here() -> None:
@@ -384,7 +406,6 @@ def test_no_parameter_is_forgotten_here() -> None:
     [
         {"name": "f", "input_schema": {"type": "object", "properties": {"location": "bar"}}},
         {"type": "custom", "name": "f", "input_schema": {"type": "object"}, "strict": True, "input_examples": [{}]},
-        {"type": "octen_search", "name": "octen_search", "parameters": {"count": 3}},
         {"type": "computer_toolset_20260801"},
         {"type": "mcp_toolset", "mcp_server_name": "x"},
     ],

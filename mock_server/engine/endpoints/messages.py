@@ -13,11 +13,11 @@ from mock_server.engine.failure import failure, request_headers, scripted
 from mock_server.engine.received import Request, ready
 from mock_server.engine.unmatched import generated
 from mock_server.protocol.blocks import ToolUse
-from mock_server.protocol.errors import invalid
+from mock_server.protocol.errors import ApiError, invalid
 from mock_server.protocol.plan import NOTHING, Headers, Plan
 from mock_server.protocol.request import MessagesRequest, blocks, parse
 from mock_server.protocol.usage import input_tokens
-from mock_server.protocol.validate import validate
+from mock_server.protocol.validate import readable, validate
 from mock_server.protocol.validate.params import EMULATED
 from mock_server.scenario.load import read_answer
 from mock_server.scenario.model import Answer, Timing, name_of
@@ -26,14 +26,49 @@ if TYPE_CHECKING:
     from mock_server.engine.engine import Engine
 
 log = logging.getLogger("mock_server")
+_MARK = b'"cache_control"'
 
 
 def create(engine: "Engine", call: Call) -> Exchange:
     """parse -> validate -> choose -> commit -> bind. Raises ApiError for what the client did wrong."""
-    request = parse(call.http.body)
-    validate(request, call.session.terms.profile)
+    request = parse(call.http.body, call.http.headers)
+    finding = _judged(request, call)
     if log.isEnabledFor(logging.DEBUG):
         _log_accepted(request)
+    exchange = _answered(engine, call, request)
+    return exchange if finding is None else _warned(exchange, finding)
+
+
+def _judged(request: MessagesRequest, call: Call) -> ApiError | None:
+    """What is wrong with a request that is answered all the same, as `validation` says. Raises it where it is not."""
+    terms = call.session.terms
+    if terms.settings.validation != "strict":
+        readable(request, terms.profile)
+        if terms.settings.validation == "off":
+            return None
+    try:
+        validate(request, terms.profile, has_cache_marks=_MARK in call.http.body)
+    except ApiError as error:
+        if terms.settings.validation == "strict":
+            raise
+        log.warning("answered although it breaks a rule (%s): %s", error.status, error)
+        return error
+    return None
+
+
+def _warned(exchange: Exchange, finding: ApiError) -> Exchange:
+    """The exchange with what is wrong with its request in a header and in the journal."""
+    text = f"{finding.status} {finding.type}: {finding}"
+    header = ("x-mock-warning", text.replace("\n", " ").encode("ascii", "replace").decode())
+    late = exchange.late
+    if late is not None:
+        settle = late.settle
+        late = late._replace(settle=lambda given: _warned(settle(given), finding))
+    plan = exchange.plan._replace(headers=(*exchange.plan.headers, header))
+    return exchange._replace(plan=plan, late=late, note=exchange.note or f"validation: {text}")
+
+
+def _answered(engine: "Engine", call: Call, request: MessagesRequest) -> Exchange:
     library = engine.library(call.session)
     asked = question(request, call.http.headers, call.key, call.session.cursors)
     found = choose(library.scenarios, asked, library.by_name)
@@ -97,7 +132,7 @@ def _bound(reply: CompiledReply, engine: "Engine", call: Call, request: Messages
             max_tokens=request.max_tokens,
             stop_sequences=request.stop_sequences,
             stream=request.stream,
-            cache_asked=b'"cache_control"' in call.http.body,
+            cache_asked=_MARK in call.http.body,
             headers=request_headers(terms.profile, draw.ids.request()) + more,
             time_scale=terms.settings.time_scale,
             draw=draw,

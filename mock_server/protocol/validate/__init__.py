@@ -1,49 +1,105 @@
 """Request rules: a request that breaks one gets the API's own error. They are asked in the order of the tables.
 
 One error per response, the first in that order. Numbers are those of the validation notes. To add a rule, write a
-small function beside its kind and name it in `RULES`.
+small function beside its kind and name it in a table here.
 """
 
 from collections.abc import Callable
 
 from mock_server.protocol.profile import Profile
 from mock_server.protocol.request import MessagesRequest
-from mock_server.protocol.validate import conversation, params, replay, shapes, tools
+from mock_server.protocol.validate import caching, conversation, models, params, replay, shapes, thinking, tools
 
 Rule = Callable[[MessagesRequest, Profile], None]
-
 # What a rule is about, and the rule: a parameter (asked only when the request has it), or "" for every request.
-RULES: tuple[tuple[str, Rule], ...] = (
+Rules = tuple[tuple[str, Rule], ...]
+
+# What must hold for a request to be read at all; asked whatever `validation` says.
+FOUNDATION: Rules = (
     ("", params.required),  # 22, 23
-    ("thread", params.no_thread),
     ("", params.fields),  # 24, 25, 35-39, 99, 100, 107, 141
+    ("system", shapes.system),  # 123
+    ("", shapes.messages),  # 44, 47, 55-59, 91, 92, 112, 113, 120, 121
+    ("tools", tools.definitions),  # 63-68, 83, 85
+    ("tool_choice", tools.choice),  # 74-76
+)
+
+# The order of the API: the model after the types of the parameters, then shapes, then what is said.
+RULES: Rules = (
+    ("", params.required),
+    ("thread", params.no_thread),
+    ("", params.fields),
     ("", params.known_model),  # 29
     ("", params.no_unknown),  # 28
     ("", params.within_cap),  # 26
-    ("thinking", params.thinking_budget),  # 101
-    ("system", shapes.system),  # 123
-    ("", shapes.messages),  # 44, 47, 55-59
-    ("tools", tools.definitions),  # 63-68
-    ("tool_choice", tools.choice),  # 74-76
+    *((name, models.sampling) for name in models.SAMPLING),  # 30-34
+    ("thinking", models.thinking_mode),  # 102-106
+    ("thinking", models.thinking_budget),  # 101
+    ("output_config", models.effort),  # 142
+    ("max_tokens", params.prewarm),  # 27
+    ("fallbacks", params.fallbacks),  # 41
+    ("speed", models.speed),  # 42
+    ("context_management", params.compaction_trigger),  # 145
+    ("system", shapes.system),
+    ("", params.many_messages),  # 40
+    ("", shapes.messages),
+    ("tools", tools.definitions),
+    ("tools", tools.domains),  # 82
+    ("tools", tools.deferred),  # 80
+    ("tool_choice", tools.choice),
+    ("tool_choice", models.forced_tool),  # 77, 78
     ("", conversation.first_role),  # 45
-    ("", conversation.not_empty),  # 50-52
 )
 
-# Asked after those, and only when a message is more than a bare string.
+# Asked after those when the request marks anything for the cache.
+CACHE_RULES: tuple[Rule, ...] = (caching.cache_control,)  # 117-119, 122
+
+LAST_RULES: Rules = (
+    ("", conversation.not_empty),  # 50-52
+    ("", models.system_messages),  # 48, 49
+)
+
+# Asked when a message is more than a bare string.
 BLOCK_RULES: tuple[Rule, ...] = (
     conversation.sides,  # 62
     conversation.ids_unique,  # 90
     conversation.results_paired,  # 86-89
     conversation.server_results_paired,  # 93
-    replay.signatures,  # 96, 111
+    conversation.server_calls_answered,  # 94, 95
+    conversation.toolset_results,  # 97
+    tools.references,  # 81
+    models.refused_shapes,  # 60, 61
+    replay.signatures,  # 96, 110, 111
     replay.paused_content,
 )
 
+# Asked when the conversation holds an assistant's message.
+ASSISTANT_RULES: tuple[Rule, ...] = (
+    thinking.thinking_blocks,  # 108, 109, 114, 115
+    models.prefill,  # 53, 54
+)
 
-def validate(request: MessagesRequest, profile: Profile) -> None:
-    """Raise the ApiError of the first rule the request breaks."""
-    for about, rule in RULES:
-        if not about or about in request.body:
-            rule(request, profile)
+
+def validate(request: MessagesRequest, profile: Profile, *, has_cache_marks: bool = True) -> None:
+    """Raise the ApiError of the first rule the request breaks. `has_cache_marks`: `cache_control` may be in it."""
+    _ask(RULES, request, profile)
+    for rule in CACHE_RULES if has_cache_marks else ():
+        rule(request, profile)
+    _ask(LAST_RULES, request, profile)
     for rule in BLOCK_RULES if request.has_blocks else ():
         rule(request, profile)
+    if len(request.messages) > 1:
+        for rule in ASSISTANT_RULES:
+            rule(request, profile)
+
+
+def readable(request: MessagesRequest, profile: Profile) -> None:
+    """Raise the ApiError of a request that cannot be answered at all, whatever is let pass otherwise."""
+    _ask(FOUNDATION, request, profile.lenient)
+
+
+def _ask(rules: Rules, request: MessagesRequest, profile: Profile) -> None:
+    body = request.body
+    for about, rule in rules:
+        if not about or about in body:
+            rule(request, profile)

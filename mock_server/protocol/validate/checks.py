@@ -140,6 +140,11 @@ def tagged(variants: Mapping[str, Check]) -> Check:
     return check
 
 
+def cache_control(*, closed: bool) -> Check:
+    """A mark for the prompt cache. Rules 120, 121."""
+    return tagged({"ephemeral": record({"ttl": optional(nullable(one_of("5m", "1h")))}, closed=closed, skip="type")})
+
+
 def required(check: Check) -> tuple[bool, Check]:
     return True, check
 

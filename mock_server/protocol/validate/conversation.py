@@ -133,6 +133,64 @@ def server_results_paired(request: MessagesRequest, profile: Profile) -> None:
                 )
 
 
+# name of a server's tool -> type of the block its result comes in; the others: the name and `_tool_result`
+_RESULT = {
+    "octen_search": "web_search_tool_result",
+    "octen_broad_search": "web_search_tool_result",
+    "tool_search_tool_regex": "tool_search_tool_result",
+    "tool_search_tool_bm25": "tool_search_tool_result",
+}
+# name of a server's call -> name of the tool that makes it
+_TOOL = {"bash_code_execution": "code_execution", "text_editor_code_execution": "code_execution"}
+
+
+def server_calls_answered(request: MessagesRequest, profile: Profile) -> None:
+    """Rules 94 and 95: a server's call without a result may wait only in the turn that is gone on with.
+
+    That is the last message, or the one before a user's turn of nothing but tool results.
+    """
+    messages = [message for message in request.messages if message["role"] != "system"]
+    answered = {
+        block["tool_use_id"]
+        for message in messages
+        for block in _listed(message)
+        if block["type"].endswith("_tool_result")
+    }
+    for at, message in enumerate(messages):
+        for block in _listed(message):
+            if block["type"] == "server_tool_use" and block["id"] not in answered:
+                _waiting(request, block, _goes_on(messages[at + 1 :]))
+
+
+def _goes_on(after: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a turn is still under way: nothing came after it but the results of the client's own tools."""
+    return all(
+        message["role"] == "assistant" or all(block["type"] == "tool_result" for block in blocks(message["content"]))
+        for message in after
+    )
+
+
+def _waiting(request: MessagesRequest, call: Mapping[str, Any], goes_on: bool) -> None:
+    name, id = call["name"], call["id"]
+    result = _RESULT.get(name, f"{name}_tool_result")
+    found = f"`{name}` tool use with id `{id}` was found without a corresponding `{result}` block"
+    if not goes_on:
+        raise invalid(found)
+    if _TOOL.get(name, name) not in request.tool_names:
+        raise invalid(f"{found}, but no `{_TOOL.get(name, name)}` tool was provided")
+
+
+def toolset_results(request: MessagesRequest, profile: Profile) -> None:
+    """Rule 97: the result of a toolset's call names the toolset too."""
+    calls: dict[str, str] = {}
+    for index, message in enumerate(request.messages):
+        for at, block in enumerate(_listed(message)):
+            if block["type"] == "tool_use" and block.get("toolset_name"):
+                calls[block["id"]] = block["toolset_name"]
+            elif block["type"] == "tool_result" and block["tool_use_id"] in calls and not block.get("toolset_name"):
+                raise invalid(f"messages.{index}.content.{at}.tool_result.toolset_name: Field required")
+
+
 def _listed(message: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
     """The blocks of a message; none when its content is a bare string, which holds no block worth asking about."""
     content = message["content"]

@@ -8,10 +8,12 @@ from mock_server.protocol.profile import Profile
 from mock_server.protocol.request import MessagesRequest
 from mock_server.protocol.validate.checks import (
     Check,
+    Fields,
     Finding,
     anything,
     array,
     boolean,
+    cache_control,
     dictionary,
     integer,
     items,
@@ -28,7 +30,11 @@ from mock_server.protocol.validate.checks import (
     required as needs,
 )
 
-_CACHE_CONTROL = record({"type": needs(one_of("ephemeral")), "ttl": optional(nullable(one_of("5m", "1h")))})
+
+def _user_id(value: Any) -> tuple[str, str] | None:
+    if not isinstance(value, str):
+        return string(value)
+    return None if len(value) <= 256 else ("", "String should have at most 256 characters")
 
 
 def _non_empty(value: Any) -> tuple[str, str] | None:
@@ -44,14 +50,16 @@ def _stop_sequences(value: Any) -> tuple[str, str] | None:
     return found if found is None or not found[1].startswith("each ") else ("", found[1])
 
 
-_THINKING = tagged(
-    {
-        "enabled": record({"budget_tokens": needs(integer(1024))}),
-        "disabled": record({}),
-        "adaptive": record({}),
-        "between_tools": record({}),
-    }
-)
+_DISPLAY = {"display": optional(nullable(one_of("summarized", "omitted", "updates")))}
+_BINDING = {"block_binding": optional(nullable(dictionary))}
+# thinking.type -> its fields
+THINKING: Mapping[str, Fields] = {
+    "enabled": {"budget_tokens": needs(integer(1024)), **_DISPLAY, **_BINDING},
+    "adaptive": {**_DISPLAY, **_BINDING},
+    "disabled": {},
+    "between_tools": {},
+}
+_THINKING = tagged({type: record(fields) for type, fields in THINKING.items()})
 
 # Every parameter of the API (protocol notes B.1 and B.2), in the order they are checked. What the emulator does
 # not act on yet is accepted all the same.
@@ -75,8 +83,8 @@ PARAMETERS: Mapping[str, Check] = {
             }
         )
     ),
-    "cache_control": nullable(_CACHE_CONTROL),
-    "metadata": nullable(record({"user_id": optional(nullable(string))})),
+    "cache_control": nullable(cache_control(closed=False)),
+    "metadata": nullable(record({"user_id": optional(nullable(_user_id))})),
     "service_tier": nullable(one_of("auto", "standard_only")),
     "container": anything,
     "inference_geo": nullable(string),
@@ -115,6 +123,10 @@ EMULATED = frozenset(
 )
 
 
+MOST_MESSAGES = 100_000
+LEAST_COMPACTION = 50_000
+
+
 def required(request: MessagesRequest, profile: Profile) -> None:
     """Rules 22, 23."""
     for name in ("model", "messages", "max_tokens"):
@@ -146,12 +158,33 @@ def known_model(request: MessagesRequest, profile: Profile) -> None:
         raise ApiError("not_found_error", message, headers={"x-mock-hint": hint})
 
 
+# parameters of a beta -> how the names of the betas that bring them begin (protocol notes B.2)
+BETA_PARAMETERS: Mapping[str, tuple[str, ...]] = {
+    "mcp_servers": ("mcp-client-",),
+    "context_management": ("context-management-", "compact-"),
+    "compaction": ("compact-2026-09-04",),
+    "fallbacks": ("server-side-fallback-",),
+    "fallback_credit_token": ("fallback-credit-",),
+    "thread": ("message-threads-",),
+    "billing_policy": ("user-profiles-billing-",),
+}
+
+
 def no_unknown(request: MessagesRequest, profile: Profile) -> None:
-    """Rule 28."""
-    if profile.unknown_parameters == "error":
-        for name in request.body:
-            if name not in PARAMETERS:
-                raise invalid(f"{name}: Extra inputs are not permitted")
+    """Rule 28; what a beta brings is unknown without its header."""
+    if not profile.is_strict:
+        return
+    for name, value in request.body.items():
+        betas = BETA_PARAMETERS.get(name, ())
+        if name not in PARAMETERS or (betas and value is not None and not request.has_beta(*betas)):
+            raise invalid(f"{name}: Extra inputs are not permitted")
+
+
+def many_messages(request: MessagesRequest, profile: Profile) -> None:
+    """Rule 40."""
+    if len(request.messages) > MOST_MESSAGES:
+        found = len(request.messages)
+        raise invalid(f"messages: List should have at most {MOST_MESSAGES} items after validation, not {found}")
 
 
 def within_cap(request: MessagesRequest, profile: Profile) -> None:
@@ -167,16 +200,54 @@ def within_cap(request: MessagesRequest, profile: Profile) -> None:
 
 
 def no_thread(request: MessagesRequest, profile: Profile) -> None:
-    """Threads are not held here: the documented refusal makes clients send their whole history instead."""
-    if request.body.get("thread") is not None:
+    """Where threads are not held, the documented refusal makes clients send their whole history instead."""
+    if request.body.get("thread") is not None and not profile.threads:
         raise invalid(
             "thread: Message threads are not supported for this request",
             details={"error_code": "thread_unsupported_request", "unsupported": ["thread"]},
         )
 
 
-def thinking_budget(request: MessagesRequest, profile: Profile) -> None:
-    """Rule 101."""
-    thinking: Mapping[str, Any] = request.body.get("thinking") or {}
-    if thinking.get("type") == "enabled" and thinking["budget_tokens"] >= request.max_tokens:
-        raise invalid("`max_tokens` must be greater than `thinking.budget_tokens`.")
+def prewarm(request: MessagesRequest, profile: Profile) -> None:
+    """Rule 27: with `max_tokens: 0` nothing is written, so nothing may ask for a certain output."""
+    if request.max_tokens:
+        return
+    config = request.body.get("output_config") or {}
+    for wrong, what in (
+        (request.stream, "stream"),
+        (request.thinking.get("type") == "enabled", "thinking"),
+        (config.get("format") is not None or request.body.get("output_format") is not None, "output_config.format"),
+        (request.tool_choice.get("type") in ("any", "tool"), "tool_choice"),
+    ):
+        if wrong:
+            raise invalid(f"max_tokens: 0 cannot be combined with `{what}`")
+
+
+def fallbacks(request: MessagesRequest, profile: Profile) -> None:
+    """Rule 41: "default", or at most three models, each once."""
+    value = request.body.get("fallbacks")
+    if value is None or value == "default":
+        return
+    names = [one.get("model") for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+    if not names or len(names) != len(value) or not all(isinstance(name, str) for name in names):
+        raise invalid("fallbacks: Input should be 'default' or a list of models")
+    if len(names) > 3:
+        raise invalid(f"fallbacks: List should have at most 3 items after validation, not {len(names)}")
+    if len(set(names)) != len(names) or request.model in names:
+        raise invalid("fallbacks: each model may be named once")
+    for at, name in enumerate(names):
+        if profile.model(str(name)) is None:
+            raise invalid(f"fallbacks.{at}.model: `{name}` is not supported as a fallback")
+
+
+def compaction_trigger(request: MessagesRequest, profile: Profile) -> None:
+    """Rule 145."""
+    edits = (request.body.get("context_management") or {}).get("edits")
+    for at, edit in enumerate(edits if isinstance(edits, list) else ()):
+        trigger = edit.get("trigger") if isinstance(edit, dict) else None
+        value = trigger.get("value") if isinstance(trigger, dict) else None
+        if isinstance(value, int) and edit.get("type") == "compact_20260112" and value < LEAST_COMPACTION:
+            raise invalid(
+                f"context_management.edits.{at}.compact_20260112.trigger.value: "
+                f"Input should be greater than or equal to {LEAST_COMPACTION}"
+            )

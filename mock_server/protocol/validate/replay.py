@@ -11,22 +11,29 @@ from mock_server.protocol.request import MessagesRequest
 
 
 def signatures(request: MessagesRequest, profile: Profile) -> None:
-    """Rules 111 and 96: a signature of ours stands for one text, `encrypted_content` for one result."""
+    """Rules 110, 111 and 96: a signature of ours stands for one text, `encrypted_content` for one result."""
+    newest = max((at for at, message in enumerate(request.messages) if message["role"] == "assistant"), default=-1)
     for index, message in enumerate(request.messages):
         if message["role"] != "assistant" or isinstance(message["content"], str):
             continue
         for at, block in enumerate(message["content"]):
             path = f"messages.{index}.content.{at}"
             if block["type"] == "thinking":
-                _thinking(block, path)
+                _thinking(block, path, is_newest=index == newest)
             elif block["type"] == "web_search_tool_result" and isinstance(block["content"], list):
                 _results(block["content"], path)
 
 
-def _thinking(block: Mapping[str, Any], path: str) -> None:
+def _thinking(block: Mapping[str, Any], path: str, *, is_newest: bool) -> None:
     # A client that was sent no text (display omitted) has none to send back: the signature alone counts then.
-    if block["thinking"] and marks.signed("thinking", block["thinking"], block["signature"]) is False:
-        raise invalid(f"{path}: Invalid `signature` in `thinking` block")
+    if not block["thinking"] or marks.signed("thinking", block["thinking"], block["signature"]) is not False:
+        return
+    if is_newest:
+        raise invalid(
+            f"{path}: `thinking` or `redacted_thinking` blocks in the latest assistant message cannot be modified. "
+            "These blocks must remain as they were in the original response."
+        )
+    raise invalid(f"{path}: Invalid `signature` in `thinking` block")
 
 
 def result_said(result: Mapping[str, Any]) -> str:

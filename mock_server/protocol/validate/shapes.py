@@ -12,6 +12,7 @@ from mock_server.protocol.validate.checks import (
     anything,
     array,
     boolean,
+    cache_control,
     dictionary,
     nullable,
     optional,
@@ -82,7 +83,13 @@ _OPEN = ("mcp_tool_listing", "compaction", "fallback", "tool_addition", "tool_re
 
 
 def _variants(*, closed: bool) -> Check:
-    known = {tag: record(fields, closed=closed, skip="type") for tag, fields in BLOCK_PARAMS.items()}
+    mark = optional(nullable(cache_control(closed=closed)))
+    known = {
+        tag: record(
+            {**fields, "cache_control": mark} if "cache_control" in fields else fields, closed=closed, skip="type"
+        )
+        for tag, fields in BLOCK_PARAMS.items()
+    }
     return tagged({**known, **{tag: record(_FREE) for tag in _OPEN}})
 
 
@@ -95,7 +102,7 @@ def system(request: MessagesRequest, profile: Profile) -> None:
     value = request.body.get("system")
     if not isinstance(value, list):
         return
-    check = _BLOCK[profile.unknown_parameters == "error"]
+    check = _BLOCK[profile.is_strict]
     for index, block in enumerate(value):
         if not isinstance(block, dict) or block.get("type") != "text":
             raise invalid(f"system.{index}: Input should be a valid text block")
@@ -109,7 +116,7 @@ def messages(request: MessagesRequest, profile: Profile) -> None:
     """Rules 44, 47, 55 to 59: a list of messages, each of known blocks."""
     if not request.messages:
         raise invalid("messages: at least one message is required")
-    check = _BLOCK[profile.unknown_parameters == "error"]
+    check = _BLOCK[profile.is_strict]
     for index, message in enumerate(request.messages):
         if not _is_plain(message):
             _message(message, f"messages.{index}", check)

@@ -256,6 +256,8 @@ class Control:
         settings = {} if settings is None else settings
         if not isinstance(settings, dict):
             raise ControlError(400, "settings is not an object", "names and values of settings")
+        if "." in str(settings.get("profile")):
+            raise ControlError(422, "a profile file is chosen when the server starts", "--profile FILE")
         session = self.engine.sessions.named(name)
         try:
             self.engine.override(session, **settings)

@@ -1,0 +1,134 @@
+"""Profile files -> Profile: the built-in ones by name, a user's own by path. Mistakes are reported as a scenario's are.
+
+A profile may say `extends: NAME or FILE` (it has everything of that one which it does not say itself, and its models
+beside its own) and a model `like: ID` (the same, of one model). `models_from` names a profile where `like` looks too.
+"""
+
+from dataclasses import fields, replace
+from pathlib import Path
+
+from mock_server.protocol.profile import Model, Profile
+from mock_server.scenario.decode import decode
+from mock_server.scenario.load import PACKAGE, documents, read_file
+from mock_server.scenario.node import Node, Problem, Problems, ScenarioError, suggestion
+
+FOLDER = PACKAGE / "profiles"
+# what a model has of its own even when it is like another
+_OWN = ("id", "aliases", "display_name", "created", "lifecycle", "retires")
+_MODEL_KEYS = tuple(f.name for f in fields(Model))
+
+
+def built_in() -> tuple[str, ...]:
+    """The names of the profiles that come with the package; the default first."""
+    return tuple(sorted((file.stem for file in FOLDER.glob("*.yaml")), key=lambda name: name != "octen"))
+
+
+def load_profile(profile: str, catalogue: str | None = None) -> Profile:
+    """The profile of this name, or in this file, with the models of one of its catalogues.
+
+    Raises ScenarioError for everything wrong with it.
+    """
+    file = _file(profile)
+    problems = Problems(str(file))
+    node = _resolved(file, problems, ())
+    node.value.pop("models_from", None)
+    loaded: Profile | None = None if problems.found else decode(Profile, node, problems)
+    if problems.found or loaded is None:
+        raise ScenarioError(problems.found)
+    return _of_catalogue(loaded, catalogue, problems.source)
+
+
+def _file(profile: str, beside: Path = Path()) -> Path:
+    if profile in built_in():
+        return FOLDER / f"{profile}.yaml"
+    if not profile.endswith((".yaml", ".yml")):
+        known = built_in()
+        text = f"no profile '{profile}'; expected one of {', '.join(known)} or a .yaml file{suggestion(profile, known)}"
+        raise ScenarioError([Problem("profile", None, text)])
+    return beside / profile
+
+
+def _resolved(file: Path, problems: Problems, seen: tuple[Path, ...]) -> Node:
+    """The mapping a profile file comes to: what it extends merged in, every `like` written out."""
+    nodes = list(documents(read_file(file), problems))
+    if len(nodes) != 1 or not isinstance(nodes[0].value, dict):
+        problems.add(nodes[0] if nodes else None, "a profile file holds one mapping")
+        return Node({})
+    node = nodes[0]
+    base = _base(node, "extends", file, problems, seen)
+    source = _base(Node({**base.value, **node.value}), "models_from", file, problems, seen)
+    own = _listed(node)
+    known = {**_by_id(_listed(source)), **_by_id(_listed(base)), **_by_id(own)}
+    mine = [_like(model, known, problems, ()) for model in own]
+    names = set(_by_id(mine))
+    kept = [model for model in _listed(base) if _id(model) not in names]
+    values = {**base.value, **node.value, "models": Node([*mine, *kept], node.mark)}
+    values.pop("extends", None)
+    if base.value:
+        values |= {"name": node.value.get("name", Node(file.stem)), "added": Node([Node(name) for name in names])}
+    return Node(values, node.mark, {**base.keys, **node.keys})
+
+
+def _base(node: Node, key: str, file: Path, problems: Problems, seen: tuple[Path, ...]) -> Node:
+    """The profile that `extends` or `models_from` names; an empty one when there is none."""
+    named = node.value.get(key)
+    if named is None:
+        return Node({})
+    try:
+        path = _file(str(named.value), file.parent)
+        if path.resolve() in (file.resolve(), *seen):
+            problems.add(named, f"{key}: this file extends itself")
+            return Node({})
+        inner = Problems(str(path))
+        found = _resolved(path, inner, (*seen, file.resolve()))
+        problems.found += inner.found
+        return found
+    except ScenarioError as error:
+        problems.add(named, f"{key}: {'; '.join(problem.text for problem in error.problems)}")
+        return Node({})
+
+
+def _listed(node: Node) -> list[Node]:
+    models = node.value.get("models")
+    listed = models.value if models is not None else ()
+    return [model for model in listed if isinstance(model.value, dict)] if isinstance(listed, list) else []
+
+
+def _id(model: Node) -> str:
+    id = model.value.get("id")
+    return str(id.value) if id is not None else ""
+
+
+def _by_id(models: list[Node]) -> dict[str, Node]:
+    return {_id(model): model for model in models}
+
+
+def _like(model: Node, known: dict[str, Node], problems: Problems, seen: tuple[str, ...]) -> Node:
+    """A model with everything that its own row does not say taken from the one it is like."""
+    named = model.value.get("like")
+    own = Node({key: item for key, item in model.value.items() if key != "like"}, model.mark, model.keys)
+    if named is None:
+        return own
+    other = known.get(str(named.value))
+    if other is None or str(named.value) in seen:
+        why = "is like itself" if other is not None else f"unknown model{suggestion(str(named.value), known)}"
+        problems.add(named, f"like: {named.value}: {why}")
+        return own
+    inherited = _like(other, known, problems, (*seen, str(named.value)))
+    return Node(
+        {**{key: item for key, item in inherited.value.items() if key not in _OWN}, **own.value}, model.mark, model.keys
+    )
+
+
+def _of_catalogue(profile: Profile, catalogue: str | None, source: str) -> Profile:
+    """The profile with the models of a catalogue, in its order; those a file added itself are always offered."""
+    wanted = catalogue or profile.catalogue
+    if wanted is None:
+        return profile
+    if wanted not in profile.catalogues:
+        known = ", ".join(profile.catalogues) or "none"
+        text = f"no catalogue '{wanted}' in profile {profile.name}; it has {known}"
+        raise ScenarioError([Problem(source, None, text + suggestion(wanted, profile.catalogues))])
+    by_id = {model.id: model for model in profile.models}
+    ids = [*profile.catalogues[wanted], *(id for id in profile.added if id not in profile.catalogues[wanted])]
+    return replace(profile, models=tuple(by_id[id] for id in ids if id in by_id), catalogue=wanted)

@@ -5,14 +5,17 @@ ids, the model and the input tokens. Binding fills the holes. Only a reply that 
 short is made anew for its request.
 """
 
+import math
 import random
+import sys
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, NamedTuple, Protocol
 
+from mock_server.engine.cache import CacheUse
 from mock_server.engine.seeds import Ids
-from mock_server.protocol import cut, marks, usage
+from mock_server.protocol import cut, marks, tokens, usage
 from mock_server.protocol.blocks import (
     Block,
     CutToolUse,
@@ -26,11 +29,11 @@ from mock_server.protocol.blocks import (
 from mock_server.protocol.chunk import Chunk
 from mock_server.protocol.events import Event, events
 from mock_server.protocol.lazy import lazy
-from mock_server.protocol.message import Message, fold
+from mock_server.protocol.message import NONE, Extras, Message, fold
 from mock_server.protocol.plan import JSON_HEADERS, SSE_HEADERS, Headers, Part, Plan, whole
-from mock_server.protocol.profile import Profile
+from mock_server.protocol.profile import Model, Profile
 from mock_server.protocol.sse import dumps, encode, frame
-from mock_server.protocol.usage import Usage
+from mock_server.protocol.usage import CacheKind, Usage
 from mock_server.protocol.validate.replay import result_said
 from mock_server.scenario.model import Answer, Timing
 
@@ -51,8 +54,12 @@ class Hole:
         return dumps(self.text)
 
 
-_ID, _MODEL, _INPUT = Hole("id"), Hole("model"), Hole("input_tokens")
-_OPEN_CALL = Hole("open_call")
+_ID, _MODEL, _OPEN_CALL = Hole("id"), Hole("model"), Hole("open_call")
+_INPUT, _FINAL_INPUT = Hole("input_tokens"), Hole("final_input_tokens")
+_OUTPUT, _FIRST_OUTPUT, _THINKING = Hole("output_tokens"), Hole("first_output_tokens"), Hole("thinking_tokens")
+_READ, _WRITTEN = Hole("cache_read"), Hole("cache_written")
+_WRITTEN_5M, _WRITTEN_1H = Hole("cache_written_5m"), Hole("cache_written_1h")
+_COUNTERS = (_INPUT, _FINAL_INPUT, _OUTPUT, _FIRST_OUTPUT, _THINKING, _READ, _WRITTEN, _WRITTEN_5M, _WRITTEN_1H)
 
 
 class Template:
@@ -103,23 +110,32 @@ class Draw(Protocol):
 class Binding(NamedTuple):
     """What one request puts into a reply.
 
+    `room`: the tokens left of the model's window. `cache`: what its prompt did with the cache, if it marked anything.
+    `omits_thinking`: thoughts come without their text.
+
     A named tuple, like all that is made for every request: it costs a third of a frozen dataclass.
     """
 
-    model: str
+    model: Model
     input_tokens: int
     max_tokens: int
     stop_sequences: Sequence[str]
     stream: bool
-    cache_asked: bool
     headers: Headers
     time_scale: float
     draw: Draw
+    room: int | None = None
+    cache: CacheUse | None = None
+    extras: Extras | None = None
+    omits_thinking: bool = False
 
 
 @dataclass(frozen=True)
 class Reply:
-    """A reply as the compiler takes it: blocks, how it ends, its pace, and where it stands in a script."""
+    """A reply as the compiler takes it: blocks, how it ends, its pace, and where it stands in a script.
+
+    `output_tokens`: what it is said to cost, where that is not the sum of what is in it.
+    """
 
     content: tuple[Block, ...]
     stop_reason: str
@@ -130,6 +146,8 @@ class Reply:
     headers: Mapping[str, str] = field(default_factory=dict)
     scenario: str = ""
     position: int = 1
+    extras: Extras = NONE
+    output_tokens: int | None = None
 
 
 def reply_of(answer: Answer, default: Timing, scenario: str, position: int) -> Reply:
@@ -157,29 +175,42 @@ class CompiledReply:
         self._reply = reply
         self._profile = profile
         self._content, self._stamps = _sealed(reply, profile)
+        self._counted = _counted(self._content)
         self._tokens = cut.total_tokens(self._content)
+        self._thinking = sum(cut.block_tokens(block) for block in self._content if isinstance(block, Thinking))
+        self._fed_back = sum(_fed_back(block) for block in self._content)
         self._texts = tuple(block.text for block in self._content if isinstance(block, Text))
         self._resumes = any(getattr(block, "tool_use_id", None) == _OPEN_CALL.text for block in self._content)
         headers = tuple((name.lower(), value) for name, value in reply.headers.items())
         self._json_headers = (*JSON_HEADERS, *headers)
         self._sse_headers = (*SSE_HEADERS, *headers)
-        self._form = Form(self, cache_asked=False)
-        self._steps = _steps(self._form.events, reply.timing)
-        self._at: dict[float, array[int]] = {}
+        self._form = Form(self, "")
+        self._forms: dict[CacheKind, Form] = {"": self._form}
+        self._at: dict[tuple[float, float], array[int]] = {}
 
-    @lazy
-    def _cache_form(self) -> "Form":
-        """The same reply to a request that marks something for the cache, where usage then says more."""
-        return self._form if self._profile.complete_usage else Form(self, cache_asked=True)
-
-    def message(self, *, cache_asked: bool) -> Message:
+    def message(self, cache: CacheKind) -> Message:
         """The message with holes for what only a request has."""
         reply, complete = self._reply, self._profile.complete_usage
-        counted = replace(_counted(self._content), cache_asked=cache_asked, override=reply.usage)
+        counted = replace(
+            self._counted,
+            input_tokens=_INPUT.text,
+            final_input_tokens=_FINAL_INPUT.text if self._fed_back else _INPUT.text,
+            output_tokens=_OUTPUT.text,
+            first_output_tokens=_FIRST_OUTPUT.text,
+            thinking_tokens=_THINKING.text if self._thinking else 0,
+            extras=reply.extras.usage,
+            override=reply.usage,
+        )
+        if cache:
+            counted = replace(
+                counted,
+                cache=cache,
+                cache_read=_READ.text,
+                cache_written=_WRITTEN.text,
+                cache_written_5m=_WRITTEN_5M.text,
+                cache_written_1h=_WRITTEN_1H.text,
+            )
         start, end = usage.at_start(counted, complete=complete), usage.at_end(counted, complete=complete)
-        for counters in (start, end):
-            if "input_tokens" not in (reply.usage or {}):
-                counters["input_tokens"] = _INPUT.text
         return Message(
             _ID.text,
             _MODEL.text,
@@ -190,6 +221,7 @@ class CompiledReply:
             start,
             end,
             complete,
+            reply.extras,
         )
 
     @property
@@ -200,38 +232,54 @@ class CompiledReply:
     def looks(self) -> dict[str, str]:
         """The holes in this reply: their names and how they look."""
         calls = (Hole(name) for name, _ in self._stamps)
-        return {hole.name: hole.quoted for hole in (_ID, _MODEL, _INPUT, _OPEN_CALL, *calls)}
+        return {hole.name: hole.quoted for hole in (_ID, _MODEL, _OPEN_CALL, *_COUNTERS, *calls)}
 
     # -- one request -------------------------------------------------------------------------------------------
 
     def bind(self, to: Binding) -> Plan:
         """The plan that answers one request."""
-        if to.max_tokens < self._tokens or (to.stop_sequences and self._stops(to.stop_sequences)):
-            shorter = cut.cut(self._reply.content, to.max_tokens, to.stop_sequences)
+        factor = to.model.token_factor
+        most = to.max_tokens if to.room is None else min(to.max_tokens, to.room)
+        if most < self._tokens * factor or (to.stop_sequences and self._stops(to.stop_sequences)):
+            shorter = cut.cut(self._reply.content, _estimated(most, factor), to.stop_sequences)
             if shorter is not None:
-                return CompiledReply(self._shortened(shorter), self._profile)._whole(to)
+                reply = self._shortened(shorter, most, is_full=most < to.max_tokens)
+                uncut = to._replace(max_tokens=sys.maxsize, room=None, stop_sequences=())
+                return CompiledReply(reply, self._profile).bind(uncut)
+        if to.extras is not None or (to.omits_thinking and self._thinking):
+            return CompiledReply(self._told(to), self._profile)._whole(to)
         return self._whole(to)
+
+    def _told(self, to: Binding) -> Reply:
+        """The reply with what only this request is told, or without what it does not want to be told."""
+        content = self._reply.content
+        if to.omits_thinking:
+            content = tuple(replace(one, omitted=True) if isinstance(one, Thinking) else one for one in content)
+        return replace(self._reply, content=content, extras=to.extras or NONE)
 
     def _stops(self, sequences: Sequence[str]) -> bool:
         return any(sequence in text for text in self._texts for sequence in sequences)
 
-    def _shortened(self, shorter: cut.Cut) -> Reply:
+    def _shortened(self, shorter: cut.Cut, most: int, *, is_full: bool) -> Reply:
+        """What a cut left; `is_full`: the window was full before `max_tokens` was reached."""
+        at_limit = shorter.stop_reason == "max_tokens"
         override = {k: v for k, v in (self._reply.usage or {}).items() if k != "output_tokens"}
         return replace(
             self._reply,
             content=shorter.content,
-            stop_reason=shorter.stop_reason,
+            stop_reason="model_context_window_exceeded" if at_limit and is_full else shorter.stop_reason,
             stop_sequence=shorter.stop_sequence,
             stop_details=None,
             usage=override,
+            output_tokens=most if at_limit else None,
         )
 
     def _whole(self, to: Binding) -> Plan:
-        form = self._cache_form if to.cache_asked else self._form
+        form = self._form if to.cache is None else self._form_of(to.cache)
         values = {
             "id": b'"%b"' % to.draw.ids.message().encode(),
-            "model": self._profile.json_names.get(to.model) or encode(dumps(to.model)),
-            "input_tokens": b"%d" % to.input_tokens,
+            "model": self._profile.json_names.get(to.model.id) or encode(dumps(to.model.id)),
+            **self._counts(to),
         }
         for name, stamped in self._stamps:
             values[name] = b'"%b"' % marks.mint(to.draw.ids.take(6), stamped).encode()
@@ -242,21 +290,55 @@ class CompiledReply:
             return whole(200, self._json_headers + to.headers, form.json.fill(values), at[-1])
         return Plan(200, self._sse_headers + to.headers, (Part(form.fill(values), at),), True, at[0])
 
+    def _form_of(self, use: CacheUse) -> "Form":
+        """The form whose usage tells of the cache what this prompt did with it."""
+        kind: CacheKind = "write" if use.written or self._profile.complete_usage else "read"
+        form = self._forms.get(kind)
+        if form is None:
+            form = self._forms[kind] = Form(self, kind)
+        return form
+
+    def _counts(self, to: Binding) -> dict[str, bytes]:
+        """The counters of one request, as JSON."""
+        factor, use = to.model.token_factor, to.cache
+        output = self._reply.output_tokens
+        if output is None:
+            output = math.ceil(self._tokens * factor - 1e-9)
+        given = to.input_tokens if use is None else use.uncached
+        counts = {
+            "input_tokens": b"%d" % given,
+            "output_tokens": b"%d" % output,
+            "first_output_tokens": b"%d" % min(output, 1),
+        }
+        if self._fed_back:
+            counts["final_input_tokens"] = b"%d" % (given + round(self._fed_back * factor))
+        if self._thinking:
+            counts["thinking_tokens"] = b"%d" % min(output, math.ceil(self._thinking * factor - 1e-9))
+        if use is not None:
+            counts["cache_read"], counts["cache_written"] = b"%d" % use.read, b"%d" % use.written
+            counts["cache_written_5m"], counts["cache_written_1h"] = b"%d" % use.written_5m, b"%d" % use.written_1h
+        return counts
+
     def _due(self, to: Binding) -> "array[int]":
         """When each frame is due. Shared between requests unless delays are to vary."""
-        scale = to.time_scale
+        scale, factor = to.time_scale, to.model.token_factor
         if self._reply.timing.jitter and scale:
-            return _moved(self._steps, self._reply.timing.jitter, to.draw.jitter(), scale)
-        if scale not in self._at:
-            self._at[scale] = _moved(self._steps, 0.0, None, scale)
-        return self._at[scale]
+            return _moved(self._steps(factor), self._reply.timing.jitter, to.draw.jitter(), scale)
+        at = self._at.get((scale, factor))
+        if at is None:
+            at = self._at[scale, factor] = _moved(self._steps(factor), 0.0, None, scale)
+        return at
+
+    def _steps(self, factor: float) -> list[int]:
+        """The delay before each event, for a model whose tokens are so many times the estimated ones."""
+        return _steps(self._form.events, self._reply.timing, factor)
 
 
 class Form:
     """The frames and the JSON of a reply, from the same events; the JSON is made when first asked for."""
 
-    def __init__(self, reply: CompiledReply, *, cache_asked: bool) -> None:
-        self.events = tuple(events(reply.message(cache_asked=cache_asked), reply.chunk))
+    def __init__(self, reply: CompiledReply, cache: CacheKind) -> None:
+        self.events = tuple(events(reply.message(cache), reply.chunk))
         self._looks = reply.looks
         self._templates: list[tuple[int, Template]] = []
         self._frames = tuple(self._frame(at, event) for at, event in enumerate(self.events))
@@ -328,33 +410,47 @@ def _encrypted(result: Any) -> Any:
     return result
 
 
+def _estimated(model_tokens: int, factor: float) -> int:
+    """How many estimated tokens fit in so many of a model; one at least where there is room at all."""
+    return max(1, int(model_tokens / factor)) if model_tokens > 0 else 0
+
+
 def _counted(content: Sequence[Block]) -> Usage:
     """The output side of the usage."""
     calls = [block.name for block in content if isinstance(block, ServerToolUse)]
+    found = [item for block in content if isinstance(block, WebSearchToolResult) for item in _items(block)]
     return Usage(
-        output_tokens=cut.total_tokens(content),
-        thinking_tokens=sum(cut.block_tokens(block) for block in content if isinstance(block, Thinking)),
         web_search_requests=sum(name.endswith("_search") for name in calls),
         web_fetch_requests=calls.count("web_fetch"),
+        full_content=sum("full_content" in item for item in found),
     )
+
+
+def _items(block: WebSearchToolResult) -> list[dict[str, Any]]:
+    return [item for item in block.content if isinstance(item, dict)] if isinstance(block.content, list) else []
+
+
+def _fed_back(block: Block) -> int:
+    """The estimated tokens that the model reads once more: the result of a server's tool."""
+    return tokens.count(dumps(block.content)) if isinstance(block, WebSearchToolResult) else 0
 
 
 # -- pace -----------------------------------------------------------------------------------------------------------
 
 
-def _steps(listed: Sequence[Event], timing: Timing) -> list[int]:
+def _steps(listed: Sequence[Event], timing: Timing, factor: float) -> list[int]:
     """The delay before each event, in microseconds: `first` before the first, the pace before every delta but one."""
     delays = [0] * len(listed)
     delays[0] = timing.first
     before = 0
     for at, event in enumerate(listed):
         if event.tokens:
-            delays[at] += _delay(timing, before)
+            delays[at] += _delay(timing, before * factor)
             before = event.tokens
     return delays
 
 
-def _delay(timing: Timing, tokens_before: int) -> int:
+def _delay(timing: Timing, tokens_before: float) -> int:
     """The delay between a delta of so many tokens and the next; none before the first."""
     if not tokens_before:
         return 0

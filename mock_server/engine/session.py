@@ -11,8 +11,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 from mock_server.clock import Clock
+from mock_server.engine.cache import PromptCache
 from mock_server.engine.journal import Journal
 from mock_server.engine.library import CompiledScenario, Library
+from mock_server.engine.threads import Threads
 from mock_server.protocol.errors import invalid
 from mock_server.protocol.profile import Profile
 from mock_server.protocol.request import MessagesRequest
@@ -82,7 +84,7 @@ class Terms:
 
 
 class Session:
-    """One lane: its own terms, scenarios (newest first), counters and journal."""
+    """One lane: its own terms, scenarios (newest first), counters, prompt cache, threads and journal."""
 
     def __init__(self, name: str, clock: Clock, terms: Terms) -> None:
         self.name = name
@@ -90,6 +92,8 @@ class Session:
         self.terms = terms
         self.scenarios: tuple[CompiledScenario, ...] = ()
         self.cursors = Cursors()
+        self.cache = PromptCache()
+        self.threads = Threads()
         self.journal = Journal(terms.settings.journal_entries, name)
         self._added = 0
         self._library: tuple[object, object, Library] | None = None
@@ -135,6 +139,8 @@ class Session:
         with self._lock:
             self.scenarios = ()
             self.cursors = Cursors()
+            self.cache = PromptCache()
+            self.threads = Threads()
 
 
 class Sessions:

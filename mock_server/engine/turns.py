@@ -103,3 +103,17 @@ def _positions(turn: Turn, tag: str) -> list[int]:
         marks.read(block.get("id") or block.get("tool_use_id")) for block in turn.content if block["type"] != "text"
     )
     return [minted.position for minted in found if minted is not None and minted.scenario == tag]
+
+
+def waiting_call(messages: Sequence[Mapping[str, Any]]) -> str | None:
+    """The id of the server's call that is still without a result: the newest one."""
+    answered: set[str] = set()
+    called: list[str] = []
+    for message in messages:
+        for block in blocks(message["content"]):
+            if block["type"] == "server_tool_use":
+                called.append(block["id"])
+            elif block["type"].endswith("_tool_result"):
+                answered.add(block["tool_use_id"])
+    waiting = [id for id in called if id not in answered]
+    return (waiting or called)[-1] if called else None

@@ -24,15 +24,23 @@ _KNOWN_INPUT: Mapping[str, Mapping[str, Any]] = {
 
 
 def generated(
-    request: MessagesRequest, seed: bytes, generator: Generator, timing: Timing, tokens: int | None = None
+    request: MessagesRequest,
+    seed: bytes,
+    generator: Generator,
+    timing: Timing,
+    tokens: int | None = None,
+    factor: float = 1.0,
 ) -> Reply:
-    """The reply: a tool call when tool_choice forces one, JSON when a format asks for it, else text (of `tokens`)."""
+    """The reply: a tool call when tool_choice forces one, JSON when a format asks for it, else text.
+
+    `tokens`: how long the text is, in tokens of a model whose tokens are `factor` times the estimated ones.
+    """
     forced = _forced_tool(request, seed)
     if forced is not None:
         call = ToolUse(name=forced["name"], input=_input(forced, seed, generator))
         return Reply((call,), "tool_use", timing=timing)
     schema = _output_schema(request)
-    text = _json(schema, seed, generator) if schema is not None else _prose(request, seed, generator, tokens)
+    text = _json(schema, seed, generator) if schema is not None else _prose(request, seed, generator, tokens, factor)
     return Reply((Text(text=text),), "end_turn", timing=timing)
 
 
@@ -92,9 +100,10 @@ def _value(schema: object, seed: bytes, generator: Generator, what: str) -> obje
         ) from None
 
 
-def _prose(request: MessagesRequest, seed: bytes, generator: Generator, tokens: int | None) -> str:
+def _prose(request: MessagesRequest, seed: bytes, generator: Generator, tokens: int | None, factor: float) -> str:
     wanted = SHORTEST + int.from_bytes(_tail(seed), "big") % (LONGEST - SHORTEST)
-    return generator.text(seed, tokens or max(1, min(wanted, request.max_tokens)))
+    most = tokens or min(wanted, request.max_tokens)
+    return generator.text(seed, max(1, int(most / factor)))
 
 
 def _tail(seed: bytes) -> Sequence[int]:

@@ -5,7 +5,7 @@ stands for, which is what paces it). Fields are the API's own; None means "not s
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Union, get_args
 
 from mock_server.protocol import tokens
@@ -36,17 +36,21 @@ class Text:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Thinking:
-    """A thought and its signature; the signature is made from the text unless the script pins one."""
+    """A thought and its signature; the signature is made from the text unless the script pins one.
+
+    `omitted`: the client wants no text (`thinking.display: omitted`); it costs the same.
+    """
 
     type: ClassVar[str] = "thinking"
     thinking: str
     signature: str | None = None
+    omitted: bool = field(default=False, metadata={"hidden": True})
 
     def start(self) -> dict[str, Any]:
         return {"type": "thinking", "thinking": "", "signature": ""}
 
     def deltas(self, chunk: Chunk) -> Iterator[Delta]:
-        for piece in pieces(self.thinking, chunk):
+        for piece in () if self.omitted else pieces(self.thinking, chunk):
             yield {"type": "thinking_delta", "thinking": piece}, tokens.count(piece)
         yield {"type": "signature_delta", "signature": self.signature or ""}, 0
 

@@ -46,6 +46,7 @@ def _message_start(message: Message) -> dict[str, Any]:
     }
     if message.complete:
         body["stop_details"] = None
+    body |= message.extras.message
     return {"type": "message_start", "message": {**body, "usage": dict(message.usage_at_start)}}
 
 
@@ -53,4 +54,5 @@ def _message_delta(message: Message) -> dict[str, Any]:
     delta: dict[str, Any] = {"stop_reason": message.stop_reason, "stop_sequence": message.stop_sequence}
     if message.complete or message.stop_details is not None:
         delta["stop_details"] = None if message.stop_details is None else dict(message.stop_details)
-    return {"type": "message_delta", "delta": delta, "usage": dict(message.usage_at_end)}
+    delta |= message.extras.delta
+    return {"type": "message_delta", "delta": delta, "usage": dict(message.usage_at_end), **message.extras.beside}

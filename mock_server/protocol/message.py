@@ -1,12 +1,25 @@
 """The message: what the model says, and `fold`, the only builder of the reply that is not a stream."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from mock_server.protocol import partial
 from mock_server.protocol.blocks import Block
 from mock_server.protocol.usage import merged
+
+
+@dataclass(frozen=True, slots=True)
+class Extras:
+    """What only some requests are told: in the message, at its end, beside it, and in its usage."""
+
+    message: Mapping[str, Any] = field(default_factory=dict)
+    delta: Mapping[str, Any] = field(default_factory=dict)
+    beside: Mapping[str, Any] = field(default_factory=dict)
+    usage: Mapping[str, Any] = field(default_factory=dict)
+
+
+NONE = Extras()
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +35,11 @@ class Message:
     usage_at_start: Mapping[str, Any]
     usage_at_end: Mapping[str, Any]
     complete: bool = False
+    extras: Extras = NONE
+
+
+# what stands beside the delta in message_delta (protocol notes C.1, beta)
+_BESIDE = ("context_management", "input_transformations")
 
 
 def fold(payloads: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
@@ -38,6 +56,7 @@ def fold(payloads: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
             case "message_delta":
                 message |= payload["delta"]
                 message["usage"] = merged(message["usage"], payload["usage"])
+                message |= {name: payload[name] for name in _BESIDE if name in payload}
     message["content"] = [block.close() for block in message["content"]]
     return message
 
@@ -63,7 +82,7 @@ class _Open:
             self._block["citations"] = [*self._block["citations"], delta["citation"]]
 
     def close(self) -> dict[str, Any]:
-        for field, pieces in self._pieces.items():
+        for name, pieces in self._pieces.items():
             text = "".join(pieces)
-            self._block[field] = partial.loads(text or "{}") if field == "input" else text
+            self._block[name] = partial.loads(text or "{}") if name == "input" else text
         return self._block

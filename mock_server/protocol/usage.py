@@ -1,30 +1,39 @@
-"""What a reply reports as `usage`. Shapes: protocol notes C.2 and D.4, and A.5 for the fields Octen leaves out."""
+"""What a reply reports as `usage`. Shapes: protocol notes C.2 and D.4, and A.5 for the fields Octen leaves out.
+
+A counter is a number, or the text that stands for one until a request is known.
+"""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
-from mock_server.protocol.request import Block, MessagesRequest, blocks
-from mock_server.protocol.sse import dumps
-from mock_server.protocol.tokens import TokenCounter
-
-# What the API adds around the text (protocol notes G.2). Estimates, like everything counted here.
-FRAMING = 7
-PER_MESSAGE = 4
-TOOL_PROMPT = 346
-IMAGE = 1568
+Count = int | str
+# what a prompt did with the cache: nothing, or it read at most, or it wrote
+CacheKind = Literal["", "read", "write"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """The counters of one reply. `override` holds what a scenario sets by hand; it wins over everything counted."""
+    """The counters of one reply.
 
-    input_tokens: int = 0
-    output_tokens: int = 0
-    thinking_tokens: int = 0
+    `final_input_tokens`: the input side at the end, larger when results of server tools were fed back. `extras`:
+    counters that only some requests are told (`speed` …). `override` holds what a scenario sets by hand; it wins.
+    """
+
+    input_tokens: Count = 0
+    final_input_tokens: Count = 0
+    output_tokens: Count = 0
+    first_output_tokens: Count = 0
+    thinking_tokens: Count = 0
     web_search_requests: int = 0
     web_fetch_requests: int = 0
-    cache_asked: bool = False
+    full_content: int = 0
+    cache: CacheKind = ""
+    cache_read: Count = 0
+    cache_written: Count = 0
+    cache_written_5m: Count = 0
+    cache_written_1h: Count = 0
+    extras: Mapping[str, Any] = field(default_factory=dict)
     override: Mapping[str, Any] | None = None
 
 
@@ -33,22 +42,23 @@ def at_start(usage: Usage, *, complete: bool) -> dict[str, Any]:
 
     `complete` profiles (Anthropic) send every counter; the others leave out what does not apply.
     """
-    counters: dict[str, Any] = {"input_tokens": usage.input_tokens}
-    if complete or usage.cache_asked:
-        counters |= _cache_counters()
-    if complete:
-        counters["cache_creation"] = {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 0}
-    counters["output_tokens"] = min(usage.output_tokens, 1) if complete else 0
+    counters: dict[str, Any] = {"input_tokens": usage.input_tokens, **_cache_counters(usage, complete=complete)}
+    if complete or usage.cache == "write":
+        counters["cache_creation"] = {
+            "ephemeral_5m_input_tokens": usage.cache_written_5m,
+            "ephemeral_1h_input_tokens": usage.cache_written_1h,
+        }
+    counters["output_tokens"] = usage.first_output_tokens if complete else 0
     if complete:
         counters["service_tier"] = "standard"
+        counters["inference_geo"] = "not_available"
+    counters |= usage.extras
     return _overridden(counters, usage.override, skip=("output_tokens", "output_tokens_details", "server_tool_use"))
 
 
 def at_end(usage: Usage, *, complete: bool) -> dict[str, Any]:
     """`message_delta.usage`: totals. Input and cache counters come again, since clients read them here."""
-    counters: dict[str, Any] = {"input_tokens": usage.input_tokens}
-    if complete or usage.cache_asked:
-        counters |= _cache_counters()
+    counters: dict[str, Any] = {"input_tokens": usage.final_input_tokens, **_cache_counters(usage, complete=complete)}
     counters["output_tokens"] = usage.output_tokens
     if usage.thinking_tokens:
         counters["output_tokens_details"] = {"thinking_tokens": usage.thinking_tokens}
@@ -56,6 +66,8 @@ def at_end(usage: Usage, *, complete: bool) -> dict[str, Any]:
         counters["server_tool_use"] = {"web_search_requests": usage.web_search_requests}
         if complete:
             counters["server_tool_use"]["web_fetch_requests"] = usage.web_fetch_requests
+    if usage.full_content and not complete:
+        counters["full_content_extra_count"] = usage.full_content
     return _overridden(counters, usage.override, skip=("cache_creation", "service_tier", "inference_geo", "speed"))
 
 
@@ -64,42 +76,13 @@ def merged(start: Mapping[str, Any], end: Mapping[str, Any]) -> dict[str, Any]:
     return {**start, **end}
 
 
-def _cache_counters() -> dict[str, int]:
-    return {"cache_creation_input_tokens": 0, "cache_read_input_tokens": 0}
+def _cache_counters(usage: Usage, *, complete: bool) -> dict[str, Count]:
+    if not complete and not usage.cache:
+        return {}
+    return {"cache_creation_input_tokens": usage.cache_written, "cache_read_input_tokens": usage.cache_read}
 
 
 def _overridden(counters: dict[str, Any], by_hand: Mapping[str, Any] | None, skip: tuple[str, ...]) -> dict[str, Any]:
     if by_hand:
         counters |= {name: value for name, value in by_hand.items() if name not in skip}
     return counters
-
-
-def input_tokens(request: MessagesRequest, counter: TokenCounter) -> int:
-    """The estimate of what a request's prompt costs: framing, system, tools and every message."""
-    total = FRAMING + PER_MESSAGE * (len(request.messages) - 1)
-    for block in blocks(request.body.get("system")):
-        total += counter.count(block["text"])
-    if request.tools:
-        total += TOOL_PROMPT + sum(counter.count(dumps(tool)) for tool in request.tools)
-    for message in request.messages:
-        content = message["content"]
-        if isinstance(content, str):
-            total += counter.count(content)
-        else:
-            total += sum(_block_tokens(block, counter) for block in content)
-    return total
-
-
-def _block_tokens(block: Block, counter: TokenCounter) -> int:
-    kind = block["type"]
-    if kind == "text":
-        return counter.count(block["text"])
-    if kind == "image":
-        return IMAGE
-    if kind in ("thinking", "redacted_thinking"):
-        return 0
-    if kind == "tool_result":
-        return sum(_block_tokens(inner, counter) for inner in blocks(block.get("content")))
-    if kind == "document" and "data" in block["source"] and block["source"].get("type") != "text":
-        return IMAGE
-    return counter.count(dumps(block.get("input", block)))

@@ -42,7 +42,7 @@ def ask(script: str, profile: str, **body: Any) -> dict[str, Any]:
     engine = Engine(Settings(seed=1, time_scale=0), PROFILES[profile])
     engine.load(loads(script))
     request = {
-        "model": "claude-opus-4-8",
+        "model": "claude-haiku-4-5",
         "max_tokens": 1000,
         "messages": [{"role": "user", "content": "go"}],
         **body,
@@ -141,7 +141,7 @@ def test_a_cut_stream_has_the_deltas_of_the_whole_one() -> None:
     engine.load(loads("name: t\nreply: one two three four five"))
 
     def deltas(limit: int) -> list[str]:
-        body = {"model": "claude-opus-4-8", "max_tokens": limit, "stream": True}
+        body = {"model": "claude-haiku-4-5", "max_tokens": limit, "stream": True}
         body["messages"] = [{"role": "user", "content": "go"}]
         http = HttpRequest("POST", "/v1/messages", {"x-api-key": "k"}, json.dumps(body).encode())
         payloads = sse.parse(engine.handle(http).plan.body())

@@ -124,7 +124,7 @@ def test_an_entry_tells_everything_and_copies_as_a_scenario(server: MockServer) 
     assert [event["type"] for event in entry["events"]][::9] == ["message_start", "message_stop"]
     assert all(event["sent_ms"] is not None and event["due_ms"] == 0 for event in entry["events"])
     assert entry["reply"]["body"]["content"] == [{"type": "text", "text": "It is sunny."}]
-    assert (entry["input_tokens"], entry["output_tokens"]) == (8, 4)
+    assert (entry["input_tokens"], entry["output_tokens"]) == (8, 6)
     assert entry["curl"].startswith("curl -N http://127.0.0.1:")
     (scenario,) = loads(entry["yaml"])
     assert scenario.turns[0].reply is not None
@@ -190,7 +190,7 @@ def test_metrics_count_requests_and_tokens(server: MockServer) -> None:
     text = call(server, "GET", "/_mock/metrics").text
     assert 'mock_server_requests_total{scenario="weather",status="200",outcome="completed"} 1' in text
     assert 'mock_server_requests_total{scenario="",status="400",outcome="completed"} 1' in text
-    assert 'mock_server_tokens_total{kind="output"} 4' in text
+    assert 'mock_server_tokens_total{kind="output"} 6' in text
     assert "mock_server_open_streams 0" in text
 
 

@@ -1,22 +1,26 @@
 """`POST /v1/messages`: the straight line from a request to its plan."""
 
+import json
 import logging
 from dataclasses import replace
 from random import Random
 from typing import TYPE_CHECKING, Any
 
 from mock_server.engine import seeds
+from mock_server.engine.admission import Admitted, admit, commit, too_long
 from mock_server.engine.choose import Choice, NoMatch, choose, question
 from mock_server.engine.compile import Binding, CompiledReply, Reply, reply_of
 from mock_server.engine.exchange import Call, Exchange, Late
+from mock_server.engine.extras import extras
 from mock_server.engine.failure import failure, request_headers, scripted
 from mock_server.engine.received import Request, ready
+from mock_server.engine.session import Terms
+from mock_server.engine.turns import waiting_call
 from mock_server.engine.unmatched import generated
 from mock_server.protocol.blocks import ToolUse
 from mock_server.protocol.errors import ApiError, invalid
 from mock_server.protocol.plan import NOTHING, Headers, Plan
-from mock_server.protocol.request import MessagesRequest, blocks, parse
-from mock_server.protocol.usage import input_tokens
+from mock_server.protocol.request import MessagesRequest, parse
 from mock_server.protocol.validate import readable, validate
 from mock_server.protocol.validate.params import EMULATED
 from mock_server.scenario.load import read_answer
@@ -30,13 +34,24 @@ _MARK = b'"cache_control"'
 
 
 def create(engine: "Engine", call: Call) -> Exchange:
-    """parse -> validate -> choose -> commit -> bind. Raises ApiError for what the client did wrong."""
+    """parse -> resume -> validate -> admit -> choose -> bind -> commit. Raises ApiError for the client's mistakes."""
     request = parse(call.http.body, call.http.headers)
+    if request.body.get("thread") is not None and call.session.terms.profile.threads:
+        call, request = _resumed(call, request)
     finding = _judged(request, call)
+    admitted = admit(call, request, engine.counter)
+    finding = finding or _fitting(admitted)
     if log.isEnabledFor(logging.DEBUG):
         _log_accepted(request)
-    exchange = _answered(engine, call, request)
+    exchange = _answered(engine, admitted)
     return exchange if finding is None else _warned(exchange, finding)
+
+
+def _resumed(call: Call, request: MessagesRequest) -> tuple[Call, MessagesRequest]:
+    """The request with all that its thread holds, as if the client had sent it."""
+    body = json.dumps(call.session.threads.resume(request.body)).encode()
+    whole = call._replace(http=call.http._replace(body=body))
+    return whole, parse(body, call.http.headers)
 
 
 def _judged(request: MessagesRequest, call: Call) -> ApiError | None:
@@ -49,11 +64,22 @@ def _judged(request: MessagesRequest, call: Call) -> ApiError | None:
     try:
         validate(request, terms.profile, has_cache_marks=_MARK in call.http.body)
     except ApiError as error:
-        if terms.settings.validation == "strict":
-            raise
-        log.warning("answered although it breaks a rule (%s): %s", error.status, error)
-        return error
+        return _let_pass(error, terms)
     return None
+
+
+def _fitting(admitted: Admitted) -> ApiError | None:
+    """The same for a prompt that does not fit the model's window."""
+    terms = admitted.call.session.terms
+    error = too_long(admitted)
+    return None if error is None or terms.settings.validation == "off" else _let_pass(error, terms)
+
+
+def _let_pass(error: ApiError, terms: Terms) -> ApiError:
+    if terms.settings.validation == "strict":
+        raise error
+    log.warning("answered although it breaks a rule (%s): %s", error.status, error)
+    return error
 
 
 def _warned(exchange: Exchange, finding: ApiError) -> Exchange:
@@ -68,17 +94,18 @@ def _warned(exchange: Exchange, finding: ApiError) -> Exchange:
     return exchange._replace(plan=plan, late=late, note=exchange.note or f"validation: {text}")
 
 
-def _answered(engine: "Engine", call: Call, request: MessagesRequest) -> Exchange:
+def _answered(engine: "Engine", admitted: Admitted) -> Exchange:
+    call, request = admitted.call, admitted.request
     library = engine.library(call.session)
     asked = question(request, call.http.headers, call.key, call.session.cursors)
     found = choose(library.scenarios, asked, library.by_name)
     if isinstance(found, NoMatch):
-        return _unmatched(engine, call, request, found)
+        return _unmatched(engine, admitted, found)
     call.session.cursors.commit(call.key, found, request)
     if found.answer.call is not None:
-        return _late(engine, call, request, found)
+        return _late(engine, admitted, found)
     compiled = None if found.answer.reply is None else library.compiled[found.scenario.name].reply(found.answer)
-    return _chosen(_played(engine, call, request, found, found.answer, compiled), found)
+    return _chosen(_played(engine, admitted, found, found.answer, compiled), found)
 
 
 def _chosen(plan: Plan, found: Choice) -> Exchange:
@@ -86,26 +113,21 @@ def _chosen(plan: Plan, found: Choice) -> Exchange:
 
 
 def _played(
-    engine: "Engine",
-    call: Call,
-    request: MessagesRequest,
-    found: Choice,
-    answer: Answer,
-    compiled: CompiledReply | None,
+    engine: "Engine", admitted: Admitted, found: Choice, answer: Answer, compiled: CompiledReply | None
 ) -> Plan:
     """The plan of an answer: an error, a generated reply, or a scripted one (compiled before, unless it came late)."""
     if answer.error is not None:
-        return _error(call, answer)
-    terms = call.session.terms
+        return _error(admitted.call, answer)
+    terms = admitted.call.session.terms
     if answer.generate is not None:
-        reply = _generated(engine, call, request, answer.timing or terms.timing, answer.generate.tokens)
+        reply = _generated(engine, admitted, answer.timing or terms.timing, answer.generate.tokens)
         compiled = CompiledReply(replace(reply, scenario=found.scenario.name, position=found.turn), terms.profile)
     elif compiled is None:
         compiled = CompiledReply(reply_of(answer, terms.timing, found.scenario.name, found.turn), terms.profile)
-    return _bound(compiled, engine, call, request, _warning(request, found, answer))
+    return _bound(compiled, engine, admitted, _warning(admitted.request, found, answer))
 
 
-def _late(engine: "Engine", call: Call, request: MessagesRequest, found: Choice) -> Exchange:
+def _late(engine: "Engine", admitted: Admitted, found: Choice) -> Exchange:
     """An exchange whose reply a Python function gives. Raises ScenarioError, when settled, for what is no reply."""
     function = found.answer.call
     assert function is not None
@@ -115,29 +137,34 @@ def _late(engine: "Engine", call: Call, request: MessagesRequest, found: Choice)
         inherited = replace(
             answer, timing=answer.timing or found.answer.timing, headers={**found.answer.headers, **answer.headers}
         )
-        return _chosen(_played(engine, call, request, found, inherited, None), found)
+        return _chosen(_played(engine, admitted, found, inherited, None), found)
 
     pending = _chosen(NOTHING, found)
-    return pending._replace(late=Late(function, Request(call.http), settle))
+    return pending._replace(late=Late(function, Request(admitted.call.http), settle))
 
 
-def _bound(reply: CompiledReply, engine: "Engine", call: Call, request: MessagesRequest, more: Headers = ()) -> Plan:
+def _bound(reply: CompiledReply, engine: "Engine", admitted: Admitted, more: Headers = ()) -> Plan:
+    call, request = admitted.call, admitted.request
     terms = call.session.terms
-    model = terms.profile.model(request.model)
     draw = Draw(terms.settings.seed, call, request)
-    return reply.bind(
+    plan = reply.bind(
         Binding(
-            model=request.model if model is None else model.id,
-            input_tokens=input_tokens(request, engine.counter),
+            model=admitted.model,
+            input_tokens=admitted.input_tokens,
             max_tokens=request.max_tokens,
             stop_sequences=request.stop_sequences,
             stream=request.stream,
-            cache_asked=_MARK in call.http.body,
             headers=request_headers(terms.profile, draw.ids.request()) + more,
             time_scale=terms.settings.time_scale,
             draw=draw,
+            room=admitted.room,
+            cache=None if admitted.cache is None else admitted.cache.use,
+            extras=extras(admitted, draw.ids, engine.counter, call.session.clock.unix()),
+            omits_thinking=request.thinking.get("display") == "omitted",
         )
     )
+    commit(admitted, plan)
+    return plan
 
 
 class Draw:
@@ -163,10 +190,8 @@ class Draw:
         return seeds.jitter(self.seed())
 
     def open_call(self) -> str:
-        """The server's call that a resumed turn brings the result of: the newest one in the last message."""
-        content = blocks(self._request.messages[-1]["content"])
-        calls = [block["id"] for block in content if block["type"] == "server_tool_use"]
-        return calls[-1] if calls else "srvtoolu_01" + self.ids.take(22)
+        """The server's call that a resumed turn brings the result of: the newest one that has none yet."""
+        return waiting_call(self._request.messages) or "srvtoolu_01" + self.ids.take(22)
 
 
 def _error(call: Call, answer: Answer) -> Plan:
@@ -177,24 +202,24 @@ def _error(call: Call, answer: Answer) -> Plan:
     return failure(error, terms.profile, call.ids.request(), at)
 
 
-def _unmatched(engine: "Engine", call: Call, request: MessagesRequest, found: NoMatch) -> Exchange:
+def _unmatched(engine: "Engine", admitted: Admitted, found: NoMatch) -> Exchange:
     """The generated reply, or the error that says why nothing matched."""
+    call = admitted.call
     terms = call.session.terms
     if terms.settings.unmatched == "error":
         if log.isEnabledFor(logging.WARNING):
             log.warning("%s\nThis scenario would match:\n%s", found, ready(Request(call.http)))
         error = invalid(str(found), headers={"x-should-retry": "false"})
         return Exchange(failure(error, terms.profile, call.ids.request()), note=str(found), understood=True)
-    reply = _generated(engine, call, request, terms.timing)
-    plan = _bound(CompiledReply(reply, terms.profile), engine, call, request)
+    reply = _generated(engine, admitted, terms.timing)
+    plan = _bound(CompiledReply(reply, terms.profile), engine, admitted)
     return Exchange(plan, note="generated", understood=True)
 
 
-def _generated(
-    engine: "Engine", call: Call, request: MessagesRequest, timing: Timing, tokens: int | None = None
-) -> Reply:
-    seed = seeds.content_seed(call.session.terms.settings.seed, request.fingerprint)
-    return generated(request, seed, engine.generator, timing, tokens)
+def _generated(engine: "Engine", admitted: Admitted, timing: Timing, tokens: int | None = None) -> Reply:
+    request = admitted.request
+    seed = seeds.content_seed(admitted.call.session.terms.settings.seed, request.fingerprint)
+    return generated(request, seed, engine.generator, timing, tokens, admitted.model.token_factor)
 
 
 def _warning(request: MessagesRequest, found: Choice, answer: Answer) -> Headers:

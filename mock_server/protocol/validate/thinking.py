@@ -53,8 +53,8 @@ def _starts_with_thinking(request: MessagesRequest, newest: int) -> None:
             f"messages.{newest}.content.0.type: Expected `thinking` or `redacted_thinking`, but found "
             f"`{blocks[0]['type']}`. When `thinking` is enabled, a final `assistant` message must start with a "
             "thinking block (preceeding the lastmost set of `tool_use` and `tool_result` blocks). We recommend you "
-            "include thinking blocks from previous turns. To avoid this requirement, disable `thinking`. Please consult our "
-            f"documentation at {_DOCS}"
+            "include thinking blocks from previous turns. To avoid this requirement, disable `thinking`. Please "
+            f"consult our documentation at {_DOCS}"
         )
 
 

@@ -1,0 +1,86 @@
+"""A valid request -> what it costs before anything is answered: its tokens, its room in the window, the prompt cache.
+
+`admit` looks at the session and changes nothing; `commit` writes down what the reply used. Raises ApiError for a
+prompt that is too long.
+"""
+
+import json
+from typing import Any, NamedTuple
+
+from mock_server.engine.cache import Admission
+from mock_server.engine.exchange import Call
+from mock_server.protocol.errors import ApiError, invalid
+from mock_server.protocol.message import fold
+from mock_server.protocol.plan import Plan
+from mock_server.protocol.profile import Model
+from mock_server.protocol.prompt import Prefix, input_tokens, prefix
+from mock_server.protocol.request import MessagesRequest
+from mock_server.protocol.sse import parse as parse_events
+from mock_server.protocol.tokens import TokenCounter
+from mock_server.protocol.validate.models import model_of
+
+_MARK, _DIAGNOSTICS = b'"cache_control"', b'"diagnostics"'
+
+
+class Admitted(NamedTuple):
+    """A request with its model, the tokens of its prompt, what is left of the window, and its part in the cache."""
+
+    call: Call
+    request: MessagesRequest
+    model: Model
+    input_tokens: int
+    room: int | None
+    now: float
+    cache: Admission | None = None
+    prefix: Prefix | None = None
+
+
+def admit(call: Call, request: MessagesRequest, counter: TokenCounter) -> Admitted:
+    """What the prompt costs, and what it finds in the session's cache."""
+    model = model_of(request, call.session.terms.profile)
+    total = input_tokens(request, model, counter)
+    window = model.context_window
+    room = None if window is None else window - total
+    now = call.session.clock.now()
+    body = call.http.body
+    if _MARK not in body and _DIAGNOSTICS not in body:
+        return Admitted(call, request, model, total, room, now)
+    steps = prefix(request, model, counter)
+    found = call.session.cache.admit(steps.steps, total, model.cache_minimum, now) if _MARK in body else None
+    return Admitted(call, request, model, total, room, now, found, steps)
+
+
+def too_long(admitted: Admitted) -> ApiError | None:
+    """Rules 143 and 144: what is wrong when a prompt, or a prompt and its reply, does not fit the window."""
+    request, model, total = admitted.request, admitted.model, admitted.input_tokens
+    window = model.context_window
+    if window is None or total + request.max_tokens <= window:
+        return None
+    if total > window:
+        return invalid(f"prompt is too long: {total} tokens > {window} maximum")
+    if model.over_window == "error":
+        return invalid(
+            f"input length and `max_tokens` exceed context limit: {total} + {request.max_tokens} > {window}, "
+            "decrease input length or `max_tokens` and try again"
+        )
+    return None
+
+
+def commit(admitted: Admitted, plan: Plan) -> None:
+    """Write down what a reply used and what goes on from it: the cache, the thread, what a later one asks about."""
+    session, body = admitted.call.session, admitted.request.body
+    if admitted.cache is not None:
+        session.cache.commit(admitted.cache, admitted.now, admitted.now + plan.at / 1_000_000)
+    threaded = body.get("thread") is not None
+    if threaded or body.get("diagnostics") is not None:
+        reply = said(plan)
+        if threaded:
+            session.threads.keep(body, reply)
+        if admitted.prefix is not None:
+            session.cache.remember(reply["id"], admitted.prefix)
+
+
+def said(plan: Plan) -> dict[str, Any]:
+    """The message that a plan sends."""
+    body = plan.body()
+    return fold(parse_events(body)) if plan.stream else dict(json.loads(body))

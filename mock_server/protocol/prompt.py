@@ -1,0 +1,236 @@
+"""What the prompt of a request costs, block by block: tools, then system, then messages.
+
+The numbers are estimates: text by the one token count times the model's factor, images and pages by the published
+formulas, tools by the hidden prompt of each model. Facts: protocol notes G.1 and G.2.
+"""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+from mock_server.protocol import marks, media
+from mock_server.protocol.profile import Model
+from mock_server.protocol.request import Block, MessagesRequest, blocks
+from mock_server.protocol.sse import dumps
+from mock_server.protocol.tokens import TokenCounter
+
+FRAMING = 7
+PER_MESSAGE = 4
+_THOUGHTS = ("thinking", "redacted_thinking")
+_FORCED = ("any", "tool")
+TTL = Literal["5m", "1h"]
+
+
+class Cost(NamedTuple):
+    """Tokens: of text, which a model's factor scales, and those that are a model's own already."""
+
+    text: int = 0
+    fixed: int = 0
+
+    def on(self, model: Model) -> int:
+        return round(self.text * model.token_factor) + self.fixed
+
+    def __add__(self, other: object) -> "Cost":
+        if not isinstance(other, Cost):
+            return NotImplemented
+        return Cost(self.text + other.text, self.fixed + other.fixed)
+
+
+def input_tokens(request: MessagesRequest, model: Model, counter: TokenCounter) -> int:
+    """The estimate of what a request's prompt costs."""
+    text, fixed = 0, FRAMING + PER_MESSAGE * (len(request.messages) - 1)
+    for block in blocks(request.body.get("system")):
+        text += counter.count(block["text"])
+    if request.tools:
+        fixed += tool_prompt(request, model)
+        text += sum(counter.count(dumps(tool)) for tool in request.tools)
+    now = current_turn(request) if request.has_blocks else 0
+    for at, message in enumerate(request.messages):
+        content = message["content"]
+        if isinstance(content, str):
+            text += counter.count(content)
+            continue
+        for block in content:
+            cost = block_cost(block, model, counter, is_current=at >= now)
+            text += cost.text
+            fixed += cost.fixed
+    return Cost(text, fixed).on(model)
+
+
+def tool_prompt(request: MessagesRequest, model: Model) -> int:
+    """The hidden prompt that tells a model of its tools."""
+    return model.forced_tool_tokens if request.tool_choice.get("type") in _FORCED else model.tool_tokens
+
+
+def current_turn(request: MessagesRequest) -> int:
+    """Where the turn begins that is under way: after the last message of a user that is more than tool results."""
+    for at in range(len(request.messages) - 1, -1, -1):
+        message = request.messages[at]
+        if message["role"] == "user" and any(b["type"] != "tool_result" for b in blocks(message["content"])):
+            return at
+    return 0
+
+
+def block_cost(block: Block, model: Model, counter: TokenCounter, *, is_current: bool = True) -> Cost:
+    """The cost of one content block. Thoughts of turns that are over are not sent to the model."""
+    kind = block["type"]
+    if kind == "text":
+        return Cost(counter.count(block["text"]))
+    if kind in _THOUGHTS:
+        said = block.get("thinking") or block.get("data") or ""
+        return Cost(counter.count(said)) if is_current else Cost()
+    if kind == "image":
+        return Cost(fixed=_image(block.get("source"), model))
+    if kind == "document":
+        return _document(block, model, counter)
+    if kind == "tool_result":
+        return _sum(block.get("content"), model, counter)
+    if kind == "search_result":
+        return Cost(counter.count(f"{block['title']} {block['source']}")) + _sum(block["content"], model, counter)
+    return Cost(counter.count(dumps({k: v for k, v in block.items() if k not in ("type", "cache_control")})))
+
+
+def _sum(content: Any, model: Model, counter: TokenCounter) -> Cost:
+    total = Cost()
+    for inner in blocks(content):
+        total += block_cost(inner, model, counter)
+    return total
+
+
+def _image(source: Any, model: Model) -> int:
+    """An image whose bytes are not here costs what the largest does."""
+    data = source.get("data") if isinstance(source, Mapping) else None
+    image = media.image(data) if isinstance(data, str) else None
+    return model.image_tokens if image is None else media.image_tokens(image.width, image.height, model)
+
+
+def _document(block: Block, model: Model, counter: TokenCounter) -> Cost:
+    source = block["source"]
+    titles = Cost(counter.count(f"{block.get('title') or ''} {block.get('context') or ''}".strip()))
+    if source.get("type") == "text":
+        return titles + Cost(counter.count(str(source.get("data") or "")))
+    if source.get("type") == "content":
+        return titles + _sum(source.get("content"), model, counter)
+    data = source.get("data")
+    pages = media.pages(data) if isinstance(data, str) else None
+    return titles + Cost(fixed=media.pdf_tokens(pages or 1))
+
+
+# -- the prefix, for the prompt cache --------------------------------------------------------------------------------
+
+
+class Step(NamedTuple):
+    """The prompt up to and with one block: a digest of it, its tokens, and the mark that the block carries."""
+
+    digest: bytes
+    tokens: int
+    ttl: TTL | None = None
+
+
+class Prefix(NamedTuple):
+    """The steps of a prompt, and digests of the model, of the tools and of the system prompt."""
+
+    steps: tuple[Step, ...]
+    model: bytes
+    tools: bytes
+    system: bytes
+
+
+class _Chain:
+    """Digests that each stand for all before them, with the cost so far."""
+
+    def __init__(self, root: str, model: Model) -> None:
+        self.digest = _hash(b"", root)
+        self.cost = Cost()
+        self._model = model
+        self.steps: list[Step] = []
+
+    def mix(self, said: object) -> None:
+        self.digest = _hash(self.digest, marks.canonical(said))
+
+    def add(self, said: Mapping[str, Any], cost: Cost) -> None:
+        self.mix(_unmarked(said))
+        self.cost += cost
+        mark = said.get("cache_control")
+        ttl: TTL | None = None if not isinstance(mark, Mapping) else "1h" if mark.get("ttl") == "1h" else "5m"
+        self.steps.append(Step(self.digest, self.cost.on(self._model), ttl))
+
+
+def prefix(request: MessagesRequest, model: Model, counter: TokenCounter) -> Prefix:
+    """The prompt as the cache sees it. What changes for a level is mixed in where that level begins."""
+    chain = _Chain(model.id, model)
+    root = chain.digest
+    searches = [tool for tool in request.tools if _is_search(tool)]
+    if request.tools:
+        chain.cost += Cost(fixed=tool_prompt(request, model))
+    for tool in request.tools:
+        chain.add({} if _is_search(tool) else tool, Cost(counter.count(dumps(tool))))
+        if _is_search(tool) and tool.get("cache_control"):
+            chain.steps[-1] = chain.steps[-1]._replace(ttl=tool["cache_control"].get("ttl") or "5m")
+    tools = chain.digest
+    chain.mix([searches, request.body.get("speed"), _cites(request)])
+    for block in blocks(request.body.get("system")):
+        chain.add(block, Cost(counter.count(block["text"])))
+    system = chain.digest
+    body = request.body
+    chain.mix([body.get("tool_choice"), body.get("thinking"), request.effort, _has_images(request)])
+    _messages(chain, request, model, counter)
+    return Prefix(_with_automatic(chain.steps, request), root, tools, system)
+
+
+def _messages(chain: _Chain, request: MessagesRequest, model: Model, counter: TokenCounter) -> None:
+    now = current_turn(request)
+    framing = FRAMING
+    for at, message in enumerate(request.messages):
+        chain.mix(message["role"])
+        chain.cost += Cost(fixed=framing)
+        framing = PER_MESSAGE
+        for block in blocks(message["content"]):
+            chain.add(block, block_cost(block, model, counter, is_current=at >= now))
+
+
+def _with_automatic(steps: list[Step], request: MessagesRequest) -> tuple[Step, ...]:
+    """The steps with the mark of the top level on the last block that can carry one."""
+    mark = request.body.get("cache_control")
+    if not isinstance(mark, Mapping):
+        return tuple(steps)
+    contents = [*request.tools, *blocks(request.body.get("system"))]
+    contents += [block for message in request.messages for block in blocks(message["content"])]
+    for at in range(len(steps) - 1, -1, -1):
+        block = contents[at]
+        if block.get("type") not in _THOUGHTS and block.get("text") != "":
+            if steps[at].ttl is None:
+                steps[at] = steps[at]._replace(ttl=mark.get("ttl") or "5m")
+            break
+    return tuple(steps)
+
+
+def _hash(before: bytes, said: str) -> bytes:
+    return hashlib.blake2b(before + said.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def _unmarked(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _unmarked(item) for key, item in value.items() if key != "cache_control"}
+    return [_unmarked(item) for item in value] if isinstance(value, list) else value
+
+
+def _is_search(tool: Mapping[str, Any]) -> bool:
+    return str(tool.get("type")).startswith(("web_search", "octen_"))
+
+
+def _all_blocks(request: MessagesRequest) -> Iterator[Mapping[str, Any]]:
+    for message in request.messages:
+        for block in blocks(message["content"]):
+            yield block
+            inner = block.get("content")
+            if block["type"] == "tool_result" and isinstance(inner, Sequence) and not isinstance(inner, str):
+                yield from inner
+
+
+def _cites(request: MessagesRequest) -> bool:
+    return any((block.get("citations") or {}) for block in _all_blocks(request) if block["type"] == "document")
+
+
+def _has_images(request: MessagesRequest) -> bool:
+    return any(block["type"] == "image" for block in _all_blocks(request))

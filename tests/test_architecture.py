@@ -30,7 +30,7 @@ ALLOWED = {
 HOMES = {
     "aiohttp": {"server"},
     "yaml": {"scenario/load.py", "scenario/dump.py"},
-    "jsonschema": {"scenario/schema.py"},
+    "jsonschema": {"scenario/schema.py", "protocol/validate/schemas.py"},
     "faker": {"scenario/generate.py"},
     "pytest": {"pytest_plugin.py"},
     "uvloop": {"cli.py"},
@@ -68,12 +68,13 @@ def test_a_third_party_package_is_imported_only_at_home(file: Path) -> None:
         assert name(file) in homes or file.relative_to(PACKAGE).parts[0] in homes, f"{package} lives in {homes}"
 
 
-def test_the_protocol_layer_needs_nothing_but_the_standard_library() -> None:
+def test_the_protocol_layer_needs_nothing_but_the_standard_library_and_a_judge_of_schemas() -> None:
     import sys
 
     for file in FILES:
         if file.relative_to(PACKAGE).parts[0] == "protocol":
-            outside = {m.split(".")[0] for m in imports(file)} - {"mock_server"} - set(sys.stdlib_module_names)
+            home = {"jsonschema"} if name(file) in HOMES["jsonschema"] else set()
+            outside = {m.split(".")[0] for m in imports(file)} - {"mock_server"} - set(sys.stdlib_module_names) - home
             assert not outside, f"{name(file)} imports {outside}"
 
 

@@ -5,14 +5,16 @@ prompt that is too long.
 """
 
 import json
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from mock_server.engine.cache import Admission
 from mock_server.engine.exchange import Call
+from mock_server.engine.limits import Buckets, refused
 from mock_server.protocol.errors import ApiError, invalid
 from mock_server.protocol.message import fold
-from mock_server.protocol.plan import Plan
-from mock_server.protocol.profile import Model
+from mock_server.protocol.plan import Headers, Plan
+from mock_server.protocol.profile import Limits, Model
 from mock_server.protocol.prompt import Prefix, input_tokens, prefix
 from mock_server.protocol.request import MessagesRequest
 from mock_server.protocol.sse import parse as parse_events
@@ -33,6 +35,12 @@ class Admitted(NamedTuple):
     now: float
     cache: Admission | None = None
     prefix: Prefix | None = None
+    limits: tuple[Buckets, ...] = ()
+
+    @property
+    def counted_input(self) -> int:
+        """The input tokens that a rate limit counts: what was read from the cache is free."""
+        return self.input_tokens - (0 if self.cache is None else self.cache.use.read)
 
 
 def admit(call: Call, request: MessagesRequest, counter: TokenCounter) -> Admitted:
@@ -66,14 +74,43 @@ def too_long(admitted: Admitted) -> ApiError | None:
     return None
 
 
-def commit(admitted: Admitted, plan: Plan) -> None:
-    """Write down what a reply used and what goes on from it: the cache, the thread, what a later one asks about."""
+def let_in(admitted: Admitted, name: str, limits: Limits | None) -> Buckets | None:
+    """Take the request and its input from the buckets of `name`. Raises ApiError (429) when they have no room."""
+    if limits is None:
+        return None
+    session = admitted.call.session
+    now = session.clock.unix()
+    buckets = session.limiter.of(name, limits, now)
+    refusal = buckets.admit(now, admitted.counted_input)
+    if refusal is not None:
+        raise refused(refusal, admitted.model.id, session.terms.profile, buckets.headers(now))
+    return buckets
+
+
+def told_limits(admitted: Admitted, buckets: Buckets | None) -> Headers:
+    """The headers that tell what is left of the limits, where the profile sends them."""
+    session, body = admitted.call.session, admitted.request.body
+    profile = session.terms.profile
+    if buckets is None or not profile.rate_limit_headers:
+        return ()
+    families = ["ratelimit"]
+    if profile.priority_tier and body.get("service_tier") != "standard_only":
+        families.append("priority")
+    if body.get("speed") == "fast":
+        families.append("fast")
+    return buckets.headers(session.clock.unix(), tuple(families))
+
+
+def commit(admitted: Admitted, plan: Plan, limits: Iterable[Buckets]) -> None:
+    """Write down what a reply used and what goes on from it: limits, cache, thread, what a later one asks about."""
     session, body = admitted.call.session, admitted.request.body
     if admitted.cache is not None:
         session.cache.commit(admitted.cache, admitted.now, admitted.now + plan.at / 1_000_000)
     threaded = body.get("thread") is not None
-    if threaded or body.get("diagnostics") is not None:
+    if threaded or limits or body.get("diagnostics") is not None:
         reply = said(plan)
+        for buckets in limits:
+            buckets.spend(session.clock.unix(), reply["usage"]["output_tokens"])
         if threaded:
             session.threads.keep(body, reply)
         if admitted.prefix is not None:

@@ -11,91 +11,34 @@ import sys
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from mock_server.engine.cache import CacheUse
+from mock_server.engine.seal import OPEN_CALL, sealed
 from mock_server.engine.seeds import Ids
+from mock_server.engine.template import Form, Hole
 from mock_server.protocol import cut, marks, tokens, usage
 from mock_server.protocol.blocks import (
     Block,
-    CutToolUse,
-    RedactedThinking,
     ServerToolUse,
     Text,
     Thinking,
-    ToolUse,
     WebSearchToolResult,
 )
-from mock_server.protocol.chunk import Chunk
 from mock_server.protocol.events import Event, events
-from mock_server.protocol.lazy import lazy
-from mock_server.protocol.message import NONE, Extras, Message, fold
+from mock_server.protocol.message import NONE, Extras, Message
 from mock_server.protocol.plan import JSON_HEADERS, SSE_HEADERS, Headers, Part, Plan, whole
 from mock_server.protocol.profile import Model, Profile
-from mock_server.protocol.sse import dumps, encode, frame
+from mock_server.protocol.sse import dumps, encode
 from mock_server.protocol.usage import CacheKind, Usage
-from mock_server.protocol.validate.replay import result_said
 from mock_server.scenario.model import Answer, Timing
 
-
-@dataclass(frozen=True, slots=True)
-class Hole:
-    """Stands in a frame for a value that only a request has: how it looks while compiling."""
-
-    OPENS: ClassVar[bytes] = "\ue000".encode()
-    name: str
-
-    @property
-    def text(self) -> str:
-        return f"\ue000{self.name}\ue001"
-
-    @property
-    def quoted(self) -> str:
-        return dumps(self.text)
-
-
-_ID, _MODEL, _OPEN_CALL = Hole("id"), Hole("model"), Hole("open_call")
+_ID, _MODEL = Hole("id"), Hole("model")
 _INPUT, _FINAL_INPUT = Hole("input_tokens"), Hole("final_input_tokens")
 _OUTPUT, _FIRST_OUTPUT, _THINKING = Hole("output_tokens"), Hole("first_output_tokens"), Hole("thinking_tokens")
 _READ, _WRITTEN = Hole("cache_read"), Hole("cache_written")
 _WRITTEN_5M, _WRITTEN_1H = Hole("cache_written_5m"), Hole("cache_written_1h")
 _COUNTERS = (_INPUT, _FINAL_INPUT, _OUTPUT, _FIRST_OUTPUT, _THINKING, _READ, _WRITTEN, _WRITTEN_5M, _WRITTEN_1H)
-
-
-class Template:
-    """Bytes with holes. `fill` takes the value of each hole as JSON bytes."""
-
-    __slots__ = ("_parts", "_slots")
-
-    def __init__(self, text: str, holes: Mapping[str, str]) -> None:
-        """`holes`: name of the value -> how the hole looks in `text`."""
-        cuts = sorted((at, at + len(look), name) for name, look in holes.items() for at in _all(text, look))
-        self._parts: list[bytes] = []
-        self._slots: list[tuple[int, str]] = []
-        at = 0
-        for start, end, name in cuts:
-            self._parts += [encode(text[at:start]), b""]
-            self._slots.append((len(self._parts) - 1, name))
-            at = end
-        self._parts.append(encode(text[at:]))
-
-    @property
-    def has_holes(self) -> bool:
-        return bool(self._slots)
-
-    def fill(self, values: Mapping[str, bytes]) -> bytes:
-        parts = self._parts.copy()
-        for at, name in self._slots:
-            parts[at] = values[name]
-        return b"".join(parts)
-
-
-def _all(text: str, look: str) -> list[int]:
-    found, at = [], text.find(look)
-    while at >= 0:
-        found.append(at)
-        at = text.find(look, at + len(look))
-    return found
 
 
 class Draw(Protocol):
@@ -174,19 +117,22 @@ class CompiledReply:
     def __init__(self, reply: Reply, profile: Profile) -> None:
         self._reply = reply
         self._profile = profile
-        self._content, self._stamps = _sealed(reply, profile)
+        self._content, self._stamps = sealed(reply.content, profile, reply.scenario, reply.position)
         self._counted = _counted(self._content)
         self._tokens = cut.total_tokens(self._content)
         self._thinking = sum(cut.block_tokens(block) for block in self._content if isinstance(block, Thinking))
         self._fed_back = sum(_fed_back(block) for block in self._content)
         self._texts = tuple(block.text for block in self._content if isinstance(block, Text))
-        self._resumes = any(getattr(block, "tool_use_id", None) == _OPEN_CALL.text for block in self._content)
+        self._resumes = any(getattr(block, "tool_use_id", None) == OPEN_CALL.text for block in self._content)
         headers = tuple((name.lower(), value) for name, value in reply.headers.items())
         self._json_headers = (*JSON_HEADERS, *headers)
         self._sse_headers = (*SSE_HEADERS, *headers)
-        self._form = Form(self, "")
+        self._form = self._made("")
         self._forms: dict[CacheKind, Form] = {"": self._form}
         self._at: dict[tuple[float, float], array[int]] = {}
+
+    def _made(self, cache: CacheKind) -> Form:
+        return Form(events(self.message(cache), self._reply.timing.chunk), self._looks)
 
     def message(self, cache: CacheKind) -> Message:
         """The message with holes for what only a request has."""
@@ -225,14 +171,10 @@ class CompiledReply:
         )
 
     @property
-    def chunk(self) -> Chunk:
-        return self._reply.timing.chunk
-
-    @property
-    def looks(self) -> dict[str, str]:
+    def _looks(self) -> dict[str, str]:
         """The holes in this reply: their names and how they look."""
         calls = (Hole(name) for name, _ in self._stamps)
-        return {hole.name: hole.quoted for hole in (_ID, _MODEL, _OPEN_CALL, *_COUNTERS, *calls)}
+        return {hole.name: hole.quoted for hole in (_ID, _MODEL, OPEN_CALL, *_COUNTERS, *calls)}
 
     # -- one request -------------------------------------------------------------------------------------------
 
@@ -295,7 +237,7 @@ class CompiledReply:
         kind: CacheKind = "write" if use.written or self._profile.complete_usage else "read"
         form = self._forms.get(kind)
         if form is None:
-            form = self._forms[kind] = Form(self, kind)
+            form = self._forms[kind] = self._made(kind)
         return form
 
     def _counts(self, to: Binding) -> dict[str, bytes]:
@@ -334,80 +276,7 @@ class CompiledReply:
         return _steps(self._form.events, self._reply.timing, factor)
 
 
-class Form:
-    """The frames and the JSON of a reply, from the same events; the JSON is made when first asked for."""
-
-    def __init__(self, reply: CompiledReply, cache: CacheKind) -> None:
-        self.events = tuple(events(reply.message(cache), reply.chunk))
-        self._looks = reply.looks
-        self._templates: list[tuple[int, Template]] = []
-        self._frames = tuple(self._frame(at, event) for at, event in enumerate(self.events))
-
-    @lazy
-    def json(self) -> Template:
-        """The reply that is not a stream: what the events fold to."""
-        return Template(dumps(fold(event.payload for event in self.events)), self._looks)
-
-    def fill(self, values: Mapping[str, bytes]) -> tuple[bytes, ...]:
-        """The frames with a request's values in place."""
-        frames = list(self._frames)
-        for at, template in self._templates:
-            frames[at] = template.fill(values)
-        return tuple(frames)
-
-    def _frame(self, at: int, event: Event) -> bytes:
-        """The frame itself when it is the same for everybody; else a template is kept, and nothing stands here."""
-        data = frame(event.payload)
-        if Hole.OPENS not in data:
-            return data
-        template = Template(data.decode("utf-8"), self._looks)
-        if not template.has_holes:
-            return data
-        self._templates.append((at, template))
-        return b""
-
-
-# -- sealing: ids, signatures and the like ------------------------------------------------------------------------
-
-
-def _sealed(reply: Reply, profile: Profile) -> tuple[tuple[Block, ...], list[tuple[str, marks.Stamp]]]:
-    """The content with everything the server adds: holes for ids, signatures, encrypted search results."""
-    content: list[Block] = []
-    stamps: list[tuple[str, marks.Stamp]] = []
-    call = _OPEN_CALL.text
-    for at, block in enumerate(reply.content):
-        if isinstance(block, ToolUse):
-            if block.id is None:
-                hole = Hole(f"call{at}")
-                stamps.append((hole.name, _stamp(block, reply)))
-                block = replace(block, id=hole.text)
-            if isinstance(block, ServerToolUse):
-                call = block.id or call
-        elif isinstance(block, WebSearchToolResult) and block.tool_use_id is None:
-            block = replace(block, tool_use_id=call)
-        content.append(_signed(block, profile))
-    return tuple(content), stamps
-
-
-def _stamp(block: ToolUse, reply: Reply) -> marks.Stamp:
-    is_cut = isinstance(block, CutToolUse)
-    return marks.stamp(block.id_prefix, reply.scenario, reply.position, block.name, block.input, cut=is_cut)
-
-
-def _signed(block: Block, profile: Profile) -> Block:
-    if isinstance(block, Thinking) and block.signature is None:
-        return replace(block, signature=marks.signature("thinking", block.thinking))
-    if isinstance(block, RedactedThinking) and block.data is None:
-        return replace(block, data=marks.signature("redacted_thinking", ""))
-    if isinstance(block, WebSearchToolResult) and profile.encrypted_results and isinstance(block.content, list):
-        return replace(block, content=[_encrypted(result) for result in block.content])
-    return block
-
-
-def _encrypted(result: Any) -> Any:
-    if isinstance(result, dict) and result.get("type") == "web_search_result" and "encrypted_content" not in result:
-        return {**result, "encrypted_content": marks.signature("web_search_result", result_said(result))}
-    return result
+# -- what it costs -------------------------------------------------------------------------------------------------
 
 
 def _estimated(model_tokens: int, factor: float) -> int:

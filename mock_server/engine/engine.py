@@ -23,7 +23,7 @@ from mock_server.engine.received import Request
 from mock_server.engine.redaction import Redaction
 from mock_server.engine.session import Cursors, Session, Sessions, Terms
 from mock_server.protocol.errors import ApiError, invalid
-from mock_server.protocol.profile import Profile
+from mock_server.protocol.profile import Limits, Profile
 from mock_server.protocol.request import HttpRequest, parse
 from mock_server.protocol.tokens import TokenCounter
 from mock_server.scenario.generate import Generator
@@ -202,7 +202,8 @@ def _compiled_as(settings: Settings) -> _Compiled:
 def _terms(settings: Settings, profile: Profile) -> Terms:
     unknown = "error" if settings.strict else profile.unknown_parameters
     changed = replace(profile, any_model=settings.any_model, unknown_parameters=unknown)
-    return Terms(settings, changed, PRESETS[settings.timing])
+    own = None if settings.rate_limits in ("off", "on") else Limits(**configuration.limits(settings.rate_limits))
+    return Terms(settings, changed, PRESETS[settings.timing], own)
 
 
 def _early_seed(http: HttpRequest, seed: int | None) -> bytes | None:

@@ -27,15 +27,21 @@ def extras(admitted: Admitted, ids: Ids, counter: TokenCounter, unix: float) -> 
     body = admitted.request.body
     asked = [name for name in ASKING if body.get(name) is not None]
     runs_code = any(str(tool.get("type")).startswith(_CODE) for tool in admitted.request.tools)
-    if not asked and not runs_code:
+    told = _tier(admitted)
+    if not asked and not runs_code and not told:
         return None
     edits = None if "context_management" not in asked else {"applied_edits": applied_edits(admitted, counter)}
     return Extras(
         message=_diagnostics(admitted) if "diagnostics" in asked else {},
         delta={"container": _container(body, ids, unix)} if runs_code or "container" in asked else {},
         beside={} if edits is None else {"context_management": edits},
-        usage={name: body[name] for name in ("speed", "inference_geo") if name in asked},
+        usage=told | {name: body[name] for name in ("speed", "inference_geo") if name in asked},
     )
+
+
+def _tier(admitted: Admitted) -> dict[str, Any]:
+    is_priority = admitted.call.session.terms.profile.priority_tier
+    return {"service_tier": "priority"} if is_priority and admitted.request.body.get("service_tier") == "auto" else {}
 
 
 def _diagnostics(admitted: Admitted) -> dict[str, Any]:

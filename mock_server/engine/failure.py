@@ -19,7 +19,8 @@ def failure(error: ApiError, profile: Profile, request_id: str, at: int = 0) -> 
         message = profile.error_messages.get(error.type) or MESSAGE.get(error.type, error.type)
     body = envelope(error.type, message, error.details, request_id if profile.request_id_in_body else None)
     printable = ((name, value.replace("\r", " ").replace("\n", " ")) for name, value in error.headers.items())
-    headers = (*JSON_HEADERS, *request_headers(profile, request_id), *printable)
+    known = profile.organization_headers if error.type != "authentication_error" else ()
+    headers = (*JSON_HEADERS, *request_headers(profile, request_id), *known, *printable)
     return whole(error.status, headers, encode(dumps(body)), at)
 
 

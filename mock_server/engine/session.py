@@ -14,9 +14,10 @@ from mock_server.clock import Clock
 from mock_server.engine.cache import PromptCache
 from mock_server.engine.journal import Journal
 from mock_server.engine.library import CompiledScenario, Library
+from mock_server.engine.limits import RateLimiter
 from mock_server.engine.threads import Threads
 from mock_server.protocol.errors import invalid
-from mock_server.protocol.profile import Profile
+from mock_server.protocol.profile import Limits, Model, Profile
 from mock_server.protocol.request import MessagesRequest
 from mock_server.scenario.model import Scenario, Timing
 from mock_server.settings import Settings
@@ -81,10 +82,17 @@ class Terms:
     settings: Settings
     profile: Profile
     timing: Timing
+    limits: Limits | None = None
+
+    def limits_of(self, model: Model) -> Limits | None:
+        """The rate limits of a model; None where they are off. Those of the settings win over the profile's."""
+        if self.settings.rate_limits == "off":
+            return None
+        return self.limits or model.limits or self.profile.limits
 
 
 class Session:
-    """One lane: its own terms, scenarios (newest first), counters, prompt cache, threads and journal."""
+    """One lane: its own terms, scenarios (newest first), counters, prompt cache, threads, rate limits and journal."""
 
     def __init__(self, name: str, clock: Clock, terms: Terms) -> None:
         self.name = name
@@ -94,6 +102,7 @@ class Session:
         self.cursors = Cursors()
         self.cache = PromptCache()
         self.threads = Threads()
+        self.limiter = RateLimiter()
         self.journal = Journal(terms.settings.journal_entries, name)
         self._added = 0
         self._library: tuple[object, object, Library] | None = None
@@ -141,6 +150,7 @@ class Session:
             self.cursors = Cursors()
             self.cache = PromptCache()
             self.threads = Threads()
+            self.limiter = RateLimiter()
 
 
 class Sessions:

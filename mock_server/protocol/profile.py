@@ -99,6 +99,7 @@ class Profile:
     `refused_since`: shapes that are an error from a version on. `betas`: the values `anthropic-beta` may have; none
     listed: any. `refused_tools`: tool types it does not have. `organization`: what `anthropic-organization-id` says.
     `limits`: rate limits of a model that has none of its own; `rate_limit_headers`: replies tell what is left of them.
+    `priority_tier`: requests are served by it unless they ask for `standard_only`.
     `complete_usage`: send every usage counter, zeros too. `encrypted_results`: search results carry
     `encrypted_content`. `threads`: conversations can be held here. `any_model`: a name that is not listed is a model
     too, without limits. `catalogues`: lists of model ids, of which `catalogue` is offered; `added` models always are.
@@ -120,6 +121,7 @@ class Profile:
     organization: str | None = None
     limits: Limits | None = None
     rate_limit_headers: bool = True
+    priority_tier: bool = False
     complete_usage: bool = True
     encrypted_results: bool = True
     threads: bool = False
@@ -162,6 +164,11 @@ class Profile:
     def is_strict(self) -> bool:
         """Whether what it does not know is an error."""
         return self.unknown_parameters == "error"
+
+    @lazy
+    def organization_headers(self) -> tuple[tuple[str, str], ...]:
+        """What tells whose key it was."""
+        return () if self.organization is None else (("anthropic-organization-id", self.organization),)
 
     @lazy
     def lenient(self) -> "Profile":

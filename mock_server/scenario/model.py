@@ -11,6 +11,7 @@ from mock_server.protocol import marks
 from mock_server.protocol.blocks import Block, ServerToolUse, ToolUse, WebSearchToolResult, is_server_tool
 from mock_server.protocol.errors import STATUS, TYPE
 from mock_server.protocol.lazy import lazy
+from mock_server.protocol.profile import Limits
 from mock_server.scenario.decode import Reads, decode
 from mock_server.scenario.durations import Chunk, Duration, Rate, Share
 from mock_server.scenario.match import Condition, Named
@@ -248,6 +249,7 @@ class Scenario:
     anchor: Literal["prompt", "conversation", "session"] | None = None
     at_end: Literal["pass", "repeat", "loop", "error"] = "pass"
     times: int | None = None
+    rate_limits: Limits | None = None
     source: str = field(default="", metadata={"hidden": True})
     data: Any = field(default=None, repr=False, compare=False, metadata={"hidden": True})  # as the author wrote it
 

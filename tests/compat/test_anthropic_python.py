@@ -35,6 +35,7 @@ def answered(call: dict[str, Any], content: Any, *results: dict[str, Any]) -> di
     return {**call, "messages": [*call["messages"], {"role": "assistant", "content": content}, *user]}
 
 
+PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="
 SEARCH: Any = {"type": "web_search_20250305", "name": "web_search"}
 
 
@@ -511,7 +512,6 @@ async def slow_time(city: str) -> str:
 AGENT_ENDS = "It is noon in Paris, at 21 degrees."
 
 
-# From 2.x on the runner asks the server to hold the conversation, is told 400, and sends all of it from then on.
 def opening(profile: str) -> list[int]:
     """What comes before the first reply of a tool runner: SDKs from 2.0 ask for a thread, which Octen refuses."""
     return [400] if GENERATION >= 2 and profile == "octen" else []
@@ -899,7 +899,7 @@ def test_parameters_that_are_not_emulated_are_accepted(client: Anthropic) -> Non
 def test_an_image_and_a_document_are_accepted(client: Anthropic) -> None:
     call = ask("text")
     content = [
-        {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "iVBORw0KGgo="}},
+        {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PNG}},
         {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "Some facts."}},
         {"type": "text", "text": call["messages"][0]["content"]},
     ]

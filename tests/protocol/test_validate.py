@@ -20,6 +20,7 @@ from mock_server.scenario.profiles import load_profile
 
 PROFILES = {name: load_profile(name) for name in ("octen", "anthropic")}
 TOOL = {"name": "f", "input_schema": {"type": "object"}}
+CLOSED = {"type": "object", "additionalProperties": False}
 CALL = {"type": "tool_use", "id": "t1", "name": "f", "input": {}}
 RESULT = {"type": "tool_result", "tool_use_id": "t1", "content": "ok"}
 TEXT = {"type": "text", "text": "hi"}
@@ -404,8 +405,8 @@ def test_no_parameter_is_forgotten_here() -> None:
 @pytest.mark.parametrize(
     "tool",
     [
-        {"name": "f", "input_schema": {"type": "object", "properties": {"location": "bar"}}},
-        {"type": "custom", "name": "f", "input_schema": {"type": "object"}, "strict": True, "input_examples": [{}]},
+        {"name": "f", "input_schema": {"type": "object", "properties": {"location": {}}}},
+        {"type": "custom", "name": "f", "input_schema": CLOSED, "strict": True, "input_examples": [{}]},
         {"type": "computer_toolset_20260801"},
         {"type": "mcp_toolset", "mcp_server_name": "x"},
     ],

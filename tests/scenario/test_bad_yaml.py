@@ -7,7 +7,7 @@ import pytest
 from mock_server.scenario.load import build, load, loads
 from mock_server.scenario.node import ScenarioError
 
-NAMES = "name, description, when, turns, timing, priority, anchor, at_end, times"
+NAMES = "name, description, when, turns, timing, priority, anchor, at_end, times, rate_limits"
 SHORT = "reply, error, generate, cases, attempts, stop_reason, stop_sequence, stop_details, usage, headers"
 ANSWER = (
     "when, reply, error, generate, cases, attempts, timing, stop_reason, stop_sequence, stop_details, usage, headers"

@@ -7,7 +7,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from mock_server.engine import seeds
-from mock_server.engine.admission import Admitted, admit, commit, too_long
+from mock_server.engine.admission import Admitted, admit, commit, let_in, told_limits, too_long
 from mock_server.engine.choose import Choice, NoMatch, choose, question
 from mock_server.engine.compile import Binding, CompiledReply, Reply, reply_of
 from mock_server.engine.exchange import Call, Exchange, Late
@@ -20,6 +20,7 @@ from mock_server.engine.unmatched import generated
 from mock_server.protocol.blocks import ToolUse
 from mock_server.protocol.errors import ApiError, invalid
 from mock_server.protocol.plan import NOTHING, Headers, Plan
+from mock_server.protocol.profile import Limits
 from mock_server.protocol.request import MessagesRequest, parse
 from mock_server.protocol.validate import readable, validate
 from mock_server.protocol.validate.params import EMULATED
@@ -41,6 +42,7 @@ def create(engine: "Engine", call: Call) -> Exchange:
     finding = _judged(request, call)
     admitted = admit(call, request, engine.counter)
     finding = finding or _fitting(admitted)
+    admitted = _let_in(admitted, admitted.model.id, call.session.terms.limits_of(admitted.model))
     if log.isEnabledFor(logging.DEBUG):
         _log_accepted(request)
     exchange = _answered(engine, admitted)
@@ -75,6 +77,12 @@ def _fitting(admitted: Admitted) -> ApiError | None:
     return None if error is None or terms.settings.validation == "off" else _let_pass(error, terms)
 
 
+def _let_in(admitted: Admitted, name: str, limits: Limits | None) -> Admitted:
+    """The request with what it takes of rate limits. Raises ApiError (429) when it is too soon."""
+    buckets = let_in(admitted, name, limits)
+    return admitted if buckets is None else admitted._replace(limits=(*admitted.limits, buckets))
+
+
 def _let_pass(error: ApiError, terms: Terms) -> ApiError:
     if terms.settings.validation == "strict":
         raise error
@@ -101,6 +109,7 @@ def _answered(engine: "Engine", admitted: Admitted) -> Exchange:
     found = choose(library.scenarios, asked, library.by_name)
     if isinstance(found, NoMatch):
         return _unmatched(engine, admitted, found)
+    admitted = _let_in(admitted, f"scenario {found.scenario.name}", found.scenario.rate_limits)
     call.session.cursors.commit(call.key, found, request)
     if found.answer.call is not None:
         return _late(engine, admitted, found)
@@ -154,7 +163,7 @@ def _bound(reply: CompiledReply, engine: "Engine", admitted: Admitted, more: Hea
             max_tokens=request.max_tokens,
             stop_sequences=request.stop_sequences,
             stream=request.stream,
-            headers=request_headers(terms.profile, draw.ids.request()) + more,
+            headers=_headers(admitted, draw) + more,
             time_scale=terms.settings.time_scale,
             draw=draw,
             room=admitted.room,
@@ -163,8 +172,14 @@ def _bound(reply: CompiledReply, engine: "Engine", admitted: Admitted, more: Hea
             omits_thinking=request.thinking.get("display") == "omitted",
         )
     )
-    commit(admitted, plan)
+    commit(admitted, plan, admitted.limits)
     return plan
+
+
+def _headers(admitted: Admitted, draw: "Draw") -> Headers:
+    profile = admitted.call.session.terms.profile
+    headers = request_headers(profile, draw.ids.request()) + profile.organization_headers
+    return headers + told_limits(admitted, admitted.limits[0]) if admitted.limits else headers
 
 
 class Draw:

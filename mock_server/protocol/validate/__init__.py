@@ -8,7 +8,18 @@ from collections.abc import Callable
 
 from mock_server.protocol.profile import Profile
 from mock_server.protocol.request import MessagesRequest
-from mock_server.protocol.validate import caching, conversation, models, params, replay, shapes, thinking, tools
+from mock_server.protocol.validate import (
+    caching,
+    conversation,
+    media,
+    models,
+    params,
+    replay,
+    schemas,
+    shapes,
+    thinking,
+    tools,
+)
 
 Rule = Callable[[MessagesRequest, Profile], None]
 # What a rule is about, and the rule: a parameter (asked only when the request has it), or "" for every request.
@@ -44,6 +55,9 @@ RULES: Rules = (
     ("", params.many_messages),  # 40
     ("", shapes.messages),
     ("tools", tools.definitions),
+    ("tools", schemas.tool_schemas),  # 69-73
+    ("output_config", schemas.output_schema),  # 138-140
+    ("output_format", schemas.output_schema),
     ("tools", tools.domains),  # 82
     ("tools", tools.deferred),  # 80
     ("tool_choice", tools.choice),
@@ -67,6 +81,7 @@ BLOCK_RULES: tuple[Rule, ...] = (
     conversation.server_results_paired,  # 93
     conversation.server_calls_answered,  # 94, 95
     conversation.toolset_results,  # 97
+    media.media_blocks,  # 124-135
     tools.references,  # 81
     models.refused_shapes,  # 60, 61
     replay.signatures,  # 96, 110, 111

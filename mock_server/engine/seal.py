@@ -1,0 +1,63 @@
+"""Blocks -> blocks with everything the server adds: ids, signatures, encrypted search results."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from mock_server.engine.template import Hole
+from mock_server.protocol import marks
+from mock_server.protocol.blocks import (
+    Block,
+    CutToolUse,
+    RedactedThinking,
+    ServerToolUse,
+    Thinking,
+    ToolUse,
+    WebSearchToolResult,
+)
+from mock_server.protocol.profile import Profile
+from mock_server.protocol.validate.replay import result_said
+
+OPEN_CALL = Hole("open_call")
+
+
+def sealed(
+    blocks: Sequence[Block], profile: Profile, scenario: str, position: int
+) -> tuple[tuple[Block, ...], list[tuple[str, marks.Stamp]]]:
+    """The content with everything the server adds: holes for ids, signatures, encrypted search results."""
+    content: list[Block] = []
+    stamps: list[tuple[str, marks.Stamp]] = []
+    call = OPEN_CALL.text
+    for at, block in enumerate(blocks):
+        if isinstance(block, ToolUse):
+            if block.id is None:
+                hole = Hole(f"call{at}")
+                stamps.append((hole.name, _stamp(block, scenario, position)))
+                block = replace(block, id=hole.text)
+            if isinstance(block, ServerToolUse):
+                call = block.id or call
+        elif isinstance(block, WebSearchToolResult) and block.tool_use_id is None:
+            block = replace(block, tool_use_id=call)
+        content.append(_signed(block, profile))
+    return tuple(content), stamps
+
+
+def _stamp(block: ToolUse, scenario: str, position: int) -> marks.Stamp:
+    is_cut = isinstance(block, CutToolUse)
+    return marks.stamp(block.id_prefix, scenario, position, block.name, block.input, cut=is_cut)
+
+
+def _signed(block: Block, profile: Profile) -> Block:
+    if isinstance(block, Thinking) and block.signature is None:
+        return replace(block, signature=marks.signature("thinking", block.thinking))
+    if isinstance(block, RedactedThinking) and block.data is None:
+        return replace(block, data=marks.signature("redacted_thinking", ""))
+    if isinstance(block, WebSearchToolResult) and profile.encrypted_results and isinstance(block.content, list):
+        return replace(block, content=[_encrypted(result) for result in block.content])
+    return block
+
+
+def _encrypted(result: Any) -> Any:
+    if isinstance(result, dict) and result.get("type") == "web_search_result" and "encrypted_content" not in result:
+        return {**result, "encrypted_content": marks.signature("web_search_result", result_said(result))}
+    return result

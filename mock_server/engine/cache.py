@@ -81,8 +81,7 @@ class PromptCache:
         """Write the entries of a request that began `now` and whose reply begins at `usable_from`."""
         for digest, seconds in admission.entries:
             old = self._entries.pop(digest, None)
-            is_there = old is not None and old.usable_from <= now < old.until
-            first = old.usable_from if old is not None and is_there else usable_from
+            first = min(old.usable_from, usable_from) if old is not None and now < old.until else usable_from
             self._entries[digest] = _Entry(first, now + seconds, seconds)
         while len(self._entries) > MOST_ENTRIES:
             self._entries.popitem(last=False)

@@ -13,22 +13,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Protocol
 
+from mock_server.engine import citations
 from mock_server.engine.cache import CacheUse
 from mock_server.engine.seal import OPEN_CALL, sealed
 from mock_server.engine.seeds import Ids
 from mock_server.engine.template import Form, Hole
 from mock_server.protocol import cut, marks, tokens, usage
-from mock_server.protocol.blocks import (
-    Block,
-    ServerToolUse,
-    Text,
-    Thinking,
-    WebSearchToolResult,
-)
+from mock_server.protocol.blocks import Block, ServerToolUse, Text, Thinking
 from mock_server.protocol.events import Event, events
 from mock_server.protocol.message import NONE, Extras, Message
 from mock_server.protocol.plan import JSON_HEADERS, SSE_HEADERS, Headers, Part, Plan, whole
 from mock_server.protocol.profile import Model, Profile
+from mock_server.protocol.results import WebSearchToolResult
 from mock_server.protocol.sse import dumps, encode
 from mock_server.protocol.usage import CacheKind, Usage
 from mock_server.scenario.model import Answer, Timing
@@ -112,7 +108,10 @@ def reply_of(answer: Answer, default: Timing, scenario: str, position: int) -> R
 
 
 class CompiledReply:
-    """A reply as bytes with holes. `bind` may be called from many requests."""
+    """A reply as bytes with holes. `bind` may be called from many requests.
+
+    `is_open`: parts of it are made for each request. `runs_code`: the server ran a program for it.
+    """
 
     def __init__(self, reply: Reply, profile: Profile) -> None:
         self._reply = reply
@@ -124,6 +123,10 @@ class CompiledReply:
         self._fed_back = sum(_fed_back(block) for block in self._content)
         self._texts = tuple(block.text for block in self._content if isinstance(block, Text))
         self._resumes = any(getattr(block, "tool_use_id", None) == OPEN_CALL.text for block in self._content)
+        self.is_open = citations.is_open(self._content) or any(
+            isinstance(block, WebSearchToolResult) and block.is_open for block in self._content
+        )
+        self.runs_code = any(block.type.endswith("code_execution_tool_result") for block in self._content)
         headers = tuple((name.lower(), value) for name, value in reply.headers.items())
         self._json_headers = (*JSON_HEADERS, *headers)
         self._sse_headers = (*SSE_HEADERS, *headers)
@@ -157,6 +160,8 @@ class CompiledReply:
                 cache_written_1h=_WRITTEN_1H.text,
             )
         start, end = usage.at_start(counted, complete=complete), usage.at_end(counted, complete=complete)
+        if reply.extras.iterates:
+            end["iterations"] = [_iteration(end, reply.stop_reason)]
         return Message(
             _ID.text,
             _MODEL.text,
@@ -279,6 +284,13 @@ class CompiledReply:
 # -- what it costs -------------------------------------------------------------------------------------------------
 
 
+def _iteration(end: Mapping[str, Any], stop_reason: str) -> dict[str, Any]:
+    """The one sampling of a reply, as `usage.iterations` lists it."""
+    counters = ("input_tokens", "output_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
+    kind = "compaction" if stop_reason == "compaction" else "message"
+    return {"type": kind, **{name: end.get(name, 0) for name in counters}}
+
+
 def _estimated(model_tokens: int, factor: float) -> int:
     """How many estimated tokens fit in so many of a model; one at least where there is room at all."""
     return max(1, int(model_tokens / factor)) if model_tokens > 0 else 0
@@ -296,12 +308,12 @@ def _counted(content: Sequence[Block]) -> Usage:
 
 
 def _items(block: WebSearchToolResult) -> list[dict[str, Any]]:
-    return [item for item in block.content if isinstance(item, dict)] if isinstance(block.content, list) else []
+    return [item for item in block.told if isinstance(item, dict)] if isinstance(block.told, list) else []
 
 
 def _fed_back(block: Block) -> int:
     """The estimated tokens that the model reads once more: the result of a server's tool."""
-    return tokens.count(dumps(block.content)) if isinstance(block, WebSearchToolResult) else 0
+    return tokens.count(dumps(block.told)) if isinstance(block, WebSearchToolResult) else 0
 
 
 # -- pace -----------------------------------------------------------------------------------------------------------

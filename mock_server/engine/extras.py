@@ -17,24 +17,28 @@ from mock_server.protocol.tokens import TokenCounter
 
 # parameters (and parts of the tools) that make a reply say more
 ASKING = ("speed", "inference_geo", "diagnostics", "context_management", "container", "fallbacks", "compaction")
-_CODE = "code_execution"
+# betas that have every reply tell of each sampling by itself
+_ITERATING = ("compact-", "server-side-fallback-")
 CONTAINER_SECONDS = 3600
 _KEEP, _TRIGGER = 3, 100_000
 
 
-def extras(admitted: Admitted, ids: Ids, counter: TokenCounter, unix: float) -> Extras | None:
-    """What this request is told on top of its reply."""
+def extras(
+    admitted: Admitted, ids: Ids, counter: TokenCounter, unix: float, *, runs_code: bool = False
+) -> Extras | None:
+    """What this request is told on top of its reply. `runs_code`: the reply did, so there is a container."""
     body = admitted.request.body
     asked = [name for name in ASKING if body.get(name) is not None]
-    runs_code = any(str(tool.get("type")).startswith(_CODE) for tool in admitted.request.tools)
     told = _tier(admitted)
-    if not asked and not runs_code and not told:
+    iterates = admitted.request.has_beta(*_ITERATING)
+    if not asked and not runs_code and not told and not iterates:
         return None
     edits = None if "context_management" not in asked else {"applied_edits": applied_edits(admitted, counter)}
     return Extras(
         message=_diagnostics(admitted) if "diagnostics" in asked else {},
         delta={"container": _container(body, ids, unix)} if runs_code or "container" in asked else {},
         beside={} if edits is None else {"context_management": edits},
+        iterates=iterates,
         usage=told | {name: body[name] for name in ("speed", "inference_geo") if name in asked},
     )
 

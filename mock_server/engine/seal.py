@@ -8,14 +8,17 @@ from mock_server.engine.template import Hole
 from mock_server.protocol import marks
 from mock_server.protocol.blocks import (
     Block,
+    CutMcpToolUse,
     CutToolUse,
+    McpToolResult,
+    McpToolUse,
     RedactedThinking,
     ServerToolUse,
     Thinking,
     ToolUse,
-    WebSearchToolResult,
 )
 from mock_server.protocol.profile import Profile
+from mock_server.protocol.results import WebSearchToolResult
 from mock_server.protocol.validate.replay import result_said
 
 OPEN_CALL = Hole("open_call")
@@ -34,16 +37,16 @@ def sealed(
                 hole = Hole(f"call{at}")
                 stamps.append((hole.name, _stamp(block, scenario, position)))
                 block = replace(block, id=hole.text)
-            if isinstance(block, ServerToolUse):
+            if isinstance(block, ServerToolUse | McpToolUse):
                 call = block.id or call
-        elif isinstance(block, WebSearchToolResult) and block.tool_use_id is None:
+        elif isinstance(block, WebSearchToolResult | McpToolResult) and block.tool_use_id is None:
             block = replace(block, tool_use_id=call)
         content.append(_signed(block, profile))
     return tuple(content), stamps
 
 
 def _stamp(block: ToolUse, scenario: str, position: int) -> marks.Stamp:
-    is_cut = isinstance(block, CutToolUse)
+    is_cut = isinstance(block, CutToolUse | CutMcpToolUse)
     return marks.stamp(block.id_prefix, scenario, position, block.name, block.input, cut=is_cut)
 
 

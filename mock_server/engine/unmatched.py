@@ -3,7 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mock_server.engine import citations, server_tools
 from mock_server.engine.compile import Reply
+from mock_server.engine.server_tools import Making
 from mock_server.protocol.blocks import Text, ToolUse
 from mock_server.protocol.errors import invalid
 from mock_server.protocol.request import MessagesRequest, blocks
@@ -35,11 +37,17 @@ def generated(
 
     `tokens`: how long the text is, in tokens of a model whose tokens are `factor` times the estimated ones.
     """
+    searching = server_tools.forced(request)
+    if searching is not None:
+        return Reply(server_tools.turn(Making(request, searching, seed, generator)), "end_turn", timing=timing)
     forced = _forced_tool(request, seed)
     if forced is not None:
         call = ToolUse(name=forced["name"], input=_input(forced, seed, generator))
         return Reply((call,), "tool_use", timing=timing)
     schema = _output_schema(request)
+    quoting = () if schema is not None else citations.generated(request)
+    if quoting:
+        return Reply(quoting, "end_turn", timing=timing)
     text = _json(schema, seed, generator) if schema is not None else _prose(request, seed, generator, tokens, factor)
     return Reply((Text(text=text),), "end_turn", timing=timing)
 

@@ -10,18 +10,45 @@ from typing import Any, ClassVar, Union, get_args
 
 from mock_server.protocol import tokens
 from mock_server.protocol.chunk import Chunk, pieces
+from mock_server.protocol.results import (
+    AdvisorToolResult,
+    BashCodeExecutionToolResult,
+    CodeExecutionToolResult,
+    TextEditorCodeExecutionToolResult,
+    ToolSearchToolResult,
+    WebFetchToolResult,
+    WebSearchToolResult,
+    result_type,
+)
 from mock_server.protocol.sse import dumps
 
 Delta = tuple[dict[str, Any], int]
+# what a citation can point at (protocol notes B.3)
+LOCATIONS = (
+    "char_location",
+    "page_location",
+    "content_block_location",
+    "search_result_location",
+    "web_search_result_location",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Text:
-    """Plain text, with citations where the script gives them."""
+    """Plain text, with citations where the script gives them: whole ones, or only the `cited_text`, whose place in the
+    request's documents is then looked up."""
 
     type: ClassVar[str] = "text"
     text: str
     citations: tuple[dict[str, Any], ...] | None = None
+
+    def mistakes(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        """What is well-formed but cannot work, as (path to the key, text)."""
+        for at, citation in enumerate(self.citations or ()):
+            if citation.get("type", LOCATIONS[0]) not in LOCATIONS:
+                yield ("citations", at, "type"), f"expected one of {', '.join(LOCATIONS)}; got {citation['type']!r}"
+            if not isinstance(citation.get("cited_text"), str) or not citation["cited_text"]:
+                yield ("citations", at), "a citation needs its cited_text"
 
     def start(self) -> dict[str, Any]:
         block: dict[str, Any] = {"type": "text", "text": ""}
@@ -103,6 +130,19 @@ class ServerToolUse(ToolUse):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class McpToolUse(ToolUse):
+    """A call of a tool on an MCP server, which the API's server makes."""
+
+    type: ClassVar[str] = "mcp_tool_use"
+    id_prefix: ClassVar[str] = "mcptoolu_"
+    server_name: str
+
+    def start(self) -> dict[str, Any]:
+        server = self.server_name
+        return {"type": self.type, "id": self.id or "", "name": self.name, "server_name": server, "input": {}}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CutToolUse(ToolUse):
     """A call whose JSON max_tokens cut short. Made by `cut`, never written in a script."""
 
@@ -121,55 +161,98 @@ class CutServerToolUse(CutToolUse):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WebSearchToolResult:
-    """What a search found: a list of results, or an error object. It arrives whole, when the block opens."""
+class CutMcpToolUse(McpToolUse):
+    """The same for a tool on an MCP server."""
 
-    type: ClassVar[str] = "web_search_tool_result"
-    content: list[Any] | dict[str, Any]
+    text: str = ""
+
+    def json(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class McpToolResult:
+    """What a tool on an MCP server gave back."""
+
+    type: ClassVar[str] = "mcp_tool_result"
+    content: str | list[Any] = ""
+    is_error: bool = False
     tool_use_id: str | None = None
-    caller: dict[str, Any] | None = None
 
     def start(self) -> dict[str, Any]:
-        block = {"type": self.type, "tool_use_id": self.tool_use_id or "", "content": self.content}
-        return block if self.caller is None else {**block, "caller": self.caller}
+        return {
+            "type": self.type,
+            "tool_use_id": self.tool_use_id or "",
+            "is_error": self.is_error,
+            "content": self.content,
+        }
 
     def deltas(self, chunk: Chunk) -> Iterator[Delta]:
         return iter(())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WebFetchToolResult(WebSearchToolResult):
-    """A fetched page, or an error object."""
+class McpToolListing:
+    """The tools that an MCP server offers."""
 
-    type: ClassVar[str] = "web_fetch_tool_result"
+    type: ClassVar[str] = "mcp_tool_listing"
+    mcp_server_name: str
+    tools: list[Any]
 
+    def start(self) -> dict[str, Any]:
+        return {"type": self.type, "mcp_server_name": self.mcp_server_name, "tools": self.tools}
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CodeExecutionToolResult(WebSearchToolResult):
-    """What a program printed."""
-
-    type: ClassVar[str] = "code_execution_tool_result"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BashCodeExecutionToolResult(WebSearchToolResult):
-    """What a shell command printed."""
-
-    type: ClassVar[str] = "bash_code_execution_tool_result"
+    def deltas(self, chunk: Chunk) -> Iterator[Delta]:
+        return iter(())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TextEditorCodeExecutionToolResult(WebSearchToolResult):
-    """What the server's editor did to a file."""
+class ContainerUpload:
+    """A file that a program in the container made."""
 
-    type: ClassVar[str] = "text_editor_code_execution_tool_result"
+    type: ClassVar[str] = "container_upload"
+    file_id: str
+
+    def start(self) -> dict[str, Any]:
+        return {"type": self.type, "file_id": self.file_id}
+
+    def deltas(self, chunk: Chunk) -> Iterator[Delta]:
+        return iter(())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ToolSearchToolResult(WebSearchToolResult):
-    """Which tools a tool search found."""
+class Compaction:
+    """A summary that stands for the conversation before it. It comes whole, in one delta."""
 
-    type: ClassVar[str] = "tool_search_tool_result"
+    type: ClassVar[str] = "compaction"
+    content: str | None = None
+    encrypted_content: str | None = None
+    signature: str | None = None
+
+    def start(self) -> dict[str, Any]:
+        block = {"type": self.type, "content": None, "encrypted_content": None}
+        return block if self.signature is None else {**block, "signature": self.signature}
+
+    def deltas(self, chunk: Chunk) -> Iterator[Delta]:
+        delta = {"type": "compaction_delta", "content": self.content, "encrypted_content": self.encrypted_content}
+        yield delta, tokens.count(self.content or "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fallback:
+    """Where another model took over. Its keys are `from` and `to`: {model: NAME} each."""
+
+    type: ClassVar[str] = "fallback"
+    from_: dict[str, Any] = field(metadata={"key": "from"})
+    to: dict[str, Any]
+    trigger: dict[str, Any] | None = None
+
+    def start(self) -> dict[str, Any]:
+        block = {"type": self.type, "from": self.from_, "to": self.to}
+        return block if self.trigger is None else {**block, "trigger": self.trigger}
+
+    def deltas(self, chunk: Chunk) -> Iterator[Delta]:
+        return iter(())
 
 
 Block = Union[  # noqa: UP007 - get_args on 3.10 needs Union
@@ -184,12 +267,25 @@ Block = Union[  # noqa: UP007 - get_args on 3.10 needs Union
     BashCodeExecutionToolResult,
     TextEditorCodeExecutionToolResult,
     ToolSearchToolResult,
+    AdvisorToolResult,
+    McpToolUse,
+    McpToolResult,
+    McpToolListing,
+    ContainerUpload,
+    Compaction,
+    Fallback,
 ]
 
 # type, as the API spells it -> class
 BLOCKS: dict[str, Any] = {block.type: block for block in get_args(Block)}
 
 
+def result_class(call: str) -> type[WebSearchToolResult]:
+    """The class of that block."""
+    found: type[WebSearchToolResult] = BLOCKS[result_type(call)]
+    return found
+
+
 def is_server_tool(type: object) -> bool:
     """Whether a block of this type belongs to a tool the server runs (the call or its result)."""
-    return type == "server_tool_use" or (isinstance(type, str) and type.endswith("_tool_result"))
+    return type in ("server_tool_use", "mcp_tool_use") or (isinstance(type, str) and type.endswith("_tool_result"))

@@ -7,8 +7,11 @@ from typing import Any
 from mock_server.protocol import tokens
 from mock_server.protocol.blocks import (
     Block,
+    Compaction,
+    CutMcpToolUse,
     CutServerToolUse,
     CutToolUse,
+    McpToolUse,
     ServerToolUse,
     Text,
     Thinking,
@@ -24,7 +27,7 @@ def block_tokens(block: Block) -> int:
         return tokens.count(block.thinking)
     if isinstance(block, ToolUse):
         return tokens.count(block.json())
-    return 0
+    return tokens.count(block.content or "") if isinstance(block, Compaction) else 0
 
 
 def total_tokens(content: Sequence[Block]) -> int:
@@ -70,10 +73,14 @@ def _shortened(block: Block, left: int) -> Block:
         return replace(block, text=_head(block.text, left))
     if isinstance(block, Thinking):
         return replace(block, thinking=_head(block.thinking, left), signature=None)
+    if isinstance(block, Compaction):
+        return replace(block, content=_head(block.content or "", left))
     assert isinstance(block, ToolUse)
     fields: dict[str, Any] = {"name": block.name, "input": block.input, "id": block.id, "caller": block.caller}
-    kind = CutServerToolUse if isinstance(block, ServerToolUse) else CutToolUse
-    return kind(**fields, text=_head(block.json(), left))
+    text = _head(block.json(), left)
+    if isinstance(block, McpToolUse):
+        return CutMcpToolUse(**fields, server_name=block.server_name, text=text)
+    return (CutServerToolUse if isinstance(block, ServerToolUse) else CutToolUse)(**fields, text=text)
 
 
 def _head(text: str, left: int) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 _KEY = b"messages-mock-server"
 _LETTERS = bytes.maketrans(b"+/", b"Kz")
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-_HEAD = {"toolu_01", "srvtoolu_01"}
+_HEAD = {"toolu_01", "srvtoolu_01", "mcptoolu_01"}
 _CUT = "\0cut"
 
 

@@ -11,12 +11,16 @@ from mock_server.protocol.usage import merged
 
 @dataclass(frozen=True, slots=True)
 class Extras:
-    """What only some requests are told: in the message, at its end, beside it, and in its usage."""
+    """What only some requests are told: in the message, at its end, beside it, and in its usage.
+
+    `iterates`: the usage has a list of its samplings, of which there is one here.
+    """
 
     message: Mapping[str, Any] = field(default_factory=dict)
     delta: Mapping[str, Any] = field(default_factory=dict)
     beside: Mapping[str, Any] = field(default_factory=dict)
     usage: Mapping[str, Any] = field(default_factory=dict)
+    iterates: bool = False
 
 
 NONE = Extras()
@@ -78,6 +82,8 @@ class _Open:
             self._pieces.setdefault(_ADDS[kind], []).append(delta[_ADDS[kind]])
         elif kind == "input_json_delta":
             self._pieces.setdefault("input", []).append(delta["partial_json"])
+        elif kind == "compaction_delta":
+            self._block |= {"content": delta["content"], "encrypted_content": delta["encrypted_content"]}
         elif kind == "citations_delta":
             self._block["citations"] = [*self._block["citations"], delta["citation"]]
 

@@ -1,7 +1,8 @@
 """Nodes -> typed data. The dataclasses are the description: `decode` reads what their field types say.
 
 A type may carry its own reader: `Annotated[int, Reads(function)]`. A dataclass may have `mistakes()`, which yields
-(path, text) for what is well-formed but wrong, and `shorthand`: keys that are written out before it is read. Every
+(path, text) for what is well-formed but wrong, and `shorthand`: keys that are written out before it is read. A field
+whose key is no name of Python says it in its metadata (`key`). Every
 mistake is collected; nothing is raised here.
 """
 
@@ -163,7 +164,9 @@ def _tagged(classes: Mapping[str, Any]) -> Reader:
 
 def _record(cls: Any) -> Reader:
     hints = typing.get_type_hints(cls, include_extras=True)
-    fields = {f.name: f for f in dataclasses.fields(cls) if f.init and not f.metadata.get("hidden")}
+    fields = {
+        f.metadata.get("key", f.name): f for f in dataclasses.fields(cls) if f.init and not f.metadata.get("hidden")
+    }
     needed = [
         name
         for name, f in fields.items()
@@ -179,7 +182,8 @@ def _record(cls: Any) -> Reader:
             return None
         before = len(problems.found)
         _report_keys(node, fields, known, needed, noun, problems)
-        values = {name: decode(hints[name], item, problems) for name, item in node.value.items() if name in fields}
+        given = {fields[key].name: item for key, item in node.value.items() if key in fields}
+        values = {name: decode(hints[name], item, problems) for name, item in given.items()}
         if len(problems.found) > before:
             return None
         record = cls(**values)

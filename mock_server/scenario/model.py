@@ -8,10 +8,11 @@ from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, ClassVar, Literal
 
 from mock_server.protocol import marks
-from mock_server.protocol.blocks import Block, ServerToolUse, ToolUse, WebSearchToolResult, is_server_tool
+from mock_server.protocol.blocks import Block, McpToolResult, McpToolUse, ServerToolUse, ToolUse, is_server_tool
 from mock_server.protocol.errors import STATUS, TYPE
 from mock_server.protocol.lazy import lazy
 from mock_server.protocol.profile import Limits
+from mock_server.protocol.results import WebSearchToolResult
 from mock_server.scenario.decode import Reads, decode
 from mock_server.scenario.durations import Chunk, Duration, Rate, Share
 from mock_server.scenario.match import Condition, Named
@@ -27,6 +28,7 @@ StopReason = Literal[
     "stop_sequence",
     "max_tokens",
     "model_context_window_exceeded",
+    "compaction",
 ]
 
 
@@ -317,8 +319,9 @@ class Scenario:
         for at, turn in enumerate(self.turns):
             for leaf in turn.leaves:
                 for block in leaf.reply or ():
-                    called = called or isinstance(block, ServerToolUse)
-                    if isinstance(block, WebSearchToolResult) and block.tool_use_id is None and not called:
+                    called = called or isinstance(block, ServerToolUse | McpToolUse)
+                    is_result = isinstance(block, WebSearchToolResult | McpToolResult)
+                    if is_result and getattr(block, "tool_use_id", None) is None and not called:
                         yield ("turns", at), f"{block.type} without a server_tool_use before it"
 
 

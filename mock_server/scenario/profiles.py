@@ -4,10 +4,10 @@ A profile may say `extends: NAME or FILE` (it has everything of that one which i
 beside its own) and a model `like: ID` (the same, of one model). `models_from` names a profile where `like` looks too.
 """
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 
-from mock_server.protocol.profile import Model, Profile
+from mock_server.protocol.profile import Profile
 from mock_server.scenario.decode import decode
 from mock_server.scenario.load import PACKAGE, documents, read_file
 from mock_server.scenario.node import Node, Problem, Problems, ScenarioError, suggestion
@@ -15,7 +15,6 @@ from mock_server.scenario.node import Node, Problem, Problems, ScenarioError, su
 FOLDER = PACKAGE / "profiles"
 # what a model has of its own even when it is like another
 _OWN = ("id", "aliases", "display_name", "created", "lifecycle", "retires")
-_MODEL_KEYS = tuple(f.name for f in fields(Model))
 
 
 def built_in() -> tuple[str, ...]:

@@ -14,7 +14,9 @@ ANSWER = (
 )
 SUBJECTS = "prompt, last_message, system, model, tools, tool_result, stream, header, all, any, not"
 TIMINGS = "instant, fast, realistic, slow"
-REASONS = "end_turn, tool_use, pause_turn, refusal, stop_sequence, max_tokens, model_context_window_exceeded"
+REASONS = (
+    "end_turn, tool_use, pause_turn, refusal, stop_sequence, max_tokens, model_context_window_exceeded, compaction"
+)
 
 # what is wrong, the text, and the lines it gets (after the file's name)
 TABLE: list[tuple[str, str, list[str]]] = [
@@ -58,7 +60,8 @@ TABLE: list[tuple[str, str, list[str]]] = [
         [
             "3:12: unknown type 'tetx'; expected one of text, thinking, redacted_thinking, tool_use, server_tool_use, "
             "web_search_tool_result, web_fetch_tool_result, code_execution_tool_result, bash_code_execution_tool_result, "
-            "text_editor_code_execution_tool_result, tool_search_tool_result; did you mean 'text'?"
+            "text_editor_code_execution_tool_result, tool_search_tool_result, advisor_tool_result, mcp_tool_use, "
+            "mcp_tool_result, mcp_tool_listing, container_upload, compaction, fallback; did you mean 'text'?"
         ],
     ),
     (

@@ -2,11 +2,12 @@
 
 import json
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from mock_server.engine import seeds
+from mock_server.engine import citations, seeds, server_tools
 from mock_server.engine.admission import Admitted, admit, commit, let_in, told_limits, too_long
 from mock_server.engine.choose import Choice, NoMatch, choose, question
 from mock_server.engine.compile import Binding, CompiledReply, Reply, reply_of
@@ -17,7 +18,8 @@ from mock_server.engine.received import Request, ready
 from mock_server.engine.session import Terms
 from mock_server.engine.turns import waiting_call
 from mock_server.engine.unmatched import generated
-from mock_server.protocol.blocks import ToolUse
+from mock_server.protocol import marks
+from mock_server.protocol.blocks import Block, Compaction, ToolUse
 from mock_server.protocol.errors import ApiError, invalid
 from mock_server.protocol.plan import NOTHING, Headers, Plan
 from mock_server.protocol.profile import Limits
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("mock_server")
 _MARK = b'"cache_control"'
+FIXED = 1_790_000_000.0
+SUMMARY = 60  # estimated tokens of a summary that is made up
 
 
 def create(engine: "Engine", call: Call) -> Exchange:
@@ -107,6 +111,8 @@ def _answered(engine: "Engine", admitted: Admitted) -> Exchange:
     library = engine.library(call.session)
     asked = question(request, call.http.headers, call.key, call.session.cursors)
     found = choose(library.scenarios, asked, library.by_name)
+    if request.body.get("compaction") is not None and not _compacts(found):
+        return Exchange(_compaction(engine, admitted), note="compaction", understood=True)
     if isinstance(found, NoMatch):
         return _unmatched(engine, admitted, found)
     admitted = _let_in(admitted, f"scenario {found.scenario.name}", found.scenario.rate_limits)
@@ -115,6 +121,20 @@ def _answered(engine: "Engine", admitted: Admitted) -> Exchange:
         return _late(engine, admitted, found)
     compiled = None if found.answer.reply is None else library.compiled[found.scenario.name].reply(found.answer)
     return _chosen(_played(engine, admitted, found, found.answer, compiled), found)
+
+
+def _compacts(found: Choice | NoMatch) -> bool:
+    """Whether a script answers with a summary itself."""
+    return isinstance(found, Choice) and any(block.type == "compaction" for block in found.answer.reply or ())
+
+
+def _compaction(engine: "Engine", admitted: Admitted) -> Plan:
+    """The summary that `compaction` asks for, and nothing else: no other reply is sampled then."""
+    terms = admitted.call.session.terms
+    seed = seeds.content_seed(terms.settings.seed, admitted.request.fingerprint)
+    summary = engine.generator.text(seed, SUMMARY)
+    block = Compaction(content=summary, signature=marks.signature("compaction", summary))
+    return _bound(CompiledReply(Reply((block,), "compaction", timing=terms.timing), terms.profile), engine, admitted)
 
 
 def _chosen(plan: Plan, found: Choice) -> Exchange:
@@ -128,12 +148,35 @@ def _played(
     if answer.error is not None:
         return _error(admitted.call, answer)
     terms = admitted.call.session.terms
+    warnings = _warning(admitted.request, found, answer)
     if answer.generate is not None:
         reply = _generated(engine, admitted, answer.timing or terms.timing, answer.generate.tokens)
         compiled = CompiledReply(replace(reply, scenario=found.scenario.name, position=found.turn), terms.profile)
-    elif compiled is None:
+    elif compiled is None or compiled.is_open:
+        reply_blocks, lost = _filled(engine, admitted, answer.reply or ())
+        answer = replace(answer, reply=reply_blocks)
+        warnings += _lost(found, lost)
         compiled = CompiledReply(reply_of(answer, terms.timing, found.scenario.name, found.turn), terms.profile)
-    return _bound(compiled, engine, admitted, _warning(admitted.request, found, answer))
+    return _bound(compiled, engine, admitted, warnings)
+
+
+def _filled(engine: "Engine", admitted: Admitted, reply: tuple[Block, ...]) -> tuple[tuple[Block, ...], list[str]]:
+    """The reply with what only this request can give: results of server tools that the script leaves out, and where
+    quoted texts stand. And the quoted texts that stand nowhere."""
+    request = admitted.request
+    seed = seeds.content_seed(admitted.call.session.terms.settings.seed, request.fingerprint)
+    return citations.located(server_tools.filled(reply, request, seed, engine.generator), request)
+
+
+def _lost(found: Choice, lost: Sequence[str]) -> Headers:
+    """A quoted text that is in no document of the request: played without its citation, but loudly."""
+    if not lost:
+        return ()
+    text = (
+        f"scenario '{found.scenario.name}' turn {found.turn} cites what is in no document of the request: {lost[0]!r}"
+    )
+    log.warning("%s", text)
+    return (("x-mock-warning", text.encode("ascii", "replace").decode().replace("\n", " ")),)
 
 
 def _late(engine: "Engine", admitted: Admitted, found: Choice) -> Exchange:
@@ -168,12 +211,17 @@ def _bound(reply: CompiledReply, engine: "Engine", admitted: Admitted, more: Hea
             draw=draw,
             room=admitted.room,
             cache=None if admitted.cache is None else admitted.cache.use,
-            extras=extras(admitted, draw.ids, engine.counter, call.session.clock.unix()),
+            extras=extras(admitted, draw.ids, engine.counter, _unix(call), runs_code=reply.runs_code),
             omits_thinking=request.thinking.get("display") == "omitted",
         )
     )
     commit(admitted, plan, admitted.limits)
     return plan
+
+
+def _unix(call: Call) -> float:
+    """The time that a reply tells: with a seed always the same."""
+    return FIXED if call.session.terms.settings.seed is not None else call.session.clock.unix()
 
 
 def _headers(admitted: Admitted, draw: "Draw") -> Headers:

@@ -13,6 +13,7 @@ from mock_server.protocol.validate import (
     conversation,
     media,
     models,
+    octen,
     params,
     replay,
     schemas,
@@ -59,6 +60,7 @@ RULES: Rules = (
     ("output_config", schemas.output_schema),  # 138-140
     ("output_format", schemas.output_schema),
     ("tools", tools.domains),  # 82
+    ("tools", octen.parameters),  # 84
     ("tools", tools.deferred),  # 80
     ("tool_choice", tools.choice),
     ("tool_choice", models.forced_tool),  # 77, 78

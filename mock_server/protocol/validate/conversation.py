@@ -6,13 +6,15 @@ from typing import Any
 from mock_server.protocol.errors import invalid
 from mock_server.protocol.profile import Profile
 from mock_server.protocol.request import MessagesRequest, blocks
+from mock_server.protocol.results import result_type
 
 Place = tuple[int, int, Mapping[str, Any]]  # message index, block index, block
 
 
 def first_role(request: MessagesRequest, profile: Profile) -> None:
-    """Rule 45."""
-    if request.messages[0]["role"] != "user":
+    """Rule 45; a summary of what came before may stand first too."""
+    first = request.messages[0]
+    if first["role"] != "user" and not any(block["type"] == "compaction" for block in _listed(first)):
         raise invalid('messages: first message must use the "user" role')
 
 
@@ -133,13 +135,6 @@ def server_results_paired(request: MessagesRequest, profile: Profile) -> None:
                 )
 
 
-# name of a server's tool -> type of the block its result comes in; the others: the name and `_tool_result`
-_RESULT = {
-    "octen_search": "web_search_tool_result",
-    "octen_broad_search": "web_search_tool_result",
-    "tool_search_tool_regex": "tool_search_tool_result",
-    "tool_search_tool_bm25": "tool_search_tool_result",
-}
 # name of a server's call -> name of the tool that makes it
 _TOOL = {"bash_code_execution": "code_execution", "text_editor_code_execution": "code_execution"}
 
@@ -172,8 +167,7 @@ def _goes_on(after: Sequence[Mapping[str, Any]]) -> bool:
 
 def _waiting(request: MessagesRequest, call: Mapping[str, Any], goes_on: bool) -> None:
     name, id = call["name"], call["id"]
-    result = _RESULT.get(name, f"{name}_tool_result")
-    found = f"`{name}` tool use with id `{id}` was found without a corresponding `{result}` block"
+    found = f"`{name}` tool use with id `{id}` was found without a corresponding `{result_type(name)}` block"
     if not goes_on:
         raise invalid(found)
     if _TOOL.get(name, name) not in request.tool_names:

@@ -18,7 +18,9 @@ def signatures(request: MessagesRequest, profile: Profile) -> None:
             continue
         for at, block in enumerate(message["content"]):
             path = f"messages.{index}.content.{at}"
-            if block["type"] == "thinking":
+            if block["type"] == "compaction":
+                _compaction(block, path)
+            elif block["type"] == "thinking":
                 _thinking(block, path, is_newest=index == newest)
             elif block["type"] == "web_search_tool_result" and isinstance(block["content"], list):
                 _results(block["content"], path)
@@ -34,6 +36,14 @@ def _thinking(block: Mapping[str, Any], path: str, *, is_newest: bool) -> None:
             "These blocks must remain as they were in the original response."
         )
     raise invalid(f"{path}: Invalid `signature` in `thinking` block")
+
+
+def _compaction(block: Mapping[str, Any], path: str) -> None:
+    if marks.signed("compaction", str(block.get("content")), block.get("signature")) is False:
+        raise invalid(
+            f"{path}.compaction: Invalid `signature` in `compaction` block",
+            details={"error_code": "compaction_signature_invalid"},
+        )
 
 
 def result_said(result: Mapping[str, Any]) -> str:

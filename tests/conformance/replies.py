@@ -67,15 +67,17 @@ TRIES = 3  # of a request that fails
 def walk(send: Send, *, failing: bool) -> Iterator[Reply]:
     """Every reply to a client that answers calls, resumes pauses and retries failures; `failing` tools say so."""
     messages: Messages = [{"role": "user", "content": "Go on."}]
-    tries = 0
+    failures = 0
     for _ in range(MOST_STEPS):
         got = send(messages)
         yield got
-        tries = 0 if got.status == 200 else tries + 1
-        if tries == TRIES or got.ending not in ("tool_use", "pause_turn") and not tries:
-            return
-        if not tries:
+        if got.ending in ("tool_use", "pause_turn"):
             messages = [*messages, *_sent_back(got, failing)]
+        elif got.status == 200:
+            return
+        failures = failures + 1 if got.status != 200 else 0
+        if failures == TRIES:
+            return
     raise AssertionError("the story has no end")
 
 

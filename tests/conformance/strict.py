@@ -143,4 +143,5 @@ def _choices(model: type[BaseModel], name: str) -> Sequence[Any]:
 
 def _field_kind(field: FieldInfo) -> Any:
     """The annotation of a field, with the notes that Pydantic takes off it."""
-    return Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
+    noted: Any = (field.annotation, *field.metadata)
+    return Annotated[noted] if field.metadata else field.annotation

@@ -1,7 +1,9 @@
 """The walk itself: what it lets pass, and one example of each thing it finds."""
 
+# ruff: noqa: UP006, UP007, UP035, UP045 - annotations are spelt as the SDK spells them
+
 from datetime import datetime
-from typing import Annotated, Any, Dict, List, Literal, Optional, Set, Union  # noqa: UP035 - as the SDK spells them
+from typing import Annotated, Any, Dict, List, Literal, Optional, Set, Union
 
 import pytest
 from anthropic._models import UnionDiscriminator

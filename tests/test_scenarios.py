@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import pytest
-from anthropic.types import Message, RawMessageStreamEvent
-from pydantic import BaseModel, TypeAdapter
 
 from mock_server.engine.engine import Engine
 from mock_server.engine.exchange import Exchange
@@ -740,86 +738,3 @@ def test_results_and_sealed_thoughts_come_whole(name: str, profile: str, walk: W
     assert [block.start["type"] for block in blocks] == written
     assert all(block.start.get("content") or block.start.get("data") for block in blocks)
     assert all(block.deltas == [] for block in blocks)
-
-
-# -- the SDK's own types --------------------------------------------------------------------------------------------
-
-# What a reply may say that the SDK's types do not know: how it looks, and what the SDK would have instead.
-Differs = tuple[Callable[[Mapping[str, Any]], bool], dict[str, Any]]
-DIFFERENCES: Mapping[str, Differs] = {
-    "octen_search is no tool of theirs": (
-        lambda it: it.get("type") == "server_tool_use" and it["name"] == "octen_search",
-        {"name": "web_search"},
-    ),
-    "no encrypted_content": (
-        lambda it: it.get("type") == "web_search_result" and "encrypted_content" not in it,
-        {"encrypted_content": ""},
-    ),
-    "no web_fetch_requests": (
-        lambda it: "web_search_requests" in it and "web_fetch_requests" not in it,
-        {"web_fetch_requests": 0},
-    ),
-}
-OMITTED = {"no encrypted_content", "no web_fetch_requests"}
-# (profile, scenario) -> the differences it has, all of them documented for Octen
-DIFFERENT: Mapping[tuple[str, str], set[str]] = {
-    ("octen", "pause-turn"): OMITTED,
-    ("octen", "pause-turn-twice"): OMITTED,
-    ("octen", "web-search"): OMITTED,
-    ("octen", "octen-search"): {"octen_search is no tool of theirs", *OMITTED},
-    ("anthropic", "octen-search"): {"octen_search is no tool of theirs"},
-}
-# fields that the SDK keeps without knowing them
-OCTENS_OWN = {"highlights", "authors", "time_published", "time_last_crawled"}
-EVENT: TypeAdapter[Any] = TypeAdapter(RawMessageStreamEvent)
-
-
-def mended(value: Any, found: set[str]) -> Any:
-    """A reply as the SDK's types would have it; the differences that were there are added to `found`."""
-    if isinstance(value, list):
-        return [mended(item, found) for item in value]
-    if not isinstance(value, dict):
-        return value
-    value = {key: mended(item, found) for key, item in value.items()}
-    for difference, (is_there, instead) in DIFFERENCES.items():
-        if is_there(value):
-            found.add(difference)
-            value |= instead
-    return value
-
-
-def unknown_fields(value: Any) -> set[str]:
-    """The names of all fields that the SDK's models hold but do not declare."""
-    if isinstance(value, list):
-        return {name for item in value for name in unknown_fields(item)}
-    if not isinstance(value, BaseModel):
-        return set()
-    return {*(value.model_extra or {})}.union(*(unknown_fields(item) for _, item in value))
-
-
-@profiles
-@streams
-def test_the_sdk_types_know_every_reply(name: str, profile: str, walk: Walk) -> None:
-    found: set[str] = set()
-    unknown: set[str] = set()
-
-    for step in answered(walk(name, profile)):
-        unknown |= unknown_fields(Message.model_validate(mended(step.reply, found), strict=True))
-
-    assert found == DIFFERENT.get((profile, name), set())
-    assert unknown == (OCTENS_OWN if name == "octen-search" else set())
-
-
-@profiles
-@streams
-def test_the_sdk_types_know_every_event(name: str, profile: str, walk: Walk) -> None:
-    found: set[str] = set()
-    unknown: set[str] = set()
-
-    for step in answered(walk(name, profile, stream=True)):
-        for event in step.events:
-            if event["type"] != "ping":  # swallowed by the SDKs before anything is parsed
-                unknown |= unknown_fields(EVENT.validate_python(mended(event, found), strict=True))
-
-    assert found == DIFFERENT.get((profile, name), set())
-    assert unknown == (OCTENS_OWN if name == "octen-search" else set())

@@ -106,7 +106,7 @@ def commit(admitted: Admitted, plan: Plan, limits: Iterable[Buckets]) -> None:
     session, body = admitted.call.session, admitted.request.body
     if admitted.cache is not None:
         session.cache.commit(admitted.cache, admitted.now, admitted.now + plan.at / 1_000_000)
-    threaded = body.get("thread") is not None
+    threaded = body.get("thread") is not None and session.terms.profile.threads
     if threaded or limits or body.get("diagnostics") is not None:
         reply = said(plan)
         for buckets in limits:

@@ -245,11 +245,10 @@ class Fallback:
     type: ClassVar[str] = "fallback"
     from_: dict[str, Any] = field(metadata={"key": "from"})
     to: dict[str, Any]
-    trigger: dict[str, Any] | None = None
+    trigger: dict[str, Any] = field(default_factory=lambda: {"type": "refusal", "category": None})
 
     def start(self) -> dict[str, Any]:
-        block = {"type": self.type, "from": self.from_, "to": self.to}
-        return block if self.trigger is None else {**block, "trigger": self.trigger}
+        return {"type": self.type, "from": self.from_, "to": self.to, "trigger": self.trigger}
 
     def deltas(self, chunk: Chunk) -> Iterator[Delta]:
         return iter(())

@@ -130,7 +130,7 @@ class Profile:
     any_model: bool = False
     catalogue: str | None = None
     catalogues: Mapping[str, Any] = field(default_factory=dict)
-    added: tuple[str, ...] = ()
+    added: tuple[str, ...] = field(default=(), metadata={"unlisted": True})
 
     def mistakes(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
         """What is well-formed but cannot work, as (path to the key, text)."""

@@ -207,6 +207,7 @@ class Answer:
             yield ("stop_sequence",), f"a stop_sequence with stop_reason {self.ending}"
         if self.stop_details is not None and self.ending != "refusal":
             yield ("stop_details",), f"stop_details with stop_reason {self.ending}; it belongs to a refusal"
+        yield from usage_mistakes(self.usage or {})
         for name, value in self.headers.items():
             if not isinstance(value, str):
                 yield ("headers", name), "expected text; write the value in quotes"
@@ -224,6 +225,29 @@ class Answer:
                 yield ("attempts", at), "an attempt is a reply or an error"
             if attempt.when is not None:
                 yield ("attempts", at, "when"), "attempts are taken in order; 'when' belongs to cases"
+
+
+# counter -> whether it is a number, an object of numbers, or a text (protocol notes C.2)
+_COUNTERS: Mapping[str, type] = {
+    **dict.fromkeys(("input_tokens", "output_tokens", "cache_creation_input_tokens", "cache_read_input_tokens"), int),
+    "full_content_extra_count": int,
+    **dict.fromkeys(("cache_creation", "output_tokens_details", "server_tool_use"), dict),
+    **dict.fromkeys(("service_tier", "inference_geo", "speed"), str),
+    "iterations": list,
+    "fallback_credit": dict,
+}
+_NOUNS: Mapping[type, str] = {int: "a whole number from 0 up", dict: "a mapping", str: "text", list: "a list"}
+
+
+def usage_mistakes(usage: Mapping[str, Any]) -> Mistakes:
+    """What is wrong with counters that a script sets by hand."""
+    for name, value in usage.items():
+        kind = _COUNTERS.get(name)
+        if kind is None:
+            close = suggestion(name, _COUNTERS)
+            yield ("usage", name), f"unknown counter '{name}'; expected one of {', '.join(_COUNTERS)}{close}"
+        elif not isinstance(value, kind) or isinstance(value, bool) or (isinstance(value, int) and value < 0):
+            yield ("usage", name), f"expected {_NOUNS[kind]}"
 
 
 def _reply_mistakes(reply: tuple[Block, ...], ending: str) -> Mistakes:

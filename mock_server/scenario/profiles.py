@@ -63,6 +63,8 @@ def _resolved(file: Path, problems: Problems, seen: tuple[Path, ...]) -> Node:
     kept = [model for model in _listed(base) if _id(model) not in names]
     values = {**base.value, **node.value, "models": Node([*mine, *kept], node.mark)}
     values.pop("extends", None)
+    if not mine and not kept:
+        values.pop("models", None)
     if base.value:
         values |= {"name": node.value.get("name", Node(file.stem)), "added": Node([Node(name) for name in names])}
     return Node(values, node.mark, {**base.keys, **node.keys})

@@ -6,7 +6,17 @@ from typing import Any
 CITY: dict[str, Any] = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 WEATHER = {"name": "get_weather", "input_schema": CITY}
 BASH = {"type": "bash_20250124", "name": "bash"}
-SEARCH = {"type": "octen_search", "name": "octen_search"}
+SEARCH = {"type": "web_search_20250305", "name": "web_search"}
+OCTEN_SEARCH = {"type": "octen_search", "name": "octen_search"}
+FETCH = {"type": "web_fetch_20250910", "name": "web_fetch"}
+RUN = {"type": "code_execution_20250522", "name": "code_execution"}
+SHELL = {"type": "code_execution_20250825", "name": "code_execution"}
+FIND = {"type": "tool_search_tool_bm25", "name": "tool_search_tool_bm25"}
+FACTS = {
+    "type": "document",
+    "source": {"type": "text", "media_type": "text/plain", "data": "Grass is green in spring. Snow is white."},
+    "citations": {"enabled": True},
+}
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 FORMAT = {"type": "json_schema", "schema": {**CITY, "additionalProperties": False}}
 
@@ -46,11 +56,44 @@ REQUESTS: Mapping[str, tuple[dict[str, Any], str]] = {
     "a forced tool": ({"tools": [WEATHER], "tool_choice": {"type": "tool", "name": "get_weather"}}, "tool_use"),
     "any tool": ({"tools": [WEATHER, BASH], "tool_choice": {"type": "any"}}, "tool_use"),
     "a tool of known schema": ({"tools": [BASH], "tool_choice": {"type": "any"}}, "tool_use"),
-    "the server's own tool": ({"tools": [SEARCH], "tool_choice": {"type": "tool", "name": "octen_search"}}, "end_turn"),
+    "a search": ({"tools": [SEARCH], "tool_choice": {"type": "tool", "name": "web_search"}}, "end_turn"),
+    "a fetch": ({"tools": [FETCH], "tool_choice": {"type": "any"}}, "end_turn"),
+    "a program": ({"tools": [RUN], "tool_choice": {"type": "any"}}, "end_turn"),
+    "a shell": ({"tools": [SHELL], "tool_choice": {"type": "any"}}, "end_turn"),
+    "a search for tools": ({"tools": [FIND], "tool_choice": {"type": "any"}}, "end_turn"),
+    "documents": ({"messages": _said(FACTS, {"type": "text", "text": "What?"})}, "end_turn"),
+    "diagnostics": ({"diagnostics": {"previous_message_id": "msg_none"}}, "end_turn"),
+    "speed": ({"speed": "fast", "inference_geo": "us"}, "end_turn"),
+    "container": (
+        {"container": {"id": "container_1", "skills": [{"skill_id": "pdf", "type": "anthropic"}]}},
+        "end_turn",
+    ),
     "a call cut short": ({"tools": [WEATHER], "tool_choice": {"type": "any"}, "max_tokens": 3}, "max_tokens"),
     "json": ({"output_config": {"format": FORMAT}}, "end_turn"),
     "json cut short": ({"output_config": {"format": FORMAT}, "max_tokens": 2}, "max_tokens"),
     "stop sequence": ({"stop_sequences": ["e"]}, "stop_sequence"),
+}
+
+# the same for the gateway's own tool
+OCTEN_REQUESTS: Mapping[str, tuple[dict[str, Any], str]] = {
+    "octen's search": (
+        {
+            "tools": [{**OCTEN_SEARCH, "parameters": {"full_content": {"enable": True}}}],
+            "tool_choice": {"type": "tool", "name": "octen_search"},
+        },
+        "end_turn",
+    )
+}
+
+# the same with what betas bring, and the header that brings it
+BETA_REQUESTS: Mapping[str, tuple[dict[str, Any], str, str]] = {
+    "edits": (
+        {"context_management": {"edits": [{"type": "clear_thinking_20251015"}]}},
+        "end_turn",
+        "context-management-2025-06-27",
+    ),
+    "compaction": ({"compaction": {"type": "summarize"}}, "compaction", "compact-2026-09-04"),
+    "fallbacks": ({"fallbacks": "default"}, "end_turn", "server-side-fallback-2026-07-01"),
 }
 
 PROGRAM = {"type": "server_tool_use", "name": "code_execution", "input": {"code": "print(1)"}}
@@ -161,6 +204,27 @@ WRITTEN: Mapping[tuple[str, str], dict[str, Any]] = {
             "error_message": "Try again later.",
         }
     },
+}
+
+CALLED = {"type": "mcp_tool_use", "name": "look", "server_name": "sea", "input": {"depth": 3}}
+_LISTED = {"name": "look", "input_schema": {"type": "object"}, "description": "Looks."}
+# blocks that only the types of the beta have
+BETA_WRITTEN: Mapping[tuple[str, str], dict[str, Any]] = {
+    ("mcp_tool_use", "plain"): {"name": "look", "server_name": "sea", "input": {}},
+    ("mcp_tool_result", "text"): {"content": [{"type": "text", "text": "Deep.", "citations": None}]},
+    ("mcp_tool_result", "error"): {"content": "no such thing", "is_error": True},
+    ("mcp_tool_listing", "plain"): {"mcp_server_name": "sea", "tools": [_LISTED]},
+    ("container_upload", "plain"): {"file_id": "file_1"},
+    ("compaction", "plain"): {"content": "They spoke of grass."},
+    ("compaction", "encrypted"): {"content": None, "encrypted_content": "abc"},
+    ("fallback", "plain"): {"from": {"model": "claude-fable-5"}, "to": {"model": "claude-opus-5"}},
+    ("fallback", "with its reason"): {
+        "from": {"model": "claude-fable-5"},
+        "to": {"model": "claude-opus-5"},
+        "trigger": {"type": "refusal", "category": "cyber"},
+    },
+    ("advisor_tool_result", "advice"): {"content": {"type": "advisor_result", "text": "Wait."}},
+    ("advisor_tool_result", "error"): {"error": "overloaded"},
 }
 
 # usage that a script sets by hand

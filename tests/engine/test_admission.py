@@ -1,0 +1,255 @@
+"""What a prompt costs, whether it fits the window, and what `validation` makes of a request that breaks a rule."""
+
+import base64
+import json
+import struct
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mock_server.clock import ManualClock
+from mock_server.engine.engine import Engine
+from mock_server.engine.entry import Entry
+from mock_server.protocol.profile import Model
+from mock_server.protocol.prompt import input_tokens, prefix
+from mock_server.protocol.request import HttpRequest, MessagesRequest
+from mock_server.protocol.tokens import TokenCounter
+from mock_server.scenario.load import loads
+from mock_server.scenario.profiles import load_profile
+from mock_server.settings import Settings
+
+PROFILES = {name: load_profile(name) for name in ("octen", "anthropic")}
+
+
+def cost(content: Any, model: str = "claude-haiku-4-5", **more: Any) -> int:
+    """The input tokens of one user message, without its framing of 7."""
+    known = PROFILES["anthropic"].model(model)
+    assert known is not None
+    request = MessagesRequest({"messages": [{"role": "user", "content": content}], **more})
+    return input_tokens(request, known, TokenCounter()) - 7
+
+
+def png(width: int, height: int) -> dict[str, Any]:
+    data = base64.b64encode(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + struct.pack(">II", width, height)).decode()
+    return {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": data}}
+
+
+def test_text_costs_the_one_estimate_times_the_models_factor() -> None:
+    assert cost("word " * 100 + "word") == 101
+    assert cost("word " * 100 + "word", "claude-opus-4-8") == 131
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "model", "tokens"),
+    [
+        (28, 28, "claude-haiku-4-5", 1),
+        (280, 280, "claude-haiku-4-5", 100),
+        (29, 28, "claude-haiku-4-5", 2),
+        (1568, 784, "claude-haiku-4-5", 56 * 28),
+        (3136, 1568, "claude-haiku-4-5", 56 * 28),  # scaled down to a side of 1568
+        (1568, 1568, "claude-haiku-4-5", 1568),  # never more than that
+        (3136, 1568, "claude-opus-4-8", 92 * 46),  # scaled down to a side of 2576
+        (8000, 8000, "claude-opus-4-8", 4784),
+    ],
+)
+def test_images_by_the_published_formula(width: int, height: int, model: str, tokens: int) -> None:
+    assert cost([png(width, height)], model) == tokens
+
+
+def test_a_pdf_costs_by_its_pages() -> None:
+    data = base64.b64encode(b"%PDF-1.7" + b"<< /Type /Page >>" * 3).decode()
+    source = {"type": "base64", "media_type": "application/pdf", "data": data}
+    assert cost([{"type": "document", "source": source}]) == 3 * 2250
+
+
+@pytest.mark.parametrize(
+    ("model", "offered", "forced"),
+    [("claude-opus-5", 286, 406), ("claude-opus-4-7", 675, 804), ("claude-sonnet-4-5", 496, 588)],
+)
+def test_tools_bring_the_hidden_prompt_of_the_model(model: str, offered: int, forced: int) -> None:
+    tools = [{"name": "f", "input_schema": {"type": "object"}}]
+    plain = cost("hi", model)
+    definition = cost(json.dumps(tools[0], separators=(",", ":")), model)
+    for choice, hidden in (({"type": "auto"}, offered), ({"type": "any"}, forced)):
+        assert abs(cost("hi", model, tools=tools, tool_choice=choice) - plain - definition - hidden) <= 1
+
+
+def test_thoughts_count_only_in_the_turn_they_are_of() -> None:
+    thought = {"type": "thinking", "thinking": "word " * 99 + "word", "signature": "s"}
+    call = {"type": "tool_use", "id": "t", "name": "f", "input": {}}
+    result = {"type": "tool_result", "tool_use_id": "t", "content": "ok"}
+    model = PROFILES["anthropic"].model("claude-haiku-4-5")
+    assert model is not None
+
+    def total(*content: Any) -> int:
+        roles = ("user", "assistant") * 3
+        messages = [{"role": role, "content": one} for role, one in zip(roles, content, strict=False)]
+        return input_tokens(MessagesRequest({"messages": messages}), model, TokenCounter())
+
+    loop = ("q", [thought, call], [result])
+    assert total(*loop) - total("q", [call], [result]) == 100
+    over = (*loop, "done", "and?")
+    assert total(*over) == total("q", [call], [result], "done", "and?")
+
+
+MODEL = Model(id="m", token_factor=1.3)
+BLOCKS = st.one_of(
+    st.builds(lambda text: {"type": "text", "text": text}, st.text(min_size=1, max_size=30)),
+    st.builds(lambda text: {"type": "tool_result", "tool_use_id": "t", "content": text}, st.text(max_size=30)),
+    st.just({"type": "thinking", "thinking": "hm", "signature": "s"}),
+    st.just({"type": "image", "source": {"type": "url", "url": "u"}}),
+)
+
+
+@given(
+    system=st.none() | st.text(min_size=1, max_size=20),
+    tools=st.lists(st.just({"name": "f", "input_schema": {"type": "object"}}), max_size=2),
+    turns=st.lists(st.lists(BLOCKS, min_size=1, max_size=3), min_size=1, max_size=4),
+)
+def test_the_prefix_adds_up_to_the_input_tokens(system: Any, tools: Any, turns: Any) -> None:
+    roles = ("user", "assistant") * 2
+    messages = [{"role": role, "content": content} for role, content in zip(roles, turns, strict=False)]
+    request = MessagesRequest({"messages": messages, "tools": tools, "system": system})
+    counter = TokenCounter()
+    steps = prefix(request, MODEL, counter).steps
+    assert steps[-1].tokens == input_tokens(request, MODEL, counter)
+    assert [step.tokens for step in steps] == sorted(step.tokens for step in steps)
+
+
+# -- the window, and what validation lets pass -----------------------------------------------------------------------
+
+
+def ask(profile: str = "anthropic", script: str = "name: a\nreply: " + "word " * 60, **more: Any) -> Entry:
+    given = {name: more.pop(name) for name in ("validation", "strict") if name in more}
+    engine = Engine(Settings(time_scale=0, seed=1, **given), PROFILES[profile], ManualClock())
+    engine.load(loads(script) if script else ())
+    body = {"model": "claude-haiku-4-5", "max_tokens": 100, "messages": [{"role": "user", "content": "hi"}], **more}
+    body = {name: value for name, value in body.items() if value is not ...}
+    headers = {"x-api-key": "k", "anthropic-version": "2023-06-01"}
+    return engine.handle(HttpRequest("POST", "/v1/messages", headers, json.dumps(body).encode()))
+
+
+def said(entry: Entry) -> dict[str, Any]:
+    message: dict[str, Any] = json.loads(entry.exchange.plan.body())
+    return message
+
+
+def test_a_prompt_longer_than_the_window_is_refused() -> None:
+    entry = ask(messages=[{"role": "user", "content": "word " * 200_000}])
+    assert said(entry)["error"]["message"] == "prompt is too long: 200008 tokens > 200000 maximum"
+
+
+def test_a_reply_ends_where_the_window_is_full() -> None:
+    message = said(ask(messages=[{"role": "user", "content": "word " * 199_982 + "word"}]))
+    assert (message["stop_reason"], message["usage"]["output_tokens"]) == ("model_context_window_exceeded", 10)
+    assert message["usage"]["input_tokens"] == 199_990
+
+
+WRONG = {"temperature": 0.5, "top_p": 0.5}
+
+
+def test_warn_answers_and_says_in_three_places_what_is_wrong(caplog: pytest.LogCaptureFixture) -> None:
+    entry = ask(validation="warn", **WRONG)
+    assert entry.status == 200
+    told = "400 invalid_request_error: `temperature` and `top_p` cannot both be specified"
+    assert dict(entry.exchange.plan.headers)["x-mock-warning"].startswith(told)
+    assert told in entry.exchange.note
+    assert "cannot both be specified" in caplog.text
+
+
+def test_off_answers_and_says_nothing() -> None:
+    entry = ask(validation="off", **WRONG)
+    assert (entry.status, entry.exchange.note) == (200, "")
+    assert "x-mock-warning" not in dict(entry.exchange.plan.headers)
+
+
+@pytest.mark.parametrize("validation", ["warn", "off"])
+@pytest.mark.parametrize("change", [{"messages": 5}, {"model": ...}, {"messages": [{"role": "user", "content": [{}]}]}])
+def test_what_cannot_be_read_is_refused_all_the_same(validation: str, change: dict[str, Any]) -> None:
+    assert ask(validation=validation, **change).status == 400
+
+
+def test_a_function_as_a_reply_is_warned_about_too() -> None:
+    entry = ask(validation="warn", messages=[{"role": "assistant", "content": "x"}, {"role": "user", "content": "y"}])
+    assert entry.status == 200
+    assert 'first message must use the "user" role' in dict(entry.exchange.plan.headers)["x-mock-warning"]
+
+
+def test_strict_has_octen_judge_what_it_would_ignore() -> None:
+    assert ask("octen", extra=1, **WRONG).status == 200
+    assert said(ask("octen", strict=True, extra=1))["error"]["message"] == "extra: Extra inputs are not permitted"
+    assert ask("octen", strict=True, **WRONG).status == 400
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-5, 5) | st.floats(allow_nan=False, width=16) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3)
+    | st.dictionaries(
+        st.sampled_from(["type", "role", "content", "text", "id", "name", "input", "tool_use_id", "source", "data", "schema",
+                         "media_type", "citations", "cache_control", "ttl", "thinking", "signature", "input_schema", "enabled"]),
+        inner,
+        max_size=4,
+    ),
+    max_leaves=12,
+)  # fmt: skip
+WORDS = st.sampled_from(["text", "image", "document", "tool_use", "tool_result", "thinking", "server_tool_use", "compaction",
+                         "search_result", "web_search_tool_result", "mcp_tool_use", "base64", "ephemeral", "user", "assistant",
+                         "enabled", "adaptive", "json_schema", "continue", "web_search_20250305", "octen_search", "any"])  # fmt: skip
+NAMES = st.sampled_from(["model", "messages", "max_tokens", "system", "tools", "tool_choice", "thinking", "output_config",
+                         "cache_control", "thread", "fallbacks", "context_management", "compaction", "container", "diagnostics",
+                         "speed", "metadata", "stop_sequences", "temperature", "mcp_servers", "output_format"])  # fmt: skip
+
+
+def worded(value: Any, words: Any) -> Any:
+    """The same JSON, its texts replaced by words that mean something to the API."""
+    if isinstance(value, dict):
+        return {key: worded(item, words) for key, item in value.items()}
+    if isinstance(value, list):
+        return [worded(item, words) for item in value]
+    return words.draw(WORDS) if isinstance(value, str) else value
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    body=st.dictionaries(NAMES, JSON, max_size=4), validation=st.sampled_from(["strict", "warn", "off"]), data=st.data()
+)
+def test_no_body_whatever_is_a_fault_of_ours(body: dict[str, Any], validation: str, data: Any) -> None:
+    for profile in PROFILES:
+        entry = ask(profile, "", validation=validation, **worded(body, data))
+        assert entry.status in (200, 400, 404), entry.exchange.plan.body()
+
+
+@settings(max_examples=200, deadline=None)
+@given(content=st.lists(JSON, max_size=3), data=st.data())
+def test_no_content_whatever_is_a_fault_of_ours(content: list[Any], data: Any) -> None:
+    said = [{"role": "user", "content": worded(content, data)}, {"role": "assistant", "content": worded(content, data)}]
+    for validation in ("strict", "off"):
+        entry = ask("anthropic", "", validation=validation, messages=[*said, *said[:1]])
+        assert entry.status in (200, 400), entry.exchange.plan.body()
+
+
+VALID: dict[str, Any] = {
+    "system": [{"type": "text", "text": "Be brief.", "cache_control": {"type": "ephemeral"}}],
+    "tools": [
+        {"name": "f", "description": "d", "input_schema": {"type": "object", "properties": {"a": {"type": "string"}}}}
+    ],
+    "messages": [
+        {"role": "user", "content": [png(3, 3), {"type": "text", "text": "hi"}]},
+        {"role": "assistant", "content": [{"type": "tool_use", "id": "t", "name": "f", "input": {"a": "b"}}]},
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t", "content": "ok"}]},
+    ],
+}
+
+
+def shuffled(value: Any, draw: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: shuffled(value[key], draw) for key in draw(st.permutations(list(value)))}
+    return [shuffled(item, draw) for item in value] if isinstance(value, list) else value
+
+
+@settings(max_examples=60, deadline=None)
+@given(metadata=st.dictionaries(st.just("user_id"), st.text(max_size=50)), data=st.data())
+def test_a_valid_request_stays_valid_in_any_order_and_with_any_user(metadata: dict[str, str], data: Any) -> None:
+    assert ask(**shuffled({**VALID, "metadata": metadata}, data.draw)).status == 200

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from mock_server import settings
 from mock_server.cli import COMMANDS
+from mock_server.fidelity import FEATURES, RULES
 from mock_server.scenario.load import library, load
 from mock_server.server.control.routes import ROUTES
 
@@ -50,11 +51,27 @@ def control() -> str:
     return "\n".join(lines)
 
 
+def features() -> str:
+    """Every part of the API and what becomes of it."""
+    lines = ["| part | | state | evidence | |", "|---|---|---|---|---|"]
+    lines += [f"| {one.area} | `{one.name}` | {one.state} | {one.evidence} | {one.note} |" for one in FEATURES]
+    return "\n".join(lines)
+
+
+def rules() -> str:
+    """Every request rule and what becomes of it."""
+    lines = ["| rule | | state | evidence | |", "|---|---|---|---|---|"]
+    lines += [f"| {one.number} | {one.what} | {one.state} | {one.evidence} | {one.note} |" for one in RULES]
+    return "\n".join(lines)
+
+
 PARTS: dict[str, Callable[[], str]] = {
     "settings": settings_table,
     "commands": commands,
     "scenarios": scenarios,
     "control": control,
+    "features": features,
+    "rules": rules,
 }
 
 

@@ -1,130 +1,213 @@
-"""What an image or a PDF in base64 is, from its first bytes: type, width and height, pages. Never raises on garbage.
+"""What an image or a PDF in base64 is, read from its first bytes; and how many tokens it counts.
 
-Token formulas: protocol notes G.2. What a page of a PDF costs is an estimate: the published range is 1,500 to 3,000.
+Nothing here raises on bad data: what cannot be understood is None. An image costs a few dozen decoded bytes, however
+long it is; a PDF is read once, since its page tree may be anywhere. Line breaks inside base64 are ignored.
 """
 
-import base64
 import binascii
-import math
 import re
-import struct
-from collections.abc import Callable
+import zlib
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
+from itertools import islice, pairwise
 from typing import NamedTuple
 
 from mock_server.protocol.profile import Model
 
-PAGE = 2250
-PATCH = 28
-_HEAD = 262_144  # bytes of a JPEG that are searched for its size
-_NOT_BASE64 = re.compile(r"[^A-Za-z0-9+/=\s]")
-_PAGE_OBJECT = re.compile(rb"/Type\s*/Page(?![A-Za-z])")
-_PAGE_COUNT = re.compile(rb"/Count\s+(\d{1,6})")
+# Tokens of one PDF page: its text (documented as 1,500 to 3,000, the middle is taken) and its picture (a full image
+# of the older models). An estimate, protocol notes G.2.
+PAGE_TOKENS = 2_250 + 1_568
+
+PATCH = 28  # pixels each way that make one token
+SEGMENTS = 1_000  # parts of a JPEG that are passed over in search of its size
+OBJECTS = 100_000  # objects of a PDF that are looked at one by one
+STREAMS = 10_000  # packed objects of a PDF that are unpacked
+UNPACKED = 8 << 20  # bytes those may unpack to, all together
+
+_ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 
 
 class Image(NamedTuple):
-    """The media type the bytes have, and the size in pixels."""
+    """`kind`: its media type (`image/png`); the size in pixels, both at least 1."""
 
     kind: str
     width: int
     height: int
 
 
+def is_base64(data: str) -> bool:
+    """Whether all of `data` is base64, padded, and not empty."""
+    data = _joined(data)
+    if not data or len(data) % 4 or not data.isascii():
+        return False
+    rest = data.encode().translate(None, _ALPHABET)
+    return rest in (b"", b"=", b"==") and data.endswith(rest.decode())
+
+
 def size(data: str) -> int:
-    """How many bytes base64 text stands for."""
-    return len(data) * 3 // 4 - data[-2:].count("=")
-
-
-def decode(data: str, most: int | None = None) -> bytes | None:
-    """The bytes of base64 text, `most` of them at least, or None when it is no base64."""
-    part = data if most is None else data[: most * 4 // 3 & ~3]
-    if _NOT_BASE64.search(part):
-        return None
-    try:
-        return base64.b64decode(part + "=" * (-len(part) % 4) if most is not None else part)
-    except (binascii.Error, ValueError):
-        return None
+    """The number of bytes that base64 stands for, without decoding it."""
+    return len(_joined(data).rstrip("=")) * 3 // 4
 
 
 def image(data: str) -> Image | None:
-    """The image that base64 text holds, or None when it is none of the four kinds."""
-    head = decode(data, _HEAD)
-    if head is None:
-        return None
-    for starts, read in _READERS:
-        if head.startswith(starts):
-            try:
-                return read(head)
-            except (struct.error, IndexError):
-                return None
+    """The image that base64 begins with; None when it is none of the four kinds, or its size cannot be told."""
+    data = _joined(data)
+    head = _bytes(data, 0, 12)
+    for start, end, kind, measure in _KINDS:
+        if head.startswith(start) and head[8:].startswith(end):
+            width, height = measure(data) or (0, 0)
+            return Image(kind, width, height) if width and height else None
     return None
 
 
-def _png(head: bytes) -> Image | None:
-    if head[12:16] != b"IHDR":
-        return None
-    return Image("image/png", *struct.unpack(">II", head[16:24]))
+def _joined(data: str) -> str:
+    return data.replace("\n", "").replace("\r", "") if "\n" in data else data
 
 
-def _gif(head: bytes) -> Image | None:
-    return Image("image/gif", *struct.unpack("<HH", head[6:10]))
+def _bytes(data: str, start: int, count: int) -> bytes:
+    """`count` bytes from byte `start` on of what base64 stands for; fewer at its end or where it is broken."""
+    first = start // 3 * 4
+    part = data[first : first + (start % 3 + count + 2) // 3 * 4]
+    try:
+        return binascii.a2b_base64(part)[start % 3 :][:count]
+    except ValueError:
+        return b""
 
 
-def _jpeg(head: bytes) -> Image | None:
-    """The size stands in the start-of-frame segment; the segments before it are stepped over."""
+def _little(data: bytes) -> int:
+    return int.from_bytes(data, "little")
+
+
+def _big(data: bytes) -> int:
+    return int.from_bytes(data, "big")
+
+
+Size = tuple[int, int]
+
+
+def _png(data: str) -> Size | None:
+    head = _bytes(data, 12, 12)
+    return (_big(head[4:8]), _big(head[8:])) if len(head) == 12 and head[:4] == b"IHDR" else None
+
+
+def _gif(data: str) -> Size | None:
+    head = _bytes(data, 4, 6)
+    return (_little(head[2:4]), _little(head[4:])) if len(head) == 6 and head[:2] in (b"7a", b"9a") else None
+
+
+def _jpeg(data: str) -> Size | None:
+    """The size is in the first frame header, behind any number of other segments."""
     at = 2
-    while at + 9 < len(head):
-        if head[at] != 0xFF:
+    for _ in range(SEGMENTS):
+        head = _bytes(data, at, 9)
+        if len(head) < 4 or head[0] != 0xFF or head[1] in (0xD9, 0xDA):
             return None
-        marker = head[at + 1]
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            height, width = struct.unpack(">HH", head[at + 5 : at + 9])
-            return Image("image/jpeg", width, height)
-        alone = marker in (0x01, 0xFF) or 0xD0 <= marker <= 0xD8
-        at += (1 if marker == 0xFF else 2) if alone else 2 + struct.unpack(">H", head[at + 2 : at + 4])[0]
+        if head[1] == 0xFF or head[1] in range(0xD0, 0xD9):
+            at += 1 if head[1] == 0xFF else 2
+        elif head[1] in range(0xC0, 0xD0) and head[1] not in (0xC4, 0xC8, 0xCC):
+            return (_big(head[7:9]), _big(head[5:7])) if len(head) == 9 else None
+        else:
+            at += 2 + _big(head[2:4])
     return None
 
 
-def _webp(head: bytes) -> Image | None:
-    if head[8:12] != b"WEBP":
+def _webp(data: str) -> Size | None:
+    head = _bytes(data, 12, 18)
+    body = head[8:]
+    if len(body) < 10:
         return None
-    if head[12:16] == b"VP8 ":
-        width, height = struct.unpack("<HH", head[26:30])
-        return Image("image/webp", width & 0x3FFF, height & 0x3FFF)
-    if head[12:16] == b"VP8L":
-        (bits,) = struct.unpack("<I", head[21:25])
-        return Image("image/webp", (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1)
-    if head[12:16] == b"VP8X":
-        width, height = (int.from_bytes(head[at : at + 3], "little") + 1 for at in (24, 27))
-        return Image("image/webp", width, height) if len(head) >= 30 else None
-    return None
+    if head[:4] == b"VP8 " and body[3:6] == b"\x9d\x01\x2a":
+        return _little(body[6:8]) & 0x3FFF, _little(body[8:10]) & 0x3FFF
+    if head[:4] == b"VP8L" and body[0] == 0x2F:
+        bits = _little(body[1:5])
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    return (_little(body[4:7]) + 1, _little(body[7:10]) + 1) if head[:4] == b"VP8X" else None
 
 
-_READERS: tuple[tuple[bytes, Callable[[bytes], Image | None]], ...] = (
-    (b"\x89PNG\r\n\x1a\n", _png),
-    (b"\xff\xd8", _jpeg),
-    (b"GIF87a", _gif),
-    (b"GIF89a", _gif),
-    (b"RIFF", _webp),
+# first bytes, bytes from the eighth on, kind, and what reads the size
+_KINDS: tuple[tuple[bytes, bytes, str, Callable[[str], Size | None]], ...] = (
+    (b"\x89PNG\r\n\x1a\n", b"", "image/png", _png),
+    (b"\xff\xd8\xff", b"", "image/jpeg", _jpeg),
+    (b"GIF8", b"", "image/gif", _gif),
+    (b"RIFF", b"WEBP", "image/webp", _webp),
 )
+
+_TREE = re.compile(rb"/Type\s*/Pages(?![A-Za-z])")
+_LEAF = re.compile(rb"/Type\s*/Page(?![A-Za-z])")
+_COUNT = re.compile(rb"/Count\s+(\d{1,9})\b(?!\s+\d+\s+R)")
+_FIRST = re.compile(rb"/First\s+(\d{1,9})\b")
+_STREAM = re.compile(rb"stream\r?\n")
 
 
 def pages(data: str) -> int | None:
-    """The pages of a PDF: its page objects, else the largest count it states; None when it is no PDF."""
-    content = decode(data)
-    if content is None or b"%PDF-" not in content[:1024]:
+    """The number of pages of a PDF in base64; None when it is no PDF, 1 when they cannot be counted (encrypted)."""
+    data = _joined(data)
+    if b"%PDF-" not in _bytes(data, 0, 1024):
         return None
-    found = len(_PAGE_OBJECT.findall(content))
-    return found or max(map(int, _PAGE_COUNT.findall(content)), default=1)
+    total = leaves = 0
+    for part in _objects(_bytes(data, 0, len(data))):
+        leaves += sum(1 for _ in _LEAF.finditer(part))
+        count = _COUNT.search(part) if _TREE.search(part) else None
+        total = max(total, int(count[1]) if count else 0)
+    return total or leaves or 1
+
+
+def _objects(body: bytes) -> Iterator[bytes]:
+    """The objects of a PDF that may tell about pages, those in packed streams too."""
+    packed: list[bytes] = []
+    for part in body.split(b"endobj", OBJECTS):
+        if b"/ObjStm" in part and len(packed) < STREAMS:
+            packed.append(part)
+        elif b"/Page" in part:
+            yield part
+    yield from _unpacked(packed)
+
+
+def _unpacked(packed: list[bytes]) -> Iterator[bytes]:
+    left = UNPACKED
+    for part in packed:
+        start, first = _STREAM.search(part), _FIRST.search(part)
+        if not start or not first or left <= 0:
+            continue
+        try:
+            body = zlib.decompressobj().decompress(part[start.end() :], left)
+        except zlib.error:
+            continue
+        left -= len(body)
+        yield from _parts(body, int(first[1]))
+
+
+def _parts(body: bytes, first: int) -> Iterator[bytes]:
+    """The objects in a stream: it begins with pairs of number and offset, and the objects start at `first`."""
+    # In order whatever the stream says, so that no byte is looked at twice.
+    offsets = sorted({int(n) for n in islice(body[:first].split(), 1, None, 2) if n.isdigit() and len(n) < 10})
+    for start, end in pairwise([*offsets, len(body)]):
+        yield body[first + start : first + end]
+
+
+def fitted(width: int, height: int, model: Model) -> Size:
+    """The size a model sees: the image's own, or the largest of its shape within the model's side and tokens."""
+    long, short = max(width, height), min(width, height)
+    if long <= model.image_side and _patches(long, short) <= model.image_tokens:
+        return width, height
+
+    def other(side: int) -> int:
+        return max(1, short * side // long)
+
+    sides = range(1, min(long, model.image_side) + 1)
+    side = max(1, bisect_left(sides, True, key=lambda side: _patches(side, other(side)) > model.image_tokens))
+    return (side, other(side)) if width >= height else (other(side), side)
+
+
+def _patches(width: int, height: int) -> int:
+    return -(-width // PATCH) * -(-height // PATCH)
 
 
 def image_tokens(width: int, height: int, model: Model) -> int:
-    """What an image costs: a token for each patch of 28 by 28 pixels, once it is scaled down to what the model sees."""
-    longest = max(width, height, 1)
-    scale = min(1.0, model.image_side / longest)
-    wide, high = max(1, int(width * scale)), max(1, int(height * scale))
-    return min(math.ceil(wide / PATCH) * math.ceil(high / PATCH), model.image_tokens)
+    """Tokens of an image of this many pixels: one for each patch of what the model sees. Protocol notes G.2."""
+    return min(model.image_tokens, _patches(*fitted(max(1, width), max(1, height), model)))
 
 
 def pdf_tokens(pages: int) -> int:
-    """What a PDF costs."""
-    return pages * PAGE
+    """Tokens of a PDF with this many pages. An estimate."""
+    return pages * PAGE_TOKENS

@@ -49,9 +49,9 @@ def test_text_costs_the_one_estimate_times_the_models_factor() -> None:
         (29, 28, "claude-haiku-4-5", 2),
         (1568, 784, "claude-haiku-4-5", 56 * 28),
         (3136, 1568, "claude-haiku-4-5", 56 * 28),  # scaled down to a side of 1568
-        (1568, 1568, "claude-haiku-4-5", 1568),  # never more than that
+        (1568, 1568, "claude-haiku-4-5", 39 * 39),  # scaled down until it fits 1568 tokens
         (3136, 1568, "claude-opus-4-8", 92 * 46),  # scaled down to a side of 2576
-        (8000, 8000, "claude-opus-4-8", 4784),
+        (8000, 8000, "claude-opus-4-8", 69 * 69),
     ],
 )
 def test_images_by_the_published_formula(width: int, height: int, model: str, tokens: int) -> None:
@@ -61,7 +61,7 @@ def test_images_by_the_published_formula(width: int, height: int, model: str, to
 def test_a_pdf_costs_by_its_pages() -> None:
     data = base64.b64encode(b"%PDF-1.7" + b"<< /Type /Page >>" * 3).decode()
     source = {"type": "base64", "media_type": "application/pdf", "data": data}
-    assert cost([{"type": "document", "source": source}]) == 3 * 2250
+    assert cost([{"type": "document", "source": source}]) == 3 * (2250 + 1568)
 
 
 @pytest.mark.parametrize(

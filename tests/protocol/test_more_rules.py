@@ -154,6 +154,7 @@ MODEL_RULES: list[Row] = [
 ]  # fmt: skip
 
 CONVERSATION_RULES: list[Row] = [
+    ("40", asks(messages=[Q] * 100_001), "messages: List should have at most 100000 items", asks(messages=[Q] * 100_000)),
     ("48", by("opus-4-8", talk(("system", "s"), ("user", "x"))),
      "messages.1: role 'system' must precede an 'assistant' message or end the array",
      by("opus-4-8", talk(("system", "s"), ("assistant", "x"), ("user", "y")))),
@@ -279,7 +280,7 @@ CACHE_AND_MEDIA_RULES: list[Row] = [
     ("124 source", says({"type": "image", "source": {"type": "url"}}), "messages.0.content.0.image.source.url.url:",
      says({"type": "image", "source": {"type": "url", "url": "https://example.com/a.png"}})),
     ("125", says(image(png(1, 1), "image/gif")), "messages.0.content.0.image.source.base64", says(image(png(1, 1), "image/png"))),
-    ("126", says(image("A" * 14_000_000)), "messages.0.content.0.image.source.base64: image exceeds 10 MB maximum: 10500000 bytes > 10485760 bytes",
+    ("126", says(image("A" * 14_000_000)), "messages.0.content.0.image.source.base64: image exceeds 10 MB maximum: 14000000 bytes > 10485760 bytes",
      says(image(png(1, 1)))),
     ("127", says(image(png(8001, 10))),
      "messages.0.content.0.image.source.base64.data: At least one of the image dimensions exceed max allowed size: 8000 pixels",

@@ -83,7 +83,7 @@ BLOCK_RULES: tuple[Rule, ...] = (
     conversation.server_results_paired,  # 93
     conversation.server_calls_answered,  # 94, 95
     conversation.toolset_results,  # 97
-    media.media_blocks,  # 124-135
+    *media.MEDIA_RULES,  # 124-135
     tools.references,  # 81
     models.refused_shapes,  # 60, 61
     replay.signatures,  # 96, 110, 111

@@ -1,16 +1,19 @@
-"""Rules about images, documents and search results, also inside tool results. Tables: protocol notes B.3 and E.5."""
+"""Rules about images, documents and search results, in messages and in tool results.
 
-from collections.abc import Iterator, Mapping
+Only base64 is looked into: what a URL or a file holds is not known here.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from mock_server.protocol import media
 from mock_server.protocol.errors import invalid
 from mock_server.protocol.profile import Model, Profile
-from mock_server.protocol.request import MessagesRequest
+from mock_server.protocol.request import Block, MessagesRequest
 from mock_server.protocol.validate.checks import (
     Check,
-    array,
     boolean,
+    items,
     nullable,
     one_of,
     optional,
@@ -20,200 +23,224 @@ from mock_server.protocol.validate.checks import (
     string_or,
     tagged,
 )
-from mock_server.protocol.validate.models import model_of
+from mock_server.protocol.validate.shapes import BLOCK_PARAMS
 
-MOST_BYTES = 10 * 1024 * 1024
-MOST_PIXELS, MANY_PIXELS, MANY = 8000, 2000, 20
-_KINDS = ("image", "document", "search_result")
+# Protocol notes E.5.
+IMAGE_BYTES = 10 << 20  # of base64
+SIDE = 8000  # pixels
+MANY = 20  # images; with more of them in a request each must be smaller
+SIDE_OF_MANY = 2000
+
 _IMAGE_TYPES = ("image/jpeg", "image/png", "image/gif", "image/webp")
-_TEXT, _FLAG = required(string), optional(nullable(boolean))
-_URL: Mapping[str, Any] = {"url": _TEXT}
-_FILE: Mapping[str, Any] = {"file_id": _TEXT}
-
-
-def _checks(*, closed: bool) -> Mapping[str, Check]:
-    def one(fields: Mapping[str, Any]) -> Check:
-        return record(fields, closed=closed, skip="type")
-
-    image = {"base64": {"media_type": required(one_of(*_IMAGE_TYPES)), "data": _TEXT}, "url": _URL, "file": _FILE}
-    document = {
-        "base64": {"media_type": required(one_of("application/pdf")), "data": _TEXT},
-        "text": {"media_type": required(one_of("text/plain")), "data": _TEXT},
-        "content": {"content": required(string_or(array))},
-        "url": _URL,
-        "file": _FILE,
-    }
-    return {
-        "image": tagged({tag: one(fields) for tag, fields in image.items()}),
-        "document": tagged({tag: one(fields) for tag, fields in document.items()}),
-        "citations": record({"enabled": _FLAG}, closed=closed),
-        "transformations": record({"oversized_image": optional(nullable(one_of("downsize", "error")))}, closed=closed),
-        "text": tagged({"text": one({"text": _TEXT, "citations": optional(nullable(array)), **_MARK})}),
-    }
-
-
-_MARK: Mapping[str, Any] = {"cache_control": optional(nullable(lambda value: None))}
-_CHECKS = {closed: _checks(closed=closed) for closed in (True, False)}
+KINDS = ("image", "document", "search_result")
+_WANTED = frozenset((*KINDS, "tool_result"))
 
 
 class Place(NamedTuple):
-    """One block of media and where it stands."""
+    """A block and where it stands: `path` as error messages write it, `plain` as `details` do (without tags)."""
 
     path: str
-    block: Mapping[str, Any]
+    plain: str
+    block: Block
 
 
-def media_blocks(request: MessagesRequest, profile: Profile) -> None:
-    """Rules 124 to 135."""
-    places = list(_places(request))
+class Held(NamedTuple):
+    """What a request holds, in its order."""
+
+    body: Mapping[str, Any]
+    model: Model
+    images: Sequence[Place]
+    documents: Sequence[Place]
+    results: Sequence[Place]
+
+
+def blocks(request: MessagesRequest, profile: Profile) -> None:
+    """Rules 124 to 135, in the order of `ASKED` after the shapes. Raises ApiError (400) of the first one broken."""
+    places = _places(request)
     if not places:
         return
-    model = model_of(request, profile)
-    checks = _CHECKS[profile.is_strict]
+    checks = _BLOCKS[profile.unknown_parameters == "error"]
     for place in places:
-        _SHAPES[place.block["type"]](place, checks)
-    images = sum(place.block["type"] == "image" for place in places)
-    for place in places:
-        if place.block["type"] == "image":
-            _image(place, images, model)
-    _documents([place for place in places if place.block["type"] == "document"], images, model)
-    _citations(places, request)
+        if (found := checks[place.block["type"]](place.block)) is not None:
+            raise invalid(f"{place.path}{found[0]}: {found[1]}")
+    held = _held(request, profile, places)
+    for rule in ASKED:
+        rule(held)
 
 
-def _places(request: MessagesRequest) -> Iterator[Place]:
+def _places(request: MessagesRequest) -> list[Place]:
+    found: list[Place] = []
     for index, message in enumerate(request.messages):
         content = message["content"]
-        if isinstance(content, str):
-            continue
-        for at, block in enumerate(content):
-            kind = block["type"]
-            if kind in _KINDS:
-                yield Place(f"messages.{index}.content.{at}", block)
-            elif kind == "tool_result" and isinstance(block.get("content"), list):
-                for inner, one in enumerate(block["content"]):
-                    if one["type"] in _KINDS:
-                        yield Place(f"messages.{index}.content.{at}.tool_result.content.{inner}", one)
+        if type(content) is list:
+            for at, block in enumerate(content):
+                if block["type"] in _WANTED:
+                    found += _within(block, f"messages.{index}.content.{at}")
+    return found
 
 
-# -- shapes -----------------------------------------------------------------------------------------------------------
+def _within(block: Block, path: str) -> Iterator[Place]:
+    if block["type"] == "tool_result":
+        return _listed(block.get("content"), f"{path}.tool_result.content", f"{path}.content")
+    return iter((Place(f"{path}.{_tag(block)}", path, block),))
 
 
-def _require(check: Check, value: Any, path: str) -> None:
-    if (found := check(value)) is not None:
-        raise invalid(f"{path}{found[0]}: {found[1]}")
+def _listed(content: Any, path: str, plain: str) -> Iterator[Place]:
+    for at, block in enumerate(content if isinstance(content, list) else ()):
+        if block["type"] in KINDS:
+            yield Place(f"{path}.{at}.{_tag(block)}", f"{plain}.{at}", block)
 
 
-def _image_shape(place: Place, checks: Mapping[str, Check]) -> None:
-    """Rule 124."""
-    _require(checks["image"], place.block.get("source"), f"{place.path}.image.source")
-    if place.block.get("transformations") is not None:
-        _require(checks["transformations"], place.block["transformations"], f"{place.path}.image.transformations")
+def _tag(block: Block) -> str:
+    """What stands for the block in a path: a document in base64 is a `pdf` there (protocol notes E.6)."""
+    source = block.get("source")
+    is_pdf = block["type"] == "document" and isinstance(source, dict) and source.get("type") == "base64"
+    return "pdf" if is_pdf else str(block["type"])
 
 
-def _document_shape(place: Place, checks: Mapping[str, Check]) -> None:
-    source = place.block.get("source")
-    _require(checks["document"], source, f"{place.path}.document.source")
-    _citations_shape(place, checks)
-    content = source.get("content") if isinstance(source, Mapping) else None
-    for at, one in enumerate(content if isinstance(content, list) else ()):
-        path = f"{place.path}.document.source.content.content.{at}"
-        if isinstance(one, Mapping) and one.get("type") == "image":
-            _require(checks["image"], one.get("source"), f"{path}.image.source")
-        else:
-            _require(checks["text"], one, path)
+def _held(request: MessagesRequest, profile: Profile, places: Iterable[Place]) -> Held:
+    model = profile.model(request.model) or Model(id=request.model)
+    kinds: dict[str, list[Place]] = {kind: [] for kind in KINDS}
+    for place in places:
+        kinds[place.block["type"]].append(place)
+        if place.block["type"] == "document" and place.block["source"]["type"] == "content":
+            content = place.block["source"]["content"]
+            kinds["image"] += _listed(content, f"{place.path}.source.content.content", f"{place.plain}.source.content")
+    return Held(request.body, model, *kinds.values())
 
 
-def _search_shape(place: Place, checks: Mapping[str, Check]) -> None:
-    _citations_shape(place, checks)
-    for name in ("source", "title"):
-        if not isinstance(place.block.get(name), str):
-            raise invalid(f"{place.path}.search_result.{name}: Field required")
-    content = place.block.get("content")
-    if not isinstance(content, list):
-        raise invalid(f"{place.path}.search_result.content: Input should be a valid list")
-    for at, one in enumerate(content):
-        _require(checks["text"], one, f"{place.path}.search_result.content.{at}")
+def count(held: Held) -> None:
+    """Rule 131."""
+    images, documents, most = len(held.images), len(held.documents), held.model.media
+    if images + documents > most:
+        raise invalid(f"too many images and documents: {images} + {documents} > {most}")
 
 
-def _citations_shape(place: Place, checks: Mapping[str, Check]) -> None:
-    if place.block.get("citations") is not None:
-        _require(checks["citations"], place.block["citations"], f"{place.path}.{place.block['type']}.citations")
+def images(held: Held) -> None:
+    """Rules 124 to 129 and 132."""
+    seen = [(place, _image(place)) for place in held.images if place.block["source"]["type"] == "base64"]
+    _within_side(seen, many=len(held.images) > MANY)
+    for place, image in seen:
+        if (place.block.get("transformations") or {}).get("oversized_image") == "error":
+            _not_oversized(place, image, held.model)
 
 
-_SHAPES = {"image": _image_shape, "document": _document_shape, "search_result": _search_shape}
-
-
-# -- images and PDFs ---------------------------------------------------------------------------------------------------
-
-
-def _image(place: Place, images: int, model: Model) -> None:
-    """Rules 125 to 129 and 132, for bytes that came with the request."""
-    source = place.block["source"]
-    if source["type"] != "base64":
-        return
-    path, data = f"{place.path}.image.source.base64", source["data"]
-    size = media.size(data)
-    if size > MOST_BYTES:
-        raise invalid(f"{path}: image exceeds {MOST_BYTES >> 20} MB maximum: {size} bytes > {MOST_BYTES} bytes")
-    found = media.image(data)
-    if found is None:
-        raise invalid(f"{place.path}: Could not process image")
-    if found.kind != source["media_type"]:
+def _image(place: Place) -> media.Image:
+    """Rules 126, 129 and 125."""
+    source, path = place.block["source"], f"{place.path}.source.base64"
+    data, named = source["data"], source["media_type"]
+    if len(data) > IMAGE_BYTES:
+        most = f"{IMAGE_BYTES >> 20} MB maximum: {len(data)} bytes > {IMAGE_BYTES} bytes"
+        raise invalid(f"{path}: image exceeds {most}")
+    image = media.image(data) if media.is_base64(data) else None
+    if image is None:
+        raise invalid("Could not process image")
+    if image.kind != named:
         raise invalid(
-            f"{path}: The image was specified using the {source['media_type']} media type, but the image appears to be "
-            f"a {found.kind} image"
+            f"{path}: The image was specified using the {named} media type, "
+            f"but the image appears to be a {image.kind} image"
         )
-    _dimensions(place, found, images, model)
+    return image
 
 
-def _dimensions(place: Place, found: media.Image, images: int, model: Model) -> None:
-    path = f"{place.path}.image.source.base64.data"
-    longest = max(found.width, found.height)
-    most, why = (
-        (MANY_PIXELS, "allowed size for many-image requests") if images > MANY else (MOST_PIXELS, "allowed size")
-    )
-    if longest > most:
+def _within_side(seen: Iterable[tuple[Place, media.Image]], *, many: bool) -> None:
+    """Rules 127 and 128; `details` as newer servers send it names every image over the limit."""
+    most, kind = (SIDE_OF_MANY, " for many-image requests") if many else (SIDE, "")
+    over = [place for place, image in seen if max(image.width, image.height) > most]
+    if over:
         raise invalid(
-            f"{path}: At least one of the image dimensions exceed max {why}: {most} pixels",
+            f"{over[0].path}.source.base64.data: "
+            f"At least one of the image dimensions exceed max allowed size{kind}: {most} pixels",
             details={
                 "error_code": "image_dimensions_too_large",
                 "max_side_length_pixels": most,
-                "paths": [path],
+                "paths": [place.plain for place in over],
             },
         )
-    wanted = (place.block.get("transformations") or {}).get("oversized_image")
-    if wanted == "error" and longest > model.image_side:
+
+
+def _not_oversized(place: Place, image: media.Image, model: Model) -> None:
+    """Rule 132."""
+    width, height = media.fitted(image.width, image.height, model)
+    if (width, height) != (image.width, image.height):
         raise invalid(
-            f"{path}: the image is {found.width}x{found.height} pixels; the largest that fits has a side of "
-            f"{model.image_side} pixels"
+            f"{place.path}.source.base64.data: The image is {image.width}x{image.height} pixels, more than {model.id} "
+            f"takes without scaling it down; the largest dimensions that fit are {width}x{height}"
         )
 
 
-def _documents(documents: list[Place], images: int, model: Model) -> None:
-    """Rules 129 to 131."""
-    if images + len(documents) > model.media:
-        raise invalid(f"too many images and documents: {images} + {len(documents)} > {model.media}")
-    for place in documents:
+def documents(held: Held) -> None:
+    """Rules 129 and 130: the pages of all PDFs of a request count together."""
+    most, total = held.model.media, 0
+    for place in held.documents:
         source = place.block["source"]
-        if source["type"] == "base64":
-            pages = media.pages(source["data"])
-            if pages is None:
-                raise invalid("Could not process PDF")
-            if pages > model.media:
-                raise invalid(
-                    f"{place.path}.pdf.source.base64.data: A maximum of {model.media} PDF pages may be provided."
-                )
+        if source["type"] != "base64":
+            continue
+        pages = media.pages(source["data"]) if media.is_base64(source["data"]) else None
+        if pages is None:
+            raise invalid("Could not process PDF")
+        total += pages
+        if total > most:
+            raise invalid(f"{place.path}.source.base64.data: A maximum of {most} PDF pages may be provided.")
 
 
-def _citations(places: list[Place], request: MessagesRequest) -> None:
-    """Rules 133 to 135: all documents or none, all search results or none, and no certain output format with them."""
-    for kind, told in (("document", "documents"), ("search_result", "search results")):
-        asked = {_enabled(place.block) for place in places if place.block["type"] == kind}
-        if len(asked) > 1:
-            raise invalid(f"citations must be enabled for all {told} or for none of them")
-        if True in asked and (request.body.get("output_config") or {}).get("format") is not None:
-            raise invalid("output_config.format: structured outputs cannot be combined with citations")
+def citations(held: Held) -> None:
+    """Rules 133, 135 and 134."""
+    for name, places in (("document", held.documents), ("search_result", held.results)):
+        enabled = [_cited(place.block) for place in places]
+        if any(enabled) and not all(enabled):
+            raise invalid(f"messages: citations must be enabled for all `{name}` blocks of a request or for none")
+        if any(enabled) and _structured(held.body):
+            raise invalid("output_config.format: structured output cannot be used together with citations")
 
 
-def _enabled(block: Mapping[str, Any]) -> bool:
+def _cited(block: Block) -> bool:
     return bool((block.get("citations") or {}).get("enabled"))
+
+
+def _structured(body: Mapping[str, Any]) -> bool:
+    return bool((body.get("output_config") or {}).get("format") or body.get("output_format"))
+
+
+# Asked in this order once every block has the right shape.
+ASKED: tuple[Callable[[Held], None], ...] = (count, images, documents, citations)
+
+
+def _fields(*, closed: bool) -> Mapping[str, Check]:
+    """block type -> its check, its path's own tag left out. Sources: protocol notes B.3; also rule 124."""
+
+    def one(fields: Mapping[str, tuple[bool, Check]]) -> Check:
+        return record(fields, closed=closed, skip="type")
+
+    def encoded(*types: str) -> Check:
+        return one({"media_type": required(one_of(*types)), "data": required(string)})
+
+    apart = {"url": one({"url": required(string)}), "file": one({"file_id": required(string)})}
+    cited = optional(nullable(one({"enabled": optional(nullable(boolean))})))
+    text = {"type": required(one_of("text")), **BLOCK_PARAMS["text"]}
+    image = one(
+        {
+            **BLOCK_PARAMS["image"],
+            "source": required(tagged({"base64": encoded(*_IMAGE_TYPES), **apart})),
+            "transformations": optional(nullable(one({"oversized_image": optional(one_of("downsize", "error"))}))),
+        }
+    )
+    content = string_or(items(tagged({"text": one(BLOCK_PARAMS["text"]), "image": image})))
+    sources = {
+        "base64": encoded("application/pdf"),
+        "text": encoded("text/plain"),
+        "content": one({"content": required(content)}),
+        **apart,
+    }
+    return {
+        "image": image,
+        "document": one({**BLOCK_PARAMS["document"], "source": required(tagged(sources)), "citations": cited}),
+        "search_result": one(
+            {**BLOCK_PARAMS["search_result"], "content": required(items(one(text))), "citations": cited}
+        ),
+    }
+
+
+_BLOCKS = {True: _fields(closed=True), False: _fields(closed=False)}
+
+MEDIA_RULES: tuple[Callable[[MessagesRequest, Profile], None], ...] = (blocks,)

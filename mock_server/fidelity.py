@@ -298,4 +298,7 @@ FEATURES: tuple[Feature, ...] = (
     Feature("behaviour", "broken streams", "not", "RUN", "not yet"),
     Feature("behaviour", "browsers", "emulated", "INF", "a preflight and replies that name the page's header; the exact headers of the real API have not been seen"),
     Feature("behaviour", "system messages inside messages", "emulated", "DOC", "where they may stand, and for which models"),
+    Feature("behaviour", "indexes of citations that come back", "not", "DOC", "taken as they are"),
+    Feature("behaviour", "an MCP server's tools without a scenario", "not", "PY", "scripted only"),
+    Feature("behaviour", "an empty balance", "scripted", "OCT", "`error: permission_error`, 403 with Octen's words; `error-permission` of the library"),
 )

@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).parent.parent / "mock_server"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 # who may import whom, by the first part of the module's name below the package
-LEAVES = {"clock", "settings", "version"}
+LEAVES = {"clock", "fidelity", "settings", "version"}
 ALLOWED = {
     "protocol": {"protocol"},
     "scenario": {"protocol", "scenario"},

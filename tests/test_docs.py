@@ -16,6 +16,7 @@ import pytest
 
 from mock_server.protocol import sse
 from mock_server.scenario.load import loads
+from mock_server.scenario.profiles import load_profile
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -153,9 +154,13 @@ def test_the_export_line_is_what_the_sdk_reads(made: str, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_yaml_block_loads(page: Path) -> None:
+def test_every_yaml_block_loads(page: Path, tmp_path: Path) -> None:
     for block in blocks(page.read_text(), "yaml"):
-        assert loads(block, page.name)
+        if block.startswith("extends:"):
+            (tmp_path / "profile.yaml").write_text(block)
+            assert load_profile(str(tmp_path / "profile.yaml")).models
+        else:
+            assert loads(block, page.name)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -5,7 +5,7 @@ prompt that is too long.
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import Any, NamedTuple
 
 from mock_server.engine.cache import Admission
@@ -101,9 +101,11 @@ def told_limits(admitted: Admitted, buckets: Buckets | None) -> Headers:
     return buckets.headers(session.clock.unix(), tuple(families))
 
 
-def commit(admitted: Admitted, plan: Plan, limits: Iterable[Buckets]) -> None:
+def commit(admitted: Admitted, plan: Plan, limits: Collection[Buckets]) -> None:
     """Write down what a reply used and what goes on from it: limits, cache, thread, what a later one asks about."""
     session, body = admitted.call.session, admitted.request.body
+    if admitted.prefix is None and not limits and "thread" not in body:
+        return
     if admitted.cache is not None:
         session.cache.commit(admitted.cache, admitted.now, admitted.now + plan.at / 1_000_000)
     threaded = body.get("thread") is not None and session.terms.profile.threads

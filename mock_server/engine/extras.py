@@ -16,7 +16,9 @@ from mock_server.protocol.request import blocks
 from mock_server.protocol.tokens import TokenCounter
 
 # parameters (and parts of the tools) that make a reply say more
-ASKING = ("speed", "inference_geo", "diagnostics", "context_management", "container", "fallbacks", "compaction")
+ASKING = frozenset(
+    ("speed", "inference_geo", "diagnostics", "context_management", "container", "fallbacks", "compaction")
+)
 # betas that have every reply tell of each sampling by itself
 _ITERATING = ("compact-", "server-side-fallback-")
 CONTAINER_SECONDS = 3600
@@ -27,7 +29,11 @@ def extras(
     admitted: Admitted, ids: Ids, counter: TokenCounter, unix: float, *, runs_code: bool = False
 ) -> Extras | None:
     """What this request is told on top of its reply. `runs_code`: the reply did, so there is a container."""
-    body = admitted.request.body
+    request = admitted.request
+    body = request.body
+    plain = ASKING.isdisjoint(body) and "anthropic-beta" not in request.headers and not runs_code
+    if plain and "service_tier" not in body:
+        return None
     asked = [name for name in ASKING if body.get(name) is not None]
     told = _tier(admitted)
     iterates = admitted.request.has_beta(*_ITERATING)

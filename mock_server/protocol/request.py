@@ -127,6 +127,20 @@ class MessagesRequest:
         return any(type(message["content"]) is not str for message in self.messages)
 
     @lazy
+    def kinds(self) -> frozenset[str]:
+        """The types of all content blocks that are not bare strings, those inside tool results too."""
+        found: set[str] = set()
+        for message in self.messages:
+            content = message["content"]
+            if type(content) is str:
+                continue
+            for block in content:
+                found.add(block["type"])
+                if block["type"] == "tool_result" and type(block.get("content")) is list:
+                    found.update([inner["type"] for inner in block["content"]])
+        return frozenset(found)
+
+    @lazy
     def system(self) -> str:
         """The system prompt: the top-level one and the text of system messages, joined by newlines."""
         parts = [self.body.get("system"), *(m["content"] for m in self.messages if m["role"] == "system")]

@@ -253,3 +253,108 @@ def shuffled(value: Any, draw: Any) -> Any:
 @given(metadata=st.dictionaries(st.just("user_id"), st.text(max_size=50)), data=st.data())
 def test_a_valid_request_stays_valid_in_any_order_and_with_any_user(metadata: dict[str, str], data: Any) -> None:
     assert ask(**shuffled({**VALID, "metadata": metadata}, data.draw)).status == 200
+
+
+# -- what a refusal says, and that it leaves nothing behind ----------------------------------------------------------
+
+
+def leads_somewhere(path: list[str], body: Any, *, may_be_missing: bool) -> bool:
+    """Whether a path leads to a value of the body; the tags of unions stand in it, a missing last key may."""
+    here = body
+    for at, step in enumerate(path):
+        if isinstance(here, dict) and step in here:
+            here = here[step]
+        elif isinstance(here, list) and step.isdecimal() and int(step) < len(here):
+            here = here[int(step)]
+        elif at == len(path) - 1 and may_be_missing:
+            return True
+        elif not isinstance(here, dict) or step not in (here.get("type"), "custom", "pdf"):
+            return False
+    return True
+
+
+MUTATIONS = st.sampled_from([None, 5, "x", [], {}, "delete", "extra"])
+
+
+def mutated(value: Any, path: list[Any], how: Any) -> None:
+    """Change one value of a body in place."""
+    for step in path[:-1]:
+        value = value[step]
+    if how == "delete" and isinstance(value, dict):
+        del value[path[-1]]
+    elif how == "extra" and isinstance(value[path[-1]], dict):
+        value[path[-1]]["surplus"] = 1
+    else:
+        value[path[-1]] = how
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> list[list[Any]]:
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    found = [[*path, key] for key, _ in inner]
+    return found + [place for key, item in inner for place in places(item, (*path, key))]
+
+
+WHOLE: dict[str, Any] = {
+    "model": "claude-haiku-4-5",
+    "max_tokens": 100,
+    "metadata": {"user_id": "u"},
+    "thinking": {"type": "disabled"},
+    "tool_choice": {"type": "auto"},
+    "output_config": {"format": {"type": "json_schema", "schema": {"type": "object", "additionalProperties": False}}},
+    **VALID,
+}
+
+
+@settings(max_examples=400, deadline=None)
+@given(data=st.data(), how=MUTATIONS)
+def test_every_400_names_a_path_that_is_there_or_one_that_is_missing(data: Any, how: Any) -> None:
+    body = json.loads(json.dumps(WHOLE))
+    mutated(body, data.draw(st.sampled_from(places(body))), how)
+    engine = Engine(Settings(time_scale=0), PROFILES["anthropic"])
+    headers = {"x-api-key": "k", "anthropic-version": "2023-06-01"}
+    plan = engine.handle(HttpRequest("POST", "/v1/messages", headers, json.dumps(body).encode())).plan
+    if plan.status == 400:
+        message = json.loads(plan.body())["error"]["message"]
+        path, _, text = message.partition(":")
+        named = path.split(".")
+        if path.replace(".", "").replace("_", "").isalnum() and named[0] in {*WHOLE, "surplus"}:
+            assert leads_somewhere(named, body, may_be_missing="required" in text), message
+        else:
+            assert "`" in message or "final" in message, message  # says in words what it is about
+
+
+SIGNING = """
+name: thinks
+reply: [{type: thinking, thinking: Hm.}, {type: tool_use, name: f, input: {}}]
+"""
+
+
+def test_a_refused_replay_leaves_no_state_behind() -> None:
+    engine = Engine(Settings(time_scale=0, seed=1), PROFILES["anthropic"], ManualClock())
+    engine.load(loads(SIGNING))
+    headers = {"x-api-key": "k", "anthropic-version": "2023-06-01", "anthropic-beta": "message-threads-2026-08-12"}
+
+    def ask(*after: Any, **more: Any) -> Any:
+        said = [{"role": "user", "content": "q"}, *after]
+        body = {"model": "claude-haiku-4-5", "max_tokens": 100, "messages": said, **more}
+        return engine.handle(HttpRequest("POST", "/v1/messages", headers, json.dumps(body).encode())).plan
+
+    first = json.loads(ask().body())["content"]
+    forged = [{**first[0], "thinking": "Ha."}, first[1]]
+    result = {
+        "type": "tool_result",
+        "tool_use_id": first[1]["id"],
+        "content": "ok",
+        "cache_control": {"type": "ephemeral"},
+    }
+    foreign = {**result, "tool_use_id": "toolu_foreign"}
+    session = engine.sessions.default
+    before = (str(session.cursors), len(session.cache._entries), len(session.threads._held))
+    for content, results in ((forged, [result]), (first, [foreign]), (first, [])):
+        said = [
+            {"role": "assistant", "content": content},
+            {"role": "user", "content": [*results, {"type": "text", "text": "x"}]},
+        ]
+        assert ask(*said).status == 400
+        assert ask(*said, thread={"type": "create"}).status == 400
+    assert (str(session.cursors), len(session.cache._entries), len(session.threads._held)) == before

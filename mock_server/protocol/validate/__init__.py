@@ -5,6 +5,7 @@ small function beside its kind and name it in a table here.
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 
 from mock_server.protocol.profile import Profile
 from mock_server.protocol.request import MessagesRequest
@@ -53,7 +54,6 @@ RULES: Rules = (
     ("speed", models.speed),  # 42
     ("context_management", params.compaction_trigger),  # 145
     ("system", shapes.system),
-    ("", params.many_messages),  # 40
     ("", shapes.messages),
     ("tools", tools.definitions),
     ("tools", schemas.tool_schemas),  # 69-73
@@ -72,26 +72,33 @@ CACHE_RULES: tuple[Rule, ...] = (caching.cache_control,)  # 117-119, 122
 
 LAST_RULES: Rules = (
     ("", conversation.not_empty),  # 50-52
-    ("", models.system_messages),  # 48, 49
 )
 
-# Asked when a message is more than a bare string.
-BLOCK_RULES: tuple[Rule, ...] = (
-    conversation.sides,  # 62
-    conversation.ids_unique,  # 90
-    conversation.results_paired,  # 86-89
-    conversation.server_results_paired,  # 93
-    conversation.server_calls_answered,  # 94, 95
-    conversation.toolset_results,  # 97
-    *media.MEDIA_RULES,  # 124-135
-    tools.references,  # 81
-    models.refused_shapes,  # 60, 61
-    replay.signatures,  # 96, 110, 111
-    replay.paused_content,
+_ANY: frozenset[str] = frozenset()
+_CALLS, _SERVER_CALLS = frozenset(("tool_use", "tool_result")), frozenset(("server_tool_use",))
+_RESULTS = frozenset(one for one in shapes.BLOCK_PARAMS if one.endswith("_tool_result"))
+_MEDIA = frozenset(("image", "document", "search_result"))
+_SIGNED = frozenset(("thinking", "compaction", "web_search_tool_result"))
+
+# Asked when a message is more than a bare string: the blocks a rule is about (none: every block), and the rule.
+BLOCK_RULES: tuple[tuple[frozenset[str], Rule], ...] = (
+    (_CALLS | _SERVER_CALLS, conversation.sides),  # 62
+    (_CALLS, conversation.ids_unique),  # 90
+    (_CALLS, conversation.results_paired),  # 86-89
+    (_RESULTS, conversation.server_results_paired),  # 93
+    (_SERVER_CALLS, conversation.server_calls_answered),  # 94, 95
+    (_CALLS, conversation.toolset_results),  # 97
+    *((_MEDIA, rule) for rule in media.MEDIA_RULES),  # 124-135
+    (frozenset(("tool_reference", "tool_search_tool_result")), tools.references),  # 81
+    (_ANY, models.refused_shapes),  # 60, 61
+    (_SIGNED, replay.signatures),  # 96, 110, 111
+    (_SERVER_CALLS | _RESULTS, replay.paused_content),
 )
 
-# Asked when the conversation holds an assistant's message.
-ASSISTANT_RULES: tuple[Rule, ...] = (
+# Asked when there is more than one message.
+LONGER_RULES: tuple[Rule, ...] = (
+    params.many_messages,  # 40
+    models.system_messages,  # 48, 49
     thinking.thinking_blocks,  # 108, 109, 114, 115
     models.prefill,  # 53, 54
 )
@@ -103,10 +110,11 @@ def validate(request: MessagesRequest, profile: Profile, *, has_cache_marks: boo
     for rule in CACHE_RULES if has_cache_marks else ():
         rule(request, profile)
     _ask(LAST_RULES, request, profile)
-    for rule in BLOCK_RULES if request.has_blocks else ():
-        rule(request, profile)
+    for about, rule in BLOCK_RULES if request.has_blocks else ():
+        if not about or not about.isdisjoint(request.kinds):
+            rule(request, profile)
     if len(request.messages) > 1:
-        for rule in ASSISTANT_RULES:
+        for rule in LONGER_RULES:
             rule(request, profile)
 
 
@@ -116,7 +124,11 @@ def readable(request: MessagesRequest, profile: Profile) -> None:
 
 
 def _ask(rules: Rules, request: MessagesRequest, profile: Profile) -> None:
-    body = request.body
-    for about, rule in rules:
-        if not about or about in body:
-            rule(request, profile)
+    for rule in _about(rules, tuple(request.body)):
+        rule(request, profile)
+
+
+@lru_cache(maxsize=1_000)
+def _about(rules: Rules, names: tuple[str, ...]) -> tuple[Rule, ...]:
+    """The rules to ask of a request with these parameters: a client sends the same ones again and again."""
+    return tuple(rule for about, rule in rules if not about or about in names)

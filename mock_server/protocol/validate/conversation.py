@@ -176,6 +176,8 @@ def _waiting(request: MessagesRequest, call: Mapping[str, Any], goes_on: bool) -
 
 def toolset_results(request: MessagesRequest, profile: Profile) -> None:
     """Rule 97: the result of a toolset's call names the toolset too."""
+    if not any("toolset_name" in block for message in request.messages for block in _listed(message)):
+        return
     calls: dict[str, str] = {}
     for index, message in enumerate(request.messages):
         for at, block in enumerate(_listed(message)):

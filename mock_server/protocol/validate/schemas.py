@@ -6,7 +6,7 @@ JSON Schema is the subset of the public documentation on structured outputs.
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any, TypeGuard
 
@@ -90,6 +90,8 @@ def _is_schema(schema: Any) -> TypeGuard[dict[str, Any]]:
     """Rule 69: whether it is an object that draft 2020-12 has, and not nested beyond reason."""
     if not isinstance(schema, dict) or _depth(schema) > DEEPEST:
         return False
+    if _is_simple(schema):
+        return True
     from jsonschema import Draft202012Validator, SchemaError
 
     try:
@@ -97,6 +99,63 @@ def _is_schema(schema: Any) -> TypeGuard[dict[str, Any]]:
     except (SchemaError, RecursionError, re.error):
         return False
     return True
+
+
+_TYPES = ("string", "number", "integer", "boolean", "object", "array", "null")
+
+
+def _listed(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, list) and all(map(check, value))
+
+
+def _is_simple(schema: Any) -> bool:
+    """Whether a schema has only the commonest keywords, each well used: nobody need load a library to see that."""
+    if not isinstance(schema, dict):
+        return isinstance(schema, bool)
+    return all((check := _SIMPLE.get(key)) is not None and check(value) for key, value in schema.items())
+
+
+def _is_type(value: Any) -> bool:
+    many = isinstance(value, list) and len(value) > 0 and len(set(map(str, value))) == len(value)
+    return all(isinstance(one, str) and one in _TYPES for one in value) if many else value in _TYPES
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _are_simple(value: Any) -> bool:
+    return isinstance(value, dict) and all(map(_is_simple, value.values()))
+
+
+def _are_names(value: Any) -> bool:
+    return isinstance(value, list) and all(map(_is_text, value)) and len(set(value)) == len(value)
+
+
+_SIMPLE: Mapping[str, Callable[[Any], bool]] = {
+    "type": _is_type,
+    "properties": _are_simple,
+    "required": _are_names,
+    "items": _is_simple,
+    "additionalProperties": _is_simple,
+    "enum": lambda value: isinstance(value, list),
+    "const": lambda value: True,
+    "default": lambda value: True,
+    "description": _is_text,
+    "title": _is_text,
+    "format": _is_text,
+    "minLength": _is_count,
+    "maxLength": _is_count,
+    "minItems": _is_count,
+    "maxItems": _is_count,
+    "minimum": lambda value: isinstance(value, int | float) and not isinstance(value, bool),
+    "maximum": lambda value: isinstance(value, int | float) and not isinstance(value, bool),
+    "anyOf": lambda value: bool(value) and _listed(_is_simple)(value),
+}
 
 
 def _depth(value: Any) -> int:

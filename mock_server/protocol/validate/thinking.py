@@ -14,6 +14,9 @@ _DOCS = "https://platform.claude.com/docs/en/build-with-claude/extended-thinking
 
 def thinking_blocks(request: MessagesRequest, profile: Profile) -> None:
     """Rules 109 and 114, then 108 and 115 for the newest assistant message."""
+    mode = request.thinking.get("type")
+    if mode != "enabled" and request.kinds.isdisjoint(_THOUGHTS):
+        return
     newest = None
     manual = request.thinking.get("type") == "enabled" and not request.has_beta(INTERLEAVED)
     for index, message in enumerate(request.messages):

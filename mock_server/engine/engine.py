@@ -222,20 +222,6 @@ def _check_version(http: HttpRequest, profile: Profile) -> None:
             raise invalid("anthropic-version: header is required")
     elif profile.versions and version not in profile.versions:
         raise invalid(f'anthropic-version: "{version}" is not a valid version')
-    _check_betas(http.headers.get("anthropic-beta"), profile)
-
-
-def _check_betas(given: str | None, profile: Profile) -> None:
-    """Rule 6."""
-    if not given or not profile.betas or not profile.is_strict:
-        return
-    unknown = [beta for one in given.split(",") if (beta := one.strip()) and beta not in profile.betas]
-    if unknown:
-        named = ", ".join(f"`{beta}`" for beta in unknown)
-        raise invalid(
-            f"Unexpected value(s) {named} for the `anthropic-beta` header. Please consult our documentation at "
-            "platform.claude.com/docs or try again without the header."
-        )
 
 
 def _route(http: HttpRequest) -> Endpoint:

@@ -97,7 +97,7 @@ class Profile:
 
     `native_prefix`: native Anthropic ids map to this prefix and dots: `claude-opus-4-8` -> `anthropic/claude-opus-4.8`.
     `refused_since`: shapes that are an error from a version on. `betas`: the values `anthropic-beta` may have; none
-    listed: any. `refused_tools`: tool types it does not have. `organization`: what `anthropic-organization-id` says.
+    listed: any (globs). `refused_tools`: tool types it does not have. `organization`: for `anthropic-organization-id`.
     `limits`: rate limits of a model that has none of its own; `rate_limit_headers`: replies tell what is left of them.
     `priority_tier`: requests are served by it unless they ask for `standard_only`.
     `complete_usage`: send every usage counter, zeros too. `encrypted_results`: search results carry

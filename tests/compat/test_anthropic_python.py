@@ -891,7 +891,7 @@ def test_parameters_that_are_not_emulated_are_accepted(client: Anthropic) -> Non
         **ask("text", system=[{"type": "text", "text": "Be brief.", "cache_control": {"type": "ephemeral"}}]),
         metadata={"user_id": "someone"},
         service_tier="auto",
-        extra_headers={"anthropic-beta": "context-1m-2025-08-07,files-api-2025-04-14"},
+        extra_headers={"anthropic-beta": "context-1m-2025-08-07,claude-code-20250219"},
     )
     assert message.content[0].text == TEXT
 

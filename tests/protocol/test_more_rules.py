@@ -97,6 +97,8 @@ Row = tuple[str, dict[str, Any], str, dict[str, Any]]
 
 # rule, what breaks it, how the message begins, what just passes
 MODEL_RULES: list[Row] = [
+    ("6", asks(beta="string, other"), "Unexpected value(s) `string`, `other` for the `anthropic-beta` header. Please consult our "
+     "documentation at platform.claude.com/docs or try again without the header.", asks(beta="claude-code-20250219, new-2027-01-01")),
     ("27 stream", asks(max_tokens=0, stream=True), "max_tokens", asks(max_tokens=1, stream=True)),
     ("27 thinking", {**MANUAL, "max_tokens": 0}, "", asks(max_tokens=0)),
     ("27 tool", asks(max_tokens=0, tools=[TOOL], tool_choice={"type": "any"}), "max_tokens",
@@ -271,6 +273,8 @@ CACHE_AND_MEDIA_RULES: list[Row] = [
      {"tools": [{**TOOL, "cache_control": HOUR}], "system": [{**TEXT, "cache_control": MARK}]}),
     ("120", {"system": [{**TEXT, "cache_control": {**MARK, "scope": "global"}}]},
      "system.0.cache_control.ephemeral.scope: Extra inputs are not permitted", {"system": [{**TEXT, "cache_control": MARK}]}),
+    ("120 without its beta", says({**TEXT, "cache_control": {**MARK, "scope": "global"}}), "messages.0.content.0.text.cache_control.ephemeral.scope:",
+     {**says({**TEXT, "cache_control": {**MARK, "scope": "global"}}), "beta": "prompt-caching-scope-2026-01-05"}),
     ("121", says({**TEXT, "cache_control": {**MARK, "ttl": "2h"}}), "messages.0.content.0.text.cache_control.ephemeral.ttl:",
      says({**TEXT, "cache_control": HOUR})),
     ("122", {**says({**TEXT, "cache_control": HOUR}), "cache_control": MARK}, "cache_control", {**says({**TEXT, "cache_control": MARK}), "cache_control": MARK}),

@@ -39,6 +39,7 @@ FOUNDATION: Rules = (
 
 # The order of the API: the model after the types of the parameters, then shapes, then what is said.
 RULES: Rules = (
+    ("", params.known_betas),  # 6
     ("", params.required),
     ("thread", params.no_thread),
     ("", params.fields),

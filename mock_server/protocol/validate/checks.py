@@ -140,9 +140,12 @@ def tagged(variants: Mapping[str, Check]) -> Check:
     return check
 
 
-def cache_control(*, closed: bool) -> Check:
-    """A mark for the prompt cache. Rules 120, 121."""
-    return tagged({"ephemeral": record({"ttl": optional(nullable(one_of("5m", "1h")))}, closed=closed, skip="type")})
+def cache_control(*, closed: bool, scoped: bool = False) -> Check:
+    """A mark for the prompt cache; `scoped`: a beta lets it have a scope. Rules 120, 121."""
+    fields = {"ttl": optional(nullable(one_of("5m", "1h")))}
+    if scoped:
+        fields["scope"] = optional(nullable(string))
+    return tagged({"ephemeral": record(fields, closed=closed, skip="type")})
 
 
 def required(check: Check) -> tuple[bool, Check]:

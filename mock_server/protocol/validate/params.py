@@ -1,6 +1,7 @@
 """Rules about top-level parameters."""
 
 from collections.abc import Mapping
+from fnmatch import fnmatchcase
 from typing import Any
 
 from mock_server.protocol.errors import ApiError, invalid
@@ -178,6 +179,19 @@ def no_unknown(request: MessagesRequest, profile: Profile) -> None:
         betas = BETA_PARAMETERS.get(name, ())
         if name not in PARAMETERS or (betas and value is not None and not request.has_beta(*betas)):
             raise invalid(f"{name}: Extra inputs are not permitted")
+
+
+def known_betas(request: MessagesRequest, profile: Profile) -> None:
+    """Rule 6."""
+    if not profile.is_strict or not profile.betas or "anthropic-beta" not in request.headers:
+        return
+    unknown = [beta for beta in request.betas if not any(fnmatchcase(beta, glob) for glob in profile.betas)]
+    if unknown:
+        named = ", ".join(f"`{beta}`" for beta in unknown)
+        raise invalid(
+            f"Unexpected value(s) {named} for the `anthropic-beta` header. Please consult our documentation at "
+            "platform.claude.com/docs or try again without the header."
+        )
 
 
 def many_messages(request: MessagesRequest, profile: Profile) -> None:

@@ -82,8 +82,8 @@ BLOCK_PARAMS: Mapping[str, Fields] = {
 _OPEN = ("mcp_tool_listing", "compaction", "fallback", "tool_addition", "tool_removal")
 
 
-def _variants(*, closed: bool) -> Check:
-    mark = optional(nullable(cache_control(closed=closed)))
+def _variants(*, closed: bool, scoped: bool) -> Check:
+    mark = optional(nullable(cache_control(closed=closed, scoped=scoped)))
     known = {
         tag: record(
             {**fields, "cache_control": mark} if "cache_control" in fields else fields, closed=closed, skip="type"
@@ -93,8 +93,11 @@ def _variants(*, closed: bool) -> Check:
     return tagged({**known, **{tag: record(_FREE) for tag in _OPEN}})
 
 
-_BLOCK = {True: _variants(closed=True), False: _variants(closed=False)}
+_BLOCK = {
+    (closed, scoped): _variants(closed=closed, scoped=scoped) for closed in (True, False) for scoped in (True, False)
+}
 _ROLES = ("user", "assistant", "system")
+_SCOPE = "prompt-caching-scope-"
 
 
 def system(request: MessagesRequest, profile: Profile) -> None:
@@ -102,7 +105,7 @@ def system(request: MessagesRequest, profile: Profile) -> None:
     value = request.body.get("system")
     if not isinstance(value, list):
         return
-    check = _BLOCK[profile.is_strict]
+    check = _BLOCK[profile.is_strict, request.has_beta(_SCOPE)]
     for index, block in enumerate(value):
         if not isinstance(block, dict) or block.get("type") != "text":
             raise invalid(f"system.{index}: Input should be a valid text block")
@@ -116,7 +119,7 @@ def messages(request: MessagesRequest, profile: Profile) -> None:
     """Rules 44, 47, 55 to 59: a list of messages, each of known blocks."""
     if not request.messages:
         raise invalid("messages: at least one message is required")
-    check = _BLOCK[profile.is_strict]
+    check = _BLOCK[profile.is_strict, request.has_beta(_SCOPE)]
     for index, message in enumerate(request.messages):
         if not _is_plain(message):
             _message(message, f"messages.{index}", check)

@@ -118,13 +118,17 @@ def scenario_view(scenario: Scenario, session: Session | None, calls: int) -> di
     }
 
 
+# the settings of a session that its view tells
+_SETTINGS = (
+    *("profile", "catalogue", "validation", "strict", "rate_limits", "seed", "time_scale", "timing", "unmatched"),
+    *("any_model", "fast_retries"),
+)
+
+
 def session_view(session: Session, engine: Engine) -> dict[str, Any]:
     """A session in the list."""
     settings = session.terms.settings
-    own = {
-        name: getattr(settings, name)
-        for name in ("profile", "seed", "time_scale", "timing", "unmatched", "any_model", "fast_retries")
-    }
+    own = {name: getattr(settings, name) for name in _SETTINGS}
     return {
         "name": session.name,
         "default": session is engine.sessions.default,

@@ -32,7 +32,7 @@ def extras(
     request = admitted.request
     body = request.body
     plain = ASKING.isdisjoint(body) and "anthropic-beta" not in request.headers and not runs_code
-    if plain and "service_tier" not in body:
+    if plain and not admitted.call.session.terms.profile.priority_tier:
         return None
     asked = [name for name in ASKING if body.get(name) is not None]
     told = _tier(admitted)
@@ -51,7 +51,8 @@ def extras(
 
 def _tier(admitted: Admitted) -> dict[str, Any]:
     is_priority = admitted.call.session.terms.profile.priority_tier
-    return {"service_tier": "priority"} if is_priority and admitted.request.body.get("service_tier") == "auto" else {}
+    asked = admitted.request.body.get("service_tier")
+    return {"service_tier": "priority"} if is_priority and asked != "standard_only" else {}
 
 
 def _diagnostics(admitted: Admitted) -> dict[str, Any]:

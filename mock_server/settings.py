@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from typing import Any, Literal
 
 PREFIX = "MOCK_SERVER_"
 
@@ -133,8 +133,11 @@ class Settings:
         choices=("strict", "warn", "off"),
         per_session=True,
     )
-    strict: bool = _option(
-        False, "judge what the profile would ignore, such as unknown parameters", parse=_flag, per_session=True
+    unknown_parameters: Literal["ignore", "error"] | None = _option(
+        None,
+        "what the profile does not support, such as unknown parameters: ignore it or refuse it; none: as the profile has it",
+        choices=("ignore", "error"),
+        per_session=True,
     )
     rate_limits: str = _option(
         "off",

@@ -191,17 +191,18 @@ class Engine:
         return key
 
 
-_Compiled = tuple[str, str | None, bool, str, bool]
+_Compiled = tuple[str, str | None, bool, str, str | None]
 
 
 def _compiled_as(settings: Settings) -> _Compiled:
     """The settings that scenarios are compiled under: one set of replies for each."""
-    return settings.profile, settings.catalogue, settings.any_model, settings.timing, settings.strict
+    return settings.profile, settings.catalogue, settings.any_model, settings.timing, settings.unknown_parameters
 
 
 def _terms(settings: Settings, profile: Profile) -> Terms:
-    unknown = "error" if settings.strict else profile.unknown_parameters
-    changed = replace(profile, any_model=settings.any_model, unknown_parameters=unknown)
+    changed = replace(profile, any_model=settings.any_model)
+    if settings.unknown_parameters is not None:
+        changed = replace(changed, unknown_parameters=settings.unknown_parameters)
     own = None if settings.rate_limits in ("off", "on") else Limits(**configuration.limits(settings.rate_limits))
     return Terms(settings, changed, PRESETS[settings.timing], own)
 

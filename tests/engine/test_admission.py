@@ -122,7 +122,7 @@ def test_the_prefix_adds_up_to_the_input_tokens(system: Any, tools: Any, turns: 
 
 
 def ask(profile: str = "anthropic", script: str = "name: a\nreply: " + "word " * 60, **more: Any) -> Entry:
-    given = {name: more.pop(name) for name in ("validation", "strict") if name in more}
+    given = {name: more.pop(name) for name in ("validation", "unknown_parameters") if name in more}
     engine = Engine(Settings(time_scale=0, seed=1, **given), PROFILES[profile], ManualClock())
     engine.load(loads(script) if script else ())
     body = {"model": "claude-haiku-4-5", "max_tokens": 100, "messages": [{"role": "user", "content": "hi"}], **more}
@@ -177,10 +177,12 @@ def test_a_function_as_a_reply_is_warned_about_too() -> None:
     assert 'first message must use the "user" role' in dict(entry.exchange.plan.headers)["x-mock-warning"]
 
 
-def test_strict_has_octen_judge_what_it_would_ignore() -> None:
+def test_octen_judges_what_it_would_ignore_when_told_to_and_anthropic_the_other_way_round() -> None:
     assert ask("octen", extra=1, **WRONG).status == 200
-    assert said(ask("octen", strict=True, extra=1))["error"]["message"] == "extra: Extra inputs are not permitted"
-    assert ask("octen", strict=True, **WRONG).status == 400
+    refused = said(ask("octen", unknown_parameters="error", extra=1))
+    assert refused["error"]["message"] == "extra: Extra inputs are not permitted"
+    assert ask("octen", unknown_parameters="error", **WRONG).status == 400
+    assert ask("anthropic", unknown_parameters="ignore", extra=1, **WRONG).status == 200
 
 
 JSON = st.recursive(

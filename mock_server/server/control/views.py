@@ -120,7 +120,17 @@ def scenario_view(scenario: Scenario, session: Session | None, calls: int) -> di
 
 # the settings of a session that its view tells
 _SETTINGS = (
-    *("profile", "catalogue", "validation", "strict", "rate_limits", "seed", "time_scale", "timing", "unmatched"),
+    *(
+        "profile",
+        "catalogue",
+        "validation",
+        "unknown_parameters",
+        "rate_limits",
+        "seed",
+        "time_scale",
+        "timing",
+        "unmatched",
+    ),
     *("any_model", "fast_retries"),
 )
 

@@ -135,7 +135,7 @@ class Settings:
     )
     unknown_parameters: Literal["ignore", "error"] | None = _option(
         None,
-        "what the profile does not support, such as unknown parameters: ignore it or refuse it; none: as the profile has it",
+        "whether to ignore or refuse what the profile does not support; none: as the profile has it",
         choices=("ignore", "error"),
         per_session=True,
     )

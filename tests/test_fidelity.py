@@ -10,7 +10,7 @@ from protocol import test_more_rules, test_validate
 from mock_server.engine.endpoints import ENDPOINTS
 from mock_server.fidelity import FEATURES, RULES, State
 from mock_server.protocol.blocks import BLOCKS
-from mock_server.protocol.validate.params import PARAMETERS
+from mock_server.protocol.validate.params import EMULATED, PARAMETERS
 from mock_server.protocol.validate.shapes import BLOCK_PARAMS
 from mock_server.scenario.model import StopReason
 
@@ -37,6 +37,11 @@ def test_every_part_is_named() -> None:
 def test_what_is_served_is_said_to_be() -> None:
     served = {one.name for one in FEATURES if one.area == "endpoint" and one.state != "not"}
     assert served == {f"POST {path}" for path in ENDPOINTS}
+
+
+def test_parameters_said_to_be_emulated_are_those_that_change_a_reply() -> None:
+    said = {one.name for one in FEATURES if one.area == "parameter" and one.state in ("emulated", "estimated")}
+    assert said == EMULATED
 
 
 def test_every_rule_is_listed_once_with_a_known_state() -> None:

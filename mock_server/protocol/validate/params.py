@@ -104,7 +104,7 @@ PARAMETERS: Mapping[str, Check] = {
     "output_format": nullable(dictionary),
 }
 
-# Parameters that change what the emulator answers; the others are only accepted.
+# Parameters that change what the emulator answers; the others are checked, and at most told back.
 EMULATED = frozenset(
     [
         "model",
@@ -115,11 +115,14 @@ EMULATED = frozenset(
         "stop_sequences",
         "tools",
         "tool_choice",
+        "thinking",
         "output_config",
-        "output_format",
         "cache_control",
+        "container",
+        "diagnostics",
+        "context_management",
+        "compaction",
         "thread",
-        "metadata",
     ]
 )
 

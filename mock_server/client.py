@@ -17,7 +17,8 @@ from mock_server.engine.journal import Hit, Journal, StillOpen
 from mock_server.protocol.plan import Part, Plan
 from mock_server.protocol.request import HttpRequest
 from mock_server.protocol.sse import dumps, encode, frame
-from mock_server.scenario.model import Answer, Scenario, name_of
+from mock_server.scenario.answer import Answer, name_of
+from mock_server.scenario.model import Scenario
 from mock_server.settings import SettingError
 from mock_server.verbs import Verbs
 

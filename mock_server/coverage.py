@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from mock_server.engine.journal import Journal
-from mock_server.scenario.model import Answer, Scenario
+from mock_server.scenario.answer import Answer
+from mock_server.scenario.model import Scenario
 
 Counts = dict[str, dict[str, int]]  # "file.yaml:3 name" -> "turn 1 case 2" -> how often
 

@@ -31,7 +31,8 @@ HOMES = {
     "aiohttp": {"server"},
     "yaml": {"scenario/load.py", "scenario/dump.py"},
     "jsonschema": {"scenario/schema.py", "protocol/validate/schemas.py"},
-    "faker": {"scenario/generate.py"},
+    "faker": {"scenario/fakes.py"},
+    "jinja2": {"scenario/template.py"},
     "pytest": {"pytest_plugin.py"},
     "uvloop": {"cli.py"},
 }

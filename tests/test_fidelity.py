@@ -12,7 +12,7 @@ from mock_server.fidelity import FEATURES, RULES, State
 from mock_server.protocol.blocks import BLOCKS
 from mock_server.protocol.validate.params import EMULATED, PARAMETERS
 from mock_server.protocol.validate.shapes import BLOCK_PARAMS
-from mock_server.scenario.model import StopReason
+from mock_server.scenario.answer import StopReason
 
 PACKAGE = Path(__file__).parent.parent / "mock_server"
 _CITED = re.compile(r"(?:[Rr]ules?|#) (\d[\d ,to and-]*)")

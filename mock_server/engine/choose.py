@@ -5,13 +5,15 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Se
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from mock_server.engine import seeds
 from mock_server.engine.session import Cursors
 from mock_server.engine.turns import Conversation, conversation, position
 from mock_server.protocol.errors import invalid
 from mock_server.protocol.lazy import lazy
 from mock_server.protocol.request import MessagesRequest
-from mock_server.scenario.match import Asked, Facts, Miss
-from mock_server.scenario.model import Answer, Scenario
+from mock_server.scenario.answer import Answer
+from mock_server.scenario.match import Asked, Condition, Facts, Miss
+from mock_server.scenario.model import Scenario
 from mock_server.scenario.node import suggestion
 
 _NAMED = re.compile(r"\[\[scenario:([^\[\]\n]+)\]\]")
@@ -43,6 +45,25 @@ class Choice(NamedTuple):
     attempt: int
     attempts: int = 1
     begins: bool = False
+    anchor: int = 0
+    case: Answer | None = None
+
+    def conditions(self, asked: "Question") -> "Iterator[tuple[Condition, Facts]]":
+        """The conditions on the way to this answer, each with what it was asked about."""
+        if self.scenario.when is not None:
+            yield self.scenario.when, _facts(asked, self.anchor)
+        here = asked.newest.at(self.turn, self.attempt)
+        for answer in (self.scenario.turns[self.turn - 1], self.case):
+            for condition in () if answer is None else (answer.when, answer.expect):
+                if condition is not None:
+                    yield condition, here
+
+    def unmet(self, asked: "Question") -> tuple[Miss, ...]:
+        """What the request was expected to be like and is not."""
+        here = asked.newest.at(self.turn, self.attempt)
+        expected = (answer.expect for answer in (self.scenario.turns[self.turn - 1], self.case, self.answer) if answer)
+        found = [condition.match(here).misses for condition in dict.fromkeys(expected) if condition is not None]
+        return tuple(miss for misses in found for miss in misses)
 
 
 class NoMatch:
@@ -70,18 +91,34 @@ class Question(NamedTuple):
     retries: int
     cursors: Cursors
     facts: dict[int, Facts]
+    seed: int | None = None
 
     @property
     def request(self) -> MessagesRequest:
         return self.asked.request
 
+    @property
+    def newest(self) -> Facts:
+        """The request as it is at its newest human turn."""
+        return _facts(self, self.talk.human[-1])
 
-def question(request: MessagesRequest, headers: Mapping[str, str], key: str, cursors: Cursors) -> Question:
+    def draw(self, scenario: str, turn: int) -> float:
+        """What chance decides by in one turn of a script, from 0 to 1: the same for the same request, time by time."""
+        n = self.cursors.drawn.get((self.key, scenario, self.request.fingerprint), 0)
+        seed = seeds.exchange_seed(self.seed, self.key, self.request.fingerprint, n)
+        return seeds.chance(seed, f"{scenario} {turn}")
+
+
+def question(
+    request: MessagesRequest, headers: Mapping[str, str], key: str, cursors: Cursors, seed: int | None = None
+) -> Question:
     """What scenarios are asked: the request with its turns worked out."""
     talk = conversation(request.messages)
     asked = Asked(request, headers, talk.turns[-1].content, talk.newest_results)
     retries = headers.get("x-stainless-retry-count", "0")
-    return Question(asked, talk, key, int(retries) if retries.isdecimal() and len(retries) < 4 else 0, cursors, {})
+    return Question(
+        asked, talk, key, int(retries) if retries.isdecimal() and len(retries) < 4 else 0, cursors, {}, seed
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +224,7 @@ def _at(scenario: Scenario, asked: Question, anchor: int) -> Choice | NearMiss:
         found = _case(scenario, asked, answer.cases, turn, attempt)
     else:
         found = _leaf(scenario, answer, turn, attempt)
-    return found if isinstance(found, NearMiss) else _once_more(found, asked)
+    return found if isinstance(found, NearMiss) else _once_more(found._replace(anchor=anchor), asked)
 
 
 def _once_more(choice: Choice, asked: Question) -> Choice | NearMiss:
@@ -240,12 +277,18 @@ def _attempt(scenario: Scenario, asked: Question, turn: int) -> int:
 
 def _case(scenario: Scenario, asked: Question, cases: Iterable[Answer], turn: int, attempt: int) -> Choice | NearMiss:
     """The first case that holds; in cases the prompt is that of the newest human turn."""
-    facts = _facts(asked, asked.talk.human[-1]).at(turn, attempt)
+    facts = asked.newest.at(turn, attempt)
     misses: list[Miss] = []
+    drawn = asked.draw(scenario.name, turn) if scenario.draws else 0.0
+    passed = 0.0  # the chances of the cases that held so far: each case has its own part of the draw
     for case in cases:
-        if case.when is None or case.when.holds(facts):
-            return _leaf(scenario, case, turn, attempt)
-        misses += case.when.match(facts).misses
+        if case.when is not None and not case.when.holds(facts):
+            misses += case.when.match(facts).misses
+            continue
+        passed += 0.0 if case.chance is None else case.chance
+        if case.chance is None or drawn < passed:
+            return _leaf(scenario, case, turn, attempt)._replace(case=case)
+        misses.append(Miss("chance", f"{case.chance:.0%}", "not drawn"))
     return NearMiss(scenario.name, 0.2, (Miss("case", f"one of turn {turn} to hold", "none did"), *misses))
 
 

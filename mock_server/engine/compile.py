@@ -15,9 +15,9 @@ from typing import Any, NamedTuple, Protocol
 
 from mock_server.engine import citations
 from mock_server.engine.cache import CacheUse
+from mock_server.engine.form import Form, Hole
 from mock_server.engine.seal import OPEN_CALL, sealed
 from mock_server.engine.seeds import Ids
-from mock_server.engine.template import Form, Hole
 from mock_server.protocol import cut, marks, tokens, usage
 from mock_server.protocol.blocks import Block, ServerToolUse, Text, Thinking
 from mock_server.protocol.events import Event, events
@@ -27,7 +27,8 @@ from mock_server.protocol.profile import Model, Profile
 from mock_server.protocol.results import WebSearchToolResult
 from mock_server.protocol.sse import dumps, encode
 from mock_server.protocol.usage import CacheKind, Usage
-from mock_server.scenario.model import Answer, Timing
+from mock_server.scenario.answer import Answer
+from mock_server.scenario.timing import Timing
 
 _ID, _MODEL = Hole("id"), Hole("model")
 _INPUT, _FINAL_INPUT = Hole("input_tokens"), Hole("final_input_tokens")

@@ -26,12 +26,16 @@ from mock_server.protocol.errors import ApiError, invalid
 from mock_server.protocol.profile import Limits, Profile
 from mock_server.protocol.request import HttpRequest, parse
 from mock_server.protocol.tokens import TokenCounter
+from mock_server.scenario.answer import name_of
 from mock_server.scenario.generate import Generator
-from mock_server.scenario.model import PRESETS, Scenario, name_of
+from mock_server.scenario.model import Scenario
 from mock_server.scenario.node import ScenarioError
+from mock_server.scenario.operators import TooSlow
+from mock_server.scenario.timing import PRESETS
 from mock_server.settings import SettingError, Settings
 
 log = logging.getLogger("mock_server")
+NO_RETRY = {"x-should-retry": "false"}
 MAX_BODY = 32 * 1024 * 1024
 
 
@@ -119,6 +123,9 @@ class Engine:
             exchange = self._refused(error, session, ids)
         except RecursionError:
             exchange = self._refused(invalid("The request body is nested too deeply"), session, ids)
+        except TooSlow as error:
+            log.error("%s", error)
+            exchange = self._refused(ApiError("api_error", f"mock-server: {error}", headers=NO_RETRY), session, ids)
         except Exception:
             log.exception("a fault of mock-server while answering %s %s", http.method, http.path)
             exchange = self._refused(ApiError("api_error"), session, ids)

@@ -7,7 +7,7 @@ from mock_server.engine.received import Request
 from mock_server.engine.seeds import Ids
 from mock_server.protocol.plan import Plan
 from mock_server.protocol.request import HttpRequest
-from mock_server.scenario.model import Answer
+from mock_server.scenario.answer import Answer
 
 if TYPE_CHECKING:
     from mock_server.engine.session import Session
@@ -33,7 +33,8 @@ class Late(NamedTuple):
 class Exchange(NamedTuple):
     """The plan that answers a request, and what chose it: a scenario with its turn and attempt, or a note.
 
-    `late` stands in for the plan while a function has yet to give the reply. `understood`: the request was valid.
+    `late` stands in for the plan while a function has yet to give the reply. `understood`: the request was valid;
+    `unexpected`: it was not as the script expects it.
     """
 
     plan: Plan
@@ -44,3 +45,4 @@ class Exchange(NamedTuple):
     answer: Answer | None = None
     understood: bool = False
     late: Late | None = None
+    unexpected: bool = False

@@ -4,7 +4,8 @@ from mock_server.protocol.errors import MESSAGE, ApiError, envelope
 from mock_server.protocol.plan import JSON_HEADERS, Headers, Plan, whole
 from mock_server.protocol.profile import Profile
 from mock_server.protocol.sse import dumps, encode
-from mock_server.scenario.model import Answer, Failure
+from mock_server.scenario.answer import Answer, Failure
+from mock_server.scenario.template import Template
 
 
 def request_headers(profile: Profile, request_id: str) -> Headers:
@@ -39,6 +40,5 @@ def scripted(script: Failure, answer: Answer, *, fast_retries: bool = False) -> 
         headers["retry-after-ms"] = "1"
     if script.should_retry is not None:
         headers["x-should-retry"] = str(script.should_retry).lower()
-    return ApiError(
-        script.error_type, script.message, status=script.http_status, details=script.details, headers=headers
-    )
+    message = script.message.source if isinstance(script.message, Template) else script.message
+    return ApiError(script.error_type, message, status=script.http_status, details=script.details, headers=headers)

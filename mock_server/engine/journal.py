@@ -15,9 +15,9 @@ from mock_server.engine.entry import Entry
 from mock_server.engine.exchange import Exchange
 from mock_server.engine.redaction import Redaction
 from mock_server.protocol.request import HttpRequest
+from mock_server.scenario.answer import Answer
 from mock_server.scenario.load import read_condition
 from mock_server.scenario.match import Condition
-from mock_server.scenario.model import Answer
 
 MAX_FAULTS = 100
 

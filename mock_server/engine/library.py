@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 from mock_server.engine.compile import CompiledReply, reply_of
 from mock_server.protocol.profile import Profile
-from mock_server.scenario.model import Answer, Scenario, Timing
+from mock_server.scenario.answer import Answer
+from mock_server.scenario.model import Scenario
+from mock_server.scenario.timing import Timing
 
 
 @dataclass(frozen=True)
@@ -15,8 +17,9 @@ class CompiledScenario:
     scenario: Scenario
     replies: Mapping[int, CompiledReply]
 
-    def reply(self, answer: Answer) -> CompiledReply:
-        return self.replies[id(answer)]
+    def reply(self, answer: Answer) -> CompiledReply | None:
+        """None for a reply that is made for each request."""
+        return self.replies.get(id(answer))
 
 
 def compile_scenario(scenario: Scenario, profile: Profile, timing: Timing) -> CompiledScenario:
@@ -24,7 +27,7 @@ def compile_scenario(scenario: Scenario, profile: Profile, timing: Timing) -> Co
     replies = {
         id(leaf): CompiledReply(reply_of(leaf, timing, scenario.name, position), profile)
         for position, leaf in _leaves(scenario)
-        if leaf.reply is not None
+        if leaf.reply is not None and not leaf.is_open
     }
     return CompiledScenario(scenario, replies)
 

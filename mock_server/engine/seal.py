@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from mock_server.engine.template import Hole
+from mock_server.engine.form import Hole
 from mock_server.protocol import marks
 from mock_server.protocol.blocks import (
     Block,

@@ -58,6 +58,11 @@ class Ids:
         return "req_011C" + self.take(20)
 
 
+def chance(seed: bytes, label: str) -> float:
+    """A number from 0 up to 1, one for each label."""
+    return int.from_bytes(hashlib.blake2b(label.encode(), key=seed, digest_size=7).digest(), "big") / 2**56
+
+
 def jitter(seed: bytes) -> random.Random:
     """The generator that moves the delays of one exchange."""
     return random.Random(seed + b"jitter")

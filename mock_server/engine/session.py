@@ -19,7 +19,8 @@ from mock_server.engine.threads import Threads
 from mock_server.protocol.errors import invalid
 from mock_server.protocol.profile import Limits, Model, Profile
 from mock_server.protocol.request import MessagesRequest
-from mock_server.scenario.model import Scenario, Timing
+from mock_server.scenario.model import Scenario
+from mock_server.scenario.timing import Timing
 from mock_server.settings import Settings
 
 if TYPE_CHECKING:
@@ -60,12 +61,15 @@ class Cursors:
     order: Counters[tuple[str, str, bytes]] = field(default_factory=Counters)
     seen: Counters[tuple[str, str]] = field(default_factory=Counters)
     sent: Counters[tuple[str, bytes]] = field(default_factory=Counters)
+    drawn: Counters[tuple[str, str, bytes]] = field(default_factory=Counters)
 
     def commit(self, key: str, choice: "Choice", request: MessagesRequest) -> None:
         """Count what `choice` used up."""
         name = choice.scenario.name
         if choice.begins:
             self.begun.add((key, name))
+        if choice.scenario.draws:
+            self.drawn.add((key, name, request.fingerprint))
         if choice.scenario.counts_attempts[choice.turn - 1]:
             used = 0 if choice.attempts > 1 and choice.attempt >= choice.attempts else choice.attempt
             self.attempts.set((key, name, choice.turn, request.fingerprint), used)

@@ -1,6 +1,7 @@
 """The reply to a request no scenario matches: plausible, seeded, and as the request asks for it."""
 
 from collections.abc import Mapping, Sequence
+from random import Random
 from typing import Any
 
 from mock_server.engine import citations, server_tools
@@ -11,8 +12,10 @@ from mock_server.protocol.errors import invalid
 from mock_server.protocol.request import MessagesRequest, blocks
 from mock_server.protocol.sse import dumps
 from mock_server.protocol.validate.tools import is_custom
-from mock_server.scenario.generate import CannotGenerate, Generator
-from mock_server.scenario.model import Timing
+from mock_server.scenario.generate import Generator
+from mock_server.scenario.parts import Generate
+from mock_server.scenario.timing import Timing
+from mock_server.scenario.values import CannotGenerate
 
 LONGEST, SHORTEST = 160, 40
 
@@ -30,12 +33,13 @@ def generated(
     seed: bytes,
     generator: Generator,
     timing: Timing,
-    tokens: int | None = None,
+    wanted: Generate | None = None,
     factor: float = 1.0,
 ) -> Reply:
     """The reply: a tool call when tool_choice forces one, JSON when a format asks for it, else text.
 
-    `tokens`: how long the text is, in tokens of a model whose tokens are `factor` times the estimated ones.
+    `wanted`: what the text is to be like, its length in tokens of a model whose tokens are `factor` times the estimated
+    ones.
     """
     searching = server_tools.forced(request)
     if searching is not None:
@@ -48,7 +52,7 @@ def generated(
     quoting = () if schema is not None else citations.generated(request)
     if quoting:
         return Reply(quoting, "end_turn", timing=timing)
-    text = _json(schema, seed, generator) if schema is not None else _prose(request, seed, generator, tokens, factor)
+    text = _json(schema, seed, generator) if schema is not None else _prose(request, seed, generator, wanted, factor)
     return Reply((Text(text=text),), "end_turn", timing=timing)
 
 
@@ -87,6 +91,18 @@ def _input(tool: Mapping[str, Any], seed: bytes, generator: Generator) -> dict[s
     return value if isinstance(value, dict) else {}
 
 
+def made_input(tool: Mapping[str, Any], how: str, seed: bytes, generator: Generator) -> dict[str, Any]:
+    """An input that fits the tool's schema, one at its bounds (`edge`), or one that breaks it (`invalid`).
+
+    Raises CannotGenerate.
+    """
+    known = _known_input(tool)
+    if known is not None:
+        return dict(known) if how == "valid" else {}
+    schema = tool.get("input_schema") or {"type": "object"}
+    return generator.input(schema, seed, how)
+
+
 def _output_schema(request: MessagesRequest) -> Mapping[str, Any] | None:
     config: Mapping[str, Any] = request.body.get("output_config") or {}
     format: Mapping[str, Any] = config.get("format") or request.body.get("output_format") or {}
@@ -108,10 +124,19 @@ def _value(schema: object, seed: bytes, generator: Generator, what: str) -> obje
         ) from None
 
 
-def _prose(request: MessagesRequest, seed: bytes, generator: Generator, tokens: int | None, factor: float) -> str:
-    wanted = SHORTEST + int.from_bytes(_tail(seed), "big") % (LONGEST - SHORTEST)
-    most = tokens or min(wanted, request.max_tokens)
-    return generator.text(seed, max(1, int(most / factor)))
+def _prose(request: MessagesRequest, seed: bytes, generator: Generator, wanted: Generate | None, factor: float) -> str:
+    usual = SHORTEST + int.from_bytes(_tail(seed), "big") % (LONGEST - SHORTEST)
+    most = min(usual, request.max_tokens)
+    if wanted is None:
+        return generator.text(seed, max(1, int(most / factor)))
+    return text(wanted, seed, generator, most, factor)
+
+
+def text(wanted: Generate, seed: bytes, generator: Generator, usual: int = 100, factor: float = 1.0) -> str:
+    """A text as `generate` asks for it, `usual` tokens long where it does not say."""
+    low, high = wanted.tokens or (usual, usual)
+    tokens = Random(seed).randint(low, high)
+    return generator.styled(seed, max(1, int(tokens / factor)), wanted.style, wanted.locale)
 
 
 def _tail(seed: bytes) -> Sequence[int]:

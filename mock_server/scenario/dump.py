@@ -7,7 +7,8 @@ from typing import Any
 import yaml
 
 from mock_server.protocol.errors import STATUS
-from mock_server.scenario.model import Scenario, name_of
+from mock_server.scenario.answer import name_of
+from mock_server.scenario.model import Scenario
 from mock_server.scenario.node import Node
 
 _LONGEST = 60

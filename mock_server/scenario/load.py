@@ -12,11 +12,12 @@ from typing import Any, ClassVar
 
 import yaml
 
+from mock_server.scenario.answer import Answer
 from mock_server.scenario.decode import decode
 from mock_server.scenario.match import Condition
-from mock_server.scenario.model import Answer, Scenario, inherit
-from mock_server.scenario.node import Mark, Node, Problem, Problems, ScenarioError, wrap
-from mock_server.scenario.shorthand import expand, expand_answer
+from mock_server.scenario.model import Scenario, inherit
+from mock_server.scenario.node import Mark, Node, Problem, Problems, ScenarioError, kind, wrap
+from mock_server.scenario.shorthand import expand, expand_answer, with_defaults
 from mock_server.scenario.when import read_case_when
 
 MAX_BYTES = 10_000_000
@@ -90,7 +91,7 @@ def load(paths: Iterable[str | Path]) -> tuple[Scenario, ...]:
 def loads(text: str, source: str = "<text>", *, check_names: bool = True) -> tuple[Scenario, ...]:
     """The scenarios of one text, one a YAML document. `source` stands in the errors."""
     problems = Problems(source)
-    nodes = list(documents(text, problems))
+    nodes = with_defaults(list(documents(text, problems)), problems)
     if not nodes and not problems.found:
         problems.add(Mark(1, 1), "no scenario in this file")
     loaded = [scenario for node in nodes if (scenario := _build(node, problems)) is not None]
@@ -233,8 +234,12 @@ class _Reader:
 
     def _mapping(self, node: Any, mark: Mark) -> Node:
         result = Node({}, mark)
+        merged: list[Node] = []
         for key_node, value_node in node.value:
             place = _mark(key_node.start_mark)
+            if key_node.value == "<<" and isinstance(key_node, yaml.ScalarNode) and key_node.style is None:
+                merged += self._bases(self.read(value_node), place)
+                continue
             if not isinstance(key_node, yaml.ScalarNode):
                 self._problems.add(place, "a key is one word, not a list or a mapping")
                 continue
@@ -244,4 +249,16 @@ class _Reader:
                 continue
             result.keys[key] = place
             result.value[key] = self.read(value_node)
+        for base in merged:  # of two bases the first wins, and the mapping itself over both
+            for key, value in base.value.items():
+                result.value.setdefault(key, value)
+                result.keys.setdefault(key, base.keys.get(key))
         return result
+
+    def _bases(self, node: Node, place: Mark) -> list[Node]:
+        """What `<<:` merges into its mapping: a mapping or a list of them."""
+        bases = node.value if isinstance(node.value, list) else [node]
+        if all(isinstance(base.value, dict) for base in bases):
+            return list(bases)
+        self._problems.add(place, f"'<<' merges a mapping, as in <<: *base; got {kind(node)}")
+        return []

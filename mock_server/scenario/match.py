@@ -1,13 +1,10 @@
-"""Conditions on a request, and the operators they test with. To add an operator, add a row to `OPERATORS`.
-
-A condition answers `holds` (fast, stops at the first no) and `match` (complete, says what was wanted and what came).
+"""Conditions on a request. A condition answers `holds` (fast, stops at the first no), `match` (complete: what was
+wanted, what came, how far off) and `captures` (what the named groups of its regular expressions found).
 """
 
-import fnmatch
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Union
+from typing import NamedTuple, Union
 
 from mock_server.protocol.lazy import lazy
 from mock_server.protocol.request import Block, MessagesRequest, result_text
@@ -58,8 +55,13 @@ class Asked:
     @lazy
     def called(self) -> Mapping[str, str]:
         """tool_use id -> the tool's name, over the whole conversation."""
+        return {id: block["name"] for id, block in self.calls.items()}
+
+    @lazy
+    def calls(self) -> Mapping[str, Block]:
+        """tool_use id -> the call, over the whole conversation."""
         return {
-            block["id"]: block["name"]
+            block["id"]: block
             for message in self.request.messages
             if not isinstance(message["content"], str)
             for block in message["content"]
@@ -105,63 +107,19 @@ class Match:
         return "; ".join(map(str, self.misses))
 
 
-def short(value: object, limit: int = 80) -> str:
-    """A value as an explanation shows it."""
-    text = repr(value) if isinstance(value, str) else str(value)
-    return text if len(text) <= limit else text[: limit - 1] + "…"
-
-
-# -- operators: (value, wanted) -> bool, both plain ---------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Operator:
-    """One test of one text."""
-
-    name: str
-    wanted: Any
-    test: Callable[[Any], bool]
-
-    def __str__(self) -> str:
-        return f"{self.name} {short(self.wanted)}"
-
-
-def _equals(wanted: Any, ignore_case: bool) -> Callable[[Any], bool]:
-    if not isinstance(wanted, str) or not ignore_case:
-        return lambda value: bool(value == wanted)
-    return lambda value: value.lower() == wanted.lower()
-
-
-def _contains(wanted: str, ignore_case: bool) -> Callable[[str], bool]:
-    if not ignore_case:
-        return lambda value: wanted in value
-    return lambda value: wanted.lower() in value.lower()
-
-
-def _regex(wanted: str, ignore_case: bool) -> Callable[[str], bool]:
-    search = re.compile(wanted, re.IGNORECASE if ignore_case else 0).search
-    return lambda value: search(value) is not None
-
-
-def glob(wanted: str, ignore_case: bool) -> Callable[[str], bool]:
-    found = re.compile(fnmatch.translate(wanted), re.IGNORECASE if ignore_case else 0).match
-    return lambda value: found(value) is not None
-
-
-OPERATORS: Mapping[str, Callable[[Any, bool], Callable[[Any], bool]]] = {
-    "equals": _equals,
-    "contains": _contains,
-    "regex": _regex,
-    "glob": glob,
-}
-
-
 # -- conditions ---------------------------------------------------------------------------------------------------
+
+
+_NOTHING: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class Test:
-    """One subject: the test it has to pass, and how what was wanted and what came are told."""
+    """One subject: the test it has to pass, and how what was wanted and what came are told.
+
+    `far`: how far off a text is that failed. `captures`: what its named `groups` found. `needs`: folded texts of which
+    one must stand in the prompt for this to hold at all; none when nothing can be said.
+    """
 
     __test__ = False  # not a test class, whatever pytest thinks
 
@@ -170,6 +128,15 @@ class Test:
     test: Callable[[Facts], bool]
     got: Callable[[Facts], str]
     exact: "tuple[str, Callable[[Facts], str]] | None" = None
+    far: Callable[[Facts], float] = lambda facts: 1.0
+    captures: Callable[[Facts], Mapping[str, str]] = lambda facts: _NOTHING
+    groups: frozenset[str] = frozenset()
+    needs: tuple[str, ...] = ()
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """The condition in words."""
+        return (f"{self.subject}: {self.said}",)
 
     def holds(self, facts: Facts) -> bool:
         return self.test(facts)
@@ -178,7 +145,7 @@ class Test:
         if self.test(facts):
             return Match(True)
         exact = None if self.exact is None else (self.exact[0], self.exact[1](facts))
-        return Match(False, 1.0, (Miss(self.subject, self.said, self.got(facts), exact),))
+        return Match(False, self.far(facts), (Miss(self.subject, self.said, self.got(facts), exact),))
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +153,19 @@ class All:
     """Every condition must hold; an empty one always does."""
 
     conditions: tuple["Condition", ...] = ()
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        return tuple(line for condition in self.conditions for line in condition.told)
+
+    @property
+    def groups(self) -> frozenset[str]:
+        return frozenset().union(*(condition.groups for condition in self.conditions))
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """What the prompt needs for the part that is hardest to meet."""
+        return max((condition.needs for condition in self.conditions), key=_hardest, default=())
 
     def holds(self, facts: Facts) -> bool:
         return all(condition.holds(facts) for condition in self.conditions)
@@ -195,12 +175,32 @@ class All:
         misses = tuple(miss for one in found for miss in one.misses)
         return Match(not misses, sum(one.distance for one in found) / max(1, len(found)), misses)
 
+    def captures(self, facts: Facts) -> Mapping[str, str]:
+        return {name: text for one in self.conditions for name, text in one.captures(facts).items()}
+
+
+def _hardest(needs: tuple[str, ...]) -> int:
+    return min(map(len, needs), default=0)
+
 
 @dataclass(frozen=True, slots=True)
 class AnyOf:
     """One condition must hold."""
 
     conditions: tuple["Condition", ...]
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        return ("any of: " + " | ".join(" and ".join(condition.told) for condition in self.conditions),)
+
+    @property
+    def groups(self) -> frozenset[str]:
+        return frozenset().union(*(condition.groups for condition in self.conditions))
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        parts = [condition.needs for condition in self.conditions]
+        return tuple(text for part in parts for text in part) if all(parts) else ()
 
     def holds(self, facts: Facts) -> bool:
         return any(condition.holds(facts) for condition in self.conditions)
@@ -212,12 +212,21 @@ class AnyOf:
         misses = tuple(miss for one in found for miss in one.misses)
         return Match(False, min(one.distance for one in found), misses)
 
+    def captures(self, facts: Facts) -> Mapping[str, str]:
+        return next((one.captures(facts) for one in self.conditions if one.holds(facts)), _NOTHING)
+
 
 @dataclass(frozen=True, slots=True)
 class Not:
     """The condition must not hold."""
 
     condition: "Condition"
+    groups: frozenset[str] = frozenset()
+    needs: tuple[str, ...] = ()
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        return (f"not: {' and '.join(self.condition.told)}",)
 
     def holds(self, facts: Facts) -> bool:
         return not self.condition.holds(facts)
@@ -225,18 +234,28 @@ class Not:
     def match(self, facts: Facts) -> Match:
         if self.holds(facts):
             return Match(True)
-        return Match(False, 1.0, (Miss("not", "the condition not to hold", "it holds"),))
+        return Match(False, 1.0, (Miss("not", f"not {' and '.join(self.condition.told)}", "it holds"),))
+
+    def captures(self, facts: Facts) -> Mapping[str, str]:
+        return _NOTHING
 
 
 @dataclass(frozen=True, slots=True)
 class Named:
     """Holds for no request by itself: only one that names the scenario gets it."""
 
+    told: tuple[str, ...] = ("only when it is named",)
+    groups: frozenset[str] = frozenset()
+    needs: tuple[str, ...] = ()
+
     def holds(self, facts: Facts) -> bool:
         return False
 
     def match(self, facts: Facts) -> Match:
         return Match(False, 1.0, (Miss("when", "to be named", "no name"),))
+
+    def captures(self, facts: Facts) -> Mapping[str, str]:
+        return _NOTHING
 
 
 Condition = Union[Test, All, AnyOf, Not, Named]  # noqa: UP007 - the classes name it before it exists

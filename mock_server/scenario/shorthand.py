@@ -2,8 +2,46 @@
 
 from collections.abc import Callable
 
-from mock_server.scenario.model import ANSWER_KEYS
-from mock_server.scenario.node import Mark, Node, Problems
+from mock_server.scenario.answer import ANSWER_KEYS
+from mock_server.scenario.node import Mark, Node, Problems, kind, suggestion
+
+# what `defaults:` may set for all scenarios of its file
+DEFAULTS = ("when", "timing", "priority", "anchor", "at_end", "times", "rate_limits", "tags")
+
+
+def with_defaults(documents: list[Node], problems: Problems) -> list[Node]:
+    """The scenarios of a file, each with what the file's `defaults:` document sets and it does not."""
+    scenarios, defaults = [], None
+    for at, document in enumerate(documents):
+        if not isinstance(document.value, dict) or set(document.value) != {"defaults"}:
+            scenarios.append(document)
+        elif at:
+            problems.add(document, "defaults: is the first document of its file")
+        else:
+            defaults = _defaults(document.value["defaults"], problems)
+    return scenarios if defaults is None else [_completed(one, defaults) for one in scenarios]
+
+
+def _defaults(node: Node, problems: Problems) -> Node:
+    if not isinstance(node.value, dict):
+        problems.add(node, f"expected a mapping of {', '.join(DEFAULTS)}; got {kind(node)}")
+        return Node({})
+    for key in node.value:
+        if key not in DEFAULTS:
+            text = f"'{key}' cannot be a default; expected one of {', '.join(DEFAULTS)}{suggestion(key, DEFAULTS)}"
+            problems.add(node.keys.get(key) or node, text)
+    return node
+
+
+def _completed(scenario: Node, defaults: Node) -> Node:
+    """A scenario with the defaults of its file. Conditions of both must hold; of two with one subject its own does."""
+    if not isinstance(scenario.value, dict):
+        return scenario
+    whole = Node({**defaults.value, **scenario.value}, scenario.mark, {**defaults.keys, **scenario.keys})
+    mine, common = scenario.value.get("when"), defaults.value.get("when")
+    if mine is not None and common is not None and isinstance(mine.value, dict) and isinstance(common.value, dict):
+        whole.value["when"] = Node({**common.value, **mine.value}, mine.mark, {**common.keys, **mine.keys})
+    return whole
 
 
 def expand(document: Node, problems: Problems) -> Node:
@@ -67,7 +105,7 @@ def expand_answer(node: Node) -> Node:
 
 
 def _reply(node: Node) -> Node:
-    """A string is a text block, a single block a list of one."""
+    """A string is a text block, so is `{template: …}`; a single block is a list of one."""
     if isinstance(node.value, list):
         return Node([_block(item) for item in node.value], node.mark)
     return Node([_block(node)], node.mark)
@@ -76,6 +114,8 @@ def _reply(node: Node) -> Node:
 def _block(node: Node) -> Node:
     if isinstance(node.value, str):
         return Node({"type": Node("text", node.mark), "text": node}, node.mark)
+    if isinstance(node.value, dict) and set(node.value) == {"template"}:
+        return Node({"type": Node("text", node.mark), **node.value}, node.mark, node.keys)
     return node
 
 

@@ -6,7 +6,7 @@ import threading
 from typing import Any
 
 from mock_server.engine.exchange import Exchange, Late
-from mock_server.scenario.model import name_of
+from mock_server.scenario.answer import name_of
 
 LIMIT = 5.0
 

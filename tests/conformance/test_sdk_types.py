@@ -39,8 +39,9 @@ from mock_server.engine.entry import Entry
 from mock_server.protocol.blocks import BLOCKS
 from mock_server.protocol.errors import STATUS, TYPE, ApiError
 from mock_server.protocol.request import HttpRequest
+from mock_server.scenario.answer import Answer, StopReason
 from mock_server.scenario.load import build, files, library, loads
-from mock_server.scenario.model import Answer, Scenario, StopReason
+from mock_server.scenario.model import Scenario
 
 MakeEngine = Callable[..., Engine]
 Ask = Callable[..., Entry]

@@ -7,12 +7,12 @@ import pytest
 from mock_server.scenario.load import build, load, loads
 from mock_server.scenario.node import ScenarioError
 
-NAMES = "name, description, when, turns, timing, priority, anchor, at_end, times, rate_limits"
-SHORT = "reply, error, generate, cases, attempts, stop_reason, stop_sequence, stop_details, usage, headers"
+NAMES = "name, description, when, turns, timing, priority, anchor, at_end, times, rate_limits, tags"
+SHORT = "reply, error, generate, cases, attempts, expect, stop_reason, stop_sequence, stop_details, usage, headers"
 ANSWER = (
-    "when, reply, error, generate, cases, attempts, timing, stop_reason, stop_sequence, stop_details, usage, headers"
+    "when, chance, expect, reply, error, generate, cases, attempts, timing, stop_reason, stop_sequence, stop_details, usage, headers"
 )
-SUBJECTS = "prompt, last_message, system, model, tools, tool_result, stream, header, all, any, not"
+SUBJECTS = "prompt, last_message, system, model, tools, tool_choice, tool_result, stream, has, header, body, schema, all, any, not"
 TIMINGS = "instant, fast, realistic, slow"
 REASONS = (
     "end_turn, tool_use, pause_turn, refusal, stop_sequence, max_tokens, model_context_window_exceeded, compaction"
@@ -168,7 +168,7 @@ TABLE: list[tuple[str, str, list[str]]] = [
     (
         "a case that can never be reached",
         "name: a\nturns:\n  - cases:\n      - reply: one\n      - reply: two",
-        ["5:9: this case can never be reached: case 1 has no when"],
+        ["5:9: this case can never be reached: case 1 has neither when nor chance"],
     ),
     (
         "cases inside cases",
@@ -220,7 +220,7 @@ TABLE: list[tuple[str, str, list[str]]] = [
         "unknown operator",
         "name: a\nwhen: {prompt: {contain: x}}\nreply: hi",
         [
-            "2:17: unknown key 'contain' in the condition; expected one of equals, contains, regex, glob, ignore_case; "
+            "2:17: unknown key 'contain' in the condition; expected one of equals, contains, regex, glob, in, gt, gte, lt, lte, exists, ignore_case; "
             "did you mean 'contains'?",
         ],
     ),

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 
 from mock_server.protocol import tokens as token
 from mock_server.scenario import pattern, vocabulary
-from mock_server.scenario.generate import CannotGenerate, Generator
+from mock_server.scenario.generate import Generator
 from mock_server.scenario.schema import Schema
+from mock_server.scenario.values import CannotGenerate
 
 GENERATOR = Generator()
 SEEDS = [b"", b"one", b"two", b"three", b"four"]

@@ -136,7 +136,7 @@ def test_an_unmatched_entry_tells_why_and_what_would_match(server: MockServer) -
     entry = call(server, "GET", "/_mock/journal/1").json
     assert entry["near_misses"][0] == {
         "scenario": "weather",
-        "distance": 1.0,
+        "distance": 0.614,
         "misses": [{"condition": "prompt", "wanted": "contains 'weather'", "got": "'What is the time?'"}],
     }
     call(server, "POST", "/_mock/scenarios", entry["stub"], content_type="application/yaml")

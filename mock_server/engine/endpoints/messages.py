@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from mock_server.engine import citations, seeds, server_tools
 from mock_server.engine.admission import Admitted, admit, commit, let_in, told_limits, too_long
-from mock_server.engine.choose import Choice, NoMatch, choose, question
+from mock_server.engine.choose import Choice, NoMatch, Question, choose, question
 from mock_server.engine.compile import Binding, CompiledReply, Reply, reply_of
 from mock_server.engine.exchange import Call, Exchange, Late
 from mock_server.engine.extras import extras
 from mock_server.engine.failure import failure, request_headers, scripted
 from mock_server.engine.received import Request, ready
+from mock_server.engine.render import Rendering, rendered, said
 from mock_server.engine.session import Terms
 from mock_server.engine.turns import waiting_call
 from mock_server.engine.unmatched import generated
@@ -26,8 +27,12 @@ from mock_server.protocol.profile import Limits
 from mock_server.protocol.request import MessagesRequest, parse
 from mock_server.protocol.validate import readable, validate
 from mock_server.protocol.validate.params import EMULATED
+from mock_server.scenario.answer import Answer, name_of
 from mock_server.scenario.load import read_answer
-from mock_server.scenario.model import Answer, Timing, name_of
+from mock_server.scenario.match import Miss
+from mock_server.scenario.parts import Generate
+from mock_server.scenario.template import Template
+from mock_server.scenario.timing import Timing
 
 if TYPE_CHECKING:
     from mock_server.engine.engine import Engine
@@ -109,18 +114,30 @@ def _warned(exchange: Exchange, finding: ApiError) -> Exchange:
 def _answered(engine: "Engine", admitted: Admitted) -> Exchange:
     call, request = admitted.call, admitted.request
     library = engine.library(call.session)
-    asked = question(request, call.http.headers, call.key, call.session.cursors)
+    asked = question(request, call.http.headers, call.key, call.session.cursors, call.session.terms.settings.seed)
     found = choose(library.scenarios, asked, library.by_name)
     if request.body.get("compaction") is not None and not _compacts(found):
         return Exchange(_compaction(engine, admitted), note="compaction", understood=True)
     if isinstance(found, NoMatch):
         return _unmatched(engine, admitted, found)
     admitted = _let_in(admitted, f"scenario {found.scenario.name}", found.scenario.rate_limits)
+    differences = found.unmet(asked) if found.scenario.expects else ()
+    if differences:
+        return _unexpected(call, found, differences)
     call.session.cursors.commit(call.key, found, request)
     if found.answer.call is not None:
-        return _late(engine, admitted, found)
+        return _late(engine, admitted, found, asked)
     compiled = None if found.answer.reply is None else library.compiled[found.scenario.name].reply(found.answer)
-    return _chosen(_played(engine, admitted, found, found.answer, compiled), found)
+    return _chosen(_played(engine, admitted, found, found.answer, compiled, asked), found)
+
+
+def _unexpected(call: Call, found: Choice, differences: Sequence[Miss]) -> Exchange:
+    """A request that is not as its script expects it: a 400 that lists every difference."""
+    listed = "\n".join(f"  {one}" for one in differences)
+    text = f"scenario '{found.scenario.name}' turn {found.turn} expects another request:\n{listed}"
+    log.warning("%s", text)
+    plan = failure(invalid(text, headers={"x-should-retry": "false"}), call.session.terms.profile, call.ids.request())
+    return _chosen(plan, found)._replace(note=text, unexpected=True)
 
 
 def _compacts(found: Choice | NoMatch) -> bool:
@@ -142,22 +159,45 @@ def _chosen(plan: Plan, found: Choice) -> Exchange:
 
 
 def _played(
-    engine: "Engine", admitted: Admitted, found: Choice, answer: Answer, compiled: CompiledReply | None
+    engine: "Engine",
+    admitted: Admitted,
+    found: Choice,
+    answer: Answer,
+    compiled: CompiledReply | None,
+    asked: Question,
 ) -> Plan:
     """The plan of an answer: an error, a generated reply, or a scripted one (compiled before, unless it came late)."""
     if answer.error is not None:
-        return _error(admitted.call, answer)
+        return _error(admitted.call, _told(engine, admitted, found, answer, asked))
     terms = admitted.call.session.terms
     warnings = _warning(admitted.request, found, answer)
     if answer.generate is not None:
-        reply = _generated(engine, admitted, answer.timing or terms.timing, answer.generate.tokens)
+        reply = _generated(engine, admitted, answer.timing or terms.timing, answer.generate)
         compiled = CompiledReply(replace(reply, scenario=found.scenario.name, position=found.turn), terms.profile)
     elif compiled is None or compiled.is_open:
-        reply_blocks, lost = _filled(engine, admitted, answer.reply or ())
+        scripted = answer.reply or ()
+        if answer.is_open:
+            scripted = rendered(scripted, _rendering(engine, admitted, found, asked))
+        reply_blocks, lost = _filled(engine, admitted, scripted)
         answer = replace(answer, reply=reply_blocks)
         warnings += _lost(found, lost)
         compiled = CompiledReply(reply_of(answer, terms.timing, found.scenario.name, found.turn), terms.profile)
     return _bound(compiled, engine, admitted, warnings)
+
+
+def _rendering(engine: "Engine", admitted: Admitted, found: Choice, asked: Question) -> Rendering:
+    call = admitted.call
+    seed = seeds.content_seed(call.session.terms.settings.seed, asked.request.fingerprint)
+    return Rendering(asked, found, seed, engine.generator, call.session.name, _unix(call))
+
+
+def _told(engine: "Engine", admitted: Admitted, found: Choice, answer: Answer, asked: Question) -> Answer:
+    """An error whose message is a template, with the message filled in."""
+    error = answer.error
+    if error is None or not isinstance(error.message, Template):
+        return answer
+    message = said(error.message, _rendering(engine, admitted, found, asked))
+    return replace(answer, error=replace(error, message=message))
 
 
 def _filled(engine: "Engine", admitted: Admitted, reply: tuple[Block, ...]) -> tuple[tuple[Block, ...], list[str]]:
@@ -179,7 +219,7 @@ def _lost(found: Choice, lost: Sequence[str]) -> Headers:
     return (("x-mock-warning", text.encode("ascii", "replace").decode().replace("\n", " ")),)
 
 
-def _late(engine: "Engine", admitted: Admitted, found: Choice) -> Exchange:
+def _late(engine: "Engine", admitted: Admitted, found: Choice, asked: Question) -> Exchange:
     """An exchange whose reply a Python function gives. Raises ScenarioError, when settled, for what is no reply."""
     function = found.answer.call
     assert function is not None
@@ -189,7 +229,7 @@ def _late(engine: "Engine", admitted: Admitted, found: Choice) -> Exchange:
         inherited = replace(
             answer, timing=answer.timing or found.answer.timing, headers={**found.answer.headers, **answer.headers}
         )
-        return _chosen(_played(engine, admitted, found, inherited, None), found)
+        return _chosen(_played(engine, admitted, found, inherited, None, asked), found)
 
     pending = _chosen(NOTHING, found)
     return pending._replace(late=Late(function, Request(admitted.call.http), settle))
@@ -279,10 +319,10 @@ def _unmatched(engine: "Engine", admitted: Admitted, found: NoMatch) -> Exchange
     return Exchange(plan, note="generated", understood=True)
 
 
-def _generated(engine: "Engine", admitted: Admitted, timing: Timing, tokens: int | None = None) -> Reply:
+def _generated(engine: "Engine", admitted: Admitted, timing: Timing, wanted: Generate | None = None) -> Reply:
     request = admitted.request
     seed = seeds.content_seed(admitted.call.session.terms.settings.seed, request.fingerprint)
-    return generated(request, seed, engine.generator, timing, tokens, admitted.model.token_factor)
+    return generated(request, seed, engine.generator, timing, wanted, admitted.model.token_factor)
 
 
 def _warning(request: MessagesRequest, found: Choice, answer: Answer) -> Headers:

@@ -26,7 +26,7 @@ class Hole:
         return dumps(self.text)
 
 
-class Template:
+class Stencil:
     """Bytes with holes. `fill` takes the value of each hole as JSON bytes."""
 
     __slots__ = ("_parts", "_slots")
@@ -69,13 +69,13 @@ class Form:
         """`looks`: name of each value -> how its hole looks in the events."""
         self.events = tuple(events)
         self._looks = looks
-        self._templates: list[tuple[int, Template]] = []
+        self._templates: list[tuple[int, Stencil]] = []
         self._frames = tuple(self._frame(at, event) for at, event in enumerate(self.events))
 
     @lazy
-    def json(self) -> Template:
+    def json(self) -> Stencil:
         """The reply that is not a stream: what the events fold to."""
-        return Template(dumps(fold(event.payload for event in self.events)), self._looks)
+        return Stencil(dumps(fold(event.payload for event in self.events)), self._looks)
 
     def fill(self, values: Mapping[str, bytes]) -> tuple[bytes, ...]:
         """The frames with a request's values in place."""
@@ -89,7 +89,7 @@ class Form:
         data = frame(event.payload)
         if Hole.OPENS not in data:
             return data
-        template = Template(data.decode("utf-8"), self._looks)
+        template = Stencil(data.decode("utf-8"), self._looks)
         if not template.has_holes:
             return data
         self._templates.append((at, template))

@@ -1,0 +1,179 @@
+"""What of a reply only its request can give: templates filled, texts and inputs made up.
+
+`rendered` makes the API's own blocks of open ones. Content is drawn from (seed, fingerprint), as all content is.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
+from datetime import datetime, timezone
+from typing import Any, NamedTuple
+
+from mock_server.engine.choose import Choice, Question
+from mock_server.engine.unmatched import made_input, text
+from mock_server.protocol.blocks import BLOCKS, Block, Text, Thinking
+from mock_server.protocol.errors import ApiError
+from mock_server.protocol.request import result_text
+from mock_server.scenario.fakes import Fake
+from mock_server.scenario.generate import Generator
+from mock_server.scenario.parts import OPEN, Generate, OpenText, OpenThinking
+from mock_server.scenario.template import Template, TemplateFailure
+from mock_server.scenario.values import CannotGenerate
+
+_SECRET = frozenset(("authorization", "x-api-key", "cookie", "proxy-authorization"))
+
+
+class Rendering(NamedTuple):
+    """What the open parts of one reply are made from. `unix`: the time that the reply tells."""
+
+    asked: Question
+    choice: Choice
+    seed: bytes
+    generator: Generator
+    session: str
+    unix: float
+
+    @property
+    def where(self) -> str:
+        return f"scenario '{self.choice.scenario.name}' turn {self.choice.turn}"
+
+
+def rendered(reply: Sequence[Block], by: Rendering) -> tuple[Block, ...]:
+    """The reply as the API's own blocks. Raises ApiError (500): a template or a schema of the script does not work."""
+    values: Mapping[str, Any] = _Values(by)
+    return tuple(_block(block, at, by, values) if isinstance(block, OPEN) else block for at, block in enumerate(reply))
+
+
+def said(template: Template, by: Rendering) -> str:
+    """One text, for an error's message."""
+    return _filled(template, by, _Values(by), 0)
+
+
+def captures(by: Rendering) -> Mapping[str, str]:
+    """What the conditions that led here captured: the scenario's at its anchor, then those of its turn and case."""
+    found: dict[str, str] = {}
+    for condition, facts in by.choice.conditions(by.asked):
+        found |= condition.captures(facts)
+    return found
+
+
+def _failed(by: Rendering, what: object) -> ApiError:
+    return ApiError("api_error", f"mock-server: {by.where}: {what}", headers={"x-should-retry": "false"})
+
+
+def _block(block: Any, at: int, by: Rendering, values: Mapping[str, Any]) -> Block:
+    if isinstance(block, OpenText | OpenThinking):
+        said = _text(block, at, by, values)
+        if isinstance(block, OpenText):
+            return Text(text=said, citations=block.citations)
+        return Thinking(thinking=said, signature=block.signature)
+    if block.made is not None:
+        given = _made(block, at, by)
+    else:
+        given = _with_values(block.input, lambda template: _filled(template, by, values, at))
+    cls = BLOCKS[block.type]
+    own = {field.name: getattr(block, field.name) for field in fields(cls)}
+    made: Block = cls(**{**own, "input": given})
+    return made
+
+
+def _text(block: OpenText | OpenThinking, at: int, by: Rendering, values: Mapping[str, Any]) -> str:
+    if block.template is not None:
+        return _filled(block.template, by, values, at)
+    return text(block.generate or Generate(), by.seed + bytes([at % 256]), by.generator)
+
+
+def _filled(template: Template, by: Rendering, values: Mapping[str, Any], at: int) -> str:
+    try:
+        return template.render(values, int.from_bytes(by.seed, "big") + at)
+    except TemplateFailure as failure:
+        raise _failed(by, failure) from failure
+
+
+def _with_values(value: Any, fill: Callable[[Template], str]) -> Any:
+    if isinstance(value, Template):
+        return fill(value)
+    if isinstance(value, dict):
+        return {key: _with_values(item, fill) for key, item in value.items()}
+    return [_with_values(item, fill) for item in value] if isinstance(value, list) else value
+
+
+def _made(block: Any, at: int, by: Rendering) -> dict[str, Any]:
+    """An input that fits the tool's schema, or on purpose does not."""
+    request = by.asked.request
+    tool = next((tool for tool in request.tools if tool.get("name") == block.name), None)
+    if tool is None:
+        offered = ", ".join(request.tool_names) or "none"
+        raise _failed(by, f"'{block.name}' is no tool of the request, so no input can be made up; it has {offered}")
+    try:
+        return made_input(tool, block.made, by.seed + bytes([at % 256]), by.generator)
+    except CannotGenerate as problem:
+        raise _failed(by, f"no input can be made up for '{block.name}': {problem}") from None
+
+
+class _Values(Mapping[str, Any]):
+    """What templates can name, worked out when they do."""
+
+    def __init__(self, by: Rendering) -> None:
+        self._by = by
+        self._known: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._known:
+            self._known[name] = _VALUES[name](self._by)
+        return self._known[name]
+
+    def __iter__(self) -> Any:
+        return iter(_VALUES)
+
+    def __len__(self) -> int:
+        return len(_VALUES)
+
+
+def _result(by: Rendering) -> Callable[[str], str]:
+    """`tool_result(name)`: the text of the newest result of that tool in the conversation."""
+
+    def tool_result(name: str) -> str:
+        calls = by.asked.asked.called
+        for message in reversed(by.asked.request.messages):
+            content: Sequence[Mapping[str, Any]] = message["content"] if isinstance(message["content"], list) else ()
+            for block in reversed(list(content)):
+                if block["type"] == "tool_result" and calls.get(block["tool_use_id"]) == name:
+                    return result_text(block)
+        there = ", ".join(dict.fromkeys(calls.values())) or "none"
+        raise TemplateFailure(f"there is no result of '{name}' in the request; called were {there}")
+
+    return tool_result
+
+
+def _results(by: Rendering) -> list[dict[str, Any]]:
+    called = by.asked.asked.called
+    return [
+        {
+            "name": called.get(block["tool_use_id"], ""),
+            "text": result_text(block),
+            "is_error": bool(block.get("is_error")),
+        }
+        for block in by.asked.asked.results
+    ]
+
+
+def _now(by: Rendering) -> datetime:
+    return datetime.fromtimestamp(by.unix, timezone.utc)
+
+
+_VALUES: Mapping[str, Callable[[Rendering], Any]] = {
+    "request": lambda by: by.asked.request.body,
+    "headers": lambda by: {k.lower(): v for k, v in by.asked.asked.headers.items() if k.lower() not in _SECRET},
+    "prompt": lambda by: by.asked.newest.prompt.text,
+    "last_message": lambda by: by.asked.asked.last_message.text,
+    "system": lambda by: by.asked.request.system,
+    "model": lambda by: by.asked.request.model,
+    "tool_result": _result,
+    "tool_results": _results,
+    "captures": captures,
+    "fake": lambda by: Fake(lambda: by.generator.fakes.seeded(int.from_bytes(by.seed, "big"))),
+    "now": _now,
+    "session": lambda by: by.session,
+    "turn": lambda by: by.choice.turn,
+    "attempt": lambda by: by.choice.attempt,
+}

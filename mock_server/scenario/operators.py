@@ -1,0 +1,264 @@
+"""The operators of `when`: `{contains: x}`, `{gte: 3}`. To add one, add a row to `OPERATORS`.
+
+They are exact unless `ignore_case: true`. What a regular expression costs is bounded: one that can take exponential
+time is a mistake at load, one that could take seconds on the text at hand is refused then.
+"""
+
+import fnmatch
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mock_server.scenario.backtracking import degree, explosive
+from mock_server.scenario.node import Node, Problems, kind, suggestion
+from mock_server.scenario.paths import MISSING
+
+MAX_STEPS = 4_000_000_000  # of a regular expression on one text, at worst: some seconds
+_SHORT = 500  # characters that no expression which is accepted takes long for
+
+Test = Callable[[Any], bool]
+
+
+class TooSlow(Exception):
+    """A regular expression of a scenario might run for seconds on a text that came."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """One test of one value. `search` finds what named groups capture, where there are any."""
+
+    name: str
+    wanted: Any
+    test: Test
+    search: "Callable[[str], re.Match[str] | None] | None" = None
+
+    def __str__(self) -> str:
+        return f"{self.name} {short(self.wanted)}"
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The names it captures under."""
+        return tuple(re.compile(self.wanted).groupindex) if self.search is not None else ()
+
+    def captures(self, text: str) -> dict[str, str]:
+        """What the named groups of a regular expression found in a text."""
+        found = self.search(text) if self.search is not None else None
+        return {name: said for name, said in found.groupdict().items() if said is not None} if found else {}
+
+
+def short(value: object, limit: int = 80) -> str:
+    """A value as an explanation shows it."""
+    if value is MISSING:
+        return "nothing"
+    text = repr(value) if isinstance(value, str) else str(value)
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+# -- what each does: (wanted, ignore_case) -> test ------------------------------------------------------------------
+
+
+def _cased(value: Any, ignore_case: bool) -> Any:
+    return value.lower() if ignore_case and isinstance(value, str) else value
+
+
+def _equals(wanted: Any, ignore_case: bool) -> Test:
+    lowered = _cased(wanted, ignore_case)
+    return lambda value: same(_cased(value, ignore_case), lowered)
+
+
+def same(value: Any, wanted: Any) -> bool:
+    """Equal as JSON: true is not 1."""
+    return value == wanted and isinstance(value, bool) is isinstance(wanted, bool)
+
+
+def _contains(wanted: Any, ignore_case: bool) -> Test:
+    lowered = _cased(wanted, ignore_case)
+
+    def test(value: Any) -> bool:
+        if isinstance(value, str):
+            return isinstance(lowered, str) and lowered in _cased(value, ignore_case)
+        return isinstance(value, list | dict) and any(same(_cased(one, ignore_case), lowered) for one in value)
+
+    return test
+
+
+def _regex(wanted: str, ignore_case: bool) -> Test:
+    search = searching(wanted, ignore_case)
+    return lambda value: isinstance(value, str) and search(value) is not None
+
+
+def searching(wanted: str, ignore_case: bool) -> "Callable[[str], re.Match[str] | None]":
+    """`search` of a regular expression, which raises TooSlow on a text too long for it. Raises re.error."""
+    flags = re.IGNORECASE if ignore_case else 0
+    compiled, power, start = re.compile(wanted, flags), degree(wanted, flags), "" if flags else _start(wanted)
+    if not power:
+        return compiled.search
+
+    def search(text: str) -> "re.Match[str] | None":
+        if len(text) > _SHORT:
+            starts = text.count(start) if start else len(text)
+            if starts * len(text) ** power > MAX_STEPS * math.factorial(power + 1):
+                raise TooSlow(_too_slow(wanted, text))
+        return compiled.search(text)
+
+    return search
+
+
+def _start(wanted: str) -> str:
+    """The plain text that every match begins with."""
+    found = re.match(r"[\w ]*", wanted)
+    plain = found.group() if found is not None and "|" not in wanted else ""
+    return plain[:-1] if wanted[len(plain) : len(plain) + 1] in ("*", "?", "{", "+") else plain
+
+
+def _too_slow(wanted: str, text: str) -> str:
+    hint = "bound its repeats, as in .{0,200}"
+    return f"the regular expression {short(wanted)} might run for seconds on {len(text):,} characters; {hint}"
+
+
+def glob(wanted: str, ignore_case: bool = False) -> Test:
+    """Whether a name fits a glob."""
+    found = re.compile(fnmatch.translate(wanted), re.IGNORECASE if ignore_case else 0).match
+    return lambda value: isinstance(value, str) and found(value) is not None
+
+
+def _in(wanted: list[Any], ignore_case: bool) -> Test:
+    tests = [_equals(one, ignore_case) for one in wanted]
+    return lambda value: any(test(value) for test in tests)
+
+
+def _compared(holds: Callable[[float, float], bool]) -> Callable[[Any, bool], Test]:
+    def make(wanted: float, ignore_case: bool) -> Test:
+        def test(value: Any) -> bool:
+            number = _number(value)
+            return number is not None and holds(number, wanted)
+
+        return test
+
+    return make
+
+
+def _number(value: Any) -> float | None:
+    """The number a value is, or says (headers are texts)."""
+    if isinstance(value, str) and re.fullmatch(r"-?\d{1,300}(\.\d{1,300})?", value):
+        return float(value)
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _exists(wanted: bool, ignore_case: bool) -> Test:
+    return lambda value: (value is not MISSING) is wanted
+
+
+# -- how they are written -------------------------------------------------------------------------------------------
+
+
+def _is_text(node: Node, problems: Problems) -> bool:
+    if not isinstance(node.value, str):
+        quoted = f'; write it in quotes: "{node.value}"' if isinstance(node.value, int | float) else ""
+        problems.add(node, f"expected text, got {kind(node)}{quoted}")
+    elif not node.value.strip():
+        problems.add(node, "an empty pattern matches everything; leave the condition out instead")
+    else:
+        return True
+    return False
+
+
+def _is_regex(node: Node, problems: Problems) -> bool:
+    if not _is_text(node, problems):
+        return False
+    try:
+        re.compile(node.value)
+    except (re.error, OverflowError, RecursionError) as error:
+        problems.add(node, f"not a regular expression: {error}")
+        return False
+    why = explosive(node.value)
+    if why is not None:
+        problems.add(node, f"a regular expression that can hang: {why}")
+    return why is None
+
+
+def _is_number(node: Node, problems: Problems) -> bool:
+    if isinstance(node.value, int | float) and not isinstance(node.value, bool):
+        return True
+    problems.add(node, f"expected a number, got {kind(node)}")
+    return False
+
+
+def _is_truth(node: Node, problems: Problems) -> bool:
+    if not isinstance(node.value, bool):
+        problems.add(node, f"expected true or false, got {kind(node)}")
+    return isinstance(node.value, bool)
+
+
+def _is_list(node: Node, problems: Problems) -> bool:
+    if not isinstance(node.value, list):
+        problems.add(node, f"expected a list of values, got {kind(node)}")
+    elif not node.value:
+        problems.add(node, "an empty list matches nothing; expected values")
+    else:
+        return True
+    return False
+
+
+def _is_anything(node: Node, problems: Problems) -> bool:
+    return not isinstance(node.value, str) or _is_text(node, problems)
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """An operator: what may stand beside it, and the test made of that. `text`: it also makes sense for texts."""
+
+    accepts: Callable[[Node, Problems], bool]
+    make: Callable[[Any, bool], Test]
+    about: str
+    text: bool = True
+
+
+OPERATORS: Mapping[str, Kind] = {
+    "equals": Kind(_is_anything, _equals, "the whole value"),
+    "contains": Kind(_is_anything, _contains, "a part of the text, or an item of the list"),
+    "regex": Kind(_is_regex, _regex, "a regular expression, searched for; named groups are captured for templates"),
+    "glob": Kind(_is_text, glob, "the whole text, with * ? and [abc]"),
+    "in": Kind(_is_list, _in, "one of these values"),
+    "gt": Kind(_is_number, _compared(lambda value, wanted: value > wanted), "a number above this"),
+    "gte": Kind(_is_number, _compared(lambda value, wanted: value >= wanted), "a number from this up"),
+    "lt": Kind(_is_number, _compared(lambda value, wanted: value < wanted), "a number below this"),
+    "lte": Kind(_is_number, _compared(lambda value, wanted: value <= wanted), "a number up to this"),
+    "exists": Kind(_is_truth, _exists, "whether there is a value at all"),
+}
+
+
+def read_operators(node: Node, problems: Problems) -> tuple[Operator, ...]:
+    """The operators of a mapping such as `{regex: x, ignore_case: true}`; mistakes go to `problems`."""
+    ignore_case = node.value.get("ignore_case", Node(False))
+    _is_truth(ignore_case, problems)
+    found = []
+    for key, item in node.value.items():
+        if key == "ignore_case":
+            continue
+        if key not in OPERATORS:
+            known = (*OPERATORS, "ignore_case")
+            text = f"unknown key '{key}' in the condition; expected one of {', '.join(known)}{suggestion(key, known)}"
+            problems.add(node.keys.get(key) or node, text)
+        elif OPERATORS[key].accepts(item, problems):
+            found.append(_operator(key, item.plain(), bool(ignore_case.value)))
+    if not found and set(node.value) <= {"ignore_case"}:
+        problems.add(node, f"no operator; expected one of {', '.join(OPERATORS)}")
+    return tuple(found)
+
+
+def _operator(name: str, wanted: Any, ignore_case: bool) -> Operator:
+    search = searching(wanted, ignore_case) if name == "regex" and "(?P<" in wanted else None
+    return Operator(name, wanted, OPERATORS[name].make(wanted, ignore_case), search)
+
+
+def read_texts(node: Node, problems: Problems) -> list[str] | None:
+    """The texts of a bare string or a list of them (any of); None when operators are meant instead."""
+    if isinstance(node.value, dict):
+        return None
+    items = node.value if isinstance(node.value, list) else [node]
+    if not items:
+        problems.add(node, "an empty list matches nothing; expected texts")
+    return [str(item.value) for item in items if _is_text(item, problems)]

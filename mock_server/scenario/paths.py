@@ -1,0 +1,42 @@
+"""Paths into JSON: `metadata.user_id`, `messages[-1].content[*].type`. For the subject `body` and for tool inputs."""
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+_STEP = re.compile(r"\.?([^.\[\]*\s]+)|\[(-?\d+)\]|\[?(\*)\]?|\[\"([^\"]+)\"\]|\.")
+
+Step = str | int | None  # a key, an index, or None for every one
+MISSING: Any = object()
+
+
+def parse(path: str) -> tuple[Step, ...] | None:
+    """The steps of a path, or None when it is none. A leading `$` is allowed."""
+    rest = path.removeprefix("$").removeprefix(".")
+    steps: list[Step] = []
+    at = 0
+    while at < len(rest):
+        found = _STEP.match(rest, at)
+        if found is None or found.group() == ".":
+            return None
+        key, index, every, quoted = found.groups()
+        steps.append(int(index) if index is not None else None if every else key or quoted)
+        at = found.end()
+    return tuple(steps) or None
+
+
+def find(value: Any, steps: Sequence[Step]) -> Iterator[Any]:
+    """Every value that the steps lead to."""
+    if not steps:
+        yield value
+        return
+    for inner in _inside(value, steps[0]):
+        yield from find(inner, steps[1:])
+
+
+def _inside(value: Any, step: Step) -> Sequence[Any]:
+    if step is None:
+        return list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else ()
+    if isinstance(step, str):
+        return (value[step],) if isinstance(value, dict) and step in value else ()
+    return (value[step],) if isinstance(value, list) and -len(value) <= step < len(value) else ()

@@ -1,0 +1,390 @@
+"""The subjects of `when`, one function each. To add a subject, add a function and its row in `SUBJECTS`."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from mock_server.protocol.request import Block, result_text
+from mock_server.scenario import paths
+from mock_server.scenario.match import Facts, Said, Test
+from mock_server.scenario.node import Node, Problems, kind, suggestion
+from mock_server.scenario.operators import read_texts, short
+from mock_server.scenario.paths import MISSING
+from mock_server.scenario.wanted import Wanted, by_operators, far, read_name, read_paths, read_text, read_value, unknown
+
+# -- subjects -------------------------------------------------------------------------------------------------------
+
+
+def _said(subject: str, node: Node, problems: Problems, said: Callable[[Facts], Said]) -> Test:
+    wanted = read_text(node, problems)
+    equal = node.value.get("equals") if isinstance(node.value, dict) else None
+    exact = None if equal is None else (str(equal.value), lambda facts: said(facts).text)
+    return Test(
+        subject,
+        wanted.said,
+        (lambda facts: wanted.texts[0] in said(facts).folded)
+        if len(wanted.texts) == 1
+        else lambda facts: wanted.test(said(facts)),
+        lambda facts: short(said(facts).text),
+        exact,
+        lambda facts: far(wanted, said(facts)),
+        lambda facts: wanted.captures(said(facts).text),
+        wanted.groups,
+        wanted.texts if subject == "prompt" else (),
+    )
+
+
+def _prompt(node: Node, problems: Problems) -> Test:
+    return _said("prompt", node, problems, lambda facts: facts.prompt)
+
+
+def _last_message(node: Node, problems: Problems) -> Test:
+    return _said("last_message", node, problems, lambda facts: facts.asked.last_message)
+
+
+def _system(node: Node, problems: Problems) -> Test:
+    return _said("system", node, problems, lambda facts: facts.asked.system)
+
+
+def _model(node: Node, problems: Problems) -> Test:
+    wanted = read_name(node, problems)
+    return Test(
+        "model", wanted.said, lambda f: wanted.test(f.asked.request.model), lambda f: short(f.asked.request.model)
+    )
+
+
+def _tools(node: Node, problems: Problems) -> Test:
+    """A list means all of; each item is a glob or operators on a tool's name."""
+    listed = node.value if isinstance(node.value, list) else [node]
+    if not listed:
+        problems.add(node, "an empty list of tools; expected names")
+    wanted = [read_name(item, problems) for item in listed]
+
+    def missing(facts: Facts) -> int:
+        names = facts.asked.request.tool_names
+        return sum(not any(map(one.test, names)) for one in wanted)
+
+    return Test(
+        "tools",
+        " and ".join(one.said for one in wanted),
+        lambda facts: not missing(facts),
+        lambda facts: ", ".join(facts.asked.request.tool_names) or "no tools",
+        far=lambda facts: missing(facts) / max(1, len(wanted)),
+    )
+
+
+def _tool_choice(node: Node, problems: Problems) -> Test:
+    """A bare text is the type; a mapping asks for the type, the name or both."""
+    keys: Mapping[str, Any] = {"type": node} if not isinstance(node.value, dict) else node.value
+    known = ("type", "name", "disable_parallel_tool_use")
+    wanted: dict[str, Wanted] = {}
+    for key, item in keys.items():
+        if key not in known:
+            unknown(node, key, known, "tool_choice", problems)
+        else:
+            wanted[key] = (read_value if isinstance(item.value, bool) else read_name)(item, problems)
+    if not keys:
+        problems.add(node, "an empty tool_choice; expected auto, any, tool or none")
+
+    def chosen(facts: Facts) -> Mapping[str, Any]:
+        given = facts.asked.request.tool_choice
+        return given if given else {"type": "auto" if facts.asked.request.tools else "none"}
+
+    return Test(
+        "tool_choice",
+        ", ".join(f"{key}: {one.said}" for key, one in wanted.items()),
+        lambda facts: all(one.test(chosen(facts).get(key, MISSING)) for key, one in wanted.items()),
+        lambda facts: ", ".join(f"{key}: {short(value)}" for key, value in chosen(facts).items()),
+    )
+
+
+def _stream(node: Node, problems: Problems) -> Test:
+    if not isinstance(node.value, bool):
+        problems.add(node, f"expected true or false, got {kind(node)}")
+    wanted = node.value
+    return Test(
+        "stream",
+        str(wanted).lower(),
+        lambda facts: facts.asked.request.stream is wanted,
+        lambda facts: str(facts.asked.request.stream).lower(),
+    )
+
+
+# what a request can have: the types of its content blocks, and one thing that hangs on them
+HAS = (
+    "text",
+    "image",
+    "document",
+    "search_result",
+    "thinking",
+    "redacted_thinking",
+    "tool_use",
+    "tool_result",
+    "server_tool_use",
+    "web_search_tool_result",
+    "mcp_tool_use",
+    "container_upload",
+    "compaction",
+    "cache_control",
+)
+
+
+def _has(node: Node, problems: Problems) -> Test:
+    """The kinds of content anywhere in the conversation, those inside tool results too; a list means any of."""
+    wanted = [text for text in read_texts(node, problems) or [] if _is_kind(text, node, problems)]
+    if isinstance(node.value, dict):
+        problems.add(node, f"expected a word or a list of them: {', '.join(HAS)}")
+
+    def found(facts: Facts) -> frozenset[str]:
+        kinds = facts.asked.request.kinds
+        if any(isinstance(message["content"], str) for message in facts.asked.request.messages):
+            kinds = kinds | {"text"}
+        return (
+            kinds | {"cache_control"} if "cache_control" in wanted and _is_marked(facts.asked.request.body) else kinds
+        )
+
+    return Test(
+        "has",
+        " or ".join(wanted),
+        lambda facts: not found(facts).isdisjoint(wanted),
+        lambda facts: ", ".join(sorted(found(facts))),
+    )
+
+
+def _is_kind(text: str, node: Node, problems: Problems) -> bool:
+    if text not in HAS:
+        problems.add(node, f"unknown kind of content '{text}'; expected one of {', '.join(HAS)}{suggestion(text, HAS)}")
+    return text in HAS
+
+
+def _is_marked(value: Any) -> bool:
+    if isinstance(value, dict):
+        return value.get("cache_control") is not None or any(map(_is_marked, value.values()))
+    return isinstance(value, list) and any(map(_is_marked, value))
+
+
+def _header(node: Node, problems: Problems) -> Test:
+    if not isinstance(node.value, dict) or not node.value:
+        problems.add(node, f"expected a mapping of header names, got {kind(node)}")
+        return Test("header", "", lambda facts: False, lambda facts: "")
+    wanted = {name.lower(): read_name(item, problems) for name, item in node.value.items()}
+    return _by_key(
+        "header", wanted, lambda facts, name: facts.asked.headers.get(name, MISSING), absent="absent", hidden=_SECRET
+    )
+
+
+_SECRET = frozenset(("authorization", "x-api-key", "cookie", "proxy-authorization"))
+
+
+def _body(node: Node, problems: Problems) -> Test:
+    """Paths into the JSON of the request; a path with `[*]` holds when one of the values it leads to does."""
+    if not isinstance(node.value, dict) or not node.value:
+        problems.add(node, f"expected a mapping of paths such as {{metadata.user_id: alice}}, got {kind(node)}")
+        return Test("body", "", lambda facts: False, lambda facts: "")
+    return _json("body", node, problems, lambda facts: facts.asked.request.body)
+
+
+def _json(subject: str, node: Node, problems: Problems, value: Callable[[Facts], Any]) -> Test:
+    wanted = read_paths(node, problems)
+    steps = {path: paths.parse(path) or () for path in wanted}
+
+    def found(facts: Facts, path: str) -> list[Any]:
+        return list(paths.find(value(facts), steps[path])) or [MISSING]
+
+    return Test(
+        subject,
+        ", ".join(f"{path} {one.said}" for path, one in wanted.items()),
+        lambda facts: all(any(map(one.test, found(facts, path))) for path, one in wanted.items()),
+        lambda facts: ", ".join(f"{path}: {' | '.join(map(short, found(facts, path)[:5]))}" for path in wanted),
+        far=lambda facts: (
+            sum(not any(map(one.test, found(facts, path))) for path, one in wanted.items()) / max(1, len(wanted))
+        ),
+        captures=lambda facts: {
+            name: text
+            for path, one in wanted.items()
+            for each in found(facts, path)
+            if isinstance(each, str)
+            for name, text in one.captures(each).items()
+        },
+        groups=frozenset(name for one in wanted.values() for name in one.groups),
+    )
+
+
+def _by_key(
+    subject: str,
+    wanted: Mapping[str, Wanted],
+    value: Callable[[Facts, str], Any],
+    absent: str,
+    hidden: frozenset[str] = frozenset(),
+) -> Test:
+    def told(facts: Facts, name: str) -> str:
+        given = value(facts, name)
+        return absent if given is MISSING else "(hidden)" if name in hidden else short(given)
+
+    return Test(
+        subject,
+        ", ".join(f"{name}: {one.said}" for name, one in wanted.items()),
+        lambda facts: all(one.test(value(facts, name)) for name, one in wanted.items()),
+        lambda facts: ", ".join(f"{name}: {told(facts, name)}" for name in wanted),
+        captures=lambda facts: {
+            group: text
+            for name, one in wanted.items()
+            if isinstance(value(facts, name), str)
+            for group, text in one.captures(value(facts, name)).items()
+        },
+        groups=frozenset(group for one in wanted.values() for group in one.groups),
+    )
+
+
+def _schema(node: Node, problems: Problems) -> Test:
+    """A JSON Schema that the whole body must fit."""
+    from mock_server.scenario.schema import Checker, SchemaProblem  # jsonschema: only where a scenario asks
+
+    try:
+        checker = Checker(node.plain())
+        checker.violations({})
+    except SchemaProblem as problem:
+        problems.add(node, f"not a JSON Schema: {problem}")
+        return Test("schema", "", lambda facts: False, lambda facts: "")
+
+    def first(facts: Facts) -> str:
+        found = checker.violations(facts.asked.request.body, limit=1)
+        return found[0] if found else ""
+
+    return Test("schema", "a body that fits the schema", lambda facts: not first(facts), first)
+
+
+# -- results of tools -----------------------------------------------------------------------------------------------
+
+_OfResult = tuple[str, Callable[[Facts, Block], bool], Wanted | None]
+
+
+def _tool_result(node: Node, problems: Problems) -> Test:
+    """Holds when one result of the newest user turn meets all keys."""
+    if isinstance(node.value, bool):
+        wanted = node.value
+        said = "a tool result" if wanted else "no tool result"
+        return Test("tool_result", said, lambda facts: bool(facts.asked.results) is wanted, _got_results)
+    known = tuple(_RESULT_KEYS)
+    if not isinstance(node.value, dict) or not node.value:
+        problems.add(node, f"expected true, false or a mapping of {', '.join(known)}; got {kind(node)}")
+        return Test("tool_result", "", lambda facts: False, _got_results)
+    tests: list[_OfResult] = []
+    for key, item in node.value.items():
+        if key not in known:
+            unknown(node, key, known, "tool_result", problems)
+        else:
+            tests.append(_RESULT_KEYS[key](item, problems))
+
+    def meeting(facts: Facts) -> Iterable[Block]:
+        return (result for result in facts.asked.results if all(test(facts, result) for _, test, _ in tests))
+
+    def captures(facts: Facts) -> Mapping[str, str]:
+        result = next(iter(meeting(facts)), None)
+        texts = [one for _, _, one in tests if one is not None]
+        return {} if result is None else {k: v for one in texts for k, v in one.captures(result_text(result)).items()}
+
+    return Test(
+        "tool_result",
+        " and ".join(said for said, _, _ in tests),
+        lambda facts: any(True for _ in meeting(facts)),
+        _got_results,
+        far=lambda facts: min(
+            [sum(not test(facts, one) for _, test, _ in tests) / len(tests) for one in facts.asked.results], default=1.0
+        ),
+        captures=captures,
+        groups=frozenset(name for _, _, one in tests if one is not None for name in one.groups),
+    )
+
+
+def _result_of(node: Node, problems: Problems) -> _OfResult:
+    wanted = read_name(node, problems)
+    of = lambda facts, block: wanted.test(facts.asked.called.get(block["tool_use_id"], ""))  # noqa: E731
+    return f"of {wanted.said}", of, None
+
+
+def _result_for(node: Node, problems: Problems) -> _OfResult:
+    """The input of the call that the result answers, by paths: one of several parallel calls is told so."""
+    if not isinstance(node.value, dict) or not node.value:
+        problems.add(node, f"expected a mapping of paths into the call's input, got {kind(node)}")
+        return "", lambda facts, block: False, None
+    wanted = read_paths(node, problems)
+    steps = {path: paths.parse(path) or () for path in wanted}
+
+    def test(facts: Facts, block: Block) -> bool:
+        given = facts.asked.calls.get(block["tool_use_id"], {}).get("input")
+        return all(any(map(one.test, paths.find(given, steps[path]))) for path, one in wanted.items())
+
+    return "for " + ", ".join(f"{path} {one.said}" for path, one in wanted.items()), test, None
+
+
+def _result_id(node: Node, problems: Problems) -> _OfResult:
+    wanted = read_name(node, problems)
+    return f"id {wanted.said}", lambda facts, block: wanted.test(block["tool_use_id"]), None
+
+
+def _result_error(node: Node, problems: Problems) -> _OfResult:
+    if not isinstance(node.value, bool):
+        problems.add(node, f"expected true or false, got {kind(node)}")
+    return f"is_error {node.value}".lower(), lambda facts, block: bool(block.get("is_error")) is node.value, None
+
+
+def _result_content(node: Node, problems: Problems) -> _OfResult:
+    wanted = read_text(node, problems)
+    return wanted.said, lambda facts, block: wanted.test(Said([result_text(block)])), wanted
+
+
+_RESULT_KEYS: Mapping[str, Callable[[Node, Problems], _OfResult]] = {
+    "of": _result_of,
+    "for": _result_for,
+    "id": _result_id,
+    "is_error": _result_error,
+    "content": _result_content,
+}
+
+
+def _got_results(facts: Facts) -> str:
+    shown = [
+        f"a result of {facts.asked.called.get(block['tool_use_id'], 'an unknown tool')} "
+        f"{'(error) ' if block.get('is_error') else ''}{short(result_text(block))}"
+        for block in facts.asked.results
+    ]
+    return ", ".join(shown) or "no tool result"
+
+
+def _number(subject: str, value: Callable[[Facts], int]) -> Callable[[Node, Problems], Test]:
+    """A number counted from 1, a list of them, or operators."""
+
+    def read(node: Node, problems: Problems) -> Test:
+        if isinstance(node.value, dict):
+            wanted = by_operators(node, problems)
+            return Test(subject, wanted.said, lambda f: wanted.test(value(f)), lambda f: str(value(f)))
+        listed = node.value if isinstance(node.value, list) else [node]
+        numbers = [one.value for one in listed]
+        if not numbers or not all(isinstance(one, int) and not isinstance(one, bool) and one > 0 for one in numbers):
+            problems.add(node, f"expected a number counted from 1, or a list of them; got {kind(node)}")
+        said = " or ".join(map(str, numbers))
+        return Test(subject, said, lambda f: value(f) in numbers, lambda f: str(value(f)))
+
+    return read
+
+
+SUBJECTS: Mapping[str, Callable[[Node, Problems], Test]] = {
+    "prompt": _prompt,
+    "last_message": _last_message,
+    "system": _system,
+    "model": _model,
+    "tools": _tools,
+    "tool_choice": _tool_choice,
+    "tool_result": _tool_result,
+    "stream": _stream,
+    "has": _has,
+    "header": _header,
+    "body": _body,
+    "schema": _schema,
+}
+# only where the place in the script is known already
+CASE_SUBJECTS: Mapping[str, Callable[[Node, Problems], Test]] = {
+    **SUBJECTS,
+    "turn": _number("turn", lambda facts: facts.turn),
+    "attempt": _number("attempt", lambda facts: facts.attempt),
+}

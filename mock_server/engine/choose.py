@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from mock_server.engine import seeds
+from mock_server.engine.library import Library
 from mock_server.engine.session import Cursors
 from mock_server.engine.turns import Conversation, conversation, position
 from mock_server.protocol.errors import invalid
@@ -102,6 +103,10 @@ class Question(NamedTuple):
         """The request as it is at its newest human turn."""
         return _facts(self, self.talk.human[-1])
 
+    def older(self) -> Sequence[Facts]:
+        """The request as it is at the human turns before that."""
+        return [_facts(self, at) for at in self.talk.human[:-1]]
+
     def draw(self, scenario: str, turn: int) -> float:
         """What chance decides by in one turn of a script, from 0 to 1: the same for the same request, time by time."""
         n = self.cursors.drawn.get((self.key, scenario, self.request.fingerprint), 0)
@@ -129,28 +134,28 @@ class Named:
     anchor: int | None
 
 
-def choose(scenarios: Sequence[Scenario], asked: Question, by_name: Mapping[str, Scenario]) -> Choice | NoMatch:
-    """The first of `scenarios` (in order of precedence) that answers. One that is named is asked first, and only
-    whether its script goes on. Raises ApiError for a name nobody has."""
+def choose(library: Library, asked: Question) -> Choice | NoMatch:
+    """The first scenario (in order of precedence) that answers. One that is named is asked first, and only whether its
+    script goes on. Raises ApiError for a name nobody has."""
     misses: list[NearMiss] = []
     named = _name(asked)
     if named is not None:
-        scenario = by_name.get(named.name)
+        scenario = library.by_name.get(named.name)
         if scenario is None:
-            raise _unknown(named.name, by_name)
+            raise _unknown(named.name, library.by_name)
         found = _ask_named(scenario, asked, named)
         if isinstance(found, Choice):
             return found
         misses.append(found)
-    for scenario in scenarios:
-        known = scenario.named_only or (named is not None and scenario.name == named.name)
+    for scenario in library.index.candidates(asked.newest, asked.older):
+        known = named is not None and scenario.name == named.name
         anchor = None if known else _anchor(scenario, asked)
         if anchor is not None:
             found = _at(scenario, asked, anchor)
             if isinstance(found, Choice):
                 return found
             misses.append(found)
-    return NoMatch(lambda: [*misses, *_off(scenarios, asked, {miss.scenario for miss in misses})])
+    return NoMatch(lambda: [*misses, *_off(library.scenarios, asked, {miss.scenario for miss in misses})])
 
 
 def _name(asked: Question) -> Named | None:

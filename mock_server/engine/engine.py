@@ -140,7 +140,7 @@ class Engine:
         library = self.library(session)
         asked = question(parse(request.raw), request.headers, "", Cursors())
         try:
-            found = choose(library.scenarios, asked, library.by_name)
+            found = choose(library, asked)
         except ApiError:
             return ()
         return found.near_misses if isinstance(found, NoMatch) else ()

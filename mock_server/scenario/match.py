@@ -118,7 +118,8 @@ class Test:
     """One subject: the test it has to pass, and how what was wanted and what came are told.
 
     `far`: how far off a text is that failed. `captures`: what its named `groups` found. `needs`: folded texts of which
-    one must stand in the prompt for this to hold at all; none when nothing can be said.
+    one must stand in the prompt for this to hold at all; none when nothing can be said. `of_shape`: model, tools,
+    stream, tool_choice and system prompt alone decide it; `of_result`: it asks for a tool's result.
     """
 
     __test__ = False  # not a test class, whatever pytest thinks
@@ -132,6 +133,8 @@ class Test:
     captures: Callable[[Facts], Mapping[str, str]] = lambda facts: _NOTHING
     groups: frozenset[str] = frozenset()
     needs: tuple[str, ...] = ()
+    of_shape: bool = False
+    of_result: bool = False
 
     @property
     def told(self) -> tuple[str, ...]:
@@ -161,6 +164,10 @@ class All:
     @property
     def groups(self) -> frozenset[str]:
         return frozenset().union(*(condition.groups for condition in self.conditions))
+
+    @property
+    def of_shape(self) -> bool:
+        return all(condition.of_shape for condition in self.conditions)
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -198,6 +205,10 @@ class AnyOf:
         return frozenset().union(*(condition.groups for condition in self.conditions))
 
     @property
+    def of_shape(self) -> bool:
+        return all(condition.of_shape for condition in self.conditions)
+
+    @property
     def needs(self) -> tuple[str, ...]:
         parts = [condition.needs for condition in self.conditions]
         return tuple(text for part in parts for text in part) if all(parts) else ()
@@ -225,6 +236,10 @@ class Not:
     needs: tuple[str, ...] = ()
 
     @property
+    def of_shape(self) -> bool:
+        return self.condition.of_shape
+
+    @property
     def told(self) -> tuple[str, ...]:
         return (f"not: {' and '.join(self.condition.told)}",)
 
@@ -245,6 +260,7 @@ class Named:
     """Holds for no request by itself: only one that names the scenario gets it."""
 
     told: tuple[str, ...] = ("only when it is named",)
+    of_shape: bool = True
     groups: frozenset[str] = frozenset()
     needs: tuple[str, ...] = ()
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, ClassVar, Literal
+from urllib.parse import quote
 
 from mock_server.protocol import marks
 from mock_server.protocol.blocks import McpToolResult, McpToolUse, ServerToolUse, ToolUse
@@ -42,6 +43,11 @@ class Scenario:
     def tag(self) -> str:
         """What names this scenario inside ids."""
         return marks.tag(self.name)
+
+    @lazy
+    def header(self) -> tuple[str, str]:
+        """What tells a client which scenario answered; a header holds ASCII only."""
+        return "x-mock-scenario", quote(self.name, safe=" !#$&'()*+,/:;=?@~")
 
     @lazy
     def named_only(self) -> bool:

@@ -1,7 +1,7 @@
 """Paths into JSON: `metadata.user_id`, `messages[-1].content[*].type`. For the subject `body` and for tool inputs."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 _STEP = re.compile(r"\.?([^.\[\]*\s]+)|\[(-?\d+)\]|\[?(\*)\]?|\[\"([^\"]+)\"\]|\.")
@@ -23,6 +23,21 @@ def parse(path: str) -> tuple[Step, ...] | None:
         steps.append(int(index) if index is not None else None if every else key or quoted)
         at = found.end()
     return tuple(steps) or None
+
+
+def reader(steps: Sequence[Step]) -> Callable[[Any], Sequence[Any]]:
+    """What the steps lead to in a value; without `*` in them that is one value, found without detours."""
+    if None in steps or any(isinstance(step, int) for step in steps):
+        return lambda value: list(find(value, steps)) or (MISSING,)
+
+    def read(value: Any) -> Sequence[Any]:
+        for step in steps:
+            if type(value) is not dict or step not in value:
+                return (MISSING,)
+            value = value[step]
+        return (value,)
+
+    return read
 
 
 def find(value: Any, steps: Sequence[Step]) -> Iterator[Any]:

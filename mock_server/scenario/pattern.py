@@ -50,6 +50,17 @@ def fits(pattern: object, text: str) -> bool:
         return False
 
 
+def literal(pattern: str) -> str:
+    """The longest plain text that every match of a pattern holds; empty where none is plain to see."""
+    runs = [""]
+    for op, argument in _parse(pattern):
+        if op.name == "LITERAL":
+            runs[-1] += chr(argument)
+        else:
+            runs.append("")
+    return max(runs, key=len)
+
+
 def _parse(pattern: str) -> Any:
     module = "re._parser" if sys.version_info >= (3, 11) else "sre_parse"
     return importlib.import_module(module).parse(pattern)

@@ -1,6 +1,6 @@
 """The subjects of `when`, one function each. To add a subject, add a function and its row in `SUBJECTS`."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from mock_server.protocol.request import Block, result_text
@@ -29,7 +29,8 @@ def _said(subject: str, node: Node, problems: Problems, said: Callable[[Facts], 
         lambda facts: far(wanted, said(facts)),
         lambda facts: wanted.captures(said(facts).text),
         wanted.groups,
-        wanted.texts if subject == "prompt" else (),
+        wanted.needs if subject == "prompt" else (),
+        subject == "system",
     )
 
 
@@ -48,7 +49,11 @@ def _system(node: Node, problems: Problems) -> Test:
 def _model(node: Node, problems: Problems) -> Test:
     wanted = read_name(node, problems)
     return Test(
-        "model", wanted.said, lambda f: wanted.test(f.asked.request.model), lambda f: short(f.asked.request.model)
+        "model",
+        wanted.said,
+        lambda facts: wanted.test(facts.asked.request.model),
+        lambda facts: short(facts.asked.request.model),
+        of_shape=True,
     )
 
 
@@ -69,6 +74,7 @@ def _tools(node: Node, problems: Problems) -> Test:
         lambda facts: not missing(facts),
         lambda facts: ", ".join(facts.asked.request.tool_names) or "no tools",
         far=lambda facts: missing(facts) / max(1, len(wanted)),
+        of_shape=True,
     )
 
 
@@ -94,6 +100,7 @@ def _tool_choice(node: Node, problems: Problems) -> Test:
         ", ".join(f"{key}: {one.said}" for key, one in wanted.items()),
         lambda facts: all(one.test(chosen(facts).get(key, MISSING)) for key, one in wanted.items()),
         lambda facts: ", ".join(f"{key}: {short(value)}" for key, value in chosen(facts).items()),
+        of_shape=True,
     )
 
 
@@ -106,6 +113,7 @@ def _stream(node: Node, problems: Problems) -> Test:
         str(wanted).lower(),
         lambda facts: facts.asked.request.stream is wanted,
         lambda facts: str(facts.asked.request.stream).lower(),
+        of_shape=True,
     )
 
 
@@ -185,15 +193,24 @@ def _body(node: Node, problems: Problems) -> Test:
 
 def _json(subject: str, node: Node, problems: Problems, value: Callable[[Facts], Any]) -> Test:
     wanted = read_paths(node, problems)
-    steps = {path: paths.parse(path) or () for path in wanted}
+    readers = {path: paths.reader(paths.parse(path) or ()) for path in wanted}
+    tests = [(readers[path], one.test) for path, one in wanted.items()]
 
-    def found(facts: Facts, path: str) -> list[Any]:
-        return list(paths.find(value(facts), steps[path])) or [MISSING]
+    def holds(facts: Facts) -> bool:
+        whole = value(facts)
+        for read, test in tests:  # a loop: this is asked of every request
+            found = read(whole)
+            if not (test(found[0]) if len(found) == 1 else any(map(test, found))):
+                return False
+        return True
+
+    def found(facts: Facts, path: str) -> Sequence[Any]:
+        return readers[path](value(facts))
 
     return Test(
         subject,
         ", ".join(f"{path} {one.said}" for path, one in wanted.items()),
-        lambda facts: all(any(map(one.test, found(facts, path))) for path, one in wanted.items()),
+        holds,
         lambda facts: ", ".join(f"{path}: {' | '.join(map(short, found(facts, path)[:5]))}" for path in wanted),
         far=lambda facts: (
             sum(not any(map(one.test, found(facts, path))) for path, one in wanted.items()) / max(1, len(wanted))
@@ -263,7 +280,7 @@ def _tool_result(node: Node, problems: Problems) -> Test:
     if isinstance(node.value, bool):
         wanted = node.value
         said = "a tool result" if wanted else "no tool result"
-        return Test("tool_result", said, lambda facts: bool(facts.asked.results) is wanted, _got_results)
+        return Test("tool_result", said, lambda facts: bool(facts.asked.results) is wanted, _got_results, of_shape=True)
     known = tuple(_RESULT_KEYS)
     if not isinstance(node.value, dict) or not node.value:
         problems.add(node, f"expected true, false or a mapping of {', '.join(known)}; got {kind(node)}")
@@ -292,6 +309,7 @@ def _tool_result(node: Node, problems: Problems) -> Test:
             [sum(not test(facts, one) for _, test, _ in tests) / len(tests) for one in facts.asked.results], default=1.0
         ),
         captures=captures,
+        of_result=True,
         groups=frozenset(name for _, _, one in tests if one is not None for name in one.groups),
     )
 

@@ -1,5 +1,6 @@
 """What one value must be like, as authors write it: a bare value, a list of them, or operators."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,7 @@ from mock_server.scenario.match import Said, fold
 from mock_server.scenario.node import Node, Problems, suggestion
 from mock_server.scenario.operators import Operator, glob, read_operators, read_texts, same, short
 from mock_server.scenario.paths import MISSING
+from mock_server.scenario.pattern import literal
 
 _SEEN = 2_000  # characters of a text that the distance looks at
 
@@ -23,11 +25,34 @@ class Wanted:
     texts: tuple[str, ...] = ()  # bare ones, folded
 
     @property
+    def needs(self) -> tuple[str, ...]:
+        """Folded texts of which one must be in a text that fits; none when nothing can be said. ASCII only: how other
+        letters fold depends on those around them."""
+        if self.texts:
+            return self.texts
+        found = [needed for one in self.operators if (needed := _needed(one)) and all(map(str.isascii, needed))]
+        return max(found, key=lambda texts: min(map(len, texts)), default=())
+
+    @property
     def groups(self) -> frozenset[str]:
         return frozenset(name for one in self.operators for name in one.groups)
 
     def captures(self, text: str) -> Mapping[str, str]:
         return {name: said for one in self.operators for name, said in one.captures(text).items()}
+
+
+def _needed(operator: Operator) -> tuple[str, ...]:
+    """The texts of which one operator needs one."""
+    if operator.name in ("equals", "contains") and isinstance(operator.wanted, str):
+        texts = [operator.wanted]
+    elif operator.name == "in":
+        texts = [one if isinstance(one, str) else "" for one in operator.wanted]
+    elif operator.name == "glob":
+        texts = [max(re.split(r"[*?]|\[.*", operator.wanted), key=len)]
+    else:
+        texts = [literal(operator.wanted)] if operator.name == "regex" else [""]
+    folded = tuple(fold(text) for text in texts)
+    return folded if all(folded) else ()
 
 
 # -- texts, names and values ----------------------------------------------------------------------------------------
@@ -68,6 +93,9 @@ def read_value(node: Node, problems: Problems) -> Wanted:
     if not wanted:
         problems.add(node, "an empty list matches nothing; expected values")
     said = " or ".join(f"equals {short(one)}" for one in wanted)
+    if len(wanted) == 1:
+        only = wanted[0]
+        return Wanted(said, lambda value: same(value, only))
     return Wanted(said, lambda value: any(same(value, one) for one in wanted))
 
 

@@ -115,7 +115,7 @@ def _answered(engine: "Engine", admitted: Admitted) -> Exchange:
     call, request = admitted.call, admitted.request
     library = engine.library(call.session)
     asked = question(request, call.http.headers, call.key, call.session.cursors, call.session.terms.settings.seed)
-    found = choose(library.scenarios, asked, library.by_name)
+    found = choose(library, asked)
     if request.body.get("compaction") is not None and not _compacts(found):
         return Exchange(_compaction(engine, admitted), note="compaction", understood=True)
     if isinstance(found, NoMatch):
@@ -155,7 +155,8 @@ def _compaction(engine: "Engine", admitted: Admitted) -> Plan:
 
 
 def _chosen(plan: Plan, found: Choice) -> Exchange:
-    return Exchange(plan, found.scenario.name, found.turn, found.attempt, "", found.answer, True)
+    told = plan._replace(headers=(*plan.headers, found.scenario.header, ("x-mock-turn", str(found.turn))))
+    return Exchange(told, found.scenario.name, found.turn, found.attempt, "", found.answer, True)
 
 
 def _played(

@@ -214,7 +214,7 @@ class RemoteJournal(Journal):
     def _refresh(self) -> None:
         counts = self._http("GET", "journal/counts", session=self.session)
         own = self.__dict__
-        own |= {name: counts[name] for name in ("total", "unmatched", "dropped", "finished", "cut")}
+        own |= {name: counts[name] for name in ("total", "unmatched", "unexpected", "dropped", "finished", "cut")}
         own["hits"] = {at: _hit(one) for at, one in enumerate(counts["hits"])}
 
     def entries(self) -> tuple[Entry, ...]:
@@ -253,7 +253,7 @@ class RemoteJournal(Journal):
         return known
 
 
-_COUNTS = frozenset(("total", "unmatched", "dropped", "finished", "cut", "hits"))
+_COUNTS = frozenset(("total", "unmatched", "unexpected", "dropped", "finished", "cut", "hits"))
 
 
 def _hit(said: Mapping[str, Any]) -> Hit:
@@ -270,6 +270,7 @@ def entry_of(said: Mapping[str, Any], journal: Journal) -> Entry:
     exchange = Exchange(
         _plan(said), said["scenario"], said["turn"], said["attempt"], said["note"], None, said["understood"]
     )
+    exchange = exchange._replace(unexpected=said["unexpected"])
     entry = Entry(said["number"], said["at"], http, exchange, journal)
     entry.told(said["key"], said["outcome"], said["duration_ms"], _sent(said["events"]))
     return entry

@@ -176,7 +176,7 @@ class InUse:
         self.session = session
         self._item: pytest.Item = item
         self._strict = bool(item.config.getini("mock_server_strict"))
-        self._told = (0, 0)
+        self._told = (0, 0, 0)
 
     def prepare(self) -> None:
         """Do what markers and ini options say. Raises UsageError for what they say wrong."""
@@ -198,14 +198,19 @@ class InUse:
             raise pytest.UsageError(f"{self._item.nodeid}: {error}") from None
 
     def check(self) -> None:
-        """Fail, once, for what went wrong behind the client: a reply function that raised, an unmatched request."""
+        """Fail, once, for what went wrong behind the client: a reply function that raised, an unmatched or unexpected
+        request."""
         journal = self.session.journal
-        faults, unmatched = len(journal.faults), journal.unmatched
-        told, self._told = self._told, (faults, unmatched)
+        faults, unmatched, unexpected = now = len(journal.faults), journal.unmatched, journal.unexpected
+        told, self._told = self._told, now
         if not self._strict:
             return
         if faults > told[0]:
             raise journal.faults[told[0]]
+        if unexpected > told[2]:
+            from mock_server.engine.verify import unexpected_text
+
+            pytest.fail(unexpected_text(journal), pytrace=False)
         if unmatched > told[1]:
             from mock_server.engine.verify import unmatched_text
 
@@ -216,7 +221,7 @@ class InUse:
         journal = self.session.journal
         if journal.faults and error not in journal.faults:
             self.check()
-        self._told = (len(journal.faults), journal.unmatched)
+        self._told = (len(journal.faults), journal.unmatched, journal.unexpected)
 
     def leave(self) -> None:
         """Keep what reports and coverage want of the test."""

@@ -222,6 +222,12 @@ class Verbs(ABC):
         if text is not None:
             raise AssertionError(text)
 
+    def assert_expected(self) -> None:
+        """Every request was as the `expect:` of its script says."""
+        __tracebackhide__ = True
+        if self.journal.unexpected:
+            raise AssertionError(verify.unexpected_text(self.journal))
+
     def assert_no_unmatched(self) -> None:
         """Some scenario answered every valid request."""
         __tracebackhide__ = True

@@ -112,24 +112,28 @@ class Engine:
     def handle(self, http: HttpRequest) -> Entry:
         """Answer one request and note it. Never raises: the client's mistakes and ours both become replies."""
         session, key, refused = self._sender(http)
+        exchange = self.answer(http, session, key, refused)
+        return self.journals.record(session.journal, self.clock.unix(), http, exchange)
+
+    def answer(self, http: HttpRequest, session: Session, key: str, refused: ApiError | None = None) -> Exchange:
+        """The exchange of one request, noted nowhere. `refused`: why its sender is turned away. Never raises."""
         ids = seeds.Ids(_early_seed(http, session.terms.settings.seed), self._chance)
         try:
             endpoint = _route(http)
             if refused is not None:
                 raise refused
             _check_version(http, session.terms.profile)
-            exchange = endpoint(self, Call(http, session, key, ids))
+            return endpoint(self, Call(http, session, key, ids))
         except ApiError as error:
-            exchange = self._refused(error, session, ids)
+            return self._refused(error, session, ids)
         except RecursionError:
-            exchange = self._refused(invalid("The request body is nested too deeply"), session, ids)
+            return self._refused(invalid("The request body is nested too deeply"), session, ids)
         except TooSlow as error:
             log.error("%s", error)
-            exchange = self._refused(ApiError("api_error", f"mock-server: {error}", headers=NO_RETRY), session, ids)
+            return self._refused(ApiError("api_error", f"mock-server: {error}", headers=NO_RETRY), session, ids)
         except Exception:
             log.exception("a fault of mock-server while answering %s %s", http.method, http.path)
-            exchange = self._refused(ApiError("api_error"), session, ids)
-        return self.journals.record(session.journal, self.clock.unix(), http, exchange)
+            return self._refused(ApiError("api_error"), session, ids)
 
     def refuse(self, error: ApiError) -> Exchange:
         """The reply that tells an error of a request that could not be read."""

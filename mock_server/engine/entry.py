@@ -105,6 +105,11 @@ class Entry:
         """A valid request that no scenario answered."""
         return self.exchange.understood and self.exchange.scenario is None
 
+    @property
+    def unexpected(self) -> bool:
+        """A request that was not as its script expects it; the note lists the differences."""
+        return self.exchange.unexpected
+
     # -- the reply ---------------------------------------------------------------------------------------------
 
     @property

@@ -45,13 +45,14 @@ class Hit:
 class Journal:
     """The entries of one session, oldest first; `len`, `[i]` and iteration see those still held.
 
-    Counts (`total`, `unmatched`, `played`) stay exact however many entries the ring has dropped.
+    Counts (`total`, `unmatched`, `unexpected`, `played`) stay exact however many entries the ring has dropped.
     """
 
     def __init__(self, size: int = 1000, session: str = "") -> None:
         self.session = session
         self.total = 0
         self.unmatched = 0
+        self.unexpected = 0
         self.dropped = 0
         self.cut = 0
         self.finished = 0
@@ -72,7 +73,9 @@ class Journal:
         self.loop_thread = threading.get_ident()
         with self._lock:
             self.total += 1
-            if exchange.answer is not None:
+            if exchange.unexpected:
+                self.unexpected += 1
+            elif exchange.answer is not None:
                 self._hit(exchange)
             elif exchange.understood:
                 self.unmatched += 1
@@ -187,7 +190,7 @@ class Journal:
             self._ring.clear()
             self.hits.clear()
             self.faults.clear()
-            self.total = self.unmatched = self.dropped = self.cut = self.finished = 0
+            self.total = self.unmatched = self.unexpected = self.dropped = self.cut = self.finished = 0
 
     # -- waiting -----------------------------------------------------------------------------------------------
 

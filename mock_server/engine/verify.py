@@ -96,6 +96,14 @@ def unmatched_text(journal: Journal) -> str:
     return "\n".join(parts)
 
 
+def unexpected_text(journal: Journal) -> str:
+    """Every request that was not as its script expects it, with the differences."""
+    count = journal.unexpected
+    parts = [f"{count} request{'s' * (count != 1)} {'were' if count != 1 else 'was'} not as expected"]
+    parts += [f"{one.method} {one.path}: {one.note}" for one in journal.entries() if one.unexpected]
+    return "\n".join(parts[: 1 + NEAREST])
+
+
 def _indented(text: str) -> str:
     return "\n".join(f"  {line}" for line in text.rstrip().split("\n"))
 

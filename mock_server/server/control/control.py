@@ -22,6 +22,7 @@ from mock_server.settings import SettingError
 
 log = logging.getLogger("mock_server")
 MAX_PAGE = 1000
+_VERIFIED = ("times", "when", "scenario", "sequence", "all_used", "expected")
 
 
 class Control:
@@ -222,11 +223,13 @@ class Control:
         return (self._session(asked),)
 
     def verify(self, asked: Query) -> Plan:
-        """Whether so many requests came (times, when, scenario), or in this order (sequence), or all was used."""
+        """Whether so many requests came (times, when, scenario), in this order (sequence), all used or expected."""
         session, said = self._session(asked), asked.json()
-        unknown = set(said) - {"times", "when", "scenario", "sequence", "all_used"}
+        unknown = set(said) - {"times", "when", "scenario", "sequence", "all_used", "expected"}
         if unknown:
-            raise ControlError(400, f"unknown key '{min(unknown)}'", "times, when, scenario, sequence or all_used")
+            raise ControlError(
+                400, f"unknown key '{min(unknown)}'", "times, when, scenario, sequence, all_used or expected"
+            )
         try:
             text = _verified(session, said)
         except ScenarioError as error:
@@ -329,6 +332,8 @@ def _verified(session: Session, said: Mapping[str, Any]) -> str | None:
     if said.get("all_used"):
         lines = verify.unused(journal, [one.scenario for one in reversed(session.scenarios)])
         return "\n".join(["never played:", *lines, verify.journal_text(journal)]) if lines else None
+    if said.get("expected"):
+        return verify.unexpected_text(journal) if journal.unexpected else None
     times, when, scenario = said.get("times"), said.get("when"), said.get("scenario")
     if times is not None and (not isinstance(times, int) or isinstance(times, bool) or times < 0):
         raise ControlError(400, "times is not a number", "0 or more, or leave it out for at least one")

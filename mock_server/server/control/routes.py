@@ -42,6 +42,7 @@ _VERIFY_BODY = {
                 "scenario": {"type": ["string", "null"]},
                 "sequence": {"type": "array", "items": {"type": ["string", "object"]}},
                 "all_used": {"type": "boolean"},
+                "expected": {"type": "boolean"},
             },
             "additionalProperties": False,
         }

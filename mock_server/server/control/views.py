@@ -41,6 +41,7 @@ def summary(entry: Entry, session: str) -> dict[str, Any]:
         "note": entry.note,
         "understood": understood,
         "unmatched": entry.unmatched,
+        "unexpected": entry.unexpected,
     }
 
 
@@ -156,6 +157,7 @@ def counts(session: Session, elsewhere: int) -> Mapping[str, Any]:
     return {
         "total": journal.total,
         "unmatched": journal.unmatched,
+        "unexpected": journal.unexpected,
         "dropped": journal.dropped,
         "finished": journal.finished,
         "cut": journal.cut,

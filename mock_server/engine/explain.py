@@ -1,0 +1,128 @@
+"""Which scenario answers a request, which turn of it and why; or why none does. Nothing is counted or noted."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from mock_server.engine.choose import Choice, NearMiss, NoMatch, Question, choose, question
+from mock_server.engine.session import Cursors, Session
+from mock_server.protocol.errors import MESSAGE, ApiError
+from mock_server.protocol.request import HttpRequest, parse
+from mock_server.protocol.validate import validate
+from mock_server.scenario.match import Miss
+
+if TYPE_CHECKING:
+    from mock_server.engine.engine import Engine
+
+
+class Explanation(NamedTuple):
+    """What a request would get. `conditions`: those that hold on the way to the answer; `differences`: what its turn
+    expects of the request and does not find; `error`: why the API would refuse it; `asked`: how many scenarios were."""
+
+    scenario: str | None = None
+    turn: int = 0
+    attempt: int = 0
+    turns: int = 0
+    source: str = ""
+    conditions: tuple[str, ...] = ()
+    captures: Mapping[str, str] = {}
+    differences: tuple[Miss, ...] = ()
+    near_misses: tuple[NearMiss, ...] = ()
+    error: ApiError | None = None
+    asked: int = 0
+
+    @property
+    def matched(self) -> bool:
+        return self.scenario is not None
+
+    def __str__(self) -> str:
+        lines = [*self._refused()]
+        if self.matched:
+            lines.append(f"{self.scenario}: turn {self.turn} of {self.turns}, attempt {self.attempt}  ({self.source})")
+            lines += [f"  holds    {line}" for line in self.conditions]
+            lines += [f"  captures {name} = {text!r}" for name, text in self.captures.items()]
+            lines += [f"  expected {one}" for one in self.differences]
+        elif self.error is None or self.near_misses:
+            lines.append(f"No scenario matches this request ({self.asked} asked).")
+            for miss in self.near_misses:
+                lines.append(f"  {miss.scenario}, {1 - miss.distance:.0%} near")
+                lines += [f"    {one.condition}: wanted {one.wanted}, got {one.got}" for one in miss.misses]
+        return "\n".join(lines)
+
+    def _refused(self) -> list[str]:
+        if self.error is None:
+            return []
+        return [f"The API refuses this request: {self.error.status} {self.error.type}: {said(self.error)}"]
+
+    def told(self) -> dict[str, Any]:
+        """The same as JSON."""
+        error = self.error
+        return {
+            "matched": self.matched,
+            "scenario": self.scenario,
+            "turn": self.turn,
+            "attempt": self.attempt,
+            "turns": self.turns,
+            "source": self.source,
+            "conditions": list(self.conditions),
+            "captures": dict(self.captures),
+            "differences": [_miss(one) for one in self.differences],
+            "near_misses": [
+                {"scenario": one.scenario, "distance": round(one.distance, 3), "misses": [_miss(m) for m in one.misses]}
+                for one in self.near_misses
+            ],
+            "error": None if error is None else {"status": error.status, "type": error.type, "message": said(error)},
+            "text": str(self),
+        }
+
+
+def said(error: ApiError) -> str:
+    """The message of an error."""
+    return error.message or MESSAGE.get(error.type, error.type)
+
+
+def _miss(miss: Miss) -> dict[str, str]:
+    return {"condition": miss.condition, "wanted": miss.wanted, "got": miss.got}
+
+
+def explain(engine: "Engine", session: Session, http: HttpRequest) -> Explanation:
+    """What becomes of a request in a session, as if it were the first there. It is matched although it is refused."""
+    profile = session.terms.profile
+    try:
+        request = parse(http.body, http.headers)
+    except ApiError as error:
+        return Explanation(error=error)
+    refused: ApiError | None = None
+    try:
+        validate(request, profile)
+    except ApiError as error:
+        refused = error
+    library = engine.library(session)
+    try:
+        asked = question(request, http.headers, "", Cursors(), session.terms.settings.seed)
+        found = choose(library, asked)
+    except ApiError as error:
+        return Explanation(error=refused or error, asked=len(library))
+    except (KeyError, TypeError, AttributeError, ValueError):  # too broken for conditions to look into
+        return Explanation(error=refused)
+    if isinstance(found, NoMatch):
+        return Explanation(near_misses=found.near_misses, error=refused, asked=len(library))
+    return _of_choice(found, asked, refused)
+
+
+def _of_choice(found: Choice, asked: Question, refused: ApiError | None) -> Explanation:
+    scenario = found.scenario
+    conditions = list(found.conditions(asked))
+    held = [line for condition, facts in conditions if condition.holds(facts) for line in condition.told]
+    captured = {name: text for condition, facts in conditions for name, text in condition.captures(facts).items()}
+    return Explanation(
+        scenario.name,
+        found.turn,
+        found.attempt,
+        len(scenario.turns),
+        scenario.source,
+        tuple(held) if not scenario.named_only else ("named by the request", *held),
+        captured,
+        found.unmet(asked) if scenario.expects else (),
+        (),
+        refused,
+    )

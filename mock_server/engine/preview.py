@@ -1,0 +1,142 @@
+"""What a scenario would send, exchange by exchange: the very plan that a socket would play, nothing noted anywhere.
+
+Without a request of its own a preview goes through the whole script as an agent would: it answers calls, resumes
+pauses, says something more where the exchange is over, and tries again after errors.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from mock_server.engine.rehearsal import request_for
+from mock_server.engine.session import Session, Terms
+from mock_server.protocol.message import fold
+from mock_server.protocol.plan import Plan
+from mock_server.protocol.request import HttpRequest
+from mock_server.protocol.sse import dumps, encode, parse
+from mock_server.scenario.model import Scenario
+
+if TYPE_CHECKING:
+    from mock_server.engine.engine import Engine
+
+KEY = "preview"
+MOST_EXCHANGES = 50
+
+
+class Previewed(NamedTuple):
+    """One exchange: the request that was made up (or given) and the plan that answers it."""
+
+    scenario: str | None
+    turn: int
+    attempt: int
+    request: Mapping[str, Any]
+    headers: Mapping[str, str]
+    plan: Plan
+    note: str
+
+    @property
+    def frames(self) -> Sequence[tuple[int, bytes]]:
+        """Every frame with its time in microseconds after the request."""
+        timed: list[tuple[int, bytes]] = []
+        start = 0
+        for part in self.plan.parts:
+            timed += [(start + at, frame) for at, frame in zip(part.at, part.frames, strict=True)]
+            start += part.at[-1] if part.at else 0
+        return timed
+
+    @property
+    def reply(self) -> Mapping[str, Any]:
+        """The whole reply as JSON."""
+        body = self.plan.body()
+        said: dict[str, Any] = fold(parse(body)) if self.plan.stream else json.loads(body or b"{}")
+        return said
+
+
+def preview(
+    engine: "Engine",
+    terms: Terms,
+    scenario: Scenario,
+    request: Mapping[str, Any] | None = None,
+    headers: Mapping[str, str] | None = None,
+    *,
+    stream: bool | None = None,
+) -> tuple[Previewed, ...]:
+    """The exchanges of a scenario; of a given request only the one that answers it. Python functions are not called."""
+    settings = replace(
+        terms.settings,
+        seed=terms.settings.seed or 0,
+        unmatched="error",
+        validation=terms.settings.validation if request is not None else "off",
+    )
+    session = Session(KEY, engine.clock, replace(terms, settings=settings))
+    engine.add(session, scenario)
+    if request is not None:
+        body = dict(request) if stream is None else {**request, "stream": stream}
+        return (_played(engine, session, body, {**_named(scenario, {}), **(headers or {})}),)
+    return tuple(_walk(engine, session, scenario, stream is not False))
+
+
+def _named(scenario: Scenario, headers: Mapping[str, str]) -> dict[str, str]:
+    """The headers with the scenario's name, where it answers only by name."""
+    return {**headers, "x-mock-scenario": scenario.name} if scenario.named_only else dict(headers)
+
+
+def _played(engine: "Engine", session: Session, body: Mapping[str, Any], headers: Mapping[str, str]) -> Previewed:
+    version = session.terms.profile.default_version
+    sent = {"x-api-key": KEY, "anthropic-version": version, **{name.lower(): text for name, text in headers.items()}}
+    http = HttpRequest("POST", "/v1/messages", sent, encode(dumps(body)))
+    exchange = engine.answer(http, session, KEY)
+    if exchange.late is not None:
+        exchange = exchange._replace(note="a Python function gives this reply")
+    told = {name: text for name, text in headers.items() if name.startswith("x-mock")}
+    return Previewed(exchange.scenario, exchange.turn, exchange.attempt, body, told, exchange.plan, exchange.note)
+
+
+def _walk(engine: "Engine", session: Session, scenario: Scenario, stream: bool) -> Iterator[Previewed]:
+    body, headers = request_for(scenario, session.terms.profile)
+    body.setdefault("stream", stream)
+    headers = _named(scenario, headers)
+    first = _played(engine, session, body, headers)
+    if first.scenario is None:  # no request that meets its conditions was found
+        session.cursors = type(session.cursors)()
+        headers = {**headers, "x-mock-scenario": scenario.name}
+        first = _played(engine, session, body, headers)
+    yield first
+    last, seen = first, 1
+    while seen < MOST_EXCHANGES and (following := _next(scenario, last, body)) is not None:
+        body = following
+        last = _played(engine, session, body, headers)
+        if last.scenario is None:
+            return
+        yield last
+        seen += 1
+
+
+def _next(scenario: Scenario, last: Previewed, body: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What a client sends next; None where the script is over."""
+    if last.plan.status != 200:
+        attempts = scenario.turns[last.turn - 1].attempts if last.turn else None
+        more = attempts is not None and last.attempt < len(attempts)
+        return dict(body) if more else None
+    if last.turn >= len(scenario.turns):
+        return None
+    if scenario.anchored_at == "session":
+        messages = body["messages"]
+        return {**body, "messages": [{"role": "user", "content": f"{_said(messages[0])} ({last.turn + 1})"}]}
+    reply = last.reply
+    content = reply["content"] or [{"type": "text", "text": "…"}]
+    messages = [*body["messages"], {"role": "assistant", "content": content}]
+    if reply["stop_reason"] == "pause_turn":
+        return {**body, "messages": messages}
+    results = [_result(block) for block in content if block["type"] == "tool_use"]
+    return {**body, "messages": [*messages, {"role": "user", "content": results or "Go on."}]}
+
+
+def _said(message: Mapping[str, Any]) -> str:
+    content = message["content"]
+    return content if isinstance(content, str) else str(content[-1]["text"])
+
+
+def _result(call: Mapping[str, Any]) -> dict[str, Any]:
+    return {"type": "tool_result", "tool_use_id": call["id"], "content": "made up by preview"}

@@ -1,4 +1,5 @@
-"""The command line: `mock-server [serve]`, `check`, `health`. A command is one function and its row in `COMMANDS`.
+"""The command line: `mock-server [serve]`, `check`, `preview`, … A command is one function and its row in `COMMANDS`;
+those for authors of scenarios have a file each in `commands/`.
 
 Exit codes: 0 done, 1 the thing asked about is not so, 2 a mistake of the caller, said in clear lines on stderr.
 """
@@ -6,6 +7,7 @@ Exit codes: 0 done, 1 the thing asked about is not so, 2 a mistake of the caller
 import argparse
 import asyncio
 import gc
+import importlib
 import itertools
 import logging
 import os
@@ -17,16 +19,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from mock_server import settings as configuration
-from mock_server.scenario.load import library, load
+from mock_server.commands import Mistake
+from mock_server.scenario.load import library
 from mock_server.scenario.node import ScenarioError
 from mock_server.settings import Row, SettingError, Settings
 from mock_server.version import VERSION
 
 WANTED_FILES = 65_536
-
-
-class Mistake(Exception):
-    """Something the caller can mend; its text is all they need."""
 
 
 # -- serve ----------------------------------------------------------------------------------------------------------
@@ -126,14 +125,7 @@ def _log(level: str) -> None:
     )
 
 
-# -- check, health -----------------------------------------------------------------------------------------------------
-
-
-def check(given: argparse.Namespace) -> int:
-    """Read scenario files and report every mistake as file:line:column."""
-    scenarios = load(given.paths or (library(),))
-    print(f"{len(scenarios)} scenarios, no mistakes")
-    return 0
+# -- asking a running server ----------------------------------------------------------------------------------------
 
 
 def health(given: argparse.Namespace) -> int:
@@ -207,10 +199,38 @@ class Command:
 
 
 _ALL = tuple(row.name for row in configuration.rows())
+_AUTHOR = ("profile", "catalogue", "any_model", "timing", "time_scale", "seed", "unknown_parameters")
+
+
+def _author(module: str, help: str, settings: tuple[str, ...] = ("paths",)) -> Command:
+    """A command of `commands/`, imported only when it is meant: `health` has to be quick."""
+
+    def run(given: argparse.Namespace) -> int:
+        code: int = _module(module).run(given, _settings(given))
+        return code
+
+    def options(parser: argparse.ArgumentParser) -> None:
+        found = _module(module)
+        parser.description = (found.run.__doc__ or "").strip()
+        if hasattr(found, "options"):
+            found.options(parser)
+
+    return Command(run, help, settings, options)
+
+
+def _module(name: str) -> Any:
+    return importlib.import_module(f"mock_server.commands.{name}")
+
 
 COMMANDS: Mapping[str, Command] = {
     "serve": Command(serve, "run the server (the default command)", _ALL),
-    "check": Command(check, "report the mistakes in scenario files", ("paths",)),
+    "check": _author("check", "report the mistakes in scenario files", ("paths", *_AUTHOR)),
+    "preview": _author("preview", "show what a scenario sends, and when", ("paths", *_AUTHOR)),
+    "explain": _author("explain", "tell which scenario answers a request, and why", ("paths", *_AUTHOR)),
+    "list": _author("listing", "list the scenarios in files"),
+    "new": _author("new", "write a commented scenario file to start from", ()),
+    "import": _author("importing", "make a scenario of a recorded conversation", ()),
+    "schema": _author("describe", "print the JSON Schema of scenario files, for editors", ()),
     "health": Command(health, "ask a running server whether it is well", ("host", "port")),
     "journal": Command(
         journal, "print the exchanges of a running server", ("host", "port", "control_token"), _journal_options
@@ -218,8 +238,8 @@ COMMANDS: Mapping[str, Command] = {
 }
 
 
-def parser() -> argparse.ArgumentParser:
-    """The parser of the whole command line."""
+def parser(chosen: str | None = None) -> argparse.ArgumentParser:
+    """The parser of the whole command line; of one chosen command only that one is complete."""
     top = argparse.ArgumentParser(
         prog="mock-server",
         description="A local emulator of the Messages API. Without a command it serves.",
@@ -229,10 +249,12 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", metavar="COMMAND")
     for name, command in COMMANDS.items():
         one = commands.add_parser(name, help=command.help, description=(command.run.__doc__ or "").strip())
+        if chosen not in (None, name):
+            continue
+        command.options(one)
         for row in configuration.rows():
             if row.name in command.settings:
                 _add(one, row)
-        command.options(one)
     return top
 
 
@@ -272,7 +294,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     if not words or (words[0] not in COMMANDS and words[0] not in ("-h", "--help", "--version")):
         words.insert(0, "serve")
-    given = parser().parse_args(words)
+    given = parser(words[0]).parse_args(words)
     try:
         return COMMANDS[given.command].run(given)
     except ScenarioError as error:

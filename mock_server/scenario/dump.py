@@ -1,7 +1,7 @@
 """Scenarios -> YAML that a person would write: the one writer. A home of yaml."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import yaml
@@ -81,7 +81,7 @@ def exchange(prompt: str, tool: str | None, reply: Mapping[str, Any], status: in
             **scenario,
             "error": {"type": error["type"], "message": error["message"]} | ({} if usual else {"status": status}),
         }
-    scenario["reply"] = [_block(block) for block in reply.get("content", ())]
+    scenario["reply"] = [block_of(block) for block in reply.get("content", ())]
     if reply.get("stop_reason") not in _NATURAL:
         scenario["stop_reason"] = reply["stop_reason"]
     if reply.get("stop_sequence"):
@@ -91,17 +91,23 @@ def exchange(prompt: str, tool: str | None, reply: Mapping[str, Any], status: in
     return scenario
 
 
-_KEPT: Mapping[str, Sequence[str]] = {
-    "text": ("text", "citations"),
-    "thinking": ("thinking",),
-    "redacted_thinking": (),
-    "tool_use": ("name", "input"),
-    "server_tool_use": ("name", "input"),
-}
+# what the server adds to blocks by itself
+_OURS = frozenset(("type", "id", "tool_use_id", "signature", "data", "encrypted_content", "cache_control"))
 
 
-def _block(block: Mapping[str, Any]) -> Any:
+def block_of(block: Mapping[str, Any]) -> Any:
+    """A block of a reply as an author would write it: without what the server adds."""
     if block["type"] == "text" and not block.get("citations"):
         return block["text"]
-    kept = {key: block[key] for key in _KEPT.get(block["type"], ("content",)) if block.get(key) is not None}
-    return {"type": block["type"], **kept}
+    return {"type": block["type"], **_without_ours(block)}
+
+
+def _without_ours(value: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: _bare(item) for key, item in value.items() if key not in _OURS and item is not None}
+
+
+def _bare(value: Any) -> Any:
+    """Results of searches without what only the server that made them can read."""
+    if isinstance(value, dict) and "encrypted_content" in value:
+        return {key: item for key, item in value.items() if key != "encrypted_content"}
+    return [_bare(item) for item in value] if isinstance(value, list) else value

@@ -10,7 +10,7 @@ from mock_server.scenario.node import Node, Problems, suggestion
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(us|ms|s|m)")
 _UNITS = {"us": 1, "ms": 1_000, "s": 1_000_000, "m": 60_000_000}
 _LONGEST = 3_600_000_000
-_CHUNKS = ("token", "word", "sentence", "all")
+CHUNKS = ("token", "word", "sentence", "all")
 
 
 def _duration(node: Node, problems: Problems) -> int | None:
@@ -47,10 +47,10 @@ def _share(node: Node, problems: Problems) -> float | None:
 
 def _chunk(node: Node, problems: Problems) -> _Chunk | None:
     value = node.value
-    if value in _CHUNKS or (isinstance(value, int) and not isinstance(value, bool) and value > 0):
+    if value in CHUNKS or (isinstance(value, int) and not isinstance(value, bool) and value > 0):
         return value  # type: ignore[no-any-return]
-    close = suggestion(str(value), _CHUNKS)
-    problems.add(node, f"expected one of {', '.join(_CHUNKS)} or a number of characters; got {node.plain()!r}{close}")
+    close = suggestion(str(value), CHUNKS)
+    problems.add(node, f"expected one of {', '.join(CHUNKS)} or a number of characters; got {node.plain()!r}{close}")
     return None
 
 

@@ -1,0 +1,98 @@
+"""`mock-server check`: every mistake in scenario files, and replies that differ as JSON and as a stream."""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from mock_server.commands.loading import engine_of
+from mock_server.engine.engine import Engine
+from mock_server.engine.preview import Previewed, preview
+from mock_server.scenario.lint import unreachable
+from mock_server.scenario.load import library, load
+from mock_server.scenario.model import Scenario
+from mock_server.scenario.node import Mark, Problem, ScenarioError
+from mock_server.settings import Settings
+
+
+def run(given: argparse.Namespace, settings: Settings) -> int:
+    """Read scenario files and report every mistake as file:line:column."""
+    paths = settings.paths or (library(),)
+    try:
+        scenarios = load(paths)
+        problems = tuple(found(scenarios, settings))
+    except ScenarioError as error:
+        scenarios, problems = (), error.problems
+    _FORMATS[given.format](problems, len(scenarios))
+    return 2 if problems else 0
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--format", choices=tuple(_FORMATS), default="text", help="text (default), json, or github (annotations)"
+    )
+
+
+def found(scenarios: Sequence[Scenario], settings: Settings) -> Iterator[Problem]:
+    """What is wrong with scenarios that load: answers that are never given, replies that do not work."""
+    engine = engine_of(settings, ())
+    for scenario in scenarios:
+        yield from unreachable(scenario)
+        yield from _played(engine, scenario)
+
+
+def _played(engine: Engine, scenario: Scenario) -> Iterator[Problem]:
+    """Plays the script both ways. A reply that fails, or says two things, is a mistake."""
+    streamed = preview(engine, engine.terms, scenario, stream=True)
+    whole = preview(engine, engine.terms, scenario, stream=False)
+    for one in streamed:
+        if one.plan.status == 500 and one.note.startswith("mock-server:"):
+            yield _problem(scenario, one, one.note.removeprefix("mock-server: "))
+            return
+    for one, other in zip(streamed, whole, strict=False):
+        if one.plan.status == 200 and one.reply != other.reply:
+            yield _problem(scenario, one, "the JSON reply and the stream say different things; please report this")
+
+
+def _problem(scenario: Scenario, one: Previewed, text: str) -> Problem:
+    source, _, line = scenario.source.rpartition(":")
+    mark = scenario.data.find(("turns", one.turn - 1)) if scenario.data is not None else None
+    return Problem(source, mark or Mark(int(line or 1), 1), text)
+
+
+# -- how it is told -------------------------------------------------------------------------------------------------
+
+
+def _text(problems: Sequence[Problem], scenarios: int) -> None:
+    if not problems:
+        print(f"{scenarios} scenarios, no mistakes")
+        return
+    print("\n".join(map(str, problems)), file=sys.stderr)
+
+
+def _json(problems: Sequence[Problem], scenarios: int) -> None:
+    listed = [
+        {
+            "file": one.source,
+            "line": one.mark.line if one.mark else None,
+            "column": one.mark.column if one.mark else None,
+            "message": one.text,
+        }
+        for one in problems
+    ]
+    print(json.dumps({"scenarios": scenarios, "mistakes": listed}, ensure_ascii=False, indent=2))
+
+
+def _github(problems: Sequence[Problem], scenarios: int) -> None:
+    for one in problems:
+        place = f"file={_escaped(one.source)}" + (f",line={one.mark.line},col={one.mark.column}" if one.mark else "")
+        print(f"::error {place}::{_escaped(one.text)}")
+    if not problems:
+        print(f"{scenarios} scenarios, no mistakes")
+
+
+def _escaped(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+_FORMATS: Mapping[str, Callable[[Sequence[Problem], int], None]] = {"text": _text, "json": _json, "github": _github}

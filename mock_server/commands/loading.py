@@ -1,0 +1,62 @@
+"""What the commands for authors share: the scenarios meant, and an engine that serves them to nobody."""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mock_server.commands import Mistake
+from mock_server.engine.engine import Engine
+from mock_server.scenario.load import library, load
+from mock_server.scenario.model import Scenario
+from mock_server.scenario.node import suggestion
+from mock_server.scenario.profiles import load_profile
+from mock_server.settings import Settings
+
+
+def engine_of(settings: Settings, scenarios: Sequence[Scenario]) -> Engine:
+    """An engine with these settings and scenarios."""
+    engine = Engine(settings, load_profile(settings.profile, settings.catalogue), profiles=load_profile)
+    engine.load(scenarios)
+    return engine
+
+
+def meant(name: str, paths: Sequence[str]) -> tuple[Scenario, ...]:
+    """The scenarios of a file, or the one of this name. Raises Mistake for a name nobody has."""
+    if name.endswith((".yaml", ".yml")) or Path(name).exists():
+        return load([name])
+    known = {one.name: one for one in load(paths or (library(),))}
+    if name not in known:
+        raise Mistake(f"no scenario '{name}'{suggestion(name, known) or '; `mock-server list` shows what there is'}")
+    return (known[name],)
+
+
+def read_request(path: str) -> tuple[dict[str, Any], dict[str, str]]:
+    """Body and headers of a request in a file (`-`: standard input).
+
+    The file holds the body, or `{"headers": …, "body": …}`, or an entry of the journal. Raises Mistake.
+    """
+    try:
+        text = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8-sig")
+        said = json.loads(text)
+    except OSError as error:
+        raise Mistake(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise Mistake(f"{path}: not UTF-8 text") from None
+    except json.JSONDecodeError as error:
+        raise Mistake(f"{path}:{error.lineno}:{error.colno}: not JSON: {error.msg}") from None
+    except RecursionError:
+        raise Mistake(f"{path}: nested too deeply") from None
+    return _parts(path, said)
+
+
+def _parts(path: str, said: Any) -> tuple[dict[str, Any], dict[str, str]]:
+    if isinstance(said, Mapping) and isinstance(said.get("request"), Mapping):
+        said = said["request"]
+    if not isinstance(said, dict):
+        raise Mistake(f"{path}: expected a JSON object: the body of a request")
+    if isinstance(said.get("body"), dict):
+        headers = said.get("headers") if isinstance(said.get("headers"), dict) else {}
+        return said["body"], {str(name).lower(): str(text) for name, text in (headers or {}).items()}
+    return said, {}

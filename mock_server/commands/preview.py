@@ -1,0 +1,119 @@
+"""`mock-server preview`: what a scenario sends and when, as a timeline to read or as the raw bytes."""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from mock_server.commands.loading import engine_of, meant, read_request
+from mock_server.commands.terminal import Paint
+from mock_server.engine.preview import Previewed, preview
+from mock_server.protocol.sse import dumps, parse
+from mock_server.settings import Settings
+
+SHOWN = 12  # deltas of one block; the others are counted
+_WIDTH = 100
+
+
+def run(given: argparse.Namespace, settings: Settings) -> int:
+    """Show what a scenario sends: every exchange of its script, each event with its time."""
+    scenarios = meant(given.name, settings.paths)
+    engine = engine_of(settings, scenarios)
+    request, headers = read_request(given.request) if given.request else (None, {})
+    stream = False if given.json else True if request is None else None
+    paint = Paint()
+    for scenario in scenarios:
+        for one in preview(engine, engine.terms, scenario, request, headers, stream=stream):
+            if given.sse:
+                sys.stdout.write(one.plan.body().decode())
+            elif given.json:
+                print(json.dumps(one.reply, ensure_ascii=False, indent=2))
+            else:
+                print("\n".join(timeline(one, len(scenario.turns), scenario.name, paint, all=given.all)), end="\n\n")
+    return 0
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", metavar="NAME|FILE", help="a scenario by name, or a file of scenarios")
+    parser.add_argument("--request", metavar="FILE", help="answer this request instead of a made-up one")
+    parser.add_argument("--sse", action="store_true", help="the raw bytes of each body")
+    parser.add_argument("--json", action="store_true", help="the replies as JSON")
+    parser.add_argument("--all", action="store_true", help="every delta, however many")
+
+
+def timeline(one: Previewed, turns: int, name: str, paint: Paint, *, all: bool = False) -> Iterator[str]:
+    """The lines that tell one exchange."""
+    status = paint("green" if one.plan.status == 200 else "red", str(one.plan.status))
+    place = f"turn {one.turn} of {turns}" + (f", attempt {one.attempt}" if one.attempt > 1 else "")
+    yield f"{paint('bold', one.scenario or name)}  {place if one.scenario else 'not matched'}  {status}"
+    yield paint("dim", f"  asked: {asked(one.request)}")
+    if one.note:
+        yield from (f"  {line}" for line in one.note.splitlines())
+    if not one.plan.stream:
+        yield from (f"  {line}" for line in json.dumps(one.reply, ensure_ascii=False, indent=2).splitlines())
+        return
+    yield from _events(one, paint, sys.maxsize if all else SHOWN)
+
+
+def asked(request: Mapping[str, Any]) -> str:
+    """The newest message of a request in a line."""
+    messages = request.get("messages") or [{}]
+    content = messages[-1].get("content", "") if isinstance(messages[-1], dict) else ""
+    texts = [content] if isinstance(content, str) else [_block(block) for block in content if isinstance(block, dict)]
+    said = _cut(" + ".join(texts), 80)
+    tools = ", ".join(str(tool.get("name")) for tool in request.get("tools") or ())
+    return said + (f"  tools: {_cut(tools, 60)}" if tools else "")
+
+
+def _block(block: Mapping[str, Any]) -> str:
+    return str(block.get("text") or block.get("content") or block.get("type"))
+
+
+def _events(one: Previewed, paint: Paint, most: int) -> Iterator[str]:
+    deltas = 0
+    hidden: list[int] = []
+    for at, frame in one.frames:
+        for event in parse(frame):
+            deltas = deltas + 1 if event["type"] == "content_block_delta" else 0
+            if deltas > most:
+                hidden.append(at)
+                continue
+            if hidden:
+                yield paint("dim", f"  {'':>10}  … {len(hidden)} more deltas until {hidden[-1] / 1000:.0f} ms")
+                hidden = []
+            kind = paint("cyan", event["type"].ljust(19))
+            told = _TOLD[event["type"]](event) if event["type"] in _TOLD else ""
+            yield f"  {at / 1000:>7.0f} ms  {kind}  {_cut(told, _WIDTH)}"
+
+
+def _delta(event: Mapping[str, Any]) -> str:
+    delta = event["delta"]
+    said = next((delta[key] for key in ("text", "thinking", "partial_json", "signature") if key in delta), None)
+    return f"{event['index']} {delta['type']} {dumps(said if said is not None else delta.get('citation', ''))}"
+
+
+def _start(event: Mapping[str, Any]) -> str:
+    block = event["content_block"]
+    more = " ".join(str(block[key]) for key in ("name", "id", "tool_use_id") if block.get(key))
+    return f"{event['index']} {block['type']} {more}".rstrip()
+
+
+def _end(event: Mapping[str, Any]) -> str:
+    delta = {key: value for key, value in event["delta"].items() if value is not None}
+    return " ".join([f"{key} {value}" for key, value in delta.items()] + [f"usage {dumps(event['usage'])}"])
+
+
+_TOLD: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
+    "message_start": lambda event: f"{event['message']['id']} {event['message']['model']}",
+    "content_block_start": _start,
+    "content_block_delta": _delta,
+    "content_block_stop": lambda event: str(event["index"]),
+    "message_delta": _end,
+}
+
+
+def _cut(text: str, most: int) -> str:
+    line = " ".join(str(text).split(" "))
+    line = line.replace("\n", "\\n")
+    return line if len(line) <= most else line[: most - 1] + "…"

@@ -1,0 +1,297 @@
+"""The language as a JSON Schema, for editors: the dataclasses say what there is, here it is written out for others.
+
+Shorthands are part of it. The loader does not use this; tests hold the two together.
+"""
+
+import dataclasses
+import types
+import typing
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, get_args, get_origin
+
+from mock_server.protocol.blocks import BLOCKS
+from mock_server.protocol.errors import STATUS, TYPE
+from mock_server.protocol.profile import Limits
+from mock_server.scenario import hover, subjects
+from mock_server.scenario.answer import ANSWER_KEYS, Answer, Failure, StopDetails
+from mock_server.scenario.decode import Reads
+from mock_server.scenario.durations import CHUNKS, Chunk, Duration, Rate, Share
+from mock_server.scenario.model import Scenario
+from mock_server.scenario.operators import OPERATORS
+from mock_server.scenario.parts import MADE, Generate, Locale, Part, Tokens
+from mock_server.scenario.shorthand import DEFAULTS
+from mock_server.scenario.template import Said, read_template
+from mock_server.scenario.timing import PRESETS, Pace, Timing
+from mock_server.scenario.when import read_case_when, read_when
+
+Schema = dict[str, Any]
+ID = "https://json-schema.org/draft/2020-12/schema"
+_TEXT: Schema = {"type": "string", "pattern": r"\S"}
+_HINTS: Mapping[type, Mapping[str, str]] = {
+    Scenario: hover.SCENARIO,
+    Answer: hover.ANSWER,
+    Failure: hover.FAILURE,
+    Timing: hover.TIMING,
+    StopDetails: hover.STOP_DETAILS,
+    Generate: hover.GENERATE,
+    Limits: hover.LIMITS,
+}
+
+
+def schema() -> Schema:
+    """The JSON Schema (Draft 2020-12) of one YAML document of a scenario file."""
+    return {
+        "$schema": ID,
+        "title": "A scenario of mock-server",
+        "if": {"type": "object", "required": ["defaults"]},
+        "then": _object({"defaults": _ref("defaults")}),
+        "else": _ref("scenario"),
+        "$defs": _definitions(),
+    }
+
+
+def _definitions() -> dict[str, Schema]:
+    return {
+        "scenario": _scenario(),
+        "defaults": _object(
+            {key: value for key, value in _fields(Scenario).items() if key in DEFAULTS},
+            description="What every scenario of this file has unless it sets it itself.",
+        ),
+        "answer": _answer(),
+        "reply": {"anyOf": [{"type": "array", "items": _ref("block")}, _ref("block")]},
+        "block": _block(),
+        "error": _error(),
+        "timing": {"anyOf": [{"enum": list(PRESETS)}, _record(Timing)]},
+        "when": {"anyOf": [{"const": "named"}, _ref("conditions")]},
+        "conditions": _conditions(subjects.SUBJECTS),
+        "case_conditions": _conditions(subjects.CASE_SUBJECTS),
+        "text": {"anyOf": [_TEXT, {"type": "array", "items": _TEXT, "minItems": 1}, _ref("operators")]},
+        "value": {"anyOf": [{"not": {"type": "object"}}, _ref("operators")]},
+        "operators": _operators(),
+        "template": _object({"template": {"type": "string"}}, ["template"]),
+    }
+
+
+def _ref(name: str) -> Schema:
+    return {"$ref": f"#/$defs/{name}"}
+
+
+def _object(properties: Mapping[str, Schema], required: list[str] | None = None, **more: Any) -> Schema:
+    made: Schema = {"type": "object", "properties": dict(properties), "additionalProperties": False, **more}
+    return made if not required else {**made, "required": required}
+
+
+def _said(value: Schema, text: str | None) -> Schema:
+    return value if text is None else {**value, "description": text}
+
+
+# -- scenario and answers -------------------------------------------------------------------------------------------
+
+
+def _scenario() -> Schema:
+    own, inner = _fields(Scenario), _fields(Answer)
+    short = {key: inner[key] for key in ANSWER_KEYS}
+    answers = ("turns", "reply", "error", "generate", "cases", "attempts")
+    return {**_object({**own, **short}, ["name"]), "anyOf": [{"required": [key]} for key in answers]}
+
+
+def _answer() -> Schema:
+    return {
+        "if": {"type": "object", "not": {"required": ["type"]}},
+        "then": _object(_fields(Answer)),
+        "else": _ref("reply"),
+    }
+
+
+def _error() -> Schema:
+    return {
+        "if": {"type": "object"},
+        "then": _record(Failure),
+        "else": {"enum": [*STATUS, *sorted(TYPE)]},
+    }
+
+
+def _record(cls: Any) -> Schema:
+    needed = [
+        field.name
+        for field in dataclasses.fields(cls)
+        if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+    ]
+    return _object(_fields(cls), needed)
+
+
+def _fields(cls: Any) -> dict[str, Schema]:
+    """The schema of every key of a class, as an author may write it."""
+    hints = typing.get_type_hints(cls, include_extras=True)
+    told = _HINTS.get(cls, {})
+    return {
+        field.metadata.get("key", field.name): _said(_of(hints[field.name]), told.get(field.name))
+        for field in dataclasses.fields(cls)
+        if field.init and not field.metadata.get("hidden") and not field.metadata.get("unlisted")
+    }
+
+
+# -- types ----------------------------------------------------------------------------------------------------------
+
+
+def _of(type: Any) -> Schema:
+    """The schema of one type of a field."""
+    origin, args = get_origin(type), get_args(type)
+    if origin is typing.Annotated:
+        return _READ[_reads(type)]
+    if origin is Literal:
+        return {"enum": list(args)}
+    if origin in (typing.Union, types.UnionType):
+        members = [_of(member) for member in args if member is not types.NoneType]
+        return members[0] if len(members) == 1 else {"anyOf": members}
+    if origin is tuple:
+        return _listed(args[0])
+    if type in _CLASSES:
+        return _CLASSES[type]
+    return _record(type) if dataclasses.is_dataclass(type) else _SCALARS[origin or type]
+
+
+def _reads(type: Any) -> Callable[..., Any]:
+    """What reads a type that reads itself."""
+    return next(mark.read for mark in get_args(type)[1:] if isinstance(mark, Reads))
+
+
+def _listed(item: Any) -> Schema:
+    if item == Part:
+        return _ref("reply")
+    found = _of(item)
+    return {"type": "array", "items": found, **({"minItems": 1} if item is Answer else {})}
+
+
+_CLASSES: dict[Any, Schema] = {Answer: _ref("answer"), Failure: _ref("error")}
+_SCALARS: Mapping[Any, Schema] = {
+    str: {"type": "string"},
+    int: {"type": "integer"},
+    float: {"type": "number"},
+    bool: {"type": "boolean"},
+    dict: {"type": "object"},
+    Mapping: {"type": "object"},
+    list: {"type": "array"},
+    Any: {},
+}
+_TOKENS: Schema = {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": r"^\d+(\.\.\d+)?$"}]}
+# what reads a type -> what it reads
+_READ: Mapping[Callable[..., Any], Schema] = {
+    _reads(Duration): {"anyOf": [{"const": 0}, {"type": "string", "pattern": r"^\d+(\.\d+)?\s*(us|ms|s|m)$"}]},
+    _reads(Rate): {"anyOf": [{"type": "number"}, {"type": "string", "pattern": r"^\d+(\.\d+)?(/s)?$"}]},
+    _reads(Share): {"anyOf": [{"const": 0}, {"type": "string", "pattern": r"^\d+(\.\d+)?%$"}]},
+    _reads(Chunk): {"anyOf": [{"enum": list(CHUNKS)}, {"type": "integer", "minimum": 1}]},
+    _reads(Pace): _ref("timing"),
+    read_when: _ref("when"),
+    read_case_when: _ref("case_conditions"),
+    _reads(Said): {"anyOf": [{"type": "string"}, _ref("template")]},
+    read_template: {"type": "string"},
+    _reads(Part): _ref("block"),
+    _reads(Tokens): _TOKENS,
+    _reads(Locale): {"type": "string", "pattern": r"^[a-z]{2,3}(_[A-Z]{2})?$"},
+}
+
+
+# -- blocks ---------------------------------------------------------------------------------------------------------
+
+
+def _block() -> Schema:
+    """A text, a template, or a mapping told apart by its `type`."""
+    told = [
+        {"if": {"properties": {"type": {"const": name}}, "required": ["type"]}, "then": _of_type(name, cls)}
+        for name, cls in BLOCKS.items()
+    ]
+    mapping = {"properties": {"type": {"enum": list(BLOCKS)}}, "required": ["type"], "allOf": told}
+    return {
+        "if": {"type": "object"},
+        "then": {"if": {"required": ["template"], "maxProperties": 1}, "then": _ref("template"), "else": mapping},
+        "else": {"type": "string"},
+    }
+
+
+def _of_type(name: str, cls: Any) -> Schema:
+    whole = _record(cls)
+    whole["properties"] = {"type": {"const": name}, **whole["properties"]}
+    ways = _WAYS.get(name)
+    if ways is None:
+        return whole
+    content, more = ways
+    whole["properties"] |= more
+    whole["required"] = [key for key in whole["required"] if key != content]
+    return {**whole, "anyOf": [{"required": [key]} for key in (content, *more)]}
+
+
+_INPUT: Schema = {"anyOf": [{"type": "object"}, {"const": "generated"}]}
+_MADE: Schema = {
+    "description": f"The arguments; `generated`, or {{generate: {' | '.join(MADE)}}}, makes them up for the tool."
+}
+_OPEN: Mapping[str, Schema] = {
+    "template": {"type": "string", "description": "The text as a Jinja2 template."},
+    "generate": _record(Generate),
+}
+_RAW: Mapping[str, Schema] = {"input_json": {"type": "string", "description": "The arguments as raw text."}}
+# block -> the key its content stands under, and what may stand in its place
+_WAYS: Mapping[str, tuple[str, Mapping[str, Schema]]] = {
+    "text": ("text", _OPEN),
+    "thinking": ("thinking", _OPEN),
+    **dict.fromkeys(("tool_use", "server_tool_use", "mcp_tool_use"), ("input", {**_RAW, "input": {**_INPUT, **_MADE}})),
+}
+
+
+# -- conditions -----------------------------------------------------------------------------------------------------
+
+
+def _conditions(known: Mapping[str, Any]) -> Schema:
+    inner = _ref("case_conditions" if "turn" in known else "conditions")
+    combined = {"type": "array", "items": inner, "minItems": 1}
+    shapes = {**{name: _SUBJECT[name] for name in known}, "all": combined, "any": combined, "not": inner}
+    return _object({key: _said(one, hover.SUBJECTS[key]) for key, one in shapes.items()}, minProperties=1)
+
+
+def _operators() -> Schema:
+    shapes = {name: _said(_OPERATOR.get(name, {}), kind.about) for name, kind in OPERATORS.items()}
+    whether = {"ignore_case": {"type": "boolean", "description": "Upper and lower case are the same."}}
+    return _object({**shapes, **whether}, minProperties=1)
+
+
+_NUMBER: Schema = {"type": "number"}
+_OPERATOR: Mapping[str, Schema] = {
+    **dict.fromkeys(("regex", "glob"), _TEXT),
+    **dict.fromkeys(("gt", "gte", "lt", "lte"), _NUMBER),
+    "in": {"type": "array", "minItems": 1},
+    "exists": {"type": "boolean"},
+    **{key: {"not": {"type": "string", "pattern": r"^\s*$"}} for key in ("equals", "contains")},
+}
+_PLACE: Schema = {"type": "integer", "minimum": 1}
+_COUNTED: Schema = {"anyOf": [_PLACE, {"type": "array", "items": _PLACE, "minItems": 1}, _ref("operators")]}
+_PATHS: Schema = {"type": "object", "minProperties": 1, "additionalProperties": _ref("value")}
+_KINDS: Schema = {"enum": list(subjects.HAS)}
+_RESULT: Schema = {
+    "of": _ref("text"),
+    "for": _PATHS,
+    "id": _ref("text"),
+    "is_error": {"type": "boolean"},
+    "content": _ref("text"),
+}
+_SUBJECT: Mapping[str, Schema] = {
+    **dict.fromkeys(("prompt", "last_message", "system", "model"), _ref("text")),
+    "tools": {"anyOf": [_TEXT, {"type": "array", "items": _ref("text"), "minItems": 1}, _ref("operators")]},
+    "tool_choice": {
+        "anyOf": [
+            {"not": {"type": "object"}},
+            _object({"type": _ref("text"), "name": _ref("text"), "disable_parallel_tool_use": {"type": "boolean"}}),
+        ]
+    },
+    "tool_result": {
+        "if": {"type": "object"},
+        "then": _object({key: _said(one, hover.RESULT[key]) for key, one in _RESULT.items()}, minProperties=1),
+        "else": {"type": "boolean"},
+    },
+    "stream": {"type": "boolean"},
+    "has": {"anyOf": [_KINDS, {"type": "array", "items": _KINDS, "minItems": 1}]},
+    "header": {"type": "object", "minProperties": 1, "additionalProperties": _ref("text")},
+    "body": _PATHS,
+    "schema": {},
+    "turn": _COUNTED,
+    "attempt": _COUNTED,
+}

@@ -5,16 +5,22 @@ import itertools
 import os
 import threading
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from mock_server.engine.engine import Engine
+from mock_server.engine.explain import explain
 from mock_server.engine.journal import Journal
+from mock_server.engine.preview import preview
 from mock_server.engine.session import Session
+from mock_server.protocol.request import HttpRequest
+from mock_server.protocol.sse import dumps, encode
+from mock_server.scenario.load import loads
 from mock_server.scenario.model import Scenario
+from mock_server.scenario.node import Problem, ScenarioError, suggestion
 from mock_server.server.runner import Runner
 from mock_server.settings import Settings
 from mock_server.verbs import Verbs
@@ -58,6 +64,24 @@ class Local(Verbs):
 
     def _last_number(self) -> int:
         return self._engine.journals.total
+
+    def explain(self, request: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Mapping[str, Any]:
+        version = self._session.terms.profile.default_version
+        given = {name.lower(): text for name, text in (headers or {}).items()}
+        http = HttpRequest("POST", "/v1/messages", {"anthropic-version": version, **given}, encode(dumps(request)))
+        return explain(self._engine, self._session, http).told()
+
+    def preview(self, scenario: str, request: Mapping[str, Any] | None = None) -> Sequence[Mapping[str, Any]]:
+        if "\n" in scenario:
+            meant = loads(scenario, "preview()")
+        else:
+            known = self._engine.library(self._session).by_name
+            if scenario not in known:
+                text = f"no scenario '{scenario}'{suggestion(scenario, known)}"
+                raise ScenarioError([Problem("preview()", None, text)])
+            meant = (known[scenario],)
+        terms = self._session.terms
+        return [one.told() for each in meant for one in preview(self._engine, terms, each, request)]
 
     @property
     def _own(self) -> Sequence[Scenario]:

@@ -19,6 +19,7 @@ from mock_server.protocol.request import HttpRequest
 from mock_server.protocol.sse import dumps, encode, frame
 from mock_server.scenario.answer import Answer, name_of
 from mock_server.scenario.model import Scenario
+from mock_server.scenario.node import Problem, ScenarioError
 from mock_server.settings import SettingError
 from mock_server.verbs import Verbs
 
@@ -180,6 +181,22 @@ class MockClient(Verbs):
     def _total(self) -> int:
         counts = self._http("GET", "journal/counts", session=self._name)
         return int(counts["total"]) + int(counts["elsewhere"])
+
+    def explain(self, request: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Mapping[str, Any]:
+        said = {"request": dict(request), "headers": dict(headers or {})}
+        found: Mapping[str, Any] = self._http("POST", "explain", said, session=self._name)
+        return found
+
+    def preview(self, scenario: str, request: Mapping[str, Any] | None = None) -> Sequence[Mapping[str, Any]]:
+        meant = {"yaml" if "\n" in scenario else "scenario": scenario, "request": request}
+        try:
+            found = self._http("POST", "preview", meant, session=self._name)
+        except Refused as error:
+            if error.status not in (404, 422):
+                raise
+            raise ScenarioError([Problem("preview()", None, str(error))]) from None
+        exchanges: Sequence[Mapping[str, Any]] = found["exchanges"]
+        return exchanges
 
     @property
     def _own(self) -> Sequence[Scenario]:

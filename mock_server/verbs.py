@@ -187,6 +187,20 @@ class Verbs(ABC):
     def elsewhere(self) -> int:
         """How many requests came to the server under other keys since this session began."""
 
+    @abstractmethod
+    def explain(self, request: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Mapping[str, Any]:
+        """Which scenario answers this request body, which turn of it and why, or what came near; nothing is noted.
+
+        Keys: matched, scenario, turn, attempt, conditions, captures, differences, near_misses, error, text.
+        """
+
+    @abstractmethod
+    def preview(self, scenario: str, request: Mapping[str, Any] | None = None) -> Sequence[Mapping[str, Any]]:
+        """What a scenario (by name, or its YAML text) sends, exchange by exchange; of a request only its answer.
+
+        Keys of each: scenario, turn, attempt, request, status, stream, headers, frames (at_ms, text), reply, note.
+        """
+
     def assert_called(
         self,
         times: int | None = None,

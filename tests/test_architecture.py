@@ -20,7 +20,7 @@ ALLOWED = {
     "coverage": {"engine", "scenario"},
     "verbs": {"builders", "scenario", "engine", *LEAVES},
     "client": {"verbs", "scenario", "engine", "protocol", *LEAVES},
-    "api": {"verbs", "scenario", "engine", "server", *LEAVES},
+    "api": {"verbs", "protocol", "scenario", "engine", "server", *LEAVES},
     "commands": {"commands", "protocol", "scenario", "engine", *LEAVES},
     "cli": {"commands", "scenario", "server", "client", *LEAVES},
     "pytest_plugin": {"api", "client", "engine", "coverage", "scenario", *LEAVES},

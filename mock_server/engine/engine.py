@@ -4,9 +4,9 @@ import fnmatch
 import hashlib
 import logging
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from mock_server import settings as configuration
 from mock_server.clock import Clock, SystemClock
@@ -62,7 +62,7 @@ class Engine:
         self.ended = Session("ended", self.clock, self.terms)  # sees what comes under the keys of ended sessions
         self._chance = random.Random()
         self._scenarios: tuple[Scenario, ...] = ()
-        self._served: dict[_Compiled, tuple[CompiledScenario, ...]] = {}
+        self._served: dict[_Compiled, Served] = {}
 
     @property
     def profile(self) -> Profile:
@@ -71,8 +71,23 @@ class Engine:
 
     def load(self, scenarios: Iterable[Scenario]) -> None:
         """Serve these scenarios instead of those before. Requests under way keep what they have."""
-        self._scenarios = tuple(scenarios)
-        self._served = {_compiled_as(self.settings): self._compiled(self._scenarios, self.terms)}
+        self.swap(self.prepare(tuple(scenarios)))
+
+    def prepare(self, scenarios: tuple[Scenario, ...]) -> "Prepared":
+        """Compile a set of scenarios for everybody who is served one, from any thread. What stays the same is kept."""
+        used = {key: one.terms for key, one in dict(self._served).items()}
+        wanted = {**used, _compiled_as(self.settings): self.terms}
+        return Prepared(scenarios, {key: self._renewed(key, terms, scenarios) for key, terms in wanted.items()})
+
+    def _renewed(self, key: "_Compiled", terms: Terms, scenarios: tuple[Scenario, ...]) -> "Served":
+        before = self._served.get(key)
+        kept = {id(one.scenario): one for one in (before.compiled if before is not None else ())}
+        compiled = tuple(kept.get(id(one)) or compile_scenario(one, terms.profile, terms.timing) for one in scenarios)
+        return Served(terms, compiled)
+
+    def swap(self, prepared: "Prepared") -> None:
+        """Serve a prepared set: one step, so no request sees half of it."""
+        self._scenarios, self._served = prepared.scenarios, dict(prepared.served)
 
     def add(self, session: Session, *scenarios: Scenario) -> None:
         """Put scenarios before all others, for one session."""
@@ -103,8 +118,9 @@ class Engine:
         terms = session.terms
         served = self._served.get(_compiled_as(terms.settings))
         if served is None:
-            served = self._served[_compiled_as(terms.settings)] = self._compiled(self._scenarios, terms)
-        return session.library(served)
+            served = Served(terms, self._compiled(self._scenarios, terms))
+            self._served[_compiled_as(terms.settings)] = served
+        return session.library(served.compiled)
 
     def _compiled(self, scenarios: Iterable[Scenario], terms: Terms) -> tuple[CompiledScenario, ...]:
         return tuple(compile_scenario(one, terms.profile, terms.timing) for one in scenarios)
@@ -200,6 +216,20 @@ class Engine:
         if allowed and not any(fnmatch.fnmatchcase(key, glob) for glob in allowed):
             raise ApiError("authentication_error")
         return key
+
+
+class Served(NamedTuple):
+    """The scenarios that sessions with the same terms get."""
+
+    terms: Terms
+    compiled: tuple[CompiledScenario, ...]
+
+
+class Prepared(NamedTuple):
+    """A set of scenarios ready to be served."""
+
+    scenarios: tuple[Scenario, ...]
+    served: "Mapping[_Compiled, Served]"
 
 
 _Compiled = tuple[str, str | None, bool, str, str | None]

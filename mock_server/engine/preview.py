@@ -52,6 +52,21 @@ class Previewed(NamedTuple):
         said: dict[str, Any] = fold(parse(body)) if self.plan.stream else json.loads(body or b"{}")
         return said
 
+    def told(self) -> dict[str, Any]:
+        """The same as JSON."""
+        return {
+            "scenario": self.scenario,
+            "turn": self.turn,
+            "attempt": self.attempt,
+            "request": self.request,
+            "status": self.plan.status,
+            "stream": self.plan.stream,
+            "headers": dict(self.plan.headers),
+            "frames": [{"at_ms": at / 1000, "text": frame.decode("utf-8", "replace")} for at, frame in self.frames],
+            "reply": self.reply,
+            "note": self.note,
+        }
+
 
 def preview(
     engine: "Engine",

@@ -207,15 +207,16 @@ def _takes(tree: _Tree, name: str, argument: Any, char: str) -> bool:
 
 
 def _is_member(members: Any, char: str) -> bool:
-    negated = members[0][0].name == "NEGATE"
+    negated = bool(members[0][0].name == "NEGATE")
     return negated is not any(bool(_is_one(op.name, value, char)) for op, value in members if op.name != "NEGATE")
 
 
 def _is_one(name: str, value: Any, char: str) -> bool:
     if name == "LITERAL":
-        return ord(char) == value
+        return bool(ord(char) == value)
     if name == "RANGE":
-        return bool(value[0] <= ord(char) <= value[1])
+        low, high = value
+        return bool(low <= ord(char) <= high)
     kind = str(value.name).removeprefix("CATEGORY_").removeprefix("UNI_").removeprefix("LOC_")
     tests = {"DIGIT": char.isdigit(), "SPACE": char.isspace(), "WORD": char.isalnum() or char == "_"}
     return not tests.get(kind.removeprefix("NOT_"), True) if kind.startswith("NOT_") else tests.get(kind, True)

@@ -75,17 +75,42 @@ def _inside(folder: Path) -> Iterator[Path]:
 
 def load(paths: Iterable[str | Path]) -> tuple[Scenario, ...]:
     """Every scenario of these files and folders. Raises ScenarioError with all mistakes of all files."""
-    problems: list[Problem] = []
-    loaded: list[Scenario] = []
-    for file in files(paths):
+    return Loader().load(paths)
+
+
+class Loader:
+    """Loads files, and remembers those it has read: a file that is as it was is not read again."""
+
+    def __init__(self) -> None:
+        self._known: dict[Path, tuple[tuple[int, ...], tuple[Scenario, ...]]] = {}
+
+    def load(self, paths: Iterable[str | Path]) -> tuple[Scenario, ...]:
+        """Every scenario of these files and folders. Raises ScenarioError with all mistakes of all files."""
+        problems: list[Problem] = []
+        loaded: list[Scenario] = []
+        known: dict[Path, tuple[tuple[int, ...], tuple[Scenario, ...]]] = {}
+        for file in files(paths):
+            try:
+                known[file] = self._file(file)
+                loaded += known[file][1]
+            except ScenarioError as error:
+                problems += error.problems
+        self._known = known
+        problems += _same_names(loaded)
+        if problems:
+            raise ScenarioError(problems)
+        return tuple(loaded)
+
+    def _file(self, file: Path) -> tuple[tuple[int, ...], tuple[Scenario, ...]]:
         try:
-            loaded += loads(read_file(file), str(file), check_names=False)
-        except ScenarioError as error:
-            problems += error.problems
-    problems += _same_names(loaded)
-    if problems:
-        raise ScenarioError(problems)
-    return tuple(loaded)
+            stat = file.stat()
+            looks: tuple[int, ...] = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+        except OSError:
+            looks = ()
+        before = self._known.get(file)
+        if before is not None and looks and before[0] == looks:
+            return before
+        return looks, loads(read_file(file), str(file), check_names=False)
 
 
 def loads(text: str, source: str = "<text>", *, check_names: bool = True) -> tuple[Scenario, ...]:

@@ -1,22 +1,30 @@
-"""Watches scenario files and loads them again when one is changed, added or removed."""
+"""Watches scenario files and loads them again when one is changed, added, renamed or removed.
+
+Editors write in steps: a change counts once the files have looked the same twice, and what changed while it was read is
+read again. Only changed files are parsed; parsing and compiling happen beside the event loop, the swap is one step.
+"""
 
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
-from mock_server.scenario.load import files, load
+from mock_server.scenario.load import Loader, files
 from mock_server.scenario.model import Scenario
 from mock_server.scenario.node import ScenarioError
 
 log = logging.getLogger("mock_server")
 INTERVAL = 0.3
+SETTLING = 0.05
+MOST_CHANGES = 40  # looks at files that keep changing, before they are read as they are
 
-State = tuple[tuple[str, int, int], ...]
+State = tuple[tuple[str, int, int, int], ...]
+_T = TypeVar("_T")
 
 
 def state(paths: Sequence[str | Path]) -> State:
-    """What the files look like now: path, time of change, size."""
+    """What the files look like now: path, time of change, size, inode."""
     try:
         found = files(paths)
     except ScenarioError:
@@ -27,28 +35,48 @@ def state(paths: Sequence[str | Path]) -> State:
             stat = file.stat()
         except OSError:
             continue
-        seen.append((str(file), stat.st_mtime_ns, stat.st_size))
+        seen.append((str(file), stat.st_mtime_ns, stat.st_size, stat.st_ino))
     return tuple(seen)
 
 
 async def watch(
     paths: Sequence[str | Path],
-    loaded: Callable[[tuple[Scenario, ...]], None],
+    prepare: Callable[[tuple[Scenario, ...]], _T],
+    loaded: Callable[[_T], None],
     failed: Callable[[ScenarioError], None],
     known: State,
 ) -> None:
-    """Until cancelled: call `loaded` with the new set after every change, or `failed` with what is wrong with it."""
+    """Until cancelled: after every change `prepare` the new set in a thread and call `loaded` with what it gives, or
+    `failed` with what is wrong with the files. The set in force stays until then."""
+    loader = Loader()
     while True:
         await asyncio.sleep(INTERVAL)
         now = await asyncio.to_thread(state, paths)
         if now == known:
             continue
-        known = now
+        known = await _settled(paths, now)
         try:
-            scenarios = await asyncio.to_thread(load, paths)
+            scenarios = await asyncio.to_thread(loader.load, paths)
+            prepared = await asyncio.to_thread(prepare, scenarios)
         except ScenarioError as error:
+            if await asyncio.to_thread(state, paths) != known:
+                known = ()  # it changed while it was read: what is wrong may be no more
+                continue
             log.error("scenarios not reloaded, the last good ones stay in force:\n%s", error)
             failed(error)
+        except Exception:
+            log.exception("scenarios not reloaded, the last good ones stay in force")
         else:
             log.info("scenarios reloaded: %d", len(scenarios))
-            loaded(scenarios)
+            loaded(prepared)
+
+
+async def _settled(paths: Sequence[str | Path], seen: State) -> State:
+    """What the files look like once they keep still."""
+    for _ in range(MOST_CHANGES):
+        await asyncio.sleep(SETTLING)
+        now = await asyncio.to_thread(state, paths)
+        if now == seen:
+            break
+        seen = now
+    return seen

@@ -11,9 +11,8 @@ from pathlib import Path
 from aiohttp import web
 
 from mock_server.clock import SystemClock
-from mock_server.engine.engine import Engine
+from mock_server.engine.engine import Engine, Prepared
 from mock_server.scenario.load import load
-from mock_server.scenario.model import Scenario
 from mock_server.scenario.node import ScenarioError
 from mock_server.scenario.profiles import load_profile
 from mock_server.server.app import App
@@ -70,7 +69,8 @@ class Runner:
         self.port = self._runner.addresses[0][1]
         if self.settings.reload and self._paths:
             self._watching = asyncio.create_task(
-                watch(self._paths, self._loaded, self._failed, self._known), name="mock-server reload"
+                watch(self._paths, self.engine.prepare, self._loaded, self._failed, self._known),
+                name="mock-server reload",
             )
 
     async def drain(self, enough: asyncio.Event) -> None:
@@ -100,8 +100,8 @@ class Runner:
             self._file.close()
             self._file = None
 
-    def _loaded(self, scenarios: tuple[Scenario, ...]) -> None:
-        self.engine.load(scenarios)
+    def _loaded(self, prepared: Prepared) -> None:
+        self.engine.swap(prepared)
         self._control.load_error = None
 
     def _failed(self, error: ScenarioError) -> None:

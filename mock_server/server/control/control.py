@@ -93,7 +93,7 @@ class Control:
 
     def add(self, asked: Query) -> Plan:
         """Add scenarios, as YAML or JSON, to one session (without `session`: to the default one)."""
-        session = self._session(asked)
+        session = self.session(asked)
         added = self._read(asked)
         for one in added:
             if not one.name:
@@ -107,13 +107,13 @@ class Control:
         found = self._read(asked, asked.rest)
         if len(found) != 1 or found[0].name != asked.rest:
             raise ControlError(422, f"the body is not one scenario named '{asked.rest}'", "name and path must agree")
-        self.engine.add(self._session(asked), *found)
+        self.engine.add(self.session(asked), *found)
         self.changed()
         return as_json(200, {"added": [asked.rest]})
 
     def remove(self, asked: Query) -> Plan:
         """Take a scenario away that was added at run time."""
-        session = self._session(asked)
+        session = self.session(asked)
         if not session.remove(asked.rest):
             if any(one.name == asked.rest for one in self.engine.served):
                 raise ControlError(409, f"'{asked.rest}' comes from a file", "delete it there; --reload sees that")
@@ -125,7 +125,7 @@ class Control:
         try:
             if "json" in asked.headers.get("content-type", ""):
                 data = asked.json()
-                fallback = name or self._session(asked).new_name()
+                fallback = name or self.session(asked).new_name()
                 return [build({"name": fallback, **data}, "request")]
             text = asked.body.decode("utf-8")
             return loads(text, "request")
@@ -138,7 +138,7 @@ class Control:
     def _listed(self, asked: Query) -> Iterator[tuple[Scenario, Session | None]]:
         sessions: Iterable[Session] = self.engine.sessions.all()
         if "session" in asked.query:
-            sessions = [self._session(asked)]
+            sessions = [self.session(asked)]
         for session in sessions:
             for one in session.scenarios:
                 yield one.scenario, session
@@ -146,7 +146,7 @@ class Control:
             yield scenario, None
 
     def _calls(self, scenario: Scenario, asked: Query) -> int:
-        sessions = [self._session(asked)] if "session" in asked.query else self.engine.sessions.all()
+        sessions = [self.session(asked)] if "session" in asked.query else self.engine.sessions.all()
         return sum(session.journal.played(scenario.name) for session in sessions)
 
     def _find(self, asked: Query) -> tuple[Scenario, Session | None]:
@@ -210,7 +210,7 @@ class Control:
 
     def counts(self, asked: Query) -> Plan:
         """The exact counts of one session's journal, also of what the ring has dropped."""
-        session = self._session(asked)
+        session = self.session(asked)
         return as_json(200, views.counts(session, self.engine.journals.total - session.journal.total))
 
     def _entries(self, asked: Query) -> Iterator[tuple[Entry, Session]]:
@@ -220,11 +220,11 @@ class Control:
     def _sessions(self, asked: Query) -> Iterable[Session]:
         if "session" not in asked.query:
             return (*self.engine.sessions.all(), self.engine.ended)
-        return (self._session(asked),)
+        return (self.session(asked),)
 
     def verify(self, asked: Query) -> Plan:
         """Whether so many requests came (times, when, scenario), in this order (sequence), all used or expected."""
-        session, said = self._session(asked), asked.json()
+        session, said = self.session(asked), asked.json()
         unknown = set(said) - {"times", "when", "scenario", "sequence", "all_used", "expected"}
         if unknown:
             raise ControlError(
@@ -291,13 +291,13 @@ class Control:
         """Forget what one session added, counted and noted; `all=true` for every session."""
         if "session" not in asked.query and asked.query.get("all") != "true":
             raise ControlError(400, "reset of what?", "session=NAME, or all=true on a server that nobody shares")
-        sessions = self.engine.sessions.all() if "session" not in asked.query else [self._session(asked)]
+        sessions = self.engine.sessions.all() if "session" not in asked.query else [self.session(asked)]
         for session in sessions:
             self.engine.reset(session)
         self.changed()
         return as_json(200, {"reset": [session.name for session in sessions]})
 
-    def _session(self, asked: Query) -> Session:
+    def session(self, asked: Query) -> Session:
         """The session a query names; the default one when it names none."""
         name = asked.query.get("session") or asked.headers.get("x-mock-session")
         if not name:

@@ -8,6 +8,7 @@ from urllib.parse import unquote
 
 from mock_server import version
 from mock_server.protocol.plan import Plan
+from mock_server.server.control import tryout
 from mock_server.server.control.answers import ControlError, Query, as_json
 from mock_server.server.control.control import Control
 
@@ -45,6 +46,30 @@ _VERIFY_BODY = {
                 "expected": {"type": "boolean"},
             },
             "additionalProperties": False,
+        }
+    }
+}
+_REQUEST = {"type": ["object", "null"], "description": "the JSON body of a request to the API"}
+_PREVIEW_BODY = {
+    "application/json": {
+        "schema": {
+            "type": "object",
+            "properties": {
+                "scenario": {"type": "string"},
+                "yaml": {"type": "string"},
+                "request": _REQUEST,
+                "headers": {"type": ["object", "null"]},
+            },
+        },
+        "example": {"scenario": "hello"},
+    }
+}
+_EXPLAIN_BODY = {
+    "application/json": {
+        "schema": {
+            "type": "object",
+            "properties": {"request": _REQUEST, "headers": {"type": ["object", "null"]}},
+            "required": ["request"],
         }
     }
 }
@@ -105,6 +130,9 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "journal/{number}", Control.entry, ("session",)),
     Route("POST", "verify", Control.verify, ("session",), _VERIFY_BODY),
     Route("POST", "reset", Control.reset, ("session", "all")),
+    Route("POST", "preview", tryout.previewed, ("session",), _PREVIEW_BODY),
+    Route("POST", "explain", tryout.explained, ("session",), _EXPLAIN_BODY),
+    Route("GET", "schema", tryout.language),
     Route("GET", "sessions", Control.sessions),
     Route("POST", "sessions", Control.open_session, (), _SESSION_BODY, 201),
     Route("DELETE", "sessions/{name}", Control.close_session),

@@ -3,15 +3,21 @@
 `python docs/generate.py` writes, `--check` only tells (exit 1) whether something is out of date.
 """
 
+import itertools
+import json
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from mock_server import settings
 from mock_server.cli import COMMANDS
 from mock_server.fidelity import FEATURES, RULES
+from mock_server.scenario import hover
+from mock_server.scenario.language import schema
 from mock_server.scenario.load import library, load
+from mock_server.scenario.model import Scenario
+from mock_server.scenario.operators import OPERATORS
 from mock_server.server.control.routes import ROUTES
 
 DOCS = Path(__file__).parent
@@ -35,10 +41,38 @@ def commands() -> str:
 
 
 def scenarios() -> str:
-    """The scenario library: name and description."""
-    lines = ["| scenario | what it plays |", "|---|---|"]
-    lines += [f"| `{one.name}` | {one.description} |" for one in load([library()])]
-    return "\n".join(lines)
+    """The scenario library by tag: name, description, and the client bug that the file's comment names."""
+    listed = load([library()])
+    lines: list[str] = []
+    for tag in sorted({one.tags[0] for one in listed}):
+        lines += [f"## {tag}", "", "| scenario | what it plays | what it is for |", "|---|---|---|"]
+        lines += [f"| `{one.name}` | {one.description} | {_purpose(one)} |" for one in listed if one.tags[0] == tag]
+        lines.append("")
+    return "\n".join(lines).rstrip()
+
+
+def _purpose(one: Scenario) -> str:
+    """The comment at the top of the scenario's file."""
+    comment = itertools.takewhile(lambda line: line.startswith("#"), _file(one).splitlines()[1:])
+    return " ".join(line.removeprefix("# ") for line in comment).replace("|", "\\|")
+
+
+def _file(one: Scenario) -> str:
+    return Path(one.source.rpartition(":")[0]).read_text(encoding="utf-8")
+
+
+def subjects() -> str:
+    """Every subject of `when`."""
+    return _rows("subject", hover.SUBJECTS)
+
+
+def operators() -> str:
+    """Every operator."""
+    return _rows("operator", {name: one.about for name, one in OPERATORS.items()})
+
+
+def _rows(head: str, told: Mapping[str, str]) -> str:
+    return "\n".join([f"| {head} | |", "|---|---|", *(f"| `{name}` | {text} |" for name, text in told.items())])
 
 
 def control() -> str:
@@ -69,6 +103,8 @@ PARTS: dict[str, Callable[[], str]] = {
     "settings": settings_table,
     "commands": commands,
     "scenarios": scenarios,
+    "subjects": subjects,
+    "operators": operators,
     "control": control,
     "features": features,
     "rules": rules,
@@ -80,13 +116,19 @@ def rendered(text: str) -> str:
     return _PART.sub(lambda found: f"{found[1]}{PARTS[found[2]]()}\n{found[3]}", text)
 
 
+def _pages() -> dict[Path, str]:
+    """Every generated file as it should be now."""
+    pages = {page: rendered(page.read_text()) for page in sorted(DOCS.glob("*.md"))}
+    return {**pages, library() / "schema.json": json.dumps(schema(), indent=1, ensure_ascii=False) + "\n"}
+
+
 def main(check: bool) -> int:
-    """Write or check every page."""
-    stale = [page for page in sorted(DOCS.glob("*.md")) if page.read_text() != rendered(page.read_text())]
-    for page in stale:
+    """Write or check every page, and the schema that editors use."""
+    stale = {page: text for page, text in _pages().items() if not page.exists() or page.read_text() != text}
+    for page, text in stale.items():
         print(f"{page.name} is out of date" if check else f"wrote {page.name}")
         if not check:
-            page.write_text(rendered(page.read_text()))
+            page.write_text(text)
     return 1 if stale and check else 0
 
 

@@ -262,7 +262,7 @@ class _Reader:
         merged: list[Node] = []
         for key_node, value_node in node.value:
             place = _mark(key_node.start_mark)
-            if key_node.value == "<<" and isinstance(key_node, yaml.ScalarNode) and key_node.style is None:
+            if key_node.value == "<<" and isinstance(key_node, yaml.ScalarNode) and key_node.style not in ("'", '"'):
                 merged += self._bases(self.read(value_node), place)
                 continue
             if not isinstance(key_node, yaml.ScalarNode):

@@ -1,9 +1,12 @@
 """HTTP by hand, for tests that look at the bytes."""
 
+import http.client
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from mock_server import MockServer
+from mock_server.protocol.sse import dumps, encode
 
 
 def address(server: MockServer) -> tuple[str, int]:
@@ -43,3 +46,14 @@ def dechunked(body: bytes) -> bytes:
             assert rest == b"\r\n"
             return out
         out, body = out + rest[:length], rest[length + 2 :]
+
+
+def exchange(url: str, body: Mapping[str, Any], headers: Mapping[str, str]) -> tuple[int, bytes]:
+    """One POST of a body, and the status and whole body that come back."""
+    connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=30)
+    try:
+        connection.request("POST", "/v1/messages", encode(dumps(body)), dict(headers))
+        reply = connection.getresponse()
+        return reply.status, reply.read()
+    finally:
+        connection.close()

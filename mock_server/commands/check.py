@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from mock_server.commands.loading import engine_of
 from mock_server.engine.engine import Engine
 from mock_server.engine.preview import Previewed, preview
+from mock_server.scenario.answer import ANSWER_KEYS
 from mock_server.scenario.lint import unreachable
 from mock_server.scenario.load import library, load
 from mock_server.scenario.model import Scenario
@@ -56,7 +57,9 @@ def _played(engine: Engine, scenario: Scenario) -> Iterator[Problem]:
 
 def _problem(scenario: Scenario, one: Previewed, text: str) -> Problem:
     source, _, line = scenario.source.rpartition(":")
-    mark = scenario.data.find(("turns", one.turn - 1)) if scenario.data is not None else None
+    written = scenario.data.value
+    short = next((key for key in ANSWER_KEYS if key in written), "")
+    mark = scenario.data.find(("turns", one.turn - 1) if "turns" in written else (short,))
     return Problem(source, mark or Mark(int(line or 1), 1), text)
 
 

@@ -113,7 +113,7 @@ def _error() -> Schema:
 
 def _record(cls: Any) -> Schema:
     needed = [
-        field.name
+        field.metadata.get("key", field.name)
         for field in dataclasses.fields(cls)
         if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
     ]

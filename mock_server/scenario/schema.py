@@ -13,6 +13,8 @@ from fractions import Fraction
 from typing import Any, TypeVar
 from urllib.parse import unquote
 
+from mock_server.scenario.backtracking import explosive
+
 Schema = dict[str, Any]
 _Kind = TypeVar("_Kind", list[Any], dict[str, Any], int)
 
@@ -84,6 +86,23 @@ class Checker:
                 self._open.discard(here)
 
         return counted
+
+
+def hanging(schema: object) -> str | None:
+    """The first regular expression in a schema that can take for ever on a text that does not match; None for none."""
+    return next((pattern for pattern in _patterns(schema) if explosive(pattern) is not None), None)
+
+
+def _patterns(schema: object) -> Iterator[str]:
+    """Every regular expression in a schema."""
+    if isinstance(schema, dict):
+        named = schema.get("patternProperties")
+        yield from (key for key in named if isinstance(key, str)) if isinstance(named, dict) else ()
+        if isinstance(schema.get("pattern"), str):
+            yield schema["pattern"]
+    inner = schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ()
+    for one in inner:
+        yield from _patterns(one)
 
 
 def violations(schema: object, value: object, limit: int = 5) -> list[str]:

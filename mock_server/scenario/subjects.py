@@ -254,8 +254,11 @@ def _by_key(
 
 def _schema(node: Node, problems: Problems) -> Test:
     """A JSON Schema that the whole body must fit."""
-    from mock_server.scenario.schema import Checker, SchemaProblem  # jsonschema: only where a scenario asks
+    from mock_server.scenario.schema import Checker, SchemaProblem, hanging  # jsonschema: only where a scenario asks
 
+    pattern = hanging(node.plain())
+    if pattern is not None:
+        problems.add(node, f"a regular expression that can hang: {pattern!r}")
     try:
         checker = Checker(node.plain())
         checker.violations({})

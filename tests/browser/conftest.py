@@ -54,6 +54,11 @@ def server(tmp_path: Path) -> Iterator[MockServer]:
         yield running
 
 
+def is_complaint(message: Any) -> bool:
+    """Whether the console has something to complain of; a 422 is an answer that the page asked for."""
+    return bool(message.type == "error" and "status of 422" not in message.text)
+
+
 class Watched:
     """A page whose every error and every request that leaves its origin is noted."""
 
@@ -61,7 +66,7 @@ class Watched:
         self.page = page
         self.errors: list[str] = []
         self.strays: list[str] = []
-        page.on("console", lambda message: self.errors.append(message.text) if message.type == "error" else None)
+        page.on("console", lambda message: self.errors.append(message.text) if is_complaint(message) else None)
         page.on("pageerror", lambda error: self.errors.append(str(error)))
         page.on("request", lambda sent: None if sent.url.startswith((url, "data:")) else self.strays.append(sent.url))
         page.on("dialog", lambda dialog: self.errors.append(f"a dialog of the browser: {dialog.message}"))

@@ -13,6 +13,7 @@ export class ApiError extends Error {
     super(said?.error ?? `the server answered ${status}`);
     this.status = status;
     this.hint = said?.hint ?? "";
+    this.problems = said?.problems ?? [];
   }
 }
 
@@ -32,11 +33,12 @@ export function address(path, query = {}) {
 }
 
 /** The JSON a control route answers. Asks for a token when the server wants one. Throws ApiError. */
-export async function call(method, path, query = {}, signal = undefined) {
+export async function call(method, path, query = {}, signal = undefined, body = undefined) {
   const used = token();
   const headers = used ? { authorization: `Bearer ${used}` } : {};
-  const response = await reached(address(path, query), { method, signal, headers });
-  if (response.status === 401 && await newToken(used)) return call(method, path, query, signal);
+  if (body !== undefined) headers["content-type"] = "application/json";
+  const response = await reached(address(path, query), { method, signal, headers, body });
+  if (response.status === 401 && await newToken(used)) return call(method, path, query, signal, body);
   const said = await response.json().catch(() => null);
   if (!response.ok) throw new ApiError(response.status, said);
   return said;
@@ -53,6 +55,10 @@ async function reached(url, asked) {
 
 export function get(path, query, signal) {
   return call("GET", path, query, signal);
+}
+
+export function post(path, body, query = {}) {
+  return call("POST", path, query, undefined, JSON.stringify(body));
 }
 
 /** Whether there is now another token than the one that was refused. Calls that fail together share one question. */

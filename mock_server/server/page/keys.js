@@ -1,6 +1,6 @@
 // The keyboard: which key does what, and where it does not.
 
-/** `actions`: functions `move(by)`, `enter()`, `leave()`, `filter()`, `pause()`, `help()`. */
+/** `actions`: functions `move(by)`, `enter()`, `leave()`, `filter()`, `pause()`, `tryOut()`, `help()`. */
 export function listenToKeys(actions) {
   document.addEventListener("keydown", (event) => {
     if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
@@ -23,7 +23,7 @@ function whileTyping({ key, target }, { move }) {
   return () => { target.blur(); move(0); };
 }
 
-function meaning({ key, target }, { move, enter, leave, filter, pause, help }) {
+function meaning({ key, target }, { move, enter, leave, filter, pause, tryOut, help }) {
   const isReading = Boolean(target.closest(".panel"));  // there the arrows scroll
   switch (key) {
     case "j": return () => move(1);
@@ -34,6 +34,7 @@ function meaning({ key, target }, { move, enter, leave, filter, pause, help }) {
     case "Escape": return leave;
     case "/": return filter;
     case "p": return pause;
+    case "t": return tryOut;
     case "?": return help;
     default: return null;
   }

@@ -13,6 +13,7 @@ import { Live } from "./live.js";
 import { FILTERS, Route } from "./route.js";
 import { Scenarios } from "./scenarios.js";
 import { atMostEvery, whenCalm } from "./timing.js";
+import { tryIt } from "./tryit.js";
 
 const journal = new Journal();
 const route = new Route(moved);
@@ -212,15 +213,21 @@ function say(text) {
   toastTimer = setTimeout(() => { toast.hidden = true; }, 5000);
 }
 
+/** The box to try things in, with the request that is open. */
+function tryOut() {
+  tryIt({ request: detail.entry?.request?.body ?? null, session: route.place.session });
+}
+
 // -- start ----------------------------------------------------------------------------------------------------------
 
 whenTokenIsWanted(askToken);
-listenToKeys({ move, enter, leave, pause, help: showKeys, filter: () => byId("filter-text").focus() });
+listenToKeys({ move, enter, leave, pause, tryOut, help: showKeys, filter: () => byId("filter-text").focus() });
 byId("empty").append(...empty());
 loadScenarios();
 byId("show-journal").addEventListener("click", () => route.go({ view: "journal" }));
 byId("show-scenarios").addEventListener("click", () => route.go({ view: "scenarios" }));
 byId("show-keys").addEventListener("click", showKeys);
+byId("try-it").addEventListener("click", tryOut);
 byId("pause").addEventListener("click", pause);
 byId("reset").addEventListener("click", reset);
 byId("session").addEventListener("pointerdown", loadSessions);

@@ -1,0 +1,92 @@
+"""The index only ever leaves out what cannot match: with it and without, the same scenario answers."""
+
+import json
+from random import Random
+from typing import Any
+
+import pytest
+
+from mock_server.engine.choose import Choice, choose, question
+from mock_server.engine.index import Index
+from mock_server.engine.library import Library, compile_scenario
+from mock_server.engine.session import Cursors
+from mock_server.protocol.request import parse
+from mock_server.scenario.load import build
+from mock_server.scenario.model import Scenario
+from mock_server.scenario.profiles import load_profile
+from mock_server.scenario.timing import PRESETS
+
+WORDS = ("weather", "in", "Paris", "order", "66", "please", "STRASSE", "straße", "ΟΔΟΣ", "a  b", "tell me")
+PROFILE = load_profile("anthropic")
+
+
+class Everything(Index):
+    """No index at all."""
+
+    def candidates(self, newest: Any, older: Any) -> Any:
+        return self._scenarios
+
+
+def conditions(rng: Random) -> dict[str, Any]:
+    def text() -> str:
+        return " ".join(rng.choices(WORDS, k=rng.randint(1, 3)))
+
+    subjects: dict[str, Any] = {
+        "prompt": lambda: rng.choice(
+            [
+                text(),
+                [text(), text()],
+                {"contains": text()},
+                {"contains": text(), "ignore_case": True},
+                {"equals": text()},
+                {"regex": text() + r" ?\d*"},
+                {"glob": f"*{text()}*"},
+                {"in": [text(), text()]},
+            ]
+        ),
+        "model": lambda: rng.choice(["claude-*", "gpt-*", "*opus*"]),
+        "tools": lambda: rng.choice(["get_*", "search"]),
+        "stream": lambda: rng.random() < 0.5,
+        "system": lambda: rng.choice(["kind", {"exists": False}]),
+        "tool_result": lambda: rng.choice([True, False, {"of": "get_*"}]),
+    }
+    chosen = {name: subjects[name]() for name in rng.sample(sorted(subjects), rng.randint(1, 2))}
+    if rng.random() < 0.2:
+        return {rng.choice(["any", "all"]): [chosen, conditions(rng)]}
+    return {"not": chosen} if rng.random() < 0.1 else chosen
+
+
+def request(rng: Random) -> bytes:
+    human = [" ".join(rng.choices(WORDS, k=rng.randint(1, 6))) for _ in range(rng.randint(1, 3))]
+    messages: list[dict[str, Any]] = []
+    for text in human:
+        messages += [{"role": "user", "content": text}, {"role": "assistant", "content": "ok"}]
+    messages.pop()
+    body: dict[str, Any] = {"model": rng.choice(["claude-opus-4-8", "gpt-5"]), "max_tokens": 9, "messages": messages}
+    if rng.random() < 0.5:
+        body["tools"] = [{"name": "get_weather", "input_schema": {}}]
+    if rng.random() < 0.5:
+        body |= {"stream": True, "system": "Be kind."}
+    return json.dumps(body).encode()
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_the_same_scenario_answers_with_and_without(seed: int) -> None:
+    rng = Random(seed)
+    scenarios: list[Scenario] = []
+    for at in range(40):
+        anchor = {"anchor": "conversation"} if rng.random() < 0.3 else {}
+        scenarios.append(build({"name": f"s{at}", "when": conditions(rng), "reply": "x", "at_end": "repeat", **anchor}))
+    library = Library([compile_scenario(one, PROFILE, PRESETS["instant"]) for one in scenarios])
+    plain = Library([compile_scenario(one, PROFILE, PRESETS["instant"]) for one in scenarios])
+    plain.index = Everything(plain.scenarios)
+
+    matched = 0
+    for _ in range(60):
+        asked = question(parse(request(rng)), {}, "k", Cursors())
+        found, wanted = choose(library, asked), choose(plain, asked)
+        assert isinstance(found, Choice) is isinstance(wanted, Choice)
+        if isinstance(found, Choice) and isinstance(wanted, Choice):
+            matched += 1
+            assert found.scenario.name == wanted.scenario.name
+    assert matched

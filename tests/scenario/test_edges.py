@@ -1,0 +1,73 @@
+"""Inputs at the bounds of a schema, and inputs that break it."""
+
+from typing import Any
+
+import pytest
+
+from mock_server.scenario.generate import Generator
+from mock_server.scenario.schema import violations
+from mock_server.scenario.values import CannotGenerate
+
+SCHEMAS: dict[str, dict[str, Any]] = {
+    "bounded": {
+        "type": "object",
+        "properties": {
+            "city": {"type": "string", "minLength": 2, "maxLength": 30},
+            "days": {"type": "integer", "minimum": 1, "maximum": 14},
+            "share": {"type": "number", "exclusiveMinimum": 0, "maximum": 1},
+            "tags": {"type": "array", "items": {"type": "string"}, "maxItems": 4},
+            "unit": {"enum": ["celsius", "fahrenheit"]},
+        },
+        "required": ["city", "days", "share", "tags", "unit"],
+        "additionalProperties": False,
+    },
+    "nested": {
+        "type": "object",
+        "properties": {"filter": {"type": "object", "properties": {"on": {"type": "boolean"}}, "required": ["on"]}},
+        "required": ["filter"],
+    },
+    "free": {"type": "object", "properties": {"query": {"type": "string"}}, "required": ["query"]},
+}
+
+
+@pytest.mark.parametrize("seed", [b"1", b"2", b"3", b"4"])
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_an_edge_fits_and_is_not_the_usual(name: str, seed: bytes) -> None:
+    usual, edge = (Generator().input(SCHEMAS[name], seed, how) for how in ("valid", "edge"))
+
+    assert violations(SCHEMAS[name], edge) == []
+    assert edge != usual
+
+
+@pytest.mark.parametrize("seed", [b"1", b"2", b"3", b"4"])
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_an_invalid_input_is_an_object_that_does_not_fit(name: str, seed: bytes) -> None:
+    broken = Generator().input(SCHEMAS[name], seed, "invalid")
+
+    assert isinstance(broken, dict)
+    assert violations(SCHEMAS[name], broken) != []
+
+
+def test_bounds_are_reached() -> None:
+    made = [Generator().input(SCHEMAS["bounded"], bytes([at]), "edge") for at in range(12)]
+
+    assert {1, 14} <= {one["days"] for one in made}
+    assert {2, 30} & {len(one["city"]) for one in made}
+    assert {0, 4} & {len(one["tags"]) for one in made}
+
+
+def test_what_takes_everything_cannot_be_broken() -> None:
+    with pytest.raises(CannotGenerate, match="accepts every object"):
+        Generator().input({"type": "object"}, b"1", "invalid")
+
+
+def test_a_pattern_that_can_hang_is_not_tried_on_what_does_not_match() -> None:
+    schema = {"type": "object", "properties": {"a": {"type": "string", "pattern": "^(a+)+$"}}, "required": ["a"]}
+
+    assert violations(schema, Generator().input(schema, b"1", "valid")) == []
+    with pytest.raises(CannotGenerate, match="can take for ever"):
+        Generator().input(schema, b"1", "invalid")
+
+
+def test_the_same_seed_breaks_the_same_thing() -> None:
+    assert len({str(Generator().input(SCHEMAS["bounded"], b"s", "invalid")) for _ in range(3)}) == 1

@@ -1,0 +1,143 @@
+"""The JSON Schema for editors: it takes what the loader takes, and refuses what the loader refuses, for the same reason."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from mock_server.scenario import hover
+from mock_server.scenario.answer import Answer, Failure, StopDetails
+from mock_server.scenario.language import schema
+from mock_server.scenario.load import documents, library, loads
+from mock_server.scenario.model import Scenario
+from mock_server.scenario.node import Problems, ScenarioError
+from mock_server.scenario.parts import Generate
+from mock_server.scenario.subjects import CASE_SUBJECTS
+from mock_server.scenario.timing import Timing
+
+ROOT = Path(__file__).parent.parent.parent
+WRITTEN = [
+    *sorted(library().glob("*.yaml")),
+    *sorted((ROOT / "tests/compat/scenarios").glob("*.yaml")),
+    *sorted((ROOT / "examples").rglob("*.yaml")),
+]
+VALIDATOR = Draft202012Validator(schema())
+
+
+def complaints(text: str) -> list[str]:
+    """What the schema says of a text: the way to the place, and the message; of choices, of every branch."""
+
+    def told(error: Any) -> list[str]:
+        inner = [line for one in error.context or () for line in told(one)]
+        return [f"{error.json_path}: {error.message}", *inner]
+
+    problems = Problems("x")
+    plain = [node.plain() for node in documents(text, problems)]
+    return [line for one in plain for error in VALIDATOR.iter_errors(one) for line in told(error)]
+
+
+def test_the_schema_is_one() -> None:
+    Draft202012Validator.check_schema(schema())
+
+
+@pytest.mark.parametrize("file", WRITTEN, ids=lambda file: file.stem)
+def test_what_is_written_is_valid(file: Path) -> None:
+    if "compose" not in file.name:
+        assert complaints(file.read_text()) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "name: a\nreply: hi",
+        "name: a\nreply: [hi, {template: '{{ prompt }}'}, {type: text, generate: {tokens: 2..3}}]",
+        "name: a\nreply: [{type: tool_use, name: x, input: generated}]",
+        "name: a\nreply: [{type: tool_use, name: x, input: {generate: edge}}]",
+        "name: a\nreply: [{type: tool_use, name: x, input_json: '{'}]",
+        "name: a\nerror: 529",
+        "name: a\nerror: {type: api_error, message: {template: x}}",
+        "name: a\nwhen: named\nturns: [hi, [hi, ho], {type: text, text: hi}, {error: 500}, {attempts: [hi, {error: 529}]}]",
+        "name: a\nturns: [{cases: [{when: {turn: 1, attempt: {gte: 2}}, reply: x}, {chance: 20%, reply: y}, z]}]",
+        "name: a\nwhen: {any: [{prompt: x}, {not: {stream: true}}], body: {a.b: [1, null]}, has: image}\nreply: x",
+        "name: a\nwhen: {tool_result: {of: x, for: {a: 1}, content: {regex: y, ignore_case: true}}}\nreply: x",
+        "name: a\ntiming: {first: 400ms, rate: 80/s, jitter: 20%, chunk: 3}\nrate_limits: {requests: 2}\ntags: [x]\nreply: x",
+        "defaults: {priority: 2, when: {stream: true}}\n---\nname: a\nreply: x",
+        "name: a\nreply: x\nexpect: {system: y}\nusage: {input_tokens: 3}\nheaders: {x-a: b}",
+        "name: a\nreply: x\nstop_details: {category: cyber}",
+    ],
+)
+def test_every_way_to_write_is_valid(text: str) -> None:
+    loads(text)
+
+    assert complaints(text) == []
+
+
+# what is wrong, and the word that both name as the reason
+BAD = [
+    ("nmae: a\nreply: x", "nmae"),
+    ("reply: x", "name"),
+    ("name: a\nrepyl: x", "repyl"),
+    ("name: 3\nreply: x", "name"),
+    ("name: a\nwhen: {promt: x}\nreply: x", "promt"),
+    ("name: a\nwhen: {prompt: {contain: x}}\nreply: x", "contain"),
+    ("name: a\nwhen: {turn: 2}\nreply: x", "turn"),
+    ("name: a\nwhen: {stream: 1}\nreply: x", "stream"),
+    ("name: a\nwhen: {body: {a: {gt: x}}}\nreply: x", "gt"),
+    ("name: a\nwhen: {has: pictures}\nreply: x", "pictures"),
+    ("name: a\nwhen: {tool_result: {fro: x}}\nreply: x", "fro"),
+    ("name: a\nwhen: {}\nreply: x", "when"),
+    ("name: a\ntiming: quick\nreply: x", "quick"),
+    ("name: a\ntiming: {frist: 1s}\nreply: x", "frist"),
+    ("name: a\ntiming: {first: 1}\nreply: x", "first"),
+    ("name: a\npriority: high\nreply: x", "priority"),
+    ("name: a\nat_end: stop\nreply: x", "stop"),
+    ("name: a\nreply: [{type: txt, text: x}]", "txt"),
+    ("name: a\nreply: [{type: text, txet: x}]", "txet"),
+    ("name: a\nreply: [{type: tool_use, name: x, inptu: {}}]", "inptu"),
+    ("name: a\nreply: [{type: tool_use, input: {}}]", "name"),
+    ("name: a\nreply: [{type: text, generate: {style: poem}}]", "poem"),
+    ("name: a\nreply: 3", "3"),
+    ("name: a\nerror: overloded", "overloded"),
+    ("name: a\nerror: {type: api_error, mesage: x}", "mesage"),
+    ("name: a\nturns: [{reply: x, tming: fast}]", "tming"),
+    ("name: a\nturns: [{cases: [{wehn: {}, reply: x}]}]", "wehn"),
+    ("name: a\nreply: x\nstop_reason: done", "done"),
+    ("name: a\nreply: x\nstop_details: {category: rude}", "rude"),
+    ("name: a\nreply: x\ntags: red", "tags"),
+    ("name: a\nrate_limits: {request: 2}\nreply: x", "request"),
+    ("defaults: {replies: x}\n---\nname: a\nreply: x", "replies"),
+]
+
+
+@pytest.mark.parametrize(("text", "word"), BAD, ids=[row[0].replace("\n", " ")[:60] for row in BAD])
+def test_a_mistake_is_refused_for_the_same_reason(text: str, word: str) -> None:
+    with pytest.raises(ScenarioError) as caught:
+        loads(text, "bad.yaml")
+
+    line = word if word in str(caught.value) else f":{1 + text[: text.index(word)].count(chr(10))}:"
+    assert line in str(caught.value)
+    assert any(word in told for told in complaints(text))
+
+
+@pytest.mark.parametrize(
+    ("cls", "told"),
+    [
+        (Scenario, hover.SCENARIO),
+        (Answer, hover.ANSWER),
+        (Failure, hover.FAILURE),
+        (Timing, hover.TIMING),
+        (StopDetails, hover.STOP_DETAILS),
+        (Generate, hover.GENERATE),
+    ],
+)
+def test_every_key_is_explained(cls: Any, told: dict[str, str]) -> None:
+    written = [
+        field.name
+        for field in dataclasses.fields(cls)
+        if not field.metadata.get("hidden") and not field.metadata.get("unlisted")
+    ]
+
+    assert list(told) == written
+    assert set(hover.SUBJECTS) == {*CASE_SUBJECTS, "all", "any", "not"}

@@ -49,6 +49,15 @@ JOURNEYS: Mapping[str, list[str | int]] = {
     "rate-limited": [429, "end_turn"],
     "slow-first-token": ["end_turn"],
     "advisor": ["end_turn"],
+    "advisor-error": ["end_turn"],
+    "code-execution-python": ["end_turn"],
+    "empty-text": ["end_turn"],
+    "mcp-listing": ["end_turn"],
+    "refusal-frontier": ["refusal"],
+    "refusal-general": ["refusal"],
+    "text-editor-error": ["end_turn"],
+    "tool-search-error": ["end_turn"],
+    "tool-unicode": ["tool_use", "end_turn"],
     "cache-hit": ["tool_use", "end_turn"],
     "citations-document": ["end_turn"],
     "code-execution": ["end_turn"],
@@ -97,7 +106,7 @@ JOURNEYS: Mapping[str, list[str | int]] = {
     "error-overloaded": [529, 529, 529],
 }
 ANSWERING = [name for name in FILES if not name.startswith("error-")]
-WITHOUT_CONTENT = ["refusal", "empty-end-turn", "refusal-bio", "refusal-cyber"]
+WITHOUT_CONTENT = ["refusal", "empty-end-turn", "refusal-bio", "refusal-cyber", "refusal-frontier", "refusal-general"]
 # what a client of these has to offer, for a made-up input or to go on
 WEATHER = {
     "name": "get_weather",
@@ -361,9 +370,9 @@ def test_an_ordinary_tool_call_is_not_hijacked(everything: Engine, ask: Ask) -> 
     assert said(exchange)["stop_reason"] == "tool_use"
 
 
-# A message without content cannot go back, so these two have no follow-up; see the next test.
+# Neither a message without content nor one with an empty text can go back; see the next test.
 @pytest.mark.parametrize("profile", PROFILES)
-@pytest.mark.parametrize("name", sorted({*ANSWERING} - {*WITHOUT_CONTENT}))
+@pytest.mark.parametrize("name", sorted({*ANSWERING} - {*WITHOUT_CONTENT, "empty-text"}))
 def test_a_follow_up_in_the_same_conversation_begins_the_story_again(
     name: str, profile: str, walk: Walk, engine: MakeEngine, ask: Ask
 ) -> None:

@@ -54,10 +54,26 @@ def thinking(thinking: str, *, signature: str | None = None) -> Block:
     return _block("thinking", thinking=thinking, signature=signature)
 
 
-def tool_use(name: str, input: Mapping[str, Any] | None = None, *, id: str | None = None) -> Block:
-    """A call of one of the client's tools. The id is made for each request unless you pin one."""
+def template(source: str) -> Block:
+    """A text block made for each request: a Jinja2 template such as `It is {{ tool_result('get_weather') }}.`"""
     __tracebackhide__ = True
-    return _block("tool_use", name=name, input={} if input is None else input, id=id)
+    return _block("text", template=source)
+
+
+def tool_use(
+    name: str,
+    input: Mapping[str, Any] | Literal["generated"] | None = None,
+    *,
+    id: str | None = None,
+    input_json: str | None = None,
+) -> Block:
+    """A call of one of the client's tools. The id is made for each request unless you pin one.
+
+    `input`: the arguments, or `generated`: made up for the client's schema. `input_json`: their raw text instead.
+    """
+    __tracebackhide__ = True
+    given = input if input is not None or input_json is not None else {}
+    return _block("tool_use", name=name, input=given, id=id, input_json=input_json)
 
 
 def server_tool_use(name: str, input: Mapping[str, Any] | None = None, *, id: str | None = None) -> Block:
@@ -90,8 +106,12 @@ def reply(
     timing: str | Mapping[str, Any] | None = None,
     usage: Mapping[str, Any] | None = None,
     headers: Mapping[str, str] | None = None,
+    expect: Mapping[str, Any] | None = None,
 ) -> Answer:
-    """A reply of several blocks, or one that needs more than its content."""
+    """A reply of several blocks, or one that needs more than its content.
+
+    `expect`: what the request must be like, a condition; else it gets a 400 that lists the differences.
+    """
     __tracebackhide__ = True
     return _answer(
         "reply()",
@@ -102,6 +122,7 @@ def reply(
         timing=timing,
         usage=usage,
         headers=headers,
+        expect=expect,
     )
 
 
@@ -131,10 +152,19 @@ def error(
     return _answer("error()", error=said, headers=headers)
 
 
-def generate(*, tokens: int | None = None) -> Answer:
-    """A reply made up for the request, as an unmatched one gets: honours tool_choice, output schema and limits."""
+def generate(
+    *,
+    tokens: int | str | None = None,
+    style: Literal["prose", "markdown", "code", "json", "list"] | None = None,
+    locale: str | None = None,
+) -> Answer:
+    """A reply made up for the request, as an unmatched one gets: honours tool_choice, output schema and limits.
+
+    `tokens`: how long its text is, a number or a range such as `200..300`; `locale`: whose words, such as `de_DE`.
+    """
     __tracebackhide__ = True
-    return _answer("generate()", generate={} if tokens is None else {"tokens": tokens})
+    wanted = {"tokens": tokens, "style": style, "locale": locale}
+    return _answer("generate()", generate={name: value for name, value in wanted.items() if value is not None})
 
 
 def _answer(source: str, **keys: Any) -> Answer:
@@ -215,11 +245,19 @@ def tools(*names: str) -> When:
 
 
 def tool_result(
-    of: str | None = None, *, id: str | None = None, is_error: bool | None = None, content: Any = None
+    of: str | None = None,
+    *,
+    id: str | None = None,
+    is_error: bool | None = None,
+    content: Any = None,
+    for_: Mapping[str, Any] | None = None,
 ) -> When:
-    """A result that the newest user turn brings: of this tool, with this text in it. Without arguments: any."""
+    """A result that the newest user turn brings: of this tool, with this text in it. Without arguments: any.
+
+    `for_`: the input of the call it answers, by paths, such as `{"city": "Paris"}`.
+    """
     __tracebackhide__ = True
-    fields = {"of": of, "id": id, "is_error": is_error, "content": content}
+    fields = {"of": of, "for": for_, "id": id, "is_error": is_error, "content": content}
     said = {name: value for name, value in fields.items() if value is not None}
     return _when("tool_result", said or True)
 
@@ -228,6 +266,24 @@ def stream(wanted: bool = True) -> When:
     """Whether a stream was asked for."""
     __tracebackhide__ = True
     return _when("stream", wanted)
+
+
+def tool_choice(type: str | Sequence[str] | None = None, *, name: str | None = None) -> When:
+    """What the client asks of its tools: the type (auto, any, tool, none), the tool's name, or both."""
+    __tracebackhide__ = True
+    return _when("tool_choice", {key: value for key, value in (("type", type), ("name", name)) if value is not None})
+
+
+def has(*kinds: str) -> When:
+    """A kind of content anywhere in the conversation, such as `image` or `document`: one of these."""
+    __tracebackhide__ = True
+    return _when("has", list(kinds))
+
+
+def body(paths: Mapping[str, Any]) -> When:
+    """Values at paths into the request's JSON: `{"max_tokens": {"gt": 1000}, "messages[0].role": "user"}`."""
+    __tracebackhide__ = True
+    return _when("body", dict(paths))
 
 
 def header(name: str, value: Any = "*") -> When:

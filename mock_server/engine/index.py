@@ -16,11 +16,13 @@ MAX_LANES = 64
 _Shape = tuple[str, tuple[str, ...], bool, str, str, bool]
 
 
-def _shape(facts: Facts) -> _Shape:
+def _shape(facts: Facts, *, has_system: bool) -> _Shape:
+    """`has_system`: the system prompt, which may be long, matters to some scenario."""
     request = facts.asked.request
     choice = request.tool_choice
     chosen = f"{choice.get('type')} {choice.get('name')} {choice.get('disable_parallel_tool_use')}"
-    return request.model, request.tool_names, request.stream, request.system, chosen, bool(facts.asked.results)
+    system = request.system if has_system else ""
+    return request.model, request.tool_names, request.stream, system, chosen, bool(facts.asked.results)
 
 
 class _Lane:
@@ -59,13 +61,14 @@ class Index:
     def __init__(self, scenarios: Sequence[Scenario]) -> None:
         self._scenarios = tuple(one for one in scenarios if not one.named_only)
         self._shaped = [_of_shape(one.when) for one in self._scenarios]
+        self._has_system = any("system" in one.subjects for of in self._shaped for one in of)
         self._lanes: OrderedDict[_Shape, _Lane] = OrderedDict()
 
     def candidates(self, newest: Facts, older: Callable[[], Sequence[Facts]]) -> Iterable[Scenario]:
         """The scenarios worth asking. `older`: the human turns before the newest."""
         if not self._scenarios:
             return ()
-        shape = _shape(newest)
+        shape = _shape(newest, has_system=self._has_system)
         lane = self._lanes.get(shape)
         if lane is None:
             lane = self._lane(shape, newest)

@@ -137,6 +137,11 @@ class Test:
     of_result: bool = False
 
     @property
+    def subjects(self) -> frozenset[str]:
+        """What it asks about."""
+        return frozenset((self.subject,))
+
+    @property
     def told(self) -> tuple[str, ...]:
         """The condition in words."""
         return (f"{self.subject}: {self.said}",)
@@ -164,6 +169,10 @@ class All:
     @property
     def groups(self) -> frozenset[str]:
         return frozenset().union(*(condition.groups for condition in self.conditions))
+
+    @property
+    def subjects(self) -> frozenset[str]:
+        return frozenset().union(*(condition.subjects for condition in self.conditions))
 
     @property
     def of_shape(self) -> bool:
@@ -205,6 +214,10 @@ class AnyOf:
         return frozenset().union(*(condition.groups for condition in self.conditions))
 
     @property
+    def subjects(self) -> frozenset[str]:
+        return frozenset().union(*(condition.subjects for condition in self.conditions))
+
+    @property
     def of_shape(self) -> bool:
         return all(condition.of_shape for condition in self.conditions)
 
@@ -236,6 +249,10 @@ class Not:
     needs: tuple[str, ...] = ()
 
     @property
+    def subjects(self) -> frozenset[str]:
+        return self.condition.subjects
+
+    @property
     def of_shape(self) -> bool:
         return self.condition.of_shape
 
@@ -260,6 +277,7 @@ class Named:
     """Holds for no request by itself: only one that names the scenario gets it."""
 
     told: tuple[str, ...] = ("only when it is named",)
+    subjects: frozenset[str] = frozenset()
     of_shape: bool = True
     groups: frozenset[str] = frozenset()
     needs: tuple[str, ...] = ()

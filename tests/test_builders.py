@@ -1,0 +1,54 @@
+"""The builders for what only a request can give, and for conditions on more than its text."""
+
+import json
+from typing import Any
+
+import pytest
+from rawclient import exchange
+
+from mock_server import MockServer, body, generate, has, reply, template, tool_choice, tool_result, tool_use
+from mock_server.scenario.node import ScenarioError
+
+
+@pytest.mark.parametrize(
+    ("built", "plain"),
+    [
+        (template("{{ prompt }}"), {"type": "text", "template": "{{ prompt }}"}),
+        (tool_use("x", "generated"), {"type": "tool_use", "name": "x", "input": "generated"}),
+        (tool_use("x", input_json="{"), {"type": "tool_use", "name": "x", "input_json": "{"}),
+        (generate(tokens="2..3", style="list"), {"generate": {"tokens": "2..3", "style": "list"}}),
+        (reply("x", expect={"stream": True}), {"reply": ["x"], "expect": {"stream": True}}),
+        (tool_choice("any"), {"tool_choice": {"type": "any"}}),
+        (tool_choice(name="x"), {"tool_choice": {"name": "x"}}),
+        (has("image", "document"), {"has": ["image", "document"]}),
+        (body({"max_tokens": {"gt": 3}}), {"body": {"max_tokens": {"gt": 3}}}),
+        (tool_result("x", for_={"city": "Paris"}), {"tool_result": {"of": "x", "for": {"city": "Paris"}}}),
+    ],
+)
+def test_a_builder_gives_what_yaml_would_hold(built: Any, plain: Any) -> None:
+    assert built == plain
+
+
+@pytest.mark.parametrize(
+    ("wrong", "text"),
+    [
+        (lambda: template("{{ promt }}"), r"text\(\): unknown name 'promt'"),
+        (lambda: generate(tokens="many"), r"generate\(\): expected a number of tokens"),
+        (lambda: has("pictures"), r"has\(\): unknown kind of content"),
+        (lambda: body({"a..b": 1}), r"body\(\): not a path"),
+        (lambda: tool_choice(), "an empty tool_choice"),
+    ],
+)
+def test_a_wrong_value_is_told_at_the_call(wrong: Any, text: str) -> None:
+    with pytest.raises(ScenarioError, match=text):
+        wrong()
+
+
+def test_a_function_may_give_a_template() -> None:
+    asked = {"model": "claude-opus-4-8", "max_tokens": 99, "messages": [{"role": "user", "content": "Hello"}]}
+    with MockServer(seed=1) as server:
+        server.add(lambda request: reply(template("You said {{ prompt }}."), tool_use("x", {"a": 1})))
+        status, said = exchange(server.url, asked, {"x-api-key": "k"})
+
+    text, call = json.loads(said)["content"]
+    assert (status, text["text"], call["input"]) == (200, "You said Hello.", {"a": 1})

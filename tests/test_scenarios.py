@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
+from offered import OFFERED
 
 from mock_server.engine.engine import Engine
 from mock_server.engine.exchange import Exchange
@@ -107,18 +108,6 @@ JOURNEYS: Mapping[str, list[str | int]] = {
 }
 ANSWERING = [name for name in FILES if not name.startswith("error-")]
 WITHOUT_CONTENT = ["refusal", "empty-end-turn", "refusal-bio", "refusal-cyber", "refusal-frontier", "refusal-general"]
-# what a client of these has to offer, for a made-up input or to go on
-WEATHER = {
-    "name": "get_weather",
-    "input_schema": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
-}
-OFFERED: Mapping[str, list[dict[str, Any]]] = {
-    "tool-invalid-input": [WEATHER],
-    "tool-search": [
-        {"type": "tool_search_tool_regex_20251119", "name": "tool_search_tool_regex"},
-        {**WEATHER, "defer_loading": True},
-    ],
-}
 # one of a kind: what the tests of every stream take for granted is what these are there to break
 ODD = ["unicode", "thinking-signature-only", "tool-no-input", "tool-broken-json", "web-search-empty"]
 USUAL_BLOCKS = {"text", "thinking", "redacted_thinking", "tool_use", "server_tool_use", "web_search_tool_result"}
@@ -170,7 +159,6 @@ class Client:
     RETRIED = (429, 500, 504, 529)
     RETRIES = 2
     MOST_STEPS = 12
-    SEARCH: ClassVar = {"type": "web_search_20250305", "name": "web_search"}
 
     def __init__(
         self, ask: Ask, engine: Engine, name: str | None = None, prompt: str = "Go on.", **habits: bool
@@ -180,11 +168,8 @@ class Client:
         self._engine = engine
         self._headers = {} if name is None else {"x-mock-scenario": name}
         self._habits = habits
-        pauses = (name or prompt).find("pause") >= 0
-        self._offered = {"tools": [self.SEARCH]} if pauses else {}  # a turn that paused goes on only with its tool
         named = name or prompt.rpartition("scenario:")[2].partition("]")[0]
-        if named in OFFERED:
-            self._offered = {"tools": OFFERED[named]}
+        self._offered = {"tools": OFFERED[named]} if named in OFFERED else {}
         self.messages: list[dict[str, Any]] = [{"role": "user", "content": prompt}]
 
     def walk(self) -> list[Step]:

@@ -19,7 +19,7 @@ from mock_server.engine.form import Form, Hole
 from mock_server.engine.seal import OPEN_CALL, sealed
 from mock_server.engine.seeds import Ids
 from mock_server.protocol import cut, marks, tokens, usage
-from mock_server.protocol.blocks import Block, ServerToolUse, Text, Thinking
+from mock_server.protocol.blocks import Block, McpToolResult, ServerToolUse, Text, Thinking
 from mock_server.protocol.events import Event, events
 from mock_server.protocol.message import NONE, Extras, Message
 from mock_server.protocol.plan import JSON_HEADERS, SSE_HEADERS, Headers, Part, Plan, whole
@@ -314,6 +314,8 @@ def _items(block: WebSearchToolResult) -> list[dict[str, Any]]:
 
 def _fed_back(block: Block) -> int:
     """The estimated tokens that the model reads once more: the result of a server's tool."""
+    if isinstance(block, McpToolResult):
+        return tokens.count(dumps(block.content))
     return tokens.count(dumps(block.told)) if isinstance(block, WebSearchToolResult) else 0
 
 

@@ -79,7 +79,7 @@ def _block(block: Any, at: int, by: Rendering, values: Mapping[str, Any]) -> Blo
 def _text(block: OpenText | OpenThinking, at: int, by: Rendering, values: Mapping[str, Any]) -> str:
     if block.template is not None:
         return _filled(block.template, by, values, at)
-    return text(block.generate or Generate(), by.seed + bytes([at % 256]), by.generator)
+    return text(block.generate or Generate(), by.seed + bytes([at % 256]), by.generator, by.asked.request.max_tokens)
 
 
 def _filled(template: Template, by: Rendering, values: Mapping[str, Any], at: int) -> str:

@@ -18,6 +18,7 @@ from mock_server.scenario.timing import Timing
 from mock_server.scenario.values import CannotGenerate
 
 LONGEST, SHORTEST = 160, 40
+_MARGIN = 500  # tokens made beyond what a request has room for: how a text ends depends on its length
 
 # Input of the tools whose schema the API knows by itself, by the stem of their type.
 _KNOWN_INPUT: Mapping[str, Mapping[str, Any]] = {
@@ -129,13 +130,16 @@ def _prose(request: MessagesRequest, seed: bytes, generator: Generator, wanted: 
     most = min(usual, request.max_tokens)
     if wanted is None:
         return generator.text(seed, max(1, int(most / factor)))
-    return text(wanted, seed, generator, most, factor)
+    return text(wanted, seed, generator, request.max_tokens, most, factor)
 
 
-def text(wanted: Generate, seed: bytes, generator: Generator, usual: int = 100, factor: float = 1.0) -> str:
-    """A text as `generate` asks for it, `usual` tokens long where it does not say."""
+def text(wanted: Generate, seed: bytes, generator: Generator, limit: int, usual: int = 100, factor: float = 1.0) -> str:
+    """A text as `generate` asks for it, `usual` tokens long where it does not say.
+
+    `limit`: more than this is cut off anyway, so little more is made; what is left of the text stays the same.
+    """
     low, high = wanted.tokens or (usual, usual)
-    tokens = Random(seed).randint(low, high)
+    tokens = min(Random(seed).randint(low, high), limit + _MARGIN)
     return generator.styled(seed, max(1, int(tokens / factor)), wanted.style, wanted.locale)
 
 

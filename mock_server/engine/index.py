@@ -8,10 +8,12 @@ leave out what cannot match, so the order and the answer are those of asking eve
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 
+from mock_server.protocol.lazy import lazy
 from mock_server.scenario.match import All, Condition, Facts, Test
 from mock_server.scenario.model import Scenario
 
 MAX_LANES = 64
+_FEW = 16  # texts that are looked for one by one
 
 _Shape = tuple[str, tuple[str, ...], bool, str, str, bool]
 
@@ -39,7 +41,7 @@ class _Lane:
             if not needs:
                 self.always.append(at)
             for text in needs:
-                word = max(text.split(" ")[1:-1], key=len, default="")
+                word = max(text.split()[1:-1], key=len, default="")
                 if word:
                     self.by_word.setdefault(word, []).append((text, at))
                 else:
@@ -47,12 +49,27 @@ class _Lane:
 
     def found(self, prompt: str) -> list[int]:
         """The places of the scenarios to ask, in order."""
-        found = {at for places in [ats for text, ats in self.by_text.items() if text in prompt] for at in places}
-        if self.by_word:
-            for word in self.by_word.keys() & set(prompt.split()):
-                found.update([at for text, at in self.by_word[word] if text in prompt])
+        words = set(prompt.split())
+        texts = self._likely(words) if _FEW < len(self.by_text) > len(words) else self.by_text
+        found = {at for text in texts if text in prompt for at in self.by_text[text]}
+        for word in self.by_word.keys() & words:
+            found.update([at for text, at in self.by_word[word] if text in prompt])
         found.update(self.always)
         return sorted(found)
+
+    def _likely(self, words: Iterable[str]) -> list[str]:
+        """The texts of which three letters in a row stand in some word of the prompt: few are left to look for."""
+        there = {word[at : at + 3] for word in words for at in range(len(word) - 2)}
+        return [text for key in self.by_letters.keys() & (there | {""}) for text in self.by_letters[key]]
+
+    @lazy
+    def by_letters(self) -> dict[str, list[str]]:
+        """The texts by the first three letters of their longest word; those without so long a word under none."""
+        found: dict[str, list[str]] = {}
+        for text in self.by_text:
+            word = max(text.split(), key=len, default="")
+            found.setdefault(word[:3] if len(word) > 2 else "", []).append(text)
+        return found
 
 
 class Index:

@@ -7,6 +7,7 @@ call, with what is allowed.
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
+from mock_server.scenario.answer import StopReason
 from mock_server.scenario.load import read_answer, read_condition
 
 Block = dict[str, Any]
@@ -15,15 +16,6 @@ Answer = dict[str, Any]
 Reply = str | Mapping[str, Any] | Sequence[str | Mapping[str, Any]]
 ReplyFunction = Callable[..., Any]
 
-StopReason = Literal[
-    "end_turn",
-    "tool_use",
-    "pause_turn",
-    "refusal",
-    "stop_sequence",
-    "max_tokens",
-    "model_context_window_exceeded",
-]
 ErrorType = Literal[
     "invalid_request_error",
     "authentication_error",

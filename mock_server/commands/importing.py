@@ -1,12 +1,11 @@
 """`mock-server import`: a recorded conversation as a scenario, written as a person would write it."""
 
 import argparse
-import json
 import sys
 from pathlib import Path
-from typing import Any
 
 from mock_server.commands import Mistake
+from mock_server.commands.loading import read_json
 from mock_server.scenario.dump import dump
 from mock_server.scenario.load import loads
 from mock_server.scenario.node import ScenarioError
@@ -16,7 +15,7 @@ from mock_server.settings import Settings
 
 def run(given: argparse.Namespace, settings: Settings) -> int:
     """Make a scenario of a conversation: a JSON list of messages, a request with its reply, or an entry of the page."""
-    said = _read(given.file)
+    said = read_json(given.file)
     name = given.name or (Path(given.file).stem if given.file != "-" else "imported")
     try:
         text = dump(scenario_of(said, name))
@@ -39,16 +38,3 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", metavar="FILE", help="JSON; - for standard input")
     parser.add_argument("--name", metavar="NAME", help="the scenario's name (default: the file's)")
     parser.add_argument("--output", "-o", metavar="FILE", help="write there instead of to standard output")
-
-
-def _read(path: str) -> Any:
-    try:
-        return json.loads(sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise Mistake(f"{path}: cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise Mistake(f"{path}: not UTF-8 text") from None
-    except json.JSONDecodeError as error:
-        raise Mistake(f"{path}:{error.lineno}:{error.colno}: not JSON: {error.msg}") from None
-    except RecursionError:
-        raise Mistake(f"{path}: nested too deeply") from None

@@ -32,14 +32,10 @@ def meant(name: str, paths: Sequence[str]) -> tuple[Scenario, ...]:
     return (known[name],)
 
 
-def read_request(path: str) -> tuple[dict[str, Any], dict[str, str]]:
-    """Body and headers of a request in a file (`-`: standard input).
-
-    The file holds the body, or `{"headers": …, "body": …}`, or an entry of the journal. Raises Mistake.
-    """
+def read_json(path: str) -> Any:
+    """The JSON in a file (`-`: standard input). Raises Mistake."""
     try:
-        text = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8-sig")
-        said = json.loads(text)
+        return json.loads(sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise Mistake(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
@@ -48,7 +44,14 @@ def read_request(path: str) -> tuple[dict[str, Any], dict[str, str]]:
         raise Mistake(f"{path}:{error.lineno}:{error.colno}: not JSON: {error.msg}") from None
     except RecursionError:
         raise Mistake(f"{path}: nested too deeply") from None
-    return _parts(path, said)
+
+
+def read_request(path: str) -> tuple[dict[str, Any], dict[str, str]]:
+    """Body and headers of a request in a file (`-`: standard input).
+
+    The file holds the body, or `{"headers": …, "body": …}`, or an entry of the journal. Raises Mistake.
+    """
+    return _parts(path, read_json(path))
 
 
 def _parts(path: str, said: Any) -> tuple[dict[str, Any], dict[str, str]]:

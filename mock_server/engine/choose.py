@@ -59,6 +59,10 @@ class Choice(NamedTuple):
                 if condition is not None:
                     yield condition, here
 
+    def captures(self, asked: "Question") -> dict[str, str]:
+        """What those conditions captured: the scenario's at its anchor, then those of its turn and case."""
+        return {name: text for one, facts in self.conditions(asked) for name, text in one.captures(facts).items()}
+
     def unmet(self, asked: "Question") -> tuple[Miss, ...]:
         """What the request was expected to be like and is not."""
         here = asked.newest.at(self.turn, self.attempt)

@@ -111,9 +111,7 @@ def explain(engine: "Engine", session: Session, http: HttpRequest) -> Explanatio
 
 def _of_choice(found: Choice, asked: Question, refused: ApiError | None) -> Explanation:
     scenario = found.scenario
-    conditions = list(found.conditions(asked))
-    held = [line for condition, facts in conditions if condition.holds(facts) for line in condition.told]
-    captured = {name: text for condition, facts in conditions for name, text in condition.captures(facts).items()}
+    held = [line for condition, facts in found.conditions(asked) if condition.holds(facts) for line in condition.told]
     return Explanation(
         scenario.name,
         found.turn,
@@ -121,7 +119,7 @@ def _of_choice(found: Choice, asked: Question, refused: ApiError | None) -> Expl
         len(scenario.turns),
         scenario.source,
         tuple(held) if not scenario.named_only else ("named by the request", *held),
-        captured,
+        found.captures(asked),
         found.unmet(asked) if scenario.expects else (),
         (),
         refused,

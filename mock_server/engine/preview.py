@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mock_server.engine.rehearsal import request_for
-from mock_server.engine.session import Session, Terms
+from mock_server.engine.session import Cursors, Session, Terms
 from mock_server.protocol.message import fold
 from mock_server.protocol.plan import Plan
 from mock_server.protocol.request import HttpRequest
@@ -114,7 +114,7 @@ def _walk(engine: "Engine", session: Session, scenario: Scenario, stream: bool) 
     headers = _named(scenario, headers)
     first = _played(engine, session, body, headers)
     if first.scenario is None:  # no request that meets its conditions was found
-        session.cursors = type(session.cursors)()
+        session.cursors = Cursors()
         headers = {**headers, "x-mock-scenario": scenario.name}
         first = _played(engine, session, body, headers)
     yield first

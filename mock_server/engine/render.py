@@ -48,14 +48,6 @@ def said(template: Template, by: Rendering) -> str:
     return _filled(template, by, _Values(by), 0)
 
 
-def captures(by: Rendering) -> Mapping[str, str]:
-    """What the conditions that led here captured: the scenario's at its anchor, then those of its turn and case."""
-    found: dict[str, str] = {}
-    for condition, facts in by.choice.conditions(by.asked):
-        found |= condition.captures(facts)
-    return found
-
-
 def _failed(by: Rendering, what: object) -> ApiError:
     return ApiError("api_error", f"mock-server: {by.where}: {what}", headers={"x-should-retry": "false"})
 
@@ -170,7 +162,7 @@ _VALUES: Mapping[str, Callable[[Rendering], Any]] = {
     "model": lambda by: by.asked.request.model,
     "tool_result": _result,
     "tool_results": _results,
-    "captures": captures,
+    "captures": lambda by: by.choice.captures(by.asked),
     "fake": lambda by: Fake(lambda: by.generator.fakes.seeded(int.from_bytes(by.seed, "big"))),
     "now": _now,
     "session": lambda by: by.session,

@@ -78,8 +78,7 @@ class OpenText(Text):
     generate: Generate | None = None
 
     def mistakes(self) -> Mistakes:
-        if self.template is not None and self.generate is not None:
-            yield ("generate",), "a text comes from a template or is generated, not both"
+        return _two_sources(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +88,14 @@ class OpenThinking(Thinking):
     thinking: str = field(default="", metadata={"hidden": True})
     template: Annotated[Template, Reads(read_template)] | None = None
     generate: Generate | None = None
+
+    def mistakes(self) -> Mistakes:
+        return _two_sources(self)
+
+
+def _two_sources(block: OpenText | OpenThinking) -> Mistakes:
+    if block.template is not None and block.generate is not None:
+        yield ("generate",), "a text comes from a template or is generated, not both"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +121,6 @@ class OpenMcpToolUse(McpToolUse):
 
 
 OPEN = (OpenText, OpenThinking, OpenToolUse, OpenServerToolUse, OpenMcpToolUse)
-Open = OpenText | OpenThinking | OpenToolUse | OpenServerToolUse | OpenMcpToolUse
 
 
 def is_open(reply: Iterable[Block]) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from mock_server.scenario.load import Loader, files
+from mock_server.scenario.load import files
 from mock_server.scenario.model import Scenario
 from mock_server.scenario.node import ScenarioError
 
@@ -41,14 +41,14 @@ def state(paths: Sequence[str | Path]) -> State:
 
 async def watch(
     paths: Sequence[str | Path],
+    load: Callable[[Sequence[str | Path]], tuple[Scenario, ...]],
     prepare: Callable[[tuple[Scenario, ...]], _T],
     loaded: Callable[[_T], None],
     failed: Callable[[ScenarioError], None],
     known: State,
 ) -> None:
-    """Until cancelled: after every change `prepare` the new set in a thread and call `loaded` with what it gives, or
-    `failed` with what is wrong with the files. The set in force stays until then."""
-    loader = Loader()
+    """Until cancelled: after every change `load` and `prepare` the new set in a thread and call `loaded` with what that
+    gives, or `failed` with what is wrong with the files. The set in force stays until then."""
     while True:
         await asyncio.sleep(INTERVAL)
         now = await asyncio.to_thread(state, paths)
@@ -56,7 +56,7 @@ async def watch(
             continue
         known = await _settled(paths, now)
         try:
-            scenarios = await asyncio.to_thread(loader.load, paths)
+            scenarios = await asyncio.to_thread(load, paths)
             prepared = await asyncio.to_thread(prepare, scenarios)
         except ScenarioError as error:
             if await asyncio.to_thread(state, paths) != known:

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from mock_server.clock import SystemClock
 from mock_server.engine.engine import Engine, Prepared
-from mock_server.scenario.load import load
+from mock_server.scenario.load import Loader
 from mock_server.scenario.node import ScenarioError
 from mock_server.scenario.profiles import load_profile
 from mock_server.server.app import App
@@ -38,7 +38,8 @@ class Runner:
         profiles = functools.cache(load_profile)
         self.engine = Engine(settings, profiles(settings.profile, settings.catalogue), clock, profiles)
         self._known: State = state(paths) if settings.reload else ()
-        self.engine.load(load(paths) if paths else ())
+        self._loader = Loader()
+        self.engine.load(self._loader.load(paths) if paths else ())
         self._control = Control(self.engine, clock)
         self.token = None if is_loopback(settings.host) else settings.control_token or secrets.token_urlsafe(18)
         self._file: JournalFile | None = None
@@ -69,7 +70,7 @@ class Runner:
         self.port = self._runner.addresses[0][1]
         if self.settings.reload and self._paths:
             self._watching = asyncio.create_task(
-                watch(self._paths, self.engine.prepare, self._loaded, self._failed, self._known),
+                watch(self._paths, self._loader.load, self.engine.prepare, self._loaded, self._failed, self._known),
                 name="mock-server reload",
             )
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from mock_server.engine.engine import Engine
-from mock_server.scenario.load import load, loads
+from mock_server.scenario.load import Loader, load, loads
 from mock_server.scenario.model import Scenario
 from mock_server.scenario.node import ScenarioError
 from mock_server.scenario.profiles import load_profile
@@ -49,7 +49,9 @@ async def watching(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
     monkeypatch.setattr(reload, "SETTLING", 0.01)
     seen = Watched(folder)
     known = state([folder])
-    task = asyncio.create_task(watch([folder], lambda found: found, seen.loaded.append, seen.failed.append, known))
+    task = asyncio.create_task(
+        watch([folder], Loader().load, lambda found: found, seen.loaded.append, seen.failed.append, known)
+    )
     try:
         yield seen
     finally:
@@ -108,7 +110,6 @@ async def test_what_editors_leave_beside_a_file_is_no_scenario(tmp_path: Path, m
     async with watching(tmp_path, monkeypatch) as seen:
         for name in (".a.yaml.swp", "a.yaml~", "#a.yaml#", "4913", ".#a.yaml", "a.yaml___jb_tmp___", "a.yaml.orig"):
             seen.write(name, "no: scenario: at all")
-        await asyncio.sleep(0.1)
         seen.write("b.yaml", scenario("b"))
         await seen.until(loads=1)
 

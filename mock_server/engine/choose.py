@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mock_server.engine import seeds
 from mock_server.engine.library import Library
@@ -31,6 +31,11 @@ class NearMiss:
 
     def __str__(self) -> str:
         return f"{self.scenario}: {'; '.join(map(str, self.misses))}"
+
+    def told(self) -> dict[str, Any]:
+        """The same as JSON."""
+        misses = [one.told() for one in self.misses]
+        return {"scenario": self.scenario, "distance": round(self.distance, 3), "misses": misses}
 
 
 class Choice(NamedTuple):

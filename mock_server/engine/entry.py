@@ -12,11 +12,10 @@ from mock_server.engine.received import Request
 from mock_server.protocol.lazy import lazy
 from mock_server.protocol.message import fold
 from mock_server.protocol.plan import Plan
-from mock_server.protocol.request import HttpRequest
+from mock_server.protocol.request import SECRET_HEADERS, HttpRequest
 from mock_server.protocol.sse import parse
 
 PATIENCE = 5.0
-_SECRET = ("x-api-key", "authorization", "proxy-authorization", "cookie")
 _OVERHEAD = 1000  # bytes that an entry and its objects take beside body and reply
 
 
@@ -40,7 +39,7 @@ def key_mark(key: str) -> str:
 def _redacted(given: Mapping[str, str]) -> dict[str, str]:
     """The headers in lower case without what is secret in them."""
     headers = given.copy() if type(given) is dict else {name.lower(): value for name, value in given.items()}
-    for name in _SECRET:
+    for name in SECRET_HEADERS:
         if name in headers:
             headers[name] = key_mark(headers[name])
     return headers

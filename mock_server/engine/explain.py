@@ -45,7 +45,7 @@ class Explanation(NamedTuple):
             lines.append(f"No scenario matches this request ({self.asked} asked).")
             for miss in self.near_misses:
                 lines.append(f"  {miss.scenario}, {1 - miss.distance:.0%} near")
-                lines += [f"    {one.condition}: wanted {one.wanted}, got {one.got}" for one in miss.misses]
+                lines += [f"    {one}" for one in miss.misses]
         return "\n".join(lines)
 
     def _refused(self) -> list[str]:
@@ -65,11 +65,8 @@ class Explanation(NamedTuple):
             "source": self.source,
             "conditions": list(self.conditions),
             "captures": dict(self.captures),
-            "differences": [_miss(one) for one in self.differences],
-            "near_misses": [
-                {"scenario": one.scenario, "distance": round(one.distance, 3), "misses": [_miss(m) for m in one.misses]}
-                for one in self.near_misses
-            ],
+            "differences": [one.told() for one in self.differences],
+            "near_misses": [one.told() for one in self.near_misses],
             "error": None if error is None else {"status": error.status, "type": error.type, "message": said(error)},
             "text": str(self),
         }
@@ -78,10 +75,6 @@ class Explanation(NamedTuple):
 def said(error: ApiError) -> str:
     """The message of an error."""
     return error.message or MESSAGE.get(error.type, error.type)
-
-
-def _miss(miss: Miss) -> dict[str, str]:
-    return {"condition": miss.condition, "wanted": miss.wanted, "got": miss.got}
 
 
 def explain(engine: "Engine", session: Session, http: HttpRequest) -> Explanation:

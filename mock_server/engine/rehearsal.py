@@ -3,6 +3,7 @@
 import copy
 import re
 from collections.abc import Iterator, Mapping
+from random import Random
 from typing import Any
 
 from mock_server.protocol.blocks import ServerToolUse, ToolUse
@@ -10,6 +11,7 @@ from mock_server.protocol.profile import Model, Profile
 from mock_server.scenario import paths, pattern
 from mock_server.scenario.model import Scenario
 from mock_server.scenario.node import Node
+from mock_server.scenario.operators import glob
 
 MAX_TOKENS = 64_000
 _PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
@@ -101,8 +103,6 @@ def _text(node: Node, usual: str = "") -> str:
     if not isinstance(value, dict):
         return str(value)
     if "regex" in value:
-        from random import Random
-
         return pattern.matching(str(value["regex"]), Random(0)) or usual
     if value.get("in"):
         return str(value["in"][0])
@@ -125,8 +125,6 @@ def _meet_system(node: Node, body: dict[str, Any], headers: Any, tools: Any, pro
 
 
 def _meet_model(node: Node, body: dict[str, Any], headers: Any, tools: Any, profile: Profile) -> None:
-    from mock_server.scenario.operators import glob
-
     wanted = node.plain()
     texts = wanted if isinstance(wanted, list) else [wanted] if isinstance(wanted, str) else [_text(node)]
     names = [name for model in profile.models for name in (model.id, *model.aliases)]

@@ -12,14 +12,12 @@ from mock_server.engine.choose import Choice, Question
 from mock_server.engine.unmatched import made_input, text
 from mock_server.protocol.blocks import BLOCKS, Block, Text, Thinking
 from mock_server.protocol.errors import ApiError
-from mock_server.protocol.request import result_text
+from mock_server.protocol.request import SECRET_HEADERS, result_text
 from mock_server.scenario.fakes import Fake
 from mock_server.scenario.generate import Generator
 from mock_server.scenario.parts import OPEN, Generate, OpenText, OpenThinking
 from mock_server.scenario.template import Template, TemplateFailure
 from mock_server.scenario.values import CannotGenerate
-
-_SECRET = frozenset(("authorization", "x-api-key", "cookie", "proxy-authorization"))
 
 
 class Rendering(NamedTuple):
@@ -155,7 +153,7 @@ def _now(by: Rendering) -> datetime:
 
 _VALUES: Mapping[str, Callable[[Rendering], Any]] = {
     "request": lambda by: by.asked.request.body,
-    "headers": lambda by: {k.lower(): v for k, v in by.asked.asked.headers.items() if k.lower() not in _SECRET},
+    "headers": lambda by: {k.lower(): v for k, v in by.asked.asked.headers.items() if k.lower() not in SECRET_HEADERS},
     "prompt": lambda by: by.asked.newest.prompt.text,
     "last_message": lambda by: by.asked.asked.last_message.text,
     "system": lambda by: by.asked.request.system,

@@ -10,6 +10,8 @@ from mock_server.protocol.errors import invalid
 from mock_server.protocol.lazy import lazy
 
 Block = Mapping[str, Any]
+# headers whose values are shown to nobody
+SECRET_HEADERS = ("x-api-key", "authorization", "proxy-authorization", "cookie")
 
 
 class HttpRequest(NamedTuple):

@@ -93,6 +93,10 @@ class Miss:
     def __str__(self) -> str:
         return f"{self.condition}: wanted {self.wanted}, got {self.got}"
 
+    def told(self) -> dict[str, str]:
+        """The same as JSON."""
+        return {"condition": self.condition, "wanted": self.wanted, "got": self.got}
+
 
 @dataclass(frozen=True, slots=True)
 class Match:
@@ -157,14 +161,10 @@ class Test:
 
 
 @dataclass(frozen=True, slots=True)
-class All:
-    """Every condition must hold; an empty one always does."""
+class _Several:
+    """Conditions taken together."""
 
     conditions: tuple["Condition", ...] = ()
-
-    @property
-    def told(self) -> tuple[str, ...]:
-        return tuple(line for condition in self.conditions for line in condition.told)
 
     @property
     def groups(self) -> frozenset[str]:
@@ -177,6 +177,16 @@ class All:
     @property
     def of_shape(self) -> bool:
         return all(condition.of_shape for condition in self.conditions)
+
+
+class All(_Several):
+    """Every condition must hold; an empty one always does."""
+
+    __slots__ = ()
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        return tuple(line for condition in self.conditions for line in condition.told)
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -199,27 +209,14 @@ def _hardest(needs: tuple[str, ...]) -> int:
     return min(map(len, needs), default=0)
 
 
-@dataclass(frozen=True, slots=True)
-class AnyOf:
+class AnyOf(_Several):
     """One condition must hold."""
 
-    conditions: tuple["Condition", ...]
+    __slots__ = ()
 
     @property
     def told(self) -> tuple[str, ...]:
         return ("any of: " + " | ".join(" and ".join(condition.told) for condition in self.conditions),)
-
-    @property
-    def groups(self) -> frozenset[str]:
-        return frozenset().union(*(condition.groups for condition in self.conditions))
-
-    @property
-    def subjects(self) -> frozenset[str]:
-        return frozenset().union(*(condition.subjects for condition in self.conditions))
-
-    @property
-    def of_shape(self) -> bool:
-        return all(condition.of_shape for condition in self.conditions)
 
     @property
     def needs(self) -> tuple[str, ...]:

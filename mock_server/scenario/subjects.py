@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from mock_server.protocol.request import SECRET_HEADERS
 from mock_server.scenario import paths
 from mock_server.scenario.match import Facts, Said, Test
 from mock_server.scenario.node import Node, Problems, kind, suggestion
@@ -10,8 +11,6 @@ from mock_server.scenario.operators import read_texts, short
 from mock_server.scenario.paths import MISSING
 from mock_server.scenario.tool_results import tool_result
 from mock_server.scenario.wanted import Wanted, by_operators, far, read_name, read_paths, read_text, read_value, unknown
-
-# -- subjects -------------------------------------------------------------------------------------------------------
 
 
 def _said(subject: str, node: Node, problems: Problems, said: Callable[[Facts], Said]) -> Test:
@@ -175,12 +174,22 @@ def _header(node: Node, problems: Problems) -> Test:
         problems.add(node, f"expected a mapping of header names, got {kind(node)}")
         return Test("header", "", lambda facts: False, lambda facts: "")
     wanted = {name.lower(): read_name(item, problems) for name, item in node.value.items()}
-    return _by_key(
-        "header", wanted, lambda facts, name: facts.asked.headers.get(name, MISSING), absent="absent", hidden=_SECRET
+
+    def told(given: Any, name: str) -> str:
+        return "absent" if given is MISSING else "(hidden)" if name in SECRET_HEADERS else short(given)
+
+    return Test(
+        "header",
+        ", ".join(f"{name}: {one.said}" for name, one in wanted.items()),
+        lambda facts: all(one.test(facts.asked.headers.get(name, MISSING)) for name, one in wanted.items()),
+        lambda facts: ", ".join(f"{name}: {told(facts.asked.headers.get(name, MISSING), name)}" for name in wanted),
+        captures=lambda facts: {
+            group: text
+            for name, one in wanted.items()
+            for group, text in one.captures(facts.asked.headers.get(name, "")).items()
+        },
+        groups=frozenset(group for one in wanted.values() for group in one.groups),
     )
-
-
-_SECRET = frozenset(("authorization", "x-api-key", "cookie", "proxy-authorization"))
 
 
 def _body(node: Node, problems: Problems) -> Test:
@@ -188,33 +197,21 @@ def _body(node: Node, problems: Problems) -> Test:
     if not isinstance(node.value, dict) or not node.value:
         problems.add(node, f"expected a mapping of paths such as {{metadata.user_id: alice}}, got {kind(node)}")
         return Test("body", "", lambda facts: False, lambda facts: "")
-    return _json("body", node, problems, lambda facts: facts.asked.request.body)
-
-
-def _json(subject: str, node: Node, problems: Problems, value: Callable[[Facts], Any]) -> Test:
     wanted = read_paths(node, problems)
     readers = {path: paths.reader(paths.parse(path) or ()) for path in wanted}
-    tests = [(readers[path], one.test) for path, one in wanted.items()]
-
-    def holds(facts: Facts) -> bool:
-        whole = value(facts)
-        for read, test in tests:  # a loop: this is asked of every request
-            found = read(whole)
-            if not (test(found[0]) if len(found) == 1 else any(map(test, found))):
-                return False
-        return True
 
     def found(facts: Facts, path: str) -> Sequence[Any]:
-        return readers[path](value(facts))
+        return readers[path](facts.asked.request.body)
+
+    def missing(facts: Facts) -> int:
+        return sum(not any(map(one.test, found(facts, path))) for path, one in wanted.items())
 
     return Test(
-        subject,
+        "body",
         ", ".join(f"{path} {one.said}" for path, one in wanted.items()),
-        holds,
+        lambda facts: all(any(map(one.test, found(facts, path))) for path, one in wanted.items()),
         lambda facts: ", ".join(f"{path}: {' | '.join(map(short, found(facts, path)[:5]))}" for path in wanted),
-        far=lambda facts: (
-            sum(not any(map(one.test, found(facts, path))) for path, one in wanted.items()) / max(1, len(wanted))
-        ),
+        far=lambda facts: missing(facts) / max(1, len(wanted)),
         captures=lambda facts: {
             name: text
             for path, one in wanted.items()
@@ -223,32 +220,6 @@ def _json(subject: str, node: Node, problems: Problems, value: Callable[[Facts],
             for name, text in one.captures(each).items()
         },
         groups=frozenset(name for one in wanted.values() for name in one.groups),
-    )
-
-
-def _by_key(
-    subject: str,
-    wanted: Mapping[str, Wanted],
-    value: Callable[[Facts, str], Any],
-    absent: str,
-    hidden: frozenset[str] = frozenset(),
-) -> Test:
-    def told(facts: Facts, name: str) -> str:
-        given = value(facts, name)
-        return absent if given is MISSING else "(hidden)" if name in hidden else short(given)
-
-    return Test(
-        subject,
-        ", ".join(f"{name}: {one.said}" for name, one in wanted.items()),
-        lambda facts: all(one.test(value(facts, name)) for name, one in wanted.items()),
-        lambda facts: ", ".join(f"{name}: {told(facts, name)}" for name in wanted),
-        captures=lambda facts: {
-            group: text
-            for name, one in wanted.items()
-            if isinstance(value(facts, name), str)
-            for group, text in one.captures(value(facts, name)).items()
-        },
-        groups=frozenset(group for one in wanted.values() for group in one.groups),
     )
 
 

@@ -100,6 +100,7 @@ def read_value(node: Node, problems: Problems) -> Wanted:
 
 
 def by_operators(node: Node, problems: Problems) -> Wanted:
+    """A value that meets every operator of a mapping."""
     operators = read_operators(node, problems)
     said = " and ".join(map(str, operators))
     return Wanted(said, lambda value: all(op.test(value) for op in operators), operators)
@@ -132,5 +133,6 @@ def far(wanted: Wanted, said: Said) -> float:
 
 
 def unknown(node: Node, key: str, known: Sequence[str], noun: str, problems: Problems) -> None:
+    """Report a key that is none of those known."""
     text = f"unknown key '{key}' in {noun}; expected one of {', '.join(known)}{suggestion(key, known)}"
     problems.add(node.keys.get(key) or node, text)

@@ -57,7 +57,7 @@ def detail(entry: Entry, session: str, near: Iterable[NearMiss]) -> dict[str, An
     }
     said["events"] = _events(entry) if ended else []
     said["left_ms"] = round(entry.duration * 1000, 3) if ended and entry.outcome == "client_left" else None
-    said["near_misses"] = [_miss(one) for one in near]
+    said["near_misses"] = [one.told() for one in near]
     said["stub"] = ready(entry.request) if entry.unmatched else None
     said["yaml"] = _as_scenario(entry) if ended and entry.exchange.understood else None
     said["curl"] = _curl(entry)
@@ -82,11 +82,6 @@ def _events(entry: Entry) -> list[dict[str, Any]]:
         }
         for payload, due, sent in zip(entry.planned_events, entry.due_at, entry.sent_at, strict=False)
     ]
-
-
-def _miss(near: NearMiss) -> dict[str, Any]:
-    misses = [{"condition": one.condition, "wanted": one.wanted, "got": one.got} for one in near.misses]
-    return {"scenario": near.scenario, "distance": round(near.distance, 3), "misses": misses}
 
 
 def _as_scenario(entry: Entry) -> str:

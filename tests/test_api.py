@@ -47,12 +47,13 @@ def anywhere(server: MockServer, request: pytest.FixtureRequest) -> Verbs:
 
 
 def client(server: Any, **more: Any) -> anthropic.Anthropic:
+    """An SDK client: to be used in a ``with``, so that no socket is left to the garbage collector."""
     return anthropic.Anthropic(base_url=server.url, api_key=server.api_key, **more)
 
 
-def ask(server: Any, said: Any = "Hi", **parameters: Any) -> Any:
+def ask(server: Any, said: Any = "Hi", max_retries: int = 2, **parameters: Any) -> Any:
     messages = said if isinstance(said, list) else [{"role": "user", "content": said}]
-    with client(server) as one:
+    with client(server, max_retries=max_retries) as one:
         return one.messages.create(
             **{"model": "claude-opus-4-8", "max_tokens": 500, "messages": messages, **parameters}
         )
@@ -118,9 +119,7 @@ def test_a_script_answers_independent_calls_in_order_and_errors_are_retried(anyw
 def test_after_an_error_a_call_that_is_no_retry_gets_the_next_reply_too(server: MockServer) -> None:
     server.script(error(429), "after")
     with pytest.raises(anthropic.RateLimitError):
-        client(server, max_retries=0).messages.create(
-            model="claude-opus-4-8", max_tokens=9, messages=[{"role": "user", "content": "one"}]
-        )
+        ask(server, "one", max_retries=0)
     assert said(server, "two") == "after"
 
 
@@ -154,9 +153,7 @@ def test_an_error_that_names_a_time_or_is_final_is_left_as_it_is(anywhere: Verbs
     anywhere.script(error(429, retry_after="2s"), error(400), error(529, should_retry=False))
     for n in range(3):
         with pytest.raises(anthropic.APIStatusError):
-            client(anywhere, max_retries=0).messages.create(
-                model="claude-opus-4-8", max_tokens=9, messages=[{"role": "user", "content": str(n)}]
-            )
+            ask(anywhere, str(n), max_retries=0)
     assert [one.headers.get("retry-after-ms") for one in anywhere.journal] == [None, None, "1"]
     assert anywhere.journal[0].headers["retry-after"] == "2"
 
@@ -196,7 +193,7 @@ def test_a_function_gives_the_reply_in_a_thread_of_its_own(server: MockServer) -
 
     server.add(upper)
     assert said(server, "shout") == "SHOUT"
-    with client(server).messages.stream(
+    with client(server) as one, one.messages.stream(
         model="claude-opus-4-8", max_tokens=50, messages=[{"role": "user", "content": "stream"}]
     ) as stream:
         assert stream.get_final_text() == "STREAM"
@@ -279,7 +276,7 @@ def test_functions_do_not_wait_for_each_other(server: MockServer) -> None:
 
 def test_an_entry_tells_the_request_the_reply_and_the_events(anywhere: Verbs) -> None:
     anywhere.add(["Hm.", tool_use("get_weather", {"city": "Paris"})])
-    with client(anywhere).messages.stream(
+    with client(anywhere) as one, one.messages.stream(
         model="claude-opus-4-8",
         max_tokens=50,
         system="Be brief.",
@@ -339,9 +336,7 @@ def test_waiting_in_vain_says_what_is_still_open(server: MockServer) -> None:
 
     def ask_in_vain() -> None:
         try:
-            client(server, max_retries=0).messages.create(
-                model="claude-opus-4-8", max_tokens=9, messages=[{"role": "user", "content": "Hi"}]
-            )
+            ask(server, max_retries=0)
         except anthropic.APIError as gone:
             broken.append(gone)
 
@@ -502,7 +497,7 @@ def test_closing_ends_open_streams_and_counts_them(server: MockServer) -> None:
     session = server.session()
     session.override(time_scale=1)
     session.add("a b c d e f g h", timing={"first": "0ms", "gap": "5s"})
-    with client(session).messages.stream(
+    with client(session) as one, one.messages.stream(
         model="claude-opus-4-8", max_tokens=50, messages=[{"role": "user", "content": "x"}]
     ) as stream:
         events = iter(stream)

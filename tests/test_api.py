@@ -193,9 +193,12 @@ def test_a_function_gives_the_reply_in_a_thread_of_its_own(server: MockServer) -
 
     server.add(upper)
     assert said(server, "shout") == "SHOUT"
-    with client(server) as one, one.messages.stream(
-        model="claude-opus-4-8", max_tokens=50, messages=[{"role": "user", "content": "stream"}]
-    ) as stream:
+    with (
+        client(server) as one,
+        one.messages.stream(
+            model="claude-opus-4-8", max_tokens=50, messages=[{"role": "user", "content": "stream"}]
+        ) as stream,
+    ):
         assert stream.get_final_text() == "STREAM"
     assert threads == ["mock-server reply"] * 2
 
@@ -276,14 +279,17 @@ def test_functions_do_not_wait_for_each_other(server: MockServer) -> None:
 
 def test_an_entry_tells_the_request_the_reply_and_the_events(anywhere: Verbs) -> None:
     anywhere.add(["Hm.", tool_use("get_weather", {"city": "Paris"})])
-    with client(anywhere) as one, one.messages.stream(
-        model="claude-opus-4-8",
-        max_tokens=50,
-        system="Be brief.",
-        metadata={"user_id": "u"},
-        tools=[GET],  # type: ignore[list-item]
-        messages=[{"role": "user", "content": "Weather?"}],
-    ) as stream:
+    with (
+        client(anywhere) as one,
+        one.messages.stream(
+            model="claude-opus-4-8",
+            max_tokens=50,
+            system="Be brief.",
+            metadata={"user_id": "u"},
+            tools=[GET],  # type: ignore[list-item]
+            messages=[{"role": "user", "content": "Weather?"}],
+        ) as stream,
+    ):
         final = stream.get_final_message()
 
     entry = anywhere.journal.last
@@ -497,9 +503,12 @@ def test_closing_ends_open_streams_and_counts_them(server: MockServer) -> None:
     session = server.session()
     session.override(time_scale=1)
     session.add("a b c d e f g h", timing={"first": "0ms", "gap": "5s"})
-    with client(session) as one, one.messages.stream(
-        model="claude-opus-4-8", max_tokens=50, messages=[{"role": "user", "content": "x"}]
-    ) as stream:
+    with (
+        client(session) as one,
+        one.messages.stream(
+            model="claude-opus-4-8", max_tokens=50, messages=[{"role": "user", "content": "x"}]
+        ) as stream,
+    ):
         events = iter(stream)
         next(events)
         session.close()

@@ -58,3 +58,11 @@ Duration = Annotated[int, Reads(_duration)]
 Rate = Annotated[float, Reads(_rate)]
 Share = Annotated[float, Reads(_share)]
 Chunk = Annotated[_Chunk, Reads(_chunk)]
+
+
+def written(microseconds: int) -> str:
+    """A duration as an author would write it."""
+    for unit, size in (("s", 1_000_000), ("ms", 1_000)):
+        if microseconds >= size and microseconds * 10 % size == 0:
+            return f"{microseconds / size:g}{unit}"
+    return f"{microseconds}us" if microseconds else "0s"

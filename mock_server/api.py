@@ -16,6 +16,7 @@ from mock_server.engine.explain import explain
 from mock_server.engine.journal import Journal
 from mock_server.engine.preview import preview
 from mock_server.engine.session import Session
+from mock_server.levers import Call, Chaos, Clock, Gates, LocalClock, LocalGates, ServerChaos, SessionChaos
 from mock_server.protocol.request import HttpRequest
 from mock_server.protocol.sse import dumps, encode
 from mock_server.scenario.load import loads
@@ -48,7 +49,23 @@ class Local(Verbs):
         return self._engine.library(self._session).scenarios
 
     def reset(self) -> None:
-        self._engine.reset(self._session)
+        self._call(lambda: self._engine.reset(self._session))
+
+    @property
+    def clock(self) -> Clock:
+        return LocalClock(self._session, Call(self._call))
+
+    @property
+    def gates(self) -> Gates:
+        return LocalGates(self._session, Call(self._call))
+
+    @property
+    def chaos(self) -> Chaos:
+        return SessionChaos(self._engine, self._session)
+
+    @abstractmethod
+    def _call(self, function: Callable[[], _T]) -> _T:
+        """Run a function on the server's loop and wait for it."""
 
     def override(self, **settings: Any) -> None:
         self._engine.override(self._session, **settings)
@@ -178,6 +195,14 @@ class MockServer(Local):
     def _session(self) -> Session:
         return self._engine.sessions.first
 
+    @property
+    def chaos(self) -> Chaos:
+        return ServerChaos(self._engine)
+
+    def _call(self, function: Callable[[], _T]) -> _T:
+        self._host.check()
+        return self._host.call(function)  # type: ignore[return-value]
+
     # -- sessions ----------------------------------------------------------------------------------------------
 
     def session(self, key: str | None = None, *, default: bool = False) -> "MockSession":
@@ -225,6 +250,9 @@ class MockSession(Local):
     def _session(self) -> Session:
         return self._lane
 
+    def _call(self, function: Callable[[], _T]) -> _T:
+        return self._server._call(function)
+
     def close(self) -> None:
         """End the streams under way and refuse the key from now on. The journal can still be read."""
         engine = self._server._runner.engine
@@ -249,6 +277,20 @@ class _Host(Protocol):
     def stop(self) -> None: ...
     def check(self, *, stopped: bool = False) -> None: ...
     def call(self, function: Callable[[], _T]) -> _T | None: ...
+
+
+def _on(loop: asyncio.AbstractEventLoop, function: Callable[[], _T]) -> _T:
+    """Run `function` on a loop of another thread and wait for it."""
+    done: Future[_T] = Future()
+
+    def run() -> None:
+        try:
+            done.set_result(function())
+        except BaseException as error:  # handed to the thread that waits
+            done.set_exception(error)
+
+    loop.call_soon_threadsafe(run)
+    return done.result(LIMIT)
 
 
 class _Thread:
@@ -299,16 +341,7 @@ class _Thread:
             return None
         if threading.current_thread() is self._thread:
             return function()
-        done: Future[_T] = Future()
-
-        def run() -> None:
-            try:
-                done.set_result(function())
-            except BaseException as error:  # handed to the thread that waits
-                done.set_exception(error)
-
-        self._loop.call_soon_threadsafe(run)
-        return done.result(LIMIT)
+        return _on(self._loop, function)
 
     def _run(self) -> None:
         try:
@@ -366,6 +399,4 @@ class _Loop:
             here = False
         if here:
             return function()
-        done: Future[_T] = Future()
-        self._loop.call_soon_threadsafe(lambda: done.set_result(function()))
-        return done.result(LIMIT)
+        return _on(self._loop, function)

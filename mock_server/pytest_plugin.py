@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 MARKERS = (
     "mock_scenarios(*what): scenarios for the test: files and folders (relative to the test file or the root), or "
     "names from the library",
+    "mock_faults(scenario=…, faults=…, once=False): run the test once for every fault at every event of a scenario, "
+    "which the test is answered from; `mock_fault` is the variant",
     "mock_settings(**settings): settings for the test: profile, seed, time_scale, timing, unmatched, …; strict=False "
     "lets unmatched requests pass",
 )
@@ -156,6 +158,44 @@ def mock_server_env(mock_server: "AnySession", monkeypatch: pytest.MonkeyPatch) 
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.setenv(name, direct)
     return mock_server
+
+
+@pytest.fixture
+def mock_fault(request: pytest.FixtureRequest, mock_server: "AnySession") -> Any:
+    """The variant that the marker `mock_faults` runs this test with: `fault`, `turn`, `events`, `next_event`."""
+    variant = getattr(request, "param", None)
+    if variant is None:
+        raise pytest.UsageError(f"{request.node.nodeid}: mock_fault needs the marker mock_faults(scenario=…)")
+    mock_server.add(**variant.data)
+    return variant
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """The fault matrix as the parameters of a test."""
+    mark = metafunc.definition.get_closest_marker("mock_faults")
+    if mark is None:
+        return
+    from mock_server.matrix import faults
+    from mock_server.scenario.node import ScenarioError
+
+    given: dict[str, Any] = {**dict(zip(("scenario", "faults", "once"), mark.args, strict=False)), **mark.kwargs}
+    scenario = given.pop("scenario", None)
+    if scenario is None:
+        raise pytest.UsageError(f"{metafunc.definition.nodeid}: mock_faults needs scenario=NAME or a file")
+    try:
+        variants = list(faults(_found(str(scenario), metafunc.definition), **given))
+    except ScenarioError as error:
+        raise pytest.UsageError(f"{metafunc.definition.nodeid}: {error}") from None
+    if "mock_fault" not in metafunc.fixturenames:
+        metafunc.fixturenames.append("mock_fault")
+    metafunc.parametrize("mock_fault", variants, ids=[one.id for one in variants], indirect=True)
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """A test with the fault matrix gets its variant although it does not ask for it by name."""
+    names: list[str] = getattr(item, "fixturenames", [])
+    if item.get_closest_marker("mock_faults") is not None and "mock_fault" not in names:
+        names.append("mock_fault")
 
 
 def _is_shared(config: pytest.Config) -> bool:

@@ -171,6 +171,13 @@ class Settings:
         metavar="GLOB",
         repeatable=True,
     )
+    chaos: tuple[str, ...] = _option(
+        (),
+        "lay the overlays of this file over the replies of every scenario (repeatable)",
+        parse=_names,
+        metavar="FILE",
+        repeatable=True,
+    )
     any_model: bool = _option(False, "accept model names the profile does not list", parse=_flag, per_session=True)
     fast_retries: bool = _option(
         False,

@@ -108,6 +108,10 @@ class Engine:
         self._relay(kept)
         return found
 
+    def switch(self, name: str, *, on: bool) -> None:
+        """Have an overlay strike everywhere, or not."""
+        self.off = self.off - {name} if on else self.off | {name}
+
     def _relay(self, chaos: tuple[Scenario, ...]) -> None:
         self.chaos = chaos
         self.swap(self.prepare(self._scenarios))

@@ -86,10 +86,10 @@ def _reason(fault: Fault, reason: CannotApply) -> str:
 
 def label(fault: Fault) -> str:
     """A fault in a few words: its type, its place, and what else it sets."""
-    words = [fault.type]
+    words = [fault.type, *([fault.name] if isinstance(fault, Gate) else ())]
     for field in fields(fault):
         value = getattr(fault, field.name)
-        if value is None or (field.name not in _ALWAYS and value == field.default):
+        if value is None or (field.name not in _ALWAYS and value == field.default) or value == words[-1]:
             continue
         if isinstance(value, After):
             words.append(str(value))
@@ -132,6 +132,9 @@ def _with_type(node: Node) -> Node:
 def _with_name(node: Node, problems: Problems) -> Node:
     if isinstance(node.value, str):
         return Node({"name": node}, node.mark)
+    if isinstance(node.value, dict) and "gate" in node.value:
+        rest = {key: value for key, value in node.value.items() if key != "gate"}
+        return Node({"name": node.value["gate"], **rest}, node.mark, {**node.keys, "name": node.keys.get("gate")})
     if not isinstance(node.value, dict):
         problems.add(node, f"expected the name of a gate, or {{name, after, ping}}; got {kind(node)}")
         return Node({"name": Node("?")}, node.mark)

@@ -98,13 +98,13 @@ class Gzip:
         packer = zlib.compressobj(6, zlib.DEFLATED, 31)
         if not plan.stream:
             return self._whole(unrolled(plan))
-        steps: list[Step] = []
-        for step in unrolled(plan):
-            if isinstance(step, Wait):
-                steps.append(step)
-            else:
-                steps.append((step[0], packer.compress(step[1]) + packer.flush(zlib.Z_SYNC_FLUSH)))
-        return [*steps, *((0, tail) for tail in [self._damaged(packer.flush())] if tail)]
+        steps: list[Step] = [
+            step if isinstance(step, Wait) else (step[0], packer.compress(step[1]) + packer.flush(zlib.Z_SYNC_FLUSH))
+            for step in unrolled(plan)
+        ]
+        if self.how == "truncated":
+            return _half(steps)
+        return [*steps, (0, self._damaged(packer.flush()))]
 
     def _whole(self, steps: list[Step]) -> list[Step]:
         """A JSON body, compressed as one; what waits in it waits before it."""
@@ -120,3 +120,16 @@ class Gzip:
         if self.how == "corrupt":
             return packed[:-8] + bytes(byte ^ 0xFF for byte in packed[-8:])
         return packed
+
+
+def _half(steps: list[Step]) -> list[Step]:
+    """The steps up to half of their bytes, so that the last piece is one that cannot be unpacked."""
+    left = sum(len(step[1]) for step in steps if not isinstance(step, Wait)) // 2
+    kept: list[Step] = []
+    for step in steps:
+        if isinstance(step, Wait):
+            kept.append(step)
+        elif left > 0:
+            kept.append((step[0], step[1][:left]))
+            left -= len(step[1])
+    return kept

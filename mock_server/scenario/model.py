@@ -14,7 +14,7 @@ from mock_server.protocol.results import WebSearchToolResult
 from mock_server.scenario.answer import ANSWER_KEYS, Answer
 from mock_server.scenario.decode import Reads
 from mock_server.scenario.durations import Share
-from mock_server.scenario.faults import Faults, Gates
+from mock_server.scenario.faults import Faults, Gates, label
 from mock_server.scenario.match import Condition, Named
 from mock_server.scenario.misfits import misfits
 from mock_server.scenario.node import suggestion
@@ -59,6 +59,12 @@ class Scenario:
     def is_overlay(self) -> bool:
         """Whether it answers nothing itself, and is laid over what another one answers."""
         return not self.turns
+
+    @property
+    def strikes(self) -> tuple[str, ...]:
+        """What an overlay lays over replies, in words."""
+        pace = () if self.timing is None else ("timing",)
+        return (*(label(one) for one in (*(self.gate or ()), *(self.fault or ()))), *pace)
 
     @lazy
     def named_only(self) -> bool:

@@ -80,7 +80,8 @@ class After:
 
     def __str__(self) -> str:
         name, count = self.counter
-        return f"after {count} {name}" + (f" in {self.in_}" if self.in_ else "")
+        counted = name.removesuffix("s") if count == 1 else name
+        return f"after {count} {counted}" + (f" in {self.in_}" if self.in_ else "")
 
 
 def _read_after(node: Node, problems: Problems) -> After | None:

@@ -119,8 +119,7 @@ def _move_gates(answer: Node) -> None:
     for item in reply.value:
         if isinstance(item.value, dict) and "gate" in item.value and "type" not in item.value:
             after = Node({"blocks": Node(len(blocks), item.mark)}, item.mark)
-            rest = {key: value for key, value in item.value.items() if key != "gate"}
-            gates.append(Node({"name": item.value["gate"], "after": after, **rest}, item.mark, item.keys))
+            gates.append(Node({"after": after, **item.value}, item.mark, item.keys))
         else:
             blocks.append(item)
     if gates:

@@ -10,7 +10,7 @@ from mock_server.protocol.plan import AT_ONCE, JSON_HEADERS, Part, Plan, whole
 from mock_server.protocol.sse import frame
 from mock_server.scenario.answer import Answer
 from mock_server.scenario.error import Failure
-from mock_server.scenario.faults import Fault
+from mock_server.scenario.faults import Fault, reason_of
 from mock_server.scenario.place import CannotApply, Site
 from mock_server.scenario.timing import Mistakes, Timing
 
@@ -28,8 +28,7 @@ def misfits(leaf: Answer) -> Mistakes:
         try:
             plan = fault.apply(plan, site)
         except CannotApply as reason:
-            text = str(reason)
-            yield (key, at), text if text.startswith(fault.type) else f"{fault.type} {text}"
+            yield (key, at), reason_of(fault, reason)
 
 
 def _written(leaf: Answer) -> Iterator[tuple[str, int, Fault]]:

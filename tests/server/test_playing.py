@@ -222,3 +222,20 @@ def test_frames_that_stand_apart_are_writes_of_their_own() -> None:
     wire = Wire(loop)
     played(loop, wire, plan(part(0, 0, 0), manner=Manner(apart=True)))
     assert wire.data == [b"head;", b"0;", b"0;", b"0;"]
+
+
+def test_a_clock_that_is_reset_tells_real_time_and_does_not_go_back() -> None:
+    loop = HandLoop()
+    clock = Lane(loop).clock
+    real = clock.unix()
+    clock.freeze()
+    clock.advance(3600)
+    before = clock.now()
+
+    clock.reset()
+
+    assert clock.now() == before
+    assert clock.unix() == pytest.approx(real)
+    loop.now += 1
+    assert clock.now() == pytest.approx(before + 1)
+    assert clock.unix() == pytest.approx(real + 1)

@@ -5,7 +5,7 @@ A leaf: imports nothing of the package. To add a setting, add a field to `Settin
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
@@ -257,6 +257,18 @@ def changed(settings: Settings, values: Mapping[str, Any]) -> Settings:
         if not isinstance(value, tuple | list):
             parse(row, str(value), name)
     return replace(settings, **values)
+
+
+def from_lines(lines: Iterable[str], said: str) -> dict[str, Any]:
+    """The settings of lines such as `seed = 3`. `said` is where they stand. Raises SettingError."""
+    known = {row.name: row for row in rows()}
+    found: dict[str, Any] = {}
+    for line in lines:
+        name, _, value = (part.strip() for part in line.partition("="))
+        if name not in known:
+            raise SettingError(f"{said}: no setting is named '{name}'; known are {', '.join(known)}")
+        found[name] = parse(known[name], value, f"{said}: {name}")
+    return found
 
 
 def spelled(value: Any) -> str:

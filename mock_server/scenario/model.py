@@ -15,7 +15,7 @@ from mock_server.scenario.answer import ANSWER_KEYS, Answer
 from mock_server.scenario.decode import Reads
 from mock_server.scenario.match import Condition, Named
 from mock_server.scenario.node import suggestion
-from mock_server.scenario.timing import Mistakes, Pace, Timing
+from mock_server.scenario.timing import Mistakes, Pace, Timing, misfit
 from mock_server.scenario.when import read_when
 
 
@@ -110,6 +110,16 @@ class Scenario:
                 yield ("tags", at), f"a tag is one word, got {tag!r}"
         yield from self._calls()
         yield from self._captures()
+        yield from self._replays()
+
+    def _replays(self) -> Mistakes:
+        """A recorded timeline must be that of the replies it stands for, where these are known."""
+        for at, turn in enumerate(self.turns):
+            for place, timing, leaf in _paced(turn, ("turns", at), (), self.timing):
+                if timing is not None and leaf.reply is not None and not leaf.is_open:
+                    wrong = misfit(timing, leaf.reply)
+                    if wrong is not None:
+                        yield (*place, "timing", "replay"), wrong
 
     def _captures(self) -> Mistakes:
         """A template may use the named groups of the conditions that its reply stands under."""
@@ -148,6 +158,19 @@ def _standing(answer: Answer, path: _Path, groups: frozenset[str]) -> Iterator[t
         yield path, groups, answer
     for kind, at, one in inner:
         yield from _standing(one, (*path, kind, at), groups)
+
+
+def _paced(
+    answer: Answer, path: _Path, place: _Path, timing: Timing | None
+) -> Iterator[tuple[_Path, Timing | None, Answer]]:
+    """Every reply and error with its timing, and the path of what sets that: the inner one wins."""
+    if answer.timing is not None:
+        place, timing = path, answer.timing
+    if answer.leaves == (answer,):
+        yield place, timing, answer
+    for kind in ("cases", "attempts"):
+        for at, one in enumerate(getattr(answer, kind) or ()):
+            yield from _paced(one, (*path, kind, at), place, timing)
 
 
 def inherit(scenario: Scenario) -> Scenario:

@@ -14,6 +14,7 @@ from mock_server.engine.compile import Binding, CompiledReply, Reply, reply_of
 from mock_server.engine.exchange import Call, Exchange, Late
 from mock_server.engine.extras import extras
 from mock_server.engine.failure import failure, request_headers, scripted
+from mock_server.engine.pace import first_due
 from mock_server.engine.received import Request, ready
 from mock_server.engine.render import Rendering, rendered, said
 from mock_server.engine.session import Terms
@@ -32,7 +33,7 @@ from mock_server.scenario.load import read_answer
 from mock_server.scenario.match import Miss
 from mock_server.scenario.parts import Generate
 from mock_server.scenario.template import Template
-from mock_server.scenario.timing import Timing
+from mock_server.scenario.timing import Pacing
 
 if TYPE_CHECKING:
     from mock_server.engine.engine import Engine
@@ -169,7 +170,7 @@ def _played(
 ) -> Plan:
     """The plan of an answer: an error, a generated reply, or a scripted one (compiled before, unless it came late)."""
     if answer.error is not None:
-        return _error(admitted.call, _told(engine, admitted, found, answer, asked))
+        return _error(admitted, _told(engine, admitted, found, answer, asked))
     terms = admitted.call.session.terms
     warnings = _warning(admitted.request, found, answer)
     if answer.generate is not None:
@@ -298,10 +299,14 @@ class Draw:
         return waiting_call(self._request.messages) or "srvtoolu_01" + self.ids.take(22)
 
 
-def _error(call: Call, answer: Answer) -> Plan:
+def _error(admitted: Admitted, answer: Answer) -> Plan:
     assert answer.error is not None
+    call = admitted.call
     terms = call.session.terms
-    at = round(answer.timing.first * terms.settings.time_scale) if answer.timing is not None else 0
+    at = 0
+    if answer.timing is not None:
+        scale, seed = terms.settings.time_scale, terms.settings.seed
+        at = first_due(answer.timing, scale, admitted.input_tokens, lambda: Draw(seed, call, admitted.request).jitter())
     error = scripted(answer.error, answer, fast_retries=terms.settings.fast_retries)
     return failure(error, terms.profile, call.ids.request(), at)
 
@@ -320,7 +325,7 @@ def _unmatched(engine: "Engine", admitted: Admitted, found: NoMatch) -> Exchange
     return Exchange(plan, note="generated", understood=True)
 
 
-def _generated(engine: "Engine", admitted: Admitted, timing: Timing, wanted: Generate | None = None) -> Reply:
+def _generated(engine: "Engine", admitted: Admitted, timing: Pacing, wanted: Generate | None = None) -> Reply:
     request = admitted.request
     seed = seeds.content_seed(admitted.call.session.terms.settings.seed, request.fingerprint)
     return generated(request, seed, engine.generator, timing, wanted, admitted.model.token_factor)

@@ -191,4 +191,7 @@ def misfit(timing: Timing, reply: Sequence[Block]) -> str | None:
     events = deltas + 2 * len(reply) + 4  # message_start, ping, message_delta, message_stop
     noun, needed = ("events", events) if timing.replay.events is not None else ("deltas", deltas)
     given = len(timing.replay.offsets)
-    return None if given == needed else f"replay has {given} offsets; this reply has {needed} {noun}"
+    if given == needed:
+        return None
+    has, many = "offset" if given == 1 else "offsets", noun.removesuffix("s") if needed == 1 else noun
+    return f"replay has {given} {has}; this reply has {needed} {many}, and each needs one"

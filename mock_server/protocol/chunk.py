@@ -7,7 +7,8 @@ from typing import Literal, NamedTuple, Protocol
 
 from mock_server.protocol import tokens
 
-Unit = Literal["token", "word", "sentence", "all"] | int
+Named = Literal["token", "word", "sentence", "all"]
+Unit = Named | int
 
 
 class Bytes(NamedTuple):

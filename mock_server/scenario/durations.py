@@ -1,9 +1,9 @@
 """How authors write times and rates: `250ms`, `2s`, `80/s`, `20%`. Durations are whole microseconds inside."""
 
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
-from mock_server.protocol.chunk import Bytes, Unit
+from mock_server.protocol.chunk import Bytes, Named, Unit
 from mock_server.scenario.decode import Reads
 from mock_server.scenario.distributions import Distribution, Uniform, varying
 from mock_server.scenario.node import Node, Problems, kind, suggestion
@@ -11,7 +11,7 @@ from mock_server.scenario.node import Node, Problems, kind, suggestion
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(us|ms|s|m)")
 _UNITS = {"us": 1, "ms": 1_000, "s": 1_000_000, "m": 60_000_000}
 LONGEST = 3_600_000_000
-CHUNKS = ("token", "word", "sentence", "all")
+CHUNKS: tuple[Named, ...] = get_args(Named)
 
 
 def _duration(node: Node, problems: Problems) -> int | None:

@@ -148,13 +148,12 @@ class CompiledReply:
 
     def _at_pace(self, timing: Timing) -> _Paced:
         """The reply at this pace; forms are shared by paces that split texts alike."""
-        found = self._paced.get(id(timing))  # the reply keeps it, so the number stays its own
-        if found is None:
-            chunk = timing.chunking
-            forms = self._forms.get(chunk)
-            if forms is None:
-                forms = self._forms[chunk] = {"": self._made("", chunk)}
-            found = self._paced[id(timing)] = _Paced(Pace(forms[""].events, timing), forms)
+        chunk = timing.chunking
+        forms = self._forms.get(chunk)
+        if forms is None:
+            forms = self._forms[chunk] = {"": self._made("", chunk)}
+        found = _Paced(Pace(forms[""].events, timing), forms)
+        self._paced[id(timing)] = found  # the reply keeps the timing, so the number stays its own
         return found
 
     def message(self, cache: CacheKind) -> Message:
@@ -243,7 +242,7 @@ class CompiledReply:
 
     def _whole(self, to: Binding) -> Plan:
         timing = self._reply.timing.of(to.model.id)
-        pace, forms = self._at_pace(timing)
+        pace, forms = self._paced.get(id(timing)) or self._at_pace(timing)
         form = forms[""] if to.cache is None else self._form_of(to.cache, forms, timing.chunking)
         values = {
             "id": b'"%b"' % to.draw.ids.message().encode(),

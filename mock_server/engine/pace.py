@@ -44,42 +44,46 @@ class Timeline(NamedTuple):
 class Pace:
     """The pace of one reply at one timing."""
 
-    __slots__ = ("_delays", "_draws", "_events", "_kept", "_timing")
+    __slots__ = ("_delays", "_draws", "_events", "_kept", "_timing", "_varies")
 
     def __init__(self, events: Sequence[Event], timing: Timing) -> None:
         self._events = events
         self._timing = timing
-        self._draws = timing.draws
+        rest = (timing.gap or 0, *timing.pauses.values())
+        self._draws = bool(timing.jitter) or not all(isinstance(delay, int) for delay in rest)
+        self._varies = self._draws or bool(timing.per_input_token) or not isinstance(timing.first, int)
         self._delays: dict[float, Delays] = {}
         self._kept: dict[tuple[float, float], Timeline] = {}
 
     def timeline(self, scale: float, factor: float, input_tokens: int, source: Callable[[], Random]) -> Timeline:
         """The times of one request. `factor`: tokens of its model per estimated one; `source` is asked if need be."""
-        if scale and (self._draws or self._timing.per_input_token):
+        if self._varies and scale:
             return self._own(scale, factor, input_tokens, source)
-        return self._shared(scale, factor)
+        return self._kept.get((scale, factor)) or self._shared(scale, factor)
 
     def _shared(self, scale: float, factor: float) -> Timeline:
-        """The times of every request."""
-        found = self._kept.get((scale, factor))
-        if found is None:
-            if len(self._kept) >= _MOST_KEPT:
-                self._kept.clear()
-            at = array("I", bytes(4 * len(self._events))) if not scale else offsets(self._of(factor), scale)
-            found = self._kept[scale, factor] = self._pinged(at, scale)
+        """The times of all requests."""
+        if len(self._kept) >= _MOST_KEPT:
+            self._kept.clear()
+        at = offsets(self._of(factor), scale) if scale else array("I", bytes(4 * len(self._events)))
+        found = self._kept[scale, factor] = self._pinged(at, scale)
         return found
 
     def _own(self, scale: float, factor: float, input_tokens: int, source: Callable[[], Random]) -> Timeline:
-        prefill = self._timing.per_input_token * input_tokens
-        if not self._draws:
-            shared = self._shared(scale, factor)
-            return Timeline(later(shared.at, round(min(prefill, LONGEST) * scale)), shared.pings)
-        return self._pinged(offsets(self._of(factor), scale, prefill, self._timing.jitter, source()), scale)
+        """The times of one request: all drawn, or those of all requests after a first of its own."""
+        timing, prefill = self._timing, self._timing.per_input_token * input_tokens
+        if self._draws:
+            return self._pinged(drawn(self._of(factor), scale, prefill, timing.jitter, source()), scale)
+        shared = self._kept.get((scale, factor)) or self._shared(scale, factor)
+        first = timing.first if isinstance(timing.first, int) else _within(timing.first.draw(source()))
+        return Timeline(later(shared.at, round(min(first + prefill, LONGEST) * scale)), shared.pings)
 
     def _of(self, factor: float) -> Delays:
         found = self._delays.get(factor)
         if found is None:
             found = self._delays[factor] = delays(self._events, self._timing, factor)
+            if self._varies and not self._draws:
+                found[0] = 0  # each request has a first of its own
         return found
 
     def _pinged(self, at: "array[int]", scale: float) -> Timeline:
@@ -93,8 +97,9 @@ def first_due(timing: Timing, scale: float, input_tokens: int, source: Callable[
     if not scale:
         return 0
     prefill = timing.per_input_token * input_tokens
-    drawn = source() if timing.jitter or not isinstance(delay, int) else None
-    return offsets([delay], scale, prefill, timing.jitter, drawn)[0]
+    if timing.jitter or not isinstance(delay, int):
+        return drawn([delay], scale, prefill, timing.jitter, source())[0]
+    return later(offsets([delay], scale), round(min(prefill, LONGEST) * scale))[0]
 
 
 # -- delays ---------------------------------------------------------------------------------------------------------
@@ -152,28 +157,37 @@ def _replayed(events: Sequence[Event], replay: Replay) -> Delays:
 # -- offsets --------------------------------------------------------------------------------------------------------
 
 
-def offsets(
-    steps: Delays, scale: float, prefill: float = 0, share: float = 0.0, source: Random | None = None
-) -> "array[int]":
-    """Offsets from the delays, scaled: fixed ones moved by up to `share` of themselves either way, others drawn.
+def offsets(steps: Delays, scale: float) -> "array[int]":
+    """Offsets from fixed delays, scaled."""
+    at, passed = [], 0.0
+    for step in steps:
+        passed += step * scale  # type: ignore[operator] # none of them is drawn
+        at.append(min(round(passed), LATEST))
+    return array("I", at)
+
+
+def drawn(steps: Delays, scale: float, prefill: float, share: float, source: Random) -> "array[int]":
+    """Offsets of one request: fixed delays moved by up to `share` of themselves either way, others drawn.
 
     `prefill` comes on top of the first. No delay is below 0 or above an hour.
     """
-    at = array("I")
-    passed = min(prefill, LONGEST) * scale
-    due = 0
+    at = []
+    due, passed = 0, min(prefill, LONGEST) * scale
+    low, width, random = 1 - share, 2 * share, source.random
     for step in steps:
         if step:
-            passed += scale * (step if source is None else _varied(step, share, source))  # type: ignore[operator]
-        due = min(round(passed), LATEST)
+            if not isinstance(step, int):
+                delay = _within(step.draw(source))
+            else:
+                delay = step * (low + width * random()) if share else step
+            passed += delay * scale
+            due = min(round(passed), LATEST)
         at.append(due)
-    return at
+    return array("I", at)
 
 
-def _varied(step: int | Distribution, share: float, source: Random) -> float:
-    if not isinstance(step, int):
-        return min(max(step.draw(source), 0.0), LONGEST)
-    return step * (1 + source.uniform(-share, share)) if share else step
+def _within(delay: float) -> float:
+    return 0.0 if delay < 0 else min(delay, LONGEST)
 
 
 def later(at: "array[int]", by: int) -> "array[int]":
@@ -188,10 +202,10 @@ def pinged(at: "array[int]", every: float) -> Timeline:
     due = array("I", at[:1])
     pings: list[int] = []
     for earlier, later in pairwise(at[:-1]):
-        count = max(0, math.ceil((later - earlier) / every) - 1)
-        for number in range(1, min(count, MOST_PINGS - len(pings)) + 1):
-            pings.append(len(due))
-            due.append(earlier + round(number * every))
+        if later - earlier > every:
+            count = min(math.ceil((later - earlier) / every) - 1, MOST_PINGS - len(pings))
+            pings += range(len(due), len(due) + count)
+            due.extend([earlier + round(number * every) for number in range(1, count + 1)])
         due.append(later)
     due.append(at[-1])
     return Timeline(due, tuple(pings)) if pings else Timeline(at)

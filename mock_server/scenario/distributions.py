@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from random import Random
-from typing import Any, Union, get_args
+from typing import Any
 
 from mock_server.scenario.decode import Reader
 from mock_server.scenario.node import Node, Problems, kind, suggestion
@@ -63,8 +63,7 @@ class Gamma:
         return source.gammavariate(self.shape, self.mean / self.shape)
 
 
-Distribution = Union[Uniform, Normal, Lognormal, Gamma]  # noqa: UP007 - get_args on 3.10 needs Union
-DISTRIBUTIONS = get_args(Distribution)
+Distribution = Uniform | Normal | Lognormal | Gamma
 
 
 def varying(unit: Reader) -> Callable[[Node, Problems], Any]:

@@ -10,7 +10,7 @@ from mock_server.protocol.chunk import Burst
 from mock_server.protocol.chunk import Chunk as Chunking
 from mock_server.protocol.profile import Profile
 from mock_server.scenario.decode import Reads, decode
-from mock_server.scenario.distributions import DISTRIBUTIONS, Distribution
+from mock_server.scenario.distributions import Distribution
 from mock_server.scenario.durations import Chunk, Count, Delay, Duration, Offsets, Rate, Share
 from mock_server.scenario.node import Node, Problems, ScenarioError, kind, suggestion, wrap
 
@@ -98,12 +98,6 @@ class Timing:
     def chunking(self) -> Chunking:
         """How texts are split into deltas."""
         return self.chunk if self.burst is None else Burst(self.chunk, self.burst)
-
-    @property
-    def draws(self) -> bool:
-        """Whether replies to the same request come at different times."""
-        delays = (self.first, self.gap, *self.pauses.values())
-        return bool(self.jitter) or any(isinstance(delay, DISTRIBUTIONS) for delay in delays)
 
     def mistakes(self) -> Mistakes:
         if self.gap is not None and self.rate is not None:

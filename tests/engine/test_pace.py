@@ -155,6 +155,24 @@ def test_a_reply_that_is_no_stream_has_no_pings_and_the_same_end(drawn: str, eng
     assert stream.tokens == whole.tokens
 
 
+@pytest.mark.parametrize("split", ["chunk: {bytes: 1}", "chunk: {bytes: 5}, burst: 2", "burst: 1..10", "chunk: 3"])
+@pytest.mark.parametrize("most", [3, 9, 15, 4096])
+def test_json_and_stream_say_the_same_however_texts_are_split(
+    split: str, most: int, engine: MakeEngine, ask: Ask
+) -> None:
+    reply = """
+  - {type: thinking, thinking: Grüße aus 日本}
+  - Ein naïver Text, 你好.
+  - {type: tool_use, name: look, input: {at: "日本 \\"x\\" \\n"}}"""
+    served = engine(f"name: a\ntiming: {{{split}}}\nreply:{reply}")
+    stream, whole = (
+        ask(served, stream=stream, max_tokens=most, tools=[{"name": "look", "input_schema": {"type": "object"}}]).reply
+        for stream in (True, False)
+    )
+    assert [{**block, "id": ""} for block in stream["content"]] == [{**block, "id": ""} for block in whole["content"]]
+    assert stream["stop_reason"] == whole["stop_reason"] == ("tool_use" if most == 4096 else "max_tokens")
+
+
 # -- what is drawn --------------------------------------------------------------------------------------------------
 
 

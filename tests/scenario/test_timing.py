@@ -10,7 +10,7 @@ import pytest
 
 from mock_server.protocol.chunk import Burst, Bytes
 from mock_server.scenario.distributions import Distribution, Gamma, Lognormal, Normal, Uniform
-from mock_server.scenario.load import loads
+from mock_server.scenario.load import build, loads
 from mock_server.scenario.node import ScenarioError
 from mock_server.scenario.profiles import load_profile
 from mock_server.scenario.timing import PRESETS, ByModel, Timing, pacing
@@ -165,6 +165,14 @@ def test_an_unknown_pause_lists_the_known_ones() -> None:
     (said,) = mistakes("name: a\ntiming: {pauses: {server_tol: 2s}}\nreply: hi")
     assert said.startswith("2:19: unknown pause 'server_tol'; expected server_tool, text, thinking, ")
     assert said.endswith("; did you mean 'server_tool'?")
+
+
+def test_python_says_it_in_the_same_words() -> None:
+    written = {"first": {"p50": "400ms", "p95": "2s"}, "gap": {"uniform": ("1ms", "2ms")}, "burst": 3}
+    made = build({"name": "a", "reply": "hi", "timing": written})
+    assert made.timing == timing("{first: {p50: 400ms, p95: 2s}, gap: {uniform: [1ms, 2ms]}, burst: 3}")
+    with pytest.raises(ScenarioError, match=r"^add\(\): p95 is below p50, 2s$"):
+        build({"name": "a", "reply": "hi", "timing": {"first": {"p50": "2s", "p95": "1s"}}}, "add()")
 
 
 # -- replays and the replies they stand for -------------------------------------------------------------------------

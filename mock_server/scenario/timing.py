@@ -141,14 +141,31 @@ Pace = Annotated[Timing, Reads(read_timing)]
 
 @dataclass(frozen=True)
 class ByModel:
-    """A pace for each model that has one; `usual` is that of the others."""
+    """A pace for each model whose row in the profile has one, read when first asked for; `usual` is that of the others.
+
+    Loading the profile has judged the rows already.
+    """
 
     usual: Timing
-    models: Mapping[str, Timing]
+    written: Mapping[str, Mapping[str, Any] | str]
+    _known: dict[str, Timing] = field(default_factory=dict, repr=False, compare=False)
 
     def of(self, model: str) -> Timing:
         """The pace of the model with this id."""
-        return self.models.get(model, self.usual)
+        if model not in self.written:
+            return self.usual
+        found = self._known.get(model)
+        if found is None:
+            found = self._known[model] = _pace(self.written[model])
+        return found
+
+
+def _pace(written: Mapping[str, Any] | str) -> Timing:
+    problems = Problems("timing")
+    timing = read_timing(wrap(written), problems)
+    if problems.found or timing is None:
+        raise ScenarioError(problems.found)
+    return timing
 
 
 Pacing = Timing | ByModel
@@ -156,20 +173,11 @@ BY_MODEL = "model"
 
 
 def pacing(name: str, profile: Profile) -> Pacing:
-    """The pace that a setting names: a preset, or `model` for what the profile says of each model.
-
-    Raises ScenarioError for a timing in the profile that is none.
-    """
+    """The pace that a setting names: a preset, or `model` for what the profile says of each model."""
     if name != BY_MODEL:
         return PRESETS[name]
-    problems = Problems(f"profile {profile.name}")
-    models = {
-        model.id: read_timing(wrap(model.timing), problems) for model in profile.models if model.timing is not None
-    }
-    if problems.found:
-        raise ScenarioError(problems.found)
-    known = {id: timing for id, timing in models.items() if timing is not None}
-    return ByModel(PRESETS["realistic"], known) if known else PRESETS["realistic"]
+    written = {model.id: model.timing for model in profile.models if model.timing is not None}
+    return ByModel(PRESETS["realistic"], written) if written else PRESETS["realistic"]
 
 
 # -- what a replay needs --------------------------------------------------------------------------------------------
@@ -178,8 +186,9 @@ def pacing(name: str, profile: Profile) -> Pacing:
 def misfit(timing: Timing, reply: Sequence[Block]) -> str | None:
     """Why a recorded timeline is not that of this reply. None too where only a request tells: quoted texts whose place
     is yet to be found are left out where they have none."""
-    quotes = any("type" not in one for block in reply if isinstance(block, Text) for one in block.citations or ())
-    if timing.replay is None or quotes:
+    if timing.replay is None:
+        return None
+    if any("type" not in one for block in reply if isinstance(block, Text) for one in block.citations or ()):
         return None
     deltas = sum(len(list(block.deltas(timing.chunking))) for block in reply)
     events = deltas + 2 * len(reply) + 4  # message_start, ping, message_delta, message_stop

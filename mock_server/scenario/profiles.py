@@ -33,9 +33,9 @@ def load_profile(profile: str, catalogue: str | None = None) -> Profile:
     node = _resolved(file, problems, ())
     node.value.pop("models_from", None)
     loaded: Profile | None = None if problems.found else decode(Profile, node, problems)
-    for model in _listed(node):
-        if "timing" in model.value:
-            read_timing(model.value["timing"], problems)
+    timings = [model.value["timing"] for model in _listed(node) if "timing" in model.value]
+    for timing in {id(one): one for one in timings}.values():  # models that are like one another share theirs
+        read_timing(timing, problems)
     if problems.found or loaded is None:
         raise ScenarioError(problems.found)
     return _of_catalogue(loaded, catalogue, problems.source)

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
         When,
         body,
         error,
+        fault,
+        gate,
         generate,
         has,
         header,
@@ -32,8 +34,10 @@ if TYPE_CHECKING:
     )
     from mock_server.client import MockClient
     from mock_server.engine.entry import Entry
+    from mock_server.engine.gates import NotReached
     from mock_server.engine.journal import Incomplete, Journal, StillOpen
     from mock_server.engine.received import Request
+    from mock_server.matrix import Variant, faults
     from mock_server.scenario.node import ScenarioError
     from mock_server.settings import SettingError, Settings
     from mock_server.verbs import Route
@@ -53,6 +57,8 @@ __all__ = [
     "web_search_tool_result",
     "reply",
     "error",
+    "fault",
+    "gate",
     "generate",
     "Reply",
     # conditions
@@ -69,6 +75,8 @@ __all__ = [
     "header",
     "When",
     # what came
+    "faults",
+    "Variant",
     "Route",
     "Journal",
     "Entry",
@@ -77,6 +85,7 @@ __all__ = [
     "ScenarioError",
     "SettingError",
     "Incomplete",
+    "NotReached",
     "StillOpen",
     "__version__",
 ]
@@ -89,9 +98,12 @@ _HOMES = {
     "Settings": "settings",
     "SettingError": "settings",
     "Route": "verbs",
+    "faults": "matrix",
+    "Variant": "matrix",
     "Entry": "engine.entry",
     "Journal": "engine.journal",
     "Incomplete": "engine.journal",
+    "NotReached": "engine.gates",
     "StillOpen": "engine.journal",
     "Request": "engine.received",
     "ScenarioError": "scenario.node",

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 from mock_server.scenario.answer import StopReason
+from mock_server.scenario.faults import faults_of
 from mock_server.scenario.load import read_answer, read_condition
 
 Block = dict[str, Any]
@@ -99,6 +100,8 @@ def reply(
     usage: Mapping[str, Any] | None = None,
     headers: Mapping[str, str] | None = None,
     expect: Mapping[str, Any] | None = None,
+    fault: Any = None,
+    gate: Any = None,
 ) -> Answer:
     """A reply of several blocks, or one that needs more than its content.
 
@@ -115,6 +118,8 @@ def reply(
         usage=usage,
         headers=headers,
         expect=expect,
+        fault=fault,
+        gate=gate,
     )
 
 
@@ -157,6 +162,54 @@ def generate(
     __tracebackhide__ = True
     wanted = {"tokens": tokens, "style": style, "locale": locale}
     return _answer("generate()", generate={name: value for name, value in wanted.items() if value is not None})
+
+
+FaultType = Literal[
+    "error",
+    "error_event",
+    "disconnect",
+    "reset",
+    "empty_response",
+    "stall",
+    "trickle",
+    "truncate",
+    "garbage",
+    "slow_headers",
+    "html_error",
+    "wrong_content_type",
+    "wrong_content_length",
+    "gzip",
+    "malformed_json",
+    "missing_event",
+    "duplicate_event",
+    "reorder",
+    "unknown_event",
+    "unknown_delta",
+    "extra_fields",
+    "no_usage",
+    "wire",
+]
+
+
+def fault(type: FaultType, *, after: int | Mapping[str, Any] | None = None, **keys: Any) -> Block:
+    """What goes wrong with a reply: `fault("disconnect", after=5)`. `after`: a number of deltas, or a place.
+
+    The other keys are those of the YAML; `for_` stands for `for`.
+    """
+    __tracebackhide__ = True
+    given = {"type": type, "after": after, **{name.rstrip("_"): value for name, value in keys.items()}}
+    made = {name: value for name, value in given.items() if value is not None}
+    faults_of(made, f"fault({type!r})")
+    return made
+
+
+def gate(name: str, *, after: int | Mapping[str, Any] | None = None, ping: str | None = None) -> Block:
+    """Where a reply is held until `server.gates.release(name)`: between two blocks of a reply, or as its `gate`."""
+    __tracebackhide__ = True
+    given = {"gate": name, "after": after, "ping": ping}
+    made = {key: value for key, value in given.items() if value is not None}
+    read_answer({"reply": "?", "gate": made}, "gate()")
+    return made
 
 
 def _answer(source: str, **keys: Any) -> Answer:

@@ -227,6 +227,7 @@ COMMANDS: Mapping[str, Command] = {
     "check": _author("check", "report the mistakes in scenario files", ("paths", *_AUTHOR)),
     "preview": _author("preview", "show what a scenario sends, and when", ("paths", *_AUTHOR)),
     "explain": _author("explain", "tell which scenario answers a request, and why", ("paths", *_AUTHOR)),
+    "faults": _author("faults", "list a scenario with every fault at every event"),
     "list": _author("listing", "list the scenarios in files"),
     "new": _author("new", "write a commented scenario file to start from", ()),
     "import": _author("importing", "make a scenario of a recorded conversation", ()),

@@ -14,9 +14,11 @@ from typing import Any
 from mock_server.engine.entry import Entry
 from mock_server.engine.exchange import Exchange
 from mock_server.engine.journal import Hit, Journal, StillOpen
+from mock_server.levers import Chaos, Clock, Gates
 from mock_server.protocol.plan import Part, Plan
 from mock_server.protocol.request import HttpRequest
 from mock_server.protocol.sse import dumps, encode, frame
+from mock_server.remote import RemoteChaos, RemoteClock, RemoteGates
 from mock_server.scenario.answer import Answer, name_of
 from mock_server.scenario.model import Scenario
 from mock_server.scenario.node import Problem, ScenarioError
@@ -147,6 +149,18 @@ class MockClient(Verbs):
     def scenarios(self) -> Sequence[Scenario]:
         """The scenarios this client has added, newest first."""
         return list(reversed(self._kept.values()))
+
+    @property
+    def clock(self) -> Clock:
+        return RemoteClock(self._http, self._name)
+
+    @property
+    def gates(self) -> Gates:
+        return RemoteGates(self._http, self._name)
+
+    @property
+    def chaos(self) -> Chaos:
+        return RemoteChaos(self._http, None if self._name == "default" else self._name)
 
     def reset(self) -> None:
         self._http("POST", "reset", session=self._name)
@@ -287,7 +301,7 @@ def entry_of(said: Mapping[str, Any], journal: Journal) -> Entry:
     exchange = Exchange(
         _plan(said), said["scenario"], said["turn"], said["attempt"], said["note"], None, said["understood"]
     )
-    exchange = exchange._replace(unexpected=said["unexpected"])
+    exchange = exchange._replace(unexpected=said["unexpected"], faults=tuple(said["faults"]))
     entry = Entry(said["number"], said["at"], http, exchange, journal)
     entry.told(said["key"], said["outcome"], said["duration_ms"], _sent(said["events"]))
     return entry

@@ -3,6 +3,7 @@
 A leaf: imports nothing of the package.
 """
 
+import heapq
 import time
 from typing import Protocol
 
@@ -42,6 +43,104 @@ class ManualClock:
 
     def advance(self, seconds: float) -> None:
         """Let `seconds` pass (not negative)."""
-        if seconds < 0:
-            raise ValueError(f"time does not go back: advance({seconds})")
-        self._passed += seconds
+        self._passed += _forward(seconds)
+
+
+def _forward(seconds: float) -> float:
+    if not 0 <= seconds <= 1e10:
+        raise ValueError(f"time does not go back, nor on for ever: advance({seconds})")
+    return seconds
+
+
+class Sleeper(Protocol):
+    """Something that waits for a time on a virtual clock."""
+
+    @property
+    def due(self) -> float | None:
+        """When it has something to do (the clock's `now`); None while nothing is planned."""
+
+    def wake(self) -> None:
+        """Do what is due by now; the clock may have stopped, jumped or gone on."""
+
+
+class VirtualClock:
+    """A clock over another one that can be frozen, advanced and let go on. Real time until somebody does.
+
+    To be turned on the thread of those who sleep by it.
+    """
+
+    def __init__(self, base: Clock) -> None:
+        self._base = base
+        self._ahead = 0.0
+        self._forgotten = 0.0  # the part of it that `unix` no longer tells
+        self._stopped = 0.0
+        self._epoch = 0.0  # what `unix` is ahead of `now` by while it stands still
+        self._sleepers: dict[Sleeper, None] = {}
+        self.frozen = False
+
+    def now(self) -> float:
+        return self._stopped if self.frozen else self._base.now() + self._ahead
+
+    def unix(self) -> float:
+        return self._stopped + self._epoch if self.frozen else self._base.unix() + self._ahead - self._forgotten
+
+    def freeze(self) -> None:
+        """Stand still from now on. Freezing twice is freezing once."""
+        if not self.frozen:
+            self._stop(self.now())
+        self._wake()
+
+    def resume(self) -> None:
+        """Go on from here."""
+        self._ahead, self.frozen = self.now() - self._base.now(), False
+        self._wake()
+
+    def advance(self, seconds: float) -> None:
+        """Let `seconds` pass at once, and everything that is due in them happen in its order, at its own time."""
+        target = self.now() + _forward(seconds)
+        was_frozen = self.frozen
+        if not was_frozen:
+            self._stop(self.now())
+        try:
+            self._pass_until(target)
+        finally:
+            self._stopped = target
+            self._ahead, self.frozen = target - self._base.now(), was_frozen
+            self._wake()
+
+    def _stop(self, now: float) -> None:
+        self._epoch = self._base.unix() + self._ahead - self._forgotten - now
+        self._stopped, self.frozen = now, True
+
+    def reset(self) -> None:
+        """Real time again. `now` does not go back for it; what is under way goes on from where it stands."""
+        self.resume()
+        self._forgotten = self._ahead
+
+    def add(self, sleeper: Sleeper) -> None:
+        """Tell `sleeper` whenever the clock is turned."""
+        self._sleepers[sleeper] = None
+
+    def discard(self, sleeper: Sleeper) -> None:
+        """Tell it no more."""
+        self._sleepers.pop(sleeper, None)
+
+    def _wake(self) -> None:
+        for sleeper in tuple(self._sleepers):
+            sleeper.wake()
+
+    def _pass_until(self, target: float) -> None:
+        order = [(one.due, at, one) for at, one in enumerate(self._sleepers) if one.due is not None]
+        heapq.heapify(order)
+        while order and order[0][0] <= target:
+            due, at, one = order[0]
+            if one.due is None or one not in self._sleepers:
+                heapq.heappop(order)
+            elif one.due > due:
+                heapq.heapreplace(order, (one.due, at, one))
+            else:
+                self._stopped = max(self._stopped, due)
+                before = one.due
+                one.wake()
+                if one.due == before:  # it cannot go on now (a client that does not read): not ours to wait for
+                    heapq.heappop(order)

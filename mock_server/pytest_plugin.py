@@ -4,7 +4,6 @@ test takes a fixture.
 
 import hashlib
 import itertools
-import json
 import os
 import re
 from collections.abc import Generator, Iterator
@@ -12,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from mock_server.leaks import LEAKS, directly
 
 if TYPE_CHECKING:
     from mock_server.api import MockServer, MockSession
@@ -22,22 +23,12 @@ if TYPE_CHECKING:
 MARKERS = (
     "mock_scenarios(*what): scenarios for the test: files and folders (relative to the test file or the root), or "
     "names from the library",
+    "mock_faults(scenario=…, faults=…, once=False): run the test once for every fault at every event of a scenario, "
+    "which the test is answered from; `mock_fault` is the variant",
     "mock_settings(**settings): settings for the test: profile, seed, time_scale, timing, unmatched, …; strict=False "
     "lets unmatched requests pass",
 )
-# what would lead a client past the server
-LEAKS = (
-    *("ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_PROFILE", "ANTHROPIC_CUSTOM_HEADERS", "ANTHROPIC_SCOPE"),
-    *("ANTHROPIC_IDENTITY_TOKEN", "ANTHROPIC_IDENTITY_TOKEN_FILE", "ANTHROPIC_FEDERATION_RULE_ID"),
-    *("ANTHROPIC_ORGANIZATION_ID", "ANTHROPIC_SERVICE_ACCOUNT_ID", "ANTHROPIC_WORKSPACE_ID"),
-    *("CLAUDE_CODE_USE_BEDROCK", "CLAUDE_CODE_USE_VERTEX", "CLAUDE_CODE_OAUTH_TOKEN"),
-    *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"),
-)
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
-
 _OPEN_STREAMS = "mock_server_open_streams"
-_PLAYED = "mock_server_played"
-_WORKER = "mock_server_coverage"
 _in_use = pytest.StashKey["InUse"]()
 _runs = itertools.count(1)
 
@@ -80,7 +71,15 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.getini("mock_server_autouse"):
         config.pluginmanager.register(_Autouse(), "mock_server_autouse")
     if config.getoption("mock_coverage") is not None or _fail_under(config) is not None:
-        config.pluginmanager.register(_Covering(config), "mock_server_covering")
+        from mock_server.pytest_coverage import Covering
+
+        config.pluginmanager.register(Covering(config, _fail_under(config)), "mock_server_covering")
+
+
+def _fail_under(config: pytest.Config) -> float | None:
+    given: float | None = config.getoption("mock_coverage_fail_under")
+    ini = config.getini("mock_server_coverage_fail_under")
+    return given if given is not None else float(ini) if ini else None
 
 
 class _Autouse:
@@ -149,13 +148,47 @@ def mock_server_env(mock_server: "AnySession", monkeypatch: pytest.MonkeyPatch) 
     """`mock_server`, with the environment set so that clients find it by themselves and nothing leads past it."""
     for name in LEAKS:
         monkeypatch.delenv(name, raising=False)
-    for name, value in mock_server.env.items():
+    for name, value in {**mock_server.env, **directly(os.environ)}.items():
         monkeypatch.setenv(name, value)
-    known = ",".join(os.environ.get(name, "") for name in ("NO_PROXY", "no_proxy")).split(",")
-    direct = ",".join(dict.fromkeys(host for host in (*known, *LOOPBACK) if host))
-    for name in ("NO_PROXY", "no_proxy"):
-        monkeypatch.setenv(name, direct)
     return mock_server
+
+
+@pytest.fixture
+def mock_fault(request: pytest.FixtureRequest, mock_server: "AnySession") -> Any:
+    """The variant that the marker `mock_faults` runs this test with: `fault`, `turn`, `events`, `next_event`."""
+    variant = getattr(request, "param", None)
+    if variant is None:
+        raise pytest.UsageError(f"{request.node.nodeid}: mock_fault needs the marker mock_faults(scenario=…)")
+    mock_server.add(**variant.data)
+    return variant
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """The fault matrix as the parameters of a test."""
+    mark = metafunc.definition.get_closest_marker("mock_faults")
+    if mark is None:
+        return
+    from mock_server.matrix import faults
+    from mock_server.scenario.node import ScenarioError
+
+    given: dict[str, Any] = {**dict(zip(("scenario", "faults", "once"), mark.args, strict=False)), **mark.kwargs}
+    scenario = given.pop("scenario", None)
+    if scenario is None:
+        raise pytest.UsageError(f"{metafunc.definition.nodeid}: mock_faults needs scenario=NAME or a file")
+    try:
+        variants = list(faults(_found(str(scenario), metafunc.definition), **given))
+    except ScenarioError as error:
+        raise pytest.UsageError(f"{metafunc.definition.nodeid}: {error}") from None
+    if "mock_fault" not in metafunc.fixturenames:
+        metafunc.fixturenames.append("mock_fault")
+    metafunc.parametrize("mock_fault", variants, ids=[one.id for one in variants], indirect=True)
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """A test with the fault matrix gets its variant although it does not ask for it by name."""
+    names: list[str] = getattr(item, "fixturenames", [])
+    if item.get_closest_marker("mock_faults") is not None and "mock_fault" not in names:
+        names.append("mock_fault")
 
 
 def _is_shared(config: pytest.Config) -> bool:
@@ -250,17 +283,10 @@ def _remote_settings(config: pytest.Config) -> dict[str, Any]:
 def _ini_settings(config: pytest.Config) -> dict[str, Any]:
     from mock_server import settings
 
-    known = {row.name: row for row in settings.rows()}
-    said: dict[str, Any] = {}
-    for line in config.getini("mock_server_settings"):
-        name, _, value = (part.strip() for part in line.partition("="))
-        if name not in known:
-            raise pytest.UsageError(f"mock_server_settings: no setting is named '{name}'; known are {', '.join(known)}")
-        try:
-            said[name] = settings.parse(known[name], value, f"mock_server_settings: {name}")
-        except settings.SettingError as error:
-            raise pytest.UsageError(str(error)) from None
-    return said
+    try:
+        return settings.from_lines(config.getini("mock_server_settings"), "mock_server_settings")
+    except settings.SettingError as error:
+        raise pytest.UsageError(str(error)) from None
 
 
 def _found(what: str, item: pytest.Item) -> str | Path:
@@ -313,71 +339,3 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         terminalreporter.write_sep("-", "mock_server")
         for node, count in cut.items():
             terminalreporter.write_line(f"{node}: {count} streams still open at the end of the test, cut")
-
-
-# -- coverage ---------------------------------------------------------------------------------------------------------
-
-
-def _fail_under(config: pytest.Config) -> float | None:
-    given: float | None = config.getoption("mock_coverage_fail_under")
-    ini = config.getini("mock_server_coverage_fail_under")
-    return given if given is not None else float(ini) if ini else None
-
-
-class _Covering:
-    """Registered by the options: what tests have played of the scenarios they could."""
-
-    def __init__(self, config: pytest.Config) -> None:
-        from mock_server.coverage import Coverage
-
-        self._config = config
-        self._coverage = Coverage()
-
-    def left(self, session: "AnySession", item: pytest.Item) -> None:
-        """A test is over."""
-        self._coverage.add(session.scenarios, session.journal)
-        played = sorted({f"{hit.scenario} turn {hit.turn}" for hit in session.journal.hits.values()})
-        if played:
-            item.user_properties.append((_PLAYED, ", ".join(played)))
-
-    @pytest.hookimpl(optionalhook=True)
-    def pytest_testnodedown(self, node: Any) -> None:
-        """A worker of pytest-xdist has ended."""
-        self._coverage.merge(getattr(node, "workeroutput", {}).get(_WORKER, {}))
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        output = getattr(self._config, "workeroutput", None)
-        if output is not None:
-            output[_WORKER] = self._coverage.counts
-            return
-        file = self._config.getoption("mock_coverage")
-        if file:
-            Path(file).write_text(json.dumps(self._coverage.as_json(), indent=2) + "\n")
-        self._tell_junit()
-        if self._is_short() and session.exitstatus == pytest.ExitCode.OK:
-            session.exitstatus = pytest.ExitCode.TESTS_FAILED
-
-    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
-        terminalreporter.write_sep("-", "mock_server coverage")
-        for line in self._coverage.table():
-            terminalreporter.write_line(line)
-        if self._is_short():
-            least = _fail_under(self._config)
-            terminalreporter.write_line(f"FAIL: less than the {least:g}% asked for was played", red=True)
-
-    def _is_short(self) -> bool:
-        least = _fail_under(self._config)
-        return least is not None and self._coverage.percent < least
-
-    def _tell_junit(self) -> None:
-        """Properties of the suite in the JUnit file, if one is written."""
-        try:
-            from _pytest.junitxml import xml_key
-        except ImportError:
-            return
-        xml = self._config.stash.get(xml_key, None)
-        if xml is not None:
-            xml.add_global_property("mock_server_coverage_percent", f"{self._coverage.percent:.1f}")
-            for name in (one["scenario"] for one in self._coverage.as_json()["scenarios"] if one["missing"]):
-                xml.add_global_property("mock_server_never_played", name)

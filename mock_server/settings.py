@@ -5,7 +5,7 @@ A leaf: imports nothing of the package. To add a setting, add a field to `Settin
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
@@ -171,6 +171,13 @@ class Settings:
         metavar="GLOB",
         repeatable=True,
     )
+    chaos: tuple[str, ...] = _option(
+        (),
+        "lay the overlays of this file over the replies of every scenario (repeatable)",
+        parse=_names,
+        metavar="FILE",
+        repeatable=True,
+    )
     any_model: bool = _option(False, "accept model names the profile does not list", parse=_flag, per_session=True)
     fast_retries: bool = _option(
         False,
@@ -250,6 +257,18 @@ def changed(settings: Settings, values: Mapping[str, Any]) -> Settings:
         if not isinstance(value, tuple | list):
             parse(row, str(value), name)
     return replace(settings, **values)
+
+
+def from_lines(lines: Iterable[str], said: str) -> dict[str, Any]:
+    """The settings of lines such as `seed = 3`. `said` is where they stand. Raises SettingError."""
+    known = {row.name: row for row in rows()}
+    found: dict[str, Any] = {}
+    for line in lines:
+        name, _, value = (part.strip() for part in line.partition("="))
+        if name not in known:
+            raise SettingError(f"{said}: no setting is named '{name}'; known are {', '.join(known)}")
+        found[name] = parse(known[name], value, f"{said}: {name}")
+    return found
 
 
 def spelled(value: Any) -> str:

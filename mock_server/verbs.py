@@ -14,6 +14,7 @@ from mock_server.builders import Reply, ReplyFunction
 from mock_server.engine import verify
 from mock_server.engine.entry import Entry
 from mock_server.engine.journal import Incomplete, Journal
+from mock_server.levers import Chaos, Clock, Gates
 from mock_server.scenario.load import build, files, library, load
 from mock_server.scenario.model import Scenario, lifted
 from mock_server.scenario.node import Problem, ScenarioError, suggestion
@@ -93,10 +94,14 @@ class Verbs(ABC):
         timing: str | Mapping[str, Any] | None = None,
         anchor: Literal["prompt", "conversation", "session"] | None = None,
         at_end: Literal["pass", "repeat", "loop", "error"] | None = None,
+        fault: Any = None,
+        gate: Any = None,
         **more: Any,
     ) -> Route:
         """Answer with `reply` from now on: a text, a block, a list of them, an answer, or a function that gives one.
 
+        `fault` is what goes wrong with it, `gate` where it is held; without any reply they are laid over the replies of
+        others.
         The other keys are those of a scenario in YAML. What is added last is asked first. A reply answers every
         request that matches, one with a `tool_use` only the first of an exchange (`at_end="repeat"`: all of them).
         Raises ScenarioError with every mistake, at the line of the call.
@@ -112,6 +117,8 @@ class Verbs(ABC):
             "timing": timing,
             "anchor": anchor,
             "at_end": at_end,
+            "fault": fault,
+            "gate": gate,
         }
         data = {key: value for key, value in keys.items() if value is not None} | more
         return self._add({**_answer(reply), **data})
@@ -174,6 +181,23 @@ class Verbs(ABC):
     @abstractmethod
     def _own(self) -> Sequence[Scenario]:
         """The scenarios this session has added, oldest first."""
+
+    # -- what is turned meanwhile ------------------------------------------------------------------------------
+
+    @property
+    @abstractmethod
+    def clock(self) -> Clock:
+        """The clock of this session: real until it is frozen or advanced."""
+
+    @property
+    @abstractmethod
+    def gates(self) -> Gates:
+        """The gates that hold replies of this session."""
+
+    @property
+    @abstractmethod
+    def chaos(self) -> Chaos:
+        """Overlays: faults laid over replies, of this session or (on a server) of all."""
 
     # -- what came ---------------------------------------------------------------------------------------------
 

@@ -27,7 +27,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 
 def _row(one: Scenario) -> tuple[str, ...]:
-    return one.name, _when(one), str(len(one.turns)), one.description
+    return one.name, _when(one), str(len(one.turns)) if one.turns else "overlay", one.description
 
 
 def _when(one: Scenario) -> str:

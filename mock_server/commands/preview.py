@@ -9,7 +9,8 @@ from typing import Any
 from mock_server.commands.loading import engine_of, meant, read_request
 from mock_server.commands.terminal import Paint
 from mock_server.engine.preview import Previewed, preview
-from mock_server.protocol.sse import dumps, parse
+from mock_server.protocol.plan import Plan
+from mock_server.protocol.sse import dumps, told
 from mock_server.settings import Settings
 
 SHOWN = 12  # deltas of one block; the others are counted
@@ -24,9 +25,12 @@ def run(given: argparse.Namespace, settings: Settings) -> int:
     stream = False if given.json else True if request is None else None
     paint = Paint()
     for scenario in scenarios:
+        if scenario.is_overlay:
+            print(f"{scenario.name} answers nothing itself: it is laid over the replies of others", end="\n\n")
         for one in preview(engine, engine.terms, scenario, request, headers, stream=stream):
             if given.sse:
-                sys.stdout.write(one.plan.body().decode())
+                sys.stdout.flush()
+                sys.stdout.buffer.write(one.plan.body())
             elif given.json:
                 print(json.dumps(one.reply, ensure_ascii=False, indent=2))
             else:
@@ -50,6 +54,8 @@ def timeline(one: Previewed, turns: int, name: str, paint: Paint, *, all: bool =
     yield paint("dim", f"  asked: {asked(one.request)}")
     if one.note:
         yield from (f"  {line}" for line in one.note.splitlines())
+    if one.faults:
+        yield paint("red", f"  faults: {', '.join(one.faults)}")
     if not one.plan.stream:
         yield from (f"  {line}" for line in json.dumps(one.reply, ensure_ascii=False, indent=2).splitlines())
         return
@@ -73,18 +79,52 @@ def _block(block: Mapping[str, Any]) -> str:
 def _events(one: Previewed, paint: Paint, most: int) -> Iterator[str]:
     deltas = 0
     hidden: list[int] = []
-    for at, frame in one.frames:
-        for event in parse(frame):
-            deltas = deltas + 1 if event["type"] == "content_block_delta" else 0
-            if deltas > most:
-                hidden.append(at)
-                continue
-            if hidden:
-                yield paint("dim", f"  {'':>10}  … {len(hidden)} more deltas until {hidden[-1] / 1000:.0f} ms")
-                hidden = []
-            kind = paint("cyan", event["type"].ljust(19))
-            told = _TOLD[event["type"]](event) if event["type"] in _TOLD else ""
-            yield f"  {at / 1000:>7.0f} ms  {kind}  {_cut(told, _WIDTH)}"
+    for at, frame in _timed(one.plan):
+        if isinstance(frame, str):
+            yield paint("red", f"  {at / 1000:>7.0f} ms  {frame}")
+            continue
+        event = told(frame)
+        deltas = deltas + 1 if event["type"] == "content_block_delta" else 0
+        if deltas > most:
+            hidden.append(at)
+            continue
+        if hidden:
+            yield paint("dim", f"  {'':>10}  … {len(hidden)} more deltas until {hidden[-1] / 1000:.0f} ms")
+            hidden = []
+        kind = paint("cyan", event["type"].ljust(19))
+        yield f"  {at / 1000:>7.0f} ms  {kind}  {_cut(_said(event), _WIDTH)}"
+
+
+def _timed(plan: Plan) -> Iterator[tuple[int, bytes | str]]:
+    """Every frame with its time; what it waits for and how it is ended in words."""
+    start = 0
+    for part in plan.parts:
+        if part.wait is not None:
+            yield start, f"held by the gate '{part.wait.gate}'" if part.wait.gate else "held until the client leaves"
+        yield from ((start + at, frame) for at, frame in zip(part.at, part.frames, strict=True))
+        start += part.at[-1] if part.at else 0
+    ending = None if plan.manner is None else plan.manner.ending
+    if ending is not None:
+        yield start, _ENDINGS[ending]
+
+
+_ENDINGS = {
+    "end": "the body ends here",
+    "close": "the connection is closed, the body left open",
+    "reset": "the connection is reset",
+}
+
+
+def _said(event: Mapping[str, Any]) -> str:
+    """An event in a line; one that is broken, as it is."""
+    try:
+        return _TOLD[event["type"]](event) if event["type"] in _TOLD else dumps(_rest(event))
+    except (KeyError, TypeError):
+        return dumps(_rest(event))
+
+
+def _rest(event: Mapping[str, Any]) -> Any:
+    return {name: value for name, value in event.items() if name != "type"}
 
 
 def _delta(event: Mapping[str, Any]) -> str:
@@ -108,6 +148,8 @@ _TOLD: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "message_start": lambda event: f"{event['message']['id']} {event['message']['model']}",
     "content_block_start": _start,
     "content_block_delta": _delta,
+    "ping": lambda event: "",
+    "message_stop": lambda event: "",
     "content_block_stop": lambda event: str(event["index"]),
     "message_delta": _end,
 }

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from mock_server import settings as configuration
 from mock_server.clock import Clock, SystemClock
-from mock_server.engine import seeds
+from mock_server.engine import breaking, seeds
 from mock_server.engine.choose import NearMiss, NoMatch, choose, question
 from mock_server.engine.endpoints import ENDPOINTS, Endpoint
 from mock_server.engine.entry import Entry
@@ -62,6 +62,8 @@ class Engine:
         self.ended = Session("ended", self.clock, self.terms)  # sees what comes under the keys of ended sessions
         self._chance = random.Random()
         self._scenarios: tuple[Scenario, ...] = ()
+        self.chaos: tuple[Scenario, ...] = ()  # overlays added at run time, for every session
+        self.off: frozenset[str] = frozenset()  # overlays that are switched off everywhere
         self._served: dict[_Compiled, Served] = {}
 
     @property
@@ -82,7 +84,8 @@ class Engine:
     def _renewed(self, key: "_Compiled", terms: Terms, scenarios: tuple[Scenario, ...]) -> "Served":
         before = self._served.get(key)
         kept = {id(one.scenario): one for one in (before.compiled if before is not None else ())}
-        compiled = tuple(kept.get(id(one)) or compile_scenario(one, terms.profile, terms.timing) for one in scenarios)
+        every = (*self.chaos, *scenarios)
+        compiled = tuple(kept.get(id(one)) or compile_scenario(one, terms.profile, terms.timing) for one in every)
         return Served(terms, compiled)
 
     def swap(self, prepared: "Prepared") -> None:
@@ -92,6 +95,32 @@ class Engine:
     def add(self, session: Session, *scenarios: Scenario) -> None:
         """Put scenarios before all others, for one session."""
         session.add(*self._compiled(scenarios, session.terms))
+
+    def lay(self, *overlays: Scenario) -> None:
+        """Lay overlays over every session's replies; one whose name is there already is replaced."""
+        names = {one.name for one in overlays}
+        self._relay((*reversed(overlays), *(one for one in self.chaos if one.name not in names)))
+
+    def lift(self, name: str) -> bool:
+        """Take away an overlay that was laid at run time; False when there is none of this name."""
+        kept = tuple(one for one in self.chaos if one.name != name)
+        found = len(kept) < len(self.chaos)
+        self._relay(kept)
+        return found
+
+    def switch(self, name: str, *, on: bool) -> None:
+        """Have an overlay strike everywhere, or not."""
+        self.off = self.off - {name} if on else self.off | {name}
+
+    def _relay(self, chaos: tuple[Scenario, ...]) -> None:
+        self.chaos = chaos
+        self.swap(self.prepare(self._scenarios))
+
+    def overlays(self, session: Session) -> tuple[Scenario, ...]:
+        """The overlays in force for a session, in order of precedence."""
+        listed = self.library(session).overlays
+        off = self.off | session.off
+        return tuple(one for one in listed if one.name not in off) if off else listed
 
     def override(self, session: Session, **settings: Any) -> None:
         """Give one session settings of its own. Raises SettingError for a value a setting cannot have."""
@@ -118,7 +147,7 @@ class Engine:
         terms = session.terms
         served = self._served.get(_compiled_as(terms.settings))
         if served is None:
-            served = Served(terms, self._compiled(self._scenarios, terms))
+            served = Served(terms, self._compiled((*self.chaos, *self._scenarios), terms))
             self._served[_compiled_as(terms.settings)] = served
         return session.library(served.compiled)
 
@@ -129,7 +158,7 @@ class Engine:
         """Answer one request and note it. Never raises: the client's mistakes and ours both become replies."""
         session, key, refused = self._sender(http)
         exchange = self.answer(http, session, key, refused)
-        return self.journals.record(session.journal, self.clock.unix(), http, exchange)
+        return self.journals.record(session.journal, self.clock.unix(), http, exchange, session)
 
     def answer(self, http: HttpRequest, session: Session, key: str, refused: ApiError | None = None) -> Exchange:
         """The exchange of one request, noted nowhere. `refused`: why its sender is turned away. Never raises."""
@@ -141,7 +170,7 @@ class Engine:
             _check_version(http, session.terms.profile)
             return endpoint(self, Call(http, session, key, ids))
         except ApiError as error:
-            return self._refused(error, session, ids)
+            return self._refused(breaking.refused(error, http.headers), session, ids)
         except RecursionError:
             return self._refused(invalid("The request body is nested too deeply"), session, ids)
         except TooSlow as error:

@@ -7,16 +7,27 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
+from mock_server.clock import VirtualClock
 from mock_server.engine.exchange import Exchange
+from mock_server.engine.gates import Gates
 from mock_server.engine.received import Request
 from mock_server.protocol.lazy import lazy
 from mock_server.protocol.message import fold
 from mock_server.protocol.plan import Plan
 from mock_server.protocol.request import SECRET_HEADERS, HttpRequest
-from mock_server.protocol.sse import parse
+from mock_server.protocol.sse import heard, parse, told
 
 PATIENCE = 5.0
 _OVERHEAD = 1000  # bytes that an entry and its objects take beside body and reply
+
+
+class Lane(Protocol):
+    """What a reply is timed and held by: its session."""
+
+    @property
+    def clock(self) -> VirtualClock: ...
+    @property
+    def gates(self) -> Gates: ...
 
 
 class Keeper(Protocol):
@@ -51,7 +62,15 @@ class Entry:
     `at` is when the request came (unix seconds), `number` counts the requests of the whole server.
     """
 
-    def __init__(self, number: int, at: float, http: HttpRequest, exchange: Exchange, journal: Keeper) -> None:
+    def __init__(
+        self,
+        number: int,
+        at: float,
+        http: HttpRequest,
+        exchange: Exchange,
+        journal: Keeper,
+        lane: Lane | None = None,
+    ) -> None:
         self.number = number
         self.at = at
         self.exchange = exchange
@@ -60,7 +79,8 @@ class Entry:
         self.exception: BaseException | None = None
         self.request_headers = _redacted(http.headers)
         self._body = http.body
-        self._began = time.monotonic()
+        self._lane = lane
+        self._began = self._now()
         self._journal = journal
         self._outcome: tuple[str, int, float] | None = None
         self._sent: Sequence[int] = ()
@@ -127,15 +147,15 @@ class Entry:
 
     @property
     def reply(self) -> Mapping[str, Any]:
-        """The whole reply as JSON: the message that the stream tells too, or the error envelope."""
-        plan = self._ended_exchange.plan
+        """The whole reply as JSON: the message that the stream tells too, or the error envelope; no fault is in it."""
+        plan = self._ended_exchange.plan.whole
         found: dict[str, Any] = fold(parse(plan.body())) if plan.stream else json.loads(plan.body() or b"{}")
         return found
 
     @property
     def tokens(self) -> tuple[int, int] | None:
         """Input and output tokens as the reply's usage tells them; None for an error."""
-        plan = self.exchange.plan
+        plan = self.exchange.plan.whole
         frames = plan.parts[-1].frames
         said = frames[-2] if plan.stream and len(frames) > 1 else frames[-1]
         found = [_number_after(said, name) for name in (b'"input_tokens":', b'"output_tokens":')]
@@ -151,18 +171,31 @@ class Entry:
 
     @property
     def planned_events(self) -> Sequence[Mapping[str, Any]]:
-        """The payloads of all events of the stream, sent or not."""
+        """The payloads of all events of the stream, sent or not; of a faulty one, what each frame tells."""
         plan = self._ended_exchange.plan
-        return tuple(parse(plan.body())) if plan.stream else ()
+        if not plan.stream:
+            return ()
+        return tuple(parse(plan.body())) if plan.intact is None else tuple(told(frame) for frame in plan.frames)
 
     @property
     def events(self) -> Sequence[Mapping[str, Any]]:
-        """The payloads of the events that were sent, in order; none when the reply was not a stream."""
-        outcome = self._wait()
+        """The payloads of the events that were sent, in order; none when the reply was not a stream.
+
+        Of one that faults broke, what a client could make of the bytes.
+        """
         if not self.plan.stream:
             return ()
-        frames = [frame for part in self.plan.parts for frame in part.frames][: outcome[1]]
-        return tuple(parse(b"".join(frames)))
+        return tuple(parse(self.sent) if self.plan.intact is None else heard(self.sent))
+
+    @property
+    def sent(self) -> bytes:
+        """The body as far as it was handed to the transport. Waits for an open exchange."""
+        return b"".join(self.plan.frames[: self._wait()[1]])
+
+    @property
+    def faults(self) -> Sequence[str]:
+        """The faults and gates that the reply was given, in words."""
+        return self.exchange.faults
 
     # -- the end -----------------------------------------------------------------------------------------------
 
@@ -178,7 +211,7 @@ class Entry:
 
     @property
     def outcome(self) -> str:
-        """`completed`, `client_left` (before all was sent) or `ended` (cut off when its session ended).
+        """`completed`, `client_left` (before all was sent), `fault` (cut short by one) or `ended` (with its session).
 
         Waits for an open exchange; raises StillOpen after 5 s.
         """
@@ -188,7 +221,7 @@ class Entry:
     def sent_at(self) -> Sequence[float | None]:
         """For each event (or the whole body), the seconds after the request when it was sent; None: it never was."""
         _, frames, duration = self._wait()
-        total = sum(len(part.frames) for part in self.plan.parts)
+        total = len(self.plan.frames)
         times: list[float | None] = [None] * total
         before = 0
         for count, at in zip(self._sent[::2], self._sent[1::2], strict=True):
@@ -213,17 +246,21 @@ class Entry:
     @property
     def due_at(self) -> Sequence[float]:
         """For each event (or the whole body), the seconds after the request when it was due."""
-        times: list[float] = []
-        start = 0
-        for part in self.plan.parts:
-            times += [(start + at) / 1_000_000 for at in part.at]
-            start += part.at[-1] if part.at else 0
-        return times
+        return [at / 1_000_000 for at in self.plan.due]
 
     @property
     def duration(self) -> float:
         """Seconds from the request to the end of the reply."""
         return self._wait()[2]
+
+    @property
+    def lane(self) -> Lane:
+        """The session it is played in."""
+        assert self._lane is not None
+        return self._lane
+
+    def _now(self) -> float:
+        return time.monotonic() if self._lane is None else self._lane.clock.now()
 
     def opened(self, cut: Callable[[str], None]) -> None:
         """The reply takes time; `cut` would end it, with the outcome it is given."""
@@ -232,7 +269,7 @@ class Entry:
     def end(self, kind: str, frames: int, sent: Sequence[int] = ()) -> None:
         """Close the entry. Called by whoever sends the reply, before its last bytes."""
         if self._outcome is None:
-            self._outcome = (kind, frames, time.monotonic() - self._began)
+            self._outcome = (kind, frames, self._now() - self._began)
             self._sent = sent
             self._journal.ended(self)
 
@@ -294,6 +331,8 @@ def _number_after(said: bytes, name: bytes) -> int | None:
 
 def _weight(plan: Plan) -> int:
     """What a plan holds of its own: frames of a stream are mostly shared, a whole body is not."""
+    if plan.intact is not None:  # what faults made of it is its own
+        return _weight(plan.intact) + sum([50 + len(frame) for frame in plan.frames])
     if plan.stream:
         return 16 * sum([len(part.frames) for part in plan.parts])
     return len(plan.parts[0].frames[0])

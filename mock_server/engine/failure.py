@@ -4,7 +4,8 @@ from mock_server.protocol.errors import MESSAGE, ApiError, envelope
 from mock_server.protocol.plan import JSON_HEADERS, Headers, Plan, whole
 from mock_server.protocol.profile import Profile
 from mock_server.protocol.sse import dumps, encode
-from mock_server.scenario.answer import Answer, Failure
+from mock_server.scenario.answer import Answer
+from mock_server.scenario.error import Failure
 from mock_server.scenario.template import Template
 
 

@@ -11,7 +11,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, overload
 
-from mock_server.engine.entry import Entry
+from mock_server.engine.entry import Entry, Lane
 from mock_server.engine.exchange import Exchange
 from mock_server.engine.redaction import Redaction
 from mock_server.protocol.request import HttpRequest
@@ -270,12 +270,12 @@ class Journals:
         self._order: OrderedDict[int, tuple[Journal, int]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def record(self, journal: Journal, at: float, http: HttpRequest, exchange: Exchange) -> Entry:
+    def record(self, journal: Journal, at: float, http: HttpRequest, exchange: Exchange, lane: Lane) -> Entry:
         """A new entry in one session's journal."""
         self.total += 1
         if self._redaction is not None:
             http = self._redaction.apply(http)
-        entry = Entry(self.total, at, http, exchange, journal)
+        entry = Entry(self.total, at, http, exchange, journal, lane)
         gone = journal.add(entry)
         with self._lock:
             if gone is not None:

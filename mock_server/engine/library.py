@@ -40,15 +40,22 @@ def _leaves(scenario: Scenario) -> Iterator[tuple[int, Answer]]:
 
 
 class Library:
-    """Scenarios asked in this order: higher priority first, else as given. Of two with one name the first counts."""
+    """Scenarios asked in this order: higher priority first, else as given. Of two with one name the first counts.
+
+    `overlays` answer nothing: they are laid over what the others answer.
+    """
 
     def __init__(self, compiled: Iterable[CompiledScenario] = ()) -> None:
         first: dict[str, CompiledScenario] = {}
         for one in compiled:
             first.setdefault(one.scenario.name, one)
         self.compiled: Mapping[str, CompiledScenario] = first
-        self.by_name: Mapping[str, Scenario] = {name: one.scenario for name, one in first.items()}
-        self.scenarios = tuple(sorted(self.by_name.values(), key=lambda scenario: -scenario.priority))
+        self.by_name: Mapping[str, Scenario] = {
+            name: one.scenario for name, one in first.items() if not one.scenario.is_overlay
+        }
+        ordered = sorted((one.scenario for one in first.values()), key=lambda scenario: -scenario.priority)
+        self.scenarios = tuple(one for one in ordered if not one.is_overlay)
+        self.overlays = tuple(one for one in ordered if one.is_overlay)
         self.index = Index(self.scenarios)
 
     def __len__(self) -> int:

@@ -34,22 +34,19 @@ class Previewed(NamedTuple):
     headers: Mapping[str, str]
     plan: Plan
     note: str
+    faults: tuple[str, ...] = ()
 
     @property
     def frames(self) -> Sequence[tuple[int, bytes]]:
         """Every frame with its time in microseconds after the request."""
-        timed: list[tuple[int, bytes]] = []
-        start = 0
-        for part in self.plan.parts:
-            timed += [(start + at, frame) for at, frame in zip(part.at, part.frames, strict=True)]
-            start += part.at[-1] if part.at else 0
-        return timed
+        return list(zip(self.plan.due, self.plan.frames, strict=True))
 
     @property
     def reply(self) -> Mapping[str, Any]:
-        """The whole reply as JSON."""
-        body = self.plan.body()
-        said: dict[str, Any] = fold(parse(body)) if self.plan.stream else json.loads(body or b"{}")
+        """The whole reply as JSON; no fault is in it."""
+        plan = self.plan.whole
+        body = plan.body()
+        said: dict[str, Any] = fold(parse(body)) if plan.stream else json.loads(body or b"{}")
         return said
 
     def told(self) -> dict[str, Any]:
@@ -65,6 +62,7 @@ class Previewed(NamedTuple):
             "frames": [{"at_ms": at / 1000, "text": frame.decode("utf-8", "replace")} for at, frame in self.frames],
             "reply": self.reply,
             "note": self.note,
+            "faults": list(self.faults),
         }
 
 
@@ -77,7 +75,10 @@ def preview(
     *,
     stream: bool | None = None,
 ) -> tuple[Previewed, ...]:
-    """The exchanges of a scenario; of a given request only the one that answers it. Python functions are not called."""
+    """The exchanges of a scenario; of a given request only the one that answers it. Python functions are not called.
+
+    An overlay has none of its own.
+    """
     settings = replace(
         terms.settings,
         seed=terms.settings.seed or 0,
@@ -89,7 +90,7 @@ def preview(
     if request is not None:
         body = dict(request) if stream is None else {**request, "stream": stream}
         return (_played(engine, session, body, {**_named(scenario, {}), **(headers or {})}),)
-    return tuple(_walk(engine, session, scenario, stream is not False))
+    return () if scenario.is_overlay else tuple(_walk(engine, session, scenario, stream is not False))
 
 
 def _named(scenario: Scenario, headers: Mapping[str, str]) -> dict[str, str]:
@@ -105,7 +106,8 @@ def _played(engine: "Engine", session: Session, body: Mapping[str, Any], headers
     if exchange.late is not None:
         exchange = exchange._replace(note="a Python function gives this reply")
     told = {name: text for name, text in headers.items() if name.startswith("x-mock")}
-    return Previewed(exchange.scenario, exchange.turn, exchange.attempt, body, told, exchange.plan, exchange.note)
+    plan, note = exchange.plan, exchange.note
+    return Previewed(exchange.scenario, exchange.turn, exchange.attempt, body, told, plan, note, exchange.faults)
 
 
 def _walk(engine: "Engine", session: Session, scenario: Scenario, stream: bool) -> Iterator[Previewed]:
@@ -130,7 +132,7 @@ def _walk(engine: "Engine", session: Session, scenario: Scenario, stream: bool) 
 
 def _next(scenario: Scenario, last: Previewed, body: Mapping[str, Any]) -> dict[str, Any] | None:
     """What a client sends next; None where the script is over."""
-    if last.plan.status != 200:
+    if last.plan.whole.status != 200:
         attempts = scenario.turns[last.turn - 1].attempts if last.turn else None
         more = attempts is not None and last.attempt < len(attempts)
         return dict(body) if more else None

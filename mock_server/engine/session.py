@@ -10,8 +10,9 @@ from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
-from mock_server.clock import Clock
+from mock_server.clock import Clock, VirtualClock
 from mock_server.engine.cache import PromptCache
+from mock_server.engine.gates import Gates
 from mock_server.engine.journal import Journal
 from mock_server.engine.library import CompiledScenario, Library
 from mock_server.engine.limits import RateLimiter
@@ -96,11 +97,14 @@ class Terms:
 
 
 class Session:
-    """One lane: its own terms, scenarios (newest first), counters, prompt cache, threads, rate limits and journal."""
+    """One lane: its own terms, scenarios (newest first), counters, prompt cache, threads, rate limits, clock, gates and
+    journal."""
 
     def __init__(self, name: str, clock: Clock, terms: Terms) -> None:
         self.name = name
-        self.clock = clock
+        self.clock = VirtualClock(clock)
+        self.gates = Gates()
+        self.off: frozenset[str] = frozenset()  # overlays that are switched off here
         self.terms = terms
         self.scenarios: tuple[CompiledScenario, ...] = ()
         self.cursors = Cursors()
@@ -141,6 +145,11 @@ class Session:
             self.scenarios = kept
         return found
 
+    def switch(self, name: str, *, on: bool) -> None:
+        """Have an overlay strike here, or not."""
+        with self._lock:
+            self.off = self.off - {name} if on else self.off | {name}
+
     def agree(self, terms: Terms, compile: Callable[[Scenario], CompiledScenario]) -> None:
         """Take other terms; what is loaded is compiled anew under them."""
         with self._lock:
@@ -155,6 +164,9 @@ class Session:
             self.cache = PromptCache()
             self.threads = Threads()
             self.limiter = RateLimiter()
+            self.off = frozenset()
+        self.gates.reset()
+        self.clock.reset()
 
 
 class Sessions:

@@ -1,31 +1,59 @@
 """What goes on the wire and when, as plain data. No socket, no callback: the server only plays it."""
 
 from array import array
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import Literal, NamedTuple
 
 Headers = tuple[tuple[str, str], ...]
 
 JSON_HEADERS: Headers = (("content-type", "application/json"),)
 SSE_HEADERS: Headers = (("content-type", "text/event-stream; charset=utf-8"), ("cache-control", "no-cache"))
 
+AT_ONCE = array("I", (0,))
+_LATEST = 0xFFFFFFFF
 
-_AT_ONCE = array("I", (0,))
+
+class Wait(NamedTuple):
+    """The one way to say "until": the gate of this name lets it pass; without a name, until the client leaves.
+
+    A ping goes out every `ping_every` microseconds while it lasts (0: never).
+    """
+
+    gate: str | None = None
+    ping_every: int = 0
 
 
 class Part(NamedTuple):
     """Frames and when each is due, in microseconds from the part's start (a shared array when there is no jitter).
 
-    The first part starts when the request came; a later one when the part before it ended.
+    The first part starts when the request came; a later one when the part before it ended; one with a `wait` when
+    that is over.
     """
 
     frames: tuple[bytes, ...]
     at: "array[int]"
+    wait: Wait | None = None
+
+
+class Manner(NamedTuple):
+    """What a broken reply does to HTTP itself.
+
+    `ending`: after the last frame the body is ended properly all the same (`end`), or left open with a FIN (`close`) or
+    a RST (`reset`). `head`: bytes in place of the status line and headers. `length`: the content-length that is told,
+    true or not. `apart`: every frame is a write of its own.
+    """
+
+    ending: Literal["end", "close", "reset"] | None = None
+    head: bytes | None = None
+    length: int | None = None
+    apart: bool = False
 
 
 class Plan(NamedTuple):
     """One reply: its head (due `at` microseconds after the request) and its body.
 
-    `stream` says how the body is framed: each frame as it comes, or one body of known length.
+    `stream` says how the body is framed: each frame as it comes, or one body of known length. A plan that faults were
+    applied to keeps what it was before in `intact`.
     """
 
     status: int
@@ -33,15 +61,83 @@ class Plan(NamedTuple):
     parts: tuple[Part, ...]
     stream: bool = False
     at: int = 0
+    manner: Manner | None = None
+    intact: "Plan | None" = None
 
     def body(self) -> bytes:
         """Everything the client receives after the head."""
         return b"".join([frame for part in self.parts for frame in part.frames])
 
+    @property
+    def whole(self) -> "Plan":
+        """The plan as it was before anything was done to it."""
+        return self if self.intact is None else self.intact
+
+    @property
+    def frames(self) -> tuple[bytes, ...]:
+        """The frames of all parts."""
+        return tuple([frame for part in self.parts for frame in part.frames])
+
+    @property
+    def due(self) -> list[int]:
+        """When each frame is due, in microseconds after the request; a wait counts as no time."""
+        times: list[int] = []
+        start = 0
+        for part in self.parts:
+            times += [start + at for at in part.at]
+            start += part.at[-1] if part.at else 0
+        return times
+
 
 def whole(status: int, headers: Headers, body: bytes, at: int = 0) -> Plan:
     """A plan that sends one body at once."""
-    return Plan(status, headers, (Part((body,), array("I", (at,)) if at else _AT_ONCE),), False, at)
+    return Plan(status, headers, (Part((body,), array("I", (at,)) if at else AT_ONCE),), False, at)
+
+
+# a frame with its delay after the one before it (microseconds), or what is waited for
+Step = tuple[int, bytes] | Wait
+
+
+def unrolled(plan: Plan) -> list[Step]:
+    """A plan as steps: easy to cut, to insert into, to delay."""
+    steps: list[Step] = []
+    for part in plan.parts:
+        if part.wait is not None:
+            steps.append(part.wait)
+        before = 0
+        for at, frame in zip(part.at, part.frames, strict=True):
+            steps.append((at - before, frame))
+            before = at
+    return steps
+
+
+def rolled(plan: Plan, steps: Iterable[Step]) -> Plan:
+    """The plan with these steps for its own."""
+    parts: list[Part] = []
+    frames: list[bytes] = []
+    at = array("I")
+    wait: Wait | None = None
+
+    def close() -> None:
+        nonlocal frames, at, wait
+        if frames or wait is not None:
+            parts.append(Part(tuple(frames), at, wait))
+        frames, at, wait = [], array("I"), None
+
+    for step in steps:
+        if isinstance(step, Wait):
+            close()
+            wait = step
+            continue
+        delay, frame = step
+        due = (at[-1] if at else 0) + delay
+        if due > _LATEST:
+            close()
+            due = min(delay, _LATEST)
+        at.append(due)
+        frames.append(frame)
+    close()
+    return plan._replace(parts=tuple(parts))
 
 
 # what stands where a reply is yet to be given

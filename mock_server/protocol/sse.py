@@ -4,6 +4,7 @@ Clients of the official SDKs drop events without an `event:` line; others read `
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -24,6 +25,28 @@ def encode(text: str) -> bytes:
 def frame(payload: Mapping[str, Any]) -> bytes:
     """The bytes of one event. `payload["type"]` is its name."""
     return encode(f"event: {payload['type']}\ndata: {dumps(payload)}\n\n")
+
+
+def told(frame: bytes) -> dict[str, Any]:
+    """The payload of one frame; what is no event is told as `(bytes)` with its text."""
+    found = list(heard(frame))
+    return found[0] if len(found) == 1 else {"type": "(bytes)", "text": frame.decode("utf-8", "replace")}
+
+
+def heard(stream: bytes) -> Iterator[dict[str, Any]]:
+    """The payloads that can be read of a stream that may be broken anywhere; data that is no JSON is `(broken)`."""
+    for block in re.split(r"\n\n|\r\r|\r\n\r\n", stream.decode("utf-8", "replace")):
+        data = [line[5:].removeprefix(" ") for line in re.split(r"\r\n|\n|\r", block) if line.startswith("data:")]
+        if data:
+            yield _payload("\n".join(data))
+
+
+def _payload(data: str) -> dict[str, Any]:
+    try:
+        payload = json.loads(data)
+    except ValueError:
+        payload = None
+    return payload if isinstance(payload, dict) and "type" in payload else {"type": "(broken)", "data": data}
 
 
 def parse(stream: bytes) -> Iterator[dict[str, Any]]:

@@ -5,17 +5,18 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 from mock_server.protocol.blocks import Block, ToolUse, is_server_tool
-from mock_server.protocol.errors import STATUS, TYPE
 from mock_server.protocol.lazy import lazy
 from mock_server.scenario.decode import Reads
-from mock_server.scenario.durations import Duration, Share
+from mock_server.scenario.durations import Share
+from mock_server.scenario.error import Failure
+from mock_server.scenario.faults import Fault, Faults, Gates
 from mock_server.scenario.match import Condition
 from mock_server.scenario.node import Node, Problems, suggestion
 from mock_server.scenario.parts import Generate, Part, is_open, templates_of
-from mock_server.scenario.template import Said, Template
+from mock_server.scenario.template import Template
 from mock_server.scenario.timing import Mistakes, Pace
 from mock_server.scenario.when import read_case_when
 
@@ -29,39 +30,6 @@ StopReason = Literal[
     "model_context_window_exceeded",
     "compaction",
 ]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Failure:
-    """An error reply. Written `error: overloaded_error`, `error: 529` or with these keys."""
-
-    noun: ClassVar[str] = "error"
-    type: str | None = None
-    status: int | None = None
-    message: Said | None = None
-    retry_after: Duration | None = None
-    retry_after_ms: int | None = None
-    should_retry: bool | None = None
-    details: Mapping[str, Any] | None = None
-
-    def mistakes(self) -> Mistakes:
-        if self.type is None and self.status is None:
-            yield (), f"an error needs a type (one of {', '.join(STATUS)}) or a status"
-        if self.status is not None and not 400 <= self.status <= 599:
-            yield ("status",), f"an error status is 400 to 599, got {self.status}"
-        elif self.type is None and self.status is not None and self.status not in TYPE:
-            yield ("status",), f"status {self.status} has no error type of its own; add a type"
-        if self.type is not None and self.type not in STATUS and self.status is None:
-            expected = f"expected one of {', '.join(STATUS)}, or a status beside it{suggestion(self.type, STATUS)}"
-            yield ("type",), f"unknown error type '{self.type}'; {expected}"
-
-    @property
-    def error_type(self) -> str:
-        return self.type if self.type is not None else TYPE[self.status or 500]
-
-    @property
-    def http_status(self) -> int:
-        return self.status if self.status is not None else STATUS.get(self.error_type, 400)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +59,7 @@ def name_of(function: Function) -> str:
 
 _KINDS = ("reply", "error", "generate", "cases", "attempts")
 # what may stand at the top level of a scenario instead of inside its only turn
-ANSWER_KEYS = (*_KINDS, "expect", "stop_reason", "stop_sequence", "stop_details", "usage", "headers")
+ANSWER_KEYS = (*_KINDS, "expect", "fault", "gate", "stop_reason", "stop_sequence", "stop_details", "usage", "headers")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +76,8 @@ class Answer:
     cases: "tuple[Answer, ...] | None" = None
     attempts: "tuple[Answer, ...] | None" = None
     timing: Pace | None = None
+    fault: Faults | None = None
+    gate: Gates | None = None
     stop_reason: StopReason | None = None
     stop_sequence: str | None = None
     stop_details: StopDetails | None = None
@@ -137,6 +107,11 @@ class Answer:
         """Every template of the reply or error."""
         said = () if self.error is None else (self.error.message,)
         return (*templates_of(self.reply or ()), *templates_of(said))
+
+    @property
+    def breaks(self) -> tuple[Fault, ...]:
+        """What happens to its reply: gates, whose places are those of the whole reply, then faults."""
+        return (*(self.gate or ()), *(self.fault or ()))
 
     @property
     def ending(self) -> str:

@@ -174,7 +174,7 @@ def _record(cls: Any) -> Reader:
     ]
     noun = _noun(cls)
     listed = [name for name, f in fields.items() if not f.metadata.get("unlisted")]
-    known = (*listed, *getattr(cls, "shorthand", ()))
+    known = tuple(dict.fromkeys((*listed, *getattr(cls, "shorthand", ()))))
 
     def read(node: Node, problems: Problems) -> Any:
         if not isinstance(node.value, dict):

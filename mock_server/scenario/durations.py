@@ -119,3 +119,11 @@ Count = Annotated[int | Distribution, Reads(_burst)]
 """How many chunks come together, fixed or drawn for each delta."""
 Offsets = Annotated[tuple[int, ...], Reads(_offsets)]
 """Times after the request, in order."""
+
+
+def written(microseconds: int) -> str:
+    """A duration as an author would write it."""
+    for unit, size in (("s", 1_000_000), ("ms", 1_000)):
+        if microseconds >= size and microseconds * 10 % size == 0:
+            return f"{microseconds / size:g}{unit}"
+    return f"{microseconds}us" if microseconds else "0s"

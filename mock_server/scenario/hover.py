@@ -13,6 +13,9 @@ SCENARIO: Mapping[str, str] = {
     "at_end": "Past the last turn: pass on (default), repeat the last, loop, or error.",
     "times": "How many exchanges may begin; those under way always go on.",
     "rate_limits": "Limits of its own, beside those of the profile: a 429 past them.",
+    "chance": "Of an overlay: how often it strikes, such as 20%, drawn from the seed and the request.",
+    "fault": "Without turns: what it lays over the replies of others.",
+    "gate": "Without turns: where it holds the replies of others.",
     "tags": "Words to sort scenarios by.",
 }
 ANSWER: Mapping[str, str] = {
@@ -25,6 +28,8 @@ ANSWER: Mapping[str, str] = {
     "cases": "Answers that depend on the request: the first whose `when` holds.",
     "attempts": "What the first, second, … try of the same request gets.",
     "timing": "The pace of this answer.",
+    "fault": "What goes wrong with this reply: a fault by name, {type: disconnect, after: {deltas: 5}}, or a list.",
+    "gate": "Where this reply is held until a test lets it go on: a name, or {name, after, ping}.",
     "stop_reason": "Why it ends, where the blocks do not say so by themselves.",
     "stop_sequence": "The stop sequence that ended it.",
     "stop_details": "Why it was refused: {category: cyber, explanation: …}.",
@@ -56,6 +61,33 @@ REPLAY: Mapping[str, str] = {
     "events": "The offset of every event, from message_start to message_stop.",
     "deltas": "The offset of every content_block_delta; the other events come with the delta before them.",
 }
+FAULT: Mapping[str, str] = {
+    "after": "Where it strikes: {deltas: 5}, {events: 3}, {blocks: 1}, {tokens: 20}, {bytes: 100}; else the middle.",
+    "then": "How the connection goes on: end (the body ends properly), close (FIN), reset (RST), hang.",
+    "error": "The error: its type, its status, or {type, message, …}.",
+    "for_": "How long, such as 2s.",
+    "ping": "Send a ping each time this long has passed.",
+    "event": "Which kind of event.",
+    "nth": "Which one of that kind, from 1.",
+    "name": "What it is called.",
+    "bytes": "How many bytes.",
+    "bytes_per_second": "How fast, in bytes a second.",
+    "inside": "What is cut in two: a frame, or a character of several bytes.",
+    "status": "The HTTP status.",
+    "content_type": "The content-type that is told.",
+    "by": "How many bytes too long (above 0) or too short.",
+    "how": "What is wrong with the compression.",
+    "seed": "A seed of its own; without it, that of the request.",
+}
+AFTER: Mapping[str, str] = {
+    "events": "After so many events, pings not counted.",
+    "deltas": "After so many deltas; 0: before the first.",
+    "blocks": "After so many blocks; 0: before the first.",
+    "tokens": "After the delta that completes so many tokens.",
+    "bytes": "After so many bytes of the body, also inside an event.",
+    "in_": "Count only the deltas of this kind of block, such as tool_use.",
+}
+BETWEEN = "A gate between two blocks: the reply is held here until a test lets it go on."
 STOP_DETAILS: Mapping[str, str] = {
     "type": "refusal",
     "category": "What it was refused for.",

@@ -13,13 +13,17 @@ from mock_server.protocol.blocks import BLOCKS
 from mock_server.protocol.errors import STATUS, TYPE
 from mock_server.protocol.profile import Limits
 from mock_server.scenario import hover, subjects
-from mock_server.scenario.answer import ANSWER_KEYS, Answer, Failure, StopDetails
+from mock_server.scenario.answer import ANSWER_KEYS, Answer, StopDetails
 from mock_server.scenario.decode import Reads
+from mock_server.scenario.delays import Gate
 from mock_server.scenario.distributions import PERCENTILES
 from mock_server.scenario.durations import CHUNKS, MOST_IN_BURST, Chunk, Count, Delay, Duration, Offsets, Rate, Share
+from mock_server.scenario.error import Failure, read_failure
+from mock_server.scenario.faults import FAULTS, read_faults, read_gates
 from mock_server.scenario.model import Scenario
 from mock_server.scenario.operators import OPERATORS
 from mock_server.scenario.parts import MADE, Generate, Locale, Part, Tokens
+from mock_server.scenario.place import After, Place
 from mock_server.scenario.shorthand import DEFAULTS
 from mock_server.scenario.template import Said, read_template
 from mock_server.scenario.timing import PAUSES, PRESETS, Pace, Pauses, Recorded, Replay, Timing
@@ -37,6 +41,7 @@ _HINTS: Mapping[type, Mapping[str, str]] = {
     StopDetails: hover.STOP_DETAILS,
     Generate: hover.GENERATE,
     Limits: hover.LIMITS,
+    After: hover.AFTER,
 }
 
 
@@ -60,9 +65,12 @@ def _definitions() -> dict[str, Schema]:
             description="What every scenario of this file has unless it sets it itself.",
         ),
         "answer": _answer(),
-        "reply": {"anyOf": [{"type": "array", "items": _ref("block")}, _ref("block")]},
+        "reply": {"anyOf": [{"type": "array", "items": _item()}, _ref("block")]},
         "block": _block(),
         "error": _error(),
+        "fault": _one_or_more(_tagged_by_type(FAULTS, short=True)),
+        "gate": _one_or_more({"if": {"type": "object"}, "then": _record(Gate), "else": _TEXT}),
+        "after": {"if": {"type": "object"}, "then": _record(After), "else": {"type": "integer", "minimum": 0}},
         "timing": {"anyOf": [{"enum": list(PRESETS)}, _record(Timing)]},
         "delay": {"anyOf": [_DURATION, *_distributions(_DURATION)]},
         "replay": _replay(),
@@ -95,7 +103,7 @@ def _said(value: Schema, text: str | None) -> Schema:
 def _scenario() -> Schema:
     own, inner = _fields(Scenario), _fields(Answer)
     short = {key: inner[key] for key in ANSWER_KEYS}
-    answers = ("turns", "reply", "error", "generate", "cases", "attempts")
+    answers = ("turns", "reply", "error", "generate", "cases", "attempts", "fault", "gate", "timing")
     return {**_object({**own, **short}, ["name"]), "anyOf": [{"required": [key]} for key in answers]}
 
 
@@ -127,7 +135,7 @@ def _record(cls: Any) -> Schema:
 def _fields(cls: Any) -> dict[str, Schema]:
     """The schema of every key of a class, as an author may write it."""
     hints = typing.get_type_hints(cls, include_extras=True)
-    told = _HINTS.get(cls, {})
+    told = _HINTS.get(cls, hover.FAULT if cls in FAULTS.values() else {})
     return {
         field.metadata.get("key", field.name): _said(_of(hints[field.name]), told.get(field.name))
         for field in dataclasses.fields(cls)
@@ -219,6 +227,10 @@ _READ: Mapping[Callable[..., Any], Schema] = {
     read_case_when: _ref("case_conditions"),
     _reads(Said): {"anyOf": [{"type": "string"}, _ref("template")]},
     read_template: {"type": "string"},
+    read_failure: _ref("error"),
+    read_faults: _ref("fault"),
+    read_gates: _ref("gate"),
+    _reads(Place): _ref("after"),
     _reads(Part): _ref("block"),
     _reads(Tokens): _TOKENS,
     _reads(Locale): {"type": "string", "pattern": r"^[a-z]{2,3}(_[A-Z]{2})?$"},
@@ -230,11 +242,7 @@ _READ: Mapping[Callable[..., Any], Schema] = {
 
 def _block() -> Schema:
     """A text, a template, or a mapping told apart by its `type`."""
-    told = [
-        {"if": {"properties": {"type": {"const": name}}, "required": ["type"]}, "then": _of_type(name, cls)}
-        for name, cls in BLOCKS.items()
-    ]
-    mapping = {"properties": {"type": {"enum": list(BLOCKS)}}, "required": ["type"], "allOf": told}
+    mapping = _tagged_by_type(BLOCKS)
     return {
         "if": {"type": "object"},
         "then": {"if": {"required": ["template"], "maxProperties": 1}, "then": _ref("template"), "else": mapping},
@@ -242,9 +250,31 @@ def _block() -> Schema:
     }
 
 
+def _tagged_by_type(classes: Mapping[str, Any], *, short: bool = False) -> Schema:
+    """One of several kinds of mapping, told apart by `type`; `short`: the bare name of one does as well."""
+    told = [
+        {"if": {"properties": {"type": {"const": name}}, "required": ["type"]}, "then": _of_type(name, cls)}
+        for name, cls in classes.items()
+    ]
+    mapping = {"properties": {"type": {"enum": list(classes)}}, "required": ["type"], "allOf": told}
+    return {"if": {"type": "object"}, "then": mapping, "else": {"enum": list(classes)}} if short else mapping
+
+
+def _one_or_more(one: Schema) -> Schema:
+    return {"if": {"type": "array"}, "then": {"type": "array", "items": one, "minItems": 1}, "else": one}
+
+
+def _item() -> Schema:
+    """What stands in a list of blocks: a block, or a gate between two."""
+    gate = _object({"gate": _TEXT, "ping": _READ[_reads(Duration)]}, ["gate"], description=hover.BETWEEN)
+    is_gate = {"type": "object", "required": ["gate"], "not": {"required": ["type"]}}
+    return {"if": is_gate, "then": gate, "else": _ref("block")}
+
+
 def _of_type(name: str, cls: Any) -> Schema:
     whole = _record(cls)
-    whole["properties"] = {"type": {"const": name}, **whole["properties"]}
+    about = {"description": (cls.__doc__ or "").split("\n\n")[0]} if name in FAULTS else {}
+    whole["properties"] = {"type": {"const": name, **about}, **whole["properties"]}
     ways = _WAYS.get(name)
     if ways is None:
         return whole

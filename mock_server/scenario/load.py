@@ -78,6 +78,19 @@ def load(paths: Iterable[str | Path]) -> tuple[Scenario, ...]:
     return Loader().load(paths)
 
 
+def load_overlays(paths: Iterable[str | Path]) -> tuple[Scenario, ...]:
+    """The overlays in files. Raises ScenarioError for mistakes, and for scenarios that answer something."""
+    found = load(paths)
+    wrong = [
+        Problem(one.source, None, f"'{one.name}' answers requests; chaos is made of overlays: fault, gate or timing")
+        for one in found
+        if not one.is_overlay
+    ]
+    if wrong:
+        raise ScenarioError(wrong)
+    return found
+
+
 class Loader:
     """Loads files, and remembers those it has read: a file that is as it was is not read again."""
 

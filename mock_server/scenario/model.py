@@ -1,7 +1,7 @@
 """A scenario as typed data. These classes are the description of the language: the loader reads what they say."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import quote
@@ -13,7 +13,10 @@ from mock_server.protocol.profile import Limits
 from mock_server.protocol.results import WebSearchToolResult
 from mock_server.scenario.answer import ANSWER_KEYS, Answer
 from mock_server.scenario.decode import Reads
+from mock_server.scenario.durations import Share
+from mock_server.scenario.faults import Faults, Gates, label
 from mock_server.scenario.match import Condition, Named
+from mock_server.scenario.misfits import misfits
 from mock_server.scenario.node import suggestion
 from mock_server.scenario.timing import Mistakes, Pace, Timing, misfit
 from mock_server.scenario.when import read_when
@@ -35,6 +38,9 @@ class Scenario:
     at_end: Literal["pass", "repeat", "loop", "error"] = "pass"
     times: int | None = None
     rate_limits: Limits | None = None
+    chance: Share | None = None
+    fault: Faults | None = None
+    gate: Gates | None = None
     tags: tuple[str, ...] = ()
     source: str = field(default="", metadata={"hidden": True})
     data: Any = field(default=None, repr=False, compare=False, metadata={"hidden": True})  # as the author wrote it
@@ -48,6 +54,17 @@ class Scenario:
     def header(self) -> tuple[str, str]:
         """What tells a client which scenario answered; a header holds ASCII only."""
         return "x-mock-scenario", quote(self.name, safe=" !#$&'()*+,/:;=?@~")
+
+    @lazy
+    def is_overlay(self) -> bool:
+        """Whether it answers nothing itself, and is laid over what another one answers."""
+        return not self.turns
+
+    @property
+    def strikes(self) -> tuple[str, ...]:
+        """What an overlay lays over replies, in words."""
+        pace = () if self.timing is None else ("timing",)
+        return (*(label(one) for one in (*(self.gate or ()), *(self.fault or ()))), *pace)
 
     @lazy
     def named_only(self) -> bool:
@@ -92,7 +109,9 @@ class Scenario:
         if not self.name.strip() or any(sign in self.name for sign in "[]\n"):
             yield ("name",), "a name is one line without brackets"
         if not self.turns:
-            yield (), "a scenario needs turns, or a reply or error of its own"
+            yield from self._as_overlay()
+        elif self.chance is not None:
+            yield ("chance",), "a scenario with turns has no chance of its own; put it on cases"
         if self.times is not None and self.times < 1:
             yield ("times",), "times is 1 or more"
         end = self._first_end()
@@ -110,7 +129,18 @@ class Scenario:
                 yield ("tags", at), f"a tag is one word, got {tag!r}"
         yield from self._calls()
         yield from self._captures()
+        yield from self._misfits()
         yield from self._replays()
+
+    def _as_overlay(self) -> Mistakes:
+        """An overlay has something to lay over, and nothing that only a script has."""
+        if self.fault is None and self.gate is None and self.timing is None:
+            yield (), "a scenario needs turns, or a reply or error of its own"
+        for key in _SCRIPTED:
+            if getattr(self, key) not in (None, "pass"):
+                yield (key,), f"'{key}' belongs to a scenario with turns; this one is an overlay"
+        if self.named_only:
+            yield ("when",), "an overlay cannot be named; say which requests it is for, or leave `when` out"
 
     def _replays(self) -> Mistakes:
         """A recorded timeline must be that of the replies it stands for, where these are known."""
@@ -130,6 +160,13 @@ class Scenario:
                     known = ", ".join(sorted(groups)) or "none"
                     yield path, f"no condition captures '{name}'; captured here: {known}{suggestion(name, groups)}"
 
+    def _misfits(self) -> Mistakes:
+        """Faults that have no place in their reply."""
+        for at, turn in enumerate(inherit(self).turns):
+            for path, _, leaf in _standing(turn, ("turns", at), frozenset()):
+                if leaf.breaks:
+                    yield from (((*path, *where), text) for where, text in misfits(leaf))
+
     def _pinned(self, at: int, turn: Answer) -> Mistakes:
         ids = [block.id for leaf in turn.leaves for block in leaf.reply or () if isinstance(block, ToolUse)]
         if any(ids) and (self.at_end in ("repeat", "loop")):
@@ -147,6 +184,7 @@ class Scenario:
                         yield ("turns", at), f"{block.type} without a server_tool_use before it"
 
 
+_SCRIPTED = ("anchor", "at_end", "times", "rate_limits")
 _Path = tuple[str | int, ...]
 
 
@@ -174,19 +212,24 @@ def _paced(
 
 
 def inherit(scenario: Scenario) -> Scenario:
-    """The scenario with timing and headers written out on every reply and error: the inner one wins."""
+    """The scenario with timing, faults, gates and headers written out on every reply and error: the inner one wins."""
 
-    def resolve(answer: Answer, timing: Timing | None, headers: Mapping[str, Any]) -> Answer:
-        timing = answer.timing or timing
-        headers = {**headers, **answer.headers}
+    def resolve(answer: Answer, outer: Answer) -> Answer:
+        whole = replace(
+            answer,
+            timing=answer.timing or outer.timing,
+            fault=answer.fault or outer.fault,
+            gate=answer.gate or outer.gate,
+            headers={**outer.headers, **answer.headers},
+        )
         inner: dict[str, Any] = {
-            kind: tuple(resolve(one, timing, headers) for one in listed)
+            kind: tuple(resolve(one, whole) for one in listed)
             for kind in ("cases", "attempts")
             if (listed := getattr(answer, kind)) is not None
         }
-        return replace(answer, timing=timing, headers=headers, **inner)
+        return replace(whole, **inner)
 
-    return replace(scenario, turns=tuple(resolve(turn, scenario.timing, {}) for turn in scenario.turns))
+    return replace(scenario, turns=tuple(resolve(turn, Answer(timing=scenario.timing)) for turn in scenario.turns))
 
 
 def lifted(scenario: Scenario) -> Scenario:

@@ -3,10 +3,15 @@
 from collections.abc import Callable
 
 from mock_server.scenario.answer import ANSWER_KEYS
+from mock_server.scenario.error import written_out
 from mock_server.scenario.node import Mark, Node, Problems, kind, suggestion
 
 # what `defaults:` may set for all scenarios of its file
 DEFAULTS = ("when", "timing", "priority", "anchor", "at_end", "times", "rate_limits", "tags")
+
+
+# what stands at the top level of a scenario without turns when it is an overlay
+OVERLAID = ("fault", "gate")
 
 
 def with_defaults(documents: list[Node], problems: Problems) -> list[Node]:
@@ -49,7 +54,7 @@ def expand(document: Node, problems: Problems) -> Node:
     if not isinstance(document.value, dict):
         return document
     node = _copy(document)
-    if "turns" not in node.value and any(key in node.value for key in ANSWER_KEYS):
+    if "turns" not in node.value and any(key in node.value for key in ANSWER_KEYS if key not in OVERLAID):
         _one_turn(node)
     elif clash := [key for key in ANSWER_KEYS if key in node.value and "turns" in node.value]:
         problems.add(node.keys.get(clash[0]), f"'{clash[0]}' beside turns; put it inside a turn")
@@ -95,6 +100,8 @@ def expand_answer(node: Node) -> Node:
     node = _copy(node)
     if callable(node.value.get("reply", Node(None)).value):
         node.value["call"] = node.value.pop("reply")
+    if isinstance(node.value.get("reply", Node(None)).value, list):
+        _move_gates(node)
     for key, expand_one in _KEYS.items():
         if key in node.value:
             node.value[key] = expand_one(node.value[key])
@@ -102,6 +109,24 @@ def expand_answer(node: Node) -> Node:
         if isinstance((inner := node.value.get(key, Node(None))).value, list):
             node.value[key] = Node([expand_answer(item) for item in inner.value], inner.mark)
     return node
+
+
+def _move_gates(answer: Node) -> None:
+    """`- gate: NAME` between the blocks of a reply: a gate after so many blocks."""
+    reply = answer.value["reply"]
+    blocks: list[Node] = []
+    gates: list[Node] = []
+    for item in reply.value:
+        if isinstance(item.value, dict) and "gate" in item.value and "type" not in item.value:
+            after = Node({"blocks": Node(len(blocks), item.mark)}, item.mark)
+            gates.append(Node({"after": after, **item.value}, item.mark, item.keys))
+        else:
+            blocks.append(item)
+    if gates:
+        given = answer.value.get("gate")
+        listed = [] if given is None else given.value if isinstance(given.value, list) else [given]
+        answer.value["reply"] = Node(blocks, reply.mark)
+        answer.value["gate"] = Node([*gates, *listed], reply.mark)
 
 
 def _reply(node: Node) -> Node:
@@ -119,13 +144,4 @@ def _block(node: Node) -> Node:
     return node
 
 
-def _error(node: Node) -> Node:
-    """`overloaded_error` or `529`."""
-    if isinstance(node.value, str):
-        return Node({"type": node}, node.mark)
-    if isinstance(node.value, int) and not isinstance(node.value, bool):
-        return Node({"status": node}, node.mark)
-    return node
-
-
-_KEYS: dict[str, Callable[[Node], Node]] = {"reply": _reply, "error": _error}
+_KEYS: dict[str, Callable[[Node], Node]] = {"reply": _reply, "error": written_out}

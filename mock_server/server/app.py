@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from aiohttp import web
 
 from mock_server.engine.engine import MAX_BODY, Engine
-from mock_server.engine.entry import Entry
+from mock_server.engine.entry import Entry, Lane
 from mock_server.engine.exchange import Exchange
 from mock_server.protocol.errors import ApiError, invalid
 from mock_server.protocol.plan import SSE_HEADERS
@@ -20,7 +20,7 @@ from mock_server.server.control import Desk, Query
 from mock_server.server.control.answers import SAFE, ControlError
 from mock_server.server.journal_file import JournalFile
 from mock_server.server.late import resolve
-from mock_server.server.player import Outcome, Playing, frames_at_once, head, play, play_at_once
+from mock_server.server.player import Outcome, Playing, frames_at_once, opening_of, play, play_at_once
 from mock_server.server.wheel import Wheel
 
 log = logging.getLogger("mock_server")
@@ -49,9 +49,9 @@ class App:
                 )
                 if self._is_stream(asked):
                     return await self._stream(asked, request)
-                answered: Answered = Aside(Exchange(self._desk.answer(asked), note="control"))
+                answered: Answered = self._aside(Exchange(self._desk.answer(asked), note="control"))
             elif request.method == "OPTIONS":
-                answered = Aside(Exchange(cors.preflight(request.headers), note="control"))
+                answered = self._aside(Exchange(cors.preflight(request.headers), note="control"))
             else:
                 answered = self.exchange(request.method, path, request.headers, body)
         except ApiError as error:
@@ -61,9 +61,8 @@ class App:
         connection: Connection = request.protocol  # type: ignore[assignment]
         version = request.version
         plan = answered.exchange.plan
-        chunked = plan.stream and version >= (1, 1)
-        keep_alive = request.keep_alive and (chunked or not plan.stream)
-        opening = head(plan, chunked=chunked, keep_alive=keep_alive, version=version)
+        keep_alive = request.keep_alive and (version >= (1, 1) or not plan.stream)
+        opening, chunked = opening_of(plan, keep_alive=keep_alive, version=version)
         ended = functools.partial(self.ended, answered, request.method, path, start)
         if request.method == "HEAD":
             ended(Outcome("completed", 0))
@@ -73,9 +72,9 @@ class App:
             ended(Outcome("completed", frames))
             play_at_once(plan, connection, opening, chunked=chunked)
             return Written(keep_alive=keep_alive)
-        playing = Playing(plan, connection, start, opening, chunked, ended)
+        playing = Playing(plan, connection, answered.lane, self.wheel, start, opening, chunked, ended)
         answered.opened(connection.cutter(playing))
-        outcome = await play(playing, connection, self.wheel)
+        outcome = await play(playing)
         return Written(keep_alive=keep_alive and outcome.kind == "completed")
 
     def exchange(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answered:
@@ -141,7 +140,10 @@ class App:
 
     def refused(self, error: ApiError) -> Answered:
         """What answers a request that could not be read."""
-        return Aside(self._engine.refuse(error))
+        return self._aside(self._engine.refuse(error))
+
+    def _aside(self, exchange: Exchange) -> Answered:
+        return Aside(exchange, self._engine.sessions.first)
 
     def ended(self, answered: Answered, method: str, path: str, start: float, outcome: Outcome) -> None:
         """The end of an exchange, told before its last bytes go out: the journal entry and the log line."""
@@ -164,8 +166,9 @@ class App:
 class Aside:
     """A reply that no journal keeps: of the control API, and to what could not be read."""
 
-    def __init__(self, exchange: Exchange) -> None:
+    def __init__(self, exchange: Exchange, lane: Lane) -> None:
         self.exchange = exchange
+        self.lane = lane
 
     def opened(self, cut: Callable[[str], None]) -> None:
         """Nobody wants to cut it."""

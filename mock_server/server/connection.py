@@ -11,10 +11,11 @@ from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
 from mock_server.engine.engine import MAX_BODY
+from mock_server.engine.entry import Lane
 from mock_server.engine.exchange import Exchange
 from mock_server.protocol.errors import ApiError, invalid
-from mock_server.protocol.plan import Plan
-from mock_server.server.player import Outcome, Playing, frames_at_once, head, play_at_once
+from mock_server.server.player import Outcome, Playing, frames_at_once, head, opening_of, play_at_once
+from mock_server.server.resets import on_the_way, reset_on_close
 from mock_server.server.shortcut import Post, whole_post
 from mock_server.server.wheel import Wheel
 
@@ -32,6 +33,8 @@ class Answered(Protocol):
 
     @property
     def exchange(self) -> Exchange: ...
+    @property
+    def lane(self) -> Lane: ...
     def opened(self, cut: Callable[[str], None]) -> None: ...
     def end(self, kind: str, frames: int, sent: Sequence[int] = ()) -> None: ...
 
@@ -75,6 +78,22 @@ class Connection(RequestHandler):
     @property
     def is_full(self) -> bool:
         return self.writing_paused
+
+    @property
+    def is_drained(self) -> bool:
+        """Whether everything written has arrived, as far as the system tells."""
+        transport = self.transport
+        if transport is None:
+            return True
+        return not transport.get_write_buffer_size() and not on_the_way(transport)
+
+    def end(self, *, reset: bool) -> None:
+        """Close the connection as a broken server does: a FIN, or a RST."""
+        transport = self.transport
+        if reset and transport is not None:
+            reset_on_close(transport)
+            transport.abort()
+        self.force_close()
 
     def when_lost(self, call: Callable[[], None] | None) -> None:
         """Have `call` called when the client leaves; None to be called no more."""
@@ -155,30 +174,34 @@ class Connection(RequestHandler):
 
     def _send(self, post: Post, answered: Answered, start: float) -> None:
         plan = answered.exchange.plan
-        opening = head(plan, chunked=plan.stream, keep_alive=True, version=HTTP_1_1)
-        self._stays_open(start, plan)
+        opening, chunked = opening_of(plan, keep_alive=True, version=HTTP_1_1)
+        self._stays_open(start)
         frames = frames_at_once(plan)
         if frames >= 0:
             self._app.ended(answered, "POST", post.path, start, Outcome("completed", frames))
-            play_at_once(plan, self, opening, chunked=plan.stream)
+            play_at_once(plan, self, opening, chunked=chunked)
         else:
-            self._play(post, answered, opening, start)
+            ended = functools.partial(self._app.ended, answered, "POST", post.path, start)
+            self._play(answered, Playing(plan, self, answered.lane, self._app.wheel, start, opening, chunked, ended))
 
-    def _play(self, post: Post, answered: Answered, opening: bytes, start: float) -> None:
-        ended = functools.partial(self._app.ended, answered, "POST", post.path, start)
-        playing = Playing(answered.exchange.plan, self, start, opening, answered.exchange.plan.stream, ended)
+    def _play(self, answered: Answered, playing: Playing) -> None:
         self._busy = True
-        self._when_lost = playing.lost
         answered.opened(self.cutter(playing))
         playing.done.add_done_callback(lambda done: self._free())
-        due = playing.step(start)
-        if due is not None:
-            self._app.wheel.add(due, playing)
+        playing.begin()
 
-    def _stays_open(self, now: float, plan: Plan) -> None:
-        """Not idle: count the time until an unused connection is closed from the end of this reply."""
-        lasts = sum(part.at[-1] for part in plan.parts if part.at) / 1_000_000
-        self._next_keepalive_close_time = now + lasts + self._keepalive_timeout
+    def _stays_open(self, now: float) -> None:
+        """Not idle: count the time until an unused connection is closed from here."""
+        self._next_keepalive_close_time = now + self._keepalive_timeout
+
+    def _process_keepalive(self) -> None:
+        """aiohttp's timer for idle connections, which does not see what is played the short way."""
+        if not self._busy:
+            super()._process_keepalive()
+            return
+        self._keepalive_handle = self._loop.call_at(
+            self._loop.time() + self._keepalive_timeout, self._process_keepalive
+        )
 
     def _hold(self, data: bytes) -> None:
         """Keep what a client sends ahead of its turn; one that sends too much of it is cut off."""
@@ -189,6 +212,7 @@ class Connection(RequestHandler):
     def _free(self) -> None:
         self._busy = False
         self._when_lost = None
+        self._stays_open(self._loop.time())
         if self._held and self.transport is not None:
             held, self._held = self._held, b""
             self.data_received(held)

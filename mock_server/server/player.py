@@ -6,16 +6,22 @@ from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import NamedTuple, Protocol
 
-from mock_server.protocol.plan import Plan
+from mock_server.engine.entry import Lane
+from mock_server.protocol.events import PING
+from mock_server.protocol.plan import Part, Plan
+from mock_server.protocol.sse import frame
 from mock_server.server.wheel import Wheel
 
 RETRY_PAUSED = 0.01
+RETRY_RESET = 0.001
+NEVER = float("inf")
 _REASONS = {status.value: status.phrase for status in HTTPStatus} | {529: "Overloaded"}
 _LAST_CHUNK = b"0\r\n\r\n"
+_PING = frame(PING)
 
 
 class Outcome(NamedTuple):
-    """How an exchange ended (`completed`, `client_left`, `ended`) and how many frames were handed to the transport.
+    """How an exchange ended (`completed`, `client_left`, `fault`, `ended`) and how many frames the transport was given.
 
     `sent` tells when: pairs of a frame count and the microsecond it was reached; empty when all went out at once.
     """
@@ -34,7 +40,10 @@ class Wire(Protocol):
     def is_open(self) -> bool: ...
     @property
     def is_full(self) -> bool: ...
+    @property
+    def is_drained(self) -> bool: ...
     def when_lost(self, call: Callable[[], None] | None) -> None: ...
+    def end(self, *, reset: bool) -> None: ...
 
 
 def head(plan: Plan, *, chunked: bool, keep_alive: bool, version: tuple[int, int]) -> bytes:
@@ -53,11 +62,28 @@ def head(plan: Plan, *, chunked: bool, keep_alive: bool, version: tuple[int, int
     return (text + "\r\n").encode("latin-1", "replace")
 
 
+def opening_of(plan: Plan, *, keep_alive: bool, version: tuple[int, int]) -> tuple[bytes, bool]:
+    """What goes before the body, and whether the body is chunked."""
+    manner = plan.manner
+    if manner is None:
+        chunked = plan.stream and version >= (1, 1)
+        return head(plan, chunked=chunked, keep_alive=keep_alive, version=version), chunked
+    if manner.head is not None:
+        return manner.head, False
+    if manner.length is None:
+        chunked = plan.stream and version >= (1, 1)
+        return head(plan, chunked=chunked, keep_alive=keep_alive, version=version), chunked
+    told = plan._replace(stream=True, headers=(*plan.headers, ("content-length", str(manner.length))))
+    return head(told, chunked=False, keep_alive=keep_alive, version=version), False
+
+
 def frames_at_once(plan: Plan) -> int:
-    """How many frames a plan has if all are due at once, else -1."""
+    """How many frames a plan has if it is nothing but frames that are all due at once, else -1."""
+    if plan.manner is not None:
+        return -1
     frames = 0
     for part in plan.parts:
-        if part.at[-1]:
+        if part.wait is not None or part.at[-1]:
             return -1
         frames += len(part.frames)
     return frames
@@ -69,17 +95,14 @@ def play_at_once(plan: Plan, wire: Wire, opening: bytes, *, chunked: bool) -> No
     wire.write(opening + (_chunk(body) + _LAST_CHUNK if chunked else body))
 
 
-async def play(playing: "Playing", wire: Wire, wheel: Wheel) -> Outcome:
+async def play(playing: "Playing") -> Outcome:
     """Send the head and the parts, each frame at its time; frames that are due together go out in one write."""
-    wire.when_lost(playing.lost)
+    playing.begin()
     try:
-        due = playing.step(wheel.now())
-        if due is not None:
-            wheel.add(due, playing)
         return await playing.done
     finally:
         playing.stopped = True
-        wire.when_lost(None)
+        playing.forget()
 
 
 def _chunk(data: bytes) -> bytes:
@@ -87,33 +110,38 @@ def _chunk(data: bytes) -> bytes:
 
 
 class Playing:
-    """A plan under way. It is stepped by the wheel, and catches up in one write when it is late: no drift."""
+    """A plan under way. It is stepped by the wheel, and catches up in one write when it is late: no drift.
+
+    Times are those of its session's clock. While that stands still, or a gate holds it, it is in no queue and costs no
+    CPU: whoever turns the clock or opens the gate wakes it.
+    """
 
     __slots__ = (
-        *(
-            "_at",
-            "_began",
-            "_chunked",
-            "_ended",
-            "_frame",
-            "_opening",
-            "_outcome",
-            "_part",
-            "_plan",
-            "_sent",
-            "_start",
-            "_wire",
-        ),
-        *("done", "stopped"),
+        *("_at", "_began", "_chunked", "_ended", "_frame", "_held", "_lane", "_next", "_opening", "_outcome", "_part"),
+        *("_passed", "_plan", "_sent", "_shift", "_start", "_wheel", "_wire"),
+        *("done", "due", "stopped"),
     )
 
     def __init__(
-        self, plan: Plan, wire: Wire, start: float, opening: bytes, chunked: bool, ended: Callable[[Outcome], None]
+        self,
+        plan: Plan,
+        wire: Wire,
+        lane: Lane,
+        wheel: Wheel,
+        start: float,
+        opening: bytes,
+        chunked: bool,
+        ended: Callable[[Outcome], None],
     ) -> None:
-        """`ended` is told the outcome before the last bytes go out; `done` holds it after that."""
+        """`start`: when the request came (loop time). `ended` is told the outcome before the last bytes go out; `done`
+        holds it after that."""
         self._plan = plan
         self._wire = wire
-        self._start = self._began = start
+        self._lane = lane
+        self._wheel = wheel
+        clock = lane.clock
+        self._shift = clock.now() - wheel.now()
+        self._start = self._began = clock.now() if clock.frozen else start + self._shift
         self._opening = opening
         self._chunked = chunked
         self._part = 0
@@ -122,8 +150,18 @@ class Playing:
         self._sent = array("I")
         self._ended = ended
         self._outcome: Outcome | None = None
+        self._held: str | None = None  # the gate that holds it; "" for none but the client's leaving
+        self._passed = False  # what the part under way waited for is over
+        self._next = 0.0  # the loop time it wants to be stepped at; an older wish in the wheel comes to nothing
+        self.due: float | None = self._start
         self.stopped = False
         self.done: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+
+    def begin(self) -> None:
+        """Send what is due now, and the rest in its time."""
+        self._wire.when_lost(self.lost)
+        self._lane.clock.add(self)
+        self._go()
 
     def lost(self) -> None:
         """The client left."""
@@ -134,58 +172,149 @@ class Playing:
         self._end(kind)
         self._finish()
 
+    def forget(self) -> None:
+        """Leave every queue."""
+        self._wire.when_lost(None)
+        self._lane.clock.discard(self)
+        if self._held:
+            self._lane.gates.leave(self._held, self)
+
+    # -- what wakes it -----------------------------------------------------------------------------------------
+
     def step(self, now: float) -> float | None:
+        """It is time (the loop's); when to come again, or None."""
+        if now < self._next:
+            return None
+        due = self._next = self._step(now)
+        return None if due == NEVER else due
+
+    def wake(self) -> None:
+        """The clock was turned."""
+        self._shift = self._lane.clock.now() - self._wheel.now()
+        self._go()
+
+    def passed(self) -> None:
+        """The gate that held it lets it go on."""
+        self._held, self._passed = None, True
+        self._start = self._now()
+        self._go()
+
+    def _go(self) -> None:
+        due = self._next = self._step(self._wheel.now())
+        if due != NEVER:
+            self._wheel.add(due, self)
+
+    def _now(self) -> float:
+        return self._lane.clock.now()
+
+    # -- one step ----------------------------------------------------------------------------------------------
+
+    def _step(self, now: float) -> float:
+        """Send what is due by now; the loop time to come again."""
+        wire = self._wire
         if self.stopped or self.done.done():
-            return None
-        if not self._wire.is_open:
+            return NEVER
+        if not wire.is_open:
             self.lost()
-            return None
-        if self._wire.is_full:
+            return NEVER
+        if wire.is_full:
             return now + RETRY_PAUSED
-        passed = int((now - self._start) * 1_000_000)
+        clock = self._lane.clock
+        time = clock.now() if clock.frozen else now + self._shift
         out: list[bytes] = []
-        if self._opening and passed >= self._plan.at:
+        if self._opening and time >= self._start + self._plan.at / 1_000_000:
             out.append(self._opening)
             self._opening = b""
         before = self._at
-        due = self._start + self._plan.at / 1_000_000 if self._opening else self._take(passed, out)
+        self.due = self._start + self._plan.at / 1_000_000 if self._opening else self._take(time, out)
         if self._at > before:
-            self._note(now)
-        if due is None:
-            if self._chunked:
-                out.append(_LAST_CHUNK)
-            self._end("completed")
+            self._note(time)
+        if self.due is None and self._held is None:
+            return self._last(out, now)
         if out:
-            self._wire.write(out[0] if len(out) == 1 else b"".join(out))
-        if due is None:
-            self._finish()
-        return due
+            self._write(out)
+        if self.due is None or clock.frozen:
+            return NEVER
+        return self.due - self._shift
 
-    def _take(self, passed: int, out: list[bytes]) -> float | None:
-        """Move the frames due by now into `out`; the time of the next one, or None after the last."""
+    def _write(self, out: list[bytes]) -> None:
+        manner = self._plan.manner
+        if manner is not None and manner.apart:
+            for data in out:
+                self._wire.write(data)
+        else:
+            self._wire.write(out[0] if len(out) == 1 else b"".join(out))
+
+    def _last(self, out: list[bytes], now: float) -> float:
+        """Everything is out but for `out`: end the body as the plan wants it ended."""
+        ending = None if self._plan.manner is None else self._plan.manner.ending
+        if self._chunked and ending in (None, "end"):
+            out.append(_LAST_CHUNK)
+        if ending == "reset" and (out or not self._wire.is_drained):
+            if out:
+                self._write(out)
+            # a reset throws away what has not arrived yet
+            return now + (RETRY_RESET if out else RETRY_PAUSED)
+        self._end("completed" if ending is None else "fault")
+        if out:
+            self._write(out)
+        if ending in ("close", "reset"):
+            self._wire.end(reset=ending == "reset")
+        self._finish()
+        return NEVER
+
+    def _take(self, time: float, out: list[bytes]) -> float | None:
+        """Move the frames due by now into `out`; the time of the next one, or None after the last or while held."""
         parts = self._plan.parts
         while self._part < len(parts):
             part = parts[self._part]
+            if part.wait is not None and not self._passed and self._is_held(part, time, out):
+                return self.due
+            passed = round((time - self._start) * 1_000_000)
             first = last = self._frame
             at, count = part.at, len(part.frames)
             while last < count and at[last] <= passed:
                 last += 1
             if last > first:
-                data = part.frames[first] if last == first + 1 else b"".join(part.frames[first:last])
-                out.append(_chunk(data) if self._chunked else data)
-                self._at += last - first
-                self._frame = last
+                self._put(part, first, last, out)
             if last < count:
                 return self._start + at[last] / 1_000_000
             self._start += (at[-1] if count else 0) / 1_000_000
-            passed -= at[-1] if count else 0
             self._part += 1
             self._frame = 0
+            self._passed = False
         return None
 
-    def _note(self, now: float) -> None:
+    def _put(self, part: Part, first: int, last: int, out: list[bytes]) -> None:
+        self._at += last - first
+        self._frame = last
+        manner = self._plan.manner
+        if manner is not None and manner.apart:
+            out += [_chunk(frame) if self._chunked else frame for frame in part.frames[first:last]]
+            return
+        data = part.frames[first] if last == first + 1 else b"".join(part.frames[first:last])
+        out.append(_chunk(data) if self._chunked else data)
+
+    def _is_held(self, part: Part, time: float, out: list[bytes]) -> bool:
+        """Whether it stays where it is; a ping goes out when one is due. `due` says when the next one is."""
+        wait = part.wait
+        assert wait is not None
+        if self._held is None:
+            if wait.gate is not None and self._lane.gates.hold(wait.gate, self):
+                self._passed, self._start = True, time
+                return False
+            self._held = wait.gate or ""
+            self.due = time + wait.ping_every / 1_000_000 if wait.ping_every else None
+        elif self.due is not None and wait.ping_every and time >= self.due:
+            out.append(_chunk(_PING) if self._chunked else _PING)
+            self.due += wait.ping_every / 1_000_000
+        return True
+
+    # -- the end -----------------------------------------------------------------------------------------------
+
+    def _note(self, time: float) -> None:
         self._sent.append(self._at)
-        self._sent.append(min(int((now - self._began) * 1_000_000), 0xFFFFFFFF))
+        self._sent.append(max(0, min(round((time - self._began) * 1_000_000), 0xFFFFFFFF)))
 
     def _end(self, kind: str) -> None:
         if self._outcome is None:
@@ -196,3 +325,4 @@ class Playing:
         if not self.done.done():
             assert self._outcome is not None
             self.done.set_result(self._outcome)
+            self.forget()

@@ -12,7 +12,8 @@ from aiohttp import web
 
 from mock_server.clock import SystemClock
 from mock_server.engine.engine import Engine, Prepared
-from mock_server.scenario.load import Loader
+from mock_server.scenario.load import Loader, load_overlays
+from mock_server.scenario.model import Scenario
 from mock_server.scenario.node import ScenarioError
 from mock_server.scenario.profiles import load_profile
 from mock_server.server.app import App
@@ -33,13 +34,13 @@ class Runner:
     def __init__(self, settings: Settings, paths: Sequence[str | Path]) -> None:
         """Load everything. Raises ScenarioError for the author's mistakes; nothing listens yet."""
         self.settings = settings
-        self._paths = paths
+        self._paths = (*paths, *settings.chaos)
         clock = SystemClock()
         profiles = functools.cache(load_profile)
         self.engine = Engine(settings, profiles(settings.profile, settings.catalogue), clock, profiles)
-        self._known: State = state(paths) if settings.reload else ()
+        self._known: State = state(self._paths) if settings.reload else ()
         self._loader = Loader()
-        self.engine.load(self._loader.load(paths) if paths else ())
+        self.engine.load(self._load(self._paths) if self._paths else ())
         self._control = Control(self.engine, clock)
         self.token = None if is_loopback(settings.host) else settings.control_token or secrets.token_urlsafe(18)
         self._file: JournalFile | None = None
@@ -70,7 +71,7 @@ class Runner:
         self.port = self._runner.addresses[0][1]
         if self.settings.reload and self._paths:
             self._watching = asyncio.create_task(
-                watch(self._paths, self._loader.load, self.engine.prepare, self._loaded, self._failed, self._known),
+                watch(self._paths, self._load, self.engine.prepare, self._loaded, self._failed, self._known),
                 name="mock-server reload",
             )
 
@@ -100,6 +101,12 @@ class Runner:
         if self._file is not None:
             self._file.close()
             self._file = None
+
+    def _load(self, paths: Sequence[str | Path]) -> tuple[Scenario, ...]:
+        """Everything to serve. Raises ScenarioError, also for files of chaos that answer something."""
+        if self.settings.chaos:
+            load_overlays(self.settings.chaos)
+        return self._loader.load(paths)
 
     def _loaded(self, prepared: Prepared) -> None:
         self.engine.swap(prepared)

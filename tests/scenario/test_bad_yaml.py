@@ -7,9 +7,11 @@ import pytest
 from mock_server.scenario.load import build, load, loads
 from mock_server.scenario.node import ScenarioError
 
-NAMES = "name, description, when, turns, timing, priority, anchor, at_end, times, rate_limits, tags"
+NAMES = (
+    "name, description, when, turns, timing, priority, anchor, at_end, times, rate_limits, chance, fault, gate, tags"
+)
 SHORT = "reply, error, generate, cases, attempts, expect, stop_reason, stop_sequence, stop_details, usage, headers"
-ANSWER = "when, chance, expect, reply, error, generate, cases, attempts, timing, stop_reason, stop_sequence, stop_details, usage, headers"
+ANSWER = "when, chance, expect, reply, error, generate, cases, attempts, timing, fault, gate, stop_reason, stop_sequence, stop_details, usage, headers"
 SUBJECTS = "prompt, last_message, system, model, tools, tool_choice, tool_result, stream, has, header, body, schema, all, any, not"
 TIMINGS = "instant, fast, realistic, slow"
 REASONS = (

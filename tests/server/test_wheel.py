@@ -1,96 +1,18 @@
 """The wheel and the player on a loop whose time is turned by hand: no test here waits."""
 
-import asyncio
-import heapq
 from array import array
-from collections.abc import Callable
-from typing import Any
 
 import pytest
+from handloop import HandLoop, Wire, played
 
 from mock_server.protocol.plan import Part, Plan
-from mock_server.server.player import Outcome, Playing, frames_at_once, head, play, play_at_once
+from mock_server.server.player import frames_at_once, head, play_at_once
 from mock_server.server.wheel import Wheel
-
-
-class Timer:
-    def __init__(self, when: float, call: Callable[[], None]) -> None:
-        self.when, self.call, self.cancelled = when, call, False
-
-    def cancel(self) -> None:
-        self.cancelled = True
-
-
-class HandLoop:
-    """The two things a wheel asks of a loop: the time, and to be called at a time."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-        self._queue: list[tuple[float, int, Timer]] = []
-
-    def time(self) -> float:
-        return self.now
-
-    def call_at(self, when: float, call: Callable[[], None]) -> Timer:
-        timer = Timer(when, call)
-        heapq.heappush(self._queue, (when, len(self._queue), timer))
-        return timer
-
-    def turn_to(self, when: float) -> None:
-        while self._queue and self._queue[0][0] <= when:
-            due, _, timer = heapq.heappop(self._queue)
-            self.now = max(self.now, due)
-            if not timer.cancelled:
-                timer.call()
-        self.now = when
-
-    def jump_to(self, when: float) -> None:
-        """As after a stall: nothing ran in between."""
-        self.now = when
-        self.turn_to(when)
-
-
-class Wire:
-    """A connection that keeps what is written, with the time."""
-
-    def __init__(self, loop: HandLoop) -> None:
-        self._loop = loop
-        self.written: list[tuple[float, bytes]] = []
-        self.is_open = True
-        self.is_full = False
-        self.lost: Callable[[], None] | None = None
-
-    def write(self, data: bytes) -> None:
-        self.written.append((round((self._loop.time() - 100) * 1000), data))
-
-    def when_lost(self, call: Callable[[], None] | None) -> None:
-        self.lost = call
 
 
 def plan(*offsets_ms: int) -> Plan:
     frames = tuple(b"%d;" % at for at in offsets_ms)
     return Plan(200, (), (Part(frames, array("I", [at * 1000 for at in offsets_ms])),), True, offsets_ms[0] * 1000)
-
-
-def played(loop: HandLoop, wire: Wire, what: Plan, *moves: Any) -> Outcome | None:
-    """Play on the hand loop; each move is a function called in turn while the plan is under way."""
-
-    async def run() -> Outcome | None:
-        told: list[Outcome] = []
-        playing = Playing(what, wire, 100.0, b"head;", False, told.append)
-        task = asyncio.ensure_future(play(playing, wire, Wheel(loop)))
-        await asyncio.sleep(0)
-        for move in moves:
-            move()
-            await asyncio.sleep(0)
-        await asyncio.sleep(0)
-        if task.done():
-            assert told == [task.result()]
-            return task.result()._replace(sent=())
-        task.cancel()
-        return None
-
-    return asyncio.run(run())
 
 
 def test_every_frame_goes_out_at_its_time_and_never_before() -> None:
@@ -99,7 +21,8 @@ def test_every_frame_goes_out_at_its_time_and_never_before() -> None:
 
     outcome = played(loop, wire, plan(0, 20, 40, 60), lambda: loop.turn_to(101))
 
-    assert outcome == Outcome("completed", 4)
+    assert outcome is not None
+    assert outcome[:2] == ("completed", 4)
     assert [data for _, data in wire.written] == [b"head;0;", b"20;", b"40;", b"60;"]
     for (at, _), due in zip(wire.written, (0, 20, 40, 60), strict=True):
         assert due <= at <= due + 1
@@ -136,7 +59,8 @@ def test_a_full_connection_is_left_alone_until_it_drains() -> None:
 
     outcome = played(loop, wire, plan(0, 20, 40), fill, drain)
 
-    assert outcome == Outcome("completed", 3)
+    assert outcome is not None
+    assert outcome[:2] == ("completed", 3)
     assert [data for _, data in wire.written] == [b"head;0;", b"20;40;"]
 
 
@@ -144,7 +68,8 @@ def test_a_client_that_leaves_ends_the_play_at_once() -> None:
     loop = HandLoop()
     wire = Wire(loop)
     outcome = played(loop, wire, plan(0, 20, 1000), lambda: loop.turn_to(100.05), lambda: wire.lost and wire.lost())
-    assert outcome == Outcome("client_left", 2)
+    assert outcome is not None
+    assert outcome[:2] == ("client_left", 2)
 
 
 def test_many_streams_share_one_timer() -> None:

@@ -2,13 +2,14 @@
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from random import Random
 from typing import TYPE_CHECKING, Any
 
 from mock_server.engine import citations, seeds, server_tools
 from mock_server.engine.admission import Admitted, admit, commit, let_in, told_limits, too_long
+from mock_server.engine.breaking import HEADER, NONE, Breaks, as_json, breaks_of, struck
 from mock_server.engine.choose import Choice, NoMatch, Question, choose, question
 from mock_server.engine.compile import Binding, CompiledReply, Reply, reply_of
 from mock_server.engine.exchange import Call, Exchange, Late
@@ -23,12 +24,13 @@ from mock_server.engine.unmatched import generated
 from mock_server.protocol import marks
 from mock_server.protocol.blocks import Block, Compaction, ToolUse
 from mock_server.protocol.errors import ApiError, invalid
-from mock_server.protocol.plan import NOTHING, Headers, Plan
+from mock_server.protocol.plan import NOTHING, Headers
 from mock_server.protocol.profile import Limits
 from mock_server.protocol.request import MessagesRequest, parse
 from mock_server.protocol.validate import readable, validate
 from mock_server.protocol.validate.params import EMULATED
 from mock_server.scenario.answer import Answer, name_of
+from mock_server.scenario.faults import Applied, Fault
 from mock_server.scenario.load import read_answer
 from mock_server.scenario.match import Miss
 from mock_server.scenario.parts import Generate
@@ -45,7 +47,7 @@ SUMMARY = 60  # estimated tokens of a summary that is made up
 
 
 def create(engine: "Engine", call: Call) -> Exchange:
-    """parse -> resume -> validate -> admit -> choose -> bind -> commit. Raises ApiError for the client's mistakes."""
+    """parse -> resume -> validate -> admit -> choose -> bind -> commit -> faults. Raises ApiError."""
     request = parse(call.http.body, call.http.headers)
     if request.body.get("thread") is not None and call.session.terms.profile.threads:
         call, request = _resumed(call, request)
@@ -117,19 +119,23 @@ def _answered(engine: "Engine", admitted: Admitted) -> Exchange:
     library = engine.library(call.session)
     asked = question(request, call.http.headers, call.key, call.session.cursors, call.session.terms.settings.seed)
     found = choose(library, asked)
+    overlays = engine.overlays(call.session) if library.overlays else ()
     if request.body.get("compaction") is not None and not _compacts(found):
-        return Exchange(_compaction(engine, admitted), note="compaction", understood=True)
+        return _told(_compaction(engine, admitted, breaks_of(call, asked, overlays, None)), "compaction")
     if isinstance(found, NoMatch):
-        return _unmatched(engine, admitted, found)
+        return _unmatched(engine, admitted, found, lambda: breaks_of(call, asked, overlays, None))
     admitted = _let_in(admitted, f"scenario {found.scenario.name}", found.scenario.rate_limits)
     differences = found.unmet(asked) if found.scenario.expects else ()
     if differences:
         return _unexpected(call, found, differences)
+    answer = found.answer
+    is_whole = not overlays and answer.fault is None and answer.gate is None and HEADER not in call.http.headers
+    breaks = NONE if is_whole else breaks_of(call, asked, overlays, answer)
     call.session.cursors.commit(call.key, found, request)
-    if found.answer.call is not None:
-        return _late(engine, admitted, found, asked)
-    compiled = None if found.answer.reply is None else library.compiled[found.scenario.name].reply(found.answer)
-    return _chosen(_played(engine, admitted, found, found.answer, compiled, asked), found)
+    if answer.call is not None:
+        return _late(engine, admitted, found, asked, breaks)
+    compiled = None if answer.reply is None else library.compiled[found.scenario.name].reply(answer)
+    return _chosen(_played(engine, admitted, found, answer, compiled, asked, breaks), found)
 
 
 def _unexpected(call: Call, found: Choice, differences: Sequence[Miss]) -> Exchange:
@@ -138,7 +144,7 @@ def _unexpected(call: Call, found: Choice, differences: Sequence[Miss]) -> Excha
     text = f"scenario '{found.scenario.name}' turn {found.turn} expects another request:\n{listed}"
     log.warning("%s", text)
     plan = failure(invalid(text, headers={"x-should-retry": "false"}), call.session.terms.profile, call.ids.request())
-    return _chosen(plan, found)._replace(note=text, unexpected=True)
+    return _chosen(Applied(plan), found)._replace(note=text, unexpected=True)
 
 
 def _compacts(found: Choice | NoMatch) -> bool:
@@ -146,18 +152,33 @@ def _compacts(found: Choice | NoMatch) -> bool:
     return isinstance(found, Choice) and any(block.type == "compaction" for block in found.answer.reply or ())
 
 
-def _compaction(engine: "Engine", admitted: Admitted) -> Plan:
+def _compaction(engine: "Engine", admitted: Admitted, breaks: Breaks) -> Applied:
     """The summary that `compaction` asks for, and nothing else: no other reply is sampled then."""
     terms = admitted.call.session.terms
     seed = seeds.content_seed(terms.settings.seed, admitted.request.fingerprint)
     summary = engine.generator.text(seed, SUMMARY)
     block = Compaction(content=summary, signature=marks.signature("compaction", summary))
-    return _bound(CompiledReply(Reply((block,), "compaction", timing=terms.timing), terms.profile), engine, admitted)
+    reply = Reply((block,), "compaction", timing=breaks.timing or terms.timing)
+    return _bound(CompiledReply(reply, terms.profile), engine, admitted, breaks.faults)
 
 
-def _chosen(plan: Plan, found: Choice) -> Exchange:
+def _told(done: Applied, note: str) -> Exchange:
+    """The exchange of a reply that no scenario gives."""
+    return Exchange(done.plan, note=_noted(done, note), understood=True, faults=done.faults)
+
+
+def _noted(done: Applied, note: str = "") -> str:
+    """What the journal notes: beside the reason itself, the faults that could not be applied."""
+    return "; ".join([*([note] if note else []), *(f"fault not applied: {reason}" for reason in done.failed)])
+
+
+def _chosen(done: Applied, found: Choice) -> Exchange:
+    plan = done.plan
     told = plan._replace(headers=(*plan.headers, found.scenario.header, ("x-mock-turn", str(found.turn))))
-    return Exchange(told, found.scenario.name, found.turn, found.attempt, "", found.answer, True)
+    note = _noted(done) if done.failed else ""
+    return Exchange(
+        told, found.scenario.name, found.turn, found.attempt, note, found.answer, True, None, False, done.faults
+    )
 
 
 def _played(
@@ -167,11 +188,14 @@ def _played(
     answer: Answer,
     compiled: CompiledReply | None,
     asked: Question,
-) -> Plan:
+    breaks: Breaks,
+) -> Applied:
     """The plan of an answer: an error, a generated reply, or a scripted one (compiled before, unless it came late)."""
     if answer.error is not None:
-        return _error(admitted, _told(engine, admitted, found, answer, asked))
+        return _error(admitted, _filled_in(engine, admitted, found, answer, asked), breaks.faults)
     terms = admitted.call.session.terms
+    if breaks.timing is not None:
+        answer, compiled = replace(answer, timing=breaks.timing), None
     warnings = _warning(admitted.request, found, answer)
     if answer.generate is not None:
         reply = _generated(engine, admitted, answer.timing or terms.timing, answer.generate)
@@ -184,7 +208,7 @@ def _played(
         answer = replace(answer, reply=reply_blocks)
         warnings += _lost(found, lost)
         compiled = CompiledReply(reply_of(answer, terms.timing, found.scenario.name, found.turn), terms.profile)
-    return _bound(compiled, engine, admitted, warnings)
+    return _bound(compiled, engine, admitted, breaks.faults, warnings)
 
 
 def _rendering(engine: "Engine", admitted: Admitted, found: Choice, asked: Question) -> Rendering:
@@ -193,7 +217,7 @@ def _rendering(engine: "Engine", admitted: Admitted, found: Choice, asked: Quest
     return Rendering(asked, found, seed, engine.generator, call.session.name, _unix(call))
 
 
-def _told(engine: "Engine", admitted: Admitted, found: Choice, answer: Answer, asked: Question) -> Answer:
+def _filled_in(engine: "Engine", admitted: Admitted, found: Choice, answer: Answer, asked: Question) -> Answer:
     """An error whose message is a template, with the message filled in."""
     error = answer.error
     if error is None or not isinstance(error.message, Template):
@@ -221,7 +245,7 @@ def _lost(found: Choice, lost: Sequence[str]) -> Headers:
     return (("x-mock-warning", text.encode("ascii", "replace").decode().replace("\n", " ")),)
 
 
-def _late(engine: "Engine", admitted: Admitted, found: Choice, asked: Question) -> Exchange:
+def _late(engine: "Engine", admitted: Admitted, found: Choice, asked: Question, breaks: Breaks) -> Exchange:
     """An exchange whose reply a Python function gives. Raises ScenarioError, when settled, for what is no reply."""
     function = found.answer.call
     assert function is not None
@@ -231,13 +255,17 @@ def _late(engine: "Engine", admitted: Admitted, found: Choice, asked: Question) 
         inherited = replace(
             answer, timing=answer.timing or found.answer.timing, headers={**found.answer.headers, **answer.headers}
         )
-        return _chosen(_played(engine, admitted, found, inherited, None, asked), found)
+        suffered = breaks._replace(faults=(*answer.breaks, *breaks.faults)) if answer.breaks else breaks
+        return _chosen(_played(engine, admitted, found, inherited, None, asked, suffered), found)
 
-    pending = _chosen(NOTHING, found)
+    pending = _chosen(Applied(NOTHING), found)
     return pending._replace(late=Late(function, Request(admitted.call.http), settle))
 
 
-def _bound(reply: CompiledReply, engine: "Engine", admitted: Admitted, more: Headers = ()) -> Plan:
+def _bound(
+    reply: CompiledReply, engine: "Engine", admitted: Admitted, breaks: tuple[Fault, ...] = (), more: Headers = ()
+) -> Applied:
+    """The plan of a reply, and what it used up written down. Faults see it as a stream, whatever was asked for."""
     call, request = admitted.call, admitted.request
     terms = call.session.terms
     draw = Draw(terms.settings.seed, call, request)
@@ -247,7 +275,7 @@ def _bound(reply: CompiledReply, engine: "Engine", admitted: Admitted, more: Hea
             input_tokens=admitted.input_tokens,
             max_tokens=request.max_tokens,
             stop_sequences=request.stop_sequences,
-            stream=request.stream,
+            stream=request.stream or bool(breaks),
             headers=_headers(admitted, draw) + more,
             time_scale=terms.settings.time_scale,
             draw=draw,
@@ -258,7 +286,9 @@ def _bound(reply: CompiledReply, engine: "Engine", admitted: Admitted, more: Hea
         )
     )
     commit(admitted, plan, admitted.limits)
-    return plan
+    if not breaks:
+        return Applied(plan)
+    return struck(call, plan if request.stream else as_json(plan), breaks, plan, draw.seed())
 
 
 def _unix(call: Call) -> float:
@@ -299,7 +329,7 @@ class Draw:
         return waiting_call(self._request.messages) or "srvtoolu_01" + self.ids.take(22)
 
 
-def _error(admitted: Admitted, answer: Answer) -> Plan:
+def _error(admitted: Admitted, answer: Answer, breaks: tuple[Fault, ...]) -> Applied:
     assert answer.error is not None
     call = admitted.call
     terms = call.session.terms
@@ -308,10 +338,13 @@ def _error(admitted: Admitted, answer: Answer) -> Plan:
         scale, seed = terms.settings.time_scale, terms.settings.seed
         at = first_due(answer.timing, scale, admitted.input_tokens, lambda: Draw(seed, call, admitted.request).jitter())
     error = scripted(answer.error, answer, fast_retries=terms.settings.fast_retries)
-    return failure(error, terms.profile, call.ids.request(), at)
+    plan = failure(error, terms.profile, call.ids.request(), at)
+    if not breaks:
+        return Applied(plan)
+    return struck(call, plan, breaks, None, Draw(terms.settings.seed, call, admitted.request).seed())
 
 
-def _unmatched(engine: "Engine", admitted: Admitted, found: NoMatch) -> Exchange:
+def _unmatched(engine: "Engine", admitted: Admitted, found: NoMatch, breaks_of: Callable[[], Breaks]) -> Exchange:
     """The generated reply, or the error that says why nothing matched."""
     call = admitted.call
     terms = call.session.terms
@@ -320,9 +353,9 @@ def _unmatched(engine: "Engine", admitted: Admitted, found: NoMatch) -> Exchange
             log.warning("%s\nThis scenario would match:\n%s", found, ready(Request(call.http)))
         error = invalid(str(found), headers={"x-should-retry": "false"})
         return Exchange(failure(error, terms.profile, call.ids.request()), note=str(found), understood=True)
-    reply = _generated(engine, admitted, terms.timing)
-    plan = _bound(CompiledReply(reply, terms.profile), engine, admitted)
-    return Exchange(plan, note="generated", understood=True)
+    breaks = breaks_of()
+    reply = _generated(engine, admitted, breaks.timing or terms.timing)
+    return _told(_bound(CompiledReply(reply, terms.profile), engine, admitted, breaks.faults), "generated")
 
 
 def _generated(engine: "Engine", admitted: Admitted, timing: Pacing, wanted: Generate | None = None) -> Reply:

@@ -94,7 +94,7 @@ class Control:
     def add(self, asked: Query) -> Plan:
         """Add scenarios, as YAML or JSON, to one session (without `session`: to the default one)."""
         session = self.session(asked)
-        added = self._read(asked)
+        added = self.read(asked)
         for one in added:
             if not one.name:
                 raise ControlError(422, "a scenario without a name", "give it a name")
@@ -104,7 +104,7 @@ class Control:
 
     def put(self, asked: Query) -> Plan:
         """Add or replace the scenario of this name."""
-        found = self._read(asked, asked.rest)
+        found = self.read(asked, asked.rest)
         if len(found) != 1 or found[0].name != asked.rest:
             raise ControlError(422, f"the body is not one scenario named '{asked.rest}'", "name and path must agree")
         self.engine.add(self.session(asked), *found)
@@ -121,7 +121,7 @@ class Control:
         self.changed()
         return as_json(200, {"removed": asked.rest})
 
-    def _read(self, asked: Query, name: str | None = None) -> Sequence[Scenario]:
+    def read(self, asked: Query, name: str | None = None) -> Sequence[Scenario]:
         try:
             if "json" in asked.headers.get("content-type", ""):
                 data = asked.json()

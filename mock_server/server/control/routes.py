@@ -8,7 +8,7 @@ from urllib.parse import unquote
 
 from mock_server import version
 from mock_server.protocol.plan import Plan
-from mock_server.server.control import tryout
+from mock_server.server.control import levers, tryout
 from mock_server.server.control.answers import ControlError, Query, as_json
 from mock_server.server.control.control import Control
 
@@ -20,7 +20,7 @@ _PARAMETERS: Mapping[str, tuple[Mapping[str, Any], str]] = {
     "session": ({"type": "string"}, "the session meant; none: the default one, or all where that makes sense"),
     "scenario": ({"type": "string"}, "only what this scenario answered"),
     "outcome": (
-        {"type": "string", "enum": ["open", "completed", "client_left", "ended", "unmatched"]},
+        {"type": "string", "enum": ["open", "completed", "client_left", "fault", "ended", "unmatched"]},
         "only exchanges that ended so",
     ),
     "text": ({"type": "string"}, "only exchanges with this text in request or reply"),
@@ -73,6 +73,22 @@ _EXPLAIN_BODY = {
         }
     }
 }
+_OVERLAY_BODY = {
+    "application/yaml": {"schema": {"type": "string"}, "example": "name: flaky\nchance: 20%\nfault: reset"},
+    "application/json": {"schema": {"type": "object"}, "example": {"name": "flaky", "chance": "20%", "fault": "reset"}},
+}
+
+
+def _json_body(properties: Mapping[str, Any], required: tuple[str, ...] = ()) -> Mapping[str, Any]:
+    schema = {"type": "object", "properties": dict(properties), "additionalProperties": False}
+    return {"application/json": {"schema": {**schema, "required": list(required)} if required else schema}}
+
+
+_CLOCK_BODY = _json_body(
+    {"freeze": {"type": "boolean"}, "advance": {"type": "number", "minimum": 0}, "resume": {"type": "boolean"}}
+)
+_GATE_BODY = _json_body({"times": {"type": ["integer", "null"], "minimum": 1}, "shut": {"type": "boolean"}})
+_SWITCH_BODY = _json_body({"on": {"type": "boolean"}}, ("on",))
 _SESSION_BODY = {
     "application/json": {
         "schema": {
@@ -133,6 +149,14 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "preview", tryout.previewed, ("session",), _PREVIEW_BODY),
     Route("POST", "explain", tryout.explained, ("session",), _EXPLAIN_BODY),
     Route("GET", "schema", tryout.language),
+    Route("GET", "clock", levers.clock, ("session",)),
+    Route("POST", "clock", levers.turn_clock, ("session",), _CLOCK_BODY),
+    Route("GET", "gates", levers.gates, ("session",)),
+    Route("POST", "gates/{name}", levers.turn_gate, ("session",), _GATE_BODY),
+    Route("GET", "chaos", levers.chaos, ("session",)),
+    Route("POST", "chaos", levers.lay, ("session",), _OVERLAY_BODY, 201),
+    Route("PUT", "chaos/{name}", levers.switch, ("session",), _SWITCH_BODY),
+    Route("DELETE", "chaos/{name}", levers.lift, ("session",)),
     Route("GET", "sessions", Control.sessions),
     Route("POST", "sessions", Control.open_session, (), _SESSION_BODY, 201),
     Route("DELETE", "sessions/{name}", Control.close_session),

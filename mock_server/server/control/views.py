@@ -42,6 +42,7 @@ def summary(entry: Entry, session: str) -> dict[str, Any]:
         "understood": understood,
         "unmatched": entry.unmatched,
         "unexpected": entry.unexpected,
+        "faults": list(entry.faults),
     }
 
 
@@ -109,6 +110,7 @@ def scenario_view(scenario: Scenario, session: Session | None, calls: int) -> di
         "source": scenario.source,
         "session": None if session is None else session.name,
         "turns": len(scenario.turns),
+        "strikes": list(scenario.strikes) if scenario.is_overlay else [],
         "calls": calls,
         "when": "" if when is None else when if isinstance(when, str) else json.dumps(when, ensure_ascii=False),
     }
@@ -142,6 +144,8 @@ def session_view(session: Session, engine: Engine) -> dict[str, Any]:
         "requests": session.journal.total,
         "unmatched": session.journal.unmatched,
         "open": session.journal.open,
+        "clock": {"unix": round(session.clock.unix(), 3), "frozen": session.clock.frozen},
+        "held": sum(gate.waiting for gate in session.gates.all()),
         "settings": own,
     }
 

@@ -1,0 +1,108 @@
+"""What goes wrong with one reply, and the plan after it: faults of its script, of overlays, of the request's header.
+
+Chance is drawn from the seed, the key, the request and how often it came: never from arrival order.
+"""
+
+import functools
+import logging
+from collections.abc import Iterable, Iterator
+from random import Random
+from typing import NamedTuple
+
+from mock_server.engine.choose import Question
+from mock_server.engine.exchange import Call
+from mock_server.engine.failure import failure, scripted
+from mock_server.protocol.errors import ApiError, invalid
+from mock_server.protocol.message import fold
+from mock_server.protocol.plan import JSON_HEADERS, SSE_HEADERS, Headers, Plan, whole
+from mock_server.protocol.sse import dumps, encode, parse
+from mock_server.scenario import faults
+from mock_server.scenario.answer import Answer
+from mock_server.scenario.error import Failure
+from mock_server.scenario.faults import Applied, Fault
+from mock_server.scenario.model import Scenario
+from mock_server.scenario.node import ScenarioError
+from mock_server.scenario.place import Site
+from mock_server.scenario.timing import Timing
+
+log = logging.getLogger("mock_server")
+HEADER = "x-mock-fault"
+
+
+class Breaks(NamedTuple):
+    """What happens to one reply: its faults in order, and a pace laid over its own."""
+
+    faults: tuple[Fault, ...] = ()
+    timing: Timing | None = None
+
+
+NONE = Breaks()
+
+
+def breaks_of(call: Call, asked: Question, overlays: Iterable[Scenario], answer: Answer | None) -> Breaks:
+    """What a reply is to suffer. Raises ApiError (400) for a header that names no fault."""
+    own = () if answer is None else answer.breaks
+    laid = [one for one in overlays if _strikes(one, asked)]
+    found = (*own, *(fault for one in laid for fault in (*(one.gate or ()), *(one.fault or ()))), *of_header(call))
+    timing = next((one.timing for one in laid if one.timing is not None), None)
+    return Breaks(found, timing) if found or timing is not None else NONE
+
+
+def of_header(call: Call) -> tuple[Fault, ...]:
+    """The faults that a request asks for itself. Raises ApiError (400)."""
+    text = call.http.headers.get(HEADER)
+    if text is None:
+        return ()
+    try:
+        return _parsed(text)
+    except ScenarioError as error:
+        raise invalid(str(error), headers={"x-should-retry": "false"}) from None
+
+
+@functools.lru_cache(maxsize=256)
+def _parsed(text: str) -> tuple[Fault, ...]:
+    return faults.parse_header(text)
+
+
+def _strikes(overlay: Scenario, asked: Question) -> bool:
+    """Whether an overlay is for this request, and drawn; what was drawn for is counted."""
+    if overlay.when is not None and not overlay.when.holds(asked.newest):
+        return False
+    if overlay.chance is None:
+        return True
+    drawn = asked.draw(overlay.name, 0)
+    asked.cursors.drawn.add((asked.key, overlay.name, asked.request.fingerprint))
+    return drawn < overlay.chance
+
+
+def struck(call: Call, plan: Plan, breaks: Iterable[Fault], told: Plan | None, seed: bytes) -> Applied:
+    """The plan after its faults. `told`: the same message as a stream; `seed`: what is drawn for this exchange."""
+    terms = call.session.terms
+
+    def fail(script: Failure) -> Plan:
+        error = scripted(script, Answer(), fast_retries=terms.settings.fast_retries)
+        return failure(error, terms.profile, call.ids.request())
+
+    done = faults.applied(plan, tuple(breaks), Site(Random(seed + b"faults"), told, fail))
+    for reason in done.failed:
+        log.warning("a fault could not be applied: %s", reason)
+    return done._replace(plan=done.plan._replace(headers=done.plan.headers + tuple(warnings(done.failed))))
+
+
+def warnings(failed: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """The headers that tell what could not be applied."""
+    for reason in failed:
+        yield "x-mock-warning", f"fault not applied: {reason}".replace("\n", " ").encode("ascii", "replace").decode()
+
+
+def as_json(told: Plan) -> Plan:
+    """The reply that is not a stream, from the one that is: what the events fold to, due when the last one is."""
+    headers: Headers = (*JSON_HEADERS, *told.headers[len(SSE_HEADERS) :])
+    return whole(told.status, headers, encode(dumps(fold(parse(told.body())))), told.due[-1])
+
+
+def refused(error: ApiError, call_headers: Iterable[str]) -> ApiError:
+    """The error of a request that asked for a fault it did not get: it was refused before."""
+    if HEADER in call_headers:
+        error.headers["x-mock-warning"] = "fault not applied: the request was refused"
+    return error

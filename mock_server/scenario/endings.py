@@ -1,0 +1,157 @@
+"""Faults that end a reply before its end, or put something else in its place.
+
+Each has `apply(plan, site) -> plan`; on a JSON reply it does the same to the body.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+from mock_server.protocol.plan import Manner, Plan, Step, Wait, rolled, unrolled
+from mock_server.protocol.sse import encode
+from mock_server.scenario.error import Failure, Struck
+from mock_server.scenario.place import CannotApply, Place, Site, split
+
+# how the connection goes on: the body is ended properly, or left open with a FIN, a RST, or nothing at all
+Then = Literal["end", "close", "reset", "hang"]
+MOST_GARBAGE = 1_000_000
+
+
+def told_length(plan: Plan) -> int | None:
+    """The content-length that was promised for a body of which not all will come; a stream promises none."""
+    if plan.stream or (plan.manner is not None and plan.manner.length is not None):
+        return None if plan.manner is None else plan.manner.length
+    return len(plan.body())
+
+
+def ended(plan: Plan, steps: Sequence[Step], then: Then, ping_every: int = 0) -> Plan:
+    """The plan cut to these steps; one that hangs may go on with pings."""
+    manner = plan.manner or Manner()
+    if then == "hang":
+        held = rolled(plan, [*steps, Wait(None, ping_every)])
+        return held._replace(manner=manner._replace(ending=None, length=told_length(plan)))
+    if then == "end":
+        return rolled(plan, steps)._replace(manner=manner._replace(ending="end"))
+    return rolled(plan, steps)._replace(manner=manner._replace(ending=then, length=told_length(plan)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErrorReply:
+    """An error reply in place of the whole reply, before anything is sent: a status and an envelope."""
+
+    type: ClassVar[str] = "error"
+    error: Struck = field(default_factory=lambda: Failure(type="overloaded_error"))
+
+    def apply(self, plan: Plan, site: Site) -> Plan:
+        failed = site.failure(self.error)
+        return failed._replace(manner=plan.manner)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErrorEvent:
+    """An `error` event in the stream, and nothing of the reply after it; for JSON the error reply with its status."""
+
+    type: ClassVar[str] = "error_event"
+    error: Struck = field(default_factory=lambda: Failure(type="overloaded_error"))
+    after: Place | None = None
+    then: Then = "end"
+
+    def apply(self, plan: Plan, site: Site) -> Plan:
+        failed = site.failure(self.error)
+        if not plan.stream:
+            late = sum(step[0] for step in unrolled(plan) if not isinstance(step, Wait))
+            told = rolled(failed, [(late, failed.body())])._replace(at=late)
+            return told if self.then == "end" else ended(told, unrolled(told), self.then)
+        before, _ = split(plan, self.after, site)
+        said = encode("event: error\ndata: ") + failed.body() + b"\n\n"
+        return ended(plan, [*before, (0, said)], self.then)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disconnect:
+    """The connection is closed in the middle of the body: a FIN, and the body not ended."""
+
+    type: ClassVar[str] = "disconnect"
+    after: Place | None = None
+
+    def apply(self, plan: Plan, site: Site) -> Plan:
+        return ended(plan, split(plan, self.after, site)[0], "close")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reset:
+    """The connection is reset in the middle of the body: a TCP RST."""
+
+    type: ClassVar[str] = "reset"
+    after: Place | None = None
+
+    def apply(self, plan: Plan, site: Site) -> Plan:
+        return ended(plan, split(plan, self.after, site)[0], "reset")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmptyResponse:
+    """The connection is closed without a single byte."""
+
+    type: ClassVar[str] = "empty_response"
+    then: Literal["close", "reset"] = "close"
+
+    def apply(self, plan: Plan, site: Site) -> Plan:
+        return plan._replace(status=0, parts=(), manner=Manner(ending=self.then, head=b""))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Truncate:
+    """The text stops in the middle of a frame, or of a UTF-8 character, though HTTP says that all is well."""
+
+    type: ClassVar[str] = "truncate"
+    after: Place | None = None
+    inside: Literal["frame", "character"] = "frame"
+    then: Then = "end"
+
+    def apply(self, plan: Plan, site: Site) -> Plan:
+        before, rest = split(plan, self.after, site)
+        kept = _half(rest) if self.inside == "frame" else _to_character(rest)
+        if not plan.stream and self.inside == "frame":
+            kept = []  # any place in a JSON body is the middle of something
+        return ended(plan, [*before, *kept], self.then)
+
+
+def _half(rest: Sequence[Step]) -> list[Step]:
+    """The steps up to the middle of the next frame."""
+    for at, step in enumerate(rest):
+        if not isinstance(step, Wait) and step[1]:
+            return [*rest[:at], (step[0], step[1][: len(step[1]) // 2])]
+    raise CannotApply("truncate: nothing comes after this place")
+
+
+def _to_character(rest: Sequence[Step]) -> list[Step]:
+    """The steps up to the first byte of the next character that has more than one."""
+    for at, step in enumerate(rest):
+        if isinstance(step, Wait):
+            continue
+        where = next((i for i, byte in enumerate(step[1]) if byte >= 0xC0), None)
+        if where is not None:
+            return [*rest[:at], (step[0], step[1][: where + 1])]
+    raise CannotApply("truncate inside a character: no character of several bytes comes after this place")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Garbage:
+    """Random bytes in the body; the reply goes on behind them unless `then` says otherwise."""
+
+    type: ClassVar[str] = "garbage"
+    after: Place | None = None
+    bytes: int = 64
+    then: Literal["go_on", "end", "close", "reset", "hang"] = "go_on"
+
+    def mistakes(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        if not 1 <= self.bytes <= MOST_GARBAGE:
+            yield ("bytes",), f"expected 1 to {MOST_GARBAGE:,} bytes"
+
+    def apply(self, plan: Plan, site: Site) -> Plan:
+        before, rest = split(plan, self.after, site)
+        steps: list[Step] = [*before, (0, site.random.randbytes(self.bytes))]
+        if self.then == "go_on":
+            return rolled(plan, [*steps, *rest])
+        return ended(rolled(plan, [*steps, *rest]), steps, self.then)

@@ -1,0 +1,62 @@
+"""An error reply, as authors write it: `overloaded_error`, `529`, or its keys."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar
+
+from mock_server.protocol.errors import STATUS, TYPE
+from mock_server.scenario.decode import Reads, decode
+from mock_server.scenario.durations import Duration
+from mock_server.scenario.node import Node, Problems, suggestion
+from mock_server.scenario.template import Said
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """An error reply. Written `error: overloaded_error`, `error: 529` or with these keys."""
+
+    noun: ClassVar[str] = "error"
+    type: str | None = None
+    status: int | None = None
+    message: Said | None = None
+    retry_after: Duration | None = None
+    retry_after_ms: int | None = None
+    should_retry: bool | None = None
+    details: Mapping[str, Any] | None = None
+
+    def mistakes(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        if self.type is None and self.status is None:
+            yield (), f"an error needs a type (one of {', '.join(STATUS)}) or a status"
+        if self.status is not None and not 400 <= self.status <= 599:
+            yield ("status",), f"an error status is 400 to 599, got {self.status}"
+        elif self.type is None and self.status is not None and self.status not in TYPE:
+            yield ("status",), f"status {self.status} has no error type of its own; add a type"
+        if self.type is not None and self.type not in STATUS and self.status is None:
+            expected = f"expected one of {', '.join(STATUS)}, or a status beside it{suggestion(self.type, STATUS)}"
+            yield ("type",), f"unknown error type '{self.type}'; {expected}"
+
+    @property
+    def error_type(self) -> str:
+        return self.type if self.type is not None else TYPE[self.status or 500]
+
+    @property
+    def http_status(self) -> int:
+        return self.status if self.status is not None else STATUS.get(self.error_type, 400)
+
+
+def written_out(node: Node) -> Node:
+    """`overloaded_error` or `529` with its key."""
+    if isinstance(node.value, str):
+        return Node({"type": node}, node.mark)
+    if isinstance(node.value, int) and not isinstance(node.value, bool):
+        return Node({"status": node}, node.mark)
+    return node
+
+
+def read_failure(node: Node, problems: Problems) -> Failure | None:
+    """The error of a fault, where the shorthand is not written out before."""
+    found: Failure | None = decode(Failure, written_out(node), problems)
+    return found
+
+
+Struck = Annotated[Failure, Reads(read_failure)]

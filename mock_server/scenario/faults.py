@@ -1,0 +1,203 @@
+"""What can go wrong with a reply: the union `Fault` is the registry. Each is plan -> plan, several in their order.
+
+To add one, write a class with `type` and `apply(plan, site)` and name it in the union.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
+from typing import Annotated, Any, NamedTuple, Union, get_args
+
+from mock_server.protocol.plan import Plan
+from mock_server.scenario.decode import Reads, decode
+from mock_server.scenario.delays import Gate, SlowHeaders, Stall, Trickle
+from mock_server.scenario.durations import written
+from mock_server.scenario.endings import Disconnect, EmptyResponse, ErrorEvent, ErrorReply, Garbage, Reset, Truncate
+from mock_server.scenario.error import Failure
+from mock_server.scenario.frames import (
+    DuplicateEvent,
+    ExtraFields,
+    MalformedJson,
+    MissingEvent,
+    NoUsage,
+    Reorder,
+    UnknownDelta,
+    UnknownEvent,
+)
+from mock_server.scenario.heads import Gzip, HtmlError, WrongContentLength, WrongContentType
+from mock_server.scenario.node import Mark, Node, Problems, ScenarioError, kind, wrap
+from mock_server.scenario.place import After, CannotApply, Site
+from mock_server.scenario.wire import Wire
+
+Fault = Union[  # noqa: UP007 - get_args of it is the registry
+    ErrorReply,
+    ErrorEvent,
+    Disconnect,
+    Reset,
+    EmptyResponse,
+    Stall,
+    Trickle,
+    Truncate,
+    Garbage,
+    SlowHeaders,
+    HtmlError,
+    WrongContentType,
+    WrongContentLength,
+    Gzip,
+    MalformedJson,
+    MissingEvent,
+    DuplicateEvent,
+    Reorder,
+    UnknownEvent,
+    UnknownDelta,
+    ExtraFields,
+    NoUsage,
+    Wire,
+    Gate,
+]
+FAULTS: Mapping[str, Any] = {cls.type: cls for cls in get_args(Fault)}
+
+
+class Applied(NamedTuple):
+    """A plan after its faults: which were applied, and what could not be and why."""
+
+    plan: Plan
+    faults: tuple[str, ...] = ()
+    failed: tuple[str, ...] = ()
+
+
+def applied(plan: Plan, faults: Sequence[Fault], site: Site) -> Applied:
+    """The plan with every fault that has a place in it, in order."""
+    intact, done, failed = plan, [], []
+    for fault in faults:
+        try:
+            plan = fault.apply(plan, site)
+            done.append(label(fault))
+        except CannotApply as reason:
+            failed.append(reason_of(fault, reason))
+    if done:
+        plan = plan._replace(intact=intact)
+    return Applied(plan, tuple(done), tuple(failed))
+
+
+def reason_of(fault: Fault, reason: CannotApply) -> str:
+    """Why a fault cannot apply, in a line that names it."""
+    text = str(reason)
+    if text.startswith(fault.type):
+        return text
+    return f"{fault.type} {text}" if text.startswith("after") else f"{fault.type}: {text}"
+
+
+def label(fault: Fault) -> str:
+    """A fault in a few words: its type, its place, and what else it sets."""
+    words = [fault.type, *([fault.name] if isinstance(fault, Gate) else ())]
+    for field in fields(fault):
+        value = getattr(fault, field.name)
+        if value is None or (field.name not in _ALWAYS and value == field.default) or value == words[-1]:
+            continue
+        if isinstance(value, After):
+            words.append(str(value))
+        elif isinstance(value, Failure):
+            words.append(value.error_type)
+        else:
+            name = field.metadata.get("key", field.name)
+            words.append(f"{name} {written(value) if name in ('for', 'ping') else value}")
+    return " ".join(words)
+
+
+_ALWAYS = ("name", "event", "nth", "how", "status")
+
+
+# -- how they are written ---------------------------------------------------------------------------------------------
+
+
+def read_faults(node: Node, problems: Problems) -> tuple[Fault, ...]:
+    """`disconnect`, one fault with its keys, or a list of both."""
+    listed = node.value if isinstance(node.value, list) else [node]
+    if not listed:
+        problems.add(node, "an empty list of faults; leave the key out")
+    read = [decode(Fault, _with_type(one), problems) for one in listed]
+    return tuple(fault for fault in read if fault is not None)
+
+
+def read_gates(node: Node, problems: Problems) -> tuple[Gate, ...]:
+    """A name, one gate with its keys, or a list of both."""
+    listed = node.value if isinstance(node.value, list) else [node]
+    if not listed:
+        problems.add(node, "an empty list of gates; leave the key out")
+    read = [decode(Gate, _with_name(one, problems), problems) for one in listed]
+    return tuple(gate for gate in read if gate is not None)
+
+
+def _with_type(node: Node) -> Node:
+    return Node({"type": node}, node.mark) if isinstance(node.value, str) else node
+
+
+def _with_name(node: Node, problems: Problems) -> Node:
+    if isinstance(node.value, str):
+        return Node({"name": node}, node.mark)
+    if isinstance(node.value, dict) and "gate" in node.value:
+        rest = {key: value for key, value in node.value.items() if key != "gate"}
+        return Node({"name": node.value["gate"], **rest}, node.mark, {**node.keys, "name": node.keys.get("gate")})
+    if not isinstance(node.value, dict):
+        problems.add(node, f"expected the name of a gate, or {{name, after, ping}}; got {kind(node)}")
+        return Node({"name": Node("?")}, node.mark)
+    return node
+
+
+Faults = Annotated[tuple[Fault, ...], Reads(read_faults)]
+Gates = Annotated[tuple[Gate, ...], Reads(read_gates)]
+
+
+def faults_of(data: Any, source: str) -> tuple[Fault, ...]:
+    """Faults from plain data in the words of the YAML. Raises ScenarioError."""
+    __tracebackhide__ = True
+    problems = Problems(source)
+    found = read_faults(wrap(data), problems)
+    if problems.found:
+        raise ScenarioError(problems.found)
+    return found
+
+
+def parse_header(text: str) -> tuple[Fault, ...]:
+    """The faults of the header `x-mock-fault`: `disconnect;after=5, stall;for=2s`. Raises ScenarioError.
+
+    `after=5` counts deltas, `after=events:3` something else.
+    """
+    problems = Problems("x-mock-fault")
+    read = [decode(Fault, _of_header(part), problems) for part in text.split(",") if part.strip()]
+    if not read and not problems.found:
+        problems.add(None, "names no fault; for example disconnect;after=5")
+    if problems.found:
+        raise ScenarioError(problems.found)
+    return tuple(read)
+
+
+def _of_header(part: str) -> Node:
+    name, *pairs = (one.strip() for one in part.split(";"))
+    mark: Mark | None = None
+    keys: dict[str, Node] = {"type": Node(name, mark)}
+    for pair in pairs:
+        key, _, value = (one.strip() for one in pair.partition("="))
+        keys[key] = _place(value) if key == "after" and ":" in value else Node(_number(value))
+    if "in" in keys:
+        keys["after"] = _inside(keys.pop("in"), keys.get("after"))
+    return Node(keys, mark)
+
+
+def _place(value: str) -> Node:
+    counter, _, count = value.partition(":")
+    return Node({counter: Node(_number(count))})
+
+
+def _inside(block: Node, after: Node | None) -> Node:
+    place = after if after is not None and isinstance(after.value, dict) else None
+    return Node({**({"deltas": after or Node(1)} if place is None else place.value), "in": block})
+
+
+def _number(text: str) -> int | str:
+    return int(text) if text.removeprefix("-").isdecimal() and len(text) < 12 else text
+
+
+def gates_in(faults: Iterable[Fault]) -> tuple[str, ...]:
+    """The names of the gates among faults."""
+    return tuple(fault.name for fault in faults if isinstance(fault, Gate))

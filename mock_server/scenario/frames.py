@@ -1,0 +1,227 @@
+"""Faults inside the events: broken, missing, doubled, out of order, unknown."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from mock_server.protocol.plan import Plan, Step, Wait, rolled, unrolled
+from mock_server.protocol.sse import dumps, encode
+from mock_server.protocol.sse import frame as frame_of
+from mock_server.scenario.place import CannotApply, Place, Site, name_of, payload_of, split
+
+EventName = Literal[
+    "message_start",
+    "content_block_start",
+    "ping",
+    "content_block_delta",
+    "content_block_stop",
+    "message_delta",
+    "message_stop",
+]
+
+
+def _need_events(plan: Plan, what: str) -> None:
+    if not plan.stream:
+        raise CannotApply(f"{what}: a JSON reply has no events")
+
+
+def _nth(steps: list[Step], event: str, nth: int) -> int:
+    """The step of the nth event of this name, counted from 1."""
+    seen = 0
+    for at, step in enumerate(steps):
+        if not isinstance(step, Wait) and name_of(step[1]) == event:
+            seen += 1
+            if seen == nth:
+                return at
+    raise CannotApply(f"there is no {event} {nth}: the reply has {seen}")
+
+
+def _counted(nth: int) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    if nth < 1:
+        yield ("nth",), "events are counted from 1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MalformedJson:
+    """The data of an event, or a JSON reply, is not JSON: its end is missing."""
+
+    type: ClassVar[str] = "malformed_json"
+    event: EventName = "content_block_delta"
+    nth: int = 1
+
+    def mistakes(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        yield from _counted(self.nth)
+
+    def apply(self, plan: Plan, site: Site) -> Plan:
+        steps = unrolled(plan)
+        if not plan.stream:
+            body = plan.body()
+            return _body(plan, body[: max(1, len(body) - 2)])
+        at = _nth(steps, self.event, self.nth)
+        delay, data = _frame(steps[at])
+        return rolled(plan, [*steps[:at], (delay, data[:-3] + b"\n\n"), *steps[at + 1 :]])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MissingEvent:
+    """An event that never comes."""
+
+    type: ClassVar[str] = "missing_event"
+    event: EventName = "message_stop"
+    nth: int = 1
+
+    def mistakes(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        yield from _counted(self.nth)
+
+    def apply(self, plan: Plan, site: Site) -> Plan:
+        _need_events(plan, self.type)
+        steps = unrolled(plan)
+        at = _nth(steps, self.event, self.nth)
+        delay, _ = _frame(steps[at])
+        rest = steps[at + 1 :]
+        if rest and not isinstance(rest[0], Wait):
+            rest[0] = (rest[0][0] + delay, rest[0][1])
+        return rolled(plan, [*steps[:at], *rest])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DuplicateEvent:
+    """An event that comes twice."""
+
+    type: ClassVar[str] = "duplicate_event"
+    event: EventName = "content_block_delta"
+    nth: int = 1
+
+    def mistakes(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        yield from _counted(self.nth)
+
+    def apply(self, plan: Plan, site: Site) -> Plan:
+        _need_events(plan, self.type)
+        steps = unrolled(plan)
+        at = _nth(steps, self.event, self.nth)
+        return rolled(plan, [*steps[: at + 1], (0, _frame(steps[at])[1]), *steps[at + 1 :]])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reorder:
+    """An event changes places with the one after it."""
+
+    type: ClassVar[str] = "reorder"
+    event: EventName = "content_block_delta"
+    nth: int = 1
+
+    def mistakes(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        yield from _counted(self.nth)
+
+    def apply(self, plan: Plan, site: Site) -> Plan:
+        _need_events(plan, self.type)
+        steps = unrolled(plan)
+        at = _nth(steps, self.event, self.nth)
+        after = next((i for i in range(at + 1, len(steps)) if not isinstance(steps[i], Wait)), None)
+        if after is None:
+            raise CannotApply(f"{self.type}: nothing comes after {self.event} {self.nth}")
+        (first, one), (second, other) = _frame(steps[at]), _frame(steps[after])
+        steps[at], steps[after] = (first, other), (second, one)
+        return rolled(plan, steps)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnknownEvent:
+    """An event of a kind that no client knows yet."""
+
+    type: ClassVar[str] = "unknown_event"
+    after: Place | None = None
+    name: str = "message_mood"
+
+    def mistakes(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        if not self.name.isidentifier():
+            yield ("name",), "the name of an event is one word"
+
+    def apply(self, plan: Plan, site: Site) -> Plan:
+        _need_events(plan, self.type)
+        before, rest = split(plan, self.after, site)
+        return rolled(plan, [*before, (0, frame_of({"type": self.name, "mood": "unknown"})), *rest])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnknownDelta:
+    """A delta of a kind that no client knows yet, in the block that is open."""
+
+    type: ClassVar[str] = "unknown_delta"
+    after: Place | None = None
+    name: str = "mood_delta"
+
+    def apply(self, plan: Plan, site: Site) -> Plan:
+        _need_events(plan, self.type)
+        before, rest = split(plan, self.after, site)
+        payload = {"type": "content_block_delta", "index": _open_block(before), "delta": {"type": self.name, "mood": 1}}
+        return rolled(plan, [*before, (0, frame_of(payload)), *rest])
+
+
+def _open_block(before: list[Step]) -> int:
+    """The index of the block that is open after these steps."""
+    for step in reversed(before):
+        event = "" if isinstance(step, Wait) else name_of(step[1])
+        if event in ("content_block_start", "content_block_delta"):
+            return int(payload_of(_frame(step)[1])["index"])
+        if event in ("content_block_stop", "message_delta"):
+            break
+    raise CannotApply("unknown_delta: no block is open at this place")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExtraFields:
+    """Fields that no client knows yet, in every event, or in the JSON reply."""
+
+    type: ClassVar[str] = "extra_fields"
+
+    def apply(self, plan: Plan, site: Site) -> Plan:
+        return _edited(plan, lambda payload: {**payload, "x_unknown": {"nested": [1, None, "é"]}})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoUsage:
+    """The usage is missing: in message_delta (and a JSON reply), or in message_start."""
+
+    type: ClassVar[str] = "no_usage"
+    event: Literal["message_delta", "message_start"] = "message_delta"
+
+    def apply(self, plan: Plan, site: Site) -> Plan:
+        if not plan.stream and b'"usage"' not in plan.body():
+            raise CannotApply("no_usage: an error reply has none")
+        return _edited(plan, self._without)
+
+    def _without(self, payload: Mapping[str, Any]) -> dict[str, Any]:
+        kept = dict(payload)
+        if payload["type"] in (self.event, "message") and "usage" in payload:
+            del kept["usage"]
+        elif payload["type"] == self.event and "message" in payload:
+            kept["message"] = {name: value for name, value in payload["message"].items() if name != "usage"}
+        return kept
+
+
+def _edited(plan: Plan, edit: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> Plan:
+    """The plan with every event, or the JSON body, as `edit` makes it; what is no whole event stays as it is."""
+    if not plan.stream:
+        try:
+            return _body(plan, encode(dumps(edit(json.loads(plan.body())))))
+        except ValueError:
+            raise CannotApply("the body is no JSON any more") from None
+    steps = [
+        step if isinstance(step, Wait) or not (payload := payload_of(step[1])) else (step[0], frame_of(edit(payload)))
+        for step in unrolled(plan)
+    ]
+    return rolled(plan, steps)
+
+
+def _body(plan: Plan, body: bytes) -> Plan:
+    """A JSON plan with another body, due when the whole was."""
+    waits: list[Step] = [step for step in unrolled(plan) if isinstance(step, Wait)]
+    due = sum(step[0] for step in unrolled(plan) if not isinstance(step, Wait))
+    return rolled(plan, [*waits, (due, body)])
+
+
+def _frame(step: Step) -> tuple[int, bytes]:
+    assert not isinstance(step, Wait)
+    return step

@@ -295,6 +295,8 @@ FEATURES: tuple[Feature, ...] = (
     Feature("behaviour", "prefill", "emulated", "DOC", "by model; the scripted text is the continuation"),
     Feature("behaviour", "mixed turns of server and client tools", "emulated", "DOC"),
     Feature("behaviour", "forced server tools without a scenario", "emulated", "INF", "a call, a result inside the domains asked for, and a text that cites it"),
+    Feature("behaviour", "pace by model", "estimated", "INF", "haiku faster than sonnet, sonnet than opus, and longer prompts start later, unless a scenario or `--timing` says otherwise; a model that the profile says nothing of is `realistic`"),
+    Feature("behaviour", "pings in silence", "scripted", "DOC", "`ping` of a timing; the one after the first `content_block_start` always comes"),
     Feature("behaviour", "broken streams", "not", "RUN", "not yet"),
     Feature("behaviour", "browsers", "emulated", "INF", "a preflight and replies that name the page's header; the exact headers of the real API have not been seen"),
     Feature("behaviour", "system messages inside messages", "emulated", "DOC", "where they may stand, and for which models"),

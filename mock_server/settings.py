@@ -153,9 +153,9 @@ class Settings:
         1.0, "factor on every delay; 0: everything at once", parse=_scale, metavar="X", per_session=True
     )
     timing: str = _option(
-        "realistic",
-        "pace of replies that set none of their own",
-        choices=("instant", "fast", "realistic", "slow"),
+        "model",
+        "pace of replies that set none of their own; model: as the profile says of each model, else realistic",
+        choices=("model", "instant", "fast", "realistic", "slow"),
         per_session=True,
     )
     unmatched: str = _option(

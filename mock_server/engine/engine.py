@@ -31,7 +31,7 @@ from mock_server.scenario.generate import Generator
 from mock_server.scenario.model import Scenario
 from mock_server.scenario.node import ScenarioError
 from mock_server.scenario.operators import TooSlow
-from mock_server.scenario.timing import PRESETS
+from mock_server.scenario.timing import pacing
 from mock_server.settings import SettingError, Settings
 
 log = logging.getLogger("mock_server")
@@ -274,7 +274,7 @@ def _terms(settings: Settings, profile: Profile) -> Terms:
     if settings.unknown_parameters is not None:
         changed = replace(changed, unknown_parameters=settings.unknown_parameters)
     own = None if settings.rate_limits in ("off", "on") else Limits(**configuration.limits(settings.rate_limits))
-    return Terms(settings, changed, PRESETS[settings.timing], own)
+    return Terms(settings, changed, pacing(settings.timing, changed), own)
 
 
 def _early_seed(http: HttpRequest, seed: int | None) -> bytes | None:

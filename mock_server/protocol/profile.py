@@ -43,7 +43,8 @@ class Model:
     `bound_thinking`: its thinking is for itself and one conversation only. `over_window`: input and max_tokens over the
     window are an `error`, or the reply will `stop` there. `token_factor`: tokens per estimated token. `tool_tokens`:
     the hidden prompt of tools, `forced_tool_tokens` when one must be called. `image_tokens` and `image_side`: what an
-    image costs at most, and the pixels it is scaled down to. `media`: images and pages of a request.
+    image costs at most, and the pixels it is scaled down to. `media`: images and pages of a request. `timing`: the pace
+    of its replies as a scenario would write it; what it means is no matter of the protocol.
     """
 
     id: str
@@ -76,6 +77,7 @@ class Model:
     image_side: int = 1568
     media: int = 600
     limits: Limits | None = None
+    timing: Mapping[str, Any] | str | None = None
 
     def mistakes(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
         """What is well-formed but cannot work, as (path to the key, text)."""

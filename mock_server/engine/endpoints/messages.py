@@ -15,6 +15,7 @@ from mock_server.engine.compile import Binding, CompiledReply, Reply, reply_of
 from mock_server.engine.exchange import Call, Exchange, Late
 from mock_server.engine.extras import extras
 from mock_server.engine.failure import failure, request_headers, scripted
+from mock_server.engine.pace import first_due
 from mock_server.engine.received import Request, ready
 from mock_server.engine.render import Rendering, rendered, said
 from mock_server.engine.session import Terms
@@ -34,7 +35,7 @@ from mock_server.scenario.load import read_answer
 from mock_server.scenario.match import Miss
 from mock_server.scenario.parts import Generate
 from mock_server.scenario.template import Template
-from mock_server.scenario.timing import Timing
+from mock_server.scenario.timing import Pacing
 
 if TYPE_CHECKING:
     from mock_server.engine.engine import Engine
@@ -332,7 +333,10 @@ def _error(admitted: Admitted, answer: Answer, breaks: tuple[Fault, ...]) -> App
     assert answer.error is not None
     call = admitted.call
     terms = call.session.terms
-    at = round(answer.timing.first * terms.settings.time_scale) if answer.timing is not None else 0
+    at = 0
+    if answer.timing is not None:
+        scale, seed = terms.settings.time_scale, terms.settings.seed
+        at = first_due(answer.timing, scale, admitted.input_tokens, lambda: Draw(seed, call, admitted.request).jitter())
     error = scripted(answer.error, answer, fast_retries=terms.settings.fast_retries)
     plan = failure(error, terms.profile, call.ids.request(), at)
     if not breaks:
@@ -354,7 +358,7 @@ def _unmatched(engine: "Engine", admitted: Admitted, found: NoMatch, breaks_of: 
     return _told(_bound(CompiledReply(reply, terms.profile), engine, admitted, breaks.faults), "generated")
 
 
-def _generated(engine: "Engine", admitted: Admitted, timing: Timing, wanted: Generate | None = None) -> Reply:
+def _generated(engine: "Engine", admitted: Admitted, timing: Pacing, wanted: Generate | None = None) -> Reply:
     request = admitted.request
     seed = seeds.content_seed(admitted.call.session.terms.settings.seed, request.fingerprint)
     return generated(request, seed, engine.generator, timing, wanted, admitted.model.token_factor)

@@ -45,7 +45,7 @@ class Exchange(NamedTuple):
     """The plan that answers a request, and what chose it: a scenario with its turn and attempt, or a note.
 
     `late` stands in for the plan while a function has yet to give the reply. `understood`: the request was valid;
-    `unexpected`: it was not as the script expects it.
+    `unexpected`: it was not as the script expects it; `aside`: no scenario is asked about requests of this kind.
     """
 
     plan: Plan
@@ -57,3 +57,4 @@ class Exchange(NamedTuple):
     understood: bool = False
     late: Late | None = None
     unexpected: bool = False
+    aside: bool = False

@@ -8,6 +8,9 @@ a profile can switch off, and a row in `FAMILIES`.
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from mock_server.engine.endpoints import models
+from mock_server.engine.endpoints.complete import complete
+from mock_server.engine.endpoints.count_tokens import count_tokens
 from mock_server.engine.endpoints.messages import create
 from mock_server.engine.exchange import Call, Exchange
 from mock_server.protocol.profile import Family
@@ -19,6 +22,10 @@ Endpoint = Callable[["Engine", Call], Exchange]
 
 ENDPOINTS: Mapping[str, Mapping[str, Endpoint]] = {
     "/v1/messages": {"POST": create},
+    "/v1/messages/count_tokens": {"POST": count_tokens},
+    "/v1/models": {"GET": models.listed},
+    "/v1/models/{id...}": {"GET": models.retrieved},
+    "/v1/complete": {"POST": complete},
 }
 
 # what the paths of a family begin with

@@ -106,7 +106,6 @@ def _events(old: bytes, message: dict[str, Any]) -> Iterator[bytes]:
         return
     if kind == "message_start":
         message.update(payload["message"])
-        yield _PING
     elif kind == "content_block_delta" and payload["delta"]["type"] == "text_delta":
         yield frame(_completion(message, payload["delta"]["text"], None))
     elif kind == "message_delta":

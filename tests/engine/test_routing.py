@@ -55,7 +55,7 @@ def test_any_other_path_is_a_404_that_lists_what_exists(path: str) -> None:
     entry = ask("POST", path)
     assert entry.status == 404
     assert json.loads(entry.plan.body())["error"]["type"] == "not_found_error"
-    assert all(pattern in message(entry) for pattern in ENDPOINTS)
+    assert all(pattern.replace("...", "") in message(entry) for pattern in ENDPOINTS)
 
 
 def test_a_long_path_is_not_repeated_whole() -> None:
@@ -90,7 +90,7 @@ def test_a_profile_can_be_without_a_family_of_endpoints(path: str) -> None:
     entry = ask(method, path.replace("{id...}", "claude-opus-4-8"), off=off)
     assert entry.status == 404
     assert f"has no {off}" in message(entry)
-    assert path not in message(entry).partition("served are")[2].split(", ")
+    assert path.replace("...", "") not in message(entry).partition("served are ")[2].split(", ")
     assert ask(method, path.replace("{id...}", "claude-opus-4-8"), off="files").status != 404
 
 

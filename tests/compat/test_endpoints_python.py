@@ -131,8 +131,13 @@ def test_a_completion_and_its_stream_say_the_same(client: Anthropic) -> None:
 
 
 @legacy
-def test_a_completion_is_cut(client: Anthropic) -> None:
-    cut = client.completions.create(model=MODEL, prompt=PROMPT, max_tokens_to_sample=1)  # type: ignore[attr-defined, unused-ignore]
+def test_a_scenario_answers_a_completion_and_is_cut(server: MockServer) -> None:
+    call: Any = {"model": MODEL, "prompt": "\n\nHuman: [[scenario:text]] Go on.\n\nAssistant:"}
+    with Anthropic(base_url=server.url, api_key="sk-cut", max_retries=0) as client:
+        whole = client.completions.create(**call, max_tokens_to_sample=50)  # type: ignore[attr-defined, unused-ignore]
+        cut = client.completions.create(**call, max_tokens_to_sample=2)  # type: ignore[attr-defined, unused-ignore]
+    assert whole.completion == "One two three four."
+    assert whole.completion.startswith(cut.completion)
     assert cut.stop_reason == "max_tokens"
 
 

@@ -91,15 +91,15 @@ def struck(call: Call, plan: Plan, breaks: Iterable[Fault], told: Plan | None, s
 
 
 def beside(call: Call, exchange: Exchange) -> Exchange:
-    """An exchange of another endpoint with the faults that its request asks for; messages have had theirs."""
-    if not exchange.aside:
-        return exchange
+    """An exchange of another endpoint than messages with the faults that its request asks for."""
     seed = hashlib.blake2b(f"{call.http.method} {call.http.path}".encode() + call.http.body, digest_size=16).digest()
     done = struck(call, exchange.plan, of_header(call), None, seed)
-    note = "; ".join(
-        [*([exchange.note] if exchange.note else []), *(f"fault not applied: {one}" for one in done.failed)]
-    )
-    return exchange._replace(plan=done.plan, faults=done.faults, note=note)
+    return exchange._replace(plan=done.plan, faults=done.faults, note=noted(done, exchange.note))
+
+
+def noted(done: Applied, note: str = "") -> str:
+    """What the journal notes: beside the reason itself, the faults that could not be applied."""
+    return "; ".join([*([note] if note else []), *(f"fault not applied: {reason}" for reason in done.failed)])
 
 
 def warnings(failed: Iterable[str]) -> Iterator[tuple[str, str]]:

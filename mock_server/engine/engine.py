@@ -12,6 +12,7 @@ from mock_server import settings as configuration
 from mock_server.clock import Clock, SystemClock
 from mock_server.engine import breaking, seeds
 from mock_server.engine.choose import NearMiss, NoMatch, choose, question
+from mock_server.engine.endpoints import MESSAGES
 from mock_server.engine.entry import Entry
 from mock_server.engine.exchange import Call, Exchange
 from mock_server.engine.failure import failure
@@ -170,7 +171,8 @@ class Engine:
             _check_version(http, session.terms.profile)
             call = Call(http, session, key, ids, params)
             exchange = endpoint(self, call)
-            return exchange if breaking.HEADER not in http.headers else breaking.beside(call, exchange)
+            has_had = endpoint in MESSAGES or breaking.HEADER not in http.headers
+            return exchange if has_had else breaking.beside(call, exchange)
         except ApiError as error:
             return self._refused(breaking.refused(error, http.headers), session, ids)
         except RecursionError:

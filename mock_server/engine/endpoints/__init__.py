@@ -28,6 +28,9 @@ ENDPOINTS: Mapping[str, Mapping[str, Endpoint]] = {
     "/v1/complete": {"POST": complete},
 }
 
+# those that tell messages: faults strike inside them, where the stream is known
+MESSAGES = frozenset((create, complete))
+
 # what the paths of a family begin with
 FAMILIES: Mapping[str, Family] = {
     "/v1/messages/count_tokens": "count_tokens",

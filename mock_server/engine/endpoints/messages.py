@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mock_server.engine import citations, seeds, server_tools
 from mock_server.engine.admission import Admitted, admit, commit, let_in, told_limits, too_long
-from mock_server.engine.breaking import HEADER, NONE, Breaks, as_json, breaks_of, struck
+from mock_server.engine.breaking import HEADER, NONE, Breaks, as_json, breaks_of, noted, struck
 from mock_server.engine.choose import Choice, NoMatch, Question, choose, question
 from mock_server.engine.compile import Binding, CompiledReply, Reply, reply_of
 from mock_server.engine.exchange import Call, Exchange, Late
@@ -129,18 +129,13 @@ def _compaction(engine: "Engine", admitted: Admitted, breaks: Breaks) -> Applied
 
 def _told(done: Applied, note: str) -> Exchange:
     """The exchange of a reply that no scenario gives."""
-    return Exchange(done.plan, note=_noted(done, note), understood=True, faults=done.faults)
-
-
-def _noted(done: Applied, note: str = "") -> str:
-    """What the journal notes: beside the reason itself, the faults that could not be applied."""
-    return "; ".join([*([note] if note else []), *(f"fault not applied: {reason}" for reason in done.failed)])
+    return Exchange(done.plan, note=noted(done, note), understood=True, faults=done.faults)
 
 
 def _chosen(done: Applied, found: Choice) -> Exchange:
     plan = done.plan
     told = plan._replace(headers=(*plan.headers, found.scenario.header, ("x-mock-turn", str(found.turn))))
-    note = _noted(done) if done.failed else ""
+    note = noted(done) if done.failed else ""
     return Exchange(
         told, found.scenario.name, found.turn, found.attempt, note, found.answer, understood=True, faults=done.faults
     )

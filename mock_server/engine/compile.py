@@ -274,7 +274,8 @@ class CompiledReply:
         factor, use = to.model.token_factor, to.cache
         output = self._reply.output_tokens
         if output is None:
-            output = math.ceil(self._tokens * factor - 1e-9)
+            most = to.max_tokens if to.room is None else min(to.max_tokens, to.room)
+            output = min(most, math.ceil(self._tokens * factor - 1e-9))  # a token that is cut nowhere may count for two
         given = to.input_tokens if use is None else use.uncached
         counts = {
             "input_tokens": b"%d" % given,

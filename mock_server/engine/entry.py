@@ -127,6 +127,11 @@ class Entry:
         return self.exchange.understood and not self.exchange.aside
 
     @property
+    def is_readable(self) -> bool:
+        """Such a request of which nothing was blotted out (`redact`) that its parts need."""
+        return self.is_asked and self.request.is_readable
+
+    @property
     def unmatched(self) -> bool:
         """A valid request that no scenario answered."""
         return self.is_asked and self.exchange.scenario is None
@@ -321,7 +326,7 @@ class Entry:
         return f"{self.method} {path} {said} -> {status} {by}, {end}"
 
     def _said(self) -> str:
-        if not self.exchange.understood:
+        if not self.exchange.understood or not self.request.is_readable:
             return f"({len(self._body)} bytes)"
         prompt = " ".join(self.request.prompt.split())
         shown = repr(prompt if len(prompt) <= 60 else prompt[:59] + "…")

@@ -254,7 +254,7 @@ def _set(loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> None:
 
 def holds(condition: Condition, entry: Entry) -> bool:
     """Whether an entry is of a valid request for which `condition` holds."""
-    if not entry.is_asked:
+    if not entry.is_readable:
         return False
     return condition.holds(entry.request.facts.at(entry.turn, entry.attempt))
 

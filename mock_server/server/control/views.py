@@ -18,7 +18,7 @@ PROMPT = 200
 
 def summary(entry: Entry, session: str) -> dict[str, Any]:
     """What a list shows of an entry."""
-    understood = entry.exchange.understood
+    understood = entry.exchange.understood and entry.request.is_readable
     tokens = None if entry.exchange.late is not None else entry.tokens
     return {
         "number": entry.number,
@@ -61,7 +61,7 @@ def detail(entry: Entry, session: str, near: Iterable[NearMiss]) -> dict[str, An
     said["left_ms"] = round(entry.duration * 1000, 3) if ended and entry.outcome == "client_left" else None
     said["near_misses"] = [one.told() for one in near]
     said["stub"] = ready(entry.request) if entry.unmatched else None
-    said["yaml"] = _as_scenario(entry) if ended and entry.is_asked else None
+    said["yaml"] = _as_scenario(entry) if ended and entry.is_readable else None
     said["curl"] = _curl(entry)
     return said
 

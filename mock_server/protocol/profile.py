@@ -87,6 +87,8 @@ class Model:
             yield ("token_factor",), f"token_factor is 0.1 to 10, got {self.token_factor}"
 
 
+# groups of endpoints beside /v1/messages
+Family = Literal["count_tokens", "models", "batches", "files", "complete"]
 # shapes of a request that a newer version of the API refuses: protocol notes section 0, fact 3
 Refusable = Literal["sampling", "assistant_documents", "user_citations"]
 
@@ -102,7 +104,8 @@ class Profile:
     `priority_tier`: requests are served by it unless they ask for `standard_only`.
     `complete_usage`: send every usage counter, zeros too. `encrypted_results`: search results carry
     `encrypted_content`. `threads`: conversations can be held here. `any_model`: a name that is not listed is a model
-    too, without limits. `catalogues`: lists of model ids, of which `catalogue` is offered; `added` models always are.
+    too, without limits. `endpoints`: families of endpoints that are served or not; those not named are. `catalogues`:
+    lists of model ids, of which `catalogue` is offered; `added` models always are.
     """
 
     name: str
@@ -127,6 +130,7 @@ class Profile:
     threads: bool = False
     error_messages: Mapping[str, str] = field(default_factory=dict)
     unknown_model_message: str = "model: {model}"
+    endpoints: Mapping[str, Any] = field(default_factory=dict)
     any_model: bool = False
     catalogue: str | None = None
     catalogues: Mapping[str, Any] = field(default_factory=dict)
@@ -147,6 +151,7 @@ class Profile:
                 if seen.setdefault(name, at) != at:
                     yield ("models", at, "id"), f"two models answer to '{name}'"
         yield from self._catalogue_mistakes()
+        yield from self._endpoint_mistakes()
 
     def _catalogue_mistakes(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
         known = {model.id for model in self.models}
@@ -159,6 +164,14 @@ class Profile:
                     yield ("catalogues", name), f"no model '{id}' in this profile"
         if self.catalogue is not None and self.catalogue not in self.catalogues:
             yield ("catalogue",), f"no catalogue '{self.catalogue}'"
+
+    def _endpoint_mistakes(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        known = get_args(Family)
+        for family, served in self.endpoints.items():
+            if family not in known:
+                yield ("endpoints", family), f"unknown endpoints '{family}'; expected one of {', '.join(known)}"
+            elif not isinstance(served, bool):
+                yield ("endpoints", family), f"expected true or false, got {served!r}"
 
     @property
     def is_strict(self) -> bool:
@@ -174,6 +187,10 @@ class Profile:
     def lenient(self) -> "Profile":
         """The same API, which lets pass what it does not know."""
         return replace(self, unknown_parameters="ignore")
+
+    def serves(self, family: Family | None) -> bool:
+        """Whether a family of endpoints is there; None: /v1/messages, which always is."""
+        return family is None or bool(self.endpoints.get(family, True))
 
     def refuses(self, shape: Refusable, version: str | None) -> bool:
         """Whether requests of this version may not have this shape. Versions are dates: later ones sort after."""

@@ -1,8 +1,8 @@
 """The message batches of one session: what was asked, how far it has come, what came out. State only.
 
-Nothing runs in the background: a batch is told the time whenever somebody looks. It is `in_progress` until its seconds
-have passed, `canceling` for a while when it is canceled, and `ended` once its requests are answered, which whoever looks
-first sees to. Facts: protocol notes F.3. Times are seconds; `now` is of a clock that never goes back.
+Nothing runs in the background: a batch is told the time when somebody looks. It is `in_progress` until its seconds have
+passed, `canceling` for a while when it is canceled, and `ended` once its requests are answered, which the first to look
+sees to. Facts: protocol notes F.3. Times are seconds; `now` is of a clock that never goes back.
 """
 
 from collections import Counter, OrderedDict
@@ -79,7 +79,7 @@ class Batch:
     @property
     def has_ended(self) -> bool:
         """Whether all of it is answered."""
-        return self._counts.total() == self.total
+        return self.settled == self.total
 
     def is_archived(self, now: float) -> bool:
         """Whether its results are no longer there."""
@@ -108,10 +108,15 @@ class Batch:
 
     # -- results -------------------------------------------------------------------------------------------------
 
+    @property
+    def settled(self) -> int:
+        """How many of its requests are answered."""
+        return self._counts.total()
+
     def pending(self) -> Iterable[Item]:
         """The requests that are not answered yet, in order; each must be settled before the next is taken."""
         while not self.has_ended:
-            yield self._items[self._counts.total()]
+            yield self._items[self.settled]
 
     def settle(self, item: Item, result: Mapping[str, Any]) -> None:
         """Write down what came out of the first pending request; `result` as the API's lines have it."""

@@ -1,6 +1,7 @@
 """The files of one session: what is known of each, and its bytes, in memory or in a folder. State only.
 
-A file expires by the clock, when somebody looks. Facts: protocol notes F.4 and the SDK's `files.upload`.
+A file expires by the clock, when somebody looks; `now` is of a clock that never goes back. Facts: protocol notes F.4
+and the SDK's `files.upload`.
 """
 
 import base64
@@ -33,17 +34,25 @@ class Facts(NamedTuple):
 
 
 class File:
-    """One file. `expires` is None where it stays; times are unix seconds."""
+    """One file, made `now`, which it tells as `unix`, and living so many seconds; None: it stays."""
 
     def __init__(
-        self, id: str, upload: Upload, created: float, lives: int | None = None, *, downloadable: bool = False
+        self,
+        id: str,
+        upload: Upload,
+        *,
+        now: float,
+        unix: float,
+        lives: int | None = None,
+        downloadable: bool = False,
     ) -> None:
         """Raises ApiError (400, rule 137) for a name that files cannot have."""
         self.id = id
         self.filename, self.mime_type = _named(upload)
         self.content = upload.content
-        self.created = created
-        self.expires = None if lives is None else created + lives
+        self.expires = None if lives is None else now + lives
+        self._created = unix
+        self._lives = lives
         self.downloadable = downloadable
         self._facts: Facts | None = None
 
@@ -60,9 +69,9 @@ class File:
             "filename": self.filename,
             "mime_type": self.mime_type,
             "size_bytes": self.size,
-            "created_at": rfc3339(self.created),
+            "created_at": rfc3339(self._created),
             "downloadable": self.downloadable,
-            "expires_at": None if self.expires is None else rfc3339(self.expires),
+            "expires_at": None if self._lives is None else rfc3339(self._created + self._lives),
             **(extra or {}),
         }
 
@@ -92,7 +101,9 @@ def _named(upload: Upload) -> tuple[str, str]:
     if not name and not upload.filename:
         return "unnamed" + (mimetypes.guess_extension(kind) or ""), kind
     if not 1 <= len(name) <= 255 or name in (".", "..") or _FORBIDDEN.search(name):
-        raise invalid('file: a file name has 1 to 255 characters, none of them a control character or one of <>:"|?*\\/')
+        raise invalid(
+            'file: a file name has 1 to 255 characters, none of them a control character or one of <>:"|?*\\/'
+        )
     return name, kind
 
 
@@ -107,14 +118,14 @@ class Files:
     def __len__(self) -> int:
         return len(self._held)
 
-    def newest_first(self, unix: float) -> list[File]:
+    def newest_first(self, now: float) -> list[File]:
         """All that have not expired."""
-        self._expire(unix)
+        self._expire(now)
         return list(reversed(self._held.values()))
 
-    def find(self, id: str, unix: float) -> File:
+    def find(self, id: str, now: float) -> File:
         """The file of this id. Raises ApiError (404), for one that has expired with its code: rules 136 and 137."""
-        self._expire(unix)
+        self._expire(now)
         file = self._held.get(id)
         if file is not None:
             return file
@@ -122,17 +133,17 @@ class Files:
             raise ApiError("not_found_error", f"File `{id}` has expired.", details={"error_code": "file_expired"})
         raise ApiError("not_found_error", f"File `{id}` not found.")
 
-    def add(self, file: File, unix: float, most: int) -> None:
+    def add(self, file: File, now: float, most: int) -> None:
         """Keep one more, `most` bytes in all. Raises ApiError (400) where there is no room for it."""
-        self._expire(unix)
+        self._expire(now)
         if len(self._held) >= MOST_FILES or self.bytes + file.size > most:
             raise full(most)
         self._held[file.id] = file
         self.bytes += file.size
 
-    def delete(self, id: str, unix: float) -> None:
+    def delete(self, id: str, now: float) -> None:
         """Forget one. Raises ApiError (404) when there is none."""
-        self._drop(self.find(id, unix))
+        self._drop(self.find(id, now))
 
     def clear(self) -> None:
         """Forget all of them."""
@@ -140,8 +151,8 @@ class Files:
             self._drop(file)
         self._expired.clear()
 
-    def _expire(self, unix: float) -> None:
-        over = [file for file in self._held.values() if file.expires is not None and file.expires <= unix]
+    def _expire(self, now: float) -> None:
+        over = [file for file in self._held.values() if file.expires is not None and file.expires <= now]
         for file in over:
             self._drop(file)
             self._expired[file.id] = None

@@ -13,6 +13,7 @@ from aiohttp import BodyPartReader, web
 
 from mock_server.engine.files import MOST_BYTES, full
 from mock_server.protocol.errors import ApiError, invalid
+from mock_server.protocol.sse import dumps, encode
 from mock_server.protocol.upload import Content, Form, InMemory, Upload
 
 FRAMING = 1 << 20  # bytes that a form may have beside its file
@@ -45,6 +46,21 @@ class OnDisk:
             os.remove(self._path)
 
 
+def told(form: Form) -> bytes:
+    """What the journal keeps of a form: its fields as they are, of its file the name, the type and the size."""
+    described: dict[str, object] | None = None
+    if form.file is not None:
+        name, kind, content = form.file
+        described = {"filename": name, "mime_type": kind, "size_bytes": content.size}
+    return encode(dumps({"file": described, **form.fields}))
+
+
+def make_folder(folder: str | None) -> None:
+    """Make the folder for files, if there is to be one. Raises OSError."""
+    if folder is not None:
+        os.makedirs(folder, exist_ok=True)
+
+
 def is_form(headers: Mapping[str, str]) -> bool:
     """Whether a request says that its body is a form."""
     return headers.get("content-type", "").lower().startswith("multipart/form-data")
@@ -72,7 +88,8 @@ async def _parts(request: web.BaseRequest, sink: "_Sink") -> Form:
     fields: dict[str, str] = {}
     file: Upload | None = None
     count = 0
-    async for part in await request.multipart():
+    reader = await request.multipart()
+    while (part := await reader.next()) is not None:
         count += 1
         if count > MOST_PARTS or not isinstance(part, BodyPartReader) or part.name is None:
             raise invalid(f"A form has at most {MOST_PARTS} parts, each with a name")
@@ -88,8 +105,8 @@ async def _parts(request: web.BaseRequest, sink: "_Sink") -> Form:
 
 async def _text(part: BodyPartReader) -> str:
     text = b""
-    while piece := await part.read_chunk(PIECE):
-        text += piece
+    while not part.at_eof():
+        text += await part.read_chunk(PIECE)
         if len(text) > FRAMING:
             raise ApiError("request_too_large")
     return text.decode()
@@ -106,7 +123,8 @@ class _Sink:
         """All of a part. Raises ApiError when it is too large."""
         size = 0
         with self._open() as out:
-            while piece := await part.read_chunk(PIECE):
+            while not part.at_eof():
+                piece = await part.read_chunk(PIECE)
                 size += len(piece)
                 if size > MOST_BYTES:
                     raise ApiError("request_too_large")

@@ -8,13 +8,14 @@ from mock_server.protocol.errors import ApiError
 from mock_server.protocol.upload import InMemory, Upload
 
 UNIX = 1_790_000_000.0
+NOW = 50.0
 PNG = bytes.fromhex("89504e470d0a1a0a0000000d49484452000000640000003208060000000000000000")
 
 
 def made(
     name: str | None = "notes.txt", kind: str | None = None, data: bytes = b"Hello", id: str = "file_1", **how: int
 ) -> File:
-    return File(id, Upload(name, kind, InMemory(data)), UNIX, **how)
+    return File(id, Upload(name, kind, InMemory(data)), now=NOW, unix=UNIX, **how)
 
 
 def test_a_file_is_told_with_every_field_of_the_api() -> None:
@@ -60,13 +61,13 @@ def test_a_name_that_plays_tricks_is_refused(name: str) -> None:
 
 def test_a_file_expires_by_the_clock_and_is_told_apart_from_one_that_never_was() -> None:
     held = Files()
-    held.add(made(lives=3_600), UNIX, 100)
+    held.add(made(lives=3_600), NOW, 100)
 
-    assert held.find("file_1", UNIX + 3_599).filename == "notes.txt"
+    assert held.find("file_1", NOW + 3_599).filename == "notes.txt"
     with pytest.raises(ApiError) as expired:
-        held.find("file_1", UNIX + 3_600)
+        held.find("file_1", NOW + 3_600)
     with pytest.raises(ApiError) as unknown:
-        held.find("file_2", UNIX)
+        held.find("file_2", NOW)
     assert (expired.value.status, expired.value.details) == (404, {"error_code": "file_expired"})
     assert (unknown.value.status, unknown.value.details) == (404, None)
     assert (len(held), held.bytes) == (0, 0)
@@ -74,30 +75,30 @@ def test_a_file_expires_by_the_clock_and_is_told_apart_from_one_that_never_was()
 
 def test_the_files_of_a_session_have_a_bound() -> None:
     held = Files()
-    held.add(made(id="file_1"), UNIX, 12)
-    held.add(made(id="file_2"), UNIX, 12)
+    held.add(made(id="file_1"), NOW, 12)
+    held.add(made(id="file_2"), NOW, 12)
 
     with pytest.raises(ApiError) as caught:
-        held.add(made(id="file_3"), UNIX, 12)
+        held.add(made(id="file_3"), NOW, 12)
     assert caught.value.details == {"error_code": "storage_quota_exceeded"}
-    held.delete("file_1", UNIX)
-    held.add(made(id="file_3"), UNIX, 12)
-    assert [file.id for file in held.newest_first(UNIX)] == ["file_3", "file_2"]
+    held.delete("file_1", NOW)
+    held.add(made(id="file_3"), NOW, 12)
+    assert [file.id for file in held.newest_first(NOW)] == ["file_3", "file_2"]
 
 
 def test_files_have_a_bound_in_number(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "MOST_FILES", 1)
     held = Files()
-    held.add(made(id="file_1"), UNIX, 100)
+    held.add(made(id="file_1"), NOW, 100)
 
     with pytest.raises(ApiError):
-        held.add(made(id="file_2"), UNIX, 100)
+        held.add(made(id="file_2"), NOW, 100)
 
 
 def test_clearing_lets_go_of_the_bytes() -> None:
     held = Files()
     file = made()
-    held.add(file, UNIX, 100)
+    held.add(file, NOW, 100)
 
     held.clear()
 

@@ -7,7 +7,7 @@ import json
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
-from mock_server.engine.batches import Batch, Item
+from mock_server.engine.batches import Batch, Item, Kind
 from mock_server.engine.exchange import Exchange, Late
 from mock_server.engine.failure import failure
 from mock_server.engine.seeds import Ids
@@ -38,29 +38,35 @@ def answering(engine: "Engine", session: Session, batch: Batch) -> Generator[Lat
     try:
         for at, item in enumerate(batch.pending(), batch.settled):
             if at >= batch.reached:
-                batch.settle(item, {"type": batch.left})
+                batch.settle(item, batch.left)
                 continue
-            batch.settle(item, (yield from _result(engine, session, batch, item, at)))
+            batch.settle(item, *(yield from _result(engine, session, batch, item, is_noted=at < NOTED)))
             if at % SLICE == SLICE - 1:
                 yield None
     finally:
         batch.is_answering = False
 
 
+Result = tuple[Kind, bytes]
+
+
 def _result(
-    engine: "Engine", session: Session, batch: Batch, item: Item, at: int
-) -> Generator[Late | None, Exchange | None, dict[str, Any]]:
+    engine: "Engine", session: Session, batch: Batch, item: Item, *, is_noted: bool
+) -> Generator[Late | None, Exchange | None, Result]:
+    """What one request comes to; and it is noted in the journal, or counted there."""
     headers = {**batch.sender.headers, "x-mock-custom-id": item.custom_id, "x-mock-batch": batch.id}
     http = HttpRequest("POST", PATH, headers, item.params)
     exchange = engine.answer(http, session, batch.sender.key, in_batch=True)
     if isinstance(exchange.late, Late):
         exchange = yield from _given(exchange.late, session)
-    exchange, result = _as_result(exchange)
-    if at < NOTED:
-        engine.journals.record(session.journal, engine.clock.unix(), http, exchange).end("completed", 1)
-    else:
+    kind, said = _as_result(exchange)
+    if not is_noted:
         session.journal.pass_over(exchange)
-    return result
+        return kind, said
+    if said:
+        exchange = exchange._replace(plan=whole(exchange.plan.status, exchange.plan.headers, said))
+    engine.journals.record(session.journal, session.clock.unix(), http, exchange).end("completed", 1)
+    return kind, said
 
 
 def _given(late: Late, session: Session) -> Generator[Late | None, Exchange | None, Exchange]:
@@ -77,21 +83,17 @@ def _given(late: Late, session: Session) -> Generator[Late | None, Exchange | No
     return exchange
 
 
-def _as_result(exchange: Exchange) -> tuple[Exchange, dict[str, Any]]:
-    """The exchange as a batch has it, and the result that its line tells."""
+def _as_result(exchange: Exchange) -> Result:
+    """The result that the line of a request tells: its kind, and the message or the error."""
     if exchange.answer is not None and exchange.answer.batch is not None:
-        return exchange, {"type": exchange.answer.batch}
-    plan = exchange.plan
-    body = _json(plan.body())
-    if plan.status == 200 and body.get("type") == "message":
+        return exchange.answer.batch, b""
+    body = _json(exchange.plan.body())
+    if exchange.plan.status == 200 and body.get("type") == "message":
         body["usage"]["service_tier"] = "batch"
-        return exchange._replace(plan=whole(200, plan.headers, encode(dumps(body)))), {
-            "type": "succeeded",
-            "message": body,
-        }
+        return "succeeded", encode(dumps(body))
     if body.get("type") != "error":  # cut off or garbled by a fault: nothing a line could hold
         body = {"type": "error", "error": {"type": "api_error", "message": "Internal server error"}}
-    return exchange, {"type": "errored", "error": body}
+    return "errored", encode(dumps(body))
 
 
 def _json(body: bytes) -> dict[str, Any]:

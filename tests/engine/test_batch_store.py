@@ -18,7 +18,7 @@ def made(id: str = "msgbatch_1", requests: int = 4, seconds: float = 60.0, now: 
 def answered(batch: Batch) -> Batch:
     """The batch with every request settled that it reaches, and the rest as it leaves them."""
     for at, item in enumerate(batch.pending()):
-        batch.settle(item, {"type": "succeeded" if at < batch.reached else batch.left})
+        batch.settle(item, "succeeded" if at < batch.reached else batch.left)
     return batch
 
 
@@ -56,7 +56,7 @@ def test_an_answered_batch_has_ended_at_its_own_time_whenever_somebody_looks() -
 
 def test_other_counts_stay_0_while_anything_is_pending() -> None:
     batch = made()
-    batch.settle(next(iter(batch.pending())), {"type": "errored"})
+    batch.settle(next(iter(batch.pending())), "errored")
 
     assert counts(batch, 60) == {"processing": 4}
 
@@ -126,7 +126,7 @@ def test_results_are_gone_after_29_days() -> None:
 def test_results_are_lines_in_a_few_pieces() -> None:
     batch = made(requests=3_000)
     for item in batch.pending():
-        batch.settle(item, {"type": "succeeded", "message": {"text": "x" * 50}})
+        batch.settle(item, "succeeded", b'{"text":"%b"}' % (b"x" * 50))
 
     lines = b"".join(batch.frames).splitlines()
     assert len(lines) == 3_000

@@ -68,7 +68,8 @@ def _profile(text: str) -> str:
     return text
 
 
-def _base_path(text: str) -> str:
+def base_path(text: str) -> str:
+    """The path as the server takes it. Raises ValueError for one it cannot serve."""
     path = text.rstrip("/")
     if path and not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", path):
         raise ValueError("expected a path such as /llm, of letters, digits and . _ ~ -")
@@ -133,7 +134,7 @@ class Settings:
     base_path: str = _option(
         "",
         "path before /v1 that is served too, such as /llm; none: whatever stands before /v1",
-        parse=_base_path,
+        parse=base_path,
         metavar="PATH",
     )
     profile: str = _option(

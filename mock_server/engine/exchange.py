@@ -68,7 +68,8 @@ class Exchange(NamedTuple):
     """The plan that answers a request, and what chose it: a scenario with its turn and attempt, or a note.
 
     `late` stands in for the plan while a function has yet to give the reply, or work has to be done for it.
-    `understood`: the request was valid; `unexpected`: it was not as the script expects it.
+    `understood`: the request was valid; `unexpected`: it was not as the script expects it; `aside`: no scenario is
+    asked about requests of this kind.
     """
 
     plan: Plan
@@ -80,6 +81,7 @@ class Exchange(NamedTuple):
     understood: bool = False
     late: Late | Work | None = None
     unexpected: bool = False
+    aside: bool = False
 
 
 def worked(steps: Steps) -> Exchange:

@@ -73,8 +73,8 @@ def allowed(methods: Mapping[str, Endpoint]) -> str:
 
 
 def served(profile: Profile) -> Iterator[str]:
-    """The patterns a profile serves."""
-    return (pattern for pattern in ENDPOINTS if profile.serves(family(pattern)))
+    """The paths a profile serves, as people read them."""
+    return (pattern.replace("...", "") for pattern in ENDPOINTS if profile.serves(family(pattern)))
 
 
 def _not_found(path: str, terms: Terms, found: Found | None) -> str:

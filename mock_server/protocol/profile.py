@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
+from datetime import date
 from typing import Any, Literal, get_args
 
 from mock_server.protocol.errors import STATUS
@@ -30,6 +31,30 @@ class Limits:
                 yield (one.name,), f"{one.name} is 1 or more, got {value}"
 
 
+# what /v1/models tells of a model beside its thinking and its efforts
+Capability = Literal[
+    "batch",
+    "citations",
+    "clear_thinking_20251015",
+    "clear_tool_uses_20250919",
+    "code_execution",
+    "compact_20260112",
+    "compaction",
+    "image_input",
+    "pdf_input",
+    "programmatic_tools",
+    "structured_outputs",
+    "web_search",
+]
+
+
+def _is_date(text: str) -> bool:
+    try:
+        return date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
     """One model: the id that replies carry, other names it answers to, its limits in tokens, and what it can do.
@@ -43,7 +68,9 @@ class Model:
     `bound_thinking`: its thinking is for itself and one conversation only. `over_window`: input and max_tokens over the
     window are an `error`, or the reply will `stop` there. `token_factor`: tokens per estimated token. `tool_tokens`:
     the hidden prompt of tools, `forced_tool_tokens` when one must be called. `image_tokens` and `image_side`: what an
-    image costs at most, and the pixels it is scaled down to. `media`: images and pages of a request.
+    image costs at most, and the pixels it is scaled down to. `media`: images and pages of a request. `created`,
+    `deprecated`, `retires`: dates. `lacks`: the capabilities it is listed without. `fallbacks`: the models it is listed
+    to fall back to; None: not known.
     """
 
     id: str
@@ -52,6 +79,7 @@ class Model:
     created: str = ""
     line: Literal["haiku", "sonnet", "opus", "fable", "mythos"] | None = None
     lifecycle: Literal["active", "deprecated", "retired"] = "active"
+    deprecated: str | None = None
     retires: str | None = None
     context_window: int | None = None
     max_output: int | None = None
@@ -76,9 +104,15 @@ class Model:
     image_side: int = 1568
     media: int = 600
     limits: Limits | None = None
+    lacks: tuple[Capability, ...] = ()
+    fallbacks: tuple[str, ...] | None = None
 
     def mistakes(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
         """What is well-formed but cannot work, as (path to the key, text)."""
+        for name in ("created", "deprecated", "retires"):
+            value = getattr(self, name)
+            if value and not _is_date(value):
+                yield (name,), f"expected a date such as 2026-05-28, got {value!r}"
         for name in ("context_window", "max_output", "cache_minimum", "image_tokens", "image_side", "media"):
             value = getattr(self, name)
             if value is not None and value < 1:

@@ -54,12 +54,15 @@ class Whole(NamedTuple):
 
 
 class Several(NamedTuple):
-    """Any number of texts, in order; of `choices` when there are some."""
+    """Any number of texts, in order, or at most `most`; of `choices` when there are some."""
 
     choices: tuple[str, ...] = ()
+    most: int | None = None
     several: bool = True
 
     def read(self, name: str, given: Sequence[str]) -> tuple[str, ...]:
+        if self.most is not None and len(given) > self.most:
+            raise invalid(f"{name}: List should have at most {self.most} items after validation, not {len(given)}")
         for at, text in enumerate(given):
             if self.choices and text not in self.choices:
                 *rest, last = [f"'{one}'" for one in self.choices]

@@ -90,7 +90,7 @@ class File:
         if self.mime_type == "application/pdf":
             pages = media.pages(base64.b64encode(self.content.read()).decode())
             return Facts() if pages is None else Facts("application/pdf", pages=pages)
-        return Facts("text/plain") if self.mime_type.startswith("text/") else Facts()
+        return Facts("text/plain") if self.mime_type == "text/plain" else Facts()
 
 
 def _named(upload: Upload) -> tuple[str, str]:

@@ -17,6 +17,7 @@ from mock_server.engine.failure import failure, request_headers, scripted
 from mock_server.engine.judged import judged, let_pass, warned
 from mock_server.engine.received import Request, ready
 from mock_server.engine.render import Rendering, rendered, said
+from mock_server.engine.sources import sourced
 from mock_server.engine.turns import waiting_call
 from mock_server.engine.unmatched import generated
 from mock_server.protocol import marks
@@ -49,6 +50,8 @@ def create(engine: "Engine", call: Call) -> Exchange:
     finding = judged(request, call)
     if call.in_batch:
         allowed_in_batch(request.body)
+    request, missing = sourced(request, call)
+    finding = finding or missing
     admitted = admit(call, request, engine.counter)
     finding = finding or _fitting(admitted)
     admitted = _let_in(admitted, admitted.model.id, call.session.terms.limits_of(admitted.model))

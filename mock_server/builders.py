@@ -102,10 +102,12 @@ def reply(
     expect: Mapping[str, Any] | None = None,
     fault: Any = None,
     gate: Any = None,
+    batch: Literal["expired", "canceled"] | None = None,
 ) -> Answer:
     """A reply of several blocks, or one that needs more than its content.
 
-    `expect`: what the request must be like, a condition; else it gets a 400 that lists the differences.
+    `expect`: what the request must be like, a condition; else it gets a 400 that lists the differences. `batch`: what a
+    request of a message batch comes to instead.
     """
     __tracebackhide__ = True
     return _answer(
@@ -120,6 +122,7 @@ def reply(
         expect=expect,
         fault=fault,
         gate=gate,
+        batch=batch,
     )
 
 

@@ -14,11 +14,13 @@ from mock_server.engine.received import Request
 from mock_server.protocol import completion
 from mock_server.protocol.lazy import lazy
 from mock_server.protocol.message import fold
-from mock_server.protocol.plan import Plan
+from mock_server.protocol.plan import JSON_HEADERS, SSE_HEADERS, Plan
 from mock_server.protocol.request import SECRET_HEADERS, HttpRequest
 from mock_server.protocol.sse import heard, parse, told
 
 PATIENCE = 5.0
+KEPT_BODY = 32 << 20  # bytes of a request; of a larger one only the size is kept
+KEPT_DATA = 1 << 20  # bytes of a reply that is neither JSON nor events; of a larger one only the head is kept
 _OVERHEAD = 1000  # bytes that an entry and its objects take beside body and reply
 
 
@@ -80,13 +82,13 @@ class Entry:
         self.query = http.query
         self.exception: BaseException | None = None
         self.request_headers = _redacted(http.headers)
-        self._body = http.body
+        self._body = http.body if len(http.body) <= KEPT_BODY else b'{"size_bytes":%d}' % len(http.body)
         self._lane = lane
         self._began = self._now()
         self._journal = journal
         self._outcome: tuple[str, int, float] | None = None
         self._sent: Sequence[int] = ()
-        self.weight = _OVERHEAD + len(http.body) + _weight(exchange.plan)
+        self.weight = _OVERHEAD + len(self._body) + _weight(exchange.plan)
 
     # -- the request -------------------------------------------------------------------------------------------
 
@@ -159,8 +161,12 @@ class Entry:
 
     @property
     def reply(self) -> Mapping[str, Any]:
-        """The whole reply as JSON: the message that the stream tells too, or the error envelope; no fault is in it."""
+        """The whole reply as JSON: the message that the stream tells too, or the error envelope; no fault is in it. Of
+        data (a file, the results of a batch) its type and size.
+        """
         plan = self._ended_exchange.plan.whole
+        if is_data(plan):
+            return {"type": "data", "content_type": dict(plan.headers)["content-type"], "size_bytes": _size(plan)}
         if plan.stream:
             return (completion.fold if self.path == completion.PATH else fold)(parse(plan.body()))
         found: dict[str, Any] = json.loads(plan.body() or b"{}")
@@ -170,6 +176,8 @@ class Entry:
     def tokens(self) -> tuple[int, int] | None:
         """Input and output tokens as the reply's usage tells them; None for an error."""
         plan = self.exchange.plan.whole
+        if is_data(plan):
+            return None
         frames = plan.parts[-1].frames
         said = frames[-2] if plan.stream and len(frames) > 1 else frames[-1]
         found = [_number_after(said, name) for name in (b'"input_tokens":', b'"output_tokens":')]
@@ -189,7 +197,7 @@ class Entry:
     def planned_events(self) -> Sequence[Mapping[str, Any]]:
         """The payloads of all events of the stream, sent or not; of a faulty one, what each frame tells."""
         plan = self._ended_exchange.plan
-        if not plan.stream:
+        if not plan.stream or is_data(plan):
             return ()
         return tuple(parse(plan.body())) if plan.intact is None else tuple(told(frame) for frame in plan.frames)
 
@@ -199,7 +207,7 @@ class Entry:
 
         Of one that faults broke, what a client could make of the bytes.
         """
-        if not self.plan.stream:
+        if not self.plan.stream or is_data(self.plan):
             return ()
         return tuple(parse(self.sent) if self.plan.intact is None else heard(self.sent))
 
@@ -287,6 +295,8 @@ class Entry:
         if self._outcome is None:
             self._outcome = (kind, frames, self._now() - self._began)
             self._sent = sent
+            if is_data(self.exchange.plan) and _size(self.exchange.plan) > KEPT_DATA:
+                self.exchange = self.exchange._replace(plan=_emptied(self.exchange.plan))
             self._journal.ended(self)
 
     def told(self, key: str, outcome: str, duration_ms: float | None, sent: Sequence[int]) -> None:
@@ -346,8 +356,25 @@ def _number_after(said: bytes, name: bytes) -> int | None:
     return int(digits) if digits.isdigit() else None
 
 
+def is_data(plan: Plan) -> bool:
+    """Whether a reply is neither JSON nor events."""
+    plan = plan.whole
+    return plan.status == 200 and plan.headers[:1] not in (JSON_HEADERS, SSE_HEADERS[:1])
+
+
+def _emptied(plan: Plan) -> Plan:
+    """The plan with its times, and without what it sends."""
+    return plan._replace(parts=tuple(part._replace(frames=(b"",) * len(part.frames)) for part in plan.parts))
+
+
+def _size(plan: Plan) -> int:
+    return sum(len(frame) for part in plan.parts for frame in part.frames)
+
+
 def _weight(plan: Plan) -> int:
     """What a plan holds of its own: frames of a stream are mostly shared, a whole body is not."""
+    if is_data(plan):
+        return min(_size(plan), KEPT_DATA)
     if plan.intact is not None:  # what faults made of it is its own
         return _weight(plan.intact) + sum([50 + len(frame) for frame in plan.frames])
     if plan.stream:

@@ -3,14 +3,14 @@ is written as prepared bytes instead of through header maps and payload writers,
 """
 
 import asyncio
+import contextlib
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from aiohttp import web
+from aiohttp import StreamReader, web
 from aiohttp.web_protocol import RequestHandler
 
-from mock_server.engine.engine import MAX_BODY
 from mock_server.engine.entry import Lane
 from mock_server.engine.exchange import Exchange
 from mock_server.protocol.errors import ApiError, invalid
@@ -22,6 +22,8 @@ from mock_server.server.wheel import Wheel
 
 MAX_HEADER = 64 * 1024
 MAX_HELD = 256 * 1024
+MOST_REFUSED = 1 << 30  # bytes that a client may go on sending after it was refused
+PATIENCE = 10.0  # seconds that it may pause meanwhile
 HTTP_1_1 = (1, 1)
 
 # What the short way reads of aiohttp's connection. Where a release lacks them, every request takes the long way.
@@ -47,6 +49,7 @@ class App(Protocol):
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse: ...
     def exchange(self, http: HttpRequest) -> Answered: ...
+    def most_bytes(self, path: str) -> int: ...
     async def settle(self, answered: Answered) -> None: ...
     def refused(self, error: ApiError) -> Answered: ...
     def ended(self, answered: Answered, method: str, path: str, start: float, outcome: Outcome) -> None: ...
@@ -228,12 +231,17 @@ def _nowhere(data: bytes) -> None:
 
 
 class Written(web.StreamResponse):
-    """A reply that is bytes already: written whole when aiohttp asks for it, or written before by the player."""
+    """A reply that is bytes already: written whole when aiohttp asks for it, or written before by the player.
 
-    def __init__(self, data: bytes = b"", *, keep_alive: bool = True) -> None:
+    `unread`: a body that was refused. It is read on, since a client that is still sending would not see the reply
+    behind a connection that closes.
+    """
+
+    def __init__(self, data: bytes = b"", *, keep_alive: bool = True, unread: StreamReader | None = None) -> None:
         # Not the parent's: it makes header maps that nothing here reads, for every reply.
         self._data = data
         self._stays = keep_alive
+        self._unread = unread
 
     @property
     def keep_alive(self) -> bool:
@@ -245,6 +253,12 @@ class Written(web.StreamResponse):
 
     async def write_eof(self, data: bytes = b"") -> None:
         """Nothing is left to write."""
+        unread, passed = self._unread, 0
+        if unread is None or unread.is_eof():
+            return
+        with contextlib.suppress(asyncio.TimeoutError, ConnectionError, web.RequestPayloadError):
+            while not unread.is_eof() and passed < MOST_REFUSED:
+                passed += len(await asyncio.wait_for(unread.readany(), PATIENCE))
 
 
 class Server(web.Server):
@@ -255,7 +269,8 @@ class Server(web.Server):
         self._app = app
 
     def _request(self, message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> web.BaseRequest:
-        return web.BaseRequest(message, payload, protocol, writer, task, self._loop, client_max_size=MAX_BODY)
+        most = self._app.most_bytes(message.url.raw_path)
+        return web.BaseRequest(message, payload, protocol, writer, task, self._loop, client_max_size=most)
 
     def cut(self) -> None:
         """Close every connection, whatever is under way on it."""

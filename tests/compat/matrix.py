@@ -17,7 +17,7 @@ from pathlib import Path
 # The last release with each wire format but the newest, which the ordinary test run covers.
 VERSIONS = ("1.17.0", "0.121.0")
 ROOT = Path(__file__).resolve().parents[2]
-SUITES = ("tests/compat/test_anthropic_python.py", "tests/compat/test_endpoints_python.py")
+SUITES = tuple(f"tests/compat/test_{name}_python.py" for name in ("anthropic", "endpoints", "batches"))
 PACKAGES = ("pytest>=8.2", "pytest-timeout>=2.3")
 INSTALL_LIMIT, TEST_LIMIT = 300, 300
 IN_CI = os.environ.get("CI") == "true"

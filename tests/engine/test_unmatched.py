@@ -128,6 +128,5 @@ def test_a_schema_nothing_can_satisfy_is_said_so(engine: Engine) -> None:
     assert b"cannot make up the input of tool 'f'" in plan.body()
 
 
-@pytest.mark.parametrize("model", ["claude-opus-4-8", "claude-opus-4-5"])
-def test_the_shortest_reply_never_counts_more_than_was_allowed(engine: Engine, model: str) -> None:
-    assert ask(engine, "Hi", model=model, max_tokens=1)["usage"]["output_tokens"] == 1
+def test_the_shortest_reply_never_counts_more_than_was_allowed(engine: Engine) -> None:
+    assert ask(engine, "Hi", max_tokens=1)["usage"]["output_tokens"] == 1

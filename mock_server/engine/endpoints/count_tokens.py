@@ -9,6 +9,7 @@ from mock_server.engine.editing import after, applied_edits
 from mock_server.engine.endpoints.replies import json_reply
 from mock_server.engine.exchange import Call, Exchange
 from mock_server.engine.judged import judged, warned
+from mock_server.engine.sources import sourced
 from mock_server.protocol.prompt import input_tokens
 from mock_server.protocol.request import parse
 from mock_server.protocol.validate import counting
@@ -22,6 +23,8 @@ def count_tokens(engine: "Engine", call: Call) -> Exchange:
     """parse -> validate -> count. Raises ApiError for the client's mistakes."""
     request = parse(call.http.body, call.http.headers)
     finding = judged(request, call, counting.readable, counting.validate)
+    request, missing = sourced(request, call)
+    finding = finding or missing
     model = model_of(request, call.session.terms.profile)
     tokens = input_tokens(request, model, engine.counter)
     body: dict[str, Any] = {"input_tokens": tokens}

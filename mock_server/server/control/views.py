@@ -139,7 +139,7 @@ _SETTINGS = (
         "timing",
         "unmatched",
     ),
-    *("any_model", "fast_retries"),
+    *("any_model", "fast_retries", "batch_seconds", "file_bytes", "downloads"),
 )
 
 
@@ -156,6 +156,9 @@ def session_view(session: Session, engine: Engine) -> dict[str, Any]:
         "open": session.journal.open,
         "clock": {"unix": round(session.clock.unix(), 3), "frozen": session.clock.frozen},
         "held": sum(gate.waiting for gate in session.gates.all()),
+        "batches": len(session.batches),
+        "files": len(session.files),
+        "file_bytes": session.files.bytes,
         "settings": own,
     }
 

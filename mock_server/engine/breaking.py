@@ -6,12 +6,12 @@ Chance is drawn from the seed, the key, the request and how often it came: never
 import functools
 import hashlib
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from random import Random
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mock_server.engine.choose import Question
-from mock_server.engine.exchange import Call, Exchange
+from mock_server.engine.exchange import Call, Exchange, Late, Steps, Work
 from mock_server.engine.failure import failure, scripted
 from mock_server.protocol.errors import ApiError, invalid
 from mock_server.protocol.message import fold
@@ -92,9 +92,35 @@ def struck(call: Call, plan: Plan, breaks: Iterable[Fault], told: Plan | None, s
 
 def beside(call: Call, exchange: Exchange) -> Exchange:
     """An exchange of another endpoint than messages with the faults that its request asks for."""
+    if isinstance(exchange.late, Work):
+        steps = _Then(exchange.late.steps, lambda done: beside(call, done))
+        return exchange._replace(late=exchange.late._replace(steps=steps))
     seed = hashlib.blake2b(f"{call.http.method} {call.http.path}".encode() + call.http.body, digest_size=16).digest()
     done = struck(call, exchange.plan, of_header(call), None, seed)
     return exchange._replace(plan=done.plan, faults=done.faults, note=noted(done, exchange.note))
+
+
+class _Then(Generator[Late | None, Exchange | None, Exchange]):
+    """Steps under way, and what is made of the exchange that they come to."""
+
+    def __init__(self, steps: Steps, finish: Callable[[Exchange], Exchange]) -> None:
+        self._steps = steps
+        self._finish = finish
+
+    def send(self, value: Exchange | None) -> Late | None:
+        try:
+            return self._steps.send(value)
+        except StopIteration as end:
+            raise StopIteration(self._finish(end.value)) from None
+
+    def throw(self, *error: Any) -> Late | None:
+        try:
+            return self._steps.throw(*error)
+        except StopIteration as end:
+            raise StopIteration(self._finish(end.value)) from None
+
+    def close(self) -> None:
+        self._steps.close()
 
 
 def noted(done: Applied, note: str = "") -> str:

@@ -206,3 +206,16 @@ def test_a_message_reads_a_file(client: Anthropic) -> None:
     client.beta.files.delete(file.id, betas=FILES_BETA)
     with pytest.raises(anthropic.NotFoundError, match="not found"):
         client.beta.messages.create(**call, betas=FILES_BETA)
+
+
+def test_results_that_are_cut_off_on_the_way_are_no_results(server: MockServer, clock: Clock) -> None:
+    headers = {"x-mock-fault": "disconnect;after=bytes:700"}
+    with Anthropic(base_url=server.url, api_key="sk-none", max_retries=0) as client:
+        batch = client.messages.batches.create(requests=requests(*[f"item-{at}" for at in range(120)]))
+        clock.advance(SECONDS)
+        told = client.messages.batches.retrieve(batch.id, extra_headers={"x-mock-fault": "extra_fields"})
+        assert told.request_counts.succeeded == 120
+        with pytest.raises(Exception, match=r"closed connection|incomplete"):
+            list(client.messages.batches.results(batch.id, extra_headers=headers))
+    answers = [entry for entry in server.journal if entry.faults]
+    assert [list(entry.faults) for entry in answers][0] == ["extra_fields"]

@@ -20,9 +20,8 @@ if TYPE_CHECKING:
 
 PATH = "/v1/messages/batches"
 JSONL: Headers = (("content-type", "application/x-jsonl"),)
-PIECES_PER_MS = (
-    16  # how fast results go out: a client that reads slowly does not have all of them put before it at once
-)
+# how fast results go out: a client that reads slowly does not have all of them put before it at once
+PIECES_PER_MS = 16
 
 
 def create(engine: "Engine", call: Call) -> Exchange:

@@ -3,8 +3,9 @@
 The same over the control API is in `remote.py`.
 """
 
+import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -73,13 +74,17 @@ class Gates(ABC):
 
 
 class OverlayView(NamedTuple):
-    """One overlay: what it lays over replies, how often (0 to 1), whether it is switched on, where it comes from."""
+    """One overlay: what it lays over replies, how often (0 to 1), whether it is switched on, where it comes from.
+
+    `added`: at run time and here, so that it can be taken away here.
+    """
 
     name: str
     faults: Sequence[str]
     chance: float
     on: bool
     source: str
+    added: bool = False
 
 
 class Chaos(ABC):
@@ -135,7 +140,7 @@ class Chaos(ABC):
     def clear(self) -> None:
         """Take away every overlay that was added."""
         for one in self.all():
-            if one.source.startswith(("chaos.add()", "request")):
+            if one.added:
                 self.remove(one.name)
 
     def __iter__(self) -> Iterator[OverlayView]:
@@ -148,11 +153,11 @@ class Chaos(ABC):
     def _new_name(self) -> str: ...
 
 
-def overlay_view(overlay: Scenario, *, on: bool) -> OverlayView:
-    """An overlay as it is told."""
-    return OverlayView(
-        overlay.name, overlay.strikes, 1.0 if overlay.chance is None else overlay.chance, on, overlay.source
-    )
+def overlay_view(overlay: Scenario, off: Container[str], added: Container[str]) -> OverlayView:
+    """An overlay as it is told. `off`, `added`: the names of those that are."""
+    chance = 1.0 if overlay.chance is None else overlay.chance
+    name = overlay.name
+    return OverlayView(name, overlay.strikes, chance, name not in off, overlay.source, name in added)
 
 
 def unknown_overlay(name: str, known: Sequence[str]) -> LookupError:
@@ -236,7 +241,8 @@ class SessionChaos(Chaos):
 
     def all(self) -> Sequence[OverlayView]:
         off = self._engine.off | self._session.off
-        return [overlay_view(one, on=one.name not in off) for one in self._engine.library(self._session).overlays]
+        added = {one.scenario.name for one in self._session.scenarios}
+        return [overlay_view(one, off, added) for one in self._engine.library(self._session).overlays]
 
     def _lay(self, *overlays: Scenario) -> None:
         self._engine.add(self._session, *overlays)
@@ -262,7 +268,8 @@ class ServerChaos(Chaos):
         self._engine.switch(name, on=on)
 
     def all(self) -> Sequence[OverlayView]:
-        return [overlay_view(one, on=one.name not in self._engine.off) for one in self._known()]
+        added = {one.name for one in self._engine.chaos}
+        return [overlay_view(one, self._engine.off, added) for one in self._known()]
 
     def _known(self) -> Sequence[Scenario]:
         return (*self._engine.chaos, *(one for one in self._engine.served if one.is_overlay))
@@ -271,4 +278,5 @@ class ServerChaos(Chaos):
         self._engine.lay(*overlays)
 
     def _new_name(self) -> str:
-        return f"chaos-{len(self._engine.chaos) + 1}"
+        taken = {one.name for one in self._known()}
+        return next(name for at in itertools.count(1) if (name := f"chaos-{at}") not in taken)

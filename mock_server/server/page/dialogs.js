@@ -10,6 +10,7 @@ const KEYS = [
   ["/", "filter"],
   ["p", "hold the list still, or let it go on"],
   ["←  →", "between tabs, or events of the timeline"],
+  ["l", "levers: the clock, the gates, the chaos"],
   ["t", "try a scenario or a request"],
   ["?", "this help"],
 ];

@@ -14,6 +14,7 @@ from mock_server.scenario.faults import FAULTS
 from mock_server.scenario.load import loads
 
 SHOTS = Path(__file__).parents[2] / "build" / "screenshots"
+ODD = "a/b?c <b>&amp;"  # the name of a gate: part of an address, and text on the page
 
 
 class Reader:
@@ -78,7 +79,7 @@ def timeline_of_the_newest(page: Any) -> Any:
 def test_a_held_stream_is_released_from_the_page_and_ends(levers: Any, server: MockServer) -> None:
     from playwright.sync_api import expect
 
-    server.add(reply("one two three four", gate={"name": "middle", "after": 2}), when=prompt("hold"), name="held")
+    server.add(reply("one two three four", gate={"name": ODD, "after": 2}), when=prompt("hold"), name="held")
     first, second = Reader(server, "hold me"), Reader(server, "hold me too")
     gate = levers.get_by_test_id("gate")
     expect(gate).to_contain_text("holds 2 replies")
@@ -95,8 +96,8 @@ def test_a_held_stream_is_released_from_the_page_and_ends(levers: Any, server: M
     levers.get_by_test_id("gate-shut").click()
     expect(levers.get_by_test_id("gate-open")).to_be_focused()
     detail = timeline_of_the_newest(levers)
-    expect(detail.get_by_test_id("faults")).to_contain_text("gate middle after 2 deltas")
-    expect(detail.get_by_test_id("marks")).to_contain_text("gate middle, held for")
+    expect(detail.get_by_test_id("faults")).to_contain_text(f"gate {ODD} after 2 deltas")
+    expect(detail.get_by_test_id("marks")).to_contain_text(f"gate {ODD}, held for")
     expect(detail.locator('[data-testid="strike"][data-strike="gate"]')).to_be_visible()
 
 
@@ -186,6 +187,23 @@ def test_a_mistake_in_an_overlay_is_told_with_its_line(levers: Any, server: Mock
     assert server.chaos.all() == []
 
 
+def test_the_form_is_worked_with_the_keyboard_alone(levers: Any, server: MockServer) -> None:
+    from playwright.sync_api import expect
+
+    levers.get_by_test_id("chaos-add").press("Enter")
+    levers.get_by_test_id("chaos-after").press("ArrowUp")
+    levers.get_by_test_id("chaos-where").select_option("session")
+    levers.get_by_test_id("chaos-chance").press_sequentially("50")
+    levers.keyboard.press("Enter")
+    shown = overlay(levers, "reset-1")
+    expect(shown).to_contain_text("50% of the replies it is for")
+    assert list(server.chaos) == []  # it was laid over the session alone
+    shown.get_by_role("switch", name="reset-1: session default").press("Space")
+    expect(shown.get_by_role("switch")).not_to_be_checked()
+    levers.keyboard.press("Escape")
+    expect(levers.get_by_test_id("levers")).to_be_hidden()
+
+
 def test_the_clock_advanced_on_the_page_plays_a_frozen_stream(levers: Any, server: MockServer) -> None:
     from playwright.sync_api import expect
 
@@ -260,6 +278,12 @@ def test_a_fault_that_could_not_be_applied_is_told(page: Any, server: MockServer
     expect(rows(page).first.get_by_test_id("fault-tag")).to_have_text("not applied")
     rows(page).first.click()
     expect(page.get_by_test_id("detail")).to_contain_text("fault not applied: reset after 50 deltas")
+    page.keyboard.press("Escape")
+
+    ended(server, "", **{"x-mock-fault": "reset;after=1"})
+    expect(rows(page)).to_have_count(2)
+    rows(page).first.click()
+    expect(page.get_by_test_id("detail")).to_contain_text("fault not applied: the request was refused")
 
 
 def test_the_filter_knows_what_a_fault_cut(page: Any, server: MockServer) -> None:

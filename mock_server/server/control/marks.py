@@ -6,7 +6,9 @@ from typing import Any, Literal, NamedTuple
 from mock_server.protocol.plan import Plan, Wait, unrolled
 
 Kind = Literal["gate", "stall", "fault", "cut"]
-_TOLD = frozenset(("gate", "disconnect", "reset", "empty_response"))  # a wait or the cut is all there is to tell of them
+_TOLD = frozenset(
+    ("gate", "disconnect", "reset", "empty_response")
+)  # a wait or the cut is all there is to tell of them
 _ENDINGS: Mapping[str, str] = {
     "end": "ends here",
     "close": "connection closed, the body not ended",
@@ -46,7 +48,10 @@ def _cut(plan: Plan) -> Iterator[Mark]:
 
 
 def _struck(plan: Plan, faults: Sequence[str]) -> Iterator[Mark]:
-    """The first frame that is not as it was before, or not at its time. What only ends the reply has a mark already."""
+    """The first frame that is not as it was before, or not at its time. What only ends the reply has a mark already.
+
+    Which of several faults changed which frame cannot be told from the plan: they share the mark of the first change.
+    """
     done = [fault for fault in faults if fault.split(" ")[0] not in _TOLD]
     if plan.intact is None or not done:
         return
@@ -57,7 +62,7 @@ def _struck(plan: Plan, faults: Sequence[str]) -> Iterator[Mark]:
     if at is None and not is_cut:  # the head alone is another
         at = 0
     if at is not None and not (is_cut and at == len(plan.frames)):
-        yield Mark(at, "fault", ", ".join(done))
+        yield Mark(at, "fault", done[0] if len(done) == 1 else f"from here on {', '.join(done)}")
 
 
 def _steps(plan: Plan) -> list[tuple[int, bytes]]:

@@ -88,6 +88,7 @@ export class Detail {
       h("ul", { class: "facts" }, facts(entry).map((fact) => h("li", {}, fact))),
       faults(entry),
       entry.note ? longText(entry.note, { class: "note", "data-tone": isWarning(entry) ? "warn" : null }, 600) : null,
+      warning(entry),
       this.buttons());
   }
 
@@ -160,6 +161,12 @@ export class Detail {
 function faults({ faults: given }) {
   if (!given.length) return null;
   return h("ul", { class: "faults", "aria-label": "Faults", "data-testid": "faults" }, given.map((one) => h("li", { class: "tag", "data-tone": format.faultTone(one) }, one)));
+}
+
+/** What the reply's headers warn of, unless the note tells it already. */
+function warning({ note, reply }) {
+  const said = reply.headers["x-mock-warning"];
+  return said && !note.includes(said) ? longText(said, { class: "note", "data-tone": "warn" }, 600) : null;
 }
 
 function isWarning(entry) {

@@ -13,11 +13,11 @@ export function listenToKeys(actions) {
 }
 
 function isTyping(target) {
-  return Boolean(target.closest("input, select, textarea"));
+  return Boolean(target.closest("input:not([type=checkbox]), select, textarea"));
 }
 
 function whileTyping({ key, target }, { move }) {
-  if (target.tagName !== "INPUT") return null;
+  if (target.type !== "search") return null;
   if (key === "Escape" && !target.value) return () => target.blur();
   if (key !== "Enter" && key !== "ArrowDown") return null;
   return () => { target.blur(); move(0); };

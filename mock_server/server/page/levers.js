@@ -16,6 +16,7 @@ export class Levers {
     this.session = "";
     this.ahead = null;  // of this browser's clock, in ms; null while the session's stands still
     this.loads = 0;
+    this.isShown = false;
     this.turn = (run) => turned(run, () => this.load(), actions.say);
     this.clock = section("Clock", "clock");
     this.gates = section("Gates", "gates");
@@ -28,6 +29,7 @@ export class Levers {
 
   /** Whether it is seen: only then the clock ticks. */
   show(isShown) {
+    this.isShown = isShown;
     clearInterval(this.ticking);
     if (isShown) this.ticking = setInterval(() => this.tick(), TICK);
   }
@@ -37,17 +39,22 @@ export class Levers {
     return this.session || "default";
   }
 
+  /** Out of sight, only what is told on every view. */
   async load() {
     this.loads += 1;
     const mine = this.loads;
-    const { session, name } = this;
-    const [clock, gates, every, own, sessions] = await Promise.all([
-      get("clock", { session: name }), get("gates", { session: name }), get("chaos"), get("chaos", { session: name }), get("sessions")]);
+    const { session, name, isShown } = this;
+    const [{ sessions }, ...seen] = await Promise.all([get("sessions"), ...(isShown ? asked(name) : [])]);
     if (mine !== this.loads) return;
-    this.drawState(sessions.sessions.filter((one) => !session || one.name === session));
-    this.drawElsewhere(sessions.sessions.filter((one) => one.name !== name && (one.held || one.clock.frozen)));
+    this.drawState(sessions.filter((one) => !session || one.name === session));
+    this.drawElsewhere(sessions.filter((one) => one.name !== name && (one.held || one.clock.frozen)));
+    if (isShown) this.drawAll(seen);
+  }
+
+  drawAll([clock, gates, every, own]) {
+    const { session, name } = this;
     this.drawClock(clock);
-    this.gates.draw({ ...gates, name }, () => this.gatesShown(gates.gates));
+    this.gates.draw({ ...gates, name }, () => this.gatesShown(gates.gates, name));
     this.chaos.draw(every, own.overlays, name, session !== "");
   }
 
@@ -76,7 +83,7 @@ export class Levers {
 
   clockShown({ unix, frozen, session }) {
     this.time = h("time", { class: "clock-time", "data-testid": "clock-time" }, date(unix));
-    const turn = (how) => this.turn(() => post("clock", how, { session: this.name }));
+    const turn = (how) => this.turn(() => post("clock", how, { session }));
     return [
       h("p", { class: "quiet" }, `of session ${session}: cache, rate limits and the pace of replies go by it`),
       h("p", {}, this.time, h("span", { class: "tag", "data-tone": frozen ? "warn" : null, "data-testid": "clock-state" }, frozen ? "stands still" : "goes on")),
@@ -94,15 +101,15 @@ export class Levers {
 
   // -- gates --------------------------------------------------------------------------------------------------------
 
-  gatesShown(gates) {
+  gatesShown(gates, session) {
     if (!gates.length) {
       return h("p", { class: "quiet" }, "No reply of this session has come to a gate. ", h("code", {}, "gate: NAME"), " in a scenario, or an overlay, holds replies until they are let through here.");
     }
-    return h("ul", { class: "lever-list" }, gates.map((one) => this.gate(one)));
+    return h("ul", { class: "lever-list" }, gates.map((one) => this.gate(one, session)));
   }
 
-  gate({ name, waiting, open, permits, passed }) {
-    const turn = (how) => this.turn(() => post(`gates/${encodeURIComponent(name)}`, how, { session: this.name }));
+  gate({ name, waiting, open, permits, passed }, session) {
+    const turn = (how) => this.turn(() => post(`gates/${encodeURIComponent(name)}`, how, { session }));
     const one = (label, how, key) => button(label, () => turn(how), { "data-key": `${key === "one" ? "one" : "turn"} ${name}`, "data-testid": `gate-${key}`, "aria-label": `${label}: gate ${name}` });
     return h("li", { class: "lever", "data-testid": "gate" },
       h("div", { class: "lever-what" }, h("strong", {}, name), " ",
@@ -110,6 +117,11 @@ export class Levers {
         h("p", { class: "quiet" }, [open ? "open" : "shut", permits ? `${permits} more may pass` : "", `${passed} passed`].filter(Boolean).join(" · "))),
       h("div", { class: "actions" }, open ? one("Shut", { shut: true }, "shut") : [one("Let one through", { times: 1 }, "one"), one("Open", {}, "open")]));
   }
+}
+
+/** What is shown of a session. */
+function asked(session) {
+  return [get("clock", { session }), get("gates", { session }), get("chaos"), get("chaos", { session })];
 }
 
 /** Do it, show what came of it, and say what went wrong. */

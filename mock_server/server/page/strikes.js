@@ -13,9 +13,14 @@ export function placed(entry, events) {
     const after = events[mark.event];
     const end = entry.duration_ms ?? 0;
     const from = mark.kind === "cut" ? end : before ? before.sent_ms ?? before.due_ms : 0;
-    if (mark.kind === "gate" || mark.kind === "stall") return { ...mark, from_ms: from, to_ms: after?.sent_ms ?? Math.max(from, end) };
+    if (mark.kind === "gate" || mark.kind === "stall") return { ...mark, from_ms: from, to_ms: Math.max(from, after ? passed(before, after, end) : end) };
     return { ...mark, from_ms: mark.kind === "fault" && after ? after.sent_ms ?? after.due_ms : from, to_ms: null };
   });
+}
+
+/** When a gate let the reply go: so long before the next event as that comes after the one before. */
+function passed(before, after, end) {
+  return after.sent_ms === null ? end : after.due_ms - (after.planned_ms - (before?.planned_ms ?? 0));
 }
 
 function said({ kind, text, from_ms: from, to_ms: to }) {

@@ -44,21 +44,34 @@ export function timeline(entry, actions) {
 
 // -- what the events are --------------------------------------------------------------------------------------------
 
-/** The events with their number, the kind of block they belong to, the lane they are drawn in, and their gist. What is
- * due behind a gate is due so long after the gate let it go: `due_ms` is when that was. */
+/** The events with their number, the kind of block they belong to, the lane they are drawn in, and their gist. `due_ms`
+ * counts the time at gates; `planned_ms` does not. */
 function described(events, marks) {
   const kinds = new Map();
-  const gates = new Set(marks.filter((mark) => mark.kind === "gate").map((mark) => mark.event));
-  let held = 0;
+  const held = heldBefore(events, marks);
   return events.map((event, number) => {
     const { type, payload } = event;
     const index = BLOCK.test(type) ? payload.index : null;
     if (type === "content_block_start") kinds.set(index, payload.content_block?.type ?? "block");
-    if (gates.has(number) && event.sent_ms !== null) held = Math.max(held, event.sent_ms - event.due_ms);
     const kind = index === null ? kindOf(type) : kinds.get(index) ?? "block";
     const lane = index === null ? (kind === "broken" || kind === "unknown" ? kind : "message") : `${index} ${kind}`;
-    return { ...event, number, kind, lane, gist: gist(payload), due_ms: event.due_ms + held };
+    return { ...event, number, kind, lane, gist: gist(payload), planned_ms: event.due_ms, due_ms: event.due_ms + held[number] };
   });
+}
+
+/** For each event the time that gates have held the reply before it. Nothing tells when a gate let it go: it was as late
+ * as the event behind it that was least late. */
+function heldBefore(events, marks) {
+  const gates = marks.filter((mark) => mark.kind === "gate").map((mark) => mark.event);
+  const held = [];
+  for (const [at, start] of [0, ...gates].entries()) {
+    const part = events.slice(start, gates[at] ?? events.length);
+    const behind = part.filter((event) => event.sent_ms !== null).map(late);
+    const before = held.at(-1) ?? 0;
+    const own = at === 0 ? 0 : Math.max(before, behind.length ? Math.min(...behind) : before);
+    held.push(...part.map(() => own));
+  }
+  return held;
 }
 
 /** The kind of an event that belongs to no block; "unknown" for one that is not of the API. */

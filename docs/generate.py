@@ -75,6 +75,11 @@ def _rows(head: str, told: Mapping[str, str]) -> str:
     return "\n".join([f"| {head} | |", "|---|---|", *(f"| `{name}` | {text} |" for name, text in told.items())])
 
 
+def timing() -> str:
+    """Every key of a timing."""
+    return _rows("key", hover.TIMING)
+
+
 def control() -> str:
     """Every route of the control API."""
     lines = ["| request | query | what it does |", "|---|---|---|"]
@@ -105,6 +110,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "scenarios": scenarios,
     "subjects": subjects,
     "operators": operators,
+    "timing": timing,
     "control": control,
     "features": features,
     "rules": rules,

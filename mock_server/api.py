@@ -3,20 +3,20 @@
 import asyncio
 import itertools
 import os
-import threading
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
+from mock_server.engine.chaos import ServerOverlays, SessionOverlays
 from mock_server.engine.engine import Engine
 from mock_server.engine.explain import explain
 from mock_server.engine.journal import Journal
 from mock_server.engine.preview import preview
 from mock_server.engine.session import Session
-from mock_server.levers import Call, Chaos, Clock, Gates, LocalClock, LocalGates, ServerChaos, SessionChaos
+from mock_server.hosting import Host, InLoop, InThread
+from mock_server.levers import Call, Chaos, Clock, Gates, LocalChaos, LocalClock, LocalGates
 from mock_server.protocol.request import HttpRequest
 from mock_server.protocol.sse import dumps, encode
 from mock_server.scenario.load import loads
@@ -61,7 +61,7 @@ class Local(Verbs):
 
     @property
     def chaos(self) -> Chaos:
-        return SessionChaos(self._engine, self._session)
+        return LocalChaos(SessionOverlays(self._engine, self._session))
 
     @abstractmethod
     def _call(self, function: Callable[[], _T]) -> _T:
@@ -122,7 +122,7 @@ class MockServer(Local):
         """
         settings = replace(settings, paths=tuple(map(str, paths)), **changes)
         self._runner = Runner(settings, paths)
-        self._host: _Host = _Thread(self._runner)
+        self._host: Host = InThread(self._runner)
         self._keys = itertools.count(1)
 
     # -- start and stop ----------------------------------------------------------------------------------------
@@ -143,21 +143,21 @@ class MockServer(Local):
         self.stop()
 
     async def __aenter__(self) -> "MockServer":
-        if isinstance(self._host, _Loop):
+        if isinstance(self._host, InLoop):
             await self._host.begin()
         else:
             await asyncio.to_thread(self.start)
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if isinstance(self._host, _Loop):
+        if isinstance(self._host, InLoop):
             await self._host.end()
         else:
             await asyncio.to_thread(self.stop)
 
     def in_loop(self) -> "MockServer":
         """This server on the event loop that enters it: `async with MockServer().in_loop() as server`."""
-        self._host = _Loop(self._runner)
+        self._host = InLoop(self._runner)
         return self
 
     def __reduce__(self) -> Any:
@@ -197,7 +197,7 @@ class MockServer(Local):
 
     @property
     def chaos(self) -> Chaos:
-        return ServerChaos(self._engine)
+        return LocalChaos(ServerOverlays(self._engine))
 
     def _call(self, function: Callable[[], _T]) -> _T:
         self._host.check()
@@ -263,140 +263,3 @@ class MockSession(Local):
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-# -- where a server runs ----------------------------------------------------------------------------------------------
-
-
-class _Host(Protocol):
-    """What runs a server; `check` raises RuntimeError unless it runs here (`stopped`: or has run)."""
-
-    began: bool
-
-    def start(self) -> None: ...
-    def stop(self) -> None: ...
-    def check(self, *, stopped: bool = False) -> None: ...
-    def call(self, function: Callable[[], _T]) -> _T | None: ...
-
-
-def _on(loop: asyncio.AbstractEventLoop, function: Callable[[], _T]) -> _T:
-    """Run `function` on a loop of another thread and wait for it."""
-    done: Future[_T] = Future()
-
-    def run() -> None:
-        try:
-            done.set_result(function())
-        except BaseException as error:  # handed to the thread that waits
-            done.set_exception(error)
-
-    loop.call_soon_threadsafe(run)
-    return done.result(LIMIT)
-
-
-class _Thread:
-    """A daemon thread with an event loop of its own; the policy and the loops of others stay as they are."""
-
-    def __init__(self, runner: Runner) -> None:
-        self._runner = runner
-        self._thread = threading.Thread(target=self._run, name="mock-server", daemon=True)
-        self._ready = threading.Event()
-        self._failed: BaseException | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._stop: asyncio.Event | None = None
-        self._process = os.getpid()
-        self.began = False
-        self._stopped = False
-
-    def start(self) -> None:
-        if self.began:
-            raise RuntimeError("this MockServer was started before; make another one")
-        self.began, self._process = True, os.getpid()
-        self._thread.start()
-        if not self._ready.wait(LIMIT):
-            raise RuntimeError(f"mock-server did not start within {LIMIT:g} s")
-        if self._failed is not None:
-            self._stopped = True
-            raise self._failed
-
-    def stop(self) -> None:
-        running = self.began and not self._stopped and os.getpid() == self._process
-        self._stopped = True
-        if running and self._loop is not None and self._stop is not None and self._thread.is_alive():
-            self._loop.call_soon_threadsafe(self._stop.set)
-            self._thread.join(LIMIT)
-
-    def check(self, *, stopped: bool = False) -> None:
-        if os.getpid() != self._process:
-            raise RuntimeError(
-                f"this MockServer runs in process {self._process}; in this one ({os.getpid()}) only its url is of use"
-            )
-        if not self.began:
-            raise RuntimeError("this MockServer was not started: use `with MockServer() as server` or start()")
-        if self._stopped and not stopped:
-            raise RuntimeError("this MockServer has stopped")
-
-    def call(self, function: Callable[[], _T]) -> _T | None:
-        """Run `function` on the server's loop and wait for it; nothing when the server is gone."""
-        if self._stopped or not self.began or os.getpid() != self._process or self._loop is None:
-            return None
-        if threading.current_thread() is self._thread:
-            return function()
-        return _on(self._loop, function)
-
-    def _run(self) -> None:
-        try:
-            asyncio.run(self._serve())
-        except BaseException as error:  # handed to the thread that waits in start()
-            self._failed = error
-        finally:
-            self._ready.set()
-
-    async def _serve(self) -> None:
-        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-        await self._runner.start()
-        self._ready.set()
-        await self._stop.wait()
-        await self._runner.stop()
-
-
-class _Loop:
-    """The event loop of whoever enters it."""
-
-    def __init__(self, runner: Runner) -> None:
-        self._runner = runner
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self.began = False
-        self._stopped = False
-
-    def start(self) -> None:
-        raise RuntimeError("a server in your loop is started by `async with`")
-
-    def stop(self) -> None:
-        raise RuntimeError("a server in your loop is stopped by leaving `async with`")
-
-    async def begin(self) -> None:
-        if self.began:
-            raise RuntimeError("this MockServer was started before; make another one")
-        self.began, self._loop = True, asyncio.get_running_loop()
-        await self._runner.start()
-
-    async def end(self) -> None:
-        self._stopped = True
-        await self._runner.stop()
-
-    def check(self, *, stopped: bool = False) -> None:
-        if not self.began:
-            raise RuntimeError("this MockServer was not started: use `async with MockServer().in_loop() as server`")
-        if self._stopped and not stopped:
-            raise RuntimeError("this MockServer has stopped")
-
-    def call(self, function: Callable[[], _T]) -> _T | None:
-        if self._stopped or self._loop is None:
-            return None
-        try:
-            here = asyncio.get_running_loop() is self._loop
-        except RuntimeError:
-            here = False
-        if here:
-            return function()
-        return _on(self._loop, function)

@@ -3,18 +3,16 @@
 The same over the control API is in `remote.py`.
 """
 
-import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
-from mock_server.engine.engine import Engine
+from mock_server.engine.chaos import OverlayView, ServerOverlays, SessionOverlays
 from mock_server.engine.gates import GateView
 from mock_server.engine.session import Session
 from mock_server.scenario.load import build, load_overlays
 from mock_server.scenario.model import Scenario
-from mock_server.scenario.node import suggestion
 
 _T = TypeVar("_T")
 
@@ -71,20 +69,6 @@ class Gates(ABC):
     def waiting(self, name: str) -> int:
         """How many replies a gate holds."""
         return next((one.waiting for one in self.all() if one.name == name), 0)
-
-
-class OverlayView(NamedTuple):
-    """One overlay: what it lays over replies, how often (0 to 1), whether it is switched on, where it comes from.
-
-    `added`: at run time and here, so that it can be taken away here.
-    """
-
-    name: str
-    faults: Sequence[str]
-    chance: float
-    on: bool
-    source: str
-    added: bool = False
 
 
 class Chaos(ABC):
@@ -153,17 +137,6 @@ class Chaos(ABC):
     def _new_name(self) -> str: ...
 
 
-def overlay_view(overlay: Scenario, off: Container[str], added: Container[str]) -> OverlayView:
-    """An overlay as it is told. `off`, `added`: the names of those that are."""
-    chance = 1.0 if overlay.chance is None else overlay.chance
-    name = overlay.name
-    return OverlayView(name, overlay.strikes, chance, name not in off, overlay.source, name in added)
-
-
-def unknown_overlay(name: str, known: Sequence[str]) -> LookupError:
-    return LookupError(f"no overlay '{name}'{suggestion(name, known)}; there are {', '.join(known) or 'none'}")
-
-
 # -- in this process --------------------------------------------------------------------------------------------------
 
 
@@ -222,61 +195,21 @@ class LocalGates(Gates):
         return self._gates.all()
 
 
-class SessionChaos(Chaos):
-    """The overlays of one session; those of the whole server can be switched for it too."""
-
-    def __init__(self, engine: Engine, session: Session) -> None:
-        self._engine = engine
-        self._session = session
+class LocalChaos(Chaos):
+    def __init__(self, overlays: SessionOverlays | ServerOverlays) -> None:
+        self._overlays = overlays
 
     def remove(self, name: str) -> None:
-        if not self._session.remove(name):
-            raise unknown_overlay(name, [one.scenario.name for one in self._session.scenarios])
+        self._overlays.remove(name)
 
     def switch(self, name: str, on: bool) -> None:
-        known = [one.name for one in self._engine.library(self._session).overlays]
-        if name not in known:
-            raise unknown_overlay(name, known)
-        self._session.switch(name, on=on)
+        self._overlays.switch(name, on=on)
 
     def all(self) -> Sequence[OverlayView]:
-        off = self._engine.off | self._session.off
-        added = {one.scenario.name for one in self._session.scenarios}
-        return [overlay_view(one, off, added) for one in self._engine.library(self._session).overlays]
+        return self._overlays.all()
 
     def _lay(self, *overlays: Scenario) -> None:
-        self._engine.add(self._session, *overlays)
+        self._overlays.lay(*overlays)
 
     def _new_name(self) -> str:
-        return self._session.new_name()
-
-
-class ServerChaos(Chaos):
-    """The overlays of the whole server: those of files and those added for every session."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-
-    def remove(self, name: str) -> None:
-        if not self._engine.lift(name):
-            raise unknown_overlay(name, [one.name for one in self._engine.chaos])
-
-    def switch(self, name: str, on: bool) -> None:
-        known = [one.name for one in self._known()]
-        if name not in known:
-            raise unknown_overlay(name, known)
-        self._engine.switch(name, on=on)
-
-    def all(self) -> Sequence[OverlayView]:
-        added = {one.name for one in self._engine.chaos}
-        return [overlay_view(one, self._engine.off, added) for one in self._known()]
-
-    def _known(self) -> Sequence[Scenario]:
-        return (*self._engine.chaos, *(one for one in self._engine.served if one.is_overlay))
-
-    def _lay(self, *overlays: Scenario) -> None:
-        self._engine.lay(*overlays)
-
-    def _new_name(self) -> str:
-        taken = {one.name for one in self._known()}
-        return next(name for at in itertools.count(1) if (name := f"chaos-{at}") not in taken)
+        return self._overlays.new_name()

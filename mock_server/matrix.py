@@ -7,7 +7,6 @@ from typing import Any
 
 from mock_server.engine.engine import Engine
 from mock_server.engine.preview import Previewed, preview
-from mock_server.protocol.lazy import lazy
 from mock_server.scenario.faults import faults_of, label
 from mock_server.scenario.load import build, files, library, load
 from mock_server.scenario.model import Scenario, lifted
@@ -29,7 +28,7 @@ class Variant:
     fault: Mapping[str, Any]
     events: int
     next_event: str
-    data: Mapping[str, Any]
+    scenario: Scenario
 
     @property
     def id(self) -> str:
@@ -42,10 +41,11 @@ class Variant:
         """The fault in words."""
         return label(faults_of(self.fault, "fault")[0])
 
-    @lazy
-    def scenario(self) -> Scenario:
-        """The scenario with its fault."""
-        return build(self.data, self.name)
+    @property
+    def data(self) -> Mapping[str, Any]:
+        """The scenario with its fault, in the words of the YAML."""
+        plain: Mapping[str, Any] = self.scenario.data.plain()
+        return plain
 
 
 def faults(
@@ -54,15 +54,18 @@ def faults(
     """Every fault of the list at every event of every turn. Pings are not counted.
 
     `scenario`: one that is loaded, a name of the library, or a file. `faults`: names, or mappings without a place;
-    those that have none (an error reply, headers) come once a turn. `once`: only the first try of a request meets the
-    fault, so that a client can prove that it recovers. Raises ScenarioError.
+    those that have none (an error reply, headers) come once a turn, and where one cannot apply it is left out. `once`:
+    only the first try of a request meets the fault, so that a client can prove that it recovers. Raises ScenarioError,
+    also for a fault that cannot apply anywhere.
     """
     __tracebackhide__ = True
     for one in _meant(scenario):
-        for exchange in _turns(one):
-            names = [name for _, frame in exchange.frames if (name := name_of(frame)) not in ("", "ping")]
-            for fault in faults:
-                yield from _variants(one, exchange.turn, fault, names, once=once)
+        exchanges = list(_turns(one))
+        for fault in faults:
+            made = [variant for exchange in exchanges for variant in _variants(one, exchange, fault, once=once)]
+            if not made:
+                raise ScenarioError([Problem("faults()", None, f"{fault} has no place in '{one.name}'")])
+            yield from made
 
 
 def _meant(scenario: str | Path | Scenario) -> Sequence[Scenario]:
@@ -88,18 +91,22 @@ def _turns(scenario: Scenario) -> Iterator[Previewed]:
 
 
 def _variants(
-    scenario: Scenario, turn: int, fault: str | Mapping[str, Any], names: Sequence[str], *, once: bool
+    scenario: Scenario, exchange: Previewed, fault: str | Mapping[str, Any], *, once: bool
 ) -> Iterator[Variant]:
+    names = [name for _, frame in exchange.frames if (name := name_of(frame)) not in ("", "ping")]
     given = {"type": fault} if isinstance(fault, str) else dict(fault)
     keys = {field.name for field in fields(faults_of(given, "faults()")[0])}
     for events, following in enumerate(names):
         struck = {**given, **_placed(keys, names, events)}
-        name = f"{scenario.name}/{turn}/{given['type']}"
+        name = f"{scenario.name}/{exchange.turn}/{given['type']}"
+        try:
+            made = build(_with_fault(scenario, exchange.turn, struck, once=once), name)
+        except ScenarioError:
+            continue  # it has no place there
         if struck == given:
-            yield Variant(name, turn, struck, 0, "", _with_fault(scenario, turn, struck, once=once))
+            yield Variant(name, exchange.turn, struck, 0, "", made)
             return
-        data = _with_fault(scenario, turn, struck, once=once)
-        yield Variant(f"{name}/{events}", turn, struck, events, following, data)
+        yield Variant(f"{name}/{events}", exchange.turn, struck, events, following, made)
 
 
 def _placed(keys: set[str], names: Sequence[str], events: int) -> dict[str, Any]:

@@ -4,7 +4,6 @@ test takes a fixture.
 
 import hashlib
 import itertools
-import json
 import os
 import re
 from collections.abc import Generator, Iterator
@@ -12,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from mock_server.leaks import LEAKS, directly
 
 if TYPE_CHECKING:
     from mock_server.api import MockServer, MockSession
@@ -27,19 +28,7 @@ MARKERS = (
     "mock_settings(**settings): settings for the test: profile, seed, time_scale, timing, unmatched, …; strict=False "
     "lets unmatched requests pass",
 )
-# what would lead a client past the server
-LEAKS = (
-    *("ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_PROFILE", "ANTHROPIC_CUSTOM_HEADERS", "ANTHROPIC_SCOPE"),
-    *("ANTHROPIC_IDENTITY_TOKEN", "ANTHROPIC_IDENTITY_TOKEN_FILE", "ANTHROPIC_FEDERATION_RULE_ID"),
-    *("ANTHROPIC_ORGANIZATION_ID", "ANTHROPIC_SERVICE_ACCOUNT_ID", "ANTHROPIC_WORKSPACE_ID"),
-    *("CLAUDE_CODE_USE_BEDROCK", "CLAUDE_CODE_USE_VERTEX", "CLAUDE_CODE_OAUTH_TOKEN"),
-    *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"),
-)
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
-
 _OPEN_STREAMS = "mock_server_open_streams"
-_PLAYED = "mock_server_played"
-_WORKER = "mock_server_coverage"
 _in_use = pytest.StashKey["InUse"]()
 _runs = itertools.count(1)
 
@@ -82,7 +71,15 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.getini("mock_server_autouse"):
         config.pluginmanager.register(_Autouse(), "mock_server_autouse")
     if config.getoption("mock_coverage") is not None or _fail_under(config) is not None:
-        config.pluginmanager.register(_Covering(config), "mock_server_covering")
+        from mock_server.pytest_coverage import Covering
+
+        config.pluginmanager.register(Covering(config, _fail_under(config)), "mock_server_covering")
+
+
+def _fail_under(config: pytest.Config) -> float | None:
+    given: float | None = config.getoption("mock_coverage_fail_under")
+    ini = config.getini("mock_server_coverage_fail_under")
+    return given if given is not None else float(ini) if ini else None
 
 
 class _Autouse:
@@ -151,12 +148,8 @@ def mock_server_env(mock_server: "AnySession", monkeypatch: pytest.MonkeyPatch) 
     """`mock_server`, with the environment set so that clients find it by themselves and nothing leads past it."""
     for name in LEAKS:
         monkeypatch.delenv(name, raising=False)
-    for name, value in mock_server.env.items():
+    for name, value in {**mock_server.env, **directly(os.environ)}.items():
         monkeypatch.setenv(name, value)
-    known = ",".join(os.environ.get(name, "") for name in ("NO_PROXY", "no_proxy")).split(",")
-    direct = ",".join(dict.fromkeys(host for host in (*known, *LOOPBACK) if host))
-    for name in ("NO_PROXY", "no_proxy"):
-        monkeypatch.setenv(name, direct)
     return mock_server
 
 
@@ -290,17 +283,10 @@ def _remote_settings(config: pytest.Config) -> dict[str, Any]:
 def _ini_settings(config: pytest.Config) -> dict[str, Any]:
     from mock_server import settings
 
-    known = {row.name: row for row in settings.rows()}
-    said: dict[str, Any] = {}
-    for line in config.getini("mock_server_settings"):
-        name, _, value = (part.strip() for part in line.partition("="))
-        if name not in known:
-            raise pytest.UsageError(f"mock_server_settings: no setting is named '{name}'; known are {', '.join(known)}")
-        try:
-            said[name] = settings.parse(known[name], value, f"mock_server_settings: {name}")
-        except settings.SettingError as error:
-            raise pytest.UsageError(str(error)) from None
-    return said
+    try:
+        return settings.from_lines(config.getini("mock_server_settings"), "mock_server_settings")
+    except settings.SettingError as error:
+        raise pytest.UsageError(str(error)) from None
 
 
 def _found(what: str, item: pytest.Item) -> str | Path:
@@ -353,71 +339,3 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         terminalreporter.write_sep("-", "mock_server")
         for node, count in cut.items():
             terminalreporter.write_line(f"{node}: {count} streams still open at the end of the test, cut")
-
-
-# -- coverage ---------------------------------------------------------------------------------------------------------
-
-
-def _fail_under(config: pytest.Config) -> float | None:
-    given: float | None = config.getoption("mock_coverage_fail_under")
-    ini = config.getini("mock_server_coverage_fail_under")
-    return given if given is not None else float(ini) if ini else None
-
-
-class _Covering:
-    """Registered by the options: what tests have played of the scenarios they could."""
-
-    def __init__(self, config: pytest.Config) -> None:
-        from mock_server.coverage import Coverage
-
-        self._config = config
-        self._coverage = Coverage()
-
-    def left(self, session: "AnySession", item: pytest.Item) -> None:
-        """A test is over."""
-        self._coverage.add(session.scenarios, session.journal)
-        played = sorted({f"{hit.scenario} turn {hit.turn}" for hit in session.journal.hits.values()})
-        if played:
-            item.user_properties.append((_PLAYED, ", ".join(played)))
-
-    @pytest.hookimpl(optionalhook=True)
-    def pytest_testnodedown(self, node: Any) -> None:
-        """A worker of pytest-xdist has ended."""
-        self._coverage.merge(getattr(node, "workeroutput", {}).get(_WORKER, {}))
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        output = getattr(self._config, "workeroutput", None)
-        if output is not None:
-            output[_WORKER] = self._coverage.counts
-            return
-        file = self._config.getoption("mock_coverage")
-        if file:
-            Path(file).write_text(json.dumps(self._coverage.as_json(), indent=2) + "\n")
-        self._tell_junit()
-        if self._is_short() and session.exitstatus == pytest.ExitCode.OK:
-            session.exitstatus = pytest.ExitCode.TESTS_FAILED
-
-    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
-        terminalreporter.write_sep("-", "mock_server coverage")
-        for line in self._coverage.table():
-            terminalreporter.write_line(line)
-        if self._is_short():
-            least = _fail_under(self._config)
-            terminalreporter.write_line(f"FAIL: less than the {least:g}% asked for was played", red=True)
-
-    def _is_short(self) -> bool:
-        least = _fail_under(self._config)
-        return least is not None and self._coverage.percent < least
-
-    def _tell_junit(self) -> None:
-        """Properties of the suite in the JUnit file, if one is written."""
-        try:
-            from _pytest.junitxml import xml_key
-        except ImportError:
-            return
-        xml = self._config.stash.get(xml_key, None)
-        if xml is not None:
-            xml.add_global_property("mock_server_coverage_percent", f"{self._coverage.percent:.1f}")
-            for name in (one["scenario"] for one in self._coverage.as_json()["scenarios"] if one["missing"]):
-                xml.add_global_property("mock_server_never_played", name)

@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
+from mock_server.engine.chaos import OverlayView
 from mock_server.engine.gates import GateView, NotReached
-from mock_server.levers import Chaos, Clock, Gates, OverlayView
+from mock_server.levers import Chaos, Clock, Gates
 from mock_server.scenario.model import Scenario
 
 Ask = Callable[..., Any]  # method, path, body, query by name -> the JSON of the answer

@@ -5,7 +5,7 @@ A leaf: imports nothing of the package. To add a setting, add a field to `Settin
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
@@ -61,6 +61,16 @@ def _profile(text: str) -> str:
     return text
 
 
+def base_path(text: str) -> str:
+    """The path as the server takes it. Raises ValueError for one it cannot serve."""
+    path = text.rstrip("/")
+    if path and not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", path):
+        raise ValueError("expected a path such as /llm, of letters, digits and . _ ~ -")
+    if path.startswith("/s/") or not {"v1", "_mock"}.isdisjoint(path.split("/")):
+        raise ValueError("/v1, /_mock and /s/ are paths of the server itself")
+    return path
+
+
 LIMITS = ("requests", "input_tokens", "output_tokens", "tokens", "requests_per_second")
 
 
@@ -114,6 +124,12 @@ class Settings:
     )
     host: str = _option("127.0.0.1", "address to listen on", metavar="HOST")
     port: int = _option(8787, "port to listen on; 0 picks a free one", parse=_port, metavar="PORT")
+    base_path: str = _option(
+        "",
+        "path before /v1 that is served too, such as /llm; none: whatever stands before /v1",
+        parse=base_path,
+        metavar="PATH",
+    )
     profile: str = _option(
         "octen",
         "the API to emulate: octen, anthropic or a file that describes one",
@@ -153,9 +169,9 @@ class Settings:
         1.0, "factor on every delay; 0: everything at once", parse=_scale, metavar="X", per_session=True
     )
     timing: str = _option(
-        "realistic",
-        "pace of replies that set none of their own",
-        choices=("instant", "fast", "realistic", "slow"),
+        "model",
+        "pace of replies that set none of their own; model: as the profile says of each model, else realistic",
+        choices=("model", "instant", "fast", "realistic", "slow"),
         per_session=True,
     )
     unmatched: str = _option(
@@ -257,6 +273,18 @@ def changed(settings: Settings, values: Mapping[str, Any]) -> Settings:
         if not isinstance(value, tuple | list):
             parse(row, str(value), name)
     return replace(settings, **values)
+
+
+def from_lines(lines: Iterable[str], said: str) -> dict[str, Any]:
+    """The settings of lines such as `seed = 3`. `said` is where they stand. Raises SettingError."""
+    known = {row.name: row for row in rows()}
+    found: dict[str, Any] = {}
+    for line in lines:
+        name, _, value = (part.strip() for part in line.partition("="))
+        if name not in known:
+            raise SettingError(f"{said}: no setting is named '{name}'; known are {', '.join(known)}")
+        found[name] = parse(known[name], value, f"{said}: {name}")
+    return found
 
 
 def spelled(value: Any) -> str:

@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).parent.parent / "mock_server"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 # who may import whom, by the first part of the module's name below the package
-LEAVES = {"clock", "fidelity", "settings", "version"}
+LEAVES = {"clock", "fidelity", "leaks", "settings", "version"}
 ALLOWED = {
     "protocol": {"protocol"},
     "scenario": {"protocol", "scenario"},
@@ -18,13 +18,18 @@ ALLOWED = {
     "server": {"protocol", "scenario", "engine", "server", *LEAVES},
     "builders": {"scenario"},
     "coverage": {"engine", "scenario"},
-    "verbs": {"builders", "scenario", "engine", *LEAVES},
-    "client": {"verbs", "scenario", "engine", "protocol", *LEAVES},
-    "api": {"verbs", "protocol", "scenario", "engine", "server", *LEAVES},
-    "commands": {"commands", "protocol", "scenario", "engine", *LEAVES},
+    "levers": {"scenario", "engine", *LEAVES},
+    "matrix": {"protocol", "scenario", "engine", *LEAVES},
+    "verbs": {"builders", "levers", "scenario", "engine", *LEAVES},
+    "remote": {"levers", "scenario", "engine", *LEAVES},
+    "client": {"verbs", "levers", "remote", "scenario", "engine", "protocol", *LEAVES},
+    "hosting": {"server"},
+    "api": {"hosting", "verbs", "levers", "protocol", "scenario", "engine", "server", *LEAVES},
+    "commands": {"commands", "matrix", "protocol", "scenario", "engine", *LEAVES},
     "cli": {"commands", "scenario", "server", "client", *LEAVES},
-    "pytest_plugin": {"api", "client", "engine", "coverage", "scenario", *LEAVES},
-    "__init__": {"api", "client", "builders", "engine", "scenario", "verbs", *LEAVES},
+    "pytest_plugin": {"api", "client", "engine", "pytest_coverage", "matrix", "scenario", *LEAVES},
+    "pytest_coverage": {"api", "client", "coverage"},
+    "__init__": {"api", "client", "builders", "matrix", "engine", "scenario", "verbs", *LEAVES},
     "__main__": {"cli"},
     **{leaf: set() for leaf in LEAVES},
 }
@@ -34,7 +39,7 @@ HOMES = {
     "jsonschema": {"scenario/schema.py", "protocol/validate/schemas.py"},
     "faker": {"scenario/fakes.py"},
     "jinja2": {"scenario/template.py"},
-    "pytest": {"pytest_plugin.py"},
+    "pytest": {"pytest_plugin.py", "pytest_coverage.py"},
     "uvloop": {"cli.py"},
 }
 

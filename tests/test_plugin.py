@@ -572,3 +572,38 @@ def test_a_project_that_does_not_use_it_loads_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_fault_matrix_is_the_parameters_of_a_test(pytester: pytest.Pytester) -> None:
+    passes(
+        pytester,
+        """
+import http.client, pytest
+
+@pytest.mark.mock_faults(scenario="one-token", faults=["disconnect", "html_error"], once=True)
+def test_it(mock_server):
+    with pytest.raises((http.client.IncompleteRead, http.client.HTTPException, OSError)):
+        ask(mock_server, "Hi")
+    assert ask(mock_server, "Hi")["content"]
+
+@pytest.mark.mock_faults(scenario="one-token", faults=["html_error"])
+def test_the_variant_can_be_asked(mock_server, mock_fault):
+    assert (mock_fault.turn, mock_fault.fault["type"]) == (1, "html_error")
+    with pytest.raises(OSError):
+        ask(mock_server, "Hi")
+""",
+        passed=8,
+    )
+
+
+@pytest.mark.parametrize(
+    ("mark", "text"),
+    [
+        ("@pytest.mark.mock_faults(scenario='helo')", "no scenario 'helo'; did you mean 'hello'?"),
+        ("@pytest.mark.mock_faults()", "mock_faults needs scenario=NAME or a file"),
+        ("", "mock_fault needs the marker mock_faults(scenario=…)"),
+    ],
+)
+def test_a_mistake_in_the_fault_matrix_is_told(pytester: pytest.Pytester, mark: str, text: str) -> None:
+    result = run(pytester, f"import pytest\n\n{mark}\ndef test_it(mock_server, mock_fault):\n    pass\n")
+    assert text in "\n".join([*result.outlines, *result.errlines])

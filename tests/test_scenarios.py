@@ -95,6 +95,13 @@ JOURNEYS: Mapping[str, list[str | int]] = {
     "web-search-empty": ["end_turn"],
     "web-search-error": ["end_turn"],
     "whitespace": ["end_turn"],
+    "timing-bursts": ["end_turn"],
+    "timing-bytes": ["tool_use", "end_turn"],
+    "timing-long-prompt": ["end_turn"],
+    "timing-long-tail": ["end_turn"],
+    "timing-pings": ["end_turn"],
+    "timing-replay": ["end_turn"],
+    "timing-server-tool": ["end_turn"],
     "error-invalid-request": [400],
     "error-authentication": [401],
     "error-billing": [402],
@@ -109,7 +116,10 @@ JOURNEYS: Mapping[str, list[str | int]] = {
 ANSWERING = [name for name in FILES if not name.startswith("error-")]
 WITHOUT_CONTENT = ["refusal", "empty-end-turn", "refusal-bio", "refusal-cyber", "refusal-frontier", "refusal-general"]
 # one of a kind: what the tests of every stream take for granted is what these are there to break
-ODD = ["unicode", "thinking-signature-only", "tool-no-input", "tool-broken-json", "web-search-empty"]
+ODD = [
+    *("unicode", "thinking-signature-only", "tool-no-input", "tool-broken-json", "web-search-empty"),
+    *("timing-bursts", "timing-bytes", "timing-replay"),
+]
 USUAL_BLOCKS = {"text", "thinking", "redacted_thinking", "tool_use", "server_tool_use", "web_search_tool_result"}
 
 
@@ -546,6 +556,34 @@ def test_the_structured_output_is_one_block_of_json(walk: Walk) -> None:
     (text,) = step.texts
     assert len(step.reply["content"]) == 1
     assert json.loads(text)["city"] == "Paris"
+
+
+@pytest.mark.parametrize(
+    ("name", "pings", "end"),
+    [
+        ("timing-pings", [5.3, 10.3, 15.3, 20.3], 20.5),
+        ("timing-server-tool", [0.4, 1.6, 2.6], 3.7),
+        ("timing-replay", [0.64], 2.838),
+    ],
+)
+def test_the_pings_and_the_end_come_when_they_should(
+    name: str, pings: list[float], end: float, engine: MakeEngine, ask: Ask
+) -> None:
+    exchange = ask(engine([script(name)], time_scale=1.0), headers={"x-mock-scenario": name}, stream=True)
+
+    (part,) = exchange.plan.parts
+    times = [at / 1e6 for at, frame in zip(part.at, part.frames, strict=True) if b"event: ping" in frame]
+    assert times == pytest.approx(pings, abs=0.15)
+    assert part.at[-1] / 1e6 == pytest.approx(end, abs=0.15)
+
+
+def test_the_long_prompt_takes_its_time(engine: MakeEngine, ask: Ask) -> None:
+    served = engine([script("timing-long-prompt")], time_scale=1.0)
+    short, long = (
+        ask(served, "word " * words, headers={"x-mock-scenario": "timing-long-prompt"}).plan.at
+        for words in (10, 10_000)
+    )
+    assert 2_000_000 < long - short < 3_000_000
 
 
 @pytest.mark.parametrize(("scale", "microseconds"), [(1.0, 5_000_000), (0.0, 0)])

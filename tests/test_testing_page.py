@@ -18,7 +18,9 @@ def test_the_tests_on_the_page_pass(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(**files)
     plugins = ("no:cacheprovider", "no:randomly", "no:asyncio", "no:rerunfailures")
     result = pytester.runpytest_subprocess("-q", *(word for name in plugins for word in ("-p", name)))
-    result.assert_outcomes(passed=sum(block.count("\ndef test_") for block in files.values()))
+    outcomes = result.parseoutcomes()
+    assert set(outcomes) == {"passed"}
+    assert outcomes["passed"] > sum(block.count("\ndef test_") for block in files.values())  # one is a whole matrix
 
 
 def test_the_other_blocks_run() -> None:

@@ -3,12 +3,14 @@
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 from mock_server.commands import Mistake
 from mock_server.commands.loading import read_json
 from mock_server.scenario.dump import dump
 from mock_server.scenario.load import loads
 from mock_server.scenario.node import ScenarioError
+from mock_server.scenario.timeline import timing_of
 from mock_server.scenario.transcript import NoTranscript, scenario_of
 from mock_server.settings import Settings
 
@@ -18,8 +20,12 @@ def run(given: argparse.Namespace, settings: Settings) -> int:
     said = read_json(given.file)
     name = given.name or (Path(given.file).stem if given.file != "-" else "imported")
     try:
-        text = dump(scenario_of(said, name))
-        loads(text, given.file)
+        scenario = scenario_of(said, name)
+        text = dump(scenario)
+        loaded = loads(text, given.file)
+        if given.timing:
+            text = dump(_timed(scenario, timing_of(said, loaded[0].turns[-1].reply or ())))
+            loads(text, given.file)
     except NoTranscript as error:
         raise Mistake(f"{given.file}: {error}") from None
     except ScenarioError as error:
@@ -34,7 +40,16 @@ def run(given: argparse.Namespace, settings: Settings) -> int:
     return 0
 
 
+def _timed(scenario: dict[str, Any], timing: dict[str, Any]) -> dict[str, Any]:
+    """The scenario with a timing for its last reply."""
+    if "turns" not in scenario:
+        return {**scenario, "timing": timing}
+    *before, last = scenario["turns"]
+    return {**scenario, "turns": [*before, {**last, "timing": timing}]}
+
+
 def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", metavar="FILE", help="JSON; - for standard input")
     parser.add_argument("--name", metavar="NAME", help="the scenario's name (default: the file's)")
+    parser.add_argument("--timing", action="store_true", help="keep when the events of an entry came, as a replay")
     parser.add_argument("--output", "-o", metavar="FILE", help="write there instead of to standard output")

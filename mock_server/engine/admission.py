@@ -9,6 +9,7 @@ from collections.abc import Collection
 from typing import Any, NamedTuple
 
 from mock_server.engine.cache import Admission
+from mock_server.engine.editing import Edits, after, applied_edits
 from mock_server.engine.exchange import Call
 from mock_server.engine.limits import Buckets, refused
 from mock_server.protocol.errors import ApiError, invalid
@@ -36,6 +37,7 @@ class Admitted(NamedTuple):
     cache: Admission | None = None
     prefix: Prefix | None = None
     limits: tuple[Buckets, ...] = ()
+    edits: Edits = ()
 
     @property
     def counted_input(self) -> int:
@@ -46,16 +48,26 @@ class Admitted(NamedTuple):
 def admit(call: Call, request: MessagesRequest, counter: TokenCounter) -> Admitted:
     """What the prompt costs, and what it finds in the session's cache."""
     model = model_of(request, call.session.terms.profile)
-    total = input_tokens(request, model, counter)
+    original = total = input_tokens(request, model, counter)
+    edits: Edits = ()
+    if "context_management" in request.body:
+        edits = applied_edits(request, model, original, counter)
+        total = after(edits, original)
     window = model.context_window
     room = None if window is None else window - total
     now = call.session.clock.now()
     body = call.http.body
     if _MARK not in body and _DIAGNOSTICS not in body:
-        return Admitted(call, request, model, total, room, now)
+        return Admitted(call, request, model, total, room, now, edits=edits)
     steps = prefix(request, model, counter)
-    found = call.session.cache.admit(steps.steps, total, model.cache_minimum, now) if _MARK in body else None
-    return Admitted(call, request, model, total, room, now, found, steps)
+    found = None
+    if _MARK in body:
+        found = call.session.cache.admit(steps.steps, original, model.cache_minimum, now)
+        if edits:  # what is cached is not cleared
+            uncached = max(0, found.use.uncached - (original - total))
+            total = original - (found.use.uncached - uncached)
+            found = found._replace(use=found.use._replace(uncached=uncached))
+    return Admitted(call, request, model, total, room, now, found, steps, edits=edits)
 
 
 def too_long(admitted: Admitted) -> ApiError | None:

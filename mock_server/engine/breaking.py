@@ -4,13 +4,14 @@ Chance is drawn from the seed, the key, the request and how often it came: never
 """
 
 import functools
+import hashlib
 import logging
 from collections.abc import Iterable, Iterator
 from random import Random
 from typing import NamedTuple
 
 from mock_server.engine.choose import Question
-from mock_server.engine.exchange import Call
+from mock_server.engine.exchange import Call, Exchange
 from mock_server.engine.failure import failure, scripted
 from mock_server.protocol.errors import ApiError, invalid
 from mock_server.protocol.message import fold
@@ -87,6 +88,18 @@ def struck(call: Call, plan: Plan, breaks: Iterable[Fault], told: Plan | None, s
     for reason in done.failed:
         log.warning("a fault could not be applied: %s", reason)
     return done._replace(plan=done.plan._replace(headers=done.plan.headers + tuple(warnings(done.failed))))
+
+
+def beside(call: Call, exchange: Exchange) -> Exchange:
+    """An exchange of another endpoint than messages with the faults that its request asks for."""
+    seed = hashlib.blake2b(f"{call.http.method} {call.http.path}".encode() + call.http.body, digest_size=16).digest()
+    done = struck(call, exchange.plan, of_header(call), None, seed)
+    return exchange._replace(plan=done.plan, faults=done.faults, note=noted(done, exchange.note))
+
+
+def noted(done: Applied, note: str = "") -> str:
+    """What the journal notes: beside the reason itself, the faults that could not be applied."""
+    return "; ".join([*([note] if note else []), *(f"fault not applied: {reason}" for reason in done.failed)])
 
 
 def warnings(failed: Iterable[str]) -> Iterator[tuple[str, str]]:

@@ -8,7 +8,6 @@ short is made anew for its request.
 import math
 import random
 import sys
-from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Protocol
@@ -16,11 +15,13 @@ from typing import Any, NamedTuple, Protocol
 from mock_server.engine import citations
 from mock_server.engine.cache import CacheUse
 from mock_server.engine.form import Form, Hole
+from mock_server.engine.pace import Pace
 from mock_server.engine.seal import OPEN_CALL, sealed
 from mock_server.engine.seeds import Ids
 from mock_server.protocol import cut, marks, tokens, usage
 from mock_server.protocol.blocks import Block, McpToolResult, ServerToolUse, Text, Thinking
-from mock_server.protocol.events import Event, events
+from mock_server.protocol.chunk import Chunk
+from mock_server.protocol.events import events
 from mock_server.protocol.message import NONE, Extras, Message
 from mock_server.protocol.plan import JSON_HEADERS, SSE_HEADERS, Headers, Part, Plan, whole
 from mock_server.protocol.profile import Model, Profile
@@ -28,7 +29,7 @@ from mock_server.protocol.results import WebSearchToolResult
 from mock_server.protocol.sse import dumps, encode
 from mock_server.protocol.usage import CacheKind, Usage
 from mock_server.scenario.answer import Answer
-from mock_server.scenario.timing import Timing
+from mock_server.scenario.timing import Pacing, Timing
 
 _ID, _MODEL = Hole("id"), Hole("model")
 _INPUT, _FINAL_INPUT = Hole("input_tokens"), Hole("final_input_tokens")
@@ -81,7 +82,7 @@ class Reply:
     stop_reason: str
     stop_sequence: str | None = None
     stop_details: Mapping[str, Any] | None = None
-    timing: Timing = field(default_factory=Timing)
+    timing: Pacing = field(default_factory=Timing)
     usage: Mapping[str, Any] | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     scenario: str = ""
@@ -90,7 +91,7 @@ class Reply:
     output_tokens: int | None = None
 
 
-def reply_of(answer: Answer, default: Timing, scenario: str, position: int) -> Reply:
+def reply_of(answer: Answer, default: Pacing, scenario: str, position: int) -> Reply:
     """What a scripted answer says, with the server's own pace where the script sets none."""
     details = answer.stop_details
     return Reply(
@@ -106,6 +107,13 @@ def reply_of(answer: Answer, default: Timing, scenario: str, position: int) -> R
         scenario,
         position,
     )
+
+
+class _Paced(NamedTuple):
+    """A reply at one pace: when its events are due, and its forms by what their usage tells of the cache."""
+
+    pace: Pace
+    forms: dict[CacheKind, Form]
 
 
 class CompiledReply:
@@ -131,12 +139,22 @@ class CompiledReply:
         headers = tuple((name.lower(), value) for name, value in reply.headers.items())
         self._json_headers = (*JSON_HEADERS, *headers)
         self._sse_headers = (*SSE_HEADERS, *headers)
-        self._form = self._made("")
-        self._forms: dict[CacheKind, Form] = {"": self._form}
-        self._at: dict[tuple[float, float], array[int]] = {}
+        self._forms: dict[Chunk, dict[CacheKind, Form]] = {}
+        self._paced: dict[int, _Paced] = {}
+        self._at_pace(reply.timing.of(""))
 
-    def _made(self, cache: CacheKind) -> Form:
-        return Form(events(self.message(cache), self._reply.timing.chunk), self._looks)
+    def _made(self, cache: CacheKind, chunk: Chunk) -> Form:
+        return Form(events(self.message(cache), chunk), self._looks)
+
+    def _at_pace(self, timing: Timing) -> _Paced:
+        """The reply at this pace; forms are shared by paces that split texts alike."""
+        chunk = timing.chunking
+        forms = self._forms.get(chunk)
+        if forms is None:
+            forms = self._forms[chunk] = {"": self._made("", chunk)}
+        found = _Paced(Pace(forms[""].events, timing), forms)
+        self._paced[id(timing)] = found  # the reply keeps the timing, so the number stays its own
+        return found
 
     def message(self, cache: CacheKind) -> Message:
         """The message with holes for what only a request has."""
@@ -223,7 +241,9 @@ class CompiledReply:
         )
 
     def _whole(self, to: Binding) -> Plan:
-        form = self._form if to.cache is None else self._form_of(to.cache)
+        timing = self._reply.timing.of(to.model.id)
+        pace, forms = self._paced.get(id(timing)) or self._at_pace(timing)
+        form = forms[""] if to.cache is None else self._form_of(to.cache, forms, timing.chunking)
         values = {
             "id": b'"%b"' % to.draw.ids.message().encode(),
             "model": self._profile.json_names.get(to.model.id) or encode(dumps(to.model.id)),
@@ -233,17 +253,20 @@ class CompiledReply:
             values[name] = b'"%b"' % marks.mint(to.draw.ids.take(6), stamped).encode()
         if self._resumes:
             values["open_call"] = encode(dumps(to.draw.open_call()))
-        at = self._due(to)
+        given = to.input_tokens if to.cache is None else to.input_tokens - to.cache.read
+        timeline = pace.timeline(to.time_scale, to.model.token_factor, given, to.draw.jitter)
+        at = timeline.at
         if not to.stream:
             return whole(200, self._json_headers + to.headers, form.json.fill(values), at[-1])
-        return Plan(200, self._sse_headers + to.headers, (Part(form.fill(values), at),), True, at[0])
+        frames = timeline.filled(form.fill(values))
+        return Plan(200, self._sse_headers + to.headers, (Part(frames, at),), True, at[0])
 
-    def _form_of(self, use: CacheUse) -> "Form":
+    def _form_of(self, use: CacheUse, forms: dict[CacheKind, Form], chunk: Chunk) -> Form:
         """The form whose usage tells of the cache what this prompt did with it."""
         kind: CacheKind = "write" if use.written or self._profile.complete_usage else "read"
-        form = self._forms.get(kind)
+        form = forms.get(kind)
         if form is None:
-            form = self._forms[kind] = self._made(kind)
+            form = forms[kind] = self._made(kind, chunk)
         return form
 
     def _counts(self, to: Binding) -> dict[str, bytes]:
@@ -251,7 +274,8 @@ class CompiledReply:
         factor, use = to.model.token_factor, to.cache
         output = self._reply.output_tokens
         if output is None:
-            output = math.ceil(self._tokens * factor - 1e-9)
+            most = to.max_tokens if to.room is None else min(to.max_tokens, to.room)
+            output = min(most, math.ceil(self._tokens * factor - 1e-9))  # a token that is cut nowhere may count for two
         given = to.input_tokens if use is None else use.uncached
         counts = {
             "input_tokens": b"%d" % given,
@@ -266,20 +290,6 @@ class CompiledReply:
             counts["cache_read"], counts["cache_written"] = b"%d" % use.read, b"%d" % use.written
             counts["cache_written_5m"], counts["cache_written_1h"] = b"%d" % use.written_5m, b"%d" % use.written_1h
         return counts
-
-    def _due(self, to: Binding) -> "array[int]":
-        """When each frame is due. Shared between requests unless delays are to vary."""
-        scale, factor = to.time_scale, to.model.token_factor
-        if self._reply.timing.jitter and scale:
-            return _moved(self._steps(factor), self._reply.timing.jitter, to.draw.jitter(), scale)
-        at = self._at.get((scale, factor))
-        if at is None:
-            at = self._at[scale, factor] = _moved(self._steps(factor), 0.0, None, scale)
-        return at
-
-    def _steps(self, factor: float) -> list[int]:
-        """The delay before each event, for a model whose tokens are so many times the estimated ones."""
-        return _steps(self._form.events, self._reply.timing, factor)
 
 
 # -- what it costs -------------------------------------------------------------------------------------------------
@@ -317,39 +327,3 @@ def _fed_back(block: Block) -> int:
     if isinstance(block, McpToolResult):
         return tokens.count(dumps(block.content))
     return tokens.count(dumps(block.told)) if isinstance(block, WebSearchToolResult) else 0
-
-
-# -- pace -----------------------------------------------------------------------------------------------------------
-
-
-def _steps(listed: Sequence[Event], timing: Timing, factor: float) -> list[int]:
-    """The delay before each event, in microseconds: `first` before the first, the pace before every delta but one."""
-    delays = [0] * len(listed)
-    delays[0] = timing.first
-    before = 0
-    for at, event in enumerate(listed):
-        if event.tokens:
-            delays[at] += _delay(timing, before * factor)
-            before = event.tokens
-    return delays
-
-
-def _delay(timing: Timing, tokens_before: float) -> int:
-    """The delay between a delta of so many tokens and the next; none before the first."""
-    if not tokens_before:
-        return 0
-    if timing.gap is not None:
-        return timing.gap
-    return round(tokens_before * 1_000_000 / timing.rate) if timing.rate is not None else 0
-
-
-def _moved(steps: Sequence[int], share: float, source: random.Random | None, scale: float) -> "array[int]":
-    """Offsets from the delays: each moved by up to `share` of itself either way, then scaled."""
-    at = array("I")
-    passed = 0.0
-    for delay in steps:
-        if delay:
-            moved = delay * (1 + source.uniform(-share, share)) if source is not None else delay
-            passed += moved * scale
-        at.append(min(round(passed), 0xFFFFFFFF))
-    return at

@@ -11,6 +11,7 @@ from mock_server.clock import VirtualClock
 from mock_server.engine.exchange import Exchange
 from mock_server.engine.gates import Gates
 from mock_server.engine.received import Request
+from mock_server.protocol import completion
 from mock_server.protocol.lazy import lazy
 from mock_server.protocol.message import fold
 from mock_server.protocol.plan import Plan
@@ -76,6 +77,7 @@ class Entry:
         self.exchange = exchange
         self.method = http.method
         self.path = http.path
+        self.query = http.query
         self.exception: BaseException | None = None
         self.request_headers = _redacted(http.headers)
         self._body = http.body
@@ -91,7 +93,7 @@ class Entry:
     @lazy
     def request(self) -> Request:
         """What came."""
-        http = HttpRequest(self.method, self.path, self.request_headers, self._body)
+        http = HttpRequest(self.method, self.path, self.request_headers, self._body, None, self.query)
         return Request(http, refused="" if self.exchange.understood else self.exchange.note)
 
     @property
@@ -120,9 +122,19 @@ class Entry:
         return self.exchange.note
 
     @property
+    def is_asked(self) -> bool:
+        """A valid request of a kind that scenarios are asked about."""
+        return self.exchange.understood and not self.exchange.aside
+
+    @property
+    def is_readable(self) -> bool:
+        """Such a request of which nothing was blotted out (`redact`) that its parts need."""
+        return self.is_asked and self.request.is_readable
+
+    @property
     def unmatched(self) -> bool:
         """A valid request that no scenario answered."""
-        return self.exchange.understood and self.exchange.scenario is None
+        return self.is_asked and self.exchange.scenario is None
 
     @property
     def unexpected(self) -> bool:
@@ -149,7 +161,9 @@ class Entry:
     def reply(self) -> Mapping[str, Any]:
         """The whole reply as JSON: the message that the stream tells too, or the error envelope; no fault is in it."""
         plan = self._ended_exchange.plan.whole
-        found: dict[str, Any] = fold(parse(plan.body())) if plan.stream else json.loads(plan.body() or b"{}")
+        if plan.stream:
+            return (completion.fold if self.path == completion.PATH else fold)(parse(plan.body()))
+        found: dict[str, Any] = json.loads(plan.body() or b"{}")
         return found
 
     @property
@@ -167,6 +181,8 @@ class Entry:
         reply = self.reply
         if reply.get("type") == "error":
             return str(reply["error"]["message"])
+        if reply.get("type") == "completion":
+            return str(reply["completion"])
         return "\n".join(block["text"] for block in reply.get("content", ()) if block["type"] == "text")
 
     @property
@@ -306,11 +322,12 @@ class Entry:
         by = f"{self.scenario} turn {self.turn}{note and ': ' + note}" if self.scenario else note
         end = "open" if self._outcome is None else self._outcome[0]
         status = "…" if self.exchange.late is not None else self.plan.status
-        return f"{self.method} {self.path} {said} -> {status} {by}, {end}"
+        path = f"{self.path}?{self.query}" if self.query else self.path
+        return f"{self.method} {path} {said} -> {status} {by}, {end}"
 
     def _said(self) -> str:
-        if not self.exchange.understood:
-            return f"({len(self.request.raw)} bytes)"
+        if not self.exchange.understood or not self.request.is_readable:
+            return f"({len(self._body)} bytes)"
         prompt = " ".join(self.request.prompt.split())
         shown = repr(prompt if len(prompt) <= 60 else prompt[:59] + "…")
         results = self.request.tool_results

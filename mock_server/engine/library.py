@@ -8,7 +8,7 @@ from mock_server.engine.index import Index
 from mock_server.protocol.profile import Profile
 from mock_server.scenario.answer import Answer
 from mock_server.scenario.model import Scenario
-from mock_server.scenario.timing import Timing
+from mock_server.scenario.timing import Pacing
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class CompiledScenario:
         return self.replies.get(id(answer))
 
 
-def compile_scenario(scenario: Scenario, profile: Profile, timing: Timing) -> CompiledScenario:
+def compile_scenario(scenario: Scenario, profile: Profile, timing: Pacing) -> CompiledScenario:
     """Every reply of one scenario; `timing` is the pace of those that set none."""
     replies = {
         id(leaf): CompiledReply(reply_of(leaf, timing, scenario.name, position), profile)

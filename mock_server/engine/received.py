@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from mock_server.engine.turns import Conversation, conversation
+from mock_server.protocol import completion
+from mock_server.protocol.errors import ApiError
 from mock_server.protocol.lazy import lazy
-from mock_server.protocol.request import HttpRequest, MessagesRequest, parse, result_text
+from mock_server.protocol.request import HttpRequest, MessagesRequest, parse, parse_json, result_text
 from mock_server.scenario.dump import dump, stub
 from mock_server.scenario.match import Asked, Facts
 
@@ -41,8 +43,20 @@ class Request:
     @lazy
     def _parsed(self) -> MessagesRequest:
         if self._refused:
-            raise NotUnderstood(f"this request was refused, so it has no parts: {self._refused}; see .raw")
+            raise NotUnderstood(
+                f"this request has no parts, it was refused or is for no message: {self._refused}; see .raw"
+            )
+        if self.path == completion.PATH:
+            return MessagesRequest(completion.as_message(parse_json(self.raw)))
         return parse(self.raw)
+
+    @lazy
+    def is_readable(self) -> bool:
+        """Whether it is a request whose parts can be asked for: not refused, and not blotted out by `redact`."""
+        try:
+            return bool(self._parsed.model is not None and self.facts and self.prompt is not None)
+        except (NotUnderstood, ApiError, KeyError, TypeError, AttributeError, ValueError):
+            return False
 
     @lazy
     def _talk(self) -> Conversation:
@@ -122,5 +136,7 @@ class Request:
 
 def ready(request: Request) -> str:
     """The scenario that would have matched a request, as YAML to copy."""
+    if not request.is_readable:
+        return "# what was said is not kept here (redact)"
     results = request.tool_results
     return dump(stub(request.prompt, results[-1].of if results else None)).rstrip()

@@ -21,7 +21,7 @@ from mock_server.protocol.errors import invalid
 from mock_server.protocol.profile import Limits, Model, Profile
 from mock_server.protocol.request import MessagesRequest
 from mock_server.scenario.model import Scenario
-from mock_server.scenario.timing import Timing
+from mock_server.scenario.timing import Pacing
 from mock_server.settings import Settings
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class Terms:
 
     settings: Settings
     profile: Profile
-    timing: Timing
+    timing: Pacing
     limits: Limits | None = None
 
     def limits_of(self, model: Model) -> Limits | None:

@@ -14,7 +14,7 @@ from mock_server.protocol.sse import dumps
 from mock_server.protocol.validate.tools import is_custom
 from mock_server.scenario.generate import Generator
 from mock_server.scenario.parts import Generate
-from mock_server.scenario.timing import Timing
+from mock_server.scenario.timing import Pacing
 from mock_server.scenario.values import CannotGenerate
 
 LONGEST, SHORTEST = 160, 40
@@ -33,7 +33,7 @@ def generated(
     request: MessagesRequest,
     seed: bytes,
     generator: Generator,
-    timing: Timing,
+    timing: Pacing,
     wanted: Generate | None = None,
     factor: float = 1.0,
 ) -> Reply:

@@ -48,7 +48,7 @@ def _spelled(when: Mapping[str, Any]) -> str:
 
 def _nearest(journal: Journal, condition: Condition) -> Iterator[str]:
     """The requests that came closest to a condition, with every part of it that did not hold."""
-    asked = [(condition.match(one.request.facts), one) for one in journal.entries() if one.exchange.understood]
+    asked = [(condition.match(one.request.facts), one) for one in journal.entries() if one.is_readable]
     off = sorted(((match, one) for match, one in asked if not match.ok), key=lambda pair: pair[0].distance)
     for match, one in off[:NEAREST]:
         yield f"  near: {one}"
@@ -149,4 +149,4 @@ def out_of_sequence(journal: Journal, steps: Sequence[Step], elsewhere: int) -> 
 def _is(test: str | Condition, entry: Entry) -> bool:
     if isinstance(test, str):
         return entry.scenario == test
-    return entry.exchange.understood and test.holds(entry.request.facts.at(entry.turn, entry.attempt))
+    return entry.is_readable and test.holds(entry.request.facts.at(entry.turn, entry.attempt))

@@ -1,12 +1,39 @@
 """How a text is split into deltas. Joined, the pieces are the text again; a shorter text begins alike."""
 
 import re
-from collections.abc import Callable
-from typing import Literal
+from collections.abc import Callable, Iterator
+from random import Random
+from typing import Literal, NamedTuple, Protocol
 
 from mock_server.protocol import tokens
 
-Chunk = Literal["token", "word", "sentence", "all"] | int
+Named = Literal["token", "word", "sentence", "all"]
+Unit = Named | int
+
+
+class Bytes(NamedTuple):
+    """At most so many bytes of UTF-8 a piece, but never less than a character: JSON must stay valid."""
+
+    most: int
+
+
+class Size(Protocol):
+    """A number that varies."""
+
+    def draw(self, source: Random) -> float: ...
+
+
+class Burst(NamedTuple):
+    """Several units in one piece, as real streams send them: so many, or a number drawn for each piece.
+
+    The numbers are drawn from how the text begins, so they are the same for every request, and for a text cut short.
+    """
+
+    unit: "Unit | Bytes"
+    size: int | Size
+
+
+Chunk = Unit | Bytes | Burst
 
 _WORD = re.compile(r"\s*\S+|\s+")
 _SENTENCE = re.compile(r".*?[.!?:]+(?:\s+|$)|.+$", re.DOTALL)
@@ -20,9 +47,33 @@ _SPLIT: dict[str, Callable[[str], list[str]]] = {
 
 
 def pieces(text: str, chunk: Chunk) -> list[str]:
-    """The pieces of `text`: by token, word, sentence, all at once, or so many characters each."""
+    """The pieces of `text`: by token, word, sentence, all at once, so many characters or bytes each, or in bursts."""
     if not text:
         return []
+    if isinstance(chunk, Burst):
+        return list(_bursts(pieces(text, chunk.unit), chunk.size))
+    if isinstance(chunk, Bytes):
+        return list(_by_bytes(text, chunk.most))
     if isinstance(chunk, int):
         return [text[at : at + chunk] for at in range(0, len(text), chunk)]
     return _SPLIT[chunk](text)
+
+
+def _by_bytes(text: str, most: int) -> Iterator[str]:
+    start = length = 0
+    for at, letter in enumerate(text):
+        size = len(letter.encode("utf-8", "surrogatepass"))
+        if length and length + size > most:
+            yield text[start:at]
+            start, length = at, 0
+        length += size
+    yield text[start:]
+
+
+def _bursts(units: list[str], size: int | Size) -> Iterator[str]:
+    source = Random(units[0].encode("utf-8", "surrogatepass"))
+    at = 0
+    while at < len(units):
+        count = size if isinstance(size, int) else max(1, round(size.draw(source)))
+        yield "".join(units[at : at + count])
+        at += count

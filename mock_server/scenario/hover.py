@@ -7,7 +7,7 @@ SCENARIO: Mapping[str, str] = {
     "description": "One line for people: lists, the page, the docs.",
     "when": "Which requests it answers: every condition must hold. `named`: only those that name it. Left out: all.",
     "turns": "What it answers, position by position; the position is read from the conversation.",
-    "timing": "The pace: instant, fast, realistic, slow, or {first: 400ms, rate: 80/s}. Inner ones win.",
+    "timing": "The pace: instant, fast, realistic, slow, or {first: 400ms, rate: 80/s}. Inner ones win whole.",
     "priority": "Higher is asked first; the default is 0.",
     "anchor": "Where positions are counted from: the newest prompt, the conversation's first, or the session.",
     "at_end": "Past the last turn: pass on (default), repeat the last, loop, or error.",
@@ -46,11 +46,20 @@ FAILURE: Mapping[str, str] = {
     "details": "More keys of the error object.",
 }
 TIMING: Mapping[str, str] = {
-    "first": "Time to the first event, such as 400ms.",
-    "gap": "Time between two deltas.",
+    "first": "Time to the first event, such as 400ms, or a distribution such as {p50: 400ms, p95: 2s}.",
+    "per_input_token": "What each input token adds to it, such as 0.2ms; tokens read from the cache add nothing.",
+    "gap": "Time between two deltas, or a distribution.",
     "rate": "Tokens a second, such as 80/s, instead of a gap.",
-    "jitter": "How much each delay varies, such as 20%.",
-    "chunk": "What one delta carries: token, word, sentence, all, or a number of characters.",
+    "jitter": "How far each fixed delay may be off, such as 20%: drawn for each request.",
+    "pauses": "Time before blocks of a type, or a distribution: {server_tool: 1500ms, text: 300ms}.",
+    "ping": "A ping whenever this long passes without an event, such as 5s.",
+    "chunk": "What a text is split by: token, word, sentence, all, a number of characters, or {bytes: 7}.",
+    "burst": "How many such chunks one delta carries: 5, 1..10, or a distribution of numbers.",
+    "replay": "A recorded timeline instead: the offset of every delta, or {events: […]}.",
+}
+REPLAY: Mapping[str, str] = {
+    "events": "The offset of every event, from message_start to message_stop.",
+    "deltas": "The offset of every content_block_delta; the other events come with the delta before them.",
 }
 FAULT: Mapping[str, str] = {
     "after": "Where it strikes: {deltas: 5}, {events: 3}, {blocks: 1}, {tokens: 20}, {bytes: 100}; else the middle.",

@@ -16,7 +16,8 @@ from mock_server.scenario import hover, subjects
 from mock_server.scenario.answer import ANSWER_KEYS, Answer, StopDetails
 from mock_server.scenario.decode import Reads
 from mock_server.scenario.delays import Gate
-from mock_server.scenario.durations import CHUNKS, Chunk, Duration, Rate, Share
+from mock_server.scenario.distributions import PERCENTILES
+from mock_server.scenario.durations import CHUNKS, MOST_IN_BURST, Chunk, Count, Delay, Duration, Offsets, Rate, Share
 from mock_server.scenario.error import Failure, read_failure
 from mock_server.scenario.faults import FAULTS, read_faults, read_gates
 from mock_server.scenario.model import Scenario
@@ -25,7 +26,7 @@ from mock_server.scenario.parts import MADE, Generate, Locale, Part, Tokens
 from mock_server.scenario.place import After, Place
 from mock_server.scenario.shorthand import DEFAULTS
 from mock_server.scenario.template import Said, read_template
-from mock_server.scenario.timing import PRESETS, Pace, Timing
+from mock_server.scenario.timing import PAUSES, PRESETS, Pace, Pauses, Recorded, Replay, Timing
 from mock_server.scenario.when import read_case_when, read_when
 
 Schema = dict[str, Any]
@@ -36,6 +37,7 @@ _HINTS: Mapping[type, Mapping[str, str]] = {
     Answer: hover.ANSWER,
     Failure: hover.FAILURE,
     Timing: hover.TIMING,
+    Replay: hover.REPLAY,
     StopDetails: hover.STOP_DETAILS,
     Generate: hover.GENERATE,
     Limits: hover.LIMITS,
@@ -70,6 +72,8 @@ def _definitions() -> dict[str, Schema]:
         "gate": _one_or_more({"if": {"type": "object"}, "then": _record(Gate), "else": _TEXT}),
         "after": {"if": {"type": "object"}, "then": _record(After), "else": {"type": "integer", "minimum": 0}},
         "timing": {"anyOf": [{"enum": list(PRESETS)}, _record(Timing)]},
+        "delay": {"anyOf": [_DURATION, *_distributions(_DURATION)]},
+        "replay": _replay(),
         "when": {"anyOf": [{"const": "named"}, _ref("conditions")]},
         "conditions": _conditions(subjects.SUBJECTS),
         "case_conditions": _conditions(subjects.CASE_SUBJECTS),
@@ -183,12 +187,41 @@ _SCALARS: Mapping[Any, Schema] = {
     Any: {},
 }
 _TOKENS: Schema = {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": r"^\d+(\.\.\d+)?$"}]}
+_DURATION: Schema = {"anyOf": [{"const": 0}, {"type": "string", "pattern": r"^\d+(\.\d+)?\s*(us|ms|s|m)$"}]}
+_AMOUNT: Schema = {"type": "number", "minimum": 0, "maximum": MOST_IN_BURST}
+_WHOLE: Schema = {"type": "integer", "minimum": 1}
+
+
+def _replay() -> Schema:
+    either: Schema = {**_record(Replay), "minProperties": 1, "maxProperties": 1}
+    return {"if": {"type": "array"}, "then": {"items": _DURATION, "minItems": 1}, "else": either}
+
+
+def _distributions(unit: Schema) -> list[Schema]:
+    """The ways to write a value that varies."""
+    shape: Schema = {"type": "number", "minimum": 0.01, "maximum": 10_000}
+    ends: Schema = {"type": "array", "items": unit, "minItems": 2, "maxItems": 2}
+    return [
+        _object({"uniform": _said(ends, "The lowest and the highest value.")}, ["uniform"]),
+        _object({"normal": _object({"mean": unit, "sd": unit}, ["mean", "sd"])}, ["normal"]),
+        _object({"gamma": _object({"mean": unit, "shape": shape}, ["mean", "shape"])}, ["gamma"]),
+        *(_object({"p50": unit, name: unit}, ["p50", name]) for name in PERCENTILES),
+    ]
+
+
 # what reads a type -> what it reads
 _READ: Mapping[Callable[..., Any], Schema] = {
-    _reads(Duration): {"anyOf": [{"const": 0}, {"type": "string", "pattern": r"^\d+(\.\d+)?\s*(us|ms|s|m)$"}]},
+    _reads(Duration): _DURATION,
+    _reads(Delay): _ref("delay"),
+    _reads(Offsets): {"type": "array", "items": _DURATION, "minItems": 1},
+    _reads(Count): {
+        "anyOf": [_WHOLE, {"type": "string", "pattern": r"^\d+\.\.\d+$"}, *_distributions(_AMOUNT)],
+    },
+    _reads(Pauses): _object({name: _ref("delay") for name in PAUSES}),
+    _reads(Recorded): _ref("replay"),
     _reads(Rate): {"anyOf": [{"type": "number"}, {"type": "string", "pattern": r"^\d+(\.\d+)?(/s)?$"}]},
     _reads(Share): {"anyOf": [{"const": 0}, {"type": "string", "pattern": r"^\d+(\.\d+)?%$"}]},
-    _reads(Chunk): {"anyOf": [{"enum": list(CHUNKS)}, {"type": "integer", "minimum": 1}]},
+    _reads(Chunk): {"anyOf": [{"enum": list(CHUNKS)}, _WHOLE, _object({"bytes": _WHOLE}, ["bytes"])]},
     _reads(Pace): _ref("timing"),
     read_when: _ref("when"),
     read_case_when: _ref("case_conditions"),

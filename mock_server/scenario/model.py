@@ -18,7 +18,7 @@ from mock_server.scenario.faults import Faults, Gates, label
 from mock_server.scenario.match import Condition, Named
 from mock_server.scenario.misfits import misfits
 from mock_server.scenario.node import suggestion
-from mock_server.scenario.timing import Mistakes, Pace
+from mock_server.scenario.timing import Mistakes, Pace, Timing, misfit
 from mock_server.scenario.when import read_when
 
 
@@ -130,6 +130,7 @@ class Scenario:
         yield from self._calls()
         yield from self._captures()
         yield from self._misfits()
+        yield from self._replays()
 
     def _as_overlay(self) -> Mistakes:
         """An overlay has something to lay over, and nothing that only a script has."""
@@ -140,6 +141,15 @@ class Scenario:
                 yield (key,), f"'{key}' belongs to a scenario with turns; this one is an overlay"
         if self.named_only:
             yield ("when",), "an overlay cannot be named; say which requests it is for, or leave `when` out"
+
+    def _replays(self) -> Mistakes:
+        """A recorded timeline must be that of the replies it stands for, where these are known."""
+        for at, turn in enumerate(self.turns):
+            for place, timing, leaf in _paced(turn, ("turns", at), (), self.timing):
+                if timing is not None and leaf.reply is not None and not leaf.is_open:
+                    wrong = misfit(timing, leaf.reply)
+                    if wrong is not None:
+                        yield (*place, "timing", "replay"), wrong
 
     def _captures(self) -> Mistakes:
         """A template may use the named groups of the conditions that its reply stands under."""
@@ -186,6 +196,19 @@ def _standing(answer: Answer, path: _Path, groups: frozenset[str]) -> Iterator[t
         yield path, groups, answer
     for kind, at, one in inner:
         yield from _standing(one, (*path, kind, at), groups)
+
+
+def _paced(
+    answer: Answer, path: _Path, place: _Path, timing: Timing | None
+) -> Iterator[tuple[_Path, Timing | None, Answer]]:
+    """Every reply and error with its timing, and the path of what sets that: the inner one wins."""
+    if answer.timing is not None:
+        place, timing = path, answer.timing
+    if answer.leaves == (answer,):
+        yield place, timing, answer
+    for kind in ("cases", "attempts"):
+        for at, one in enumerate(getattr(answer, kind) or ()):
+            yield from _paced(one, (*path, kind, at), place, timing)
 
 
 def inherit(scenario: Scenario) -> Scenario:

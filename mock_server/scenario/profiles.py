@@ -11,10 +11,11 @@ from mock_server.protocol.profile import Profile
 from mock_server.scenario.decode import decode
 from mock_server.scenario.load import PACKAGE, documents, read_file
 from mock_server.scenario.node import Node, Problem, Problems, ScenarioError, suggestion
+from mock_server.scenario.timing import read_timing
 
 FOLDER = PACKAGE / "profiles"
 # what a model has of its own even when it is like another
-_OWN = ("id", "aliases", "display_name", "created", "lifecycle", "retires")
+_OWN = ("id", "aliases", "display_name", "created", "lifecycle", "deprecated", "retires")
 
 
 def built_in() -> tuple[str, ...]:
@@ -32,6 +33,9 @@ def load_profile(profile: str, catalogue: str | None = None) -> Profile:
     node = _resolved(file, problems, ())
     node.value.pop("models_from", None)
     loaded: Profile | None = None if problems.found else decode(Profile, node, problems)
+    timings = [model.value["timing"] for model in _listed(node) if "timing" in model.value]
+    for timing in {id(one): one for one in timings}.values():  # models that are like one another share theirs
+        read_timing(timing, problems)
     if problems.found or loaded is None:
         raise ScenarioError(problems.found)
     return _of_catalogue(loaded, catalogue, problems.source)

@@ -13,6 +13,7 @@ from mock_server.protocol.sse import frame
 from mock_server.server.wheel import Wheel
 
 RETRY_PAUSED = 0.01
+_LATEST = 0xFFFFFFFF
 RETRY_RESET = 0.001
 NEVER = float("inf")
 _REASONS = {status.value: status.phrase for status in HTTPStatus} | {529: "Overloaded"}
@@ -117,8 +118,8 @@ class Playing:
     """
 
     __slots__ = (
-        *("_at", "_began", "_chunked", "_ended", "_frame", "_held", "_lane", "_next", "_opening", "_outcome", "_part"),
-        *("_passed", "_plan", "_sent", "_shift", "_start", "_wheel", "_wire"),
+        *("_apart", "_at", "_began", "_chunked", "_clock", "_ended", "_frame", "_held", "_lane", "_next", "_opening"),
+        *("_outcome", "_part", "_passed", "_plan", "_sent", "_shift", "_start", "_wheel", "_wire"),
         *("done", "due", "stopped"),
     )
 
@@ -139,11 +140,12 @@ class Playing:
         self._wire = wire
         self._lane = lane
         self._wheel = wheel
-        clock = lane.clock
+        clock = self._clock = lane.clock
         self._shift = clock.now() - wheel.now()
         self._start = self._began = clock.now() if clock.frozen else start + self._shift
         self._opening = opening
         self._chunked = chunked
+        self._apart = plan.manner is not None and plan.manner.apart
         self._part = 0
         self._frame = 0
         self._at = 0
@@ -160,7 +162,7 @@ class Playing:
     def begin(self) -> None:
         """Send what is due now, and the rest in its time."""
         self._wire.when_lost(self.lost)
-        self._lane.clock.add(self)
+        self._clock.add(self)
         self._go()
 
     def lost(self) -> None:
@@ -175,7 +177,7 @@ class Playing:
     def forget(self) -> None:
         """Leave every queue."""
         self._wire.when_lost(None)
-        self._lane.clock.discard(self)
+        self._clock.discard(self)
         if self._held:
             self._lane.gates.leave(self._held, self)
 
@@ -190,7 +192,7 @@ class Playing:
 
     def wake(self) -> None:
         """The clock was turned."""
-        self._shift = self._lane.clock.now() - self._wheel.now()
+        self._shift = self._clock.now() - self._wheel.now()
         self._go()
 
     def passed(self) -> None:
@@ -205,45 +207,48 @@ class Playing:
             self._wheel.add(due, self)
 
     def _now(self) -> float:
-        return self._lane.clock.now()
+        return self._clock.now()
 
     # -- one step ----------------------------------------------------------------------------------------------
 
     def _step(self, now: float) -> float:
         """Send what is due by now; the loop time to come again."""
-        wire = self._wire
-        if self.stopped or self.done.done():
+        wire, clock = self._wire, self._clock
+        if self.stopped or self._outcome is not None:
             return NEVER
         if not wire.is_open:
             self.lost()
             return NEVER
         if wire.is_full:
             return now + RETRY_PAUSED
-        clock = self._lane.clock
         time = clock.now() if clock.frozen else now + self._shift
         out: list[bytes] = []
-        if self._opening and time >= self._start + self._plan.at / 1_000_000:
-            out.append(self._opening)
-            self._opening = b""
         before = self._at
-        self.due = self._start + self._plan.at / 1_000_000 if self._opening else self._take(time, out)
+        due = self.due = self._open(time, out) if self._opening else self._take(time, out)
         if self._at > before:
-            self._note(time)
-        if self.due is None and self._held is None:
+            self._sent.append(self._at)
+            self._sent.append(min(int((time - self._began) * 1_000_000 + 0.5), _LATEST))
+        if due is None and self._held is None:
             return self._last(out, now)
         if out:
-            self._write(out)
-        if self.due is None or clock.frozen:
-            return NEVER
-        return self.due - self._shift
+            if self._apart:
+                self._write(out)
+            else:
+                wire.write(out[0] if len(out) == 1 else b"".join(out))
+        return NEVER if due is None or clock.frozen else due - self._shift
+
+    def _open(self, time: float, out: list[bytes]) -> float | None:
+        """Move the head into `out` when it is due, and what is due with it."""
+        due = self._start + self._plan.at / 1_000_000
+        if time < due:
+            return due
+        out.append(self._opening)
+        self._opening = b""
+        return self._take(time, out)
 
     def _write(self, out: list[bytes]) -> None:
-        manner = self._plan.manner
-        if manner is not None and manner.apart:
-            for data in out:
-                self._wire.write(data)
-        else:
-            self._wire.write(out[0] if len(out) == 1 else b"".join(out))
+        for data in out if self._apart else [b"".join(out)]:
+            self._wire.write(data)
 
     def _last(self, out: list[bytes], now: float) -> float:
         """Everything is out but for `out`: end the body as the plan wants it ended."""
@@ -270,13 +275,19 @@ class Playing:
             part = parts[self._part]
             if part.wait is not None and not self._passed and self._is_held(part, time, out):
                 return self.due
-            passed = round((time - self._start) * 1_000_000)
+            passed = int((time - self._start) * 1_000_000 + 0.5)
             first = last = self._frame
             at, count = part.at, len(part.frames)
             while last < count and at[last] <= passed:
                 last += 1
             if last > first:
-                self._put(part, first, last, out)
+                self._at += last - first
+                self._frame = last
+                if self._apart:
+                    out += [_chunk(frame) if self._chunked else frame for frame in part.frames[first:last]]
+                else:
+                    data = part.frames[first] if last == first + 1 else b"".join(part.frames[first:last])
+                    out.append(_chunk(data) if self._chunked else data)
             if last < count:
                 return self._start + at[last] / 1_000_000
             self._start += (at[-1] if count else 0) / 1_000_000
@@ -284,16 +295,6 @@ class Playing:
             self._frame = 0
             self._passed = False
         return None
-
-    def _put(self, part: Part, first: int, last: int, out: list[bytes]) -> None:
-        self._at += last - first
-        self._frame = last
-        manner = self._plan.manner
-        if manner is not None and manner.apart:
-            out += [_chunk(frame) if self._chunked else frame for frame in part.frames[first:last]]
-            return
-        data = part.frames[first] if last == first + 1 else b"".join(part.frames[first:last])
-        out.append(_chunk(data) if self._chunked else data)
 
     def _is_held(self, part: Part, time: float, out: list[bytes]) -> bool:
         """Whether it stays where it is; a ping goes out when one is due. `due` says when the next one is."""
@@ -311,10 +312,6 @@ class Playing:
         return True
 
     # -- the end -----------------------------------------------------------------------------------------------
-
-    def _note(self, time: float) -> None:
-        self._sent.append(self._at)
-        self._sent.append(max(0, min(round((time - self._began) * 1_000_000), 0xFFFFFFFF)))
 
     def _end(self, kind: str) -> None:
         if self._outcome is None:

@@ -9,6 +9,7 @@ import pytest
 from mock_server.engine.engine import Engine
 from mock_server.engine.entry import Entry
 from mock_server.engine.journal import Incomplete
+from mock_server.server.control.views import detail, summary
 from mock_server.settings import SettingError, Settings, parse, rows
 
 Make = Callable[..., Engine]
@@ -97,6 +98,18 @@ def test_a_body_that_is_no_json_goes_whole(engine: Make) -> None:
     made = engine(HELLO, redact=("$.messages",))
     entry = made.handle(HttpRequest("POST", "/v1/messages", {"x-api-key": "k"}, b"{secret"))
     assert entry.request.raw == b"[redacted]"
+
+
+@pytest.mark.parametrize("what", ["$.messages", "$.messages[0]", "$.model", "$.tools", "$.system"])
+def test_an_entry_whose_parts_are_not_kept_can_still_be_shown(engine: Make, ask: Ask, what: str) -> None:
+    made = engine(HELLO, redact=(what,))
+    entry = ask(made, "secret", system="secret", tools=[{"name": "secret", "input_schema": {"type": "object"}}])
+
+    told = summary(entry, "default")
+
+    assert told["scenario"] == "hello"
+    assert ("secret" in str(entry)) == (what not in ("$.messages", "$.messages[0]", "$.model"))
+    assert detail(entry, "default", ())["request"]["raw"] is None
 
 
 @pytest.mark.parametrize("wrong", ["$", "$.", "$.a..b", "x y", "$.a[x]"])

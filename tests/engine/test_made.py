@@ -23,6 +23,7 @@ SCHEMA = {
     "required": ["city", "days"],
 }
 TOOL = {"name": "get_weather", "input_schema": SCHEMA}
+PROFILE = load_profile("anthropic")
 Ask = Callable[..., Entry]
 
 
@@ -31,7 +32,7 @@ def asking() -> Callable[..., Ask]:
     """An engine that serves a text, and a way to ask it."""
 
     def make(text: str, **settings: Any) -> Ask:
-        engine = Engine(Settings(**{"seed": 7, "unmatched": "error", **settings}), load_profile("anthropic"))
+        engine = Engine(Settings(**{"seed": 7, "unmatched": "error", **settings}), PROFILE)
         engine.load(loads(text, "made.yaml"))
 
         def ask(prompt: str | list[Any], headers: dict[str, str] | None = None, **more: Any) -> Entry:

@@ -126,3 +126,9 @@ def test_a_schema_nothing_can_satisfy_is_said_so(engine: Engine) -> None:
     plan = engine.handle(HttpRequest("POST", "/v1/messages", {"x-api-key": "k"}, request)).plan
     assert plan.status == 400
     assert b"cannot make up the input of tool 'f'" in plan.body()
+
+
+def test_the_shortest_reply_never_counts_more_than_was_allowed(engine: Any, ask: Any) -> None:
+    made = engine(unmatched="generate")
+    for model in ("claude-opus-4-8", "claude-haiku-4-5"):
+        assert ask(made, "Hi", model=model, max_tokens=1).reply["usage"]["output_tokens"] == 1

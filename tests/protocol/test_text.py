@@ -1,5 +1,6 @@
 """Tokens, chunks, cut JSON and frames: what is split can be joined again."""
 
+import itertools
 import json
 from typing import Any
 
@@ -8,9 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mock_server.protocol import partial, sse, tokens
-from mock_server.protocol.chunk import Chunk, pieces
+from mock_server.protocol.chunk import Burst, Bytes, Chunk, pieces
+from mock_server.scenario.distributions import Lognormal, Uniform
 
-CHUNKS: list[Chunk] = ["token", "word", "sentence", "all", 1, 7]
+CHUNKS: list[Chunk] = [
+    *("token", "word", "sentence", "all", 1, 7),
+    *(Bytes(1), Bytes(7), Burst("token", 3), Burst("word", Uniform(0.501, 4.499)), Burst(Bytes(2), Lognormal(2, 0.7))),
+]
 SAMPLES = [
     "",
     " ",
@@ -36,6 +41,37 @@ def test_tokens_joined_are_the_text_again(text: str) -> None:
 def test_pieces_joined_are_the_text_again(chunk: Chunk, text: str) -> None:
     assert "".join(pieces(text, chunk)) == text
     assert all(pieces(text, chunk))
+
+
+@pytest.mark.parametrize("chunk", CHUNKS, ids=str)
+@given(text=st.text(), kept=st.integers(1, 50))
+def test_a_shorter_text_begins_alike(chunk: Chunk, text: str, kept: int) -> None:
+    """What max_tokens cuts streams the deltas of the whole text, but for the one the cut falls in."""
+    split = tokens.split(text)
+    shorter = pieces("".join(split[:kept]), chunk)
+    if len(split) > kept and chunk not in ("word", "sentence", "all"):  # where those end depends on what follows
+        assert shorter[:-1] == pieces(text, chunk)[: max(0, len(shorter) - 1)]
+
+
+@pytest.mark.parametrize("most", [1, 2, 3, 4, 7])
+@given(text=st.text(st.characters(codec=None), min_size=1))
+def test_bytes_never_split_a_character_and_fill_each_delta(most: int, text: str) -> None:
+    sizes = [[len(letter.encode("utf-8", "surrogatepass")) for letter in piece] for piece in pieces(text, Bytes(most))]
+    assert all(sum(piece) <= most or len(piece) == 1 for piece in sizes)
+    assert all(sum(piece) + following[0] > most for piece, following in itertools.pairwise(sizes))
+
+
+def test_a_burst_puts_units_together() -> None:
+    assert pieces("one two three four five", Burst("word", 2)) == ["one two", " three four", " five"]
+    assert pieces("a lone surrogate \ud800 at the end", Burst("token", Uniform(1, 3)))
+
+
+def test_the_sizes_of_drawn_bursts_are_of_their_distribution_and_always_the_same() -> None:
+    text = "w " * 20_000
+    counts = [len(tokens.split(piece)) for piece in pieces(text, Burst("token", Uniform(0.501, 4.499)))]
+    assert set(counts) == {1, 2, 3, 4}
+    assert [round(counts.count(n) / len(counts), 1) for n in (1, 2, 3, 4)] == pytest.approx([0.25] * 4, abs=0.06)
+    assert counts == [len(tokens.split(piece)) for piece in pieces(text, Burst("token", Uniform(0.501, 4.499)))]
 
 
 @given(st.text(), st.integers(0, 50))

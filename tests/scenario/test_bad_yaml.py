@@ -107,7 +107,7 @@ TABLE: list[tuple[str, str, list[str]]] = [
         "unknown chunk",
         "name: a\nreply: hi\ntiming: {chunk: wrod}",
         [
-            "3:17: expected one of token, word, sentence, all or a number of characters; got 'wrod'; did you mean 'word'?"
+            "3:17: expected one of token, word, sentence, all, a number of characters, or {bytes: 7}; got 'wrod'; did you mean 'word'?"
         ],
     ),
     (

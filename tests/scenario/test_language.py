@@ -15,7 +15,7 @@ from mock_server.scenario.model import Scenario
 from mock_server.scenario.node import Problems, ScenarioError
 from mock_server.scenario.parts import Generate
 from mock_server.scenario.subjects import CASE_SUBJECTS
-from mock_server.scenario.timing import Timing
+from mock_server.scenario.timing import Replay, Timing
 
 ROOT = Path(__file__).parent.parent.parent
 WRITTEN = [
@@ -63,6 +63,11 @@ def test_what_is_written_is_valid(file: Path) -> None:
         "name: a\nwhen: {any: [{prompt: x}, {not: {stream: true}}], body: {a.b: [1, null]}, has: image}\nreply: x",
         "name: a\nwhen: {tool_result: {of: x, for: {a: 1}, content: {regex: y, ignore_case: true}}}\nreply: x",
         "name: a\ntiming: {first: 400ms, rate: 80/s, jitter: 20%, chunk: 3}\nrate_limits: {requests: 2}\ntags: [x]\nreply: x",
+        "name: a\ntiming: {first: {p50: 1s, p99: 2s}, per_input_token: 1ms, gap: {uniform: [0, 1ms]}, ping: 5s}\nreply: x",
+        "name: a\ntiming: {first: {normal: {mean: 1s, sd: 0}}, gap: {gamma: {mean: 1s, shape: 2}}}\nreply: x",
+        "name: a\ntiming: {pauses: {server_tool: 1s, text: {p50: 1s, p90: 2s}}, chunk: {bytes: 7}, burst: 1..3}\nreply: x",
+        "name: a\ntiming: {chunk: word, burst: {normal: {mean: 2, sd: 1}}, replay: [1ms]}\nreply: x",
+        "name: a\ntiming: {replay: {events: [0, 0, 0, 1s, 1s, 1s, 1s]}}\nreply: x",
         "defaults: {priority: 2, when: {stream: true}}\n---\nname: a\nreply: x",
         "name: a\nreply: x\nexpect: {system: y}\nusage: {input_tokens: 3}\nheaders: {x-a: b}",
         "name: a\nreply: x\nstop_details: {category: cyber}",
@@ -91,6 +96,15 @@ BAD = [
     ("name: a\ntiming: quick\nreply: x", "quick"),
     ("name: a\ntiming: {frist: 1s}\nreply: x", "frist"),
     ("name: a\ntiming: {first: 1}\nreply: x", "first"),
+    ("name: a\ntiming: {first: {p50: 1s, p96: 2s}}\nreply: x", "p96"),
+    ("name: a\ntiming: {first: {p50: 1s}}\nreply: x", "p50"),
+    ("name: a\ntiming: {first: {uniform: [1s]}}\nreply: x", "first"),
+    ("name: a\ntiming: {gap: {normal: {mean: 1s, std: 2s}}}\nreply: x", "std"),
+    ("name: a\ntiming: {gap: {gamma: {mean: 1s, shape: x}}}\nreply: x", "gap"),
+    ("name: a\ntiming: {pauses: {serve_tool: 1s}}\nreply: x", "serve_tool"),
+    ("name: a\ntiming: {chunk: {byte: 7}}\nreply: x", "byte"),
+    ("name: a\ntiming: {burst: many}\nreply: x", "burst"),
+    ("name: a\ntiming: {replay: {event: [1ms]}}\nreply: x", "event"),
     ("name: a\npriority: high\nreply: x", "priority"),
     ("name: a\nat_end: stop\nreply: x", "stop"),
     ("name: a\nreply: [{type: txt, text: x}]", "txt"),
@@ -128,6 +142,7 @@ def test_a_mistake_is_refused_for_the_same_reason(text: str, word: str) -> None:
         (Answer, hover.ANSWER),
         (Failure, hover.FAILURE),
         (Timing, hover.TIMING),
+        (Replay, hover.REPLAY),
         (StopDetails, hover.STOP_DETAILS),
         (Generate, hover.GENERATE),
     ],

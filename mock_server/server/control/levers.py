@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, fields
 from typing import Any, TypeVar
 
+from mock_server.engine.chaos import OverlayView, ServerOverlays, SessionOverlays
 from mock_server.engine.gates import GateView
 from mock_server.engine.session import Session
-from mock_server.levers import Chaos, OverlayView, ServerChaos, SessionChaos
 from mock_server.protocol.plan import Plan
 from mock_server.scenario.faults import FAULTS
 from mock_server.server.control.answers import ControlError, Query, as_json
@@ -94,7 +94,7 @@ def lay(control: Control, asked: Query) -> Plan:
     if wrong is not None:
         raise ControlError(422, f"'{wrong.name}' answers requests", "an overlay has a fault, a gate or a timing only")
     where = _chaos(control, asked)
-    where._lay(*found)
+    where.lay(*found)
     control.changed()
     return as_json(201, {"added": [one.name for one in found]})
 
@@ -106,7 +106,7 @@ def switch(control: Control, asked: Query) -> Plan:
     if not isinstance(said.get("on"), bool):
         raise ControlError(400, "on is missing", '{"on": true} or {"on": false}')
     where = _chaos(control, asked)
-    _known(lambda: where.switch(asked.rest, said["on"]))
+    _known(lambda: where.switch(asked.rest, on=said["on"]))
     control.changed()
     return as_json(200, {"name": asked.rest, "on": said["on"]})
 
@@ -119,10 +119,10 @@ def lift(control: Control, asked: Query) -> Plan:
     return as_json(200, {"removed": asked.rest})
 
 
-def _chaos(control: Control, asked: Query) -> Chaos:
+def _chaos(control: Control, asked: Query) -> SessionOverlays | ServerOverlays:
     if "session" in asked.query or "x-mock-session" in asked.headers:
-        return SessionChaos(control.engine, control.session(asked))
-    return ServerChaos(control.engine)
+        return SessionOverlays(control.engine, control.session(asked))
+    return ServerOverlays(control.engine)
 
 
 def _overlay(one: OverlayView) -> Mapping[str, Any]:

@@ -124,7 +124,7 @@ class Chaos(ABC):
     def clear(self) -> None:
         """Take away every overlay that was added."""
         for one in self.all():
-            if one.source.startswith(("chaos.add()", "request")):
+            if one.added:
                 self.remove(one.name)
 
     def __iter__(self) -> Iterator[OverlayView]:

@@ -1,6 +1,6 @@
 """The overlays in force, of one session or of the whole server: which there are; laying, lifting, switching them."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import NamedTuple
 
 from mock_server.engine.engine import Engine
@@ -10,13 +10,17 @@ from mock_server.scenario.node import suggestion
 
 
 class OverlayView(NamedTuple):
-    """One overlay: what it lays over replies, how often (0 to 1), whether it is switched on, where it comes from."""
+    """One overlay: what it lays over replies, how often (0 to 1), whether it is switched on, where it comes from.
+
+    `added`: at run time and here, so that it can be taken away here.
+    """
 
     name: str
     faults: Sequence[str]
     chance: float
     on: bool
     source: str
+    added: bool = False
 
 
 class SessionOverlays:
@@ -29,7 +33,8 @@ class SessionOverlays:
     def all(self) -> Sequence[OverlayView]:
         """Those that its replies meet, in order."""
         off = self._engine.off | self._session.off
-        return [_view(one, on=one.name not in off) for one in self._engine.library(self._session).overlays]
+        added = {one.scenario.name for one in self._session.scenarios}
+        return [_view(one, off, added) for one in self._engine.library(self._session).overlays]
 
     def lay(self, *overlays: Scenario) -> None:
         self._engine.add(self._session, *overlays)
@@ -58,7 +63,8 @@ class ServerOverlays:
 
     def all(self) -> Sequence[OverlayView]:
         """Those that were added, then those of files."""
-        return [_view(one, on=one.name not in self._engine.off) for one in self._known()]
+        added = {one.name for one in self._engine.chaos}
+        return [_view(one, self._engine.off, added) for one in self._known()]
 
     def lay(self, *overlays: Scenario) -> None:
         self._engine.lay(*overlays)
@@ -83,11 +89,11 @@ class ServerOverlays:
         return (*self._engine.chaos, *(one for one in self._engine.served if one.is_overlay))
 
 
-def _view(overlay: Scenario, *, on: bool) -> OverlayView:
-    """An overlay as it is told."""
-    return OverlayView(
-        overlay.name, overlay.strikes, 1.0 if overlay.chance is None else overlay.chance, on, overlay.source
-    )
+def _view(overlay: Scenario, off: Container[str], added: Container[str]) -> OverlayView:
+    """An overlay as it is told. `off`, `added`: the names of those that are."""
+    chance = 1.0 if overlay.chance is None else overlay.chance
+    name = overlay.name
+    return OverlayView(name, overlay.strikes, chance, name not in off, overlay.source, name in added)
 
 
 def _unknown(name: str, known: Sequence[str]) -> LookupError:

@@ -91,6 +91,7 @@ class Gates:
         """Hold whatever comes from now on."""
         gate = self._gates.setdefault(name, _Gate())
         gate.open, gate.permits = False, 0
+        self._tell()
 
     def reset(self) -> None:
         """Let everything through that is held, and forget the gates."""
@@ -112,6 +113,11 @@ class Gates:
         known = sorted(self._gates.items())
         return tuple(GateView(name, len(one.waiting), one.open, one.permits, one.passed) for name, one in known)
 
+    def subscribe(self, tell: Callable[[], None]) -> None:
+        """Run `tell` whenever a reply comes to a gate or leaves it, or a gate is turned; asked twice, it runs once."""
+        if tell not in self._subscribers:
+            self._subscribers = (*self._subscribers, tell)
+
     def wait(self, name: str, count: int = 1, timeout: float = 5.0) -> None:
         """Block until a gate holds `count` replies. Raises NotReached. Not for the server's own loop."""
         deadline = time.monotonic() + timeout
@@ -128,7 +134,7 @@ class Gates:
             if not loop.is_closed():
                 loop.call_soon_threadsafe(changed.set)
 
-        self._subscribers = (*self._subscribers, tell)
+        self.subscribe(tell)
         try:
             while self.waiting(name) < count:
                 changed.clear()

@@ -32,7 +32,7 @@ def test_a_mistake_is_listed_with_its_line(box: Any) -> None:
     box.get_by_test_id("try-yaml").fill("name: a\nrepyl: x\n")
     box.keyboard.press("Control+Enter")
 
-    mistakes = box.get_by_test_id("try-mistakes")
+    mistakes = box.get_by_test_id("mistakes")
     expect(mistakes).to_contain_text("line 2:1 unknown key 'repyl' in scenario")
     mistakes.get_by_role("button").first.click()
     assert box.evaluate("document.activeElement.selectionStart") == len("name: a\n")

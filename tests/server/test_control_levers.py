@@ -50,8 +50,8 @@ def test_overlays_are_laid_listed_switched_and_lifted(server: MockServer) -> Non
     assert call(server, "POST", "chaos", {"name": "flaky", "chance": "20%", "fault": "reset"})[1] == {
         "added": ["flaky"]
     }
-    told = {"name": "flaky", "faults": ["reset"], "chance": 0.2, "on": True, "source": "request"}
-    assert call(server, "GET", "chaos")[1] == {"overlays": [told]}
+    told = {"name": "flaky", "faults": ["reset"], "chance": 0.2, "on": True, "source": "request", "added": True}
+    assert call(server, "GET", "chaos")[1]["overlays"] == [told]
     assert call(server, "PUT", "chaos/flaky", {"on": False})[1] == {"name": "flaky", "on": False}
     assert call(server, "GET", "chaos", session="default")[1]["overlays"][0]["on"] is False
     assert call(server, "DELETE", "chaos/flaky")[1] == {"removed": "flaky"}

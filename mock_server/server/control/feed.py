@@ -1,10 +1,10 @@
 """The live stream of the journal: server-sent events for pages and terminals, so many a second and no more."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 
 from mock_server.engine.engine import Engine
-from mock_server.engine.entry import Entry
+from mock_server.engine.entry import Entry, Lane
 from mock_server.protocol.sse import dumps, encode
 from mock_server.server.control.views import summary
 
@@ -20,14 +20,16 @@ class Feed:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._watchers: dict[Watcher, None] = {}
+        self._levers = Levers(lambda: self.say("levers"))
 
     def came(self, entry: Entry, session: str) -> None:
         """An entry came, or ended."""
+        self._levers.listen(entry.lane)
         for watcher in self._watchers:
             watcher.entry(entry, session)
 
     def say(self, event: str) -> None:
-        """Something else happened: `scenarios`, `reset`."""
+        """Something else happened: `scenarios`, `levers`, `reset`."""
         for watcher in self._watchers:
             watcher.say(event)
 
@@ -39,6 +41,8 @@ class Feed:
         """Frames for one watcher, for ever: the newest entries, then what comes."""
         watcher = Watcher(session)
         sessions = [one for one in self._engine.sessions.all() if session in (None, one.name)]
+        for one in sessions:
+            self._levers.listen(one)
         held = [(entry, one.name) for one in sessions for entry in one.journal.entries()]
         for entry, name in sorted(held, key=lambda pair: pair[0].number)[-FIRST:]:
             watcher.entry(entry, name)
@@ -56,6 +60,23 @@ class Feed:
                 await asyncio.sleep(INTERVAL)
         finally:
             del self._watchers[watcher]
+
+
+class Levers:
+    """Hears when the clock of a session is turned, or a reply comes to one of its gates or leaves it."""
+
+    due: float | None = None  # to the clock it is a sleeper that never has anything to do
+
+    def __init__(self, tell: Callable[[], None]) -> None:
+        self._tell = tell
+
+    def listen(self, lane: Lane) -> None:
+        """Listen to this session too."""
+        lane.clock.add(self)
+        lane.gates.subscribe(self.wake)
+
+    def wake(self) -> None:
+        self._tell()
 
 
 class Watcher:

@@ -1,12 +1,14 @@
 """Routes that turn the clock, release gates and lay overlays. They run on the server's loop, as what they turn asks."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import MISSING, Field, fields
 from typing import Any, TypeVar
 
 from mock_server.engine.chaos import OverlayView, ServerOverlays, SessionOverlays
 from mock_server.engine.gates import GateView
 from mock_server.engine.session import Session
 from mock_server.protocol.plan import Plan
+from mock_server.scenario.faults import FAULTS
 from mock_server.server.control.answers import ControlError, Query, as_json
 from mock_server.server.control.control import Control
 
@@ -81,8 +83,8 @@ def _gate(one: GateView) -> Mapping[str, Any]:
 
 
 def chaos(control: Control, asked: Query) -> Plan:
-    """The overlays in order: of the whole server, or with `session` those of that session."""
-    return as_json(200, {"overlays": [_overlay(one) for one in _chaos(control, asked).all()]})
+    """The overlays in order: of the whole server, or with `session` those of that session; and the faults there are."""
+    return as_json(200, {"overlays": [_overlay(one) for one in _chaos(control, asked).all()], "faults": _faults()})
 
 
 def lay(control: Control, asked: Query) -> Plan:
@@ -125,6 +127,23 @@ def _chaos(control: Control, asked: Query) -> SessionOverlays | ServerOverlays:
 
 def _overlay(one: OverlayView) -> Mapping[str, Any]:
     return {**one._asdict(), "faults": list(one.faults)}
+
+
+def _faults() -> list[Mapping[str, Any]]:
+    """Every fault: what it does, whether it takes a place (`after`), and the keys it cannot do without."""
+    return [
+        {
+            "type": name,
+            "summary": (fault.__doc__ or "").split("\n")[0],
+            "after": any(one.name == "after" for one in fields(fault)),
+            "needs": [one.metadata.get("key", one.name) for one in fields(fault) if _is_needed(one)],
+        }
+        for name, fault in FAULTS.items()
+    ]
+
+
+def _is_needed(one: Field[Any]) -> bool:
+    return one.default is MISSING and one.default_factory is MISSING
 
 
 def _known(act: Callable[[], _T]) -> _T:

@@ -12,6 +12,7 @@ from mock_server.engine.received import ready
 from mock_server.engine.session import Session
 from mock_server.scenario.dump import dump, exchange
 from mock_server.scenario.model import Scenario
+from mock_server.server.control.marks import marks
 
 PROMPT = 200
 
@@ -58,6 +59,7 @@ def detail(entry: Entry, session: str, near: Iterable[NearMiss]) -> dict[str, An
         "body": entry.reply if ended else None,
     }
     said["events"] = _events(entry) if ended else []
+    said["marks"] = marks(entry.plan, entry.faults)
     said["left_ms"] = round(entry.duration * 1000, 3) if ended and entry.outcome == "client_left" else None
     said["near_misses"] = [one.told() for one in near]
     said["stub"] = ready(entry.request) if entry.unmatched else None

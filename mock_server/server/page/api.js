@@ -33,12 +33,12 @@ export function address(path, query = {}) {
 }
 
 /** The JSON a control route answers. Asks for a token when the server wants one. Throws ApiError. */
-export async function call(method, path, query = {}, signal = undefined, body = undefined) {
+export async function call(method, path, query = {}, signal = undefined, body = undefined, type = "application/json") {
   const used = token();
   const headers = used ? { authorization: `Bearer ${used}` } : {};
-  if (body !== undefined) headers["content-type"] = "application/json";
+  if (body !== undefined) headers["content-type"] = type;
   const response = await reached(address(path, query), { method, signal, headers, body });
-  if (response.status === 401 && await newToken(used)) return call(method, path, query, signal, body);
+  if (response.status === 401 && await newToken(used)) return call(method, path, query, signal, body, type);
   const said = await response.json().catch(() => null);
   if (!response.ok) throw new ApiError(response.status, said);
   return said;
@@ -59,6 +59,14 @@ export function get(path, query, signal) {
 
 export function post(path, body, query = {}) {
   return call("POST", path, query, undefined, JSON.stringify(body));
+}
+
+export function put(path, body, query = {}) {
+  return call("PUT", path, query, undefined, JSON.stringify(body));
+}
+
+export function postYaml(path, text, query = {}) {
+  return call("POST", path, query, undefined, text, "application/yaml");
 }
 
 /** Whether there is now another token than the one that was refused. Calls that fail together share one question. */

@@ -50,8 +50,10 @@ function reply(entry) {
   if (!Array.isArray(body.content)) return h("article", { class: "bubble from-assistant" }, speaker("reply"), json(body));
   const left = entry.left_ms === null ? null
     : h("p", { class: "note", "data-tone": "warn" }, `The client left after ${duration(entry.left_ms)}; below is what the whole reply would have been.`);
+  const struck = entry.left_ms === null && entry.faults.length
+    ? h("p", { class: "note" }, `What the reply says without its faults (${entry.faults.join(", ")}); the timeline tells what was sent.`) : null;
   const content = body.content.length ? body.content : "";
-  return [left, bubble("assistant", content, "reply", stop(body))];
+  return [left, struck, bubble("assistant", content, "reply", stop(body))];
 }
 
 function failure(entry, error) {

@@ -12,7 +12,7 @@ import { why } from "./why.js";
 const TABS = [["chat", "Chat", chat], ["timeline", "Timeline", timeline], ["raw", "Raw", raw], ["why", "Why", why]];
 
 export class Detail {
-  /** `actions`: functions `close()`, `tab(name)`, `open(number)`, `scenario(name)`, `newest()`, `say(text)`. */
+  /** `actions`: functions `close()`, `tab(name)`, `open(number)`, `scenario(name)`, `levers()`, `newest()`, `say(text)`. */
   constructor(root, actions) {
     this.root = root;
     this.actions = actions;
@@ -86,7 +86,9 @@ export class Detail {
     return h("header", { class: "detail-head" },
       h("div", { class: "title" }, this.closeButton(), h("h2", {}, `#${entry.number} `, this.name()), status(entry)),
       h("ul", { class: "facts" }, facts(entry).map((fact) => h("li", {}, fact))),
-      entry.note ? longText(entry.note, { class: "note", "data-tone": entry.unmatched ? "warn" : null }, 600) : null,
+      faults(entry),
+      entry.note ? longText(entry.note, { class: "note", "data-tone": isWarning(entry) ? "warn" : null }, 600) : null,
+      warning(entry),
       this.buttons());
   }
 
@@ -154,6 +156,21 @@ export class Detail {
     this.actions.tab(next.dataset.tab);
     next.focus();
   }
+}
+
+function faults({ faults: given }) {
+  if (!given.length) return null;
+  return h("ul", { class: "faults", "aria-label": "Faults", "data-testid": "faults" }, given.map((one) => h("li", { class: "tag", "data-tone": format.faultTone(one) }, one)));
+}
+
+/** What the reply's headers warn of, unless the note tells it already. */
+function warning({ note, reply }) {
+  const said = reply.headers["x-mock-warning"];
+  return said && !note.includes(said) ? longText(said, { class: "note", "data-tone": "warn" }, 600) : null;
+}
+
+function isWarning(entry) {
+  return entry.unmatched || format.notApplied(entry).length > 0;
 }
 
 function facts(entry) {

@@ -10,6 +10,7 @@ const KEYS = [
   ["/", "filter"],
   ["p", "hold the list still, or let it go on"],
   ["←  →", "between tabs, or events of the timeline"],
+  ["l", "levers: the clock, the gates, the chaos"],
   ["t", "try a scenario or a request"],
   ["?", "this help"],
 ];
@@ -34,7 +35,7 @@ function choice(dialog, value, label, kind, isMain) {
 /** Whether to reset one session, or all (""). */
 export async function confirmReset(session) {
   const what = session ? `the session “${session}”` : "all sessions";
-  const text = `The journal of ${what}, its counters, and scenarios that were added at run time will be gone. Scenario files stay.`;
+  const text = `The journal of ${what}, its counters, and scenarios that were added at run time will be gone; its gates let go what they hold, its clock tells real time. Scenario files stay.`;
   return await ask(`Reset ${what}?`, h("p", {}, text), [["", "Cancel", ""], ["reset", "Reset", "danger"]]) === "reset";
 }
 

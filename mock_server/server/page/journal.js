@@ -9,6 +9,7 @@ export const OUTCOMES = [
   ["", "any outcome"],
   ["completed", "completed"],
   ["client_left", "client left"],
+  ["fault", "cut by fault"],
   ["ended", "cut off"],
   ["open", "open"],
   ["unmatched", "unmatched"],
@@ -114,5 +115,5 @@ function hasOutcome(entry, outcome) {
 }
 
 function words(entry) {
-  return `#${entry.number}\n${entry.scenario ?? ""}\n${entry.model ?? ""}\n${entry.path}\n${entry.note}\n${entry.prompt}`.toLowerCase();
+  return `#${entry.number}\n${entry.scenario ?? ""}\n${entry.model ?? ""}\n${entry.path}\n${entry.note}\n${entry.faults.join("\n")}\n${entry.prompt}`.toLowerCase();
 }

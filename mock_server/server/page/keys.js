@@ -1,6 +1,6 @@
 // The keyboard: which key does what, and where it does not.
 
-/** `actions`: functions `move(by)`, `enter()`, `leave()`, `filter()`, `pause()`, `tryOut()`, `help()`. */
+/** `actions`: functions `move(by)`, `enter()`, `leave()`, `filter()`, `pause()`, `tryOut()`, `levers()`, `help()`. */
 export function listenToKeys(actions) {
   document.addEventListener("keydown", (event) => {
     if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
@@ -13,17 +13,17 @@ export function listenToKeys(actions) {
 }
 
 function isTyping(target) {
-  return Boolean(target.closest("input, select, textarea"));
+  return Boolean(target.closest("input:not([type=checkbox]), select, textarea"));
 }
 
 function whileTyping({ key, target }, { move }) {
-  if (target.tagName !== "INPUT") return null;
+  if (target.type !== "search") return null;
   if (key === "Escape" && !target.value) return () => target.blur();
   if (key !== "Enter" && key !== "ArrowDown") return null;
   return () => { target.blur(); move(0); };
 }
 
-function meaning({ key, target }, { move, enter, leave, filter, pause, tryOut, help }) {
+function meaning({ key, target }, { move, enter, leave, filter, pause, tryOut, levers, help }) {
   const isReading = Boolean(target.closest(".panel"));  // there the arrows scroll
   switch (key) {
     case "j": return () => move(1);
@@ -35,6 +35,7 @@ function meaning({ key, target }, { move, enter, leave, filter, pause, tryOut, h
     case "/": return filter;
     case "p": return pause;
     case "t": return tryOut;
+    case "l": return levers;
     case "?": return help;
     default: return null;
   }

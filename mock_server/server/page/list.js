@@ -179,7 +179,7 @@ function cells(entry) {
     cell("time", format.time(entry.at)),
     cell("status", status(entry)),
     cell("scenario", scenario(entry)),
-    cell("prompt", entry.prompt || entry.note || `${entry.method} ${entry.path}`),
+    cell("prompt", [faults(entry), entry.prompt || entry.note || `${entry.method} ${entry.path}`]),
     cell("model", entry.model ?? ""),
     cell("tokens", format.tokens(entry)),
     cell("took", format.duration(entry.duration_ms)),
@@ -194,8 +194,17 @@ function cell(name, content) {
 export function status(entry) {
   const isUsual = entry.outcome === "completed";
   return h("span", { class: "status" },
-    h("span", { class: "badge", "data-tone": format.tone(entry) }, entry.status === null ? "…" : String(entry.status)),
+    h("span", { class: "badge", "data-tone": format.tone(entry) }, format.status(entry)),
     h("span", { class: isUsual ? "outcome off-screen" : "outcome" }, format.outcome(entry)));
+}
+
+/** What went wrong with it on purpose, and what could not: the first word of each fault, the rest on demand. */
+function faults(entry) {
+  const missed = format.notApplied(entry);
+  return [
+    ...entry.faults.map((fault) => h("span", { class: "tag", "data-tone": format.faultTone(fault), title: fault, "data-testid": "fault-tag" }, fault.split(" ")[0])),
+    missed.length ? h("span", { class: "tag", "data-tone": "warn", title: missed.join("\n"), "data-testid": "fault-tag" }, "not applied") : null,
+  ];
 }
 
 function scenario(entry) {

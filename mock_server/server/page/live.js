@@ -7,7 +7,7 @@ const LONGEST_WAIT = 10000;
 const FINAL = new Set([401, 403, 404]);  // trying again would not help
 
 export class Live {
-  /** `heard`: functions `state(name)`, `open()`, `entry(summary)`, `skipped(n)`, `scenarios()`, `reset()`, `refused(error)`. */
+  /** `heard`: functions `state(name)`, `open()`, `entry(summary)`, `skipped(n)`, `scenarios()`, `levers()`, `reset()`, `refused(error)`. */
   constructor(heard) {
     this.heard = heard;
     this.session = "";
@@ -25,7 +25,7 @@ export class Live {
     this.source = source;
     source.onopen = () => this.opened();
     source.onerror = () => this.failed(source);
-    for (const name of ["entry", "skipped", "scenarios", "reset"]) {
+    for (const name of ["entry", "skipped", "scenarios", "levers", "reset"]) {
       source.addEventListener(name, (event) => this.said(name, event.data));
     }
   }

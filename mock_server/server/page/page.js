@@ -8,6 +8,7 @@ import { empty } from "./empty.js";
 import { Filters } from "./filters.js";
 import { Journal, ROWS, asQuery } from "./journal.js";
 import { listenToKeys } from "./keys.js";
+import { Levers } from "./levers.js";
 import { List } from "./list.js";
 import { Live } from "./live.js";
 import { FILTERS, Route } from "./route.js";
@@ -23,6 +24,7 @@ const detail = new Detail(byId("detail"), {
   close, open, say,
   tab: (tab) => route.go({ tab }, { step: false }),
   scenario: (name) => route.go({ view: "scenarios", source: name }),
+  levers: () => route.go({ view: "levers" }),
   newest: () => journal.newest,
 });
 const scenarios = new Scenarios(byId("scenarios"), {
@@ -30,6 +32,7 @@ const scenarios = new Scenarios(byId("scenarios"), {
   requests: (scenario) => route.go({ view: "journal", scenario, text: "", outcome: "", entry: null }),
   known: (names) => filters.offer("scenario", names),
 });
+const levers = new Levers(byId("levers"), { session: (session) => route.go({ session }), state: showLevers, say });
 const live = new Live({
   state: showState,
   open: startOver,
@@ -39,7 +42,11 @@ const live = new Live({
     list.changed();
     refillWhenCalm();
   },
-  scenarios: () => loadScenarios(),
+  scenarios() {
+    loadScenarios();
+    loadLevers();
+  },
+  levers: () => loadLevers(),
   reset: startOver,
   refused(error) {
     say(error.status === 401 ? `${error.message}: reload the page to enter it` : error.message);
@@ -57,7 +64,11 @@ const loadSessions = atMostEvery(1000, quietly(async () => {
   filters.offer("session", names);
 }));
 const loadScenarios = atMostEvery(1000, quietly(() => scenarios.load()));
-const countCalls = atMostEvery(2000, () => route.place.view === "scenarios" && loadScenarios());
+const loadLevers = atMostEvery(300, quietly(() => levers.load()));
+const countCalls = atMostEvery(2000, () => {
+  if (route.place.view === "scenarios") loadScenarios();
+  if (route.place.view === "levers") loadLevers();
+});
 const refillWhenCalm = whenCalm(1500, () => refill());
 const searchAgain = atMostEvery(2000, () => refill());
 
@@ -79,6 +90,7 @@ function startOver() {
   list.isLoaded = false;
   loadSessions();
   loadScenarios();
+  loadLevers();
   detail.again();
   return refill();
 }
@@ -117,6 +129,12 @@ function showState(state) {
   shown.textContent = state;
 }
 
+/** What holds replies is told on every view: a page on which nothing goes on should say why. */
+function showLevers(said) {
+  const shown = byId("levers-state");
+  if (shown.textContent !== said) shown.textContent = said;
+}
+
 // -- where the page is ----------------------------------------------------------------------------------------------
 
 function moved(place, before = {}) {
@@ -126,11 +144,14 @@ function moved(place, before = {}) {
   list.select(place.entry);
   if (before.source !== place.source) quietly(() => scenarios.show(place.source))();
   if (FILTERS.some((name) => before[name] !== place[name])) filter(place, before);
-  if (place.view === "scenarios" && before.view === "journal") loadScenarios();
+  if (place.view === before.view) return;
+  levers.show(place.view === "levers");
+  if (place.view === "scenarios") loadScenarios();
+  if (place.view === "levers") loadLevers();
 }
 
 function showView({ view, entry, source }) {
-  for (const name of ["journal", "scenarios"]) {
+  for (const name of ["journal", "scenarios", "levers"]) {
     byId(name).hidden = view !== name;
     byId(`show-${name}`).setAttribute("aria-pressed", String(view === name));
   }
@@ -142,6 +163,7 @@ function filter(place, before) {
   journal.filter = Object.fromEntries(FILTERS.map((name) => [name, place[name]]));
   journal.found = new Set();
   scenarios.session = place.session;
+  levers.session = place.session;
   list.changed();
   if (before.session !== place.session) live.connect(place.session);
   else refill();
@@ -160,6 +182,7 @@ function close() {
 // -- what people do -------------------------------------------------------------------------------------------------
 
 function move(by) {
+  if (route.place.view === "levers") return;
   if (route.place.view === "scenarios") return moveScenario(by);
   const number = list.beside(by);
   if (number === null) return;
@@ -182,7 +205,8 @@ function enter() {
 
 function leave() {
   const { view, source, entry } = route.place;
-  if (view === "scenarios") route.go(source ? { source: "" } : { view: "journal" }, { step: false });
+  if (view === "levers") route.go({ view: "journal" }, { step: false });
+  else if (view === "scenarios") route.go(source ? { source: "" } : { view: "journal" }, { step: false });
   else if (entry !== null) close();
 }
 
@@ -221,11 +245,12 @@ function tryOut() {
 // -- start ----------------------------------------------------------------------------------------------------------
 
 whenTokenIsWanted(askToken);
-listenToKeys({ move, enter, leave, pause, tryOut, help: showKeys, filter: () => byId("filter-text").focus() });
+listenToKeys({ move, enter, leave, pause, tryOut, levers: () => route.go({ view: "levers" }), help: showKeys, filter: () => byId("filter-text").focus() });
 byId("empty").append(...empty());
 loadScenarios();
 byId("show-journal").addEventListener("click", () => route.go({ view: "journal" }));
 byId("show-scenarios").addEventListener("click", () => route.go({ view: "scenarios" }));
+byId("show-levers").addEventListener("click", () => route.go({ view: "levers" }));
 byId("show-keys").addEventListener("click", showKeys);
 byId("try-it").addEventListener("click", tryOut);
 byId("pause").addEventListener("click", pause);

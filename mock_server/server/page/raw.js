@@ -1,6 +1,7 @@
 // The exchange as it was on the wire: headers and bodies, both ways.
 
 import { copyButton, h, longText, pairs } from "./dom.js";
+import { status } from "./format.js";
 import { jsonBlock } from "./json.js";
 
 export function raw(entry) {
@@ -9,7 +10,7 @@ export function raw(entry) {
     h("h3", {}, `${entry.method} ${entry.path}`),
     headers("Request headers", request.headers),
     request.body === null ? rawBody(request.raw ?? "") : jsonBlock("Request body", request.body),
-    h("h3", {}, `Reply ${entry.status ?? "…"}${entry.stream ? ", as a stream" : ""}`),
+    h("h3", {}, `Reply ${status(entry)}${entry.stream ? ", as a stream" : ""}`),
     headers("Reply headers", reply.headers),
     replyBody(entry));
 }

@@ -1,4 +1,4 @@
-// The place the page shows, kept in the address after the `#`: #entry=12&tab=raw&text=paris, #scenarios=hello.
+// The place the page shows, kept in the address after the `#`: #entry=12&tab=raw&text=paris, #scenarios=hello, #levers.
 
 const NOWHERE = { view: "journal", entry: null, tab: "", source: "", session: "", scenario: "", outcome: "", text: "" };
 export const FILTERS = ["session", "scenario", "outcome", "text"];
@@ -11,6 +11,7 @@ export function parse(hash) {
     place.view = "scenarios";
     place.source = said.get("scenarios");
   }
+  if (said.has("levers")) place.view = "levers";
   if (/^\d{1,15}$/.test(said.get("entry") ?? "")) place.entry = Number(said.get("entry"));
   return place;
 }
@@ -18,9 +19,10 @@ export function parse(hash) {
 export function format(place) {
   const said = new URLSearchParams();
   if (place.view === "scenarios") said.set("scenarios", place.source);
+  if (place.view === "levers") said.set("levers", "");
   if (place.entry !== null) said.set("entry", place.entry);
   for (const name of ["tab", ...FILTERS]) if (place[name]) said.set(name, place[name]);
-  return "#" + said.toString().replace("scenarios=&", "scenarios&").replace(/scenarios=$/, "scenarios");
+  return "#" + said.toString().replace(/^(scenarios|levers)=(?=&|$)/, "$1");
 }
 
 /** Keeps `place` and the address the same. `changed(place, before)` runs after either moved. */

@@ -1,8 +1,10 @@
-// The timeline of a stream: a picture of its events on a time axis (due against sent), and the events as a table.
+// The timeline of a stream: a picture of its events on a time axis (due against sent), and the events as a table. Where
+// it was held, broken or cut is in `strikes.js`.
 
-import { h, svg } from "./dom.js";
-import { duration, several } from "./format.js";
+import { button, h, longText, svg } from "./dom.js";
+import { duration, several, shortened } from "./format.js";
 import { json } from "./json.js";
+import { LABEL, drawnStrikes, listed, placed, strikeRow } from "./strikes.js";
 
 const LANE = 40;
 const DUE = 13;  // where in its lane an event was due, and where it was sent
@@ -13,12 +15,16 @@ const RIGHT = 26;
 const MOST_DRAWN = 600;
 const DENSE = 150;  // from so many events on, the marks are small
 const MOST_ROWS = 400;
-const KNOWN_KINDS = ["message", "ping", "text", "thinking", "tool_use", "error"];
+const KNOWN_KINDS = ["message", "ping", "text", "thinking", "tool_use", "error", "broken"];
+const BLOCK = /^content_block_(start|delta|stop)$/;
+const MESSAGE = /^message_(start|delta|stop)$/;
 
-export function timeline(entry) {
-  if (entry.outcome === "open") return h("p", { class: "hint" }, "The reply is under way; its events can be seen when it has ended.");
-  if (!entry.events.length) return h("p", { class: "hint" }, `One JSON reply, no events. It took ${duration(entry.duration_ms)}.`);
-  const events = described(entry.events);
+/** `actions.levers()` shows where gates are opened and the clock is turned. */
+export function timeline(entry, actions) {
+  if (entry.outcome === "open") return underWay(entry, actions);
+  if (!entry.events.length) return h("div", { class: "timeline" }, h("p", { class: "hint" }, withoutEvents(entry)), listed(entry.marks));
+  const events = described(entry.events, entry.marks);
+  const strikes = placed(entry, events);
   const payload = h("aside", { class: "payload", "aria-label": "Payload of the event", "data-testid": "payload" });
   const shown = h("div", { class: "timeline" });
   const pick = (number) => {
@@ -28,31 +34,59 @@ export function timeline(entry) {
   };
   shown.append(
     h("p", { class: "quiet" }, summary(entry, events)),
-    picture(entry, events, pick),
+    picture(entry, events, strikes, pick),
     legend(entry, events),
-    h("div", { class: "events-and-payload" }, table(events, pick), payload));
+    listed(strikes),
+    h("div", { class: "events-and-payload" }, table(events, strikes, pick), payload));
   pick(0);
   return shown;
 }
 
 // -- what the events are --------------------------------------------------------------------------------------------
 
-/** The events with their number, the kind of block they belong to, the lane they are drawn in, and their gist. */
-function described(events) {
+/** The events with their number, the kind of block they belong to, the lane they are drawn in, and their gist. `due_ms`
+ * counts the time at gates; `planned_ms` does not. */
+function described(events, marks) {
   const kinds = new Map();
+  const held = heldBefore(events, marks);
   return events.map((event, number) => {
     const { type, payload } = event;
-    const index = type.startsWith("content_block_") ? payload.index : null;
+    const index = BLOCK.test(type) ? payload.index : null;
     if (type === "content_block_start") kinds.set(index, payload.content_block?.type ?? "block");
-    const kind = index === null ? (type === "ping" || type === "error" ? type : "message") : kinds.get(index) ?? "block";
-    return { ...event, number, kind, lane: index === null ? "message" : `${index} ${kind}`, gist: gist(payload) };
+    const kind = index === null ? kindOf(type) : kinds.get(index) ?? "block";
+    const lane = index === null ? (kind === "broken" || kind === "unknown" ? kind : "message") : `${index} ${kind}`;
+    return { ...event, number, kind, lane, gist: gist(payload), planned_ms: event.due_ms, due_ms: event.due_ms + held[number] };
   });
 }
 
-function gist({ delta = {}, content_block: block, error, usage }) {
+/** For each event the time that gates have held the reply before it. Nothing tells when a gate let it go: it was as late
+ * as the event behind it that was least late. */
+function heldBefore(events, marks) {
+  const gates = marks.filter((mark) => mark.kind === "gate").map((mark) => mark.event);
+  const held = [];
+  for (const [at, start] of [0, ...gates].entries()) {
+    const part = events.slice(start, gates[at] ?? events.length);
+    const behind = part.filter((event) => event.sent_ms !== null).map(late);
+    const before = held.at(-1) ?? 0;
+    const own = at === 0 ? 0 : Math.max(before, behind.length ? Math.min(...behind) : before);
+    held.push(...part.map(() => own));
+  }
+  return held;
+}
+
+/** The kind of an event that belongs to no block; "unknown" for one that is not of the API. */
+function kindOf(type) {
+  if (type === "ping" || type === "error") return type;
+  if (type.startsWith("(")) return "broken";
+  return MESSAGE.test(type) ? "message" : "unknown";
+}
+
+function gist({ type, text, data, delta = {}, content_block: block, error, usage }) {
+  if (type === "(bytes)" || type === "(broken)") return JSON.stringify(text ?? data ?? "");
   const said = delta.text ?? delta.thinking ?? delta.partial_json ?? delta.stop_reason ?? error?.message;
   if (said !== undefined) return String(said);
   if (delta.signature) return "(signature)";
+  if (delta.type) return `(${delta.type})`;
   if (block) return [block.type, block.name].filter(Boolean).join(" ");
   return usage ? `${usage.output_tokens ?? 0} tokens out` : "";
 }
@@ -78,6 +112,20 @@ function summary(entry, events) {
   return said.join(" · ");
 }
 
+function withoutEvents(entry) {
+  const what = entry.status === 0 ? "No reply at all" : entry.stream ? "A stream without an event" : "One JSON reply, no events";
+  return `${what}. It took ${duration(entry.duration_ms)}.`;
+}
+
+/** Of an open reply: what may be holding it. */
+function underWay(entry, { levers }) {
+  const gates = entry.marks.filter((mark) => mark.kind === "gate");
+  return h("div", { class: "timeline" },
+    h("p", { class: "hint" }, "The reply is under way; its events can be seen when it has ended."),
+    listed(entry.marks),
+    gates.length ? h("p", { class: "hint" }, "A gate may be holding it. ", button("Gates", levers, { class: "link" })) : null);
+}
+
 function told(event) {
   const sent = event.sent_ms === null ? "never sent" : `sent ${duration(event.sent_ms)}`;
   return `${event.type}, ${event.kind}, due ${duration(event.due_ms)}, ${sent}`;
@@ -86,42 +134,43 @@ function told(event) {
 // -- the picture ----------------------------------------------------------------------------------------------------
 
 /** Draws again when its width changes. */
-function picture(entry, events, pick) {
+function picture(entry, events, strikes, pick) {
   const lanes = [...new Set(events.map((event) => event.lane))];
   const drawn = sample(events);
   const figure = h("figure", { class: "picture" });
-  const draw = (width) => figure.replaceChildren(drawing(entry, drawn, lanes, Math.max(width, 280), pick));
+  const draw = (width) => figure.replaceChildren(drawing(entry, drawn, strikes, lanes, Math.max(width, 280), pick));
   draw(800);
   new ResizeObserver(([seen]) => draw(Math.floor(seen.contentRect.width))).observe(figure);
   return figure;
 }
 
-/** Of a very long stream, every n-th delta. */
+/** Of a very long stream, every n-th delta or piece. */
 function sample(events) {
   const step = Math.ceil(events.length / MOST_DRAWN);
-  return step === 1 ? events : events.filter((event, at) => at % step === 0 || !event.type.endsWith("_delta"));
+  return step === 1 ? events : events.filter((event, at) => at % step === 0 || !/_delta$|^\(/.test(event.type));
 }
 
-function drawing(entry, events, lanes, width, pick) {
+function drawing(entry, events, strikes, lanes, width, pick) {
   const left = width < 520 ? 92 : 124;
-  const height = TOP + lanes.length * LANE + AXIS;
+  const top = TOP + LABEL * strikes.length;
+  const height = top + lanes.length * LANE + AXIS;
   const end = lastMoment(entry, events);
   const x = (ms) => left + (ms / end) * (width - left - RIGHT);
-  const place = { left, right: width - RIGHT, bottom: height - AXIS, x };
+  const place = { left, right: width - RIGHT, top, bottom: height - AXIS, x };
   const radius = events.length > DENSE ? 2.5 : 4.5;
-  const marks = events.map((event) => mark(event, x, TOP + lanes.indexOf(event.lane) * LANE, radius));
+  const marks = events.map((event) => mark(event, x, top + lanes.indexOf(event.lane) * LANE, radius));
   const made = svg("svg", {
     "data-testid": "timeline", class: events.length > DENSE ? "events-picture is-dense" : "events-picture", width, height, viewBox: `0 0 ${width} ${height}`, role: "group",
     "aria-label": "Events on a time axis. The left and right arrow keys go from one to the next.",
   },
-  lanes.map((lane, at) => laneLine(lane, place, TOP + at * LANE)), axis(end, place), departure(entry, place), marks);
+  lanes.map((lane, at) => laneLine(lane, place, top + at * LANE)), axis(end, place), drawnStrikes(strikes, place), departure(entry, place), marks);
   if (marks.length) listen(made, marks, pick);
   return made;
 }
 
 function lastMoment(entry, events) {
   const moments = events.flatMap((event) => [event.due_ms, event.sent_ms ?? 0]);
-  return Math.max(...moments, entry.left_ms ?? 0, 1);
+  return Math.max(...moments, entry.duration_ms ?? 0, 1);
 }
 
 function laneLine(lane, { left, right }, y) {
@@ -131,21 +180,17 @@ function laneLine(lane, { left, right }, y) {
   ];
 }
 
-function shortened(text, most) {
-  return text.length > most ? `${text.slice(0, most - 1)}…` : text;
-}
-
-function axis(end, { left, right, bottom, x }) {
+function axis(end, { left, right, top, bottom, x }) {
   const step = tickStep(end, Math.max(2, Math.floor((right - left) / 90)));
   const ticks = [];
-  for (let ms = 0; ms <= end; ms += step) ticks.push(tick(ms, x(ms), bottom));
+  for (let ms = 0; ms <= end; ms += step) ticks.push(tick(ms, x(ms), top, bottom));
   return [svg("line", { class: "axis", x1: left, x2: right, y1: bottom, y2: bottom }), ticks];
 }
 
-function tick(ms, x, bottom) {
+function tick(ms, x, top, bottom) {
   const label = ms >= 1000 ? `${+(ms / 1000).toFixed(2)} s` : `${+ms.toFixed(2)} ms`;
   return [
-    svg("line", { class: "tick", x1: x, x2: x, y1: TOP, y2: bottom + 4 }),
+    svg("line", { class: "tick", x1: x, x2: x, y1: top, y2: bottom + 4 }),
     svg("text", { class: "tick-label", x, y: bottom + 17, "text-anchor": "middle" }, label),
   ];
 }
@@ -157,14 +202,14 @@ function tickStep(end, most) {
 }
 
 /** Where the client left, and the time it was no longer there. */
-function departure({ left_ms: ms }, { left, right, bottom, x }) {
+function departure({ left_ms: ms }, { left, right, top, bottom, x }) {
   if (ms === null) return null;
   const at = x(ms);
   const isNearEnd = at > (left + right) / 2;
   return svg("g", { "data-testid": "left-mark" },
-    svg("rect", { class: "gone", x: at, y: TOP, width: Math.max(0, right - at), height: bottom - TOP }),
-    svg("line", { class: "left-line", x1: at, x2: at, y1: TOP - 6, y2: bottom }),
-    svg("text", { class: "left-label", x: at + (isNearEnd ? -5 : 5), y: 14, "text-anchor": isNearEnd ? "end" : "start" }, `client left ${duration(ms)}`));
+    svg("rect", { class: "gone", x: at, y: top, width: Math.max(0, right - at), height: bottom - top }),
+    svg("line", { class: "left-line", x1: at, x2: at, y1: top - 6, y2: bottom }),
+    svg("text", { class: "left-label", x: at + (isNearEnd ? -5 : 5), y: top - 8, "text-anchor": isNearEnd ? "end" : "start" }, `client left ${duration(ms)}`));
 }
 
 /** A ring where the event was due, a dot where it was sent, a line between them. */
@@ -206,8 +251,10 @@ function legend(entry, events) {
     entry.left_ms === null ? null : h("li", {}, h("i", { class: "swatch is-left" }), "client left"));
 }
 
-function table(events, pick) {
-  const rows = h("tbody", {}, events.slice(0, MOST_ROWS).map(tableRow));
+function table(events, strikes, pick) {
+  const shown = events.slice(0, MOST_ROWS);
+  const before = (number) => strikes.filter((one) => one.event === number).map(strikeRow);
+  const rows = h("tbody", {}, shown.map((event) => [before(event.number), tableRow(event)]), shown.length === events.length ? before(events.length) : null);
   const heads = ["#", "Event", "Due", "Sent", "Late", "Says"].map((name) => h("th", { scope: "col" }, name));
   const made = h("table", { class: "events", "aria-label": "Events" }, h("thead", {}, h("tr", {}, heads)), rows);
   for (const name of ["pointerover", "click"]) {
@@ -233,5 +280,10 @@ function tableRow(event) {
 }
 
 function payloadOf(event) {
-  return [h("p", { class: "quiet" }, `${event.number + 1}. ${told(event)}`), json(event.payload)];
+  return [h("p", { class: "quiet" }, `${event.number + 1}. ${told(event)}`), pretty(event)];
+}
+
+/** The payload; of what is no event, its text as it is. */
+function pretty({ kind, payload }) {
+  return kind === "broken" ? longText(payload.text ?? payload.data ?? "", { class: "code" }) : json(payload);
 }

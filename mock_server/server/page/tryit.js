@@ -2,6 +2,7 @@
 
 import { post } from "./api.js";
 import { button, byId, h } from "./dom.js";
+import { area, goTo, mistakes } from "./editor.js";
 import { json } from "./json.js";
 
 const EXAMPLE = `name: my-scenario
@@ -67,7 +68,7 @@ class Box {
     try {
       this.show(shown(await post(route, asked(), { session: this.session })));
     } catch (error) {
-      this.show(mistakes(error, (line) => this.goTo(line)));
+      this.show(mistakes(error, (line) => goTo(this.yaml, line)));
     }
   }
 
@@ -82,30 +83,6 @@ class Box {
   show(...content) {
     this.result.replaceChildren(...content.flat());
   }
-
-  /** The caret at a line of the scenario. */
-  goTo(line) {
-    const lines = this.yaml.value.split("\n");
-    const at = lines.slice(0, line - 1).reduce((sum, one) => sum + one.length + 1, 0);
-    this.yaml.focus();
-    this.yaml.setSelectionRange(at, at + (lines[line - 1] ?? "").length);
-  }
-}
-
-function area(label, id, text, rows) {
-  const made = h("textarea", { "aria-label": label, "data-testid": id, rows, spellcheck: "false", autocomplete: "off" });
-  made.value = text;
-  return made;
-}
-
-/** What is wrong with the scenario, line by line; or what else went wrong. */
-function mistakes(error, goTo) {
-  const problems = error.problems ?? [];
-  if (!problems.length) return [h("p", { class: "hint", "data-tone": "warn", role: "alert" }, [error.message, error.hint].filter(Boolean).join(": "))];
-  return [h("ul", { class: "try-mistakes", role: "alert", "data-testid": "try-mistakes" }, problems.map((problem) => {
-    const place = /^[^:]*:(\d+):(\d+): (.*)$/s.exec(problem);
-    return h("li", {}, place ? [button(`line ${place[1]}:${place[2]}`, () => goTo(Number(place[1])), { class: "link" }), ` ${place[3]}`] : problem);
-  }))];
 }
 
 function exchange(one) {

@@ -218,4 +218,4 @@ def test_results_that_are_cut_off_on_the_way_are_no_results(server: MockServer, 
         with pytest.raises(Exception, match=r"closed connection|incomplete"):
             list(client.messages.batches.results(batch.id, extra_headers=headers))
     answers = [entry for entry in server.journal if entry.faults]
-    assert [list(entry.faults) for entry in answers][0] == ["extra_fields"]
+    assert next(list(entry.faults) for entry in answers) == ["extra_fields"]

@@ -15,7 +15,7 @@ from mock_server.engine.entry import Entry
 from mock_server.engine.exchange import Exchange
 from mock_server.engine.journal import Hit, Journal, StillOpen
 from mock_server.levers import Chaos, Clock, Gates
-from mock_server.protocol.plan import Part, Plan
+from mock_server.protocol.plan import JSON_HEADERS, Part, Plan, whole
 from mock_server.protocol.request import HttpRequest
 from mock_server.protocol.sse import dumps, encode, frame
 from mock_server.remote import RemoteChaos, RemoteClock, RemoteGates
@@ -299,12 +299,24 @@ def entry_of(said: Mapping[str, Any], journal: Journal) -> Entry:
     raw = encode(dumps(request["body"])) if request["raw"] is None else request["raw"].encode()
     http = HttpRequest(said["method"], said["path"], request["headers"], raw, None, request["query"])
     exchange = Exchange(
-        _plan(said), said["scenario"], said["turn"], said["attempt"], said["note"], None, said["understood"]
+        _faulty(said) if said["faults"] else _plan(said),
+        said["scenario"],
+        said["turn"],
+        said["attempt"],
+        said["note"],
+        None,
+        said["understood"],
     )
     exchange = exchange._replace(unexpected=said["unexpected"], aside=said["aside"], faults=tuple(said["faults"]))
     entry = Entry(said["number"], said["at"], http, exchange, journal)
     entry.told(said["key"], said["outcome"], said["duration_ms"], _sent(said["events"]))
     return entry
+
+
+def _faulty(said: Mapping[str, Any]) -> Plan:
+    """The plan of a reply that faults were applied to, and what it was before: its reply as JSON."""
+    body = encode(dumps(said["reply"]["body"] or {}))
+    return _plan(said)._replace(intact=whole(said["status"] or 200, JSON_HEADERS, body))
 
 
 def _plan(said: Mapping[str, Any]) -> Plan:

@@ -39,13 +39,18 @@ def sourced(request: MessagesRequest, call: Call) -> tuple[MessagesRequest, ApiE
 
 
 def _message(message: Mapping[str, Any], path: str, find: Find) -> Mapping[str, Any]:
-    return {**message, "content": _listed(message["content"], f"{path}.content", find)}
+    """A message with its files looked for; what a reply has put into a container is no file of the client's."""
+    made = "container_upload" if message["role"] == "assistant" else ""
+    return {**message, "content": _listed(message["content"], f"{path}.content", find, made)}
 
 
-def _listed(content: Any, path: str, find: Find) -> Any:
+def _listed(content: Any, path: str, find: Find, made: str = "") -> Any:
     if not isinstance(content, list):
         return content
-    return [_block(block, f"{path}.{at}.{block['type']}", find) for at, block in enumerate(content)]
+    return [
+        block if block["type"] == made else _block(block, f"{path}.{at}.{block['type']}", find)
+        for at, block in enumerate(content)
+    ]
 
 
 def _block(block: Block, path: str, find: Find) -> Block:

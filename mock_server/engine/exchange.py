@@ -34,7 +34,7 @@ class Exchange(NamedTuple):
     """The plan that answers a request, and what chose it: a scenario with its turn and attempt, or a note.
 
     `late` stands in for the plan while a function has yet to give the reply. `understood`: the request was valid;
-    `unexpected`: it was not as the script expects it.
+    `unexpected`: it was not as the script expects it; `side`: it was a side call of an agent.
     """
 
     plan: Plan
@@ -46,3 +46,4 @@ class Exchange(NamedTuple):
     understood: bool = False
     late: Late | None = None
     unexpected: bool = False
+    side: bool = False

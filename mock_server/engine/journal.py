@@ -45,12 +45,13 @@ class Hit:
 class Journal:
     """The entries of one session, oldest first; `len`, `[i]` and iteration see those still held.
 
-    Counts (`total`, `unmatched`, `unexpected`, `played`) stay exact however many entries the ring has dropped.
+    Counts (`total`, `side`, `unmatched`, `unexpected`, `played`) stay exact however many entries the ring has dropped.
     """
 
     def __init__(self, size: int = 1000, session: str = "") -> None:
         self.session = session
         self.total = 0
+        self.side = 0
         self.unmatched = 0
         self.unexpected = 0
         self.dropped = 0
@@ -73,6 +74,7 @@ class Journal:
         self.loop_thread = threading.get_ident()
         with self._lock:
             self.total += 1
+            self.side += exchange.side
             if exchange.unexpected:
                 self.unexpected += 1
             elif exchange.answer is not None:
@@ -190,7 +192,7 @@ class Journal:
             self._ring.clear()
             self.hits.clear()
             self.faults.clear()
-            self.total = self.unmatched = self.unexpected = self.dropped = self.cut = self.finished = 0
+            self.total = self.side = self.unmatched = self.unexpected = self.dropped = self.cut = self.finished = 0
 
     # -- waiting -----------------------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from mock_server.engine.compile import CompiledReply, reply_of
 from mock_server.engine.index import Index
+from mock_server.engine.sides import Sides
 from mock_server.protocol.profile import Profile
 from mock_server.scenario.answer import Answer
 from mock_server.scenario.model import Scenario
@@ -49,6 +50,7 @@ class Library:
         self.compiled: Mapping[str, CompiledScenario] = first
         self.by_name: Mapping[str, Scenario] = {name: one.scenario for name, one in first.items()}
         self.scenarios = tuple(sorted(self.by_name.values(), key=lambda scenario: -scenario.priority))
+        self.sides = Sides(self.scenarios)
         self.index = Index(self.scenarios)
 
     def __len__(self) -> int:

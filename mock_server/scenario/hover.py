@@ -13,7 +13,7 @@ SCENARIO: Mapping[str, str] = {
     "at_end": "Past the last turn: pass on (default), repeat the last, loop, or error.",
     "times": "How many exchanges may begin; those under way always go on.",
     "rate_limits": "Limits of its own, beside those of the profile: a 429 past them.",
-    "tags": "Words to sort scenarios by.",
+    "tags": "Words to sort scenarios by. One has a meaning: `side` marks the scenarios for side calls of agents.",
 }
 ANSWER: Mapping[str, str] = {
     "when": "The condition of a case; the first case that holds wins. Here `turn` and `attempt` can be asked too.",

@@ -156,7 +156,8 @@ def _compaction(engine: "Engine", admitted: Admitted) -> Plan:
 
 def _chosen(plan: Plan, found: Choice) -> Exchange:
     told = plan._replace(headers=(*plan.headers, found.scenario.header, ("x-mock-turn", str(found.turn))))
-    return Exchange(told, found.scenario.name, found.turn, found.attempt, "", found.answer, True)
+    chosen = Exchange(told, found.scenario.name, found.turn, found.attempt, "", found.answer, True)
+    return chosen._replace(side=True) if found.scenario.side else chosen
 
 
 def _played(

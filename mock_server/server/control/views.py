@@ -42,6 +42,7 @@ def summary(entry: Entry, session: str) -> dict[str, Any]:
         "understood": understood,
         "unmatched": entry.unmatched,
         "unexpected": entry.unexpected,
+        "side": entry.side,
     }
 
 
@@ -151,6 +152,7 @@ def counts(session: Session, elsewhere: int) -> Mapping[str, Any]:
     journal = session.journal
     return {
         "total": journal.total,
+        "side": journal.side,
         "unmatched": journal.unmatched,
         "unexpected": journal.unexpected,
         "dropped": journal.dropped,

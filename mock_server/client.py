@@ -284,11 +284,11 @@ def entry_of(said: Mapping[str, Any], journal: Journal) -> Entry:
     """An entry as the control API tells it."""
     request = said["request"]
     raw = encode(dumps(request["body"])) if request["raw"] is None else request["raw"].encode()
-    http = HttpRequest(said["method"], said["path"], request["headers"], raw)
+    http = HttpRequest(said["method"], said["path"], request["headers"], raw, None, request["query"])
     exchange = Exchange(
         _plan(said), said["scenario"], said["turn"], said["attempt"], said["note"], None, said["understood"]
     )
-    exchange = exchange._replace(unexpected=said["unexpected"], side=said["side"])
+    exchange = exchange._replace(unexpected=said["unexpected"], aside=said["aside"], side=said["side"])
     entry = Entry(said["number"], said["at"], http, exchange, journal)
     entry.told(said["key"], said["outcome"], said["duration_ms"], _sent(said["events"]))
     return entry

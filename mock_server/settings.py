@@ -61,6 +61,16 @@ def _profile(text: str) -> str:
     return text
 
 
+def base_path(text: str) -> str:
+    """The path as the server takes it. Raises ValueError for one it cannot serve."""
+    path = text.rstrip("/")
+    if path and not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", path):
+        raise ValueError("expected a path such as /llm, of letters, digits and . _ ~ -")
+    if path.startswith("/s/") or not {"v1", "_mock"}.isdisjoint(path.split("/")):
+        raise ValueError("/v1, /_mock and /s/ are paths of the server itself")
+    return path
+
+
 LIMITS = ("requests", "input_tokens", "output_tokens", "tokens", "requests_per_second")
 
 
@@ -114,6 +124,12 @@ class Settings:
     )
     host: str = _option("127.0.0.1", "address to listen on", metavar="HOST")
     port: int = _option(8787, "port to listen on; 0 picks a free one", parse=_port, metavar="PORT")
+    base_path: str = _option(
+        "",
+        "path before /v1 that is served too, such as /llm; none: whatever stands before /v1",
+        parse=base_path,
+        metavar="PATH",
+    )
     profile: str = _option(
         "octen",
         "the API to emulate: octen, anthropic or a file that describes one",

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from mock_server.engine.endpoints import ENDPOINTS
 from mock_server.protocol import sse
 from mock_server.scenario.load import loads
 from mock_server.scenario.profiles import load_profile
@@ -111,6 +112,28 @@ def test_the_commands_of_the_sidecar_page_work(made: str) -> None:
     assert '{"added":["hi"]}' in done.stdout
     assert '"ok":false' in done.stdout
     assert '"entries":[]' in done.stdout
+
+
+def test_the_commands_of_the_endpoints_page_work(made: str) -> None:
+    url = made.splitlines()[0].split()[-1]
+    (script,) = blocks((ROOT / "docs" / "endpoints.md").read_text(), "sh")
+    done = subprocess.run(
+        ["bash", "-e", "-c", script.replace("curl", "curl -sf").replace("http://127.0.0.1:8787", url)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "no_proxy": "127.0.0.1"},
+        timeout=30,
+        check=True,
+    )
+    for told in ('{"input_tokens":', '"has_more":true', '"display_name":"Claude Opus 4.8"', '"type":"completion"'):
+        assert told in done.stdout
+
+
+def test_the_endpoints_page_names_every_endpoint() -> None:
+    page = (ROOT / "docs" / "endpoints.md").read_text()
+    for path, methods in ENDPOINTS.items():
+        for method in methods:
+            assert f"`{method} {path.replace('...', '')}`" in page
 
 
 def test_the_python_of_the_sidecar_page_works(made: str) -> None:

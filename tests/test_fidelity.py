@@ -21,6 +21,9 @@ _NUMBERS = re.compile(r"(\d+)(?:(?:-| to )(\d+))?")
 ELSEWHERE = {*range(1, 22), 46, 79, 84, 98, 116, 136, 137, 143, 144, *range(146, 152)}
 
 
+SERVED = {f"{method} {path.replace('...', '')}" for path, methods in ENDPOINTS.items() for method in methods}
+
+
 def named(area: str) -> set[str]:
     return {one.name for one in FEATURES if one.area == area}
 
@@ -31,12 +34,12 @@ def test_every_part_is_named() -> None:
     assert set(BLOCK_PARAMS) <= named("block of a reply") | named("block of a request")
     assert set(get_args(StopReason)) == named("stop reason")
     assert set(USAGE) <= named("usage")
-    assert {f"POST {path}" for path in ENDPOINTS} <= named("endpoint")
+    assert named("endpoint") >= SERVED
 
 
 def test_what_is_served_is_said_to_be() -> None:
     served = {one.name for one in FEATURES if one.area == "endpoint" and one.state != "not"}
-    assert served == {f"POST {path}" for path in ENDPOINTS}
+    assert served == SERVED
 
 
 def test_parameters_said_to_be_emulated_are_those_that_change_a_reply() -> None:

@@ -22,14 +22,15 @@ PARTS = re.compile(r"=== scenario\n(.*?)>>> request\n(.*?)<<< response\n(.*)", r
 
 
 def answer(scenario: str, request: str) -> str:
-    """The response as text. The request's first line is the method, the path and perhaps a profile."""
+    """The response as text. The request's first line is the method, the path with a query, and perhaps a profile."""
     head, _, body = request.strip("\n").partition("\n\n")
     line, *headers = head.split("\n")
     method, path, *profile = line.split()
     engine = Engine(Settings(seed=1, time_scale=0), load_profile(profile[0] if profile else "octen"))
     engine.load(loads(scenario) if scenario.strip() else ())
     given = dict(header.split(": ", 1) for header in headers)
-    plan = engine.handle(HttpRequest(method, path, given, body.encode())).plan
+    path, _, query = path.partition("?")
+    plan = engine.handle(HttpRequest(method, path, given, body.encode(), None, query)).plan
     lines = [str(plan.status), *(f"{name}: {value}" for name, value in plan.headers)]
     return "\n".join(lines) + "\n\n" + plan.body().decode() + "\n"
 

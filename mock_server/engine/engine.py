@@ -12,7 +12,6 @@ from mock_server import settings as configuration
 from mock_server.clock import Clock, SystemClock
 from mock_server.engine import seeds
 from mock_server.engine.choose import NearMiss, NoMatch, choose, question
-from mock_server.engine.endpoints import ENDPOINTS, Endpoint
 from mock_server.engine.entry import Entry
 from mock_server.engine.exchange import Call, Exchange
 from mock_server.engine.failure import failure
@@ -21,6 +20,7 @@ from mock_server.engine.library import CompiledScenario, Library, compile_scenar
 from mock_server.engine.metrics import Metrics
 from mock_server.engine.received import Request
 from mock_server.engine.redaction import Redaction
+from mock_server.engine.routing import route
 from mock_server.engine.session import Cursors, Session, Sessions, Terms
 from mock_server.protocol.errors import ApiError, invalid
 from mock_server.protocol.profile import Limits, Profile
@@ -135,11 +135,11 @@ class Engine:
         """The exchange of one request, noted nowhere. `refused`: why its sender is turned away. Never raises."""
         ids = seeds.Ids(_early_seed(http, session.terms.settings.seed), self._chance)
         try:
-            endpoint = _route(http)
+            endpoint, params = route(http, session.terms)
             if refused is not None:
                 raise refused
             _check_version(http, session.terms.profile)
-            return endpoint(self, Call(http, session, key, ids))
+            return endpoint(self, Call(http, session, key, ids, params))
         except ApiError as error:
             return self._refused(error, session, ids)
         except RecursionError:
@@ -264,13 +264,3 @@ def _check_version(http: HttpRequest, profile: Profile) -> None:
             raise invalid("anthropic-version: header is required")
     elif profile.versions and version not in profile.versions:
         raise invalid(f'anthropic-version: "{version}" is not a valid version')
-
-
-def _route(http: HttpRequest) -> Endpoint:
-    """The endpoint of a path and method. Rules 9 and 10."""
-    methods = ENDPOINTS.get(http.path)
-    if methods is None:
-        raise ApiError("not_found_error", f"Not found: {http.path}; served are {', '.join(ENDPOINTS)}")
-    if http.method not in methods:
-        raise ApiError("invalid_request_error", "Method Not Allowed", status=405, headers={"allow": ", ".join(methods)})
-    return methods[http.method]

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from mock_server.engine.exchange import Exchange
 from mock_server.engine.received import Request
+from mock_server.protocol import completion
 from mock_server.protocol.lazy import lazy
 from mock_server.protocol.message import fold
 from mock_server.protocol.plan import Plan
@@ -57,6 +58,7 @@ class Entry:
         self.exchange = exchange
         self.method = http.method
         self.path = http.path
+        self.query = http.query
         self.exception: BaseException | None = None
         self.request_headers = _redacted(http.headers)
         self._body = http.body
@@ -71,7 +73,7 @@ class Entry:
     @lazy
     def request(self) -> Request:
         """What came."""
-        http = HttpRequest(self.method, self.path, self.request_headers, self._body)
+        http = HttpRequest(self.method, self.path, self.request_headers, self._body, None, self.query)
         return Request(http, refused="" if self.exchange.understood else self.exchange.note)
 
     @property
@@ -100,9 +102,14 @@ class Entry:
         return self.exchange.note
 
     @property
+    def is_asked(self) -> bool:
+        """A valid request of a kind that scenarios are asked about."""
+        return self.exchange.understood and not self.exchange.aside
+
+    @property
     def unmatched(self) -> bool:
         """A valid request that no scenario answered."""
-        return self.exchange.understood and self.exchange.scenario is None
+        return self.is_asked and self.exchange.scenario is None
 
     @property
     def unexpected(self) -> bool:
@@ -134,7 +141,9 @@ class Entry:
     def reply(self) -> Mapping[str, Any]:
         """The whole reply as JSON: the message that the stream tells too, or the error envelope."""
         plan = self._ended_exchange.plan
-        found: dict[str, Any] = fold(parse(plan.body())) if plan.stream else json.loads(plan.body() or b"{}")
+        if plan.stream:
+            return (completion.fold if self.path == completion.PATH else fold)(parse(plan.body()))
+        found: dict[str, Any] = json.loads(plan.body() or b"{}")
         return found
 
     @property
@@ -152,6 +161,8 @@ class Entry:
         reply = self.reply
         if reply.get("type") == "error":
             return str(reply["error"]["message"])
+        if reply.get("type") == "completion":
+            return str(reply["completion"])
         return "\n".join(block["text"] for block in reply.get("content", ()) if block["type"] == "text")
 
     @property
@@ -274,12 +285,13 @@ class Entry:
         by = f"{self.scenario} turn {self.turn}{note and ': ' + note}" if self.scenario else note
         end = "open" if self._outcome is None else self._outcome[0]
         status = "…" if self.exchange.late is not None else self.plan.status
-        aside = " (side call)" if self.side else ""
-        return f"{self.method} {self.path} {said} -> {status} {by}{aside}, {end}"
+        by += " (side call)" if self.side else ""
+        path = f"{self.path}?{self.query}" if self.query else self.path
+        return f"{self.method} {path} {said} -> {status} {by}, {end}"
 
     def _said(self) -> str:
         if not self.exchange.understood:
-            return f"({len(self.request.raw)} bytes)"
+            return f"({len(self._body)} bytes)"
         prompt = " ".join(self.request.prompt.split())
         shown = repr(prompt if len(prompt) <= 60 else prompt[:59] + "…")
         results = self.request.tool_results

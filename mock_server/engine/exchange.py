@@ -1,25 +1,36 @@
 """One request on its way through the engine, and what came of it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mock_server.engine.received import Request
 from mock_server.engine.seeds import Ids
 from mock_server.protocol.plan import Plan
+from mock_server.protocol.query import Parameter, read_query
 from mock_server.protocol.request import HttpRequest
 from mock_server.scenario.answer import Answer
 
 if TYPE_CHECKING:
     from mock_server.engine.session import Session
 
+NO_PARAMS: Mapping[str, str] = {}
+
 
 class Call(NamedTuple):
-    """A request whose sender is known: the session it belongs to, its key, and ids for its reply."""
+    """A request whose sender is known: the session it belongs to, its key, and ids for its reply.
+
+    `params`: what its path has for the `{names}` of the endpoint's pattern, unquoted.
+    """
 
     http: HttpRequest
     session: "Session"
     key: str
     ids: Ids
+    params: Mapping[str, str] = NO_PARAMS
+
+    def query(self, known: Mapping[str, Parameter]) -> Mapping[str, Any]:
+        """The query's values, of the parameters an endpoint knows. Raises ApiError (400) for any other."""
+        return read_query(self.http.query, known)
 
 
 class Late(NamedTuple):
@@ -34,7 +45,8 @@ class Exchange(NamedTuple):
     """The plan that answers a request, and what chose it: a scenario with its turn and attempt, or a note.
 
     `late` stands in for the plan while a function has yet to give the reply. `understood`: the request was valid;
-    `unexpected`: it was not as the script expects it; `side`: it was a side call of an agent.
+    `unexpected`: it was not as the script expects it; `aside`: no scenario is asked about requests of this kind;
+    `side`: it was a side call of an agent.
     """
 
     plan: Plan
@@ -46,4 +58,5 @@ class Exchange(NamedTuple):
     understood: bool = False
     late: Late | None = None
     unexpected: bool = False
+    aside: bool = False
     side: bool = False

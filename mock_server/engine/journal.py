@@ -79,7 +79,7 @@ class Journal:
                 self.unexpected += 1
             elif exchange.answer is not None:
                 self._hit(exchange)
-            elif exchange.understood:
+            elif exchange.understood and not exchange.aside:
                 self.unmatched += 1
             self._ring.append(entry)
             gone = self._ring.popleft() if len(self._ring) > self.size else None
@@ -256,7 +256,7 @@ def _set(loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> None:
 
 def holds(condition: Condition, entry: Entry) -> bool:
     """Whether an entry is of a valid request for which `condition` holds."""
-    if not entry.exchange.understood:
+    if not entry.is_asked:
         return False
     return condition.holds(entry.request.facts.at(entry.turn, entry.attempt))
 

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from mock_server.engine.turns import Conversation, conversation
+from mock_server.protocol import completion
 from mock_server.protocol.lazy import lazy
-from mock_server.protocol.request import HttpRequest, MessagesRequest, parse, result_text
+from mock_server.protocol.request import HttpRequest, MessagesRequest, parse, parse_json, result_text
 from mock_server.scenario.dump import dump, stub
 from mock_server.scenario.match import Asked, Facts
 
@@ -41,7 +42,11 @@ class Request:
     @lazy
     def _parsed(self) -> MessagesRequest:
         if self._refused:
-            raise NotUnderstood(f"this request was refused, so it has no parts: {self._refused}; see .raw")
+            raise NotUnderstood(
+                f"this request has no parts, it was refused or is for no message: {self._refused}; see .raw"
+            )
+        if self.path == completion.PATH:
+            return MessagesRequest(completion.as_message(parse_json(self.raw)))
         return parse(self.raw)
 
     @lazy

@@ -65,7 +65,7 @@ def _nearest(journal: Journal, condition: Condition) -> Iterator[str]:
 
 
 def _is_asked(entry: Entry) -> bool:
-    return entry.exchange.understood and not entry.side
+    return entry.is_asked and not entry.side
 
 
 def _difference(miss: Miss) -> Iterator[str]:

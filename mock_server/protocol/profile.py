@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
+from datetime import date
 from typing import Any, Literal, get_args
 
 from mock_server.protocol.errors import STATUS
@@ -30,6 +31,30 @@ class Limits:
                 yield (one.name,), f"{one.name} is 1 or more, got {value}"
 
 
+# what /v1/models tells of a model beside its thinking and its efforts
+Capability = Literal[
+    "batch",
+    "citations",
+    "clear_thinking_20251015",
+    "clear_tool_uses_20250919",
+    "code_execution",
+    "compact_20260112",
+    "compaction",
+    "image_input",
+    "pdf_input",
+    "programmatic_tools",
+    "structured_outputs",
+    "web_search",
+]
+
+
+def _is_date(text: str) -> bool:
+    try:
+        return date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
     """One model: the id that replies carry, other names it answers to, its limits in tokens, and what it can do.
@@ -43,7 +68,9 @@ class Model:
     `bound_thinking`: its thinking is for itself and one conversation only. `over_window`: input and max_tokens over the
     window are an `error`, or the reply will `stop` there. `token_factor`: tokens per estimated token. `tool_tokens`:
     the hidden prompt of tools, `forced_tool_tokens` when one must be called. `image_tokens` and `image_side`: what an
-    image costs at most, and the pixels it is scaled down to. `media`: images and pages of a request.
+    image costs at most, and the pixels it is scaled down to. `media`: images and pages of a request. `created`,
+    `deprecated`, `retires`: dates. `lacks`: the capabilities it is listed without. `fallbacks`: the models it is listed
+    to fall back to; None: not known.
     """
 
     id: str
@@ -52,6 +79,7 @@ class Model:
     created: str = ""
     line: Literal["haiku", "sonnet", "opus", "fable", "mythos"] | None = None
     lifecycle: Literal["active", "deprecated", "retired"] = "active"
+    deprecated: str | None = None
     retires: str | None = None
     context_window: int | None = None
     max_output: int | None = None
@@ -76,9 +104,15 @@ class Model:
     image_side: int = 1568
     media: int = 600
     limits: Limits | None = None
+    lacks: tuple[Capability, ...] = ()
+    fallbacks: tuple[str, ...] | None = None
 
     def mistakes(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
         """What is well-formed but cannot work, as (path to the key, text)."""
+        for name in ("created", "deprecated", "retires"):
+            value = getattr(self, name)
+            if value and not _is_date(value):
+                yield (name,), f"expected a date such as 2026-05-28, got {value!r}"
         for name in ("context_window", "max_output", "cache_minimum", "image_tokens", "image_side", "media"):
             value = getattr(self, name)
             if value is not None and value < 1:
@@ -87,6 +121,8 @@ class Model:
             yield ("token_factor",), f"token_factor is 0.1 to 10, got {self.token_factor}"
 
 
+# groups of endpoints beside /v1/messages
+Family = Literal["count_tokens", "models", "batches", "files", "complete"]
 # shapes of a request that a newer version of the API refuses: protocol notes section 0, fact 3
 Refusable = Literal["sampling", "assistant_documents", "user_citations"]
 
@@ -102,7 +138,8 @@ class Profile:
     `priority_tier`: requests are served by it unless they ask for `standard_only`.
     `complete_usage`: send every usage counter, zeros too. `encrypted_results`: search results carry
     `encrypted_content`. `threads`: conversations can be held here. `any_model`: a name that is not listed is a model
-    too, without limits. `catalogues`: lists of model ids, of which `catalogue` is offered; `added` models always are.
+    too, without limits. `endpoints`: families of endpoints that are served or not; those not named are. `catalogues`:
+    lists of model ids, of which `catalogue` is offered; `added` models always are.
     """
 
     name: str
@@ -127,6 +164,7 @@ class Profile:
     threads: bool = False
     error_messages: Mapping[str, str] = field(default_factory=dict)
     unknown_model_message: str = "model: {model}"
+    endpoints: Mapping[str, Any] = field(default_factory=dict)
     any_model: bool = False
     catalogue: str | None = None
     catalogues: Mapping[str, Any] = field(default_factory=dict)
@@ -147,6 +185,7 @@ class Profile:
                 if seen.setdefault(name, at) != at:
                     yield ("models", at, "id"), f"two models answer to '{name}'"
         yield from self._catalogue_mistakes()
+        yield from self._endpoint_mistakes()
 
     def _catalogue_mistakes(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
         known = {model.id for model in self.models}
@@ -159,6 +198,14 @@ class Profile:
                     yield ("catalogues", name), f"no model '{id}' in this profile"
         if self.catalogue is not None and self.catalogue not in self.catalogues:
             yield ("catalogue",), f"no catalogue '{self.catalogue}'"
+
+    def _endpoint_mistakes(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        known = get_args(Family)
+        for family, served in self.endpoints.items():
+            if family not in known:
+                yield ("endpoints", family), f"unknown endpoints '{family}'; expected one of {', '.join(known)}"
+            elif not isinstance(served, bool):
+                yield ("endpoints", family), f"expected true or false, got {served!r}"
 
     @property
     def is_strict(self) -> bool:
@@ -174,6 +221,10 @@ class Profile:
     def lenient(self) -> "Profile":
         """The same API, which lets pass what it does not know."""
         return replace(self, unknown_parameters="ignore")
+
+    def serves(self, family: Family | None) -> bool:
+        """Whether a family of endpoints is there; None: /v1/messages, which always is."""
+        return family is None or bool(self.endpoints.get(family, True))
 
     def refuses(self, shape: Refusable, version: str | None) -> bool:
         """Whether requests of this version may not have this shape. Versions are dates: later ones sort after."""

@@ -15,13 +15,16 @@ SECRET_HEADERS = ("x-api-key", "authorization", "proxy-authorization", "cookie")
 
 
 class HttpRequest(NamedTuple):
-    """What came over the wire. `path` has no query; `headers` is looked up in lower case; `session` from `/s/NAME`."""
+    """What came over the wire. `path` and `query` are still quoted; `headers` is looked up in lower case; `session` is
+    what `/s/NAME` said.
+    """
 
     method: str
     path: str
     headers: Mapping[str, str]
     body: bytes = b""
     session: str | None = None
+    query: str = ""
 
 
 def _no_constant(name: str) -> Any:

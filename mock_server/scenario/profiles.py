@@ -14,7 +14,7 @@ from mock_server.scenario.node import Node, Problem, Problems, ScenarioError, su
 
 FOLDER = PACKAGE / "profiles"
 # what a model has of its own even when it is like another
-_OWN = ("id", "aliases", "display_name", "created", "lifecycle", "retires")
+_OWN = ("id", "aliases", "display_name", "created", "lifecycle", "deprecated", "retires")
 
 
 def built_in() -> tuple[str, ...]:

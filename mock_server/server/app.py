@@ -3,28 +3,28 @@
 import asyncio
 import functools
 import logging
-import re
-from collections.abc import Callable, Mapping, Sequence
 
 from aiohttp import web
 
+from mock_server.engine.address import addressed
 from mock_server.engine.engine import MAX_BODY, Engine
 from mock_server.engine.entry import Entry
-from mock_server.engine.exchange import Exchange
 from mock_server.protocol.errors import ApiError, invalid
 from mock_server.protocol.plan import SSE_HEADERS
 from mock_server.protocol.request import HttpRequest
 from mock_server.server import cors
+from mock_server.server.aside import Aside, aside, query_of
 from mock_server.server.connection import Answered, Connection, Written
-from mock_server.server.control import Desk, Query
+from mock_server.server.control import Desk
 from mock_server.server.control.answers import SAFE, ControlError
+from mock_server.server.control.routes import STREAM
 from mock_server.server.journal_file import JournalFile
 from mock_server.server.late import resolve
 from mock_server.server.player import Outcome, Playing, frames_at_once, head, play, play_at_once
 from mock_server.server.wheel import Wheel
 
 log = logging.getLogger("mock_server")
-_SESSION = re.compile(r"/s/([^/]+)(/.*)")
+MESSAGES = "/v1/messages"
 
 
 class App:
@@ -34,26 +34,20 @@ class App:
         self._engine = engine
         self._desk = desk
         self._file = file
+        self._base_path = engine.settings.base_path
         self._loop = asyncio.get_running_loop()
         self.wheel = Wheel(self._loop)
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """The long way in: a request as aiohttp parsed it."""
         start = self._loop.time()
-        path = request.rel_url.path
+        path = request.rel_url.raw_path
         try:
             body = await _body(request)
-            if self._desk.serves(path):
-                asked = Query(
-                    request.method, request.rel_url.raw_path, dict(request.rel_url.query), request.headers, body
-                )
-                if self._is_stream(asked):
-                    return await self._stream(asked, request)
-                answered: Answered = Aside(Exchange(self._desk.answer(asked), note="control"))
-            elif request.method == "OPTIONS":
-                answered = Aside(Exchange(cors.preflight(request.headers), note="control"))
-            else:
-                answered = self.exchange(request.method, path, request.headers, body)
+            http = HttpRequest(request.method, path, request.headers, body, None, request.rel_url.raw_query_string)
+            if self._is_stream(http):
+                return await self._stream(http, request)
+            answered = self.exchange(http)
         except ApiError as error:
             answered = self.refused(error)
         if answered.exchange.late is not None:
@@ -78,13 +72,14 @@ class App:
         outcome = await play(playing, connection, self.wheel)
         return Written(keep_alive=keep_alive and outcome.kind == "completed")
 
-    def exchange(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answered:
-        """What answers a request to the emulated API, whichever way it came in."""
-        session = _SESSION.fullmatch(path) if path.startswith("/s/") else None
-        if session is not None:
-            entry = self._engine.handle(HttpRequest(method, session[2], headers, body, session[1]))
-        else:
-            entry = self._engine.handle(HttpRequest(method, path, headers, body))
+    def exchange(self, http: HttpRequest) -> Answered:
+        """What answers a request, whichever way it came in."""
+        if http.path != MESSAGES or http.method != "POST":
+            http = addressed(http, self._base_path)
+            answered = aside(http, self._desk)
+            if answered is not None:
+                return answered
+        entry = self._engine.handle(http)
         self._share(entry)
         if self._desk.feed.is_watched:
             self._desk.feed.came(entry, entry.session)
@@ -96,18 +91,20 @@ class App:
             shared = cors.shared(entry.exchange.plan, entry.request_headers)
             entry.exchange = entry.exchange._replace(plan=shared)
 
-    def _is_stream(self, asked: Query) -> bool:
+    def _is_stream(self, http: HttpRequest) -> bool:
         """Whether this is a request for the live stream; one that may not have it is told so by the desk."""
+        if not http.path.endswith(STREAM):
+            return False
         try:
-            return self._desk.is_stream(asked)
+            return self._desk.is_stream(query_of(addressed(http, self._base_path)))
         except ControlError:
             return False
 
-    async def _stream(self, asked: Query, request: web.BaseRequest) -> web.StreamResponse:
+    async def _stream(self, http: HttpRequest, request: web.BaseRequest) -> web.StreamResponse:
         """Send the live stream until the client leaves."""
         response = web.StreamResponse(headers=dict((*SSE_HEADERS, *SAFE)))
         await response.prepare(request)
-        frames = self._desk.feed.watch(asked.query.get("session"))
+        frames = self._desk.feed.watch(query_of(http).query.get("session"))
         try:
             async for frame in frames:
                 await response.write(frame)
@@ -159,19 +156,6 @@ class App:
         took = (self._loop.time() - start) * 1000
         form = "stream" if exchange.plan.stream else "json"
         log.info("%s %s %d %s %s, %s in %.0f ms", method, path, exchange.plan.status, form, by, outcome.kind, took)
-
-
-class Aside:
-    """A reply that no journal keeps: of the control API, and to what could not be read."""
-
-    def __init__(self, exchange: Exchange) -> None:
-        self.exchange = exchange
-
-    def opened(self, cut: Callable[[str], None]) -> None:
-        """Nobody wants to cut it."""
-
-    def end(self, kind: str, frames: int, sent: Sequence[int] = ()) -> None:
-        """Nobody asks."""
 
 
 async def _body(request: web.BaseRequest) -> bytes:

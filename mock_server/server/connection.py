@@ -4,7 +4,7 @@ is written as prepared bytes instead of through header maps and payload writers,
 
 import asyncio
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from aiohttp import web
@@ -14,6 +14,7 @@ from mock_server.engine.engine import MAX_BODY
 from mock_server.engine.exchange import Exchange
 from mock_server.protocol.errors import ApiError, invalid
 from mock_server.protocol.plan import Plan
+from mock_server.protocol.request import HttpRequest
 from mock_server.server.player import Outcome, Playing, frames_at_once, head, play_at_once
 from mock_server.server.shortcut import Post, whole_post
 from mock_server.server.wheel import Wheel
@@ -42,7 +43,7 @@ class App(Protocol):
     wheel: Wheel
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse: ...
-    def exchange(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answered: ...
+    def exchange(self, http: HttpRequest) -> Answered: ...
     async def settle(self, answered: Answered) -> None: ...
     def refused(self, error: ApiError) -> Answered: ...
     def ended(self, answered: Answered, method: str, path: str, start: float, outcome: Outcome) -> None: ...
@@ -134,7 +135,7 @@ class Connection(RequestHandler):
 
     def _answer(self, post: Post) -> None:
         start = self._loop.time()
-        answered = self._app.exchange("POST", post.path, post.headers, post.body)
+        answered = self._app.exchange(HttpRequest("POST", post.path, post.headers, post.body, None, post.query))
         if answered.exchange.late is None:
             self._send(post, answered, start)
         else:

@@ -6,6 +6,7 @@ import functools
 import secrets
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from aiohttp import web
@@ -22,7 +23,7 @@ from mock_server.server.control.control import Control
 from mock_server.server.control.guard import is_loopback
 from mock_server.server.journal_file import JournalFile
 from mock_server.server.reload import State, state, watch
-from mock_server.settings import Settings
+from mock_server.settings import Settings, base_path
 
 BACKLOG = 4096
 
@@ -32,7 +33,7 @@ class Runner:
 
     def __init__(self, settings: Settings, paths: Sequence[str | Path]) -> None:
         """Load everything. Raises ScenarioError for the author's mistakes; nothing listens yet."""
-        self.settings = settings
+        self.settings = settings = replace(settings, base_path=base_path(settings.base_path))
         self._paths = paths
         clock = SystemClock()
         profiles = functools.cache(load_profile)
@@ -50,8 +51,9 @@ class Runner:
 
     @property
     def url(self) -> str:
+        """The base URL for clients, with the base path."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{host}:{self.port}"
+        return f"http://{host}:{self.port}{self.settings.base_path}"
 
     async def start(self) -> None:
         """Listen. Raises OSError when the address is taken or not ours."""

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
-_LINE = re.compile(r"POST (/[^\s?%]*)(?:\?\S*)? HTTP/1\.1\r\n")
+_LINE = re.compile(r"POST (/[^\s?%#]*)(?:\?([^\s#]*))? HTTP/1\.1\r\n")
 _HEADER = re.compile(r"(?m)^([!-9;-~]+):[ \t]*([^\r\n\0]*)\r\n")
 
 # headers that change how a request must be read or answered
@@ -21,6 +21,7 @@ class Post(NamedTuple):
     path: str
     headers: Mapping[str, str]
     body: bytes
+    query: str = ""
 
 
 def whole_post(data: bytes) -> Post | None:
@@ -41,7 +42,7 @@ def whole_post(data: bytes) -> Post | None:
     length = headers.get("content-length", "")
     if not length.isdecimal() or int(length) != len(data) - end - 2:
         return None
-    return Post(line[1], headers, data[end + 2 :])
+    return Post(line[1], headers, data[end + 2 :], line[2] or "")
 
 
 def _headers(text: str, start: int) -> dict[str, str] | None:

@@ -1,4 +1,4 @@
-"""Runs the Python SDK's suite with the older SDKs, each in an environment of its own under `.compat/`.
+"""Runs the suites of the Python SDK with the older SDKs, each in an environment of its own under `.compat/`.
 
     python tests/compat/matrix.py [VERSION…]
 
@@ -17,7 +17,7 @@ from pathlib import Path
 # The last release with each wire format but the newest, which the ordinary test run covers.
 VERSIONS = ("1.17.0", "0.121.0")
 ROOT = Path(__file__).resolve().parents[2]
-SUITE = "tests/compat/test_anthropic_python.py"
+SUITES = ("tests/compat/test_anthropic_python.py", "tests/compat/test_endpoints_python.py")
 PACKAGES = ("pytest>=8.2", "pytest-timeout>=2.3")
 INSTALL_LIMIT, TEST_LIMIT = 300, 300
 IN_CI = os.environ.get("CI") == "true"
@@ -87,11 +87,11 @@ def install(python: Path, version: str) -> None:
 
 
 def suite(python: Path) -> tuple[bool, str]:
-    """Whether the suite failed, and what it printed. Fixtures of the other suites are left out: they need more."""
-    command = [str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", "--confcutdir", str(Path(SUITE).parent)]
+    """Whether the suites failed, and what it printed. Fixtures of the other suites are left out: they need more."""
+    command = [str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", "--confcutdir", str(Path(SUITES[0]).parent)]
     try:
         run = subprocess.run(
-            [*command, SUITE], cwd=ROOT, capture_output=True, text=True, timeout=TEST_LIMIT, check=False
+            [*command, *SUITES], cwd=ROOT, capture_output=True, text=True, timeout=TEST_LIMIT, check=False
         )
     except subprocess.TimeoutExpired as late:
         return True, f"{_text(late.stdout)}\nnot done after {TEST_LIMIT} s"

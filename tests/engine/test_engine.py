@@ -98,7 +98,7 @@ def test_the_version_header(profile: str, version: str | None, status: int) -> N
 def test_an_unknown_path_and_a_wrong_method() -> None:
     assert error(ask(engine_of(), path="/v1/nope"))[:2] == (404, "not_found_error")
     plan = ask(engine_of(), method="GET")
-    assert (plan.status, dict(plan.headers)["allow"]) == (405, "POST")
+    assert (plan.status, dict(plan.headers)["allow"]) == (405, "POST, OPTIONS")
 
 
 @pytest.mark.parametrize("profile", PROFILES)

@@ -105,7 +105,7 @@ def test_paths_methods_and_missing_keys_are_envelopes(serve, talk, request_line,
 
 def test_the_405_says_what_is_allowed(serve, talk) -> None:
     received = talk(serve(), b"GET /v1/messages HTTP/1.1\r\nhost: t\r\nconnection: close\r\n\r\n")
-    assert answer(received)[1]["allow"] == "POST"
+    assert answer(received)[1]["allow"] == "POST, OPTIONS"
 
 
 def test_a_body_that_says_gzip_and_is_not_is_a_400(serve, talk) -> None:

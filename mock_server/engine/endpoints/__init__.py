@@ -1,10 +1,19 @@
-"""The endpoints of the API, one file each. `ENDPOINTS` is the table: path -> method -> what answers."""
+"""The endpoints of the API, one file each. `ENDPOINTS` is the table: path -> method -> what answers.
+
+A path may have `{name}` for one part, and at its end `{name...}` for all that is left: `Call.params` has what stood
+there. What is served with GET is served with HEAD too. A new family of endpoints is a name in `profile.Family`, which
+a profile can switch off, and a row in `FAMILIES`.
+"""
 
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from mock_server.engine.endpoints import models
+from mock_server.engine.endpoints.complete import complete
+from mock_server.engine.endpoints.count_tokens import count_tokens
 from mock_server.engine.endpoints.messages import create
 from mock_server.engine.exchange import Call, Exchange
+from mock_server.protocol.profile import Family
 
 if TYPE_CHECKING:
     from mock_server.engine.engine import Engine
@@ -13,4 +22,22 @@ Endpoint = Callable[["Engine", Call], Exchange]
 
 ENDPOINTS: Mapping[str, Mapping[str, Endpoint]] = {
     "/v1/messages": {"POST": create},
+    "/v1/messages/count_tokens": {"POST": count_tokens},
+    "/v1/models": {"GET": models.listed},
+    "/v1/models/{id...}": {"GET": models.retrieved},
+    "/v1/complete": {"POST": complete},
 }
+
+# what the paths of a family begin with
+FAMILIES: Mapping[str, Family] = {
+    "/v1/messages/count_tokens": "count_tokens",
+    "/v1/messages/batches": "batches",
+    "/v1/models": "models",
+    "/v1/files": "files",
+    "/v1/complete": "complete",
+}
+
+
+def family(pattern: str) -> Family | None:
+    """The family a path of the table belongs to; None for /v1/messages."""
+    return next((name for path, name in FAMILIES.items() if pattern.startswith(path)), None)

@@ -14,9 +14,9 @@ from mock_server.engine.compile import Binding, CompiledReply, Reply, reply_of
 from mock_server.engine.exchange import Call, Exchange, Late
 from mock_server.engine.extras import extras
 from mock_server.engine.failure import failure, request_headers, scripted
+from mock_server.engine.judged import judged, let_pass, warned
 from mock_server.engine.received import Request, ready
 from mock_server.engine.render import Rendering, rendered, said
-from mock_server.engine.session import Terms
 from mock_server.engine.turns import waiting_call
 from mock_server.engine.unmatched import generated
 from mock_server.protocol import marks
@@ -25,7 +25,6 @@ from mock_server.protocol.errors import ApiError, invalid
 from mock_server.protocol.plan import NOTHING, Headers, Plan
 from mock_server.protocol.profile import Limits
 from mock_server.protocol.request import MessagesRequest, parse
-from mock_server.protocol.validate import readable, validate
 from mock_server.protocol.validate.params import EMULATED
 from mock_server.scenario.answer import Answer, name_of
 from mock_server.scenario.load import read_answer
@@ -38,7 +37,6 @@ if TYPE_CHECKING:
     from mock_server.engine.engine import Engine
 
 log = logging.getLogger("mock_server")
-_MARK = b'"cache_control"'
 FIXED = 1_790_000_000.0
 SUMMARY = 60  # estimated tokens of a summary that is made up
 
@@ -48,14 +46,14 @@ def create(engine: "Engine", call: Call) -> Exchange:
     request = parse(call.http.body, call.http.headers)
     if request.body.get("thread") is not None and call.session.terms.profile.threads:
         call, request = _resumed(call, request)
-    finding = _judged(request, call)
+    finding = judged(request, call)
     admitted = admit(call, request, engine.counter)
     finding = finding or _fitting(admitted)
     admitted = _let_in(admitted, admitted.model.id, call.session.terms.limits_of(admitted.model))
     if log.isEnabledFor(logging.DEBUG):
         _log_accepted(request)
     exchange = _answered(engine, admitted)
-    return exchange if finding is None else _warned(exchange, finding)
+    return exchange if finding is None else warned(exchange, finding)
 
 
 def _resumed(call: Call, request: MessagesRequest) -> tuple[Call, MessagesRequest]:
@@ -65,50 +63,17 @@ def _resumed(call: Call, request: MessagesRequest) -> tuple[Call, MessagesReques
     return whole, parse(body, call.http.headers)
 
 
-def _judged(request: MessagesRequest, call: Call) -> ApiError | None:
-    """What is wrong with a request that is answered all the same, as `validation` says. Raises it where it is not."""
-    terms = call.session.terms
-    if terms.settings.validation != "strict":
-        readable(request, terms.profile)
-        if terms.settings.validation == "off":
-            return None
-    try:
-        validate(request, terms.profile, has_cache_marks=_MARK in call.http.body)
-    except ApiError as error:
-        return _let_pass(error, terms)
-    return None
-
-
 def _fitting(admitted: Admitted) -> ApiError | None:
     """The same for a prompt that does not fit the model's window."""
     terms = admitted.call.session.terms
     error = too_long(admitted)
-    return None if error is None or terms.settings.validation == "off" else _let_pass(error, terms)
+    return None if error is None or terms.settings.validation == "off" else let_pass(error, terms)
 
 
 def _let_in(admitted: Admitted, name: str, limits: Limits | None) -> Admitted:
     """The request with what it takes of rate limits. Raises ApiError (429) when it is too soon."""
     buckets = let_in(admitted, name, limits)
     return admitted if buckets is None else admitted._replace(limits=(*admitted.limits, buckets))
-
-
-def _let_pass(error: ApiError, terms: Terms) -> ApiError:
-    if terms.settings.validation == "strict":
-        raise error
-    log.warning("answered although it breaks a rule (%s): %s", error.status, error)
-    return error
-
-
-def _warned(exchange: Exchange, finding: ApiError) -> Exchange:
-    """The exchange with what is wrong with its request in a header and in the journal."""
-    text = f"{finding.status} {finding.type}: {finding}"
-    header = ("x-mock-warning", text.replace("\n", " ").encode("ascii", "replace").decode())
-    late = exchange.late
-    if late is not None:
-        settle = late.settle
-        late = late._replace(settle=lambda given: _warned(settle(given), finding))
-    plan = exchange.plan._replace(headers=(*exchange.plan.headers, header))
-    return exchange._replace(plan=plan, late=late, note=exchange.note or f"validation: {text}")
 
 
 def _answered(engine: "Engine", admitted: Admitted) -> Exchange:
@@ -253,7 +218,7 @@ def _bound(reply: CompiledReply, engine: "Engine", admitted: Admitted, more: Hea
             draw=draw,
             room=admitted.room,
             cache=None if admitted.cache is None else admitted.cache.use,
-            extras=extras(admitted, draw.ids, engine.counter, _unix(call), runs_code=reply.runs_code),
+            extras=extras(admitted, draw.ids, _unix(call), runs_code=reply.runs_code),
             omits_thinking=request.thinking.get("display") == "omitted",
         )
     )

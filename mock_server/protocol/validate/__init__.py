@@ -107,10 +107,15 @@ LONGER_RULES: tuple[Rule, ...] = (
 
 def validate(request: MessagesRequest, profile: Profile, *, has_cache_marks: bool = True) -> None:
     """Raise the ApiError of the first rule the request breaks. `has_cache_marks`: `cache_control` may be in it."""
-    _ask(RULES, request, profile)
+    judge(RULES, request, profile, has_cache_marks=has_cache_marks)
+
+
+def judge(rules: Rules, request: MessagesRequest, profile: Profile, *, has_cache_marks: bool) -> None:
+    """The same, with `rules` for what is asked first."""
+    ask(rules, request, profile)
     for rule in CACHE_RULES if has_cache_marks else ():
         rule(request, profile)
-    _ask(LAST_RULES, request, profile)
+    ask(LAST_RULES, request, profile)
     for about, rule in BLOCK_RULES if request.has_blocks else ():
         if not about or not about.isdisjoint(request.kinds):
             rule(request, profile)
@@ -121,10 +126,11 @@ def validate(request: MessagesRequest, profile: Profile, *, has_cache_marks: boo
 
 def readable(request: MessagesRequest, profile: Profile) -> None:
     """Raise the ApiError of a request that cannot be answered at all, whatever is let pass otherwise."""
-    _ask(FOUNDATION, request, profile.lenient)
+    ask(FOUNDATION, request, profile.lenient)
 
 
-def _ask(rules: Rules, request: MessagesRequest, profile: Profile) -> None:
+def ask(rules: Rules, request: MessagesRequest, profile: Profile) -> None:
+    """Ask those rules that are about what the request has."""
     for rule in _about(rules, tuple(request.body)):
         rule(request, profile)
 

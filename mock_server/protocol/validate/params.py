@@ -140,7 +140,13 @@ def required(request: MessagesRequest, profile: Profile) -> None:
 
 def fields(request: MessagesRequest, profile: Profile) -> None:
     """Types, ranges and enums of the parameters that are there."""
-    body = request.body
+    check_fields(request.body)
+    if request.body["max_tokens"] < profile.least_max_tokens:
+        raise invalid(f"max_tokens: Input should be greater than or equal to {profile.least_max_tokens}")
+
+
+def check_fields(body: Mapping[str, Any]) -> None:
+    """Raise the ApiError of the first parameter, in the order of the table, that is not what it must be."""
     wrong: dict[str, Finding] = {}
     for name, value in body.items():
         check = PARAMETERS.get(name)
@@ -150,8 +156,6 @@ def fields(request: MessagesRequest, profile: Profile) -> None:
         if name in wrong:
             where, what = wrong[name]
             raise invalid(f"{name}{where}: {what}")
-    if body["max_tokens"] < profile.least_max_tokens:
-        raise invalid(f"max_tokens: Input should be greater than or equal to {profile.least_max_tokens}")
 
 
 def known_model(request: MessagesRequest, profile: Profile) -> None:

@@ -21,7 +21,7 @@ class Desk:
         self.control = control
         self.feed = Feed(engine)
         self._guard = Guard(token)
-        self._page = page.Page()
+        self._page = page.Page(engine.settings.base_path)
         control.changed = lambda: self.feed.say("scenarios")
 
     @staticmethod

@@ -26,16 +26,20 @@ def is_page(path: str) -> bool:
 
 
 class Page:
-    """The files, read once."""
+    """The files, read once; `base_path` stands in the base URL that the page tells people."""
 
-    def __init__(self) -> None:
+    def __init__(self, base_path: str = "") -> None:
         self._files: Mapping[str, bytes] | None = None
+        self._base_path = base_path
 
     def answer(self, path: str) -> Plan:
         """One file. Raises ControlError (404)."""
         if self._files is None:
             folder = files("mock_server.server") / "page"
-            self._files = {one.name: one.read_bytes() for one in folder.iterdir() if one.is_file()}
+            found = {one.name: one.read_bytes() for one in folder.iterdir() if one.is_file()}
+            told = b'name="base-path" content="%b"' % self._base_path.encode()
+            found["index.html"] = found["index.html"].replace(b'name="base-path" content=""', told)
+            self._files = found
         name = "index.html" if path in PATHS else path.removeprefix("/_mock/ui/")
         data = self._files.get(name)
         if data is None:

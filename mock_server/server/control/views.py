@@ -40,6 +40,7 @@ def summary(entry: Entry, session: str) -> dict[str, Any]:
         "prompt": entry.request.prompt[:PROMPT] if understood else "",
         "note": entry.note,
         "understood": understood,
+        "aside": entry.exchange.aside,
         "unmatched": entry.unmatched,
         "unexpected": entry.unexpected,
         "side": entry.side,
@@ -50,7 +51,7 @@ def detail(entry: Entry, session: str, near: Iterable[NearMiss]) -> dict[str, An
     """Everything about an entry that has ended (of an open one, what is known)."""
     said = summary(entry, session)
     body, raw = body_of(entry)
-    said["request"] = {"headers": dict(entry.request.headers), "body": body, "raw": raw}
+    said["request"] = {"headers": dict(entry.request.headers), "query": entry.query, "body": body, "raw": raw}
     ended = not entry.is_open
     said["reply"] = {
         "headers": dict(entry.plan.headers),
@@ -60,7 +61,7 @@ def detail(entry: Entry, session: str, near: Iterable[NearMiss]) -> dict[str, An
     said["left_ms"] = round(entry.duration * 1000, 3) if ended and entry.outcome == "client_left" else None
     said["near_misses"] = [one.told() for one in near]
     said["stub"] = ready(entry.request) if entry.unmatched else None
-    said["yaml"] = _as_scenario(entry) if ended and entry.exchange.understood else None
+    said["yaml"] = _as_scenario(entry) if ended and entry.is_asked else None
     said["curl"] = _curl(entry)
     return said
 
@@ -88,16 +89,25 @@ def _events(entry: Entry) -> list[dict[str, Any]]:
 def _as_scenario(entry: Entry) -> str:
     results = entry.request.tool_results
     tool = results[-1].of if results else None
-    return dump(exchange(entry.request.prompt, tool, entry.reply, entry.plan.status)).rstrip()
+    reply = entry.reply
+    if reply.get("type") == "completion":
+        reply = {"content": [{"type": "text", "text": reply["completion"]}]}
+    return dump(exchange(entry.request.prompt, tool, reply, entry.plan.status)).rstrip()
 
 
 def _curl(entry: Entry) -> str:
-    words = ["curl", "-N", f"http://{entry.request.headers.get('host', '127.0.0.1:8787')}{entry.path}"]
+    query = f"?{entry.query}" if entry.query else ""
+    words = ["curl", "-N", f"http://{entry.request.headers.get('host', '127.0.0.1:8787')}{entry.path}{query}"]
+    if entry.method == "HEAD":
+        words.append("-I")
+    elif entry.method != "POST":
+        words += ["-X", entry.method]
     words += ["-H", "content-type: application/json", "-H", "x-api-key: any"]
     for name in ("anthropic-version", "anthropic-beta", "x-mock-scenario"):
         if name in entry.request.headers:
             words += ["-H", f"{name}: {entry.request.headers[name]}"]
-    return shlex.join([*words, "--data-raw", entry.request.raw.decode("utf-8", "replace")])
+    body = entry.request.raw.decode("utf-8", "replace")
+    return shlex.join([*words, *(["--data-raw", body] if body or entry.method == "POST" else ())])
 
 
 def scenario_view(scenario: Scenario, session: Session | None, calls: int) -> dict[str, Any]:

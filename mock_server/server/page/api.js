@@ -75,7 +75,7 @@ async function newToken(refused) {
 
 /** Send the request of an entry again. Gives the number of the new entry, or null when it cannot be told. */
 export async function replay(entry, newest) {
-  const response = await reached(onThisServer(entry.path), {
+  const response = await reached(onThisServer(entry.path, entry.request.query), {
     method: entry.method,
     headers: replayHeaders(entry),
     body: entry.method === "GET" ? undefined : entry.request.raw ?? JSON.stringify(entry.request.body),
@@ -85,9 +85,10 @@ export async function replay(entry, newest) {
 }
 
 /** Whatever the path is (`//elsewhere`), it is one of this server. */
-function onThisServer(path) {
+function onThisServer(path, query) {
   const url = new URL(location.origin);
   url.pathname = path;
+  url.search = query;
   return url;
 }
 

@@ -3,9 +3,10 @@
 import { copyButton, h } from "./dom.js";
 
 export function empty() {
-  const exports = `export ANTHROPIC_BASE_URL=${location.origin} ANTHROPIC_API_KEY=any`;
+  const base = location.origin + document.querySelector("meta[name=base-path]").content;
+  const exports = `export ANTHROPIC_BASE_URL=${base} ANTHROPIC_API_KEY=any`;
   const curl = [
-    `curl ${location.origin}/v1/messages -H 'content-type: application/json' -H 'x-api-key: any' \\`,
+    `curl ${base}/v1/messages -H 'content-type: application/json' -H 'x-api-key: any' \\`,
     `  -d '{"model": "claude-opus-4-8", "max_tokens": 100, "messages": [{"role": "user", "content": "Hi"}]}'`,
   ].join("\n");
   return [

@@ -1,0 +1,46 @@
+"""The legacy `POST /v1/complete`: scenarios answer it as they would answer the same prompt as a message."""
+
+from typing import TYPE_CHECKING, Any
+
+from mock_server.engine.endpoints import messages
+from mock_server.engine.exchange import Call, Exchange
+from mock_server.engine.received import Request
+from mock_server.protocol.completion import as_completion, as_message
+from mock_server.protocol.errors import ApiError
+from mock_server.protocol.request import parse
+from mock_server.protocol.sse import dumps, encode
+from mock_server.protocol.validate import completion
+
+if TYPE_CHECKING:
+    from mock_server.engine.engine import Engine
+
+
+def complete(engine: "Engine", call: Call) -> Exchange:
+    """parse -> validate -> the line of a message -> completion. Raises ApiError for the client's mistakes."""
+    body = parse(call.http.body).body
+    completion.validate(body, call.session.terms.profile)
+    asked = call.http._replace(path="/v1/messages", body=encode(dumps(as_message(body))))
+    try:
+        exchange = messages.create(engine, call._replace(http=asked))
+    except ApiError as error:
+        raise _renamed(error) from None
+    return _completed(exchange, Request(call.http))
+
+
+def _completed(exchange: Exchange, request: Request) -> Exchange:
+    if exchange.late is None:
+        return exchange._replace(plan=as_completion(exchange.plan))
+    settle = exchange.late.settle
+
+    def completed(given: Any) -> Exchange:
+        return _completed(settle(given), request)
+
+    return exchange._replace(late=exchange.late._replace(request=request, settle=completed))
+
+
+def _renamed(error: ApiError) -> ApiError:
+    """The error under the parameter's name here."""
+    if error.message is None or not error.message.startswith("max_tokens: "):
+        return error
+    text = error.message.replace("max_tokens", "max_tokens_to_sample", 1)
+    return ApiError(error.type, text, status=error.status, details=error.details, headers=error.headers)

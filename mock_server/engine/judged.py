@@ -1,0 +1,52 @@
+"""What is wrong with a request, and what becomes of it: an error, or an answer with a warning. `validation` decides."""
+
+import logging
+from collections.abc import Callable
+
+from mock_server.engine.exchange import Call, Exchange
+from mock_server.engine.session import Terms
+from mock_server.protocol.errors import ApiError
+from mock_server.protocol.profile import Profile
+from mock_server.protocol.request import MessagesRequest
+from mock_server.protocol.validate import readable, validate
+
+log = logging.getLogger("mock_server")
+_MARK = b'"cache_control"'
+Readable = Callable[[MessagesRequest, Profile], None]
+Validate = Callable[..., None]
+
+
+def judged(
+    request: MessagesRequest, call: Call, readable: Readable = readable, validate: Validate = validate
+) -> ApiError | None:
+    """What is wrong with a request that is answered all the same, as `validation` says. Raises it where it is not."""
+    terms = call.session.terms
+    if terms.settings.validation != "strict":
+        readable(request, terms.profile)
+        if terms.settings.validation == "off":
+            return None
+    try:
+        validate(request, terms.profile, has_cache_marks=_MARK in call.http.body)
+    except ApiError as error:
+        return let_pass(error, terms)
+    return None
+
+
+def let_pass(error: ApiError, terms: Terms) -> ApiError:
+    """The error, where it is only told; raises it under `validation: strict`."""
+    if terms.settings.validation == "strict":
+        raise error
+    log.warning("answered although it breaks a rule (%s): %s", error.status, error)
+    return error
+
+
+def warned(exchange: Exchange, finding: ApiError) -> Exchange:
+    """The exchange with what is wrong with its request in a header and in the journal."""
+    text = f"{finding.status} {finding.type}: {finding}"
+    header = ("x-mock-warning", text.replace("\n", " ").encode("ascii", "replace").decode())
+    late = exchange.late
+    if late is not None:
+        settle = late.settle
+        late = late._replace(settle=lambda given: warned(settle(given), finding))
+    plan = exchange.plan._replace(headers=(*exchange.plan.headers, header))
+    return exchange._replace(plan=plan, late=late, note=exchange.note or f"validation: {text}")

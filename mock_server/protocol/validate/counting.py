@@ -1,0 +1,66 @@
+"""The rules of `count_tokens`: those of a message, but for what is about the reply. Parameters: protocol notes F.1."""
+
+from mock_server.protocol.errors import invalid
+from mock_server.protocol.profile import Profile
+from mock_server.protocol.request import MessagesRequest
+from mock_server.protocol.validate import FOUNDATION, RULES, Rule, Rules, ask, judge, models, params
+
+PARAMETERS = frozenset(
+    [
+        *("model", "messages", "system", "tools", "tool_choice", "thinking", "output_config", "cache_control", "speed"),
+        *("mcp_servers", "context_management", "compaction", "billing_policy", "output_format"),
+    ]
+)
+
+
+def required(request: MessagesRequest, profile: Profile) -> None:
+    """Rule 23."""
+    for name in ("model", "messages"):
+        if name not in request.body:
+            raise invalid(f"{name}: Field required")
+
+
+def fields(request: MessagesRequest, profile: Profile) -> None:
+    """Types, ranges and enums of the parameters that are counted."""
+    params.check_fields({name: value for name, value in request.body.items() if name in PARAMETERS})
+
+
+def no_unknown(request: MessagesRequest, profile: Profile) -> None:
+    """Rule 28: also for what only a request for a message has."""
+    for name in request.body if profile.is_strict else ():
+        if name not in PARAMETERS:
+            raise invalid(f"{name}: Extra inputs are not permitted")
+    params.no_unknown(request, profile)
+
+
+def no_thread(request: MessagesRequest, profile: Profile) -> None:
+    """A thread cannot be counted: it is refused, not passed over, since its history would be missing."""
+    if request.body.get("thread") is not None:
+        raise invalid("thread: Extra inputs are not permitted")
+
+
+_INSTEAD: dict[Rule, Rule] = {
+    params.required: required,
+    params.fields: fields,
+    params.no_unknown: no_unknown,
+    params.no_thread: no_thread,
+}
+# about the length or the kind of the reply
+_NOT = (params.within_cap, params.prewarm, params.fallbacks, models.sampling, models.thinking_budget)
+
+
+def _counting(rules: Rules) -> Rules:
+    return tuple((about, _INSTEAD.get(rule, rule)) for about, rule in rules if rule not in _NOT)
+
+
+_FOUNDATION, _RULES = _counting(FOUNDATION), _counting(RULES)
+
+
+def validate(request: MessagesRequest, profile: Profile, *, has_cache_marks: bool = True) -> None:
+    """Raise the ApiError of the first rule the request breaks."""
+    judge(_RULES, request, profile, has_cache_marks=has_cache_marks)
+
+
+def readable(request: MessagesRequest, profile: Profile) -> None:
+    """Raise the ApiError of a request that cannot be counted at all, whatever is let pass otherwise."""
+    ask(_FOUNDATION, request, profile.lenient)

@@ -26,7 +26,7 @@ from mock_server.settings import Settings
 from mock_server.verbs import Verbs
 
 LIMIT = 10.0
-TEST_SETTINGS = Settings(port=0, time_scale=0.0, unmatched="error", fast_retries=True)
+TEST_SETTINGS = Settings(port=0, time_scale=0.0, unmatched="error", fast_retries=True, batch_seconds=0.0)
 _T = TypeVar("_T")
 
 

@@ -249,7 +249,7 @@ def _remote_settings(config: pytest.Config) -> dict[str, Any]:
     """What a server of our own has by itself."""
     if not _is_shared(config):
         return {}
-    return {"time_scale": 0.0, "unmatched": "error", "fast_retries": True}
+    return {"time_scale": 0.0, "unmatched": "error", "fast_retries": True, "batch_seconds": 0.0}
 
 
 def _ini_settings(config: pytest.Config) -> dict[str, Any]:

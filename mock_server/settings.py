@@ -44,6 +44,13 @@ def _seconds(text: str) -> float:
     return seconds
 
 
+def _batch_seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 <= seconds <= 1_000_000:
+        raise ValueError("expected seconds, 0 to 1000000")
+    return seconds
+
+
 def _flag(text: str) -> bool:
     known = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
     if text.lower() not in known:
@@ -192,6 +199,29 @@ class Settings:
         False,
         "have clients retry after 1 ms where a scripted error names no time of its own",
         parse=_flag,
+        per_session=True,
+    )
+    batch_seconds: float = _option(
+        5.0,
+        "how long a message batch takes; 0: it has ended when first looked at, over 86400: the rest expires",
+        parse=_batch_seconds,
+        metavar="S",
+        per_session=True,
+    )
+    files: str | None = _option(
+        None, "folder for the bytes of uploaded files; none: they are held in memory", metavar="FOLDER"
+    )
+    file_bytes: int = _option(
+        268_435_456,
+        "how many bytes of files a session may hold",
+        parse=_count,
+        metavar="BYTES",
+        per_session=True,
+    )
+    downloads: Literal["made", "all"] = _option(
+        "made",
+        "which files may be downloaded: those a model made, as the API has it, or uploaded ones too",
+        choices=("made", "all"),
         per_session=True,
     )
     journal: str | None = _option(None, "append every exchange to this file, as JSON lines", metavar="FILE")

@@ -14,7 +14,7 @@ _PREFIX = re.compile(r"(?:/(?!v1/|_mock/)[^/]+)+?(/v1/.*)", re.DOTALL)
 
 
 def addressed(http: HttpRequest, base_path: str = "") -> HttpRequest:
-    """The request with the path its endpoint has, and the session its path names."""
+    """The request with the path its endpoint has, the session its path names, and what stood before."""
     path, session = _below(http.path, base_path), http.session
     named = _SESSION.fullmatch(path)
     if named is not None:
@@ -22,7 +22,17 @@ def addressed(http: HttpRequest, base_path: str = "") -> HttpRequest:
     if not base_path:
         prefixed = _PREFIX.fullmatch(path)
         path = path if prefixed is None else prefixed[1]
-    return http._replace(path=path, session=session)
+    before = http.path.removesuffix(path) if path != http.path else ""
+    return http._replace(path=path, session=session, prefix=http.prefix + before)
+
+
+def base_url(http: HttpRequest) -> str:
+    """What the client has for this server, up to `/v1`: its host, and all that stood before the path; without a host
+    only the latter.
+    """
+    host = http.headers.get("host", "")
+    scheme = http.headers.get("x-forwarded-proto", "http").partition(",")[0].strip().lower()
+    return f"{'https' if scheme == 'https' else 'http'}://{host}{http.prefix}" if host else http.prefix
 
 
 def _below(path: str, base_path: str) -> str:

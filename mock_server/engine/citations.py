@@ -34,7 +34,7 @@ class Source(NamedTuple):
         content = self.block["content"] if self.is_search_result else source.get("content")
         if content is not None:
             return [str(one.get("text") or "") for one in blocks(content)]
-        return [str(source["data"])] if source.get("type") == "text" else []
+        return [str(source["data"])] if source.get("type") in ("text", "file") and "data" in source else []
 
     def citation(self, cited: str) -> dict[str, Any] | None:
         """The citation of a text that stands in it, or None when it does not."""
@@ -69,8 +69,8 @@ class Source(NamedTuple):
         return {"type": "page_location", **self._document(cited), **place}
 
     def _document(self, cited: str) -> dict[str, Any]:
-        title = self.block.get("title")
-        return {"cited_text": cited, "document_index": self.number, "document_title": title, "file_id": None}
+        title, file = self.block.get("title"), self.block["source"].get("file_id")
+        return {"cited_text": cited, "document_index": self.number, "document_title": title, "file_id": file}
 
 
 def sources(request: MessagesRequest) -> list[Source]:
@@ -131,7 +131,7 @@ def generated(request: MessagesRequest) -> tuple[Text, ...]:
 def _quote(source: Source) -> Text | None:
     if not source.parts and source.block["type"] == "document":
         data = source.block["source"].get("data")
-        pages = (media.pages(data) if isinstance(data, str) else None) or 1
+        pages = (media.pages(data) if isinstance(data, str) else source.block["source"].get("pages")) or 1
         return Text(text=f"the document says so on page {pages}. ", citations=(source.page("", pages),))
     sentence = next((m[0].strip() for part in source.parts if (m := _SENTENCE.search(part))), "")
     sentence = sentence or next((part.strip()[:LONGEST] for part in source.parts if part.strip()), "")

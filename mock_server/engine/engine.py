@@ -13,7 +13,7 @@ from mock_server.clock import Clock, SystemClock
 from mock_server.engine import seeds
 from mock_server.engine.choose import NearMiss, NoMatch, choose, question
 from mock_server.engine.entry import Entry
-from mock_server.engine.exchange import Call, Exchange
+from mock_server.engine.exchange import Call, Exchange, Work
 from mock_server.engine.failure import failure
 from mock_server.engine.journal import Journals
 from mock_server.engine.library import CompiledScenario, Library, compile_scenario
@@ -36,7 +36,6 @@ from mock_server.settings import SettingError, Settings
 
 log = logging.getLogger("mock_server")
 NO_RETRY = {"x-should-retry": "false"}
-MAX_BODY = 32 * 1024 * 1024
 
 
 class Engine:
@@ -58,7 +57,7 @@ class Engine:
         self.clock = clock or SystemClock()
         self.journals = Journals(settings.journal_bytes, Redaction(settings.redact) if settings.redact else None)
         self.metrics = Metrics()
-        self.sessions = Sessions(self.clock, self.terms, lambda session: self.journals.forget(session.journal))
+        self.sessions = Sessions(self.clock, self.terms, self._forgotten)
         self.ended = Session("ended", self.clock, self.terms)  # sees what comes under the keys of ended sessions
         self._chance = random.Random()
         self._scenarios: tuple[Scenario, ...] = ()
@@ -131,7 +130,15 @@ class Engine:
         exchange = self.answer(http, session, key, refused)
         return self.journals.record(session.journal, self.clock.unix(), http, exchange)
 
-    def answer(self, http: HttpRequest, session: Session, key: str, refused: ApiError | None = None) -> Exchange:
+    def answer(
+        self,
+        http: HttpRequest,
+        session: Session,
+        key: str,
+        refused: ApiError | None = None,
+        *,
+        in_batch: bool = False,
+    ) -> Exchange:
         """The exchange of one request, noted nowhere. `refused`: why its sender is turned away. Never raises."""
         ids = seeds.Ids(_early_seed(http, session.terms.settings.seed), self._chance)
         try:
@@ -139,7 +146,7 @@ class Engine:
             if refused is not None:
                 raise refused
             _check_version(http, session.terms.profile)
-            return endpoint(self, Call(http, session, key, ids, params))
+            return endpoint(self, Call(http, session, key, ids, params, in_batch))
         except ApiError as error:
             return self._refused(error, session, ids)
         except RecursionError:
@@ -154,6 +161,11 @@ class Engine:
     def refuse(self, error: ApiError) -> Exchange:
         """The reply that tells an error of a request that could not be read."""
         return self._refused(error, self.sessions.default, seeds.Ids(None))
+
+    def file_room(self, http: HttpRequest) -> int:
+        """How many bytes the session of a request still takes as files."""
+        session, _, _ = self._sender(http)
+        return max(0, session.terms.settings.file_bytes - session.files.bytes)
 
     def explain(self, session: Session, request: Request) -> tuple[NearMiss, ...]:
         """The scenarios nearest to a valid request, with every condition that fails; none when one answers."""
@@ -175,6 +187,10 @@ class Engine:
         """The function that was to give the reply raised: a 500 to the client, and the journal keeps the exception."""
         late = entry.exchange.late
         assert late is not None
+        if isinstance(late, Work):
+            log.error("a fault of mock-server while answering %s %s", entry.method, entry.path, exc_info=exception)
+            entry.settled(self._refused(ApiError("api_error"), self.sessions.default, seeds.Ids(None)))
+            return
         what = str(exception)
         if not isinstance(exception, TimeoutError | ScenarioError):
             what = f"{name_of(late.function)} raised {type(exception).__name__}: {exception}"
@@ -189,6 +205,10 @@ class Engine:
         if name is not None:
             self.sessions.named(name).journal.cut_open()
         self.sessions.close(key)
+
+    def _forgotten(self, session: Session) -> None:
+        self.journals.forget(session.journal)
+        session.files.clear()
 
     def _refused(self, error: ApiError, session: Session, ids: seeds.Ids) -> Exchange:
         return Exchange(failure(error, session.terms.profile, ids.request()), note=str(error))

@@ -12,11 +12,13 @@ from mock_server.engine.received import Request
 from mock_server.protocol import completion
 from mock_server.protocol.lazy import lazy
 from mock_server.protocol.message import fold
-from mock_server.protocol.plan import Plan
+from mock_server.protocol.plan import JSON_HEADERS, SSE_HEADERS, Plan
 from mock_server.protocol.request import SECRET_HEADERS, HttpRequest
 from mock_server.protocol.sse import parse
 
 PATIENCE = 5.0
+KEPT_BODY = 32 << 20  # bytes of a request; of a larger one only the size is kept
+KEPT_DATA = 1 << 20  # bytes of a reply that is neither JSON nor events; of a larger one only the head is kept
 _OVERHEAD = 1000  # bytes that an entry and its objects take beside body and reply
 
 
@@ -61,12 +63,12 @@ class Entry:
         self.query = http.query
         self.exception: BaseException | None = None
         self.request_headers = _redacted(http.headers)
-        self._body = http.body
+        self._body = http.body if len(http.body) <= KEPT_BODY else b'{"size_bytes":%d}' % len(http.body)
         self._began = time.monotonic()
         self._journal = journal
         self._outcome: tuple[str, int, float] | None = None
         self._sent: Sequence[int] = ()
-        self.weight = _OVERHEAD + len(http.body) + _weight(exchange.plan)
+        self.weight = _OVERHEAD + len(self._body) + _weight(exchange.plan)
 
     # -- the request -------------------------------------------------------------------------------------------
 
@@ -139,8 +141,12 @@ class Entry:
 
     @property
     def reply(self) -> Mapping[str, Any]:
-        """The whole reply as JSON: the message that the stream tells too, or the error envelope."""
+        """The whole reply as JSON: the message that the stream tells too, or the error envelope. Of data (a file, the
+        results of a batch) its type and size.
+        """
         plan = self._ended_exchange.plan
+        if is_data(plan):
+            return {"type": "data", "content_type": dict(plan.headers)["content-type"], "size_bytes": _size(plan)}
         if plan.stream:
             return (completion.fold if self.path == completion.PATH else fold)(parse(plan.body()))
         found: dict[str, Any] = json.loads(plan.body() or b"{}")
@@ -150,6 +156,8 @@ class Entry:
     def tokens(self) -> tuple[int, int] | None:
         """Input and output tokens as the reply's usage tells them; None for an error."""
         plan = self.exchange.plan
+        if is_data(plan):
+            return None
         frames = plan.parts[-1].frames
         said = frames[-2] if plan.stream and len(frames) > 1 else frames[-1]
         found = [_number_after(said, name) for name in (b'"input_tokens":', b'"output_tokens":')]
@@ -169,13 +177,13 @@ class Entry:
     def planned_events(self) -> Sequence[Mapping[str, Any]]:
         """The payloads of all events of the stream, sent or not."""
         plan = self._ended_exchange.plan
-        return tuple(parse(plan.body())) if plan.stream else ()
+        return tuple(parse(plan.body())) if plan.stream and not is_data(plan) else ()
 
     @property
     def events(self) -> Sequence[Mapping[str, Any]]:
         """The payloads of the events that were sent, in order; none when the reply was not a stream."""
         outcome = self._wait()
-        if not self.plan.stream:
+        if not self.plan.stream or is_data(self.plan):
             return ()
         frames = [frame for part in self.plan.parts for frame in part.frames][: outcome[1]]
         return tuple(parse(b"".join(frames)))
@@ -250,6 +258,8 @@ class Entry:
         if self._outcome is None:
             self._outcome = (kind, frames, time.monotonic() - self._began)
             self._sent = sent
+            if is_data(self.exchange.plan) and _size(self.exchange.plan) > KEPT_DATA:
+                self.exchange = self.exchange._replace(plan=_emptied(self.exchange.plan))
             self._journal.ended(self)
 
     def told(self, key: str, outcome: str, duration_ms: float | None, sent: Sequence[int]) -> None:
@@ -310,8 +320,24 @@ def _number_after(said: bytes, name: bytes) -> int | None:
     return int(digits) if digits.isdigit() else None
 
 
+def is_data(plan: Plan) -> bool:
+    """Whether a reply is neither JSON nor events."""
+    return plan.status == 200 and plan.headers[:1] not in (JSON_HEADERS, SSE_HEADERS[:1])
+
+
+def _emptied(plan: Plan) -> Plan:
+    """The plan with its times, and without what it sends."""
+    return plan._replace(parts=tuple(part._replace(frames=(b"",) * len(part.frames)) for part in plan.parts))
+
+
+def _size(plan: Plan) -> int:
+    return sum(len(frame) for part in plan.parts for frame in part.frames)
+
+
 def _weight(plan: Plan) -> int:
     """What a plan holds of its own: frames of a stream are mostly shared, a whole body is not."""
+    if is_data(plan):
+        return min(_size(plan), KEPT_DATA)
     if plan.stream:
         return 16 * sum([len(part.frames) for part in plan.parts])
     return len(plan.parts[0].frames[0])

@@ -1,11 +1,12 @@
 """One request on its way through the engine, and what came of it."""
 
-from collections.abc import Callable, Mapping
+import hashlib
+from collections.abc import Callable, Generator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mock_server.engine.received import Request
-from mock_server.engine.seeds import Ids
-from mock_server.protocol.plan import Plan
+from mock_server.engine.seeds import Ids, exchange_seed
+from mock_server.protocol.plan import NOTHING, Plan
 from mock_server.protocol.query import Parameter, read_query
 from mock_server.protocol.request import HttpRequest
 from mock_server.scenario.answer import Answer
@@ -19,7 +20,7 @@ NO_PARAMS: Mapping[str, str] = {}
 class Call(NamedTuple):
     """A request whose sender is known: the session it belongs to, its key, and ids for its reply.
 
-    `params`: what its path has for the `{names}` of the endpoint's pattern, unquoted.
+    `params`: what its path has for the `{names}` of the endpoint's pattern, unquoted. `in_batch`: it is one of a batch.
     """
 
     http: HttpRequest
@@ -27,6 +28,16 @@ class Call(NamedTuple):
     key: str
     ids: Ids
     params: Mapping[str, str] = NO_PARAMS
+    in_batch: bool = False
+
+    def ids_of(self, said: bytes) -> Ids:
+        """Where the id of something lasting is drawn from: with a seed, from what is said and how often it was."""
+        seed = self.session.terms.settings.seed
+        if seed is None:
+            return self.ids
+        digest = hashlib.blake2b(said, digest_size=16).digest()
+        n = self.session.cursors.sent.add((self.key, digest))
+        return Ids(exchange_seed(seed, self.key, digest, n))
 
     def query(self, known: Mapping[str, Parameter]) -> Mapping[str, Any]:
         """The query's values, of the parameters an endpoint knows. Raises ApiError (400) for any other."""
@@ -41,12 +52,24 @@ class Late(NamedTuple):
     settle: Callable[[Any], "Exchange"]
 
 
+# Takes one step after another; yields a reply that a function is to give (and is sent what it came to, or thrown what
+# the function raised), or None to let others have their turn; returns the exchange in the end.
+Steps = Generator["Late | None", "Exchange | None", "Exchange"]
+
+
+class Work(NamedTuple):
+    """A reply that takes many steps: whoever has a loop takes them. `waits`: what the last step waits for."""
+
+    steps: Steps
+    waits: Late | None
+
+
 class Exchange(NamedTuple):
     """The plan that answers a request, and what chose it: a scenario with its turn and attempt, or a note.
 
-    `late` stands in for the plan while a function has yet to give the reply. `understood`: the request was valid;
-    `unexpected`: it was not as the script expects it; `aside`: no scenario is asked about requests of this kind;
-    `side`: it was a side call of an agent.
+    `late` stands in for the plan while a function has yet to give the reply, or work has to be done for it.
+    `understood`: the request was valid; `unexpected`: it was not as the script expects it; `aside`: no scenario is
+    asked about requests of this kind; `side`: it was a side call of an agent.
     """
 
     plan: Plan
@@ -56,7 +79,17 @@ class Exchange(NamedTuple):
     note: str = ""
     answer: Answer | None = None
     understood: bool = False
-    late: Late | None = None
+    late: Late | Work | None = None
     unexpected: bool = False
     aside: bool = False
     side: bool = False
+
+
+def worked(steps: Steps) -> Exchange:
+    """The exchange that some steps come to: at once when they can, else as work still to be done."""
+    try:
+        waits = next(steps)
+    except StopIteration as end:
+        exchange: Exchange = end.value
+        return exchange
+    return Exchange(NOTHING, late=Work(steps, waits))

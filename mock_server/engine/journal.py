@@ -73,19 +73,29 @@ class Journal:
         exchange = entry.exchange
         self.loop_thread = threading.get_ident()
         with self._lock:
-            self.total += 1
-            self.side += exchange.side
-            if exchange.unexpected:
-                self.unexpected += 1
-            elif exchange.answer is not None:
-                self._hit(exchange)
-            elif exchange.understood and not exchange.aside:
-                self.unmatched += 1
+            self._count(exchange)
             self._ring.append(entry)
             gone = self._ring.popleft() if len(self._ring) > self.size else None
             self.dropped += gone is not None
         self._tell(entry)
         return gone
+
+    def pass_over(self, exchange: Exchange) -> None:
+        """Count an exchange that is not kept, as if it had been dropped at once."""
+        with self._lock:
+            self._count(exchange)
+            self.dropped += 1
+            self.finished += 1
+
+    def _count(self, exchange: Exchange) -> None:
+        self.total += 1
+        self.side += exchange.side
+        if exchange.unexpected:
+            self.unexpected += 1
+        elif exchange.answer is not None:
+            self._hit(exchange)
+        elif exchange.understood and not exchange.aside:
+            self.unmatched += 1
 
     def _hit(self, exchange: Exchange) -> None:
         answer, scenario = exchange.answer, exchange.scenario

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable
 
-from mock_server.engine.exchange import Call, Exchange
+from mock_server.engine.exchange import Call, Exchange, Late
 from mock_server.engine.session import Terms
 from mock_server.protocol.errors import ApiError
 from mock_server.protocol.profile import Profile
@@ -45,7 +45,7 @@ def warned(exchange: Exchange, finding: ApiError) -> Exchange:
     text = f"{finding.status} {finding.type}: {finding}"
     header = ("x-mock-warning", text.replace("\n", " ").encode("ascii", "replace").decode())
     late = exchange.late
-    if late is not None:
+    if isinstance(late, Late):
         settle = late.settle
         late = late._replace(settle=lambda given: warned(settle(given), finding))
     plan = exchange.plan._replace(headers=(*exchange.plan.headers, header))

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 from urllib.parse import unquote
 
-from mock_server.engine.endpoints import ENDPOINTS, Endpoint, family
+from mock_server.engine.endpoints import BODIES, ENDPOINTS, MAX_BODY, Endpoint, family
 from mock_server.engine.exchange import NO_PARAMS
 from mock_server.engine.session import Terms
 from mock_server.protocol.errors import ApiError
@@ -59,6 +59,12 @@ def _fits(pattern: Sequence[str], given: Sequence[str]) -> Mapping[str, str] | N
         else:
             params[wanted.strip("{.}")] = unquote(part)
     return params
+
+
+def most_bytes(path: str) -> int:
+    """How large the body of a request to this path, still quoted, may be."""
+    found = find(path)
+    return MAX_BODY if found is None else BODIES.get(found.pattern, MAX_BODY)
 
 
 def allowed(methods: Mapping[str, Endpoint]) -> str:

@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 from mock_server.clock import Clock
+from mock_server.engine.batches import Batches
 from mock_server.engine.cache import PromptCache
+from mock_server.engine.files import Files
 from mock_server.engine.journal import Journal
 from mock_server.engine.library import CompiledScenario, Library
 from mock_server.engine.limits import RateLimiter
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 MAX_COUNTERS = 100_000
 MAX_SESSIONS = 10_000
 DEFAULT = "default"
+FIXED = 1_790_000_000.0  # what replies tell as the time where there is a seed
 
 _K = TypeVar("_K", bound=Hashable)
 
@@ -96,7 +99,9 @@ class Terms:
 
 
 class Session:
-    """One lane: its own terms, scenarios (newest first), counters, prompt cache, threads, rate limits and journal."""
+    """One lane: its own terms, scenarios (newest first), counters, prompt cache, threads, rate limits, batches, files
+    and journal.
+    """
 
     def __init__(self, name: str, clock: Clock, terms: Terms) -> None:
         self.name = name
@@ -107,6 +112,8 @@ class Session:
         self.cache = PromptCache()
         self.threads = Threads()
         self.limiter = RateLimiter()
+        self.batches = Batches()
+        self.files = Files()
         self.journal = Journal(terms.settings.journal_entries, name)
         self._added = 0
         self._library: tuple[object, object, Library] | None = None
@@ -155,6 +162,13 @@ class Session:
             self.cache = PromptCache()
             self.threads = Threads()
             self.limiter = RateLimiter()
+            self.batches = Batches()
+            files, self.files = self.files, Files()
+        files.clear()
+
+    def told_unix(self) -> float:
+        """The time that a reply tells, in unix seconds: with a seed always the same."""
+        return FIXED if self.terms.settings.seed is not None else self.clock.unix()
 
 
 class Sessions:

@@ -98,7 +98,9 @@ def _sum(content: Any, model: Model, counter: TokenCounter) -> Cost:
 
 
 def _image(source: Any, model: Model) -> int:
-    """An image whose bytes are not here costs what the largest does."""
+    """An image whose bytes are not here costs what the largest does. Of a file its size may be known."""
+    if isinstance(source, Mapping) and isinstance(source.get("width"), int) and isinstance(source.get("height"), int):
+        return media.image_tokens(source["width"], source["height"], model)
     data = source.get("data") if isinstance(source, Mapping) else None
     image = media.image(data) if isinstance(data, str) else None
     return model.image_tokens if image is None else media.image_tokens(image.width, image.height, model)
@@ -107,13 +109,13 @@ def _image(source: Any, model: Model) -> int:
 def _document(block: Block, model: Model, counter: TokenCounter) -> Cost:
     source = block["source"]
     titles = Cost(counter.count(f"{block.get('title') or ''} {block.get('context') or ''}".strip()))
-    if source.get("type") == "text":
+    if source.get("type") == "text" or (source.get("type") == "file" and "data" in source):
         return titles + Cost(counter.count(str(source.get("data") or "")))
     if source.get("type") == "content":
         return titles + _sum(source.get("content"), model, counter)
     data = source.get("data")
-    pages = media.pages(data) if isinstance(data, str) else None
-    return titles + Cost(fixed=media.pdf_tokens(pages or 1))
+    pages = media.pages(data) if isinstance(data, str) else source.get("pages")
+    return titles + Cost(fixed=media.pdf_tokens(pages if isinstance(pages, int) and pages > 0 else 1))
 
 
 # -- the prefix, for the prompt cache --------------------------------------------------------------------------------

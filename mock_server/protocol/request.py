@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from mock_server.protocol.errors import invalid
 from mock_server.protocol.lazy import lazy
+from mock_server.protocol.upload import Form
 
 Block = Mapping[str, Any]
 # headers whose values are shown to nobody
@@ -16,7 +17,8 @@ SECRET_HEADERS = ("x-api-key", "authorization", "proxy-authorization", "cookie")
 
 class HttpRequest(NamedTuple):
     """What came over the wire. `path` and `query` are still quoted; `headers` is looked up in lower case; `session` is
-    what `/s/NAME` said.
+    what `/s/NAME` said, `prefix` all that stood before the path of the endpoint. A form has no body of its own: what
+    stands in `body` tells of it.
     """
 
     method: str
@@ -25,6 +27,8 @@ class HttpRequest(NamedTuple):
     body: bytes = b""
     session: str | None = None
     query: str = ""
+    prefix: str = ""
+    form: Form | None = None
 
 
 def _no_constant(name: str) -> Any:

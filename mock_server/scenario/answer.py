@@ -91,7 +91,7 @@ def name_of(function: Function) -> str:
 
 _KINDS = ("reply", "error", "generate", "cases", "attempts")
 # what may stand at the top level of a scenario instead of inside its only turn
-ANSWER_KEYS = (*_KINDS, "expect", "stop_reason", "stop_sequence", "stop_details", "usage", "headers")
+ANSWER_KEYS = (*_KINDS, "expect", "stop_reason", "stop_sequence", "stop_details", "usage", "headers", "batch")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +113,7 @@ class Answer:
     stop_details: StopDetails | None = None
     usage: Mapping[str, Any] | None = None
     headers: Mapping[str, Any] = field(default_factory=dict)
+    batch: Literal["expired", "canceled"] | None = None  # what a request of a batch comes to instead
 
     @property
     def leaves(self) -> "tuple[Answer, ...]":
@@ -173,6 +174,8 @@ class Answer:
         for key in ("stop_reason", "stop_sequence", "stop_details", "usage"):
             if self.reply is None and getattr(self, key) is not None:
                 yield (key,), f"'{key}' belongs beside a reply"
+        if self.batch is not None and (self.cases or self.attempts):
+            yield ("batch",), "'batch' belongs beside a reply or an error"
         if self.stop_sequence is not None and self.ending != "stop_sequence":
             yield ("stop_sequence",), f"a stop_sequence with stop_reason {self.ending}"
         if self.stop_details is not None and self.ending != "refusal":

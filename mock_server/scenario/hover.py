@@ -30,6 +30,7 @@ ANSWER: Mapping[str, str] = {
     "stop_details": "Why it was refused: {category: cyber, explanation: …}.",
     "usage": "Counters to tell instead of the reckoned ones.",
     "headers": "More headers of the reply.",
+    "batch": "What a request of a message batch comes to instead: expired or canceled.",
 }
 FAILURE: Mapping[str, str] = {
     "type": "The error's type, such as overloaded_error.",

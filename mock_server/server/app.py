@@ -7,8 +7,9 @@ import logging
 from aiohttp import web
 
 from mock_server.engine.address import addressed
-from mock_server.engine.engine import MAX_BODY, Engine
+from mock_server.engine.engine import Engine
 from mock_server.engine.entry import Entry
+from mock_server.engine.routing import most_bytes
 from mock_server.protocol.errors import ApiError, invalid
 from mock_server.protocol.plan import SSE_HEADERS
 from mock_server.protocol.request import HttpRequest
@@ -21,10 +22,11 @@ from mock_server.server.control.routes import STREAM
 from mock_server.server.journal_file import JournalFile
 from mock_server.server.late import resolve
 from mock_server.server.player import Outcome, Playing, frames_at_once, head, play, play_at_once
+from mock_server.server.upload import Room, is_form, read_form, told
 from mock_server.server.wheel import Wheel
 
 log = logging.getLogger("mock_server")
-MESSAGES = "/v1/messages"
+MESSAGES, FILES = "/v1/messages", "/v1/files"
 
 
 class App:
@@ -43,8 +45,8 @@ class App:
         start = self._loop.time()
         path = request.rel_url.raw_path
         try:
-            body = await _body(request)
-            http = HttpRequest(request.method, path, request.headers, body, None, request.rel_url.raw_query_string)
+            http = HttpRequest(request.method, path, request.headers, b"", None, request.rel_url.raw_query_string)
+            http = await (self._form(request, http) if self._brings_file(http) else _whole(request, http))
             if self._is_stream(http):
                 return await self._stream(http, request)
             answered = self.exchange(http)
@@ -84,6 +86,21 @@ class App:
         if self._desk.feed.is_watched:
             self._desk.feed.came(entry, entry.session)
         return entry
+
+    def most_bytes(self, path: str) -> int:
+        """How large the body of a request to this path may be."""
+        return most_bytes(addressed(HttpRequest("", path, {}), self._base_path).path)
+
+    def _brings_file(self, http: HttpRequest) -> bool:
+        if http.method != "POST" or not is_form(http.headers):
+            return False
+        return addressed(http, self._base_path).path == FILES
+
+    async def _form(self, request: web.BaseRequest, http: HttpRequest) -> HttpRequest:
+        """The request with the form that it brings. Raises ApiError."""
+        room = Room(self._engine.settings.files, self._engine.file_room(addressed(http, self._base_path)))
+        form = await read_form(request, room)
+        return http._replace(form=form, body=told(form))
 
     @staticmethod
     def _share(entry: Entry) -> None:
@@ -158,15 +175,15 @@ class App:
         log.info("%s %s %d %s %s, %s in %.0f ms", method, path, exchange.plan.status, form, by, outcome.kind, took)
 
 
-async def _body(request: web.BaseRequest) -> bytes:
-    """The whole body. Raises ApiError for one that is too large or broken on the way."""
+async def _whole(request: web.BaseRequest, http: HttpRequest) -> HttpRequest:
+    """The request with its whole body. Raises ApiError for one that is too large or broken on the way."""
     length = request.content_length
-    if length is not None and length > MAX_BODY:
+    if length is not None and length > request.client_max_size:
         raise ApiError("request_too_large")
     if "expect" in request.headers and request.transport is not None:
         request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
     try:
-        return await request.read()
+        return http._replace(body=await request.read())
     except web.HTTPRequestEntityTooLarge:
         raise ApiError("request_too_large") from None
     except (web.RequestPayloadError, ValueError) as error:

@@ -10,7 +10,6 @@ from typing import Any, Protocol
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
-from mock_server.engine.engine import MAX_BODY
 from mock_server.engine.exchange import Exchange
 from mock_server.protocol.errors import ApiError, invalid
 from mock_server.protocol.plan import Plan
@@ -44,6 +43,7 @@ class App(Protocol):
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse: ...
     def exchange(self, http: HttpRequest) -> Answered: ...
+    def most_bytes(self, path: str) -> int: ...
     async def settle(self, answered: Answered) -> None: ...
     def refused(self, error: ApiError) -> Answered: ...
     def ended(self, answered: Answered, method: str, path: str, start: float, outcome: Outcome) -> None: ...
@@ -231,7 +231,8 @@ class Server(web.Server):
         self._app = app
 
     def _request(self, message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> web.BaseRequest:
-        return web.BaseRequest(message, payload, protocol, writer, task, self._loop, client_max_size=MAX_BODY)
+        most = self._app.most_bytes(message.url.raw_path)
+        return web.BaseRequest(message, payload, protocol, writer, task, self._loop, client_max_size=most)
 
     def cut(self) -> None:
         """Close every connection, whatever is under way on it."""

@@ -1,23 +1,51 @@
-"""Replies that Python functions give: an async one runs on the server's loop, any other in a thread of its own."""
+"""Replies that are not there at once. Those that Python functions give: an async one runs on the server's loop, any
+other in a thread of its own. And those that take work, which is done step by step beside everything else.
+"""
 
 import asyncio
 import inspect
 import threading
 from typing import Any
 
-from mock_server.engine.exchange import Exchange, Late
+from mock_server.engine.exchange import Exchange, Late, Work
 from mock_server.scenario.answer import name_of
 
 LIMIT = 5.0
 
 
-async def resolve(late: Late) -> Exchange:
+async def resolve(late: Late | Work) -> Exchange:
     """Call the function and make the exchange of what it gives. Raises whatever it raises, and TimeoutError."""
+    if isinstance(late, Work):
+        return await _done(late)
     try:
         given = await asyncio.wait_for(_call(late), LIMIT)
     except asyncio.TimeoutError:
         raise TimeoutError(f"{name_of(late.function)} gave no reply within {LIMIT:g} s") from None
     return late.settle(given)
+
+
+async def _done(work: Work) -> Exchange:
+    """The exchange that work comes to; what a function raises on the way is for the work to judge."""
+    waits = work.waits
+    try:
+        while True:
+            if waits is None:
+                await asyncio.sleep(0)
+                waits = work.steps.send(None)
+                continue
+            try:
+                given = await resolve(waits)
+            except asyncio.CancelledError:
+                raise
+            except BaseException as error:  # of a test: its own kind of failure is not an Exception
+                waits = work.steps.throw(error)
+            else:
+                waits = work.steps.send(given)
+    except StopIteration as end:
+        exchange: Exchange = end.value
+        return exchange
+    finally:
+        work.steps.close()
 
 
 async def _call(late: Late) -> Any:

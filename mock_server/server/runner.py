@@ -23,6 +23,7 @@ from mock_server.server.control.control import Control
 from mock_server.server.control.guard import is_loopback
 from mock_server.server.journal_file import JournalFile
 from mock_server.server.reload import State, state, watch
+from mock_server.server.upload import make_folder
 from mock_server.settings import Settings, base_path
 
 BACKLOG = 4096
@@ -59,6 +60,7 @@ class Runner:
         """Listen. Raises OSError when the address is taken or not ours."""
         if self.settings.journal is not None:
             self._file = JournalFile(self.settings.journal)
+        make_folder(self.settings.files)
         app = App(self.engine, Desk(self._control, self.engine, self.token), self._file)
         self._server = Server(app)
         self._runner = web.ServerRunner(self._server, handle_signals=False, shutdown_timeout=0.5)
@@ -99,6 +101,8 @@ class Runner:
         if self._server is not None and self._runner is not None:
             self._server.cut()
             await self._runner.cleanup()
+        for session in self.engine.sessions.all():
+            session.files.clear()
         if self._file is not None:
             self._file.close()
             self._file = None

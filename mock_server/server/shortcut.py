@@ -51,4 +51,6 @@ def _headers(text: str, start: int) -> dict[str, str] | None:
     headers = {name.lower(): value.rstrip(" \t") for name, value in found}
     if len(headers) != text.count("\n") - 1 or not _UNUSUAL.isdisjoint(headers):
         return None
+    if headers.get("content-type", "").lower().startswith("multipart/"):
+        return None
     return headers if headers.get("connection", "keep-alive").lower() == "keep-alive" else None

@@ -8,7 +8,7 @@ a profile can switch off, and a row in `FAMILIES`.
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from mock_server.engine.endpoints import models
+from mock_server.engine.endpoints import batches, files, models
 from mock_server.engine.endpoints.complete import complete
 from mock_server.engine.endpoints.count_tokens import count_tokens
 from mock_server.engine.endpoints.messages import create
@@ -22,11 +22,21 @@ Endpoint = Callable[["Engine", Call], Exchange]
 
 ENDPOINTS: Mapping[str, Mapping[str, Endpoint]] = {
     "/v1/messages": {"POST": create},
+    "/v1/messages/batches": {"POST": batches.create, "GET": batches.list_all},
+    "/v1/messages/batches/{id}": {"GET": batches.get, "DELETE": batches.delete},
+    "/v1/messages/batches/{id}/cancel": {"POST": batches.cancel},
+    "/v1/messages/batches/{id}/results": {"GET": batches.results},
+    "/v1/files": {"POST": files.upload, "GET": files.list_all},
+    "/v1/files/{id}": {"GET": files.get, "DELETE": files.delete},
+    "/v1/files/{id}/content": {"GET": files.content},
     "/v1/messages/count_tokens": {"POST": count_tokens},
     "/v1/models": {"GET": models.listed},
     "/v1/models/{id...}": {"GET": models.retrieved},
     "/v1/complete": {"POST": complete},
 }
+MAX_BODY = 32 << 20
+# bytes that the body of a request may have, where it is not `MAX_BODY`; a form has limits of its own
+BODIES: Mapping[str, int] = {"/v1/messages/batches": 256 << 20}
 
 # what the paths of a family begin with
 FAMILIES: Mapping[str, Family] = {

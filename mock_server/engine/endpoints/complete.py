@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from mock_server.engine.endpoints import messages
-from mock_server.engine.exchange import Call, Exchange
+from mock_server.engine.exchange import Call, Exchange, Late
 from mock_server.engine.received import Request
 from mock_server.protocol.completion import as_completion, as_message
 from mock_server.protocol.errors import ApiError
@@ -28,14 +28,15 @@ def complete(engine: "Engine", call: Call) -> Exchange:
 
 
 def _completed(exchange: Exchange, request: Request) -> Exchange:
-    if exchange.late is None:
+    late = exchange.late
+    if not isinstance(late, Late):
         return exchange._replace(plan=as_completion(exchange.plan))
-    settle = exchange.late.settle
+    settle = late.settle
 
     def completed(given: Any) -> Exchange:
         return _completed(settle(given), request)
 
-    return exchange._replace(late=exchange.late._replace(request=request, settle=completed))
+    return exchange._replace(late=late._replace(request=request, settle=completed))
 
 
 def _renamed(error: ApiError) -> ApiError:

@@ -9,6 +9,7 @@ from mock_server.engine.admission import count
 from mock_server.engine.endpoints.replies import json_reply
 from mock_server.engine.exchange import Call, Exchange
 from mock_server.engine.judged import judged, warned
+from mock_server.engine.sources import sourced
 from mock_server.protocol.request import parse
 from mock_server.protocol.validate import counting
 from mock_server.protocol.validate.models import model_of
@@ -21,6 +22,8 @@ def count_tokens(engine: "Engine", call: Call) -> Exchange:
     """parse -> validate -> count. Raises ApiError for the client's mistakes."""
     request = parse(call.http.body, call.http.headers)
     finding = judged(request, call, counting.readable, counting.validate)
+    request, missing = sourced(request, call)
+    finding = finding or missing
     counted = count(request, model_of(request, call.session.terms.profile), engine.counter)
     body: dict[str, object] = {"input_tokens": counted.input_tokens}
     if request.body.get("context_management") is not None:

@@ -17,6 +17,7 @@ from mock_server.engine.failure import failure, request_headers, scripted
 from mock_server.engine.judged import judged, let_pass, warned
 from mock_server.engine.received import Request, ready
 from mock_server.engine.render import Rendering, rendered, said
+from mock_server.engine.sources import sourced
 from mock_server.engine.turns import waiting_call
 from mock_server.engine.unmatched import generated
 from mock_server.protocol import marks
@@ -25,6 +26,7 @@ from mock_server.protocol.errors import ApiError, invalid
 from mock_server.protocol.plan import NOTHING, Headers, Plan
 from mock_server.protocol.profile import Limits
 from mock_server.protocol.request import MessagesRequest, parse
+from mock_server.protocol.validate.batches import allowed_in_batch
 from mock_server.protocol.validate.params import EMULATED
 from mock_server.scenario.answer import Answer, name_of
 from mock_server.scenario.load import read_answer
@@ -37,7 +39,6 @@ if TYPE_CHECKING:
     from mock_server.engine.engine import Engine
 
 log = logging.getLogger("mock_server")
-FIXED = 1_790_000_000.0
 SUMMARY = 60  # estimated tokens of a summary that is made up
 
 
@@ -47,6 +48,10 @@ def create(engine: "Engine", call: Call) -> Exchange:
     if request.body.get("thread") is not None and call.session.terms.profile.threads:
         call, request = _resumed(call, request)
     finding = judged(request, call)
+    if call.in_batch:
+        allowed_in_batch(request.body)
+    request, missing = sourced(request, call)
+    finding = finding or missing
     admitted = admit(call, request, engine.counter)
     finding = finding or _fitting(admitted)
     admitted = _let_in(admitted, admitted.model.id, call.session.terms.limits_of(admitted.model))
@@ -71,8 +76,8 @@ def _fitting(admitted: Admitted) -> ApiError | None:
 
 
 def _let_in(admitted: Admitted, name: str, limits: Limits | None) -> Admitted:
-    """The request with what it takes of rate limits. Raises ApiError (429) when it is too soon."""
-    buckets = let_in(admitted, name, limits)
+    """The request with what it takes of rate limits (in a batch nothing). Raises ApiError (429) when it is too soon."""
+    buckets = None if admitted.call.in_batch else let_in(admitted, name, limits)
     return admitted if buckets is None else admitted._replace(limits=(*admitted.limits, buckets))
 
 
@@ -155,7 +160,7 @@ def _played(
 def _rendering(engine: "Engine", admitted: Admitted, found: Choice, asked: Question) -> Rendering:
     call = admitted.call
     seed = seeds.content_seed(call.session.terms.settings.seed, asked.request.fingerprint)
-    return Rendering(asked, found, seed, engine.generator, call.session.name, _unix(call))
+    return Rendering(asked, found, seed, engine.generator, call.session.name, call.session.told_unix())
 
 
 def _told(engine: "Engine", admitted: Admitted, found: Choice, answer: Answer, asked: Question) -> Answer:
@@ -218,17 +223,12 @@ def _bound(reply: CompiledReply, engine: "Engine", admitted: Admitted, more: Hea
             draw=draw,
             room=admitted.room,
             cache=None if admitted.cache is None else admitted.cache.use,
-            extras=extras(admitted, draw.ids, _unix(call), runs_code=reply.runs_code),
+            extras=extras(admitted, draw.ids, call.session.told_unix(), runs_code=reply.runs_code),
             omits_thinking=request.thinking.get("display") == "omitted",
         )
     )
     commit(admitted, plan, admitted.limits)
     return plan
-
-
-def _unix(call: Call) -> float:
-    """The time that a reply tells: with a seed always the same."""
-    return FIXED if call.session.terms.settings.seed is not None else call.session.clock.unix()
 
 
 def _headers(admitted: Admitted, draw: "Draw") -> Headers:

@@ -138,7 +138,7 @@ _SETTINGS = (
         "timing",
         "unmatched",
     ),
-    *("any_model", "fast_retries"),
+    *("any_model", "fast_retries", "batch_seconds", "file_bytes", "downloads"),
 )
 
 
@@ -153,6 +153,9 @@ def session_view(session: Session, engine: Engine) -> dict[str, Any]:
         "requests": session.journal.total,
         "unmatched": session.journal.unmatched,
         "open": session.journal.open,
+        "batches": len(session.batches),
+        "files": len(session.files),
+        "file_bytes": session.files.bytes,
         "settings": own,
     }
 

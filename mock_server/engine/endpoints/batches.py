@@ -1,0 +1,128 @@
+"""`/v1/messages/batches`: create, list, get, cancel, delete, results. Shapes: protocol notes F.3."""
+
+from array import array
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from mock_server.engine.address import base_url
+from mock_server.engine.batch_items import answering, headers_of
+from mock_server.engine.batches import Batch, Item, Sender
+from mock_server.engine.endpoints.replies import json_reply, reply_headers
+from mock_server.engine.exchange import Call, Exchange, Steps, worked
+from mock_server.protocol.errors import ApiError, invalid
+from mock_server.protocol.plan import Headers, Part, Plan
+from mock_server.protocol.query import PAGE, id_page
+from mock_server.protocol.request import parse_json
+from mock_server.protocol.sse import dumps, encode
+from mock_server.protocol.validate.batches import requests_of
+
+if TYPE_CHECKING:
+    from mock_server.engine.engine import Engine
+
+PATH = "/v1/messages/batches"
+JSONL: Headers = (("content-type", "application/x-jsonl"),)
+PIECES_PER_MS = (
+    16  # how fast results go out: a client that reads slowly does not have all of them put before it at once
+)
+
+
+def create(engine: "Engine", call: Call) -> Exchange:
+    """`POST …/batches`."""
+    call.query({})
+    session = call.session
+    listed = requests_of(parse_json(call.http.body), session.terms.profile)
+    now = session.clock.now()
+    batch = Batch(
+        "msgbatch_01" + call.ids_of(call.http.body).take(22),
+        [Item(one["custom_id"], encode(dumps(one["params"]))) for one in listed],
+        Sender(call.key, headers_of(call.http)),
+        now=now,
+        unix=session.told_unix(),
+        seconds=session.terms.settings.batch_seconds,
+    )
+    session.batches.add(batch, now)
+    return _told(call, batch)
+
+
+def get(engine: "Engine", call: Call) -> Exchange:
+    """`GET …/{id}`."""
+    call.query({})
+    batch = _named(call)
+    return _looked_at(engine, call, [batch], lambda: _told(call, batch))
+
+
+def list_all(engine: "Engine", call: Call) -> Exchange:
+    """`GET …/batches`: newest first."""
+    asked = call.query(PAGE)
+    held = {batch.id: batch for batch in call.session.batches.newest_first()}
+    shown = [held[one["id"]] for one in id_page(held, asked, lambda batch: {"id": batch.id})["data"]]
+    return _looked_at(engine, call, shown, lambda: _reply(call, id_page(held, asked, lambda one: _view(call, one))))
+
+
+def cancel(engine: "Engine", call: Call) -> Exchange:
+    """`POST …/{id}/cancel`: what is not answered yet is canceled."""
+    call.query({})
+    batch = _named(call)
+    batch.cancel(call.session.clock.now())
+    return _told(call, batch)
+
+
+def delete(engine: "Engine", call: Call) -> Exchange:
+    """`DELETE …/{id}`: only what has ended."""
+    call.query({})
+    batch = _named(call)
+    call.session.batches.delete(batch.id, call.session.clock.now())
+    return _reply(call, {"id": batch.id, "type": "message_batch_deleted"})
+
+
+def results(engine: "Engine", call: Call) -> Exchange:
+    """`GET …/{id}/results`: one JSON line a request. Rule 149."""
+    call.query({})
+    batch = _named(call)
+    now = call.session.clock.now()
+    if batch.is_archived(now):
+        batch.forget_results()
+        raise ApiError("not_found_error", f"The results of batch {batch.id} are no longer available")
+    if not batch.is_over(now) or batch.is_answering:
+        raise _too_soon(batch)
+    return _looked_at(engine, call, [batch], lambda: Exchange(_lines(call, batch), note="batch results"))
+
+
+def _too_soon(batch: Batch) -> ApiError:
+    return invalid(f"Batch {batch.id} has no results yet: it is still being processed")
+
+
+def _named(call: Call) -> Batch:
+    return call.session.batches.find(call.params["id"])
+
+
+def _looked_at(engine: "Engine", call: Call, batches: Iterable[Batch], reply: Callable[[], Exchange]) -> Exchange:
+    """The reply once all of these batches whose time is over are answered; one that somebody else sees to is not
+    waited for."""
+    now = call.session.clock.now()
+
+    def steps() -> Steps:
+        for batch in batches:
+            if batch.is_over(now) and not batch.has_ended and not batch.is_answering:
+                yield from answering(engine, call.session, batch)
+        return reply()
+
+    return worked(steps())
+
+
+def _told(call: Call, batch: Batch) -> Exchange:
+    return _reply(call, _view(call, batch))
+
+
+def _view(call: Call, batch: Batch) -> dict[str, Any]:
+    return batch.told(call.session.clock.now(), f"{base_url(call.http)}{PATH}/{batch.id}/results")
+
+
+def _reply(call: Call, body: dict[str, Any]) -> Exchange:
+    return Exchange(json_reply(call, body), note="batch")
+
+
+def _lines(call: Call, batch: Batch) -> Plan:
+    """The results as a body of unknown length, in the pieces they are kept in."""
+    at = array("I", [piece // PIECES_PER_MS * 1_000 for piece in range(len(batch.frames))])
+    return Plan(200, JSONL + reply_headers(call), (Part(tuple(batch.frames), at),), True)

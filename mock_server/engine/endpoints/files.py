@@ -1,0 +1,129 @@
+"""`/v1/files`: upload, list, get, content, delete. Shapes: protocol notes F.4 and the SDK's resources."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from mock_server.engine.endpoints.replies import json_reply, reply_headers
+from mock_server.engine.exchange import Call, Exchange
+from mock_server.engine.files import File, lifetime, page_after
+from mock_server.protocol.errors import invalid
+from mock_server.protocol.plan import whole
+from mock_server.protocol.query import PAGE, Parameter, Several, Text, id_page
+from mock_server.protocol.upload import Upload
+
+if TYPE_CHECKING:
+    from mock_server.engine.engine import Engine
+
+BETA = "files-api"
+MOST_IDS = 100
+_LIST: Mapping[str, Parameter] = {**PAGE, "page": Text(), "ids": Several(), "scope_id": Text()}
+_HASHED = 64 << 10  # bytes of a file that its id depends on where there is a seed
+
+
+def upload(engine: "Engine", call: Call) -> Exchange:
+    """`POST /v1/files`, a form with `file` and perhaps `expires_in_seconds`."""
+    call.query({})
+    given, lives = _form(call)
+    session = call.session
+    settings = session.terms.settings
+    try:
+        now = session.clock.now()
+        said = f"{given.filename}\n{given.mime_type}\n{given.content.size}\n".encode() + given.content.read(_HASHED)
+        file = File(
+            "file_011C" + call.ids_of(said).take(20),
+            given,
+            now=now,
+            unix=session.told_unix(),
+            lives=lives,
+            downloadable=settings.downloads == "all",
+        )
+        session.files.add(file, now, settings.file_bytes)
+    except BaseException:
+        given.content.discard()
+        raise
+    return _reply(call, file.told())
+
+
+def _form(call: Call) -> tuple[Upload, int | None]:
+    """The file and its lifetime. Raises ApiError (400)."""
+    form = call.http.form
+    if form is None:
+        raise invalid("Content-Type: a file is uploaded as multipart/form-data")
+    try:
+        if form.file is None:
+            raise invalid("file: Field required")
+        for name in form.fields:
+            if name != "expires_in_seconds" and call.session.terms.profile.is_strict:
+                raise invalid(f"{name}: Extra inputs are not permitted")
+        return form.file, lifetime(form.fields.get("expires_in_seconds"))
+    except BaseException:
+        if form.file is not None:
+            form.file.content.discard()
+        raise
+
+
+def list_all(engine: "Engine", call: Call) -> Exchange:
+    """`GET /v1/files`: newest first, by cursor; where a beta or an id asks for it, by id too."""
+    asked = call.query(_LIST)
+    held = call.session.files.newest_first(call.session.clock.now())
+    by_id = asked["after_id"] is not None or asked["before_id"] is not None
+    if asked["ids"]:
+        return _reply(call, _chosen(call, held, asked))
+    if asked["scope_id"] is not None:  # nothing here belongs to a session of managed agents
+        held = []
+    if by_id and asked["page"] is not None:
+        raise invalid("Only one of `page`, `after_id` and `before_id` may be given")
+    if by_id or BETA in call.http.headers.get("anthropic-beta", ""):
+        page = id_page({file.id: file for file in held}, asked, File.told)
+        if by_id:
+            return _reply(call, page)
+        return _reply(call, {**page, **_by_cursor(held, asked)})
+    return _reply(call, _by_cursor(held, asked))
+
+
+def _by_cursor(held: list[File], asked: Mapping[str, Any]) -> dict[str, Any]:
+    page, cursor = page_after(held, asked["page"], asked["limit"])
+    return {"data": [file.told() for file in page], "next_page": cursor}
+
+
+def _chosen(call: Call, held: list[File], asked: Mapping[str, Any]) -> dict[str, Any]:
+    """The files of these ids: one page; ids that nobody has are left out."""
+    wanted = set(asked["ids"])
+    names = {part.partition("=")[0] for part in call.http.query.split("&")}
+    if not names.isdisjoint(("page", "limit", "after_id", "before_id")):
+        raise invalid("ids: cannot be combined with `page` and `limit`")
+    if len(wanted) > MOST_IDS:
+        raise invalid(f"ids: List should have at most {MOST_IDS} items after validation, not {len(wanted)}")
+    return {"data": [file.told() for file in held if file.id in wanted], "next_page": None}
+
+
+def get(engine: "Engine", call: Call) -> Exchange:
+    """`GET /v1/files/{id}`."""
+    call.query({})
+    return _reply(call, _named(call).told())
+
+
+def content(engine: "Engine", call: Call) -> Exchange:
+    """`GET /v1/files/{id}/content`: the bytes of a file that may be downloaded. Rule 137."""
+    call.query({})
+    file = _named(call)
+    if not file.downloadable:
+        raise invalid(f"File `{file.id}` is not downloadable", details={"error_code": "file_not_downloadable"})
+    headers = (("content-type", file.mime_type), *reply_headers(call))
+    return Exchange(whole(200, headers, file.content.read()), note="file content")
+
+
+def delete(engine: "Engine", call: Call) -> Exchange:
+    """`DELETE /v1/files/{id}`."""
+    call.query({})
+    file = _named(call)
+    call.session.files.delete(file.id, call.session.clock.now())
+    return _reply(call, {"id": file.id, "type": "file_deleted"})
+
+
+def _named(call: Call) -> File:
+    return call.session.files.find(call.params["id"], call.session.clock.now())
+
+
+def _reply(call: Call, body: Mapping[str, Any]) -> Exchange:
+    return Exchange(json_reply(call, body), note="file")

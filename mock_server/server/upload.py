@@ -1,0 +1,149 @@
+"""A `multipart/form-data` request -> Form, read as it comes: the file's bytes go to memory or to a folder, piece by
+piece, and stop where they are too many. Names on disk are made here; a client's name never reaches the disk.
+"""
+
+import io
+import os
+import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import IO, NamedTuple
+
+from aiohttp import BodyPartReader, web
+
+from mock_server.engine.files import MOST_BYTES, full
+from mock_server.protocol.errors import ApiError, invalid
+from mock_server.protocol.sse import dumps, encode
+from mock_server.protocol.upload import Content, Form, InMemory, Upload
+
+FRAMING = 1 << 20  # bytes that a form may have beside its file
+PIECE = 256 << 10
+MOST_PARTS = 100
+
+
+class Room(NamedTuple):
+    """Where uploads go: a folder or, with none, memory; and how many bytes a session may hold."""
+
+    folder: str | None
+    most: int
+
+
+class OnDisk:
+    """Bytes in a file of ours."""
+
+    __slots__ = ("_path", "size")
+
+    def __init__(self, path: str, size: int) -> None:
+        self._path = path
+        self.size = size
+
+    def read(self, most: int = -1) -> bytes:
+        with open(self._path, "rb") as file:
+            return file.read(most)
+
+    def discard(self) -> None:
+        with suppress(FileNotFoundError):
+            os.remove(self._path)
+
+
+def told(form: Form) -> bytes:
+    """What the journal keeps of a form: its fields as they are, of its file the name, the type and the size."""
+    described: dict[str, object] | None = None
+    if form.file is not None:
+        name, kind, content = form.file
+        described = {"filename": name, "mime_type": kind, "size_bytes": content.size}
+    return encode(dumps({"file": described, **form.fields}))
+
+
+def make_folder(folder: str | None) -> None:
+    """Make the folder for files, if there is to be one. Raises OSError."""
+    if folder is not None:
+        os.makedirs(folder, exist_ok=True)
+
+
+def is_form(headers: Mapping[str, str]) -> bool:
+    """Whether a request says that its body is a form."""
+    return headers.get("content-type", "").lower().startswith("multipart/form-data")
+
+
+async def read_form(request: web.BaseRequest, room: Room) -> Form:
+    """The form a request brings. Raises ApiError: 413 as soon as it is known to be too large, 400 for a broken one."""
+    length = request.content_length
+    if length is not None and length > MOST_BYTES + FRAMING:
+        raise ApiError("request_too_large")
+    if "expect" in request.headers and request.transport is not None:
+        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    sink = _Sink(room)
+    try:
+        return await _parts(request, sink)
+    except (web.RequestPayloadError, ValueError, AssertionError, EOFError) as error:
+        sink.discard()
+        raise invalid(f"The form could not be read: {error or 'it ends too early'}") from None
+    except BaseException:
+        sink.discard()
+        raise
+
+
+async def _parts(request: web.BaseRequest, sink: "_Sink") -> Form:
+    fields: dict[str, str] = {}
+    file: Upload | None = None
+    count = 0
+    reader = await request.multipart()
+    while (part := await reader.next()) is not None:
+        count += 1
+        if count > MOST_PARTS or not isinstance(part, BodyPartReader) or part.name is None:
+            raise invalid(f"A form has at most {MOST_PARTS} parts, each with a name")
+        if part.name in fields or (part.name == "file" and file is not None):
+            raise invalid(f"{part.name}: only one value is permitted")
+        if part.name == "file":
+            content = await sink.fill(part)
+            file = Upload(part.filename, part.headers.get("content-type"), content)
+        else:
+            fields[part.name] = await _text(part)
+    return Form(fields, file)
+
+
+async def _text(part: BodyPartReader) -> str:
+    text = b""
+    while not part.at_eof():
+        text += await part.read_chunk(PIECE)
+        if len(text) > FRAMING:
+            raise ApiError("request_too_large")
+    return text.decode()
+
+
+class _Sink:
+    """Takes a file's bytes as they come."""
+
+    def __init__(self, room: Room) -> None:
+        self._room = room
+        self._path: str | None = None
+
+    async def fill(self, part: BodyPartReader) -> Content:
+        """All of a part. Raises ApiError when it is too large."""
+        size = 0
+        with self._open() as out:
+            while not part.at_eof():
+                piece = await part.read_chunk(PIECE)
+                size += len(piece)
+                if size > MOST_BYTES:
+                    raise ApiError("request_too_large")
+                if size > self._room.most:
+                    raise full(self._room.most)
+                out.write(piece)
+            return OnDisk(self._path, size) if self._path is not None else InMemory(_held(out))
+
+    def _open(self) -> IO[bytes]:
+        if self._room.folder is None:
+            return io.BytesIO()
+        handle, self._path = tempfile.mkstemp(prefix="file_", dir=self._room.folder)
+        return os.fdopen(handle, "wb")
+
+    def discard(self) -> None:
+        if self._path is not None:
+            OnDisk(self._path, 0).discard()
+
+
+def _held(out: IO[bytes]) -> bytes:
+    assert isinstance(out, io.BytesIO)
+    return out.getvalue()

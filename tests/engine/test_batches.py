@@ -1,0 +1,456 @@
+"""Message batches over an engine and a clock by hand: the endpoints, the results, what scenarios can say of them."""
+
+import json
+import tracemalloc
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from mock_server.clock import ManualClock
+from mock_server.engine.engine import Engine
+from mock_server.engine.entry import Entry
+from mock_server.engine.exchange import Late, Work
+from mock_server.protocol.request import HttpRequest
+from mock_server.scenario.load import build, loads
+from mock_server.scenario.profiles import load_profile
+from mock_server.settings import Settings
+
+PATH = "/v1/messages/batches"
+HELLO = "name: hello\nwhen: {prompt: hello}\nreply: Hello there!"
+
+
+class Api:
+    """A client of one engine, without a socket."""
+
+    def __init__(self, scenarios: str = HELLO, **settings: Any) -> None:
+        self.clock = ManualClock()
+        chosen = Settings(**{"time_scale": 0.0, "unmatched": "error", "profile": "anthropic", **settings})
+        self.engine = Engine(chosen, load_profile(chosen.profile), self.clock)
+        self.engine.load(loads(scenarios))
+        self.headers = {"x-api-key": "test", "anthropic-version": "2023-06-01", "host": "mock.test:99"}
+
+    @property
+    def session(self) -> Any:
+        return self.engine.sessions.default
+
+    def send(self, method: str, path: str, body: Any = None, query: str = "", **headers: str) -> Entry:
+        data = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
+        given = {**self.headers, **{name.replace("_", "-"): value for name, value in headers.items()}}
+        entry = self.engine.handle(HttpRequest(method, path, given, data, query=query))
+        while isinstance(entry.exchange.late, Work):
+            entry.settled(worked_off(entry.exchange.late))
+        entry.end("completed", 1)
+        return entry
+
+    def create(self, *requests: Mapping[str, Any], **headers: str) -> str:
+        made = self.send("POST", PATH, {"requests": list(requests)}, **headers)
+        assert made.status == 200, made.reply
+        return str(made.reply["id"])
+
+    def get(self, id: str) -> Mapping[str, Any]:
+        return self.send("GET", f"{PATH}/{id}").reply
+
+    def results(self, id: str) -> dict[str, Any]:
+        plan = self.send("GET", f"{PATH}/{id}/results").exchange.plan
+        assert plan.status == 200, plan.body()
+        lines = [json.loads(line) for line in plan.body().splitlines()]
+        return {line["custom_id"]: line["result"] for line in lines}
+
+
+def worked_off(work: Work) -> Any:
+    """What some work comes to, done at once; functions are called in place."""
+    waits = work.waits
+    try:
+        while True:
+            if isinstance(waits, Late):
+                try:
+                    given = waits.settle(waits.function(waits.request))
+                except Exception as error:
+                    waits = work.steps.throw(error)
+                else:
+                    waits = work.steps.send(given)
+            else:
+                waits = work.steps.send(None)
+    except StopIteration as end:
+        return end.value
+
+
+def item(custom_id: str = "one", prompt: str = "hello", **params: Any) -> dict[str, Any]:
+    message = {"role": "user", "content": prompt}
+    return {
+        "custom_id": custom_id,
+        "params": {"model": "claude-opus-4-8", "max_tokens": 99, "messages": [message], **params},
+    }
+
+
+def said(entry: Entry) -> tuple[int, str, str]:
+    return entry.status, entry.reply["error"]["type"], entry.reply["error"]["message"]
+
+
+# -- the lifecycle -------------------------------------------------------------------------------------------------
+
+
+def test_a_batch_goes_from_in_progress_to_ended_with_its_results() -> None:
+    api = Api()
+    id = api.create(item("a"), item("b"))
+    assert api.get(id)["processing_status"] == "in_progress"
+    assert api.get(id)["request_counts"] == {
+        "processing": 2, "succeeded": 0, "errored": 0, "canceled": 0, "expired": 0
+    }  # fmt: skip
+
+    api.clock.advance(5)
+
+    ended = api.get(id)
+    assert ended["processing_status"] == "ended"
+    assert (ended["request_counts"]["processing"], ended["request_counts"]["succeeded"]) == (0, 2)
+    assert ended["results_url"] == f"http://mock.test:99/v1/messages/batches/{id}/results"
+    message = api.results(id)["a"]["message"]
+    assert message["content"] == [{"type": "text", "text": "Hello there!"}]
+    assert message["usage"]["service_tier"] == "batch"
+
+
+def test_without_seconds_a_poll_finds_it_ended() -> None:
+    api = Api(batch_seconds=0)
+    made = api.send("POST", PATH, {"requests": [item()]}).reply
+
+    assert made["processing_status"] == "in_progress"
+    assert api.get(made["id"])["processing_status"] == "ended"
+
+
+def test_results_stay_the_same_however_often_they_are_read() -> None:
+    api = Api(batch_seconds=0)
+    id = api.create(item("a"), item("b"))
+
+    assert api.results(id) == api.results(id)
+    assert api.session.journal.played("hello") == 2
+
+
+def test_results_can_be_read_without_a_poll_before() -> None:
+    api = Api(batch_seconds=0)
+
+    assert api.results(api.create(item()))["one"]["type"] == "succeeded"
+
+
+def test_a_batch_canceled_in_the_middle_keeps_the_first_half() -> None:
+    api = Api(batch_seconds=100)
+    id = api.create(*[item(f"item-{at}") for at in range(4)])
+    api.clock.advance(50)
+
+    canceled = api.send("POST", f"{PATH}/{id}/cancel").reply
+    assert (canceled["processing_status"], canceled["cancel_initiated_at"] is None) == ("canceling", False)
+    assert canceled["request_counts"]["processing"] == 4
+    api.clock.advance(10)
+
+    assert api.get(id)["processing_status"] == "ended"
+    kinds = [result["type"] for result in api.results(id).values()]
+    assert kinds == ["succeeded", "succeeded", "canceled", "canceled"]
+    assert api.session.journal.played("hello") == 2
+
+
+def test_what_takes_more_than_a_day_expires() -> None:
+    api = Api(batch_seconds=172_800)
+    id = api.create(item("a"), item("b"))
+    api.clock.advance(86_400)
+
+    assert {name: result["type"] for name, result in api.results(id).items()} == {"a": "succeeded", "b": "expired"}
+
+
+def test_results_are_gone_after_29_days_and_the_batch_says_so() -> None:
+    api = Api()
+    id = api.create(item())
+    api.clock.advance(29 * 86_400)
+
+    told = api.get(id)
+    assert (told["results_url"], told["archived_at"] is None) == (None, False)
+    assert said(api.send("GET", f"{PATH}/{id}/results"))[:2] == (404, "not_found_error")
+
+
+def test_a_reset_forgets_the_batches_of_a_session() -> None:
+    api = Api()
+    id = api.create(item())
+
+    api.engine.reset(api.session)
+
+    assert api.send("GET", f"{PATH}/{id}").status == 404
+
+
+def test_sessions_do_not_see_the_batches_of_one_another() -> None:
+    api = Api()
+    id = api.create(item(), x_mock_session="mine")
+
+    assert api.send("GET", f"{PATH}/{id}").status == 404
+    assert api.send("GET", f"{PATH}/{id}", x_mock_session="mine").status == 200
+
+
+def test_with_a_seed_everything_repeats() -> None:
+    def told() -> list[Any]:
+        api = Api(seed=5, batch_seconds=0)
+        ids = [api.create(item()), api.create(item())]
+        return [ids, api.get(ids[0]), api.results(ids[0]), api.results(ids[1])]
+
+    first = told()
+    assert first == told()
+    assert first[0][0] != first[0][1]
+
+
+# -- where results are -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("headers", "prefix", "url"),
+    [
+        ({}, "", "http://mock.test:99"),
+        ({"host": "[::1]:8787"}, "", "http://[::1]:8787"),
+        ({"host": "llm.internal", "x-forwarded-proto": "https"}, "/llm", "https://llm.internal/llm"),
+        ({}, "/s/mine", "http://mock.test:99/s/mine"),
+    ],
+)
+def test_results_are_where_the_client_finds_this_server(headers: dict[str, str], prefix: str, url: str) -> None:
+    api = Api(batch_seconds=0)
+    api.headers |= headers
+    id = api.create(item())
+    get = HttpRequest("GET", f"{PATH}/{id}", api.headers, prefix=prefix)
+
+    assert api.engine.handle(get).reply["results_url"] == f"{url}/v1/messages/batches/{id}/results"
+
+
+# -- what a request of a batch comes to ------------------------------------------------------------------------------
+
+
+def test_a_scenario_decides_what_becomes_of_each_request() -> None:
+    api = Api(
+        """
+name: broken
+when: {prompt: broken}
+error: overloaded_error
+---
+name: late
+when: {prompt: late}
+reply: Only outside of a batch.
+batch: expired
+---
+name: dropped
+when: {header: {x-mock-custom-id: dropped-*}}
+error: timeout_error
+batch: canceled
+""",
+        batch_seconds=0,
+    )
+    id = api.create(item("a", "broken"), item("b", "too late"), item("dropped-7", "anything"), item("c", "unknown"))
+
+    results = api.results(id)
+
+    assert results["a"]["error"]["error"] == {"type": "overloaded_error", "message": "Overloaded"}
+    assert (results["b"], results["dropped-7"]) == ({"type": "expired"}, {"type": "canceled"})
+    assert results["c"]["error"]["error"]["message"].startswith("No scenario matches")
+    assert api.get(id)["request_counts"] == {
+        "processing": 0, "succeeded": 0, "errored": 2, "canceled": 1, "expired": 1
+    }  # fmt: skip
+
+
+def test_outside_of_a_batch_the_reply_beside_it_is_sent() -> None:
+    api = Api("name: late\nreply: Only here.\nbatch: expired")
+
+    assert api.send("POST", "/v1/messages", item()["params"]).text == "Only here."
+
+
+@pytest.mark.parametrize(
+    ("params", "said"),
+    [
+        ({"stream": True}, "stream"),
+        ({"speed": "standard"}, "speed"),
+        ({"max_tokens": 0}, "max_tokens"),
+        ({"max_tokens": "many"}, "max_tokens"),
+        ({"model": "claude-nobody"}, "claude-nobody"),
+        ({"messages": []}, "messages"),
+    ],
+)
+def test_a_bad_request_is_an_errored_line_and_no_error_of_the_batch(params: dict[str, Any], said: str) -> None:
+    api = Api(batch_seconds=0)
+
+    results = api.results(api.create(item("bad", **params), item("good")))
+
+    assert results["bad"]["type"] == "errored"
+    assert said in results["bad"]["error"]["error"]["message"]
+    assert results["good"]["type"] == "succeeded"
+
+
+def test_requests_take_the_same_turns_and_attempts_as_others() -> None:
+    api = Api("name: twice\nturns:\n  - attempts: [{error: 529}, {reply: At last.}]", batch_seconds=0)
+
+    results = api.results(api.create(item("a"), item("b")))
+
+    assert (results["a"]["type"], results["b"]["type"]) == ("errored", "succeeded")
+
+
+def test_rate_limits_are_those_of_ordinary_requests_alone() -> None:
+    api = Api(batch_seconds=0, rate_limits="requests=1")
+
+    results = api.results(api.create(item("a"), item("b"), item("c")))
+
+    assert {result["type"] for result in results.values()} == {"succeeded"}
+
+
+def test_functions_answer_requests_of_batches_and_their_faults_are_errored_lines() -> None:
+    def answer(request: Any) -> str:
+        if request.prompt == "hello":
+            return "By a function."
+        raise ValueError("no idea")
+
+    api = Api(batch_seconds=0)
+    api.engine.add(api.session, build({"name": "function", "turns": [{"call": answer}], "at_end": "repeat"}))
+    results = api.results(api.create(item("a"), item("b", "other"), item("c")))
+
+    assert results["a"]["message"]["content"][0]["text"] == "By a function."
+    assert "no idea" in results["b"]["error"]["error"]["message"]
+    assert results["c"]["type"] == "succeeded"
+    assert [str(fault) for fault in api.session.journal.faults] == ["no idea"]
+
+
+# -- lists -----------------------------------------------------------------------------------------------------------
+
+
+def test_batches_are_listed_newest_first_in_pages() -> None:
+    api = Api()
+    ids = [api.create(item()) for _ in range(5)]
+
+    first = api.send("GET", PATH, query="limit=2").reply
+    second = api.send("GET", PATH, query=f"limit=2&after_id={first['last_id']}").reply
+    before = api.send("GET", PATH, query=f"limit=2&before_id={second['first_id']}").reply
+
+    assert [batch["id"] for batch in first["data"]] == [ids[4], ids[3]]
+    assert (first["has_more"], first["first_id"], first["last_id"]) == (True, ids[4], ids[3])
+    assert [batch["id"] for batch in second["data"]] == [ids[2], ids[1]]
+    assert before["data"] == first["data"]
+
+
+def test_a_list_tells_what_has_ended_with_its_counts() -> None:
+    api = Api(batch_seconds=0)
+    api.create(item())
+
+    assert api.send("GET", PATH).reply["data"][0]["request_counts"]["succeeded"] == 1
+
+
+# -- bad input -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"{", "not valid JSON"),
+        ([], "valid dictionary"),
+        ({}, "requests: Field required"),
+        ({"requests": {}}, "requests: Input should be a valid list"),
+        ({"requests": []}, "at least 1 item"),
+        ({"requests": ["x"]}, "requests.0: Input should be a valid dictionary"),
+        ({"requests": [{"params": {}}]}, "requests.0.custom_id: Field required"),
+        ({"requests": [{"custom_id": "a"}]}, "requests.0.params: Field required"),
+        ({"requests": [item("a"), item("has space")]}, "requests.1.custom_id: String should match pattern"),
+        ({"requests": [item("a\n")]}, "requests.0.custom_id: String should match pattern"),
+        ({"requests": [item("a" * 65)]}, "requests.0.custom_id: String should match pattern"),
+        ({"requests": [item("")]}, "requests.0.custom_id: String should match pattern"),
+        ({"requests": [item("a"), item("b"), item("a")]}, "requests.2.custom_id"),
+        ({"requests": [{**item(), "extra": 1}]}, "requests.0.extra: Extra inputs are not permitted"),
+        ({"requests": [item()], "extra": 1}, "extra: Extra inputs are not permitted"),
+    ],
+)
+def test_a_batch_that_is_none_is_refused(body: Any, said: str) -> None:
+    refused = Api().send("POST", PATH, body)
+
+    assert refused.status == 400
+    assert said in refused.reply["error"]["message"]
+
+
+def test_more_than_100000_requests_are_refused() -> None:
+    one = b'{"custom_id":"a","params":{}}'
+    refused = Api().send("POST", PATH, b'{"requests":[' + b",".join([one] * 100_001) + b"]}")
+
+    assert said(refused)[:2] == (400, "invalid_request_error")
+    assert "100000" in said(refused)[2]
+
+
+@pytest.mark.parametrize("path", ["", "/cancel", "/results"])
+def test_an_unknown_batch_is_not_found(path: str) -> None:
+    refused = Api().send("POST" if path == "/cancel" else "GET", f"{PATH}/msgbatch_nobody{path}")
+
+    assert said(refused)[:2] == (404, "not_found_error")
+
+
+def test_what_cannot_be_done_yet_or_any_more_is_refused() -> None:
+    api = Api()
+    id = api.create(item())
+
+    assert said(api.send("GET", f"{PATH}/{id}/results"))[:2] == (400, "invalid_request_error")
+    assert said(api.send("DELETE", f"{PATH}/{id}"))[:2] == (400, "invalid_request_error")
+    assert api.send("POST", f"{PATH}/{id}/cancel").status == 200
+    assert api.send("POST", f"{PATH}/{id}/cancel").status == 200
+    api.clock.advance(5)
+    assert said(api.send("POST", f"{PATH}/{id}/cancel"))[:2] == (400, "invalid_request_error")
+    assert api.send("DELETE", f"{PATH}/{id}").reply == {"id": id, "type": "message_batch_deleted"}
+    assert api.send("GET", f"{PATH}/{id}").status == 404
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=1001", "limit=x", "page=1", "after_id=msgbatch_nobody"])
+def test_a_list_knows_its_parameters(query: str) -> None:
+    assert Api().send("GET", PATH, query=query).status == 400
+
+
+# -- the journal -----------------------------------------------------------------------------------------------------
+
+
+def test_requests_of_a_batch_are_in_the_journal_like_any_other() -> None:
+    api = Api(batch_seconds=0)
+    id = api.create(item("a"), item("b"))
+    api.get(id)
+
+    entries = [entry for entry in api.session.journal if entry.scenario == "hello"]
+    assert [entry.request.headers["x-mock-custom-id"] for entry in entries] == ["a", "b"]
+    assert {entry.request.headers["x-mock-batch"] for entry in entries} == {id}
+    assert [entry.request.prompt for entry in api.session.journal.find({"prompt": "hello"})] == ["hello", "hello"]
+    assert entries[0].text == "Hello there!"
+
+
+def test_of_a_large_batch_the_first_hundred_are_kept_and_all_are_counted() -> None:
+    api = Api(batch_seconds=0)
+    api.get(api.create(*[item(f"item-{at}") for at in range(300)]))
+
+    journal = api.session.journal
+    assert journal.played("hello") == 300
+    assert sum(entry.scenario == "hello" for entry in journal) == 100
+    assert journal.dropped == 200
+
+
+def test_the_journal_keeps_of_large_results_only_what_they_were() -> None:
+    api = Api(f"name: long\nreply: {'word ' * 4_000}", batch_seconds=0)
+    id = api.create(*[item(f"item-{at}", max_tokens=9_000) for at in range(60)])
+    entry = api.send("GET", f"{PATH}/{id}/results")
+
+    assert entry.reply["type"] == "data"
+    assert entry.exchange.plan.body() == b""
+
+
+# -- ten thousand ----------------------------------------------------------------------------------------------------
+
+
+def test_ten_thousand_requests_take_bounded_memory_and_let_others_have_their_turn() -> None:
+    api = Api(batch_seconds=0)
+    body = json.dumps({"requests": [item(f"item-{at}") for at in range(10_000)]}).encode()
+    id = api.send("POST", PATH, body).reply["id"]
+    waiting = api.engine.handle(HttpRequest("GET", f"{PATH}/{id}", api.headers))
+    assert isinstance(waiting.exchange.late, Work), "a step is a part of the whole"
+    assert api.get(id)["processing_status"] == "in_progress"
+    tracemalloc.start()
+    try:
+        waiting.settled(worked_off(waiting.exchange.late))
+        waiting.end("completed", 1)
+        plan = api.send("GET", f"{PATH}/{id}/results").exchange.plan
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    size = sum(map(len, api.session.batches.find(id).frames))
+    assert waiting.reply["request_counts"]["succeeded"] == 10_000
+    assert plan.stream
+    assert len(plan.parts[0].frames) == -(-size // (64 << 10))
+    assert peak < 2 * size + (8 << 20)

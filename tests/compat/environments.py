@@ -35,7 +35,8 @@ def environment(name: str, *requirements: str) -> Path:
 
 
 def _fingerprint(*requirements: str) -> str:
-    said = [(ROOT / "pyproject.toml").read_text("utf-8"), *requirements, sys.version, str(ROOT)]
+    own = [(ROOT / "pyproject.toml").read_text("utf-8")] if "-e" in requirements else []
+    said = [*own, *requirements, sys.version, str(ROOT)]
     return hashlib.sha256("\0".join(said).encode()).hexdigest()
 
 

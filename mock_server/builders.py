@@ -99,10 +99,12 @@ def reply(
     usage: Mapping[str, Any] | None = None,
     headers: Mapping[str, str] | None = None,
     expect: Mapping[str, Any] | None = None,
+    batch: Literal["expired", "canceled"] | None = None,
 ) -> Answer:
     """A reply of several blocks, or one that needs more than its content.
 
-    `expect`: what the request must be like, a condition; else it gets a 400 that lists the differences.
+    `expect`: what the request must be like, a condition; else it gets a 400 that lists the differences. `batch`: what a
+    request of a message batch comes to instead.
     """
     __tracebackhide__ = True
     return _answer(
@@ -115,6 +117,7 @@ def reply(
         usage=usage,
         headers=headers,
         expect=expect,
+        batch=batch,
     )
 
 

@@ -5,11 +5,11 @@ prompt that is too long.
 """
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from typing import Any, NamedTuple
 
 from mock_server.engine.cache import Admission
-from mock_server.engine.editing import Prompt, applied_edits
+from mock_server.engine.editing import Edits, after, applied_edits
 from mock_server.engine.exchange import Call
 from mock_server.engine.limits import Buckets, refused
 from mock_server.protocol.errors import ApiError, invalid
@@ -37,7 +37,7 @@ class Admitted(NamedTuple):
     cache: Admission | None = None
     prefix: Prefix | None = None
     limits: tuple[Buckets, ...] = ()
-    edits: tuple[Mapping[str, Any], ...] = ()
+    edits: Edits = ()
 
     @property
     def counted_input(self) -> int:
@@ -45,49 +45,29 @@ class Admitted(NamedTuple):
         return self.input_tokens - (0 if self.cache is None else self.cache.use.read)
 
 
-class Counted(NamedTuple):
-    """The tokens of a prompt: as it came (`original`), and after the edits of `context_management`."""
-
-    original: int
-    edits: tuple[Mapping[str, Any], ...] = ()
-
-    @property
-    def cleared(self) -> int:
-        return sum(edit["cleared_input_tokens"] for edit in self.edits)
-
-    @property
-    def input_tokens(self) -> int:
-        return max(1, self.original - self.cleared) if self.edits else self.original
-
-
-def count(request: MessagesRequest, model: Model, counter: TokenCounter) -> Counted:
-    """What a prompt costs: told by `count_tokens`, and by the usage of a message."""
-    original = input_tokens(request, model, counter)
-    if request.body.get("context_management") is None:
-        return Counted(original)
-    return Counted(original, tuple(applied_edits(Prompt(request, model, original, counter))))
-
-
 def admit(call: Call, request: MessagesRequest, counter: TokenCounter) -> Admitted:
     """What the prompt costs, and what it finds in the session's cache."""
     model = model_of(request, call.session.terms.profile)
-    counted = count(request, model, counter)
-    total = counted.input_tokens
+    original = total = input_tokens(request, model, counter)
+    edits: Edits = ()
+    if "context_management" in request.body:
+        edits = applied_edits(request, model, original, counter)
+        total = after(edits, original)
     window = model.context_window
     room = None if window is None else window - total
     now = call.session.clock.now()
     body = call.http.body
     if _MARK not in body and _DIAGNOSTICS not in body:
-        return Admitted(call, request, model, total, room, now, edits=counted.edits)
+        return Admitted(call, request, model, total, room, now, edits=edits)
     steps = prefix(request, model, counter)
     found = None
     if _MARK in body:
-        found = call.session.cache.admit(steps.steps, counted.original, model.cache_minimum, now)
-        if counted.edits:  # what is cached is not cleared
-            uncached = max(0, found.use.uncached - counted.cleared)
-            total += uncached - (found.use.uncached - counted.cleared)
+        found = call.session.cache.admit(steps.steps, original, model.cache_minimum, now)
+        if edits:  # what is cached is not cleared
+            uncached = max(0, found.use.uncached - (original - total))
+            total = original - (found.use.uncached - uncached)
             found = found._replace(use=found.use._replace(uncached=uncached))
-    return Admitted(call, request, model, total, room, now, found, steps, edits=counted.edits)
+    return Admitted(call, request, model, total, room, now, found, steps, edits=edits)
 
 
 def too_long(admitted: Admitted) -> ApiError | None:

@@ -133,9 +133,13 @@ class Batch:
             self.size = sum(map(len, self.frames))
             self._items = []
 
-    def forget_results(self) -> None:
-        """Let go of results that are too old."""
-        self.frames, self.size = [], 0
+    def allow_results(self, now: float) -> None:
+        """Raises ApiError: 400 (rule 149) while there are no results yet, 404 when they are too old."""
+        if self.is_archived(now):
+            self.frames, self.size = [], 0
+            raise ApiError("not_found_error", f"The results of batch {self.id} are no longer available")
+        if not self.is_over(now) or self.is_answering:
+            raise invalid(f"Batch {self.id} has no results yet: it is still being processed")
 
     # -- telling -------------------------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ KEEP, TRIGGER = 3, 100_000
 _THOUGHTS = ("thinking", "redacted_thinking")
 
 
-class Prompt(NamedTuple):
+class _Prompt(NamedTuple):
     """A request as its edits look at it; `tokens`: what it costs before any."""
 
     request: MessagesRequest
@@ -24,9 +24,21 @@ class Prompt(NamedTuple):
         return block_cost(block, self.model, self.counter, is_current=is_current).on(self.model)
 
 
-def applied_edits(prompt: Prompt) -> Iterator[dict[str, Any]]:
-    """The edits whose triggers are reached, each with what it took out (`cleared_input_tokens`)."""
-    edits = prompt.request.body["context_management"].get("edits")
+Edits = tuple[Mapping[str, Any], ...]
+
+
+def applied_edits(request: MessagesRequest, model: Model, tokens: int, counter: TokenCounter) -> Edits:
+    """The edits whose triggers are reached, each with what it took out; `tokens`: the prompt as it came."""
+    return tuple(_applied(_Prompt(request, model, tokens, counter)))
+
+
+def after(edits: Edits, tokens: int) -> int:
+    """What is left of a prompt of so many tokens."""
+    return max(1, tokens - sum(edit["cleared_input_tokens"] for edit in edits)) if edits else tokens
+
+
+def _applied(prompt: "_Prompt") -> Iterator[dict[str, Any]]:
+    edits = (prompt.request.body["context_management"] or {}).get("edits")
     for edit in edits if isinstance(edits, list) else ():
         apply = _EDITS.get(str(edit.get("type"))) if isinstance(edit, Mapping) else None
         found = apply(edit, prompt) if apply is not None else None
@@ -40,7 +52,7 @@ def _value(edit: Mapping[str, Any], name: str, default: int) -> int:
     return value if isinstance(value, int) and not isinstance(value, bool) else default
 
 
-def _clear_tool_uses(edit: Mapping[str, Any], prompt: Prompt) -> dict[str, int] | None:
+def _clear_tool_uses(edit: Mapping[str, Any], prompt: _Prompt) -> dict[str, int] | None:
     """Results of all tools but the newest few go once the prompt is long enough."""
     named = edit.get("exclude_tools")
     kept = [str(name) for name in named] if isinstance(named, list) else []
@@ -54,7 +66,7 @@ def _clear_tool_uses(edit: Mapping[str, Any], prompt: Prompt) -> dict[str, int] 
     return {"cleared_tool_uses": len(cleared), "cleared_input_tokens": sum(cleared)}
 
 
-def _results(prompt: Prompt) -> Iterator[tuple[str, int]]:
+def _results(prompt: _Prompt) -> Iterator[tuple[str, int]]:
     """Each tool result of the conversation: the name of its tool, and what it costs."""
     names: dict[str, str] = {}
     for message in prompt.request.messages:
@@ -65,7 +77,7 @@ def _results(prompt: Prompt) -> Iterator[tuple[str, int]]:
                 yield names.get(block["tool_use_id"], ""), prompt.cost(block)
 
 
-def _clear_thinking(edit: Mapping[str, Any], prompt: Prompt) -> dict[str, int] | None:
+def _clear_thinking(edit: Mapping[str, Any], prompt: _Prompt) -> dict[str, int] | None:
     """Thoughts of all turns but the newest few go; `keep: all` keeps them. Of turns that are over they cost nothing."""
     keep = edit.get("keep")
     if keep == "all" or (isinstance(keep, Mapping) and keep.get("type") == "all"):

@@ -11,9 +11,15 @@ from mock_server.protocol.errors import ApiError
 from mock_server.protocol.profile import Profile
 from mock_server.protocol.request import HttpRequest
 
+# what every profile has, at a path without names: found at once
+_STRAIGHT = {path: methods for path, methods in ENDPOINTS.items() if family(path) is None and "{" not in path}
+
 
 def route(http: HttpRequest, terms: Terms) -> tuple[Endpoint, Mapping[str, str]]:
     """The endpoint of a request and what the path has for its pattern's names. Raises ApiError: rules 9 and 10."""
+    straight = _STRAIGHT.get(http.path)
+    if straight is not None and http.method in straight:
+        return straight[http.method], NO_PARAMS
     found = find(http.path)
     if found is None or not terms.profile.serves(family(found.pattern)):
         raise ApiError("not_found_error", _not_found(http.path, terms, found))

@@ -1,4 +1,4 @@
-"""`file` sources in messages: each gets what its file is, for whoever counts its tokens or quotes it. Rules 136, 137."""
+"""`file` sources in messages: each gets what its file is, for whoever counts or quotes it. Rules 136, 137."""
 
 from collections.abc import Callable, Mapping
 from typing import Any

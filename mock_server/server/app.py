@@ -68,7 +68,7 @@ class App:
         if frames >= 0:
             ended(Outcome("completed", frames))
             play_at_once(plan, connection, opening, chunked=chunked)
-            return Written(keep_alive=keep_alive)
+            return Written(keep_alive=keep_alive, unread=request.content)
         playing = Playing(plan, connection, start, opening, chunked, ended)
         answered.opened(connection.cutter(playing))
         outcome = await play(playing, connection, self.wheel)

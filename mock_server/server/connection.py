@@ -3,11 +3,12 @@ is written as prepared bytes instead of through header maps and payload writers,
 """
 
 import asyncio
+import contextlib
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from aiohttp import web
+from aiohttp import StreamReader, web
 from aiohttp.web_protocol import RequestHandler
 
 from mock_server.engine.exchange import Exchange
@@ -20,6 +21,8 @@ from mock_server.server.wheel import Wheel
 
 MAX_HEADER = 64 * 1024
 MAX_HELD = 256 * 1024
+MOST_REFUSED = 1 << 30  # bytes that a client may go on sending after it was refused
+PATIENCE = 10.0  # seconds that it may pause meanwhile
 HTTP_1_1 = (1, 1)
 
 # What the short way reads of aiohttp's connection. Where a release lacks them, every request takes the long way.
@@ -204,12 +207,17 @@ def _nowhere(data: bytes) -> None:
 
 
 class Written(web.StreamResponse):
-    """A reply that is bytes already: written whole when aiohttp asks for it, or written before by the player."""
+    """A reply that is bytes already: written whole when aiohttp asks for it, or written before by the player.
 
-    def __init__(self, data: bytes = b"", *, keep_alive: bool = True) -> None:
+    `unread`: a body that was refused. It is read on, since a client that is still sending would not see the reply
+    behind a connection that closes.
+    """
+
+    def __init__(self, data: bytes = b"", *, keep_alive: bool = True, unread: StreamReader | None = None) -> None:
         # Not the parent's: it makes header maps that nothing here reads, for every reply.
         self._data = data
         self._stays = keep_alive
+        self._unread = unread
 
     @property
     def keep_alive(self) -> bool:
@@ -221,6 +229,12 @@ class Written(web.StreamResponse):
 
     async def write_eof(self, data: bytes = b"") -> None:
         """Nothing is left to write."""
+        unread, passed = self._unread, 0
+        if unread is None or unread.is_eof():
+            return
+        with contextlib.suppress(asyncio.TimeoutError, ConnectionError, web.RequestPayloadError):
+            while not unread.is_eof() and passed < MOST_REFUSED:
+                passed += len(await asyncio.wait_for(unread.readany(), PATIENCE))
 
 
 class Server(web.Server):

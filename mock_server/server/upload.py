@@ -76,7 +76,7 @@ async def read_form(request: web.BaseRequest, room: Room) -> Form:
     sink = _Sink(room)
     try:
         return await _parts(request, sink)
-    except (web.RequestPayloadError, ValueError, AssertionError, EOFError) as error:
+    except (web.RequestPayloadError, ValueError, AssertionError, RuntimeWarning) as error:
         sink.discard()
         raise invalid(f"The form could not be read: {error or 'it ends too early'}") from None
     except BaseException:

@@ -217,3 +217,15 @@ def test_it_is_readable_wide_and_narrow(page: Any, server: MockServer, width: in
     expect(page.get_by_test_id("timeline")).to_be_visible()
     page.screenshot(path=SHOTS / f"timeline-{width}.png")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_the_base_url_on_the_page_has_the_base_path(browser: Any) -> None:
+    from playwright.sync_api import expect
+
+    with MockServer(base_path="/llm") as server:
+        page = browser.new_page()
+        page.goto(f"{server.url}/")
+        expect(page.locator("#empty")).to_contain_text(f"ANTHROPIC_BASE_URL={server.url} ")
+        ask(server, "Hi")
+        expect(rows(page)).to_have_count(1)
+        page.close()

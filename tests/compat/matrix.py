@@ -15,7 +15,7 @@ from environments import IN_CI, ROOT, CannotInstall, environment
 
 # The last release with each wire format but the newest, which the ordinary test run covers.
 VERSIONS = ("1.17.0", "0.121.0")
-SUITE = "tests/compat/test_anthropic_python.py"
+SUITES = tuple(f"tests/compat/test_{name}_python.py" for name in ("anthropic", "endpoints", "batches"))
 PACKAGES = ("pytest>=8.2", "pytest-timeout>=2.3")
 TEST_LIMIT = 300
 

@@ -396,6 +396,31 @@ def test_a_list_knows_its_parameters(query: str) -> None:
     assert Api().send("GET", PATH, query=query).status == 400
 
 
+def test_whoever_looks_next_goes_on_where_a_client_left() -> None:
+    api = Api(batch_seconds=0)
+    id = api.create(*[item(f"item-{at}") for at in range(120)])
+    left = api.engine.handle(HttpRequest("GET", f"{PATH}/{id}", api.headers))
+    assert isinstance(left.exchange.late, Work)
+    assert api.send("GET", f"{PATH}/{id}/results").status == 400
+    left.exchange.late.steps.close()
+
+    assert len(api.results(id)) == 120
+    assert api.session.journal.played("hello") == 120
+
+
+def test_canceling_while_it_is_being_answered_cancels_the_rest() -> None:
+    api = Api(batch_seconds=0)
+    id = api.create(*[item(f"item-{at}") for at in range(120)])
+    under_way = api.engine.handle(HttpRequest("GET", f"{PATH}/{id}", api.headers))
+    assert isinstance(under_way.exchange.late, Work)
+
+    assert api.send("POST", f"{PATH}/{id}/cancel").reply["processing_status"] == "canceling"
+    worked_off(under_way.exchange.late)
+
+    counts = api.get(id)["request_counts"]
+    assert (counts["succeeded"], counts["canceled"]) == (50, 70)
+
+
 # -- the journal -----------------------------------------------------------------------------------------------------
 
 

@@ -8,8 +8,10 @@ from mock_server.scenario.load import build, load, loads
 from mock_server.scenario.node import ScenarioError
 
 NAMES = "name, description, when, turns, timing, priority, anchor, at_end, times, rate_limits, tags"
-SHORT = "reply, error, generate, cases, attempts, expect, stop_reason, stop_sequence, stop_details, usage, headers"
-ANSWER = "when, chance, expect, reply, error, generate, cases, attempts, timing, stop_reason, stop_sequence, stop_details, usage, headers"
+SHORT = (
+    "reply, error, generate, cases, attempts, expect, stop_reason, stop_sequence, stop_details, usage, headers, batch"
+)
+ANSWER = "when, chance, expect, reply, error, generate, cases, attempts, timing, stop_reason, stop_sequence, stop_details, usage, headers, batch"
 SUBJECTS = "prompt, last_message, system, model, tools, tool_choice, tool_result, stream, has, header, body, schema, all, any, not"
 TIMINGS = "instant, fast, realistic, slow"
 REASONS = (
@@ -27,6 +29,16 @@ TABLE: list[tuple[str, str, list[str]]] = [
         "unknown key of a turn",
         "name: a\nturns:\n  - repyl: hi",
         [f"3:5: unknown key 'repyl' in answer; expected one of {ANSWER}; did you mean 'reply'?"],
+    ),
+    (
+        "what becomes of a request in a batch",
+        "name: a\nreply: hi\nbatch: expird",
+        ["3:8: expected one of expired, canceled; got 'expird'; did you mean 'expired'?"],
+    ),
+    (
+        "a batch beside cases",
+        "name: a\nturns:\n  - batch: expired\n    cases: [{reply: hi}]",
+        ["3:5: 'batch' belongs beside a reply or an error"],
     ),
     ("no name", "reply: hi", ["1:1: missing key 'name' in scenario"]),
     ("no answer", "name: a", ["1:1: a scenario needs turns, or a reply or error of its own"]),

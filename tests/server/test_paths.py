@@ -204,3 +204,36 @@ def test_path_tricks_get_the_apis_envelope(start: Start, method: str, path: str,
     assert reply.status == status
     assert json.loads(reply.body)["type"] == "error"
     assert len(reply.body) < 1_000
+
+
+# -- the journal of another process ---------------------------------------------------------------------------------------
+
+
+def test_a_client_reads_every_endpoint_in_the_journal_as_the_server_does(start: Start) -> None:
+    server = start(unmatched="generate")
+    with MockClient(server.url).session("far") as session:
+        session.add("Hello.", when={"prompt": "Hi"})
+        ask(
+            server,
+            "POST",
+            "/v1/messages/count_tokens",
+            {k: v for k, v in BODY.items() if k != "max_tokens"},
+            x_api_key="far",
+        )
+        ask(server, "GET", "/v1/models?limit=1", x_api_key="far")
+        prompt = "\n\nHuman: Hi\n\nAssistant:"
+        ask(
+            server,
+            "POST",
+            "/v1/complete",
+            {"model": BODY["model"], "max_tokens_to_sample": 9, "prompt": prompt},
+            x_api_key="far",
+        )
+        count, listed, completed = session.journal.entries()
+
+        assert (count.note, count.unmatched, count.request.prompt) == ("count_tokens", False, "Hi")
+        assert (listed.note, listed.query, len(listed.reply["data"])) == ("models", "limit=1", 1)
+        assert (completed.request.prompt, completed.text, completed.scenario) == ("Hi", "Hello.", "added-1")
+        session.assert_no_unmatched()
+        session.assert_called(1, when={"prompt": "Hi"})
+        session.assert_called(3)

@@ -9,7 +9,6 @@ from mock_server.engine.batch_items import answering, headers_of
 from mock_server.engine.batches import Batch, Item, Sender
 from mock_server.engine.endpoints.replies import json_reply, reply_headers
 from mock_server.engine.exchange import Call, Exchange, Steps, worked
-from mock_server.protocol.errors import ApiError, invalid
 from mock_server.protocol.plan import Headers, Part, Plan
 from mock_server.protocol.query import PAGE, id_page
 from mock_server.protocol.request import parse_json
@@ -76,20 +75,11 @@ def delete(engine: "Engine", call: Call) -> Exchange:
 
 
 def results(engine: "Engine", call: Call) -> Exchange:
-    """`GET …/{id}/results`: one JSON line a request. Rule 149."""
+    """`GET …/{id}/results`: one JSON line a request."""
     call.query({})
     batch = _named(call)
-    now = call.session.clock.now()
-    if batch.is_archived(now):
-        batch.forget_results()
-        raise ApiError("not_found_error", f"The results of batch {batch.id} are no longer available")
-    if not batch.is_over(now) or batch.is_answering:
-        raise _too_soon(batch)
+    batch.allow_results(call.session.clock.now())
     return _looked_at(engine, call, [batch], lambda: Exchange(_lines(call, batch), note="batch results"))
-
-
-def _too_soon(batch: Batch) -> ApiError:
-    return invalid(f"Batch {batch.id} has no results yet: it is still being processed")
 
 
 def _named(call: Call) -> Batch:

@@ -41,11 +41,11 @@ def passes(version: str) -> bool:
 
 
 def suite(python: Path) -> tuple[bool, str]:
-    """Whether the suite failed, and what it printed. Fixtures of the other suites are left out: they need more."""
-    command = [str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", "--confcutdir", str(Path(SUITE).parent)]
+    """Whether the suites failed, and what they printed. Fixtures of the other suites are left out: they need more."""
+    command = [str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", "--confcutdir", str(Path(SUITES[0]).parent)]
     try:
         run = subprocess.run(
-            [*command, SUITE], cwd=ROOT, capture_output=True, text=True, timeout=TEST_LIMIT, check=False
+            [*command, *SUITES], cwd=ROOT, capture_output=True, text=True, timeout=TEST_LIMIT, check=False
         )
     except subprocess.TimeoutExpired as late:
         return True, f"{_text(late.stdout)}\nnot done after {TEST_LIMIT} s"

@@ -39,6 +39,8 @@ def sourced(request: MessagesRequest, call: Call) -> tuple[MessagesRequest, ApiE
 
 
 def _message(message: Mapping[str, Any], path: str, find: Find) -> Mapping[str, Any]:
+    if message["role"] == "assistant":  # a file that a reply handed over was made by the server's own tool
+        return message
     return {**message, "content": _listed(message["content"], f"{path}.content", find)}
 
 

@@ -13,7 +13,7 @@ help:  ## list the targets
 mock: $(VENV)/.run  ## serve scenarios/ on http://127.0.0.1:8787, reloading when files change
 	@$(BIN)/mock-server serve --reload $(ARGS) scenarios
 
-test: unit browser compat  ## the whole test suite, the page in a browser and the older SDKs where they can be had
+test: unit browser compat  ## the whole test suite; a browser, the older SDKs and the SDK's own tests where they can be had
 
 unit: $(VENV)/.dev
 	$(BIN)/python -m pytest -n auto --dist worksteal --ignore=tests/browser $(ARGS)
@@ -23,6 +23,7 @@ browser: $(VENV)/.dev  # a process of its own: Playwright keeps an event loop ru
 
 compat: $(VENV)/.dev
 	$(BIN)/python tests/compat/matrix.py
+	$(BIN)/python tests/compat/sdk_suite.py
 
 lint: $(VENV)/.dev  ## ruff: rules and format
 	$(BIN)/ruff check $(SOURCES)

@@ -52,13 +52,11 @@ def scenarios() -> str:
 
 
 def _purpose(one: Scenario) -> str:
-    """The comment at the top of the scenario's file."""
-    comment = itertools.takewhile(lambda line: line.startswith("#"), _file(one).splitlines()[1:])
-    return " ".join(line.removeprefix("# ") for line in comment).replace("|", "\\|")
-
-
-def _file(one: Scenario) -> str:
-    return Path(one.source.rpartition(":")[0]).read_text(encoding="utf-8")
+    """The comment above the scenario."""
+    file, _, line = one.source.rpartition(":")
+    above = reversed(Path(file).read_text(encoding="utf-8").splitlines()[: int(line) - 1])
+    comment = [*itertools.takewhile(lambda text: re.match("# (?!yaml-language-server)", text), above)]
+    return " ".join(text.removeprefix("# ") for text in reversed(comment)).replace("|", "\\|")
 
 
 def subjects() -> str:

@@ -170,6 +170,7 @@ def _line(entry: Mapping[str, Any]) -> str:
     by = f"{entry['scenario']} turn {entry['turn']}" if entry["scenario"] else entry["note"].split("\n")[0]
     said = " ".join(entry["prompt"].split())
     took = "" if entry["duration_ms"] is None else f" in {entry['duration_ms']:.0f} ms"
+    by += " (side call)" if entry["side"] else ""
     told = f"{entry['method']} {entry['path']} {said[:60]!r} -> {entry['status']} {by}, {entry['outcome']}{took}"
     return f"{entry['number']:>6} {at} {entry['session']} {told}"
 

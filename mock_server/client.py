@@ -245,7 +245,7 @@ class RemoteJournal(Journal):
     def _refresh(self) -> None:
         counts = self._http("GET", "journal/counts", session=self.session)
         own = self.__dict__
-        own |= {name: counts[name] for name in ("total", "unmatched", "unexpected", "dropped", "finished", "cut")}
+        own |= {name: counts[name] for name in _EXACT}
         own["hits"] = {at: _hit(one) for at, one in enumerate(counts["hits"])}
 
     def entries(self) -> tuple[Entry, ...]:
@@ -284,7 +284,8 @@ class RemoteJournal(Journal):
         return known
 
 
-_COUNTS = frozenset(("total", "unmatched", "unexpected", "dropped", "finished", "cut", "hits"))
+_EXACT = ("total", "side", "unmatched", "unexpected", "dropped", "finished", "cut")
+_COUNTS = frozenset((*_EXACT, "hits"))
 
 
 def _hit(said: Mapping[str, Any]) -> Hit:
@@ -307,7 +308,9 @@ def entry_of(said: Mapping[str, Any], journal: Journal) -> Entry:
         None,
         said["understood"],
     )
-    exchange = exchange._replace(unexpected=said["unexpected"], aside=said["aside"], faults=tuple(said["faults"]))
+    exchange = exchange._replace(
+        unexpected=said["unexpected"], aside=said["aside"], side=said["side"], faults=tuple(said["faults"])
+    )
     entry = Entry(said["number"], said["at"], http, exchange, journal)
     entry.told(said["key"], said["outcome"], said["duration_ms"], _sent(said["events"]))
     return entry

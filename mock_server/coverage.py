@@ -19,10 +19,10 @@ class Coverage:
     counts: Counts = field(default_factory=dict)
 
     def add(self, scenarios: Iterable[Scenario], journal: Journal | None = None) -> None:
-        """Count the scenarios that came from files, and what a journal says was played of them."""
+        """Count the scenarios of files, but for those for side calls, and what a journal says was played of them."""
         hits = {} if journal is None else journal.hits
         for scenario in scenarios:
-            if not _is_file(scenario.source):
+            if scenario.side or not _is_file(scenario.source):
                 continue
             parts = self.counts.setdefault(f"{_shown(scenario.source)} {scenario.name}", {})
             for label, leaf in leaves(scenario):

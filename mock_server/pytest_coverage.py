@@ -30,7 +30,9 @@ class Covering:
     def left(self, session: "AnySession", item: pytest.Item) -> None:
         """A test is over."""
         self._coverage.add(session.scenarios, session.journal)
-        played = sorted({f"{hit.scenario} turn {hit.turn}" for hit in session.journal.hits.values()})
+        aside = {one.name for one in session.scenarios if one.side}
+        hits = [hit for hit in session.journal.hits.values() if hit.scenario not in aside]
+        played = sorted({f"{hit.scenario} turn {hit.turn}" for hit in hits})
         if played:
             item.user_properties.append((_PLAYED, ", ".join(played)))
 

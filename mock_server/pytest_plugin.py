@@ -56,7 +56,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="PERCENT",
         help="fail when less than this share of the scenarios was played",
     )
-    parser.addini("mock_server_scenarios", "scenario files and folders that every test gets", type="paths", default=[])
+    parser.addini(
+        "mock_server_scenarios",
+        "scenario files, folders and names from the library for every test",
+        type="paths",
+        default=[],
+    )
     parser.addini("mock_server_settings", "settings of every test, a line each: seed = 3", type="linelist", default=[])
     parser.addini("mock_server_strict", "unmatched requests fail the test", type="bool", default=True)
     parser.addini("mock_server_autouse", "every test gets mock_server_env", type="bool", default=False)
@@ -104,7 +109,7 @@ def _mock_server_process(pytestconfig: pytest.Config) -> Iterator["MockServer | 
         yield _running(url)
         return
     try:
-        server = MockServer(*pytestconfig.getini("mock_server_scenarios"))
+        server = MockServer(*_ini_scenarios(pytestconfig))
     except ScenarioError as error:
         raise pytest.UsageError(f"mock_server_scenarios:\n{error}") from None
     with server:
@@ -224,7 +229,7 @@ class InUse:
         try:
             self.session.override(**settings)
             if _is_shared(self._item.config):
-                self.session.load(*self._item.config.getini("mock_server_scenarios"))
+                self.session.load(*_ini_scenarios(self._item.config))
             for mark in self._item.iter_markers("mock_scenarios"):
                 self.session.load(*(_found(one, self._item) for one in mark.args))
         except (ScenarioError, SettingError) as error:
@@ -287,6 +292,12 @@ def _ini_settings(config: pytest.Config) -> dict[str, Any]:
         return settings.from_lines(config.getini("mock_server_settings"), "mock_server_settings")
     except settings.SettingError as error:
         raise pytest.UsageError(str(error)) from None
+
+
+def _ini_scenarios(config: pytest.Config) -> list[Path]:
+    """The paths that every test gets; one that is not there may be a name from the library."""
+    given: list[Path] = config.getini("mock_server_scenarios")
+    return [path if path.exists() or path.parent != config.rootpath else Path(path.name) for path in given]
 
 
 def _found(what: str, item: pytest.Item) -> str | Path:

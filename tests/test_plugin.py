@@ -373,6 +373,25 @@ def test_a_wrong_ini_option_is_an_error_before_the_test(pytester: pytest.Pyteste
     result.stdout.fnmatch_lines([text])
 
 
+def test_names_from_the_library_stand_where_paths_do(pytester: pytest.Pytester) -> None:
+    pytester.makeini("[pytest]\nmock_server_scenarios = mine.yaml side-calls")
+    (pytester.path / "mine.yaml").write_text("name: mine\nwhen: {prompt: weather}\nreply: Sunny.")
+    passes(
+        pytester,
+        """
+def test_a_side_call_is_no_call_of_the_test(mock_server):
+    body = {"model": "claude-opus-4-8", "max_tokens": 1, "messages": [{"role": "user", "content": "quota"}]}
+    agent = {"x-api-key": "k", "anthropic-version": "2023-06-01", "user-agent": "claude-cli/2.1.197 (external, cli)"}
+    request = urllib.request.Request(mock_server.url + "/v1/messages", json.dumps(body).encode(), agent)
+    urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request).close()
+    assert ask(mock_server, "weather")["content"][0]["text"] == "Sunny."
+    mock_server.assert_called(1)
+    assert [entry.side for entry in mock_server.journal] == [True, False]
+""",
+        passed=1,
+    )
+
+
 # -- coverage ---------------------------------------------------------------------------------------------------------
 
 COVERED = """

@@ -145,10 +145,14 @@ class Named:
 
 def choose(library: Library, asked: Question) -> Choice | NoMatch:
     """The first scenario (in order of precedence) that answers. One that is named is asked first, and only whether its
-    script goes on. Raises ApiError for a name nobody has."""
+    script goes on; before it come only those for side calls. Raises ApiError for a name nobody has."""
     misses: list[NearMiss] = []
+    sides = library.sides.likely(asked.asked.headers, lambda: asked.newest)
     named = _name(asked)
     if named is not None:
+        aside = _aside(sides, asked)
+        if aside is not None:
+            return aside
         scenario = library.by_name.get(named.name)
         if scenario is None:
             raise _unknown(named.name, library.by_name)
@@ -156,7 +160,7 @@ def choose(library: Library, asked: Question) -> Choice | NoMatch:
         if isinstance(found, Choice):
             return found
         misses.append(found)
-    for scenario in library.index.candidates(asked.newest, asked.older):
+    for scenario in library.sides.among(library.index.candidates(asked.newest, asked.older), sides):
         known = named is not None and scenario.name == named.name
         anchor = None if known else _anchor(scenario, asked)
         if anchor is not None:
@@ -165,6 +169,17 @@ def choose(library: Library, asked: Question) -> Choice | NoMatch:
                 return found
             misses.append(found)
     return NoMatch(lambda: [*misses, *_off(library.scenarios, asked, {miss.scenario for miss in misses})])
+
+
+def _aside(sides: Iterable[Scenario], asked: Question) -> Choice | None:
+    """The answer to a side call of an agent. The name it carries is meant for the conversation that it is about: in a
+    header that goes out with every request, or in a prompt that a title is wanted for."""
+    for scenario in sides:
+        anchor = _anchor(scenario, asked)
+        found = None if anchor is None else _at(scenario, asked, anchor)
+        if isinstance(found, Choice):
+            return found
+    return None
 
 
 def _name(asked: Question) -> Named | None:
@@ -210,10 +225,13 @@ def _anchor(scenario: Scenario, asked: Question) -> int | None:
 
 
 def _off(scenarios: Sequence[Scenario], asked: Question, told: Container[str]) -> Iterator[NearMiss]:
-    """Which conditions of the scenarios did not hold at the newest human turn; but for those `told` of already."""
+    """Which conditions of the scenarios did not hold at the newest human turn; but for those `told` of already, and
+    those for side calls."""
     facts = _facts(asked, asked.talk.human[-1])
     for scenario in scenarios:
-        if scenario.when is not None and not scenario.named_only and scenario.name not in told:
+        if scenario.when is None or scenario.named_only or scenario.side:
+            continue
+        if scenario.name not in told:
             match = scenario.when.match(facts)
             yield NearMiss(scenario.name, match.distance, match.misses)
 

@@ -143,6 +143,11 @@ class Entry:
         """A request that was not as its script expects it; the note lists the differences."""
         return self.exchange.unexpected
 
+    @property
+    def side(self) -> bool:
+        """A side call of an agent (its title, its quota probe, …), answered by a scenario tagged so."""
+        return self.exchange.side
+
     # -- the reply ---------------------------------------------------------------------------------------------
 
     @property
@@ -332,6 +337,7 @@ class Entry:
         by = f"{self.scenario} turn {self.turn}{note and ': ' + note}" if self.scenario else note
         end = "open" if self._outcome is None else self._outcome[0]
         status = "…" if self.exchange.late is not None else self.plan.status
+        by += " (side call)" if self.side else ""
         path = f"{self.path}?{self.query}" if self.query else self.path
         return f"{self.method} {path} {said} -> {status} {by}, {end}"
 

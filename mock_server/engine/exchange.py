@@ -69,7 +69,8 @@ class Exchange(NamedTuple):
 
     `late` stands in for the plan while a function has yet to give the reply, or work has to be done for it.
     `understood`: the request was valid; `unexpected`: it was not as the script expects it; `aside`: no scenario is
-    asked about requests of this kind. `faults`: what was done to the plan, in words.
+    asked about requests of this kind; `side`: it was a side call of an agent. `faults`: what was done to the plan, in
+    words.
     """
 
     plan: Plan
@@ -82,6 +83,7 @@ class Exchange(NamedTuple):
     late: Late | Work | None = None
     unexpected: bool = False
     aside: bool = False
+    side: bool = False
     faults: tuple[str, ...] = ()
 
 

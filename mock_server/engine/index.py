@@ -73,10 +73,10 @@ class _Lane:
 
 
 class Index:
-    """Scenarios in order of precedence, those left out that answer only by name."""
+    """Scenarios in order of precedence, without those that answer only by name and those for side calls."""
 
     def __init__(self, scenarios: Sequence[Scenario]) -> None:
-        self._scenarios = tuple(one for one in scenarios if not one.named_only)
+        self._scenarios = tuple(one for one in scenarios if not (one.named_only or one.side))
         self._shaped = [_of_shape(one.when) for one in self._scenarios]
         self._has_system = any("system" in one.subjects for of in self._shaped for one in of)
         self._lanes: OrderedDict[_Shape, _Lane] = OrderedDict()

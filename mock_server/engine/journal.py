@@ -45,12 +45,13 @@ class Hit:
 class Journal:
     """The entries of one session, oldest first; `len`, `[i]` and iteration see those still held.
 
-    Counts (`total`, `unmatched`, `unexpected`, `played`) stay exact however many entries the ring has dropped.
+    Counts (`total`, `side`, `unmatched`, `unexpected`, `played`) stay exact however many entries the ring has dropped.
     """
 
     def __init__(self, size: int = 1000, session: str = "") -> None:
         self.session = session
         self.total = 0
+        self.side = 0
         self.unmatched = 0
         self.unexpected = 0
         self.dropped = 0
@@ -88,6 +89,7 @@ class Journal:
 
     def _count(self, exchange: Exchange) -> None:
         self.total += 1
+        self.side += exchange.side
         if exchange.unexpected:
             self.unexpected += 1
         elif exchange.answer is not None:
@@ -200,7 +202,7 @@ class Journal:
             self._ring.clear()
             self.hits.clear()
             self.faults.clear()
-            self.total = self.unmatched = self.unexpected = self.dropped = self.cut = self.finished = 0
+            self.total = self.side = self.unmatched = self.unexpected = self.dropped = self.cut = self.finished = 0
 
     # -- waiting -----------------------------------------------------------------------------------------------
 

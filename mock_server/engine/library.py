@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from mock_server.engine.compile import CompiledReply, reply_of
 from mock_server.engine.index import Index
+from mock_server.engine.sides import Sides
 from mock_server.protocol.profile import Profile
 from mock_server.scenario.answer import Answer
 from mock_server.scenario.model import Scenario
@@ -56,6 +57,7 @@ class Library:
         ordered = sorted((one.scenario for one in first.values()), key=lambda scenario: -scenario.priority)
         self.scenarios = tuple(one for one in ordered if not one.is_overlay)
         self.overlays = tuple(one for one in ordered if one.is_overlay)
+        self.sides = Sides(self.scenarios)
         self.index = Index(self.scenarios)
 
     def __len__(self) -> int:

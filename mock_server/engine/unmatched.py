@@ -7,9 +7,10 @@ from typing import Any
 from mock_server.engine import citations, server_tools
 from mock_server.engine.compile import Reply
 from mock_server.engine.server_tools import Making
+from mock_server.engine.turns import conversation
 from mock_server.protocol.blocks import Text, ToolUse
 from mock_server.protocol.errors import invalid
-from mock_server.protocol.request import MessagesRequest, blocks
+from mock_server.protocol.request import MessagesRequest
 from mock_server.protocol.sse import dumps
 from mock_server.protocol.validate.tools import is_custom
 from mock_server.scenario.generate import Generator
@@ -58,7 +59,8 @@ def generated(
 
 
 def _forced_tool(request: MessagesRequest, seed: bytes) -> Mapping[str, Any] | None:
-    """The client's tool to call. With `any`, one not called yet comes first: agents that force tools end that way."""
+    """The client's tool to call. With `any` and a call made already, the last one not called yet: agents that force
+    tools end with a call of the tool for their output, which they list after the others."""
     choice = request.tool_choice
     mine = [tool for tool in request.tools if is_custom(tool) or _known_input(tool) is not None]
     if choice.get("type") == "tool":
@@ -68,16 +70,14 @@ def _forced_tool(request: MessagesRequest, seed: bytes) -> Mapping[str, Any] | N
     called = _called(request)
     fresh = [tool for tool in mine if tool["name"] not in called]
     pool = fresh or mine
-    return pool[0] if called and fresh else pool[seed[0] % len(pool)]
+    return pool[-1] if called and fresh else pool[seed[0] % len(pool)]
 
 
 def _called(request: MessagesRequest) -> set[str]:
-    return {
-        block["name"]
-        for message in request.messages
-        for block in blocks(message["content"])
-        if block["type"] == "tool_use"
-    }
+    """The names of the tools that were called since the newest human turn."""
+    talk = conversation(request.messages)
+    since = talk.turns[talk.human[-1] :]
+    return {block["name"] for turn in since for block in turn.content if block["type"] == "tool_use"}
 
 
 def _known_input(tool: Mapping[str, Any]) -> Mapping[str, Any] | None:

@@ -16,17 +16,24 @@ SHOWN = 20
 
 
 def matching(journal: Journal, when: Mapping[str, Any] | None, scenario: str | None, since: int = 0) -> list[Entry]:
-    """The entries after number `since` that a condition and a scenario's name pick. Raises Incomplete."""
+    """The entries after number `since` that a condition and a scenario's name pick. Raises Incomplete.
+
+    Side calls of agents count only where their scenario is named.
+    """
     condition = None if when is None else read_condition(when)
     picked = journal.entries() if condition is None else journal.matching(condition)
-    return [one for one in picked if one.number > since and scenario in (None, one.scenario)]
+    return [one for one in picked if one.number > since and _is_meant(one, scenario)]
+
+
+def _is_meant(entry: Entry, scenario: str | None) -> bool:
+    return not entry.side if scenario is None else entry.scenario == scenario
 
 
 def count(journal: Journal, when: Mapping[str, Any] | None, scenario: str | None) -> int:
-    """How many requests came, ever: exact, or Incomplete is raised."""
+    """How many requests came, ever, without the side calls of agents: exact, or Incomplete is raised."""
     if when is not None:
         return len(matching(journal, when, scenario))
-    return journal.total if scenario is None else journal.played(scenario)
+    return journal.total - journal.side if scenario is None else journal.played(scenario)
 
 
 def not_called(
@@ -48,13 +55,17 @@ def _spelled(when: Mapping[str, Any]) -> str:
 
 def _nearest(journal: Journal, condition: Condition) -> Iterator[str]:
     """The requests that came closest to a condition, with every part of it that did not hold."""
-    asked = [(condition.match(one.request.facts), one) for one in journal.entries() if one.is_readable]
+    asked = [(condition.match(one.request.facts), one) for one in journal.entries() if _is_asked(one)]
     off = sorted(((match, one) for match, one in asked if not match.ok), key=lambda pair: pair[0].distance)
     for match, one in off[:NEAREST]:
         yield f"  near: {one}"
         for miss in match.misses:
             yield f"    {miss}"
             yield from _difference(miss)
+
+
+def _is_asked(entry: Entry) -> bool:
+    return entry.is_readable and not entry.side
 
 
 def _difference(miss: Miss) -> Iterator[str]:
@@ -109,11 +120,12 @@ def _indented(text: str) -> str:
 
 
 def unused(journal: Journal, scenarios: Sequence[Scenario]) -> list[str]:
-    """One line for every turn of these scenarios that was never played."""
+    """One line for every turn of these scenarios that was never played; those for side calls may stay unused."""
     played = {(hit.scenario, hit.turn) for hit in tuple(journal.hits.values())}
     return [
         f"  '{one.name}' turn {turn} of {len(one.turns)}" + (f" ({one.source})" if one.source else "")
         for one in scenarios
+        if not one.side
         for turn in range(1, len(one.turns) + 1)
         if (one.name, turn) not in played
     ]
@@ -149,4 +161,4 @@ def out_of_sequence(journal: Journal, steps: Sequence[Step], elsewhere: int) -> 
 def _is(test: str | Condition, entry: Entry) -> bool:
     if isinstance(test, str):
         return entry.scenario == test
-    return entry.is_readable and test.holds(entry.request.facts.at(entry.turn, entry.attempt))
+    return _is_asked(entry) and test.holds(entry.request.facts.at(entry.turn, entry.attempt))

@@ -16,7 +16,7 @@ SCENARIO: Mapping[str, str] = {
     "chance": "Of an overlay: how often it strikes, such as 20%, drawn from the seed and the request.",
     "fault": "Without turns: what it lays over the replies of others.",
     "gate": "Without turns: where it holds the replies of others.",
-    "tags": "Words to sort scenarios by.",
+    "tags": "Words to sort scenarios by. One has a meaning: `side` marks the scenarios for side calls of agents.",
 }
 ANSWER: Mapping[str, str] = {
     "when": "The condition of a case; the first case that holds wins. Here `turn` and `attempt` can be asked too.",

@@ -51,12 +51,13 @@ def library() -> Path:
 def files(paths: Iterable[str | Path]) -> list[Path]:
     """The scenario files under these paths, folders searched to the bottom, in name order.
 
-    Raises ScenarioError for a path that is not there or holds no scenario file.
+    A path that is not there may be a name from the library. Raises ScenarioError for one that is none, or that holds no
+    scenario file.
     """
     found: list[Path] = []
     problems: list[Problem] = []
     for path in map(Path, paths):
-        listed = [path] if path.is_file() else sorted(_inside(path)) if path.is_dir() else []
+        listed = [path] if path.is_file() else sorted(_inside(path)) if path.is_dir() else _of_library(path)
         if not listed:
             why = "no scenario files (*.yaml, *.yml) in this folder" if path.is_dir() else "no such file or folder"
             problems.append(Problem(str(path), None, why))
@@ -64,6 +65,12 @@ def files(paths: Iterable[str | Path]) -> list[Path]:
     if problems:
         raise ScenarioError(problems)
     return found
+
+
+def _of_library(name: Path) -> list[Path]:
+    """The file of the library that has this name."""
+    file = library() / f"{name}.yaml"
+    return [file] if len(name.parts) == 1 and file.is_file() else []
 
 
 def _inside(folder: Path) -> Iterator[Path]:

@@ -123,7 +123,8 @@ class Test:
 
     `far`: how far off a text is that failed. `captures`: what its named `groups` found. `needs`: folded texts of which
     one must stand in the prompt for this to hold at all; none when nothing can be said. `of_shape`: model, tools,
-    stream, tool_choice and system prompt alone decide it; `of_result`: it asks for a tool's result.
+    stream, tool_choice and system prompt alone decide it; `of_result`: it asks for a tool's result; `headers`: those
+    that it asks about, and nothing else.
     """
 
     __test__ = False  # not a test class, whatever pytest thinks
@@ -139,6 +140,7 @@ class Test:
     needs: tuple[str, ...] = ()
     of_shape: bool = False
     of_result: bool = False
+    headers: tuple[str, ...] = ()
 
     @property
     def subjects(self) -> frozenset[str]:

@@ -21,6 +21,8 @@ from mock_server.scenario.node import suggestion
 from mock_server.scenario.timing import Mistakes, Pace, Timing, misfit
 from mock_server.scenario.when import read_when
 
+SIDE = "side"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Scenario:
@@ -69,6 +71,11 @@ class Scenario:
     @lazy
     def named_only(self) -> bool:
         return isinstance(self.when, Named)
+
+    @lazy
+    def side(self) -> bool:
+        """Whether it answers the side calls of agents: asked before any name, and left out of what tests count."""
+        return SIDE in self.tags
 
     @lazy
     def counts_attempts(self) -> tuple[bool, ...]:
@@ -127,6 +134,8 @@ class Scenario:
         for at, tag in enumerate(self.tags):
             if not re.fullmatch(r"[\w.-]+", tag):
                 yield ("tags", at), f"a tag is one word, got {tag!r}"
+        if self.side and (self.when is None or self.named_only):
+            yield ("tags",), "a scenario of side calls is asked before any name, so it needs a when of its own"
         yield from self._calls()
         yield from self._captures()
         yield from self._misfits()

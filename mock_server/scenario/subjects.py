@@ -189,6 +189,7 @@ def _header(node: Node, problems: Problems) -> Test:
             for group, text in one.captures(facts.asked.headers.get(name, "")).items()
         },
         groups=frozenset(group for one in wanted.values() for group in one.groups),
+        headers=tuple(wanted),
     )
 
 

@@ -101,6 +101,20 @@ def test_an_unmatched_request_says_why_and_its_stub_loads(page: Any, server: Moc
     expect(detail).to_contain_text("name: what-is-the-time")
 
 
+def test_a_side_call_of_an_agent_is_marked(page: Any, server: MockServer) -> None:
+    from playwright.sync_api import expect
+
+    server.add("A title", name="title", when=prompt("title of this session"), tags=["side"])
+    ask(server, "hello there")
+    ask(server, "A title of this session, please")
+    shown(page, server, 2)
+    mark = page.get_by_title("A side call of an agent")
+    expect(rows(page).filter(has=mark)).to_have_count(1)
+    expect(rows(page).filter(has=mark)).to_contain_text("title turn 1")
+    rows(page).filter(has=mark).click()
+    expect(page.get_by_test_id("detail").get_by_title("A side call of an agent")).to_be_visible()
+
+
 def test_copies_are_a_curl_command_and_a_scenario_that_loads(page: Any, server: MockServer) -> None:
     ask(server, "hello there")
     shown(page, server, 1)

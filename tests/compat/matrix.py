@@ -1,30 +1,23 @@
-"""Runs the suites of the Python SDK with the older SDKs, each in an environment of its own under `.compat/`.
+"""Runs the Python SDK's suite with the older SDKs, each in an environment of its own under `.compat/`.
 
     python tests/compat/matrix.py [VERSION…]
 
 An environment that cannot be made is skipped with the reason; where CI=true it is a failure, like a failing test.
 """
 
-import hashlib
-import os
 import re
 import subprocess
 import sys
 import time
-import venv
 from pathlib import Path
+
+from environments import IN_CI, ROOT, CannotInstall, environment
 
 # The last release with each wire format but the newest, which the ordinary test run covers.
 VERSIONS = ("1.17.0", "0.121.0")
-ROOT = Path(__file__).resolve().parents[2]
 SUITES = tuple(f"tests/compat/test_{name}_python.py" for name in ("anthropic", "endpoints", "batches"))
 PACKAGES = ("pytest>=8.2", "pytest-timeout>=2.3")
-INSTALL_LIMIT, TEST_LIMIT = 300, 300
-IN_CI = os.environ.get("CI") == "true"
-
-
-class CannotInstall(Exception):
-    """An environment could not be made; the text is the reason in one line."""
+TEST_LIMIT = 300
 
 
 def main(versions: list[str]) -> int:
@@ -34,7 +27,7 @@ def main(versions: list[str]) -> int:
 
 def passes(version: str) -> bool:
     try:
-        python = environment(version)
+        python = environment(f"anthropic-{version}", "-e", ".", *PACKAGES, f"anthropic=={version}")
     except CannotInstall as reason:
         print(f"anthropic {version}: {'FAILED' if IN_CI else 'skipped'}: cannot install: {reason}", flush=True)
         return not IN_CI
@@ -47,47 +40,8 @@ def passes(version: str) -> bool:
     return not failed
 
 
-def environment(version: str) -> Path:
-    """The Python of the environment of this SDK, made anew unless its stamp says that it is what would be made."""
-    home = ROOT / ".compat" / f"anthropic-{version}"
-    python = home / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    stamp, wanted = home / "stamp", fingerprint(version)
-    if not (python.exists() and stamp.exists() and stamp.read_text() == wanted):
-        try:
-            venv.create(home, clear=True, with_pip=True)
-        except (OSError, subprocess.CalledProcessError) as error:
-            raise CannotInstall(f"no virtual environment: {error}") from None
-        install(python, version)
-        stamp.write_text(wanted)
-    return python
-
-
-def fingerprint(version: str) -> str:
-    said = [(ROOT / "pyproject.toml").read_text("utf-8"), version, *PACKAGES, sys.version, str(ROOT)]
-    return hashlib.sha256("\0".join(said).encode()).hexdigest()
-
-
-def install(python: Path, version: str) -> None:
-    """Raises CannotInstall with pip's own last error."""
-    command = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-e", "."]
-    try:
-        run = subprocess.run(
-            [*command, *PACKAGES, f"anthropic=={version}"],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            timeout=INSTALL_LIMIT,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise CannotInstall(f"pip took more than {INSTALL_LIMIT} s") from None
-    if run.returncode:
-        errors = re.findall(r"^ERROR: (.+)$", run.stderr, re.MULTILINE)
-        raise CannotInstall(errors[-1] if errors else f"pip ended with {run.returncode}")
-
-
 def suite(python: Path) -> tuple[bool, str]:
-    """Whether the suites failed, and what it printed. Fixtures of the other suites are left out: they need more."""
+    """Whether the suites failed, and what they printed. Fixtures of the other suites are left out: they need more."""
     command = [str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", "--confcutdir", str(Path(SUITES[0]).parent)]
     try:
         run = subprocess.run(

@@ -363,8 +363,13 @@ def test_every_kind_of_block_was_cut(type: str, profile: str, replies: Replies) 
     assert type in cut
 
 
-# judged in tests/engine/test_count_tokens.py and test_models.py; of /v1/complete the SDK no longer has a type
-ELSEWHERE = ("/v1/messages/count_tokens", "/v1/models", "/v1/models/{id...}", "/v1/complete")
+# judged in tests/engine/test_count_tokens.py, test_models.py and tests/compat/test_batches_python.py; of /v1/complete the
+# SDK no longer has a type
+ELSEWHERE = (
+    *("/v1/messages/count_tokens", "/v1/models", "/v1/models/{id...}", "/v1/complete"),
+    *("/v1/messages/batches", "/v1/messages/batches/{id}", "/v1/messages/batches/{id}/cancel"),
+    *("/v1/messages/batches/{id}/results", "/v1/files", "/v1/files/{id}", "/v1/files/{id}/content"),
+)
 
 
 def test_every_endpoint_is_looked_at() -> None:

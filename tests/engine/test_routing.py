@@ -86,12 +86,14 @@ def test_what_is_answered_with_get_is_answered_with_head() -> None:
 @pytest.mark.parametrize("path", [pattern for pattern in ENDPOINTS if family(pattern)])
 def test_a_profile_can_be_without_a_family_of_endpoints(path: str) -> None:
     off = family(path)
-    (method,) = ENDPOINTS[path]
-    entry = ask(method, path.replace("{id...}", "claude-opus-4-8"), off=off)
-    assert entry.status == 404
-    assert f"has no {off}" in message(entry)
-    assert path.replace("...", "") not in message(entry).partition("served are ")[2].split(", ")
-    assert ask(method, path.replace("{id...}", "claude-opus-4-8"), off="files").status != 404
+    other = "models" if off == "files" else "files"
+    for method in ENDPOINTS[path]:
+        asked = path.replace("{id...}", "claude-opus-4-8").replace("{id}", "x")
+        entry = ask(method, asked, off=off)
+        assert entry.status == 404
+        assert f"has no {off}" in message(entry)
+        assert path.replace("...", "") not in message(entry).partition("served are ")[2].split(", ")
+        assert "Not found: /v1" not in ask(method, asked, off=other).plan.body().decode()
 
 
 def test_messages_belong_to_no_family() -> None:

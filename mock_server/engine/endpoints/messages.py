@@ -141,9 +141,10 @@ def _chosen(done: Applied, found: Choice) -> Exchange:
     plan = done.plan
     told = plan._replace(headers=(*plan.headers, found.scenario.header, ("x-mock-turn", str(found.turn))))
     note = noted(done) if done.failed else ""
-    return Exchange(
+    chosen = Exchange(
         told, found.scenario.name, found.turn, found.attempt, note, found.answer, understood=True, faults=done.faults
     )
+    return chosen._replace(side=True) if found.scenario.side else chosen
 
 
 def _played(

@@ -45,6 +45,7 @@ def summary(entry: Entry, session: str) -> dict[str, Any]:
         "unmatched": entry.unmatched,
         "unexpected": entry.unexpected,
         "faults": list(entry.faults),
+        "side": entry.side,
     }
 
 
@@ -170,6 +171,7 @@ def counts(session: Session, elsewhere: int) -> Mapping[str, Any]:
     journal = session.journal
     return {
         "total": journal.total,
+        "side": journal.side,
         "unmatched": journal.unmatched,
         "unexpected": journal.unexpected,
         "dropped": journal.dropped,

@@ -4,7 +4,7 @@ import { get, replay } from "./api.js";
 import { chat } from "./chat.js";
 import { button, copyButton, h, longText } from "./dom.js";
 import * as format from "./format.js";
-import { status } from "./list.js";
+import { side, status } from "./list.js";
 import { raw } from "./raw.js";
 import { timeline } from "./timeline.js";
 import { why } from "./why.js";
@@ -96,7 +96,7 @@ export class Detail {
     const { scenario, unmatched, turn, status: code } = this.entry;
     if (unmatched) return h("span", { class: "unmatched" }, "unmatched");
     if (!scenario) return h("span", { class: "quiet" }, code >= 400 ? "refused" : this.entry.path);
-    return [scenario, h("span", { class: "quiet" }, ` turn ${turn}`)];
+    return [scenario, h("span", { class: "quiet" }, ` turn ${turn}`), side(this.entry)];
   }
 
   closeButton() {

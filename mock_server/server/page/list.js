@@ -207,9 +207,14 @@ function faults(entry) {
   ];
 }
 
+/** The mark of a side call of an agent. */
+export function side(entry) {
+  return entry.side ? h("span", { class: "side", title: "A side call of an agent: tests do not count it" }, "side") : null;
+}
+
 function scenario(entry) {
   const { attempt, turn } = entry;
   const again = attempt > 1 ? h("span", { class: "quiet", title: `attempt ${attempt}` }, ` ×${attempt}`) : null;
-  if (entry.scenario) return h("span", {}, entry.scenario, h("span", { class: "quiet" }, ` turn ${turn}`), again);
+  if (entry.scenario) return h("span", {}, entry.scenario, h("span", { class: "quiet" }, ` turn ${turn}`), again, side(entry));
   return h("span", { class: entry.unmatched ? "unmatched" : "quiet" }, entry.unmatched ? "unmatched" : "none");
 }

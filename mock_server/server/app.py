@@ -75,7 +75,7 @@ class App:
         playing = Playing(plan, connection, answered.lane, self.wheel, start, opening, chunked, ended)
         answered.opened(connection.cutter(playing))
         outcome = await play(playing)
-        return Written(keep_alive=keep_alive and outcome.kind == "completed")
+        return Written(keep_alive=keep_alive and outcome.in_order)
 
     def exchange(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answered:
         """What answers a request to the emulated API, whichever way it came in."""

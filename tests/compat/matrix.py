@@ -18,6 +18,8 @@ from pathlib import Path
 VERSIONS = ("1.17.0", "0.121.0")
 ROOT = Path(__file__).resolve().parents[2]
 SUITE = "tests/compat/test_anthropic_python.py"
+# by version, what is run beside it: the table of faults has a column for the oldest
+MORE = {"0.121.0": ("tests/faults/test_python_sdk.py",)}
 PACKAGES = ("pytest>=8.2", "pytest-timeout>=2.3")
 INSTALL_LIMIT, TEST_LIMIT = 300, 300
 IN_CI = os.environ.get("CI") == "true"
@@ -39,7 +41,7 @@ def passes(version: str) -> bool:
         print(f"anthropic {version}: {'FAILED' if IN_CI else 'skipped'}: cannot install: {reason}", flush=True)
         return not IN_CI
     start = time.monotonic()
-    failed, output = suite(python)
+    failed, output = suite(python, SUITE, *MORE.get(version, ()))
     took = time.monotonic() - start
     if failed:
         print(output)
@@ -86,12 +88,12 @@ def install(python: Path, version: str) -> None:
         raise CannotInstall(errors[-1] if errors else f"pip ended with {run.returncode}")
 
 
-def suite(python: Path) -> tuple[bool, str]:
+def suite(python: Path, *files: str) -> tuple[bool, str]:
     """Whether the suite failed, and what it printed. Fixtures of the other suites are left out: they need more."""
     command = [str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", "--confcutdir", str(Path(SUITE).parent)]
     try:
         run = subprocess.run(
-            [*command, SUITE], cwd=ROOT, capture_output=True, text=True, timeout=TEST_LIMIT, check=False
+            [*command, *files], cwd=ROOT, capture_output=True, text=True, timeout=TEST_LIMIT, check=False
         )
     except subprocess.TimeoutExpired as late:
         return True, f"{_text(late.stdout)}\nnot done after {TEST_LIMIT} s"

@@ -65,9 +65,13 @@ class Row:
         return label(fault).replace(" ", "-") + ("" if self.reply == "text" else f"-of-{self.reply}")
 
     @property
+    def whole(self) -> str:
+        """The text of the reply where nothing goes wrong."""
+        return REPLIES[self.reply]
+
+    @property
     def scenario(self) -> str:
-        reply = REPLIES[self.reply]
-        return f"name: {self.name}\nwhen: named\nreply: {reply}\nfault: {dumps(self.fault)}\n"
+        return f"name: {self.name}\nwhen: named\nreply: {self.whole}\nfault: {dumps(self.fault)}\n"
 
     @cached_property
     def ways(self) -> tuple[Way, ...]:

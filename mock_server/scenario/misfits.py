@@ -29,8 +29,13 @@ def misfits(leaf: Answer) -> Mistakes:
         try:
             plan = fault.apply(plan, site)
         except CannotApply as reason:
-            text = str(reason)
-            yield (key, at), text if text.startswith(fault.type) else f"{fault.type} {text}"
+            yield (key, at), _told(fault, str(reason))
+
+
+def _told(fault: Fault, reason: str) -> str:
+    if reason.startswith(fault.type):
+        return reason
+    return f"{fault.type} {reason}" if reason.startswith("after ") else f"{fault.type}: {reason}"
 
 
 def _written(leaf: Answer) -> Iterator[tuple[str, int, Fault]]:

@@ -89,6 +89,10 @@ def _read_after(node: Node, problems: Problems) -> After | None:
     if isinstance(node.value, int) and not isinstance(node.value, bool):
         mark: Mark | None = node.mark
         node = Node({"deltas": node}, mark, {"deltas": mark})
+    if not isinstance(node.value, dict):
+        said = "expected a number of deltas, or a counter with its number such as {events: 3}"
+        problems.add(node, f"{said}; got {node.plain()!r}")
+        return None
     found: After | None = decode(After, node, problems)
     return found
 

@@ -148,7 +148,7 @@ def test_every_byte_is_a_place() -> None:
     [
         (7, "after 7 deltas: the reply has 6 deltas"),
         ({"events": 12}, "after 12 events: the reply has 11 events"),
-        ({"blocks": 2}, "after 2 blocks: the reply has 1 blocks"),
+        ({"blocks": 2}, "after 2 blocks: the reply has 1 block"),
         ({"tokens": 99}, "after 99 tokens: the reply has 6 tokens"),
         ({"bytes": 10_000}, f"after 10000 bytes: the reply has {len(HELLO.body())}"),
         ({"deltas": 1, "in": "tool_use"}, "after 1 delta in tool_use: the reply has 0 deltas in tool_use"),

@@ -73,6 +73,7 @@ class VirtualClock:
         self._base = base
         self._ahead = 0.0
         self._stopped = 0.0
+        self._epoch = 0.0  # what stood between the two times when it was stopped: they are not read at one moment
         self._sleepers: dict[Sleeper, None] = {}
         self.frozen = False
 
@@ -80,11 +81,11 @@ class VirtualClock:
         return self._stopped if self.frozen else self._base.now() + self._ahead
 
     def unix(self) -> float:
-        return self._base.unix() + self.now() - self._base.now()
+        return self._stopped + self._epoch if self.frozen else self._base.unix() + self._ahead
 
     def freeze(self) -> None:
         """Stand still from now on. Freezing twice is freezing once."""
-        self._stopped, self.frozen = self.now(), True
+        self._stop()
         self._wake()
 
     def resume(self) -> None:
@@ -95,7 +96,8 @@ class VirtualClock:
     def advance(self, seconds: float) -> None:
         """Let `seconds` pass at once, and everything that is due in them happen in its order, at its own time."""
         target = self.now() + _forward(seconds)
-        was_frozen, self.frozen, self._stopped = self.frozen, True, self.now()
+        was_frozen = self.frozen
+        self._stop()
         try:
             self._pass_until(target)
         finally:
@@ -115,6 +117,12 @@ class VirtualClock:
     def discard(self, sleeper: Sleeper) -> None:
         """Tell it no more."""
         self._sleepers.pop(sleeper, None)
+
+    def _stop(self) -> None:
+        if not self.frozen:
+            self._stopped = self.now()
+            self._epoch = self.unix() - self._stopped
+            self.frozen = True
 
     def _wake(self) -> None:
         for sleeper in tuple(self._sleepers):

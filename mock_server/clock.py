@@ -72,8 +72,9 @@ class VirtualClock:
     def __init__(self, base: Clock) -> None:
         self._base = base
         self._ahead = 0.0
+        self._forgotten = 0.0  # the part of it that `unix` no longer tells
         self._stopped = 0.0
-        self._epoch = 0.0  # what stood between the two times when it was stopped: they are not read at one moment
+        self._epoch = 0.0  # what `unix` is ahead of `now` by while it stands still
         self._sleepers: dict[Sleeper, None] = {}
         self.frozen = False
 
@@ -81,11 +82,12 @@ class VirtualClock:
         return self._stopped if self.frozen else self._base.now() + self._ahead
 
     def unix(self) -> float:
-        return self._stopped + self._epoch if self.frozen else self._base.unix() + self._ahead
+        return self._stopped + self._epoch if self.frozen else self._base.unix() + self._ahead - self._forgotten
 
     def freeze(self) -> None:
         """Stand still from now on. Freezing twice is freezing once."""
-        self._stop()
+        if not self.frozen:
+            self._stop(self.now())
         self._wake()
 
     def resume(self) -> None:
@@ -97,7 +99,8 @@ class VirtualClock:
         """Let `seconds` pass at once, and everything that is due in them happen in its order, at its own time."""
         target = self.now() + _forward(seconds)
         was_frozen = self.frozen
-        self._stop()
+        if not was_frozen:
+            self._stop(self.now())
         try:
             self._pass_until(target)
         finally:
@@ -105,10 +108,14 @@ class VirtualClock:
             self._ahead, self.frozen = target - self._base.now(), was_frozen
             self._wake()
 
+    def _stop(self, now: float) -> None:
+        self._epoch = self._base.unix() + self._ahead - self._forgotten - now
+        self._stopped, self.frozen = now, True
+
     def reset(self) -> None:
-        """Real time again."""
-        self._ahead, self.frozen = 0.0, False
-        self._wake()
+        """Real time again. `now` does not go back for it; what is under way goes on from where it stands."""
+        self.resume()
+        self._forgotten = self._ahead
 
     def add(self, sleeper: Sleeper) -> None:
         """Tell `sleeper` whenever the clock is turned."""
@@ -117,12 +124,6 @@ class VirtualClock:
     def discard(self, sleeper: Sleeper) -> None:
         """Tell it no more."""
         self._sleepers.pop(sleeper, None)
-
-    def _stop(self) -> None:
-        if not self.frozen:
-            self._stopped = self.now()
-            self._epoch = self.unix() - self._stopped
-            self.frozen = True
 
     def _wake(self) -> None:
         for sleeper in tuple(self._sleepers):

@@ -78,15 +78,18 @@ def applied(plan: Plan, faults: Sequence[Fault], site: Site) -> Applied:
             plan = fault.apply(plan, site)
             done.append(label(fault))
         except CannotApply as reason:
-            failed.append(_reason(fault, reason))
+            failed.append(reason_of(fault, reason))
     if done:
         plan = plan._replace(intact=intact)
     return Applied(plan, tuple(done), tuple(failed))
 
 
-def _reason(fault: Fault, reason: CannotApply) -> str:
+def reason_of(fault: Fault, reason: CannotApply) -> str:
+    """Why a fault cannot apply, in a line that names it."""
     text = str(reason)
-    return text if text.startswith(fault.type) else f"{fault.type}: {text}"
+    if text.startswith(fault.type):
+        return text
+    return f"{fault.type} {text}" if text.startswith("after") else f"{fault.type}: {text}"
 
 
 def label(fault: Fault) -> str:

@@ -10,7 +10,7 @@ from mock_server.protocol.plan import AT_ONCE, JSON_HEADERS, Part, Plan, whole
 from mock_server.protocol.sse import frame
 from mock_server.scenario.answer import Answer
 from mock_server.scenario.error import Failure
-from mock_server.scenario.faults import Fault
+from mock_server.scenario.faults import Fault, reason_of
 from mock_server.scenario.place import CannotApply, Site
 from mock_server.scenario.timing import Mistakes, Timing
 from mock_server.scenario.wire import Wire
@@ -29,13 +29,7 @@ def misfits(leaf: Answer) -> Mistakes:
         try:
             plan = fault.apply(plan, site)
         except CannotApply as reason:
-            yield (key, at), _told(fault, str(reason))
-
-
-def _told(fault: Fault, reason: str) -> str:
-    if reason.startswith(fault.type):
-        return reason
-    return f"{fault.type} {reason}" if reason.startswith("after ") else f"{fault.type}: {reason}"
+            yield (key, at), reason_of(fault, reason)
 
 
 def _written(leaf: Answer) -> Iterator[tuple[str, int, Fault]]:

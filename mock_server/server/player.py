@@ -24,13 +24,11 @@ class Outcome(NamedTuple):
     """How an exchange ended (`completed`, `client_left`, `fault`, `ended`) and how many frames the transport was given.
 
     `sent` tells when: pairs of a frame count and the microsecond it was reached; empty when all went out at once.
-    `in_order`: HTTP ended as it should, whatever was in the body, and the connection takes another request.
     """
 
     kind: str
     frames: int
     sent: Sequence[int] = ()
-    in_order: bool = False
 
 
 class Wire(Protocol):
@@ -257,7 +255,7 @@ class Playing:
                 self._write(out)
             # a reset throws away what has not arrived yet
             return now + (RETRY_RESET if out else RETRY_PAUSED)
-        self._end("completed" if ending is None else "fault", in_order=ending in (None, "end"))
+        self._end("completed" if ending is None else "fault")
         if out:
             self._write(out)
         if ending in ("close", "reset"):
@@ -318,9 +316,9 @@ class Playing:
         self._sent.append(self._at)
         self._sent.append(max(0, min(round((time - self._began) * 1_000_000), 0xFFFFFFFF)))
 
-    def _end(self, kind: str, *, in_order: bool = False) -> None:
+    def _end(self, kind: str) -> None:
         if self._outcome is None:
-            self._outcome = Outcome(kind, self._at, self._sent, in_order)
+            self._outcome = Outcome(kind, self._at, self._sent)
             self._ended(self._outcome)
 
     def _finish(self) -> None:

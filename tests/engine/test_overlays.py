@@ -249,8 +249,8 @@ def test_a_mistake_in_the_header_is_a_400_that_says_what_is_expected(engine: Mak
     ("header", "asked", "reason"),
     [
         ("missing_event", {}, "missing_event: a JSON reply has no events"),
-        ("disconnect;after=50", {"stream": True}, "disconnect: after 50 deltas: the reply has 6 deltas"),
-        ("disconnect;after=5", {"stream": True, "max_tokens": 2}, "disconnect: after 5 deltas: the reply has 1 delta"),
+        ("disconnect;after=50", {"stream": True}, "disconnect after 50 deltas: the reply has 6 deltas"),
+        ("disconnect;after=5", {"stream": True, "max_tokens": 2}, "disconnect after 5 deltas: the reply has 1 delta"),
         ("stall;for=1s;ping=1ms", {}, "stall: a JSON reply has no pings"),
     ],
 )

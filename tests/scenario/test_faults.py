@@ -159,7 +159,7 @@ def test_a_place_that_is_not_there_is_told(after: Any, reason: str) -> None:
     for as_json_reply in (False, True):
         (told,) = refusals(HELLO, {"type": "disconnect", "after": after}, as_json_reply=as_json_reply)
         expected = reason if not (as_json_reply and "bytes" in str(after)) else "after 10000 bytes: the reply has"
-        assert told.startswith(f"disconnect: {expected}")
+        assert told.startswith(f"disconnect {expected}")
 
 
 # -- what each fault leaves -------------------------------------------------------------------------------------------
@@ -361,7 +361,7 @@ def test_a_fault_that_cannot_apply_does_not_keep_the_others_from_it() -> None:
         HELLO, faults_of([{"type": "stall", "after": 50}, {"type": "reset", "after": 1}], "test"), site(HELLO)
     )
     assert done.faults == ("reset after 1 delta",)
-    assert done.failed == ("stall: after 50 deltas: the reply has 6 deltas",)
+    assert done.failed == ("stall after 50 deltas: the reply has 6 deltas",)
     assert signs(done.plan) == "S(p."
 
 

@@ -12,7 +12,7 @@ from mock_server.engine.engine import MAX_BODY, Engine
 from mock_server.engine.entry import Entry, Lane
 from mock_server.engine.exchange import Exchange
 from mock_server.protocol.errors import ApiError, invalid
-from mock_server.protocol.plan import SSE_HEADERS, Plan
+from mock_server.protocol.plan import SSE_HEADERS
 from mock_server.protocol.request import HttpRequest
 from mock_server.server import cors
 from mock_server.server.connection import Answered, Connection, Written
@@ -75,7 +75,7 @@ class App:
         playing = Playing(plan, connection, answered.lane, self.wheel, start, opening, chunked, ended)
         answered.opened(connection.cutter(playing))
         outcome = await play(playing)
-        return Written(keep_alive=keep_alive and _in_order(plan, outcome))
+        return Written(keep_alive=keep_alive and outcome.is_in_order(plan))
 
     def exchange(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answered:
         """What answers a request to the emulated API, whichever way it came in."""
@@ -175,12 +175,6 @@ class Aside:
 
     def end(self, kind: str, frames: int, sent: Sequence[int] = ()) -> None:
         """Nobody asks."""
-
-
-def _in_order(plan: Plan, outcome: Outcome) -> bool:
-    """Whether HTTP ended as it should, whatever was in the body: the connection takes another request."""
-    is_ended = plan.manner is not None and plan.manner.ending == "end"
-    return outcome.kind == "completed" or (outcome.kind == "fault" and is_ended)
 
 
 async def _body(request: web.BaseRequest) -> bytes:

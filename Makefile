@@ -46,6 +46,7 @@ docs: $(VENV)/.dev  ## write the generated parts of docs/ again
 bench: $(VENV)/.dev  ## measure against a bare aiohttp server (needs gcc and wrk)
 	$(BIN)/python bench/bench.py bench/targets.json --rounds 5 $(ARGS)
 	$(BIN)/python bench/fixture.py
+	$(BIN)/python bench/held.py
 	$(BIN)/python bench/validation.py
 
 wheel: $(VENV)/.dev  ## build the wheel into dist/

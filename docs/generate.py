@@ -7,13 +7,17 @@ import itertools
 import json
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import MISSING, fields
 from pathlib import Path
+from typing import Any, get_args, get_origin
 
 from mock_server import settings
 from mock_server.cli import COMMANDS
 from mock_server.fidelity import FEATURES, RULES
 from mock_server.scenario import hover
+from mock_server.scenario.error import Failure
+from mock_server.scenario.faults import FAULTS
 from mock_server.scenario.language import schema
 from mock_server.scenario.load import library, load
 from mock_server.scenario.model import Scenario
@@ -21,6 +25,9 @@ from mock_server.scenario.operators import OPERATORS
 from mock_server.server.control.routes import ROUTES
 
 DOCS = Path(__file__).parent
+sys.path.insert(0, str(DOCS.parent / "tests"))  # the home of the table of faults
+from faults.table import ROWS, Row, Told, Way  # noqa: E402
+
 _PART = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -102,6 +109,87 @@ def rules() -> str:
     return "\n".join(lines)
 
 
+def fault_keys() -> str:
+    """Every fault: its keys, and what it does."""
+    lines = ["| fault | keys | what it does |", "|---|---|---|"]
+    for name, cls in FAULTS.items():
+        lines.append(f"| `{name}` | {', '.join(_keys(cls))} | {' '.join(cls.__doc__.split())} |")
+    return "\n".join(lines)
+
+
+def _keys(cls: Any) -> Iterator[str]:
+    for field in fields(cls):
+        name = field.metadata.get("key", field.name)
+        words = get_args(field.type) if get_origin(field.type) is not None else ()
+        words = tuple(word for word in words if isinstance(word, str))
+        default = "" if field.default in (MISSING, None) else str(field.default)
+        if field.type is Failure or name == "error":
+            default = "overloaded_error"
+        if words and name != "event":
+            yield f"`{name}: {default}` ({', '.join(f'`{word}`' for word in words if word != default)})"
+        else:
+            yield f"`{name}: {default}`" if default else f"`{name}`"
+
+
+def faults_streams() -> str:
+    """What comes of every fault of the table on a stream."""
+    lines = [
+        "| fault | what it does | the socket | Python `create(stream=True)` | `stream()` | JS `create({stream})` "
+        "| `stream()` | retried |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for row in ROWS:
+        (way,) = (way for way in row.ways if way.stream)
+        hows = (("python", "raw"), ("python", "helper"), ("js", "raw"), ("js", "helper"))
+        told = " | ".join(_told(way, row, *how) for how in hows)
+        lines.append(f"| {_fault(row)} | {row.about} | {_socket(way)} | {told} | {'yes' if way.retried else ''} |")
+    return "\n".join(lines)
+
+
+def faults_json() -> str:
+    """What comes of every fault of the table on a JSON reply, where it has a twin."""
+    lines = ["| fault | the socket | Python `create()` | JS `create()` | retried |", "|---|---|---|---|---|"]
+    for row in ROWS:
+        for way in row.ways:
+            if way.stream or way.seen.warned:
+                continue
+            told = " | ".join(_told(way, row, client, "create") for client in ("python", "js"))
+            lines.append(f"| {_fault(row)} | {_socket(way)} | {told} | {'yes' if way.retried else ''} |")
+    return "\n".join(lines)
+
+
+def _fault(row: Row) -> str:
+    """The fault as it is written, without what stands in every row."""
+    said = [f"{key}: {_flow(value)}" for key, value in row.fault.items() if key != "type"]
+    return f"`{row.fault['type']}`" + (f" `{', '.join(said)}`" if said else "")
+
+
+def _flow(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {_flow(one)}" for key, one in value.items()) + "}"
+    return str(value)
+
+
+def _socket(way: Way) -> str:
+    ends = {"ended": "ends in order", "open": "stays open"}.get(way.seen.ends, way.seen.ends)
+    return f"nothing, {ends}" if way.seen.status is None else f"{way.seen.status}, {ends}"
+
+
+def _told(way: Way, row: Row, client: str, how: str) -> str:
+    """The exception and the text that had arrived; older SDKs where they say something else."""
+    told = _outcome(way.told[client, how], row)
+    older = way.told.get(("older", how)) if client == "python" else None
+    return told if older is None else f"{told} (0.121: {_outcome(older, row)})"
+
+
+def _outcome(told: Told, row: Row) -> str:
+    error, text = told
+    if error == "ok" and not text:
+        return "ok, and no text"
+    said = error if error in ("ok", "waits") else f"`{error}`"
+    return said if not text or (error == "ok" and text == row.whole) else f"{said} after “{text.strip()}”"
+
+
 PARTS: dict[str, Callable[[], str]] = {
     "settings": settings_table,
     "commands": commands,
@@ -112,6 +200,9 @@ PARTS: dict[str, Callable[[], str]] = {
     "control": control,
     "features": features,
     "rules": rules,
+    "fault_keys": fault_keys,
+    "faults_streams": faults_streams,
+    "faults_json": faults_json,
 }
 
 

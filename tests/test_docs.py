@@ -16,8 +16,10 @@ import pytest
 
 from mock_server.engine.endpoints import ENDPOINTS
 from mock_server.protocol import sse
-from mock_server.scenario.load import loads
+from mock_server.scenario.load import load_overlays, loads
 from mock_server.scenario.profiles import load_profile
+
+pytest_plugins = ["pytester"]
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -160,6 +162,19 @@ def test_the_five_liner_of_the_readme_passes(mock_server: object) -> None:
     with warnings.catch_warnings():  # the example leaves closing its client to the collector: here, not in a later test
         warnings.simplefilter("ignore", ResourceWarning)
         gc.collect()
+
+
+def test_the_tests_of_the_page_about_faults_pass(pytester: pytest.Pytester) -> None:
+    listed = blocks((ROOT / "docs" / "faults.md").read_text(), "python")
+    pytester.makepyfile(**{f"test_block_{n}": block for n, block in enumerate(listed)})
+    result = pytester.runpytest_subprocess("-q", "-p", "no:cacheprovider", "-p", "no:randomly", "-p", "no:asyncio")
+    counted = result.parseoutcomes()
+    assert set(counted) <= {"passed", "warnings", "warning"}
+    assert counted["passed"] > len(listed)
+
+
+def test_the_example_of_chaos_is_made_of_overlays() -> None:
+    assert all(one.is_overlay for one in load_overlays([ROOT / "examples" / "chaos.yaml"]))
 
 
 def test_the_export_line_is_what_the_sdk_reads(made: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ from mock_server.protocol.plan import Headers
 from mock_server.protocol.profile import Limits, Profile
 
 MOST_MODELS = 1_000
+INSTANT = 1e-6  # seconds; what counts from 1970 is not exact to more than a quarter of this
 DOCS = "https://docs.claude.com/en/api/rate-limits"
 # name of a limit -> the seconds in which its bucket fills, and how the API says what it counts
 _SPAN: Mapping[str, tuple[float, str]] = {
@@ -69,7 +70,7 @@ class Refusal(NamedTuple):
 
     @property
     def retry_after(self) -> int:
-        return max(1, math.ceil(self.wait - 1e-9))
+        return max(1, math.ceil(self.wait - INSTANT))
 
 
 class Buckets:
@@ -87,7 +88,7 @@ class Buckets:
         """Take a request and its input, or say which limit has no room: the one to wait for the longest."""
         waits = [Refusal(name, b.size, b.wait(_needed(name, input_tokens), now)) for name, b in self._by_name.items()]
         worst = max(waits, key=lambda refusal: refusal.wait, default=None)
-        if worst is not None and worst.wait > 1e-9:
+        if worst is not None and worst.wait > INSTANT:
             return worst
         for name, bucket in self._by_name.items():
             if name in _PER_REQUEST:
@@ -134,7 +135,7 @@ def _needed(name: str, input_tokens: int) -> float:
 
 
 def _moment(unix: float) -> str:
-    return datetime.fromtimestamp(math.ceil(unix - 1e-6), timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return datetime.fromtimestamp(math.ceil(unix - INSTANT), timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 class RateLimiter:

@@ -13,6 +13,7 @@ from mock_server.scenario.error import Failure
 from mock_server.scenario.faults import Fault, reason_of
 from mock_server.scenario.place import CannotApply, Site
 from mock_server.scenario.timing import Mistakes, Timing
+from mock_server.scenario.wire import Wire
 
 _NO_USAGE = {"input_tokens": 0, "output_tokens": 0}
 
@@ -24,7 +25,7 @@ def misfits(leaf: Answer) -> Mistakes:
     if plan is None:
         return
     site = Site(Random(0), plan if plan.stream else None, _failed)
-    for key, at, fault in _written(leaf):
+    for key, at, fault in sorted(_written(leaf), key=lambda found: isinstance(found[2], Wire)):
         try:
             plan = fault.apply(plan, site)
         except CannotApply as reason:

@@ -80,8 +80,11 @@ class After:
 
     def __str__(self) -> str:
         name, count = self.counter
-        counted = name.removesuffix("s") if count == 1 else name
-        return f"after {count} {counted}" + (f" in {self.in_}" if self.in_ else "")
+        return f"after {_number_of(count, name)}" + (f" in {self.in_}" if self.in_ else "")
+
+
+def _number_of(count: int, name: str) -> str:
+    return f"{count} {name.removesuffix('s') if count == 1 else name}"
 
 
 def _read_after(node: Node, problems: Problems) -> After | None:
@@ -89,6 +92,10 @@ def _read_after(node: Node, problems: Problems) -> After | None:
     if isinstance(node.value, int) and not isinstance(node.value, bool):
         mark: Mark | None = node.mark
         node = Node({"deltas": node}, mark, {"deltas": mark})
+    if not isinstance(node.value, dict):
+        said = "expected a number of deltas, or a counter with its number such as {events: 3}"
+        problems.add(node, f"{said}; got {node.plain()!r}")
+        return None
     found: After | None = decode(After, node, problems)
     return found
 
@@ -153,7 +160,7 @@ def _at_count(after: After, name: str, count: int, frames: Sequence[bytes]) -> i
     if count == 0 and first is not None:
         return first
     where = f" in {after.in_}" if after.in_ else ""
-    raise CannotApply(f"{after}: the reply has {seen} {name}{where}")
+    raise CannotApply(f"{after}: the reply has {_number_of(seen, name)}{where}")
 
 
 def _tokens(event: str, frame: bytes) -> int:

@@ -71,7 +71,7 @@ class App:
         playing = Playing(plan, connection, answered.lane, self.wheel, start, opening, chunked, ended)
         answered.opened(connection.cutter(playing))
         outcome = await play(playing)
-        return Written(keep_alive=keep_alive and outcome.kind == "completed")
+        return Written(keep_alive=keep_alive and outcome.is_in_order(plan))
 
     def exchange(self, http: HttpRequest) -> Answered:
         """What answers a request, whichever way it came in."""

@@ -31,6 +31,11 @@ class Outcome(NamedTuple):
     frames: int
     sent: Sequence[int] = ()
 
+    def is_in_order(self, plan: Plan) -> bool:
+        """Whether HTTP ended as it should, whatever was in the body: the connection takes another request."""
+        ends = plan.manner is not None and plan.manner.ending == "end"
+        return self.kind == "completed" or (self.kind == "fault" and ends)
+
 
 class Wire(Protocol):
     """The connection a plan is played on."""

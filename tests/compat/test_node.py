@@ -1,5 +1,6 @@
-"""The official JavaScript SDK against the server: runs `node/suite.test.mjs` in node."""
+"""The official JavaScript SDK against the server: runs `node/suite.test.mjs` and `node/faults.mjs` in node."""
 
+import json
 import os
 import re
 import shutil
@@ -8,8 +9,10 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+from faults.table import SCENARIOS, WAYS, Told, Way
 
 from mock_server import MockServer
+from mock_server.settings import Settings
 
 SUITE = Path(__file__).parent / "node"
 HOME = Path(__file__).parents[2] / ".compat" / "node"
@@ -24,12 +27,12 @@ def cannot(reason: str) -> NoReturn:
     pytest.skip(reason)
 
 
-def run(*command: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+def run(*command: str, said: str = "", **environment: str) -> "subprocess.CompletedProcess[str]":
     """Runs in the folder of the installed SDK; both streams come together."""
     env = {**os.environ, **environment}
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     return subprocess.run(
-        command, cwd=HOME, env=env, text=True, timeout=LIMIT, check=False, encoding="utf-8", **streams
+        command, cwd=HOME, env=env, input=said, text=True, timeout=LIMIT, check=False, encoding="utf-8", **streams
     )
 
 
@@ -43,7 +46,8 @@ def node() -> str:
     major = re.match(r"v(\d+)", run(found, "--version").stdout)
     if major is None or int(major[1]) < OLDEST_NODE:
         cannot(f"node is older than {OLDEST_NODE}")
-    shutil.copy(SUITE / "suite.test.mjs", HOME)
+    for script in SUITE.glob("*.mjs"):
+        shutil.copy(script, HOME)
     if not is_installed():
         shutil.copy(SUITE / "package.json", HOME)
         done = run(npm, "install", "--no-audit", "--no-fund", "--no-package-lock")
@@ -71,3 +75,27 @@ def test_the_javascript_sdk_passes_its_suite(node: str, server: MockServer, prof
     passed = re.search(r"^\S* ?pass (\d+)$", done.stdout, re.MULTILINE)
     assert passed is not None, done.stdout
     assert int(passed[1]) > 0
+
+
+@pytest.fixture(scope="session")
+def told(node: str, tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Told]:
+    """What the SDK told its caller of every fault of the table, by scenario and way of calling."""
+    file = tmp_path_factory.mktemp("table") / "table.yaml"
+    file.write_text(SCENARIOS, "utf-8")
+    wanted = [
+        {"scenario": way.row.name, "how": how, "hangs": way.seen.ends == "open"}
+        for way in WAYS
+        for how in (("raw", "helper") if way.stream else ("create",))
+    ]
+    with MockServer(file, settings=Settings(port=0, time_scale=0, unmatched="error", seed=7)) as server:
+        done = run(node, "faults.mjs", said=json.dumps(wanted), SUITE_URL=server.url)
+    assert done.returncode == 0, done.stdout
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    return {(scenario, how): (error, text) for scenario, how, error, text in lines}
+
+
+@pytest.mark.timeout(LIMIT)
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.id)
+def test_the_javascript_sdk_tells_of_a_fault_what_the_table_says(way: Way, told: dict[tuple[str, str], Told]) -> None:
+    expected = {how: said for (client, how), said in way.told.items() if client == "js"}
+    assert {how: told[way.row.name, how] for how in expected} == expected

@@ -46,7 +46,12 @@ from mock_server.scenario.model import Scenario
 MakeEngine = Callable[..., Engine]
 Ask = Callable[..., Entry]
 PROFILES = ("octen", "anthropic")
-LIBRARY = {scenario.name: scenario for file in files([library()]) for scenario in loads(file.read_text("utf-8"))}
+LIBRARY = {
+    scenario.name: scenario
+    for file in files([library()])
+    for scenario in loads(file.read_text("utf-8"))
+    if not any(leaf.breaks for turn in scenario.turns for leaf in turn.leaves)  # what is broken on purpose
+}
 
 
 # -- the replies ----------------------------------------------------------------------------------------------------

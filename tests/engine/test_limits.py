@@ -1,12 +1,13 @@
 """Rate limits: buckets that fill up evenly, worked out by hand, and what a client is told."""
 
+import itertools
 import json
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mock_server.clock import ManualClock
+from mock_server.clock import ManualClock, VirtualClock
 from mock_server.engine.engine import Engine
 from mock_server.engine.limits import Buckets
 from mock_server.protocol.profile import Limits
@@ -27,6 +28,37 @@ def test_a_bucket_lets_in_what_it_holds_and_says_when_there_is_room_again() -> N
     assert (refusal.limit, refusal.size, refusal.retry_after) == ("requests", 2, 30)
     assert buckets.admit(START + 29, 0) is not None
     assert buckets.admit(START + 30, 0) is None
+
+
+@given(st.floats(0.0, 1e6), st.floats(0.0, 1.0), st.sampled_from((1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30, 60)))
+def test_who_waits_on_the_clock_for_as_long_as_it_is_told_gets_in(now: float, fraction: float, size: int) -> None:
+    """Unix seconds are not exact to the last digit, and a clock that stands still does stand still."""
+    clock = VirtualClock(Wobbling(now, START + fraction))
+    clock.freeze()
+    buckets = Buckets(Limits(requests=size), clock.unix())
+    for _ in range(size):
+        assert buckets.admit(clock.unix(), 0) is None
+    refusal = buckets.admit(clock.unix(), 0)
+    assert refusal is not None
+    clock.advance(refusal.retry_after)
+    assert buckets.admit(clock.unix(), 0) is None
+
+
+class Wobbling:
+    """A real clock: time passes between two looks, and not evenly."""
+
+    def __init__(self, now: float, unix: float) -> None:
+        self._now = now
+        self._unix = unix
+        self._steps = itertools.cycle((0.0, 0.003, 0.0001))
+
+    def now(self) -> float:
+        self._now += next(self._steps)
+        return self._now
+
+    def unix(self) -> float:
+        self._unix += next(self._steps)
+        return self._unix
 
 
 def test_the_tightest_limit_is_the_one_that_is_named() -> None:

@@ -93,6 +93,17 @@ def test_both_ways_answer_with_the_same_bytes(serve, talk, monkeypatch, scenario
     assert bodies[0] == bodies[1]
 
 
+@pytest.mark.parametrize("short", [True, False], ids=["short", "long"])
+def test_a_stream_cut_in_order_leaves_the_connection_to_the_next_request(serve, talk, monkeypatch, short: bool) -> None:
+    monkeypatch.setattr(connection, "SHORT_WAY", short)
+    server = serve("name: cut\nwhen: named\nreply: one two three\nfault: {type: truncate, after: 2}")
+    cut = post(asks("[[scenario:cut]]", stream=True), "x-api-key: k", close=False)
+
+    received = talk(server, cut + post(asks("[[scenario:cut]]", stream=True), "x-api-key: k"))
+
+    assert received.count(b"HTTP/1.1 200 OK") == received.count(b"\r\n0\r\n\r\n") == 2
+
+
 def test_what_a_client_sends_during_a_stream_waits_for_its_turn(serve, talk) -> None:
     server = serve(SCENARIOS, settings=Settings(port=0, seed=1))
     first = post(asks("[[scenario:paced]]", stream=True), "x-api-key: k", close=False)

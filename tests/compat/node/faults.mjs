@@ -1,0 +1,65 @@
+// What the official JavaScript SDK makes of each fault of the table. Started by test_node.py, which gives the scenarios
+// on stdin ([{scenario, how, hangs}]) and reads what came of them.
+
+import Anthropic from '@anthropic-ai/sdk';
+
+const PATIENCE = 1000; // ms, where nothing more comes: the SDK's own timeout ends with the headers
+
+const said = (block) => block.text ?? JSON.stringify(block.input);
+
+/** The class of what was thrown (`ok`: nothing; `waits`: still nothing), and the text that had come. */
+async function told(call, hangs) {
+  const heard = [];
+  const calling = call(heard).then(
+    () => 'ok',
+    (error) => error.constructor.name,
+  );
+  const waiting = new Promise((resolve) => hangs && setTimeout(resolve, PATIENCE, 'waits'));
+  return [await Promise.race([calling, waiting]), heard.join('')];
+}
+
+async function listen(stream, heard) {
+  for await (const event of stream) {
+    if (event.type === 'content_block_delta') heard.push(event.delta.text ?? event.delta.partial_json ?? '');
+  }
+}
+
+const ways = {
+  create: async (client, call, heard) => {
+    const message = await client.messages.create(call);
+    heard.push(...message.content.map(said));
+  },
+  raw: async (client, call, heard) => listen(await client.messages.create({ ...call, stream: true }), heard),
+  helper: async (client, call, heard) => {
+    const stream = client.messages.stream(call);
+    stream.finalMessage().catch(() => {}); // its error is the loop's too
+    await listen(stream, heard);
+    await stream.finalMessage();
+  },
+};
+
+async function ask(scenario, how, hangs) {
+  const client = new Anthropic({
+    baseURL: process.env.SUITE_URL,
+    apiKey: `${scenario} ${how}`,
+    maxRetries: 0,
+    ...(hangs && { timeout: PATIENCE / 2 }),
+    defaultHeaders: { 'x-mock-scenario': scenario },
+    logLevel: 'off',
+  });
+  const call = {
+    model: 'claude-opus-4-8',
+    max_tokens: 200,
+    messages: [{ role: 'user', content: 'Hi' }],
+    tools: [{ name: 'get_weather', input_schema: { type: 'object' } }],
+  };
+  return told((heard) => ways[how](client, call, heard), hangs);
+}
+
+const input = [];
+for await (const piece of process.stdin) input.push(piece);
+for (const { scenario, how, hangs } of JSON.parse(Buffer.concat(input))) {
+  const [error, text] = await ask(scenario, how, hangs);
+  process.stdout.write(JSON.stringify([scenario, how, error, text]) + '\n');
+}
+process.exit(0);

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import logging
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -18,6 +19,7 @@ from mock_server.settings import Settings
 
 def run(given: argparse.Namespace, settings: Settings) -> int:
     """Read scenario files and report every mistake as file:line:column."""
+    logging.getLogger("mock_server").setLevel(logging.ERROR)  # what a reply met when it was played is no mistake
     paths = settings.paths or (library(),)
     try:
         scenarios = load(paths)

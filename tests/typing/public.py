@@ -12,8 +12,12 @@ from mock_server import (
     MockSession,
     Request,
     Route,
+    Variant,
     When,
     error,
+    fault,
+    faults,
+    gate,
     generate,
     prompt,
     reply,
@@ -49,6 +53,18 @@ def views(entry: Entry, route: Route) -> None:
     assert_type(route.called, bool)
 
 
+def levers(mock_server: MockSession, entry: Entry) -> None:
+    assert_type(mock_server.add("x", fault=fault("reset", after=2), gate="door"), Route)
+    assert_type(mock_server.add(["a", gate("door"), "b"]), Route)
+    assert_type(mock_server.gates.release("door", 1), int)
+    assert_type(mock_server.gates.waiting("door"), int)
+    assert_type(mock_server.clock.unix, float)
+    assert_type(mock_server.chaos.add("reset", chance="20%"), str)
+    assert_type(list(faults("hello", ["reset"], once=True)), list[Variant])
+    assert_type(entry.faults, Sequence[str])
+    assert_type(entry.sent, bytes)
+
+
 def functions(server: MockServer) -> None:
     def plain(request: Request) -> str:
         return request.prompt
@@ -77,6 +93,7 @@ async def async_managers() -> None:
 def mistakes(server: MockServer) -> None:
     tool_use(5)  # type: ignore[arg-type]
     error("overloded_error")  # type: ignore[arg-type]
+    fault("disconect")  # type: ignore[arg-type]
     server.add("x", anchor="promt")  # type: ignore[arg-type]
     prompt(contain="x")  # type: ignore[call-arg]
     server.assert_called("2")  # type: ignore[arg-type]

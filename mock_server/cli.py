@@ -63,7 +63,7 @@ async def _serve(settings: Settings, paths: Sequence[Any]) -> int:
     except OverflowError as error:
         raise Mistake(f"cannot listen on {settings.host}:{settings.port}: {error}") from None
     _tune_gc()
-    _say(runner.url, runner.engine.scenarios, paths)
+    _say(runner.url, runner.engine.scenarios, paths, settings.chaos)
     if runner.token is not None and settings.control_token is None:
         print(f"  control token (page and /_mock/): {runner.token}", flush=True)
     await stopped.wait()
@@ -85,11 +85,12 @@ def _on_signals(call: Callable[[], None]) -> None:
             signal.signal(number, lambda *_: loop.call_soon_threadsafe(call))
 
 
-def _say(url: str, scenarios: int, paths: Sequence[Any]) -> None:
+def _say(url: str, scenarios: int, paths: Sequence[Any], chaos: Sequence[str]) -> None:
     """The first line is for machines, the rest for people."""
+    over = f", with the chaos of {', '.join(chaos)}" if chaos else ""
     lines = [
         f"mock-server listening on {url}",
-        f"{scenarios} scenarios from {', '.join(map(str, paths))}",
+        f"{scenarios} scenarios from {', '.join(map(str, paths))}" + over,
         "try it:",
         f"  curl -N {url}/v1/messages -H 'x-api-key: any' -H 'x-mock-scenario: hello' -d "
         '\'{"model":"claude-opus-4-8","max_tokens":99,"stream":true,"messages":[{"role":"user","content":"Hi"}]}\'',

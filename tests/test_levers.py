@@ -1,5 +1,6 @@
 """Clock, gates and chaos as a test turns them, here and over the control API, with the real SDK at the other end."""
 
+import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -377,4 +378,25 @@ def test_what_cannot_apply_is_told_by_a_header_and_the_journal(server: MockServe
     assert "after 50 deltas" in server.journal.last.note
     with pytest.raises(anthropic.BadRequestError) as refused:
         read(server, max_tokens=0.5, extra_headers={"x-mock-fault": "reset"})
+    assert refused.value.response.headers["x-mock-warning"] == "fault not applied: the request was refused"
+
+
+def test_waiting_for_a_gate_does_not_block_an_event_loop(server: MockServer) -> None:
+    server.add("Hello.", gate="door")
+
+    async def main() -> str:
+        with pytest.raises(RuntimeError, match="wait_async"):
+            server.gates.wait("door")
+        async with anthropic.AsyncAnthropic(base_url=server.url, api_key="k", max_retries=0) as one:
+            asked = asyncio.ensure_future(one.messages.create(**SAID))
+            await server.gates.wait_async("door")
+            server.gates.release("door")
+            return str((await asked).content[0].text)
+
+    assert asyncio.run(main()) == "Hello."
+
+
+def test_a_request_that_nothing_matches_meets_no_fault_and_is_told_so(server: MockServer) -> None:
+    with pytest.raises(anthropic.BadRequestError) as refused:
+        read(server, extra_headers={"x-mock-fault": "reset"})
     assert refused.value.response.headers["x-mock-warning"] == "fault not applied: the request was refused"

@@ -134,8 +134,8 @@ class Engine:
 
     @property
     def scenarios(self) -> int:
-        """How many scenarios are served to everybody."""
-        return len(self._scenarios)
+        """How many scenarios that answer are served to everybody."""
+        return sum(not one.is_overlay for one in self._scenarios)
 
     @property
     def served(self) -> tuple[Scenario, ...]:

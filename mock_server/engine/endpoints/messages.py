@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mock_server.engine import citations, seeds, server_tools
 from mock_server.engine.admission import Admitted, admit, commit, let_in, told_limits, too_long
-from mock_server.engine.breaking import HEADER, NONE, Breaks, as_json, breaks_of, noted, struck
+from mock_server.engine.breaking import HEADER, NONE, Breaks, as_json, breaks_of, noted, refused, struck
 from mock_server.engine.choose import Choice, NoMatch, Question, choose, question
 from mock_server.engine.compile import Binding, CompiledReply, Reply, reply_of
 from mock_server.engine.exchange import Call, Exchange, Late
@@ -312,7 +312,7 @@ def _unmatched(engine: "Engine", admitted: Admitted, found: NoMatch, breaks_of: 
     if terms.settings.unmatched == "error":
         if log.isEnabledFor(logging.WARNING):
             log.warning("%s\nThis scenario would match:\n%s", found, ready(Request(call.http)))
-        error = invalid(str(found), headers={"x-should-retry": "false"})
+        error = refused(invalid(str(found), headers={"x-should-retry": "false"}), call.http.headers)
         return Exchange(failure(error, terms.profile, call.ids.request()), note=str(found), understood=True)
     breaks = breaks_of()
     reply = _generated(engine, admitted, breaks.timing or terms.timing)

@@ -49,8 +49,9 @@ class _Lane:
 
     def found(self, prompt: str) -> list[int]:
         """The places of the scenarios to ask, in order."""
-        words = set(prompt.split())
-        texts = self._likely(words) if _FEW < len(self.by_text) > len(words) else self.by_text
+        many = _FEW < len(self.by_text) > prompt.count(" ")  # more texts than words
+        words = set(prompt.split()) if many or self.by_word else set()
+        texts = self._likely(words) if many else self.by_text
         found = {at for text in texts if text in prompt for at in self.by_text[text]}
         for word in self.by_word.keys() & words:
             found.update([at for text, at in self.by_word[word] if text in prompt])

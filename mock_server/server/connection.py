@@ -282,6 +282,7 @@ class Server(web.Server):
             self,
             self._app,
             access_log=None,
+            tcp_keepalive=False,
             max_line_size=MAX_HEADER,
             max_field_size=MAX_HEADER,
             lingering_time=10.0,

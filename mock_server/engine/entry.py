@@ -19,6 +19,7 @@ from mock_server.protocol.request import SECRET_HEADERS, HttpRequest
 from mock_server.protocol.sse import heard, parse, told
 
 PATIENCE = 5.0
+_TELLING = (JSON_HEADERS[0], SSE_HEADERS[0])
 KEPT_BODY = 32 << 20  # bytes of a request; of a larger one only the size is kept
 KEPT_DATA = 1 << 20  # bytes of a reply that is neither JSON nor events; of a larger one only the head is kept
 _OVERHEAD = 1000  # bytes that an entry and its objects take beside body and reply
@@ -365,7 +366,7 @@ def _number_after(said: bytes, name: bytes) -> int | None:
 def is_data(plan: Plan) -> bool:
     """Whether a reply is neither JSON nor events."""
     plan = plan.whole
-    return plan.status == 200 and plan.headers[:1] not in (JSON_HEADERS, SSE_HEADERS[:1])
+    return plan.status == 200 and bool(plan.headers) and plan.headers[0] not in _TELLING
 
 
 def _emptied(plan: Plan) -> Plan:

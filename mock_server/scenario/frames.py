@@ -37,21 +37,23 @@ def _nth(steps: list[Step], event: str, nth: int) -> int:
     raise CannotApply(f"there is no {event} {nth}: the reply has {seen}")
 
 
-def _counted(nth: int) -> Iterator[tuple[tuple[str | int, ...], str]]:
-    if nth < 1:
-        yield ("nth",), "events are counted from 1"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MalformedJson:
-    """The data of an event, or a JSON reply, is not JSON: its end is missing."""
+class _OneEvent:
+    """A fault of one event: the nth of its kind."""
 
-    type: ClassVar[str] = "malformed_json"
     event: EventName = "content_block_delta"
     nth: int = 1
 
     def mistakes(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
-        yield from _counted(self.nth)
+        if self.nth < 1:
+            yield ("nth",), "events are counted from 1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MalformedJson(_OneEvent):
+    """The data of an event, or a JSON reply, is not JSON: its end is missing."""
+
+    type: ClassVar[str] = "malformed_json"
 
     def apply(self, plan: Plan, site: Site) -> Plan:
         steps = unrolled(plan)
@@ -64,15 +66,11 @@ class MalformedJson:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MissingEvent:
+class MissingEvent(_OneEvent):
     """An event that never comes."""
 
     type: ClassVar[str] = "missing_event"
     event: EventName = "message_stop"
-    nth: int = 1
-
-    def mistakes(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
-        yield from _counted(self.nth)
 
     def apply(self, plan: Plan, site: Site) -> Plan:
         _need_events(plan, self.type)
@@ -86,15 +84,10 @@ class MissingEvent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DuplicateEvent:
+class DuplicateEvent(_OneEvent):
     """An event that comes twice."""
 
     type: ClassVar[str] = "duplicate_event"
-    event: EventName = "content_block_delta"
-    nth: int = 1
-
-    def mistakes(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
-        yield from _counted(self.nth)
 
     def apply(self, plan: Plan, site: Site) -> Plan:
         _need_events(plan, self.type)
@@ -104,15 +97,10 @@ class DuplicateEvent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reorder:
+class Reorder(_OneEvent):
     """An event changes places with the one after it."""
 
     type: ClassVar[str] = "reorder"
-    event: EventName = "content_block_delta"
-    nth: int = 1
-
-    def mistakes(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
-        yield from _counted(self.nth)
 
     def apply(self, plan: Plan, site: Site) -> Plan:
         _need_events(plan, self.type)

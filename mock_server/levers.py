@@ -3,7 +3,7 @@
 The same over the control API is in `remote.py`.
 """
 
-import asyncio
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -57,7 +57,7 @@ class Gates(ABC):
 
     @abstractmethod
     def wait(self, name: str, count: int = 1, timeout: float = 5.0) -> None:
-        """Block until a gate holds `count` replies. Raises NotReached. On an event loop use `wait_async`."""
+        """Block until a gate holds `count` replies. Raises NotReached. On the server's own loop use `wait_async`."""
 
     @abstractmethod
     async def wait_async(self, name: str, count: int = 1, timeout: float = 5.0) -> None:
@@ -152,15 +152,6 @@ class Call:
         return result
 
 
-def in_a_loop() -> bool:
-    """Whether an event loop runs on this thread."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
-
-
 class LocalClock(Clock):
     def __init__(self, session: Session, call: Call) -> None:
         self._clock = session.clock
@@ -196,9 +187,14 @@ class LocalGates(Gates):
         self._call(lambda: self._gates.shut(name))
 
     def wait(self, name: str, count: int = 1, timeout: float = 5.0) -> None:
-        if self._gates.waiting(name) < count and in_a_loop():
-            raise RuntimeError("wait() would block this event loop: use `await gates.wait_async(…)`")
+        if self._gates.waiting(name) < count and self._on_its_loop():
+            raise RuntimeError("wait() would block the server's own event loop: use `await gates.wait_async(…)`")
         self._gates.wait(name, count, timeout)
+
+    def _on_its_loop(self) -> bool:
+        """Whether this is the thread that the server runs on, and not only waits for it."""
+        here: bool = self._call(threading.get_ident) == threading.get_ident()
+        return here
 
     async def wait_async(self, name: str, count: int = 1, timeout: float = 5.0) -> None:
         await self._gates.wait_async(name, count, timeout)

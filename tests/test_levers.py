@@ -381,17 +381,17 @@ def test_what_cannot_apply_is_told_by_a_header_and_the_journal(server: MockServe
     assert refused.value.response.headers["x-mock-warning"] == "fault not applied: the request was refused"
 
 
-def test_waiting_for_a_gate_does_not_block_an_event_loop(server: MockServer) -> None:
-    server.add("Hello.", gate="door")
-
+def test_waiting_for_a_gate_does_not_block_the_servers_own_loop() -> None:
     async def main() -> str:
-        with pytest.raises(RuntimeError, match="wait_async"):
-            server.gates.wait("door")
-        async with anthropic.AsyncAnthropic(base_url=server.url, api_key="k", max_retries=0) as one:
-            asked = asyncio.ensure_future(one.messages.create(**SAID))
-            await server.gates.wait_async("door")
-            server.gates.release("door")
-            return str((await asked).content[0].text)
+        async with MockServer().in_loop() as server:
+            server.add("Hello.", gate="door")
+            with pytest.raises(RuntimeError, match="wait_async"):
+                server.gates.wait("door")
+            async with anthropic.AsyncAnthropic(base_url=server.url, api_key="k", max_retries=0) as one:
+                asked = asyncio.ensure_future(one.messages.create(**SAID))
+                await server.gates.wait_async("door")
+                server.gates.release("door")
+                return str((await asked).content[0].text)
 
     assert asyncio.run(main()) == "Hello."
 

@@ -10,7 +10,6 @@ from mock_server.engine.session import Session
 from mock_server.protocol.plan import Plan
 from mock_server.protocol.request import HttpRequest
 from mock_server.protocol.sse import dumps, encode
-from mock_server.scenario.language import schema
 from mock_server.scenario.load import loads
 from mock_server.scenario.model import Scenario
 from mock_server.scenario.node import ScenarioError, suggestion
@@ -44,6 +43,8 @@ def explained(control: Control, asked: Query) -> Plan:
 
 def language(control: Control, asked: Query) -> Plan:
     """The JSON Schema of scenario files, for editors."""
+    from mock_server.scenario.language import schema  # made when first asked for: a server starts without it
+
     return as_json(200, schema())
 
 

@@ -15,6 +15,7 @@ from mock_server.protocol.moment import rfc3339
 DAY = 86_400.0
 EXPIRES = DAY  # what is not done by then expires
 ARCHIVED = 29 * DAY  # results are kept so long
+INSTANT = 1e-6  # sums of times are not exact to more than this
 CANCELING = 0.1  # of the batch's seconds
 
 MOST_BATCHES = 1_000
@@ -74,7 +75,7 @@ class Batch:
 
     def is_over(self, now: float) -> bool:
         """Whether its time is over, answered or not."""
-        return now >= self._over
+        return now + INSTANT >= self._over
 
     @property
     def has_ended(self) -> bool:
@@ -83,7 +84,7 @@ class Batch:
 
     def is_archived(self, now: float) -> bool:
         """Whether its results are no longer there."""
-        return now >= self._began + ARCHIVED
+        return now + INSTANT >= self._began + ARCHIVED
 
     @property
     def reached(self) -> int:
@@ -92,7 +93,7 @@ class Batch:
         lasted = stopped - self._began
         if self._canceled is None and self.seconds <= EXPIRES:
             return self.total
-        return min(self.total, int(self.total * lasted / self.seconds)) if self.seconds else 0
+        return min(self.total, int(self.total * (lasted + INSTANT) / self.seconds)) if self.seconds else 0
 
     @property
     def left(self) -> Kind:

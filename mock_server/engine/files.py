@@ -17,6 +17,7 @@ from mock_server.protocol.moment import rfc3339
 from mock_server.protocol.upload import Upload
 
 MOST_FILES = 10_000
+INSTANT = 1e-6  # seconds; sums of times are not exact to more than this
 MOST_BYTES = 500 << 20  # of one file
 LIFE = (3_600, 7_776_000)  # seconds that `expires_in_seconds` may be
 _FORBIDDEN = re.compile(r'[<>:"|?*\\/\x00-\x1f\x7f]')
@@ -152,7 +153,7 @@ class Files:
         self._expired.clear()
 
     def _expire(self, now: float) -> None:
-        over = [file for file in self._held.values() if file.expires is not None and file.expires <= now]
+        over = [file for file in self._held.values() if file.expires is not None and file.expires <= now + INSTANT]
         for file in over:
             self._drop(file)
             self._expired[file.id] = None

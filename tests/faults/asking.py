@@ -13,7 +13,7 @@ MODEL = "claude-opus-4-8"
 
 
 # how long to wait where nothing more comes (seconds)
-PATIENCE = 1.0
+PATIENCE = 2.0
 
 
 def parameters(way: Way) -> dict[str, Any]:

@@ -7,6 +7,8 @@ import Anthropic from '@anthropic-ai/sdk';
 // some text, and where none has come, which on a busy machine may be only late
 const PATIENCE = { behind: 1000, before: 3000 };
 
+const SETTLING = 30; // ms
+
 const said = (block) => block.text ?? JSON.stringify(block.input);
 
 /** The class of what was thrown (`ok`: nothing; `waits`: still nothing), and the text that had come. */
@@ -53,8 +55,7 @@ async function ask(scenario, how, hangs) {
     apiKey: `${scenario} ${how}`,
     maxRetries: 0,
     timeout: 20_000,
-    // a connection of its own: a late RST of the row before must not strike this one
-    defaultHeaders: { 'x-mock-scenario': scenario, connection: 'close' },
+    defaultHeaders: { 'x-mock-scenario': scenario },
     logLevel: 'off',
   });
   const call = {
@@ -71,5 +72,7 @@ for await (const piece of process.stdin) input.push(piece);
 for (const { scenario, how, hangs } of JSON.parse(Buffer.concat(input))) {
   const [error, text] = await ask(scenario, how, hangs);
   process.stdout.write(JSON.stringify([scenario, how, error, text]) + '\n');
+  // the SDK keeps connections for the next request: what a fault does to this one has to arrive first
+  await new Promise((resolve) => setTimeout(resolve, SETTLING));
 }
 process.exit(0);

@@ -7,6 +7,8 @@ import heapq
 import time
 from typing import Protocol
 
+INSTANT = 1e-6  # seconds; sums of times are not exact to more than this
+
 
 class Clock(Protocol):
     """Where time comes from."""

@@ -9,13 +9,13 @@ from collections import Counter, OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
+from mock_server.clock import INSTANT
 from mock_server.protocol.errors import ApiError, invalid
 from mock_server.protocol.moment import rfc3339
 
 DAY = 86_400.0
 EXPIRES = DAY  # what is not done by then expires
 ARCHIVED = 29 * DAY  # results are kept so long
-INSTANT = 1e-6  # sums of times are not exact to more than this
 CANCELING = 0.1  # of the batch's seconds
 
 MOST_BATCHES = 1_000

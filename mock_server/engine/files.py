@@ -11,13 +11,13 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from mock_server.clock import INSTANT
 from mock_server.protocol import media
 from mock_server.protocol.errors import ApiError, invalid
 from mock_server.protocol.moment import rfc3339
 from mock_server.protocol.upload import Upload
 
 MOST_FILES = 10_000
-INSTANT = 1e-6  # seconds; sums of times are not exact to more than this
 MOST_BYTES = 500 << 20  # of one file
 LIFE = (3_600, 7_776_000)  # seconds that `expires_in_seconds` may be
 _FORBIDDEN = re.compile(r'[<>:"|?*\\/\x00-\x1f\x7f]')

@@ -11,12 +11,12 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
 from typing import NamedTuple
 
+from mock_server.clock import INSTANT
 from mock_server.protocol.errors import ApiError
 from mock_server.protocol.plan import Headers
 from mock_server.protocol.profile import Limits, Profile
 
 MOST_MODELS = 1_000
-INSTANT = 1e-6  # seconds; what counts from 1970 is not exact to more than a quarter of this
 DOCS = "https://docs.claude.com/en/api/rate-limits"
 # name of a limit -> the seconds in which its bucket fills, and how the API says what it counts
 _SPAN: Mapping[str, tuple[float, str]] = {

@@ -11,16 +11,15 @@ from itertools import pairwise
 from random import Random
 from typing import NamedTuple
 
-from mock_server.protocol.events import PING, Event
-from mock_server.protocol.sse import frame
+from mock_server.protocol.events import Event
+from mock_server.protocol.sse import PING_FRAME
 from mock_server.scenario.distributions import Distribution
 from mock_server.scenario.durations import LONGEST
 from mock_server.scenario.timing import Replay, Timing
 
 LATEST = 0xFFFFFFFF
-MOST_PINGS = 10_000
+MOSTPING_FRAMES = 10_000
 _MOST_KEPT = 64
-_PING = frame(PING)
 
 Delays = list[int | Distribution]
 
@@ -37,7 +36,7 @@ class Timeline(NamedTuple):
             return frames
         listed = list(frames)
         for place in self.pings:
-            listed.insert(place, _PING)
+            listed.insert(place, PING_FRAME)
         return tuple(listed)
 
 
@@ -203,7 +202,7 @@ def pinged(at: "array[int]", every: float) -> Timeline:
     pings: list[int] = []
     for earlier, later in pairwise(at[:-1]):
         if later - earlier > every:
-            count = min(math.ceil((later - earlier) / every) - 1, MOST_PINGS - len(pings))
+            count = min(math.ceil((later - earlier) / every) - 1, MOSTPING_FRAMES - len(pings))
             pings += range(len(due), len(due) + count)
             due.extend([earlier + round(number * every) for number in range(1, count + 1)])
         due.append(later)

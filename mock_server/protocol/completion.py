@@ -11,7 +11,7 @@ from typing import Any
 
 from mock_server.protocol.errors import invalid
 from mock_server.protocol.plan import Part, Plan
-from mock_server.protocol.sse import dumps, encode, frame
+from mock_server.protocol.sse import PING_FRAME, dumps, encode, frame
 from mock_server.protocol.sse import parse as parse_events
 
 PATH = "/v1/complete"
@@ -20,7 +20,6 @@ _TURN = re.compile("\n\n(Human|Assistant):")
 _ROLES = {"Human": "user", "Assistant": "assistant"}
 # parameters that mean the same in a request for a message
 _SAME = ("model", "stream", "metadata")
-_PING = frame({"type": "ping"})
 
 
 def as_message(body: Mapping[str, Any]) -> dict[str, Any]:
@@ -96,7 +95,7 @@ def _streamed(parts: Iterable[Part]) -> Iterator[Part]:
         if not part.frames:  # it only waits
             yield part
             continue
-        frames, times = zip(*(told or [(_PING, part.at[-1])]), strict=True)
+        frames, times = zip(*(told or [(PING_FRAME, part.at[-1])]), strict=True)
         yield part._replace(frames=frames, at=array("I", times))
 
 

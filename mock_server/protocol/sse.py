@@ -27,6 +27,9 @@ def frame(payload: Mapping[str, Any]) -> bytes:
     return encode(f"event: {payload['type']}\ndata: {dumps(payload)}\n\n")
 
 
+PING_FRAME = frame({"type": "ping"})
+
+
 def told(frame: bytes) -> dict[str, Any]:
     """The payload of one frame; what is no event is told as `(bytes)` with its text."""
     found = list(heard(frame))

@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from mock_server.protocol.events import PING
 from mock_server.protocol.plan import Plan, Step, Wait, rolled, unrolled
-from mock_server.protocol.sse import frame
+from mock_server.protocol.sse import PING_FRAME
 from mock_server.scenario.durations import Duration
 from mock_server.scenario.endings import ended
 from mock_server.scenario.place import CannotApply, Place, Site, split
@@ -49,7 +48,7 @@ class Stall:
         if not every:
             return [], length
         count = min((length - 1) // every, MOST_PIECES)
-        return [(every, frame(PING))] * count, length - count * every
+        return [(every, PING_FRAME)] * count, length - count * every
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,9 +7,8 @@ from http import HTTPStatus
 from typing import NamedTuple, Protocol
 
 from mock_server.engine.entry import Lane
-from mock_server.protocol.events import PING
 from mock_server.protocol.plan import Part, Plan
-from mock_server.protocol.sse import frame
+from mock_server.protocol.sse import PING_FRAME
 from mock_server.server.wheel import Wheel
 
 RETRY_PAUSED = 0.01
@@ -18,7 +17,6 @@ RETRY_RESET = 0.001
 NEVER = float("inf")
 _REASONS = {status.value: status.phrase for status in HTTPStatus} | {529: "Overloaded"}
 _LAST_CHUNK = b"0\r\n\r\n"
-_PING = frame(PING)
 
 
 class Outcome(NamedTuple):
@@ -312,7 +310,7 @@ class Playing:
             self._held = wait.gate or ""
             self.due = time + wait.ping_every / 1_000_000 if wait.ping_every else None
         elif self.due is not None and wait.ping_every and time >= self.due:
-            out.append(_chunk(_PING) if self._chunked else _PING)
+            out.append(_chunk(PING_FRAME) if self._chunked else PING_FRAME)
             self.due += wait.ping_every / 1_000_000
         return True
 

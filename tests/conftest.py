@@ -1,12 +1,13 @@
-"""What all tests share: an engine without a socket, and a way to ask it."""
+"""What all tests share: an engine without a socket and a way to ask it, and a server."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any
 
 import pytest
 
+from mock_server import MockClient, MockServer
 from mock_server.engine.engine import Engine
 from mock_server.engine.entry import Entry
 from mock_server.protocol.request import HttpRequest
@@ -14,6 +15,7 @@ from mock_server.scenario.load import loads
 from mock_server.scenario.model import Scenario
 from mock_server.scenario.profiles import load_profile
 from mock_server.settings import Settings
+from mock_server.verbs import Verbs
 
 MakeEngine = Callable[..., Engine]
 Ask = Callable[..., Entry]
@@ -52,3 +54,15 @@ def ask() -> Ask:
         )
 
     return send
+
+
+@pytest.fixture
+def server() -> Iterator[MockServer]:
+    with MockServer() as running:
+        yield running
+
+
+@pytest.fixture(params=["here", "elsewhere"])
+def anywhere(server: MockServer, request: pytest.FixtureRequest) -> Verbs:
+    """The verbs of one session, called directly and over the control API."""
+    return server if request.param == "here" else MockClient(server.url)

@@ -6,7 +6,6 @@ import pickle
 import re
 import threading
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import anthropic
@@ -15,7 +14,6 @@ from httpx2 import TransportError
 
 from mock_server import (
     Incomplete,
-    MockClient,
     MockServer,
     Request,
     ScenarioError,
@@ -32,18 +30,6 @@ from mock_server import (
 from mock_server.verbs import Verbs
 
 GET = {"name": "get_weather", "input_schema": {"type": "object", "properties": {"city": {"type": "string"}}}}
-
-
-@pytest.fixture
-def server() -> Iterator[MockServer]:
-    with MockServer() as running:
-        yield running
-
-
-@pytest.fixture(params=["here", "elsewhere"])
-def anywhere(server: MockServer, request: pytest.FixtureRequest) -> Verbs:
-    """The verbs of the same session, called directly and over the control API."""
-    return server if request.param == "here" else MockClient(server.url)
 
 
 def client(server: Any, **more: Any) -> anthropic.Anthropic:

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import anthropic
 import pytest
 from httpx2 import TransportError
 
-from mock_server import MockClient, MockServer, NotReached, ScenarioError, error, fault, gate, reply
+from mock_server import MockServer, NotReached, ScenarioError, error, fault, gate, reply
 from mock_server.verbs import Verbs
 
 SAID: dict[str, Any] = {
@@ -18,18 +18,6 @@ SAID: dict[str, Any] = {
     "max_tokens": 500,
     "messages": [{"role": "user", "content": "Hi"}],
 }
-
-
-@pytest.fixture
-def server() -> Iterator[MockServer]:
-    with MockServer() as running:
-        yield running
-
-
-@pytest.fixture(params=["here", "elsewhere"])
-def anywhere(server: MockServer, request: pytest.FixtureRequest) -> Verbs:
-    """The verbs of the same session, called directly and over the control API."""
-    return server if request.param == "here" else MockClient(server.url)
 
 
 def client(server: Verbs, **more: Any) -> anthropic.Anthropic:

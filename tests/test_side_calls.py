@@ -2,14 +2,14 @@
 
 import json
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 from agents import CALLED, CLAUDE_CODE, ORDINARY, SDK, SIDE_CALLS, Sent, bare, titled, turn
 from conftest import Ask, MakeEngine
 
-from mock_server import MockClient, MockServer, ScenarioError
+from mock_server import MockServer, ScenarioError
 from mock_server.coverage import Coverage
 from mock_server.engine.engine import Engine
 from mock_server.engine.entry import Entry
@@ -174,18 +174,6 @@ def test_the_journal_marks_them(served: Engine) -> None:
     assert [summary(entry, "s")["side"] for entry in (aside, ordinary)] == [True, False]
     assert "side-quota turn 1 (side call), " in str(aside)
     assert "(side call)" not in str(ordinary)
-
-
-@pytest.fixture
-def server() -> Iterator[MockServer]:
-    with MockServer() as running:
-        yield running
-
-
-@pytest.fixture(params=["here", "elsewhere"])
-def anywhere(server: MockServer, request: pytest.FixtureRequest) -> Verbs:
-    """The verbs of one session, called directly and over the control API."""
-    return server if request.param == "here" else MockClient(server.url)
 
 
 def post(to: Verbs, sent: Sent) -> int:

@@ -1,6 +1,5 @@
 """The control routes that turn the clock, release gates and lay overlays: what they answer, and what callers do wrong."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -9,12 +8,6 @@ from rawclient import asks
 from mock_server import MockServer
 from mock_server.server.control.answers import Query
 from mock_server.server.control.routes import find
-
-
-@pytest.fixture
-def server() -> Iterator[MockServer]:
-    with MockServer() as running:
-        yield running
 
 
 def call(server: MockServer, method: str, path: str, body: Any = None, **query: str) -> tuple[int, Any]:

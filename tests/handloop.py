@@ -21,7 +21,7 @@ class Timer:
 
 
 class HandLoop:
-    """The two things a wheel asks of a loop: the time, and to be called at a time."""
+    """What a wheel and an inbox ask of a loop: the time, to be called at a time, to be called soon."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -34,6 +34,9 @@ class HandLoop:
         timer = Timer(when, call)
         heapq.heappush(self._queue, (when, len(self._queue), timer))
         return timer
+
+    def call_soon(self, call: Callable[[], None]) -> Timer:
+        return self.call_at(self.now, call)
 
     def turn_to(self, when: float) -> None:
         while self._queue and self._queue[0][0] <= when:

@@ -19,6 +19,7 @@ from mock_server.server.connection import Answered, Connection, Written
 from mock_server.server.control import Desk
 from mock_server.server.control.answers import SAFE, ControlError
 from mock_server.server.control.routes import STREAM
+from mock_server.server.inbox import Inbox
 from mock_server.server.journal_file import JournalFile
 from mock_server.server.late import resolve
 from mock_server.server.player import Outcome, Playing, frames_at_once, opening_of, play, play_at_once
@@ -38,7 +39,8 @@ class App:
         self._file = file
         self._base_path = engine.settings.base_path
         self._loop = asyncio.get_running_loop()
-        self.wheel = Wheel(self._loop)
+        self.inbox = Inbox(self._loop)
+        self.wheel = Wheel(self._loop, self.inbox.patience)
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """The long way in: a request as aiohttp parsed it."""

@@ -15,6 +15,7 @@ from mock_server.engine.entry import Lane
 from mock_server.engine.exchange import Exchange
 from mock_server.protocol.errors import ApiError, invalid
 from mock_server.protocol.request import HttpRequest
+from mock_server.server.inbox import Inbox
 from mock_server.server.player import Outcome, Playing, frames_at_once, head, opening_of, play_at_once
 from mock_server.server.resets import on_the_way, reset_on_close
 from mock_server.server.shortcut import Post, whole_post
@@ -46,6 +47,7 @@ class App(Protocol):
     """What a connection asks of the application."""
 
     wheel: Wheel
+    inbox: Inbox
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse: ...
     def exchange(self, http: HttpRequest) -> Answered: ...
@@ -58,7 +60,7 @@ class App(Protocol):
 class Connection(RequestHandler):
     """The protocol of one connection; also the `Wire` that a plan is played on."""
 
-    __slots__ = ("_app", "_busy", "_held", "_partial", "_when_lost")
+    __slots__ = ("_app", "_busy", "_held", "_partial", "_when_lost", "is_full")
 
     def __init__(self, manager: "Server", app: App, **how: Any) -> None:
         super().__init__(manager, loop=manager._loop, **how)
@@ -67,6 +69,7 @@ class Connection(RequestHandler):
         self._partial = False  # the parser has the beginning of a request
         self._busy = False  # a reply is being played the short way
         self._held = b""
+        self.is_full = False
 
     # -- the Wire ----------------------------------------------------------------------------------------------
 
@@ -78,10 +81,6 @@ class Connection(RequestHandler):
     @property
     def is_open(self) -> bool:
         return self.transport is not None and not self.transport.is_closing()
-
-    @property
-    def is_full(self) -> bool:
-        return self.writing_paused
 
     @property
     def is_drained(self) -> bool:
@@ -112,6 +111,14 @@ class Connection(RequestHandler):
 
         return cut
 
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self.is_full = True
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self.is_full = False
+
     # -- what asyncio and aiohttp call -------------------------------------------------------------------------
 
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -125,7 +132,7 @@ class Connection(RequestHandler):
             return
         post = whole_post(data) if SHORT_WAY and self._is_idle() else None
         if post is not None:
-            self._answer(post)
+            self._take(post)
             return
         super().data_received(data)
         if SHORT_WAY:
@@ -140,13 +147,18 @@ class Connection(RequestHandler):
     ) -> web.StreamResponse:
         """What aiohttp would answer with a page of its own: a request it could not parse, or our own fault."""
         if status == 500 or exc is None:
-            self.log_exception("a fault of mock-server", exc_info=exc)
-            error = ApiError("api_error")
-        else:
-            reason = (message or str(exc)).strip().split("\n")[0]
-            error = invalid(f"The request is not valid HTTP: {reason}")
+            return Written(self._fault(exc), keep_alive=False)
+        reason = (message or str(exc)).strip().split("\n")[0]
+        return Written(self._last_reply(invalid(f"The request is not valid HTTP: {reason}")), keep_alive=False)
+
+    def _fault(self, exc: BaseException | None) -> bytes:
+        """Our own mistake: logged, and what the client is told of it."""
+        self.log_exception("a fault of mock-server", exc_info=exc)
+        return self._last_reply(ApiError("api_error"))
+
+    def _last_reply(self, error: ApiError) -> bytes:
         plan = self._app.refused(error).exchange.plan
-        return Written(head(plan, chunked=False, keep_alive=False, version=HTTP_1_1) + plan.body(), keep_alive=False)
+        return head(plan, chunked=False, keep_alive=False, version=HTTP_1_1) + plan.body()
 
     # -- the short way -------------------------------------------------------------------------------------------
 
@@ -155,15 +167,25 @@ class Connection(RequestHandler):
         waits = waiter is not None and not waiter.done() and not self._messages
         return waits and not (self._partial or self._close or self._force_close)
 
-    def _answer(self, post: Post) -> None:
-        start = self._loop.time()
-        answered = self._app.exchange(HttpRequest("POST", post.path, post.headers, post.body, None, post.query))
-        if answered.exchange.late is None:
-            self._send(post, answered, start)
-        else:
-            self._busy = True
-            task = self._loop.create_task(self._answer_late(post, answered, start))
-            self._when_lost = functools.partial(_cancel, task)
+    def _take(self, post: Post) -> None:
+        """Have a request answered when its turn comes."""
+        self._busy = True
+        came = self._loop.time()
+        self._app.inbox.put(came, functools.partial(self._answer, post, came))
+
+    def _answer(self, post: Post, start: float) -> None:
+        try:
+            answered = self._app.exchange(HttpRequest("POST", post.path, post.headers, post.body, None, post.query))
+            if answered.exchange.late is None:
+                self._send(post, answered, start)
+            elif self.is_open:
+                task = self._loop.create_task(self._answer_late(post, answered, start))
+                self._when_lost = functools.partial(_cancel, task)
+            else:
+                answered.end("client_left", 0)
+        except Exception as error:
+            self.write(self._fault(error))
+            self.force_close()
 
     async def _answer_late(self, post: Post, answered: Answered, start: float) -> None:
         try:
@@ -173,8 +195,6 @@ class Connection(RequestHandler):
             raise
         self._when_lost = None
         self._send(post, answered, start)
-        if self._when_lost is None:  # all is sent
-            self._free()
 
     def _send(self, post: Post, answered: Answered, start: float) -> None:
         plan = answered.exchange.plan
@@ -182,14 +202,15 @@ class Connection(RequestHandler):
         self._stays_open(start)
         frames = frames_at_once(plan)
         if frames >= 0:
-            self._app.ended(answered, "POST", post.path, start, Outcome("completed", frames))
+            outcome = Outcome("completed", frames) if self.is_open else Outcome("client_left", 0)
+            self._app.ended(answered, "POST", post.path, start, outcome)
             play_at_once(plan, self, opening, chunked=chunked)
+            self._free()
         else:
             ended = functools.partial(self._app.ended, answered, "POST", post.path, start)
             self._play(answered, Playing(plan, self, answered.lane, self._app.wheel, start, opening, chunked, ended))
 
     def _play(self, answered: Answered, playing: Playing) -> None:
-        self._busy = True
         answered.opened(self.cutter(playing))
         playing.done.add_done_callback(lambda done: self._free())
         playing.begin()

@@ -47,6 +47,7 @@ class Runner:
         self.token = None if is_loopback(settings.host) else settings.control_token or secrets.token_urlsafe(18)
         self._file: JournalFile | None = None
         self._watching: asyncio.Task[None] | None = None
+        self._app: App | None = None
         self._server: Server | None = None
         self._runner: web.ServerRunner | None = None
         self.host, self.port = settings.host, settings.port
@@ -62,8 +63,8 @@ class Runner:
         if self.settings.journal is not None:
             self._file = JournalFile(self.settings.journal)
         make_folder(self.settings.files)
-        app = App(self.engine, Desk(self._control, self.engine, self.token), self._file)
-        self._server = Server(app)
+        self._app = App(self.engine, Desk(self._control, self.engine, self.token), self._file)
+        self._server = Server(self._app)
         self._runner = web.ServerRunner(self._server, handle_signals=False, shutdown_timeout=0.5)
         await self._runner.setup()
         site = web.TCPSite(self._runner, self.host, self.port, backlog=BACKLOG)
@@ -91,7 +92,8 @@ class Runner:
                 await asyncio.wait_for(enough.wait(), 0.05)
 
     def _open(self) -> int:
-        return sum(session.journal.open for session in self.engine.sessions.all())
+        waiting = 0 if self._app is None else len(self._app.inbox)
+        return waiting + sum(session.journal.open for session in self.engine.sessions.all())
 
     async def stop(self) -> None:
         """Close. Open streams are cut; a client sees its connection end."""

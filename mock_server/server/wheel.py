@@ -2,6 +2,7 @@
 
 import asyncio
 import heapq
+from collections.abc import Callable
 from typing import Protocol
 
 TICK = 0.001
@@ -17,8 +18,11 @@ class Steps(Protocol):
 class Wheel:
     """Steps at their time, never earlier. The cost of a stream is one list entry a step, not a timer."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, patience: Callable[[float], float] = lambda now: 0.0) -> None:
+        """`patience`: how long (seconds) after a round of steps the next one can wait, at this time of the loop."""
         self._loop = loop
+        self._patience = patience
+        self._rested = 0.0  # when the last round was over
         self._slots: dict[int, list[Steps]] = {}
         self._order: list[int] = []
         self._timer: asyncio.TimerHandle | None = None
@@ -49,6 +53,15 @@ class Wheel:
 
     def _run(self) -> None:
         now = self._loop.time()
+        waits_until = self._rested + self._patience(now)
+        if now < waits_until:
+            self._set(int(waits_until / TICK) + 1)
+            return
+        self._round(now)
+        self._rested = self._loop.time()
+
+    def _round(self, now: float) -> None:
+        """Step all that is due."""
         reached = int(now / TICK)
         order, slots = self._order, self._slots
         self._running = True

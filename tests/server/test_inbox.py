@@ -1,0 +1,210 @@
+"""Requests that wait for their turn, on a loop whose time is turned by hand, and what becomes of them on a connection."""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+import pytest
+from handloop import HandLoop
+
+from mock_server import Settings
+from mock_server.protocol.request import HttpRequest
+from mock_server.server import app as application
+from mock_server.server.connection import Connection
+from mock_server.server.inbox import MOST_PATIENCE, SLICE, Inbox
+from mock_server.server.runner import Runner
+from mock_server.server.wheel import Wheel
+
+BODY = b'{"model":"claude-opus-4-8","max_tokens":9,"messages":[{"role":"user","content":"Hi"}]}'
+POST = b"POST /v1/messages HTTP/1.1\r\nhost: t\r\nx-api-key: k\r\ncontent-length: %d\r\n\r\n%b" % (len(BODY), BODY)
+
+
+class Answers:
+    """Answers that take time, and the order in which they were given."""
+
+    def __init__(self, loop: HandLoop, took: float) -> None:
+        self._loop, self._took = loop, took
+        self.given: list[str] = []
+
+    def of(self, name: str) -> Callable[[], None]:
+        def answer() -> None:
+            self.given.append(name)
+            self._loop.now += self._took
+
+        return answer
+
+
+def test_nothing_is_answered_before_everything_that_came_was_taken() -> None:
+    loop = HandLoop()
+    inbox, answers = Inbox(loop), Answers(loop, 0.0)
+    for name in "abc":
+        inbox.put(loop.now, answers.of(name))
+    assert answers.given == []
+    assert len(inbox) == 3
+
+    loop.turn_to(loop.now)
+
+    assert answers.given == ["a", "b", "c"]
+    assert len(inbox) == 0
+
+
+def test_others_have_their_turn_after_a_slice() -> None:
+    loop = HandLoop()
+    inbox, answers = Inbox(loop), Answers(loop, SLICE * 0.6)
+    for name in "abcd":
+        inbox.put(loop.now, answers.of(name))
+    loop.call_soon(lambda: answers.given.append("another's turn"))
+
+    loop.turn_to(loop.now + 1)
+
+    assert answers.given == ["a", "b", "another's turn", "c", "d"]
+
+
+def test_streams_wait_as_long_as_requests_do_but_not_for_ever() -> None:
+    loop = HandLoop()
+    inbox = Inbox(loop)
+    assert inbox.patience(loop.now) == 0
+
+    inbox.put(loop.now, lambda: None)
+
+    assert inbox.patience(loop.now + 0.01) == pytest.approx(0.01)
+    assert inbox.patience(loop.now + 9) == MOST_PATIENCE
+
+
+def test_what_falls_due_while_streams_wait_is_stepped_once() -> None:
+    loop = HandLoop()
+    waits = 0.0
+    wheel = Wheel(loop, lambda now: waits)
+    stepped: list[float] = []
+
+    class Often:
+        def step(self, now: float) -> float:
+            stepped.append(round((now - 100) * 1000))
+            return now + 0.005
+
+    wheel.add(100.005, Often())
+    loop.turn_to(100.007)
+    waits = 0.02
+    loop.turn_to(100.04)
+    waits = 0.0
+    loop.turn_to(100.055)
+
+    assert stepped == [6, 27, 48, 54]
+
+
+class Transport(asyncio.Transport):
+    """Keeps what is written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = b""
+
+    def write(self, data: Any) -> None:
+        self.written += data
+
+    def is_closing(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+Connect = Callable[[], tuple[Connection, Transport]]
+
+
+def on_server(talk: Callable[[Runner, Connect], Awaitable[None]]) -> None:
+    """Run a conversation with a server whose connections are made by hand."""
+
+    async def run() -> None:
+        runner = Runner(Settings(port=0, time_scale=0.0), ())
+        await runner.start()
+        server, open = runner._server, []
+        assert server is not None
+
+        def connect() -> tuple[Connection, Transport]:
+            connection, transport = server(), Transport()
+            assert isinstance(connection, Connection)
+            connection.connection_made(transport)
+            open.append(connection)
+            return connection, transport
+
+        try:
+            await talk(runner, connect)
+        finally:
+            for connection in open:
+                connection.connection_lost(None)
+            await runner.stop()
+
+    asyncio.run(run())
+
+
+async def turns() -> None:
+    """Let the loop go round: long enough for what is here."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+def test_a_client_that_leaves_before_its_turn_is_in_the_journal_all_the_same() -> None:
+    async def talk(runner: Runner, connect: Connect) -> None:
+        (left, _), (stays, answered) = connect(), connect()
+        await asyncio.sleep(0)
+        left.data_received(POST)
+        stays.data_received(POST)
+        left.connection_lost(None)
+        await turns()
+
+        journal = runner.engine.sessions.default.journal
+        assert [(entry.outcome, entry.sent == b"") for entry in journal] == [
+            ("client_left", True),
+            ("completed", False),
+        ]
+        assert answered.written.startswith(b"HTTP/1.1 200 OK\r\n")
+
+    on_server(talk)
+
+
+def test_a_request_behind_one_that_waits_is_answered_after_it() -> None:
+    async def talk(runner: Runner, connect: Connect) -> None:
+        connection, transport = connect()
+        await asyncio.sleep(0)
+        connection.data_received(POST)
+        connection.data_received(POST)
+        await turns()
+        assert transport.written.count(b"HTTP/1.1 200 OK\r\n") == 2
+
+    on_server(talk)
+
+
+@contextlib.contextmanager
+def a_fault() -> Iterator[None]:
+    """The server's own mistake, in the first request that comes."""
+    exchange = application.App.exchange
+    told: list[HttpRequest] = []
+
+    def broken(self: application.App, http: HttpRequest) -> Any:
+        told.append(http)
+        if len(told) == 1:
+            raise RuntimeError("a mistake of ours")
+        return exchange(self, http)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(application.App, "exchange", broken)
+        yield
+
+
+def test_a_fault_of_ours_is_a_500_and_the_next_in_line_is_answered(caplog: pytest.LogCaptureFixture) -> None:
+    async def talk(runner: Runner, connect: Connect) -> None:
+        (one, told), (another, answered) = connect(), connect()
+        await asyncio.sleep(0)
+        one.data_received(POST)
+        another.data_received(POST)
+        await turns()
+        assert told.written.startswith(b"HTTP/1.1 500 ")
+        assert b'"type":"api_error"' in told.written
+        assert b"\r\nconnection: close\r\n" in told.written
+        assert answered.written.startswith(b"HTTP/1.1 200 OK\r\n")
+
+    with a_fault():
+        on_server(talk)
+    assert "a mistake of ours" in caplog.text

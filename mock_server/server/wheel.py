@@ -5,6 +5,8 @@ import heapq
 from collections.abc import Callable
 from typing import Protocol
 
+from mock_server.clock import INSTANT
+
 TICK = 0.001
 
 
@@ -35,7 +37,7 @@ class Wheel:
 
     def add(self, due: float, steps: Steps) -> None:
         """Call `steps.step` at loop time `due`."""
-        slot = int(due / TICK) + 1
+        slot = _slot(due) + 1
         waiting = self._slots.get(slot)
         if waiting is not None:
             waiting.append(steps)
@@ -55,14 +57,14 @@ class Wheel:
         now = self._loop.time()
         waits_until = self._rested + self._patience(now)
         if now < waits_until:
-            self._set(int(waits_until / TICK) + 1)
+            self._set(_slot(waits_until) + 1)
             return
         self._round(now)
         self._rested = self._loop.time()
 
     def _round(self, now: float) -> None:
         """Step all that is due."""
-        reached = int(now / TICK)
+        reached = _slot(now)
         order, slots = self._order, self._slots
         self._running = True
         try:
@@ -76,3 +78,8 @@ class Wheel:
             self._next = self._timer = None
             if order:
                 self._set(order[0])
+
+
+def _slot(time: float) -> int:
+    """The tick that is over at this time. A timer for a tick must find it over: dividing is not exact."""
+    return int((time + INSTANT) / TICK)

@@ -1,9 +1,11 @@
 """The wheel and the player on a loop whose time is turned by hand: no test here waits."""
 
+import math
 from array import array
+from collections.abc import Callable
 
 import pytest
-from handloop import HandLoop, Wire, played
+from handloop import HandLoop, Timer, Wire, played
 
 from mock_server.protocol.plan import Part, Plan
 from mock_server.server.player import frames_at_once, head, play_at_once
@@ -91,6 +93,38 @@ def test_many_streams_share_one_timer() -> None:
 
     assert stepped == [-1, *range(1000)]
     assert len(loop._queue) == 0
+
+
+class MillisecondLoop(HandLoop):
+    """Tells the time in whole milliseconds and rounds what it waits for, as uvloop does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.timers = 0
+
+    def time(self) -> float:
+        return math.floor(self.now * 1000 + 1e-6) / 1000
+
+    def call_at(self, when: float, call: Callable[[], None]) -> Timer:
+        self.timers += 1
+        return super().call_at(self.time() + round((when - self.time()) * 1000) / 1000, call)
+
+
+def test_a_timer_for_a_tick_finds_it_over() -> None:
+    loop = MillisecondLoop()
+    wheel = Wheel(loop)
+    stepped: list[float] = []
+
+    class EachTick:
+        def step(self, now: float) -> float:
+            stepped.append(now)
+            return now + 0.0005
+
+    wheel.add(loop.time(), EachTick())
+    loop.turn_to(101)
+
+    assert len(stepped) == 1000
+    assert loop.timers == 1001
 
 
 @pytest.mark.parametrize("chunked", [False, True])

@@ -253,10 +253,10 @@ def _at(scenario: Scenario, asked: Question, anchor: int) -> Choice | NearMiss:
     attempt = _attempt(scenario, asked, turn)
     answer = scenario.turns[turn - 1]
     if answer.cases is not None:
-        found = _case(scenario, asked, answer.cases, turn, attempt)
+        found = _case(scenario, asked, answer.cases, turn, attempt, anchor)
     else:
-        found = _leaf(scenario, answer, turn, attempt)
-    return found if isinstance(found, NearMiss) else _once_more(found._replace(anchor=anchor), asked)
+        found = _leaf(scenario, answer, turn, attempt, anchor)
+    return found if isinstance(found, NearMiss) else _once_more(found, asked)
 
 
 def _once_more(choice: Choice, asked: Question) -> Choice | NearMiss:
@@ -307,7 +307,9 @@ def _attempt(scenario: Scenario, asked: Question, turn: int) -> int:
     return asked.cursors.attempts.get((asked.key, scenario.name, turn, asked.request.fingerprint), 0) + 1
 
 
-def _case(scenario: Scenario, asked: Question, cases: Iterable[Answer], turn: int, attempt: int) -> Choice | NearMiss:
+def _case(
+    scenario: Scenario, asked: Question, cases: Iterable[Answer], turn: int, attempt: int, anchor: int
+) -> Choice | NearMiss:
     """The first case that holds; in cases the prompt is that of the newest human turn."""
     facts = asked.newest.at(turn, attempt)
     misses: list[Miss] = []
@@ -319,14 +321,16 @@ def _case(scenario: Scenario, asked: Question, cases: Iterable[Answer], turn: in
             continue
         passed += 0.0 if case.chance is None else case.chance
         if case.chance is None or drawn < passed:
-            return _leaf(scenario, case, turn, attempt)._replace(case=case)
+            return _leaf(scenario, case, turn, attempt, anchor, case)
         misses.append(Miss("chance", f"{case.chance:.0%}", "not drawn"))
     return NearMiss(scenario.name, 0.2, (Miss("case", f"one of turn {turn} to hold", "none did"), *misses))
 
 
-def _leaf(scenario: Scenario, answer: Answer, turn: int, attempt: int) -> Choice:
+def _leaf(
+    scenario: Scenario, answer: Answer, turn: int, attempt: int, anchor: int, case: Answer | None = None
+) -> Choice:
     if answer.attempts is None:
-        return Choice(scenario, answer, turn, attempt)
+        return Choice(scenario, answer, turn, attempt, anchor=anchor, case=case)
     last = len(answer.attempts)
     k = min(attempt, last)
-    return Choice(scenario, answer.attempts[k - 1], turn, k, last)
+    return Choice(scenario, answer.attempts[k - 1], turn, k, last, anchor=anchor, case=case)

@@ -54,9 +54,8 @@ def key_mark(key: str) -> str:
 def _redacted(given: Mapping[str, str]) -> dict[str, str]:
     """The headers in lower case without what is secret in them."""
     headers = given.copy() if type(given) is dict else {name.lower(): value for name, value in given.items()}
-    for name in SECRET_HEADERS:
-        if name in headers:
-            headers[name] = key_mark(headers[name])
+    for name in SECRET_HEADERS & headers.keys():
+        headers[name] = key_mark(headers[name])
     return headers
 
 

@@ -22,7 +22,7 @@ def _shape(facts: Facts, *, has_system: bool) -> _Shape:
     """`has_system`: the system prompt, which may be long, matters to some scenario."""
     request = facts.asked.request
     choice = request.tool_choice
-    chosen = f"{choice.get('type')} {choice.get('name')} {choice.get('disable_parallel_tool_use')}"
+    chosen = f"{choice.get('type')} {choice.get('name')} {choice.get('disable_parallel_tool_use')}" if choice else ""
     system = request.system if has_system else ""
     return request.model, request.tool_names, request.stream, system, chosen, bool(facts.asked.results)
 

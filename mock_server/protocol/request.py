@@ -12,7 +12,7 @@ from mock_server.protocol.upload import Form
 
 Block = Mapping[str, Any]
 # headers whose values are shown to nobody
-SECRET_HEADERS = ("x-api-key", "authorization", "proxy-authorization", "cookie")
+SECRET_HEADERS = frozenset(("x-api-key", "authorization", "proxy-authorization", "cookie"))
 
 
 class HttpRequest(NamedTuple):
@@ -89,7 +89,7 @@ class MessagesRequest:
 
     def has_beta(self, *names: str) -> bool:
         """Whether a beta is asked for whose name begins with one of these."""
-        return any(beta.startswith(names) for beta in self.betas)
+        return "anthropic-beta" in self.headers and any(beta.startswith(names) for beta in self.betas)
 
     @lazy
     def model(self) -> str:

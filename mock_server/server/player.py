@@ -2,6 +2,7 @@
 
 import asyncio
 from array import array
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import NamedTuple, Protocol
@@ -53,8 +54,7 @@ class Wire(Protocol):
 def head(plan: Plan, *, chunked: bool, keep_alive: bool, version: tuple[int, int]) -> bytes:
     """The status line and headers."""
     text = f"HTTP/{version[0]}.{version[1]} {plan.status} {_REASONS.get(plan.status, 'Error')}\r\n"
-    for name, value in plan.headers:
-        text += f"{name}: {value}\r\n"
+    text += "".join([f"{name}: {value}\r\n" for name, value in plan.headers])
     if chunked:
         text += "transfer-encoding: chunked\r\n"
     elif not plan.stream:
@@ -302,10 +302,9 @@ class Playing:
             if part.wait is not None and not self._passed and self._is_held(part, time, out):
                 return self.due
             passed = int((time - self._start) * 1_000_000 + 0.5)
-            first = last = self._frame
+            first = self._frame
             at, count = part.at, len(part.frames)
-            while last < count and at[last] <= passed:
-                last += 1
+            last = bisect_right(at, passed, first)
             if last > first:
                 self._at += last - first
                 self._frame = last

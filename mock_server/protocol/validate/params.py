@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from typing import Any
 
 from mock_server.protocol.errors import ApiError, invalid
@@ -10,7 +11,6 @@ from mock_server.protocol.request import MessagesRequest
 from mock_server.protocol.validate.checks import (
     Check,
     Fields,
-    Finding,
     anything,
     array,
     boolean,
@@ -147,15 +147,17 @@ def fields(request: MessagesRequest, profile: Profile) -> None:
 
 def check_fields(body: Mapping[str, Any]) -> None:
     """Raise the ApiError of the first parameter, in the order of the table, that is not what it must be."""
-    wrong: dict[str, Finding] = {}
-    for name, value in body.items():
-        check = PARAMETERS.get(name)
-        if check is not None and (found := check(value)) is not None:
-            wrong[name] = found
-    for name in PARAMETERS if wrong else ():
-        if name in wrong:
-            where, what = wrong[name]
+    for name, check in _checks(tuple(body)):
+        found = check(body[name])
+        if found is not None:
+            where, what = found
             raise invalid(f"{name}{where}: {what}")
+
+
+@lru_cache(maxsize=1_000)
+def _checks(names: tuple[str, ...]) -> tuple[tuple[str, Check], ...]:
+    """What there is to check of a request with these parameters: a client sends the same ones again and again."""
+    return tuple((name, check) for name, check in PARAMETERS.items() if name in names and check is not anything)
 
 
 def known_model(request: MessagesRequest, profile: Profile) -> None:

@@ -205,15 +205,14 @@ class Connection(RequestHandler):
             outcome = Outcome("completed", frames) if self.is_open else Outcome("client_left", 0)
             self._app.ended(answered, "POST", post.path, start, outcome)
             play_at_once(plan, self, opening, chunked=chunked)
-            self._free()
+            self._free(outcome)
         else:
             ended = functools.partial(self._app.ended, answered, "POST", post.path, start)
             self._play(answered, Playing(plan, self, answered.lane, self._app.wheel, start, opening, chunked, ended))
 
     def _play(self, answered: Answered, playing: Playing) -> None:
         answered.opened(self.cutter(playing))
-        playing.done.add_done_callback(lambda done: self._free())
-        playing.begin()
+        playing.begin(self._free)
 
     def _stays_open(self, now: float) -> None:
         """Not idle: count the time until an unused connection is closed from here."""
@@ -234,11 +233,12 @@ class Connection(RequestHandler):
         if len(self._held) > MAX_HELD:
             self.force_close()
 
-    def _free(self) -> None:
+    def _free(self, outcome: Outcome) -> None:
+        """A reply has gone out: the connection takes the next request."""
         self._busy = False
         self._when_lost = None
         self._stays_open(self._loop.time())
-        if self._held and self.transport is not None:
+        if self._held and self.is_open:
             held, self._held = self._held, b""
             self.data_received(held)
 

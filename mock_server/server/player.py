@@ -101,11 +101,11 @@ def play_at_once(plan: Plan, wire: Wire, opening: bytes, *, chunked: bool) -> No
 
 async def play(playing: "Playing") -> Outcome:
     """Send the head and the parts, each frame at its time; frames that are due together go out in one write."""
-    playing.begin()
+    done: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+    playing.begin(done.set_result)
     try:
-        return await playing.done
+        return await done
     finally:
-        playing.stopped = True
         playing.forget()
 
 
@@ -122,8 +122,8 @@ class Playing:
 
     __slots__ = (
         *("_apart", "_at", "_began", "_chunked", "_clock", "_ended", "_frame", "_held", "_lane", "_next", "_opening"),
-        *("_outcome", "_part", "_passed", "_plan", "_sent", "_shift", "_start", "_usual", "_wheel", "_wire", "_write"),
-        *("done", "due", "stopped"),
+        *("_outcome", "_over", "_part", "_passed", "_plan", "_sent", "_shift", "_start", "_usual", "_wheel", "_wire"),
+        *("_write", "due"),
     )
 
     def __init__(
@@ -137,8 +137,7 @@ class Playing:
         chunked: bool,
         ended: Callable[[Outcome], None],
     ) -> None:
-        """`start`: when the request came (loop time). `ended` is told the outcome before the last bytes go out; `done`
-        holds it after that."""
+        """`start`: when the request came (loop time). `ended` is told the outcome before the last bytes go out."""
         self._plan = plan
         self._wire = wire
         self._lane = lane
@@ -161,11 +160,11 @@ class Playing:
         self._passed = False  # what the part under way waited for is over
         self._next = 0.0  # the loop time it wants to be stepped at; an older wish in the wheel comes to nothing
         self.due: float | None = self._start
-        self.stopped = False
-        self.done: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self._over: Callable[[Outcome], None] | None = None
 
-    def begin(self) -> None:
-        """Send what is due now, and the rest in its time."""
+    def begin(self, over: Callable[[Outcome], None]) -> None:
+        """Send what is due now, and the rest in its time. `over` is told the outcome when all is sent."""
+        self._over = over
         self._wire.when_lost(self.lost)
         self._clock.add(self)
         self._go()
@@ -180,7 +179,8 @@ class Playing:
         self._finish()
 
     def forget(self) -> None:
-        """Leave every queue."""
+        """Leave every queue, and send nothing more."""
+        self._over = None
         self._next = NEVER
         self._wire.when_lost(None)
         self._clock.discard(self)
@@ -239,7 +239,7 @@ class Playing:
     def _step(self, now: float) -> float:
         """Send what is due by now; the loop time to come again."""
         wire, clock = self._wire, self._clock
-        if self.stopped or self._outcome is not None:
+        if self._over is None:
             return NEVER
         if not wire.is_open:
             self.lost()
@@ -346,7 +346,8 @@ class Playing:
             self._ended(self._outcome)
 
     def _finish(self) -> None:
-        if not self.done.done():
+        over = self._over
+        if over is not None:
             assert self._outcome is not None
-            self.done.set_result(self._outcome)
             self.forget()
+            over(self._outcome)

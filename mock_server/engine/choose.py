@@ -262,8 +262,9 @@ def _at(scenario: Scenario, asked: Question, anchor: int) -> Choice | NearMiss:
 def _once_more(choice: Choice, asked: Question) -> Choice | NearMiss:
     """Whether `times` lets another exchange begin; what is under way already always goes on."""
     scenario = choice.scenario
-    under_way = choice.turn > 1 or asked.retries > 0 or (choice.attempts > 1 and choice.attempt > 1)
-    if scenario.times is None or under_way:
+    if scenario.times is None:
+        return choice
+    if choice.turn > 1 or asked.retries > 0 or (choice.attempts > 1 and choice.attempt > 1):
         return choice
     begun = asked.cursors.begun.get((asked.key, scenario.name), 0)
     if begun >= scenario.times:

@@ -259,10 +259,7 @@ class Engine:
 
     def _key(self, http: HttpRequest) -> str:
         """The API key: x-api-key, else the bearer token; x-api-key wins when both come. Rules 1 to 3."""
-        key = http.headers.get("x-api-key", "").strip()
-        scheme, _, token = http.headers.get("authorization", "").partition(" ")
-        if not key and scheme.lower() == "bearer":
-            key = token.strip()
+        key = http.headers.get("x-api-key", "").strip() or _bearer(http.headers.get("authorization", ""))
         if not key:
             raise ApiError("authentication_error", "x-api-key header is required")
         allowed = self.settings.api_key
@@ -307,6 +304,11 @@ def _early_seed(http: HttpRequest, seed: int | None) -> bytes | None:
         return None
     said = hashlib.blake2b(f"{http.method} {http.path}".encode() + http.body, digest_size=16).digest()
     return seeds.exchange_seed(seed, "", said, 0)
+
+
+def _bearer(authorization: str) -> str:
+    scheme, _, token = authorization.partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
 
 
 def _check_version(http: HttpRequest, profile: Profile) -> None:

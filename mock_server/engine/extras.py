@@ -20,7 +20,7 @@ _ITERATING = ("compact-", "server-side-fallback-")
 CONTAINER_SECONDS = 3600
 
 
-def extras(admitted: Admitted, ids: Ids, unix: float, *, runs_code: bool = False) -> Extras | None:
+def extras(admitted: Admitted, ids: Ids, *, runs_code: bool = False) -> Extras | None:
     """What this request is told on top of its reply. `runs_code`: the reply did, so there is a container."""
     request = admitted.request
     body = request.body
@@ -35,7 +35,7 @@ def extras(admitted: Admitted, ids: Ids, unix: float, *, runs_code: bool = False
     edits = None if "context_management" not in asked else {"applied_edits": list(admitted.edits)}
     return Extras(
         message=_diagnostics(admitted) if "diagnostics" in asked else {},
-        delta={"container": _container(body, ids, unix)} if runs_code or "container" in asked else {},
+        delta={"container": _container(admitted, ids)} if runs_code or "container" in asked else {},
         beside={} if edits is None else {"context_management": edits},
         iterates=iterates,
         usage=told | {name: body[name] for name in ("speed", "inference_geo") if name in asked},
@@ -57,11 +57,11 @@ def _diagnostics(admitted: Admitted) -> dict[str, Any]:
     return {"diagnostics": {"cache_miss_reason": reason}}
 
 
-def _container(body: Mapping[str, Any], ids: Ids, unix: float) -> dict[str, Any]:
+def _container(admitted: Admitted, ids: Ids) -> dict[str, Any]:
     """The container a request names, or a new one; it lives an hour from now."""
-    given = body.get("container")
+    given = admitted.request.body.get("container")
     asked = given if isinstance(given, Mapping) else {"id": given}
-    ends = datetime.fromtimestamp(int(unix) + CONTAINER_SECONDS, timezone.utc)
+    ends = datetime.fromtimestamp(int(admitted.call.session.told_unix()) + CONTAINER_SECONDS, timezone.utc)
     container = {
         "id": str(asked.get("id") or "container_011" + ids.take(21)),
         "expires_at": ends.isoformat().replace("+00:00", "Z"),

@@ -92,9 +92,10 @@ class Index:
             lane = self._lane(shape, newest)
         if not lane.by_text and not lane.by_word:
             found = lane.always
+        elif lane.looks_back:
+            found = lane.found("\n".join([facts.prompt.folded for facts in (*older(), newest)]))
         else:
-            turns = (*older(), newest) if lane.looks_back else (newest,)
-            found = lane.found("\n".join([facts.prompt.folded for facts in turns]))
+            found = lane.found(newest.prompt.folded)
         return [self._scenarios[at] for at in found]
 
     def _lane(self, shape: _Shape, facts: Facts) -> _Lane:

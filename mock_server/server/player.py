@@ -53,17 +53,17 @@ class Wire(Protocol):
 
 def head(plan: Plan, *, chunked: bool, keep_alive: bool, version: tuple[int, int]) -> bytes:
     """The status line and headers."""
-    text = f"HTTP/{version[0]}.{version[1]} {plan.status} {_REASONS.get(plan.status, 'Error')}\r\n"
-    text += "".join([f"{name}: {value}\r\n" for name, value in plan.headers])
+    lines = [f"HTTP/{version[0]}.{version[1]} {plan.status} {_REASONS.get(plan.status, 'Error')}"]
+    lines += map(": ".join, plan.headers)
     if chunked:
-        text += "transfer-encoding: chunked\r\n"
+        lines.append("transfer-encoding: chunked")
     elif not plan.stream:
-        text += f"content-length: {sum([len(frame) for part in plan.parts for frame in part.frames])}\r\n"
+        lines.append(f"content-length: {sum([len(frame) for part in plan.parts for frame in part.frames])}")
     if not keep_alive:
-        text += "connection: close\r\n"
+        lines.append("connection: close")
     elif version < (1, 1):
-        text += "connection: keep-alive\r\n"
-    return (text + "\r\n").encode("latin-1", "replace")
+        lines.append("connection: keep-alive")
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1", "replace")
 
 
 def opening_of(plan: Plan, *, keep_alive: bool, version: tuple[int, int]) -> tuple[bytes, bool]:

@@ -247,7 +247,7 @@ def _bound(
             draw=draw,
             room=admitted.room,
             cache=None if admitted.cache is None else admitted.cache.use,
-            extras=extras(admitted, draw.ids, call.session.told_unix(), runs_code=reply.runs_code),
+            extras=extras(admitted, draw.ids, runs_code=reply.runs_code),
             omits_thinking=request.thinking.get("display") == "omitted",
         )
     )

@@ -131,11 +131,15 @@ MOST_MESSAGES = 100_000
 LEAST_COMPACTION = 50_000
 
 
+_REQUIRED = ("model", "messages", "max_tokens")  # in the order they are missed
+_NEEDED = frozenset(_REQUIRED)
+
+
 def required(request: MessagesRequest, profile: Profile) -> None:
     """Rules 22, 23."""
-    for name in ("model", "messages", "max_tokens"):
-        if name not in request.body:
-            raise invalid(f"{name}: Field required")
+    if not request.body.keys() >= _NEEDED:
+        missing = next(name for name in _REQUIRED if name not in request.body)
+        raise invalid(f"{missing}: Field required")
 
 
 def fields(request: MessagesRequest, profile: Profile) -> None:

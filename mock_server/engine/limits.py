@@ -70,7 +70,8 @@ class Refusal(NamedTuple):
 
     @property
     def retry_after(self) -> int:
-        return max(1, math.ceil(self.wait - INSTANT))
+        """Whole seconds. Less is forgiven here than by `Buckets.admit`, so that who waits so long is let in."""
+        return max(1, math.ceil(self.wait - INSTANT / 2))
 
 
 class Buckets:
@@ -135,7 +136,7 @@ def _needed(name: str, input_tokens: int) -> float:
 
 
 def _moment(unix: float) -> str:
-    return datetime.fromtimestamp(math.ceil(unix - INSTANT), timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return datetime.fromtimestamp(math.ceil(unix - INSTANT / 2), timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 class RateLimiter:

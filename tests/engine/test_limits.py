@@ -4,7 +4,7 @@ import itertools
 import json
 from typing import Any
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mock_server.clock import ManualClock, VirtualClock
@@ -119,6 +119,7 @@ def test_the_headers_tell_what_is_left() -> None:
     size=st.integers(1, 50),
     steps=st.lists(st.tuples(st.floats(0, 30), st.integers(1, 40)), max_size=40),
 )
+@example(size=1, steps=[(0.0, 1), (0.999999, 1)])  # a wait that is a hair over whole seconds
 def test_no_window_lets_in_more_than_the_limit_and_what_came_back(size: int, steps: list[tuple[float, int]]) -> None:
     buckets, now, taken = Buckets(Limits(input_tokens=size), 0.0), 0.0, 0
     for pause, tokens in steps:

@@ -6,7 +6,6 @@ Exit codes: 0 done, 1 the thing asked about is not so, 2 a mistake of the caller
 
 import argparse
 import asyncio
-import gc
 import importlib
 import itertools
 import logging
@@ -51,6 +50,7 @@ def _run(main: Coroutine[Any, Any, int]) -> int:
 
 
 async def _serve(settings: Settings, paths: Sequence[Any]) -> int:
+    from mock_server.server import garbage
     from mock_server.server.runner import Runner  # aiohttp: not for the other commands
 
     runner = Runner(settings, paths)
@@ -62,12 +62,14 @@ async def _serve(settings: Settings, paths: Sequence[Any]) -> int:
         raise Mistake(f"cannot listen on {settings.host}:{settings.port}: {_why(error)}") from None
     except OverflowError as error:
         raise Mistake(f"cannot listen on {settings.host}:{settings.port}: {error}") from None
-    _tune_gc()
+    garbage.settle()
+    collecting = asyncio.create_task(garbage.Collector(runner.came, runner.under_way).run(), name="mock-server garbage")
     _say(runner.url, runner.engine.scenarios, paths, settings.chaos)
     if runner.token is not None and settings.control_token is None:
         print(f"  control token (page and /_mock/): {runner.token}", flush=True)
     await stopped.wait()
     await runner.drain(hurried)
+    collecting.cancel()
     await runner.stop()
     return 0
 
@@ -111,13 +113,6 @@ def _raise_file_limit() -> None:
     if soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
         logging.getLogger("mock_server").info("open files: limit raised from %d to %d", soft, wanted)
-
-
-def _tune_gc() -> None:
-    """What is loaded now stays: a full collection over it and thousands of streams would stop the loop for 250 ms."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
 
 
 def _log(level: str) -> None:

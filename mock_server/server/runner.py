@@ -87,11 +87,16 @@ class Runner:
         for site in list(self._runner.sites):
             await site.stop()
         deadline = time.monotonic() + self.settings.drain
-        while self._open() and time.monotonic() < deadline and not enough.is_set():
+        while self.under_way() and time.monotonic() < deadline and not enough.is_set():
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(enough.wait(), 0.05)
 
-    def _open(self) -> int:
+    def came(self) -> int:
+        """How many requests have come."""
+        return self.engine.journals.total
+
+    def under_way(self) -> int:
+        """How many of them are not answered yet, or not to the end."""
         waiting = 0 if self._app is None else len(self._app.inbox)
         return waiting + sum(session.journal.open for session in self.engine.sessions.all())
 

@@ -1,0 +1,38 @@
+"""When garbage is collected: when nobody waits for it. For a process that is a server and nothing else."""
+
+import asyncio
+import gc
+from collections.abc import Callable
+
+LOOK = 0.25  # seconds
+WORTH_IT = 5_000  # new objects
+
+
+def settle() -> None:
+    """What is loaded now stays: a full collection over it and thousands of streams would stop the loop for 250 ms."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
+
+
+class Collector:
+    """Collects between bursts. Python does it by itself in the midst of one, which stops all streams for 10 ms."""
+
+    def __init__(self, came: Callable[[], int], under_way: Callable[[], int]) -> None:
+        """`came`: how many requests so far; `under_way`: how many of them are not answered yet."""
+        self._came = came
+        self._under_way = under_way
+        self._before = -1
+
+    async def run(self) -> None:
+        """Look again and again, until cancelled."""
+        while True:
+            await asyncio.sleep(LOOK)
+            self.look()
+
+    def look(self) -> None:
+        """Collect if nothing has come since the last look, and nothing is under way."""
+        came = self._came()
+        if came == self._before and gc.get_count()[0] > WORTH_IT and not self._under_way():
+            gc.collect(1)
+        self._before = came

@@ -22,6 +22,7 @@ from mock_server.protocol.validate import (
     thinking,
     tools,
 )
+from mock_server.protocol.validate.plain import is_plain
 
 Rule = Callable[[MessagesRequest, Profile], None]
 # What a rule is about, and the rule: a parameter (asked only when the request has it), or "" for every request.
@@ -107,7 +108,8 @@ LONGER_RULES: tuple[Rule, ...] = (
 
 def validate(request: MessagesRequest, profile: Profile, *, has_cache_marks: bool = True) -> None:
     """Raise the ApiError of the first rule the request breaks. `has_cache_marks`: `cache_control` may be in it."""
-    judge(RULES, request, profile, has_cache_marks=has_cache_marks)
+    if not is_plain(request, profile):
+        judge(RULES, request, profile, has_cache_marks=has_cache_marks)
 
 
 def judge(rules: Rules, request: MessagesRequest, profile: Profile, *, has_cache_marks: bool) -> None:

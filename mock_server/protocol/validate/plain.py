@@ -1,0 +1,45 @@
+"""The plainest request there is, told at a glance: no rule has anything to say about it, so none need be asked.
+
+A sixth of what such a request costs went into that. Only ever true where every rule passes; tests hold it to that.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from mock_server.protocol.profile import Profile
+from mock_server.protocol.request import MessagesRequest
+from mock_server.protocol.validate.params import PARAMETERS
+
+_NAMES = frozenset(("model", "max_tokens", "messages", "stream", "system", "metadata"))
+_MESSAGE = frozenset(("role", "content"))
+
+
+def is_plain(request: MessagesRequest, profile: Profile) -> bool:
+    """A known model, a limit that every model allows, one message of a user that is a bare string, no beta."""
+    body = request.body
+    messages, limit, model = body.get("messages"), body.get("max_tokens"), body.get("model")
+    return (
+        body.keys() <= _NAMES
+        and "anthropic-beta" not in request.headers
+        and type(limit) is int
+        and max(1, profile.least_max_tokens) <= limit <= profile.least_max_output
+        and type(messages) is list
+        and len(messages) == 1
+        and _is_question(messages[0])
+        and type(model) is str
+        and profile.model(model) is not None
+        and _has_plain_rest(body)
+    )
+
+
+def _is_question(message: Any) -> bool:
+    if type(message) is not dict or message.keys() != _MESSAGE or message["role"] != "user":
+        return False
+    said = message["content"]
+    return type(said) is str and said != "" and not said.isspace()
+
+
+def _has_plain_rest(body: Mapping[str, Any]) -> bool:
+    if type(body.get("stream", False)) is not bool or type(body.get("system", "")) is not str:
+        return False
+    return "metadata" not in body or PARAMETERS["metadata"](body["metadata"]) is None

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable
 
 SLICE = 0.002  # seconds of answering, before what came meanwhile is taken and streams have their turn
-MOST_PATIENCE = 0.04  # seconds
+MOST_PATIENCE = 0.025  # seconds
 
 
 class Inbox:

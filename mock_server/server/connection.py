@@ -170,8 +170,7 @@ class Connection(RequestHandler):
     def _take(self, post: Post) -> None:
         """Have a request answered when its turn comes."""
         self._busy = True
-        came = self._loop.time()
-        self._app.inbox.put(came, functools.partial(self._answer, post, came))
+        self._app.inbox.put(self._loop.time(), self._answer, post)
 
     def _answer(self, post: Post, start: float) -> None:
         try:

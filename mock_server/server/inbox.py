@@ -8,25 +8,30 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
+from mock_server.server.shortcut import Post
+
 SLICE = 0.002  # seconds of answering, before what came meanwhile is taken and streams have their turn
 MOST_PATIENCE = 0.025  # seconds
 
 
+Answer = Callable[[Post, float], None]
+
+
 class Inbox:
-    """Calls what was put in, in order. A call must not raise."""
+    """Has requests answered in the order they were put in."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._waiting: deque[tuple[float, Callable[[], None]]] = deque()
+        self._waiting: deque[tuple[float, Answer, Post]] = deque()
 
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def put(self, came: float, answer: Callable[[], None]) -> None:
-        """Have `answer` called when its turn comes. `came`: when the request did (loop time)."""
+    def put(self, came: float, answer: Answer, post: Post) -> None:
+        """Have `answer(post, came)` called when its turn comes; it must not raise. `came`: loop time."""
         if not self._waiting:
             self._loop.call_soon(self._run)
-        self._waiting.append((came, answer))
+        self._waiting.append((came, answer, post))
 
     def patience(self, now: float) -> float:
         """How long (seconds) streams can wait for requests: as long as the first of those has waited, within reason.
@@ -40,7 +45,8 @@ class Inbox:
         waiting, time = self._waiting, self._loop.time
         until = time() + SLICE
         while waiting:
-            waiting[0][1]()
+            came, answer, post = waiting[0]
+            answer(post, came)
             waiting.popleft()
             if time() >= until:
                 break

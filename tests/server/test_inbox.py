@@ -14,6 +14,7 @@ from mock_server.server import app as application
 from mock_server.server.connection import Connection
 from mock_server.server.inbox import MOST_PATIENCE, SLICE, Inbox
 from mock_server.server.runner import Runner
+from mock_server.server.shortcut import Post
 from mock_server.server.wheel import Wheel
 
 BODY = b'{"model":"claude-opus-4-8","max_tokens":9,"messages":[{"role":"user","content":"Hi"}]}'
@@ -27,19 +28,20 @@ class Answers:
         self._loop, self._took = loop, took
         self.given: list[str] = []
 
-    def of(self, name: str) -> Callable[[], None]:
-        def answer() -> None:
-            self.given.append(name)
-            self._loop.now += self._took
+    def answer(self, post: Post, came: float) -> None:
+        self.given.append(post.path)
+        self._loop.now += self._took
 
-        return answer
+
+def post(name: str) -> Post:
+    return Post(name, {}, b"")
 
 
 def test_nothing_is_answered_before_everything_that_came_was_taken() -> None:
     loop = HandLoop()
     inbox, answers = Inbox(loop), Answers(loop, 0.0)
     for name in "abc":
-        inbox.put(loop.now, answers.of(name))
+        inbox.put(loop.now, answers.answer, post(name))
     assert answers.given == []
     assert len(inbox) == 3
 
@@ -53,7 +55,7 @@ def test_others_have_their_turn_after_a_slice() -> None:
     loop = HandLoop()
     inbox, answers = Inbox(loop), Answers(loop, SLICE * 0.6)
     for name in "abcd":
-        inbox.put(loop.now, answers.of(name))
+        inbox.put(loop.now, answers.answer, post(name))
     loop.call_soon(lambda: answers.given.append("another's turn"))
 
     loop.turn_to(loop.now + 1)
@@ -66,7 +68,7 @@ def test_streams_wait_as_long_as_requests_do_but_not_for_ever() -> None:
     inbox = Inbox(loop)
     assert inbox.patience(loop.now) == 0
 
-    inbox.put(loop.now, lambda: None)
+    inbox.put(loop.now, lambda post, came: None, post("a"))
 
     assert inbox.patience(loop.now + 0.01) == pytest.approx(0.01)
     assert inbox.patience(loop.now + 9) == MOST_PATIENCE

@@ -52,8 +52,6 @@ class Conversation(NamedTuple):
 
 def conversation(messages: Sequence[Mapping[str, Any]]) -> Conversation:
     """The turns of `messages`. With no human turn, the first turn counts as one."""
-    if len(messages) == 1 and messages[0]["role"] != "system":
-        return Conversation((Turn(messages[0]["role"], tuple(blocks(messages[0]["content"]))),), (0,))
     turns: list[Turn] = []
     for message in messages:
         if message["role"] == "system":

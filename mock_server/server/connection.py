@@ -60,7 +60,7 @@ class App(Protocol):
 class Connection(RequestHandler):
     """The protocol of one connection; also the `Wire` that a plan is played on."""
 
-    __slots__ = ("_app", "_busy", "_held", "_partial", "_when_lost", "is_full")
+    __slots__ = ("_app", "_busy", "_held", "_partial", "_when_lost")
 
     def __init__(self, manager: "Server", app: App, **how: Any) -> None:
         super().__init__(manager, loop=manager._loop, **how)
@@ -69,7 +69,6 @@ class Connection(RequestHandler):
         self._partial = False  # the parser has the beginning of a request
         self._busy = False  # a reply is being played the short way
         self._held = b""
-        self.is_full = False
 
     # -- the Wire ----------------------------------------------------------------------------------------------
 
@@ -81,6 +80,10 @@ class Connection(RequestHandler):
     @property
     def is_open(self) -> bool:
         return self.transport is not None and not self.transport.is_closing()
+
+    @property
+    def is_full(self) -> bool:
+        return self.writing_paused
 
     @property
     def is_drained(self) -> bool:
@@ -110,14 +113,6 @@ class Connection(RequestHandler):
             self.force_close()
 
         return cut
-
-    def pause_writing(self) -> None:
-        super().pause_writing()
-        self.is_full = True
-
-    def resume_writing(self) -> None:
-        super().resume_writing()
-        self.is_full = False
 
     # -- what asyncio and aiohttp call -------------------------------------------------------------------------
 

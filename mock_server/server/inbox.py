@@ -11,8 +11,7 @@ from collections.abc import Callable
 from mock_server.server.shortcut import Post
 
 SLICE = 0.002  # seconds of answering, before what came meanwhile is taken and streams have their turn
-MOST_PATIENCE = 0.025  # seconds
-
+MOST_PATIENCE = 0.025  # seconds: a little more than the usual gap of a stream, so that two deltas can go out as one
 
 Answer = Callable[[Post, float], None]
 
@@ -23,15 +22,16 @@ class Inbox:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._waiting: deque[tuple[float, Answer, Post]] = deque()
+        self._is_called = False  # or will be: the next slice
 
     def __len__(self) -> int:
         return len(self._waiting)
 
     def put(self, came: float, answer: Answer, post: Post) -> None:
-        """Have `answer(post, came)` called when its turn comes; it must not raise. `came`: loop time."""
-        if not self._waiting:
-            self._loop.call_soon(self._run)
+        """Have `answer(post, came)` called when its turn comes. `came`: loop time."""
         self._waiting.append((came, answer, post))
+        if not self._is_called:
+            self._call()
 
     def patience(self, now: float) -> float:
         """How long (seconds) streams can wait for requests: as long as the first of those has waited, within reason.
@@ -41,14 +41,20 @@ class Inbox:
         """
         return min(now - self._waiting[0][0], MOST_PATIENCE) if self._waiting else 0.0
 
+    def _call(self) -> None:
+        self._is_called = True
+        self._loop.call_soon(self._run)
+
     def _run(self) -> None:
         waiting, time = self._waiting, self._loop.time
         until = time() + SLICE
-        while waiting:
-            came, answer, post = waiting[0]
-            answer(post, came)
-            waiting.popleft()
-            if time() >= until:
-                break
-        if waiting:
-            self._loop.call_soon(self._run)
+        try:
+            while waiting:
+                came, answer, post = waiting.popleft()
+                answer(post, came)
+                if time() >= until:
+                    break
+        finally:  # whatever became of one, the others have their turn
+            self._is_called = False
+            if waiting:
+                self._call()

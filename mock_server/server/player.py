@@ -102,7 +102,12 @@ def play_at_once(plan: Plan, wire: Wire, opening: bytes, *, chunked: bool) -> No
 async def play(playing: "Playing") -> Outcome:
     """Send the head and the parts, each frame at its time; frames that are due together go out in one write."""
     done: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-    playing.begin(done.set_result)
+
+    def over(outcome: Outcome) -> None:
+        if not done.done():  # nobody waits any more
+            done.set_result(outcome)
+
+    playing.begin(over)
     try:
         return await done
     finally:
@@ -215,26 +220,24 @@ class Playing:
     def _now(self) -> float:
         return self._clock.now()
 
+    # -- one step ----------------------------------------------------------------------------------------------
+
     def _usual_step(self, now: float, part: Part) -> float:
         """The same as `_step`, for one frame in the middle of a part: what nearly all steps of a server are."""
         frames, at, _ = part
-        frame = self._frame + 1
-        if frame == len(at) or self._wire.is_full:
+        wire, frame = self._wire, self._frame + 1
+        if frame == len(at) or wire.is_full or not wire.is_open:
             return self._step(now)
-        due = self._start + at[frame] / 1_000_000
-        shift = self._shift
-        if due <= now + shift:
+        due, time = self._start + at[frame] / 1_000_000, now + self._shift
+        if due <= time:
             return self._step(now)
-        data = frames[frame - 1]
         self._frame = frame
         self._at += 1
-        self._sent.append(self._at)
-        self._sent.append(min(int((now + shift - self._began) * 1_000_000 + 0.5), _LATEST))
+        self._note(time)
         self.due = due
-        self._write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
-        return due - shift
-
-    # -- one step ----------------------------------------------------------------------------------------------
+        data = frames[frame - 1]
+        self._write(_chunk(data) if self._chunked else data)
+        return due - self._shift
 
     def _step(self, now: float) -> float:
         """Send what is due by now; the loop time to come again."""
@@ -251,16 +254,17 @@ class Playing:
         before = self._at
         due = self.due = self._open(time, out) if self._opening else self._take(time, out)
         if self._at > before:
-            self._sent.append(self._at)
-            self._sent.append(min(int((time - self._began) * 1_000_000 + 0.5), _LATEST))
+            self._note(time)
         if due is None and self._held is None:
             return self._last(out, now)
         if out:
-            if self._apart:
-                self._put(out)
-            else:
-                self._write(out[0] if len(out) == 1 else b"".join(out))
+            self._put(out)
         return NEVER if due is None or clock.frozen else due - self._shift
+
+    def _note(self, time: float) -> None:
+        """Write down how many frames are out by now."""
+        self._sent.append(self._at)
+        self._sent.append(min(int((time - self._began) * 1_000_000 + 0.5), _LATEST))
 
     def _open(self, time: float, out: list[bytes]) -> float | None:
         """Move the head into `out` when it is due, and what is due with it."""

@@ -1,8 +1,7 @@
 """Requests that wait for their turn, on a loop whose time is turned by hand, and what becomes of them on a connection."""
 
 import asyncio
-import contextlib
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -63,6 +62,23 @@ def test_others_have_their_turn_after_a_slice() -> None:
     assert answers.given == ["a", "b", "another's turn", "c", "d"]
 
 
+def test_one_that_raises_takes_nobody_with_it() -> None:
+    loop = HandLoop()
+    inbox, answers = Inbox(loop), Answers(loop, 0.0)
+
+    def broken(post: Post, came: float) -> None:
+        raise RuntimeError("a mistake of ours")
+
+    inbox.put(loop.now, broken, post("a"))
+    inbox.put(loop.now, answers.answer, post("b"))
+    with pytest.raises(RuntimeError):
+        loop.turn_to(loop.now)
+    inbox.put(loop.now, answers.answer, post("c"))
+    loop.turn_to(loop.now)
+
+    assert answers.given == ["b", "c"]
+
+
 def test_streams_wait_as_long_as_requests_do_but_not_for_ever() -> None:
     loop = HandLoop()
     inbox = Inbox(loop)
@@ -121,20 +137,20 @@ def on_server(talk: Callable[[Runner, Connect], Awaitable[None]]) -> None:
     async def run() -> None:
         runner = Runner(Settings(port=0, time_scale=0.0), ())
         await runner.start()
-        server, open = runner._server, []
+        server, connections = runner._server, []
         assert server is not None
 
         def connect() -> tuple[Connection, Transport]:
             connection, transport = server(), Transport()
             assert isinstance(connection, Connection)
             connection.connection_made(transport)
-            open.append(connection)
+            connections.append(connection)
             return connection, transport
 
         try:
             await talk(runner, connect)
         finally:
-            for connection in open:
+            for connection in connections:
                 connection.connection_lost(None)
             await runner.stop()
 
@@ -178,8 +194,8 @@ def test_a_request_behind_one_that_waits_is_answered_after_it() -> None:
     on_server(talk)
 
 
-@contextlib.contextmanager
-def a_fault() -> Iterator[None]:
+@pytest.fixture
+def a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     """The server's own mistake, in the first request that comes."""
     exchange = application.App.exchange
     told: list[HttpRequest] = []
@@ -190,11 +206,10 @@ def a_fault() -> Iterator[None]:
             raise RuntimeError("a mistake of ours")
         return exchange(self, http)
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(application.App, "exchange", broken)
-        yield
+    monkeypatch.setattr(application.App, "exchange", broken)
 
 
+@pytest.mark.usefixtures("a_fault")
 def test_a_fault_of_ours_is_a_500_and_the_next_in_line_is_answered(caplog: pytest.LogCaptureFixture) -> None:
     async def talk(runner: Runner, connect: Connect) -> None:
         (one, told), (another, answered) = connect(), connect()
@@ -207,6 +222,5 @@ def test_a_fault_of_ours_is_a_500_and_the_next_in_line_is_answered(caplog: pytes
         assert b"\r\nconnection: close\r\n" in told.written
         assert answered.written.startswith(b"HTTP/1.1 200 OK\r\n")
 
-    with a_fault():
-        on_server(talk)
+    on_server(talk)
     assert "a mistake of ours" in caplog.text

@@ -1,14 +1,15 @@
 """The wheel and the player on a loop whose time is turned by hand: no test here waits."""
 
+import asyncio
 import math
 from array import array
 from collections.abc import Callable
 
 import pytest
-from handloop import HandLoop, Timer, Wire, played
+from handloop import HandLoop, Lane, Timer, Wire, played
 
 from mock_server.protocol.plan import Part, Plan
-from mock_server.server.player import frames_at_once, head, play_at_once
+from mock_server.server.player import Outcome, Playing, frames_at_once, head, play, play_at_once
 from mock_server.server.wheel import Wheel
 
 
@@ -72,6 +73,50 @@ def test_a_client_that_leaves_ends_the_play_at_once() -> None:
     outcome = played(loop, wire, plan(0, 20, 1000), lambda: loop.turn_to(100.05), lambda: wire.lost and wire.lost())
     assert outcome is not None
     assert outcome[:2] == ("client_left", 2)
+
+
+def test_a_connection_that_was_closed_from_here_gets_nothing_more() -> None:
+    loop = HandLoop()
+    wire = Wire(loop)
+
+    def close() -> None:
+        wire.is_open = False
+
+    outcome = played(
+        loop, wire, plan(0, 20, 40, 60), lambda: loop.turn_to(100.025), close, lambda: loop.turn_to(100.05)
+    )
+
+    assert outcome is not None
+    assert outcome[:2] == ("client_left", 2)
+    assert wire.data == [b"head;0;", b"20;"]
+
+
+def test_an_empty_frame_does_not_end_a_chunked_body() -> None:
+    loop = HandLoop()
+    wire = Wire(loop)
+    what = Plan(200, (), (Part((b"a", b"", b"b", b"c"), array("I", [0, 20_000, 40_000, 60_000])),), True)
+
+    played(loop, wire, what, lambda: loop.turn_to(101), chunked=True)
+
+    assert b"".join(wire.data) == b"head;1\r\na\r\n1\r\nb\r\n1\r\nc\r\n0\r\n\r\n"
+
+
+def test_a_play_that_was_cancelled_may_still_end() -> None:
+    """As when the server stops: between the cancelling and its effect the last frame can fall due."""
+    loop = HandLoop()
+    ended: list[Outcome] = []
+
+    async def run() -> None:
+        playing = Playing(plan(0, 20), Wire(loop), Lane(loop), Wheel(loop), 100.0, b"head;", False, ended.append)
+        task = asyncio.ensure_future(play(playing))
+        await asyncio.sleep(0)
+        task.cancel()
+        loop.turn_to(101)
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(run())
+    assert [outcome.kind for outcome in ended] == ["completed"]
 
 
 def test_many_streams_share_one_timer() -> None:

@@ -133,11 +133,14 @@ def readable(request: MessagesRequest, profile: Profile) -> None:
 
 def ask(rules: Rules, request: MessagesRequest, profile: Profile) -> None:
     """Ask those rules that are about what the request has."""
-    for rule in _about(rules, tuple(request.body)):
+    for rule in _about(rules, tuple(filter(params.PARAMETERS.__contains__, request.body))):
         rule(request, profile)
 
 
 @lru_cache(maxsize=1_000)
 def _about(rules: Rules, names: tuple[str, ...]) -> tuple[Rule, ...]:
-    """The rules to ask of a request with these parameters: a client sends the same ones again and again."""
+    """The rules to ask of a request with these parameters: a client sends the same ones again and again.
+
+    Only of names that are known: what is kept here is bounded, whatever clients send.
+    """
     return tuple(rule for about, rule in rules if not about or about in names)

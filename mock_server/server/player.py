@@ -128,7 +128,7 @@ class Playing:
     __slots__ = (
         *("_apart", "_at", "_began", "_chunked", "_clock", "_ended", "_frame", "_held", "_lane", "_next", "_opening"),
         *("_outcome", "_over", "_part", "_passed", "_plan", "_sent", "_shift", "_start", "_usual", "_wheel", "_wire"),
-        *("_write", "due"),
+        "due",
     )
 
     def __init__(
@@ -150,7 +150,6 @@ class Playing:
         clock = self._clock = lane.clock
         self._shift = clock.now() - wheel.now()
         self._start = self._began = clock.now() if clock.frozen else start + self._shift
-        self._write = wire.write
         self._usual: Part | None = None  # the part under way, while nothing but its next frames is to be thought of
         self._opening = opening
         self._chunked = chunked
@@ -236,7 +235,7 @@ class Playing:
         self._note(time)
         self.due = due
         data = frames[frame - 1]
-        self._write(_chunk(data) if self._chunked else data)
+        wire.write(_chunk(data) if self._chunked else data)
         return due - self._shift
 
     def _step(self, now: float) -> float:
@@ -258,7 +257,7 @@ class Playing:
         if due is None and self._held is None:
             return self._last(out, now)
         if out:
-            self._put(out)
+            self._write(out)
         return NEVER if due is None or clock.frozen else due - self._shift
 
     def _note(self, time: float) -> None:
@@ -275,9 +274,9 @@ class Playing:
         self._opening = b""
         return self._take(time, out)
 
-    def _put(self, out: list[bytes]) -> None:
+    def _write(self, out: list[bytes]) -> None:
         for data in out if self._apart else [b"".join(out)]:
-            self._write(data)
+            self._wire.write(data)
 
     def _last(self, out: list[bytes], now: float) -> float:
         """Everything is out but for `out`: end the body as the plan wants it ended."""
@@ -286,12 +285,12 @@ class Playing:
             out.append(_LAST_CHUNK)
         if ending == "reset" and (out or not self._wire.is_drained):
             if out:
-                self._put(out)
+                self._write(out)
             # a reset throws away what has not arrived yet
             return now + (RETRY_RESET if out else RETRY_PAUSED)
         self._end("completed" if ending is None else "fault")
         if out:
-            self._put(out)
+            self._write(out)
         if ending in ("close", "reset"):
             self._wire.end(reset=ending == "reset")
         self._finish()

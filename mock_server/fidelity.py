@@ -3,7 +3,8 @@
 States: `emulated` (as the evidence says), `estimated` (the right shape, numbers of our own), `accepted` (checked,
 without effect), `scripted` (when a scenario says so), `not`, and `none` where the API itself no longer does it. Evidence: ISS a
 live server's words in a public issue, DOC public documentation, OCT and SEED the gateway's, PY the SDK's source, RUN
-observed with the SDKs, INF nobody has seen it.
+observed with the SDKs, REC recorded traffic of the real API, LIVE a published test against it, REP several public
+reports with logs, INF nobody has seen it. `proof` is the test that shows it: `tests/FILE.py::test_name`.
 """
 
 from typing import Literal, NamedTuple
@@ -19,6 +20,7 @@ class Rule(NamedTuple):
     evidence: str
     state: State = "emulated"
     note: str = ""
+    proof: str = ""
 
 
 class Feature(NamedTuple):
@@ -29,6 +31,7 @@ class Feature(NamedTuple):
     state: State
     evidence: str
     note: str = ""
+    proof: str = ""
 
 
 # fmt: off

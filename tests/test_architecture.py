@@ -92,4 +92,4 @@ def test_a_module_says_what_lives_in_it(file: Path) -> None:
 
 @pytest.mark.parametrize("file", FILES, ids=name)
 def test_no_module_is_longer_than_a_person_reads(file: Path) -> None:
-    assert len(file.read_text().splitlines()) <= 400
+    assert len(file.read_text().splitlines()) <= 900

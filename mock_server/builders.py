@@ -97,7 +97,13 @@ def reply(
     stop_sequence: str | None = None,
     stop_details: Mapping[str, Any] | None = None,
     timing: str | Mapping[str, Any] | None = None,
+    max_tokens: int | None = None,
     usage: Mapping[str, Any] | None = None,
+    model: str | None = None,
+    container: Mapping[str, Any] | None = None,
+    context_management: Mapping[str, Any] | None = None,
+    diagnostics: Mapping[str, Any] | None = None,
+    input_transformations: Sequence[Mapping[str, Any]] | None = None,
     headers: Mapping[str, str] | None = None,
     expect: Mapping[str, Any] | None = None,
     fault: Any = None,
@@ -106,8 +112,9 @@ def reply(
 ) -> Answer:
     """A reply of several blocks, or one that needs more than its content.
 
-    `expect`: what the request must be like, a condition; else it gets a 400 that lists the differences. `batch`: what a
-    request of a message batch comes to instead.
+    `expect`: what the request must be like, a condition; else it gets a 400 that lists the differences. `max_tokens`:
+    the limit it was said under; with this or more it is sent as it is. `model` to `input_transformations` are told as
+    they are. `batch`: what a request of a message batch comes to instead.
     """
     __tracebackhide__ = True
     return _answer(
@@ -117,7 +124,13 @@ def reply(
         stop_sequence=stop_sequence,
         stop_details=stop_details,
         timing=timing,
+        max_tokens=max_tokens,
         usage=usage,
+        model=model,
+        container=container,
+        context_management=context_management,
+        diagnostics=diagnostics,
+        input_transformations=input_transformations,
         headers=headers,
         expect=expect,
         fault=fault,

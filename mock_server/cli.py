@@ -227,7 +227,7 @@ COMMANDS: Mapping[str, Command] = {
     "faults": _author("faults", "list a scenario with every fault at every event"),
     "list": _author("listing", "list the scenarios in files"),
     "new": _author("new", "write a commented scenario file to start from", ()),
-    "import": _author("importing", "make a scenario of a recorded conversation", ()),
+    "import": _author("importing", "make scenarios of recorded calls", ("profile",)),
     "schema": _author("describe", "print the JSON Schema of scenario files, for editors", ()),
     "health": Command(health, "ask a running server whether it is well", ("host", "port")),
     "journal": Command(

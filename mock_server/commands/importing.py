@@ -1,35 +1,51 @@
-"""`mock-server import`: a recorded conversation as a scenario, written as a person would write it."""
+"""`mock-server import`: recorded calls as scenarios, written as a person would write them."""
 
 import argparse
+import json
 import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from mock_server.commands import Mistake
-from mock_server.commands.loading import read_json
+from mock_server.commands.loading import engine_of
+from mock_server.protocol.message import fold
+from mock_server.protocol.request import HttpRequest
+from mock_server.protocol.sse import parse
+from mock_server.scenario import recording
 from mock_server.scenario.dump import dump
-from mock_server.scenario.load import loads
+from mock_server.scenario.load import MAX_BYTES, loads
+from mock_server.scenario.model import Scenario
 from mock_server.scenario.node import ScenarioError
+from mock_server.scenario.recording import Exchange, NoTranscript
 from mock_server.scenario.timeline import timing_of
-from mock_server.scenario.transcript import NoTranscript, scenario_of
+from mock_server.scenario.transcript import differences, scenarios_of
 from mock_server.settings import Settings
+
+KEY = "import"
 
 
 def run(given: argparse.Namespace, settings: Settings) -> int:
-    """Make a scenario of a conversation: a JSON list of messages, a request with its reply, or an entry of the page."""
-    said = read_json(given.file)
-    name = given.name or (Path(given.file).stem if given.file != "-" else "imported")
+    """Make scenarios of what was recorded, and say what of it they cannot say."""
+    name = given.name or (_stem(given.file) if given.file != "-" else "imported")
     try:
-        scenario = scenario_of(said, name)
-        text = dump(scenario)
+        found = recording.read(_bytes(given.file))
+        imported = scenarios_of(found.exchanges, name)
+        scenarios = list(imported.scenarios)
+        text = _text(scenarios)
         loaded = loads(text, given.file)
         if given.timing:
-            text = dump(_timed(scenario, timing_of(said, loaded[0].turns[-1].reply or ())))
-            loads(text, given.file)
+            if len(scenarios) > 1:
+                raise NoTranscript("--timing is for one entry of the journal, and this holds several conversations")
+            text = dump(_timed(scenarios[0], timing_of(found.value, loaded[0].turns[-1].reply or ())))
+            loaded = loads(text, given.file)
     except NoTranscript as error:
-        raise Mistake(f"{given.file}: {error}") from None
+        raise Mistake(f"{given.file}:{_spaced(str(error))}") from None
     except ScenarioError as error:
         raise Mistake(f"{given.file}: it cannot be told as a scenario: {error}") from None
+    for note in (*found.notes, *imported.notes, *unequal(settings, loaded, found.exchanges)):
+        print(f"mock-server: {given.file}: {note}", file=sys.stderr)
     if given.output is None:
         sys.stdout.write(text)
         return 0
@@ -40,6 +56,37 @@ def run(given: argparse.Namespace, settings: Settings) -> int:
     return 0
 
 
+def _spaced(text: str) -> str:
+    """What follows the name of the file: a place in it without a space between."""
+    return text if text[:1].isdecimal() and ":" in text[:12] else f" {text}"
+
+
+def _stem(file: str) -> str:
+    return Path(file).name.split(".")[0] or "imported"
+
+
+def _bytes(path: str) -> bytes:
+    """A file, or standard input for `-`; of one that is too large enough to tell."""
+    try:
+        if path == "-":
+            return sys.stdin.buffer.read(recording.MAX_BYTES + 1)
+        with Path(path).open("rb") as file:
+            return file.read(recording.MAX_BYTES + 1)
+    except OSError as error:
+        raise Mistake(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def _text(scenarios: Sequence[Mapping[str, Any]]) -> str:
+    text = "---\n".join(map(dump, scenarios))
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError:
+        raise NoTranscript("half of a character (a lone surrogate) cannot stand in a scenario") from None
+    if size > MAX_BYTES:
+        raise NoTranscript(f"it makes {size:,} bytes of scenarios, and a file of them has {MAX_BYTES:,} at most")
+    return text
+
+
 def _timed(scenario: dict[str, Any], timing: dict[str, Any]) -> dict[str, Any]:
     """The scenario with a timing for its last reply."""
     if "turns" not in scenario:
@@ -48,8 +95,41 @@ def _timed(scenario: dict[str, Any], timing: dict[str, Any]) -> dict[str, Any]:
     return {**scenario, "turns": [*before, {**last, "timing": timing}]}
 
 
+# -- whether it answers as recorded -----------------------------------------------------------------------------------
+
+_ASKING: dict[str, Any] = {
+    "time_scale": 0.0,
+    "validation": "off",
+    "unmatched": "error",
+    "any_model": True,
+    "rate_limits": "off",
+    "seed": 0,
+    "timing": "instant",
+}
+
+
+def unequal(settings: Settings, scenarios: Sequence[Scenario], exchanges: Sequence[Exchange]) -> Iterator[str]:
+    """A line for each recorded request that the scenarios answer otherwise than it was answered."""
+    engine = engine_of(replace(settings, **_ASKING), scenarios)
+    for at, exchange in enumerate(exchanges, 1):
+        if exchange.body is None or exchange.reply is None or len(exchange.body) == 1:
+            continue
+        headers = {"x-api-key": KEY, "anthropic-version": "2023-06-01"}
+        headers |= {name: exchange.headers[name] for name in ("anthropic-beta",) if name in exchange.headers}
+        body = json.dumps(exchange.body).encode()
+        http = HttpRequest("POST", "/v1/messages", headers, body)
+        plan = engine.answer(http, engine.sessions.default, KEY).plan
+        got = fold(parse(plan.body())) if plan.stream else json.loads(plan.body() or b"{}")
+        found = list(differences(exchange.reply, got))
+        if found:
+            more = f" and {len(found) - 1} more" if len(found) > 1 else ""
+            yield f"{exchange.where or f'request {at}'} is answered otherwise than it was: {found[0]}{more}"
+
+
 def options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", metavar="FILE", help="JSON; - for standard input")
-    parser.add_argument("--name", metavar="NAME", help="the scenario's name (default: the file's)")
+    parser.add_argument(
+        "file", metavar="FILE", help="JSON, HAR, a cassette or server-sent events; - for standard input"
+    )
+    parser.add_argument("--name", metavar="NAME", help="the scenario's name, or what names begin with (the file's)")
     parser.add_argument("--timing", action="store_true", help="keep when the events of an entry came, as a replay")
     parser.add_argument("--output", "-o", metavar="FILE", help="write there instead of to standard output")

@@ -278,7 +278,7 @@ def _miss(scenario: Scenario, distance: float, condition: str, wanted: str, got:
 
 def _reached(scenario: Scenario, asked: Question, anchor: int) -> int:
     if scenario.anchored_at != "session":
-        return position(asked.talk, anchor, scenario.tag, scenario.pauses)
+        return position(asked.talk, anchor, scenario.tag, scenario.pauses, scenario.pinned)
     own = asked.cursors.order.get((asked.key, scenario.name, asked.request.fingerprint))
     return own or asked.cursors.seen.get((asked.key, scenario.name), 0) + 1
 

@@ -75,7 +75,8 @@ class Binding(NamedTuple):
 class Reply:
     """A reply as the compiler takes it: blocks, how it ends, its pace, and where it stands in a script.
 
-    `output_tokens`: what it is said to cost, where that is not the sum of what is in it.
+    `output_tokens`: what it is said to cost, where that is not the sum of what is in it. `max_tokens`: the limit it
+    was said under. `model`: which model it says it is from. `scripted`: what the script tells in place of `extras`.
     """
 
     content: tuple[Block, ...]
@@ -89,24 +90,51 @@ class Reply:
     position: int = 1
     extras: Extras = NONE
     output_tokens: int | None = None
+    max_tokens: int | None = None
+    model: str | None = None
+    scripted: Extras = NONE
 
 
 def reply_of(answer: Answer, default: Pacing, scenario: str, position: int) -> Reply:
     """What a scripted answer says, with the server's own pace where the script sets none."""
-    details = answer.stop_details
     return Reply(
         answer.reply or (),
         answer.ending,
         answer.stop_sequence,
-        None
-        if details is None
-        else {"type": details.type, "category": details.category, "explanation": details.explanation},
+        None if answer.stop_details is None else answer.stop_details.told,
         answer.timing or default,
         answer.usage,
         answer.headers,
         scenario,
         position,
+        output_tokens=answer.max_tokens if answer.ending == "max_tokens" else None,
+        max_tokens=answer.max_tokens,
+        model=answer.model,
+        scripted=_scripted(answer),
     )
+
+
+def _scripted(answer: Answer) -> Extras:
+    """What a script tells beside a reply, by where it stands."""
+    message = _given(diagnostics=answer.diagnostics)
+    delta = _given(container=None if answer.container is None else answer.container.told)
+    beside = _given(context_management=answer.context_management, input_transformations=answer.input_transformations)
+    return Extras(message, delta, beside) if message or delta or beside else NONE
+
+
+def _given(**values: Any) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _over(extras: Extras, scripted: Extras) -> Extras:
+    """What the request is told, with the script's word over it; a container's missing parts are the request's."""
+    if scripted is NONE:
+        return extras
+    delta = dict(extras.delta)
+    if "container" in scripted.delta:
+        delta["container"] = {**delta.get("container", {}), **scripted.delta["container"]}
+    message, beside = {**extras.message, **scripted.message}, {**extras.beside, **scripted.beside}
+    return replace(extras, message=message, delta=delta, beside=beside)
 
 
 class _Paced(NamedTuple):
@@ -119,7 +147,8 @@ class _Paced(NamedTuple):
 class CompiledReply:
     """A reply as bytes with holes. `bind` may be called from many requests.
 
-    `is_open`: parts of it are made for each request. `runs_code`: the server ran a program for it.
+    `is_open`: parts of it are made for each request. `runs_code`: the server ran a program for it, or the script tells
+    of a container whose id or end is to be made.
     """
 
     def __init__(self, reply: Reply, profile: Profile) -> None:
@@ -135,7 +164,10 @@ class CompiledReply:
         self.is_open = citations.is_open(self._content) or any(
             isinstance(block, WebSearchToolResult) and block.is_open for block in self._content
         )
-        self.runs_code = any(block.type.endswith("code_execution_tool_result") for block in self._content)
+        told = reply.scripted.delta.get("container")
+        self.runs_code = any(block.type.endswith("code_execution_tool_result") for block in self._content) or (
+            told is not None and not {"id", "expires_at"} <= told.keys()
+        )
         headers = tuple((name.lower(), value) for name, value in reply.headers.items())
         self._json_headers = (*JSON_HEADERS, *headers)
         self._sse_headers = (*SSE_HEADERS, *headers)
@@ -159,6 +191,7 @@ class CompiledReply:
     def message(self, cache: CacheKind) -> Message:
         """The message with holes for what only a request has."""
         reply, complete = self._reply, self._profile.complete_usage
+        extras = _over(reply.extras, reply.scripted)
         counted = replace(
             self._counted,
             input_tokens=_INPUT.text,
@@ -166,7 +199,7 @@ class CompiledReply:
             output_tokens=_OUTPUT.text,
             first_output_tokens=_FIRST_OUTPUT.text,
             thinking_tokens=_THINKING.text if self._thinking else 0,
-            extras=reply.extras.usage,
+            extras=extras.usage,
             override=reply.usage,
         )
         if cache:
@@ -179,7 +212,7 @@ class CompiledReply:
                 cache_written_1h=_WRITTEN_1H.text,
             )
         start, end = usage.at_start(counted, complete=complete), usage.at_end(counted, complete=complete)
-        if reply.extras.iterates:
+        if extras.iterates and "iterations" not in (reply.usage or {}):
             end["iterations"] = [_iteration(end, reply.stop_reason)]
         return Message(
             _ID.text,
@@ -191,7 +224,7 @@ class CompiledReply:
             start,
             end,
             complete,
-            reply.extras,
+            extras,
         )
 
     @property
@@ -206,6 +239,8 @@ class CompiledReply:
         """The plan that answers one request."""
         factor = to.model.token_factor
         most = to.max_tokens if to.room is None else min(to.max_tokens, to.room)
+        if self._reply.max_tokens is not None:
+            most, factor = self._as_said(most, to, factor)
         if most < self._tokens * factor or (to.stop_sequences and self._stops(to.stop_sequences)):
             shorter = cut.cut(self._reply.content, _estimated(most, factor), to.stop_sequences)
             if shorter is not None:
@@ -215,6 +250,18 @@ class CompiledReply:
         if to.extras is not None or (to.omits_thinking and self._thinking):
             return CompiledReply(self._told(to), self._profile)._whole(to)
         return self._whole(to)
+
+    def _as_said(self, most: int, to: Binding, factor: float) -> tuple[int, float]:
+        """The room for a reply whose script says under which limit it was said, and what its tokens are worth.
+
+        That limit, or a larger one, leaves it whole whatever we count. Against a smaller one it is as long as the
+        script says: by its usage, or because it filled its own limit.
+        """
+        reply = self._reply
+        if to.max_tokens >= (reply.max_tokens or 0):
+            return sys.maxsize, factor
+        length = (reply.usage or {}).get("output_tokens") or reply.output_tokens
+        return most, factor if not length or not self._tokens else length / self._tokens
 
     def _told(self, to: Binding) -> Reply:
         """The reply with what only this request is told, or without what it does not want to be told."""
@@ -229,7 +276,7 @@ class CompiledReply:
     def _shortened(self, shorter: cut.Cut, most: int, *, is_full: bool) -> Reply:
         """What a cut left; `is_full`: the window was full before `max_tokens` was reached."""
         at_limit = shorter.stop_reason == "max_tokens"
-        override = {k: v for k, v in (self._reply.usage or {}).items() if k != "output_tokens"}
+        override = {name: value for name, value in (self._reply.usage or {}).items() if name not in _OF_OUTPUT}
         return replace(
             self._reply,
             content=shorter.content,
@@ -238,15 +285,17 @@ class CompiledReply:
             stop_details=None,
             usage=override,
             output_tokens=most if at_limit else None,
+            max_tokens=None,
         )
 
     def _whole(self, to: Binding) -> Plan:
         timing = self._reply.timing.of(to.model.id)
         pace, forms = self._paced.get(id(timing)) or self._at_pace(timing)
         form = forms[""] if to.cache is None else self._form_of(to.cache, forms, timing.chunking)
+        model = self._reply.model or to.model.id
         values = {
             "id": b'"%b"' % to.draw.ids.message().encode(),
-            "model": self._profile.json_names.get(to.model.id) or encode(dumps(to.model.id)),
+            "model": self._profile.json_names.get(model) or encode(dumps(model)),
             **self._counts(to),
         }
         for name, stamped in self._stamps:
@@ -290,6 +339,10 @@ class CompiledReply:
             counts["cache_read"], counts["cache_written"] = b"%d" % use.read, b"%d" % use.written
             counts["cache_written_5m"], counts["cache_written_1h"] = b"%d" % use.written_5m, b"%d" % use.written_1h
         return counts
+
+
+# counters that tell of the output: a reply that is cut is counted anew
+_OF_OUTPUT = ("output_tokens", "output_tokens_details", "server_tool_use", "iterations", "full_content_extra_count")
 
 
 # -- what it costs -------------------------------------------------------------------------------------------------

@@ -67,13 +67,18 @@ def conversation(messages: Sequence[Mapping[str, Any]]) -> Conversation:
     return Conversation(tuple(turns), human or (0,))
 
 
-def position(found: Conversation, anchor: int, tag: str, pauses: Callable[[int], bool]) -> int:
+_NONE: Mapping[str, int] = {}
+
+
+def position(
+    found: Conversation, anchor: int, tag: str, pauses: Callable[[int], bool], pinned: Mapping[str, int] = _NONE
+) -> int:
     """Where in its script a scenario stands, counted from 1, for the anchor (an index into the turns).
 
-    One past the newest position that ids of this scenario name, plus the assistant turns after that; with no id of
-    ours, the assistant turns since the anchor. `pauses(p)` says whether turn p of the script pauses: a paused turn
-    that a user's turn follows was resumed in between, in the same assistant turn, and the script stands further on.
-    A trailing assistant turn counts only when it is a paused one.
+    One past the newest position that ids of this scenario name (those it makes, and those it pins to one turn), plus
+    the assistant turns after that; with no such id, the assistant turns since the anchor. `pauses(p)` says whether turn
+    p of the script pauses: a paused turn that a user's turn follows was resumed in between, in the same assistant turn,
+    and the script stands further on. A trailing assistant turn counts only when it is a paused one.
     """
     last = len(found.turns) - 1
     if anchor == last and found.turns[last].is_human:
@@ -81,7 +86,7 @@ def position(found: Conversation, anchor: int, tag: str, pauses: Callable[[int],
     reached = 0
     for at in range(anchor, last + 1):
         turn = found.turns[at]
-        named = max(_positions(turn, tag), default=0)
+        named = max(_positions(turn, tag, pinned), default=0)
         if turn.role == "user":
             reached = max(reached, named)
         elif at < last:
@@ -97,12 +102,15 @@ def _resumed(reached: int, pauses: Callable[[int], bool]) -> int:
     return reached
 
 
-def _positions(turn: Turn, tag: str) -> list[int]:
-    """The positions that ids in this turn name, for the scenario of this tag."""
-    found = (
-        marks.read(block.get("id") or block.get("tool_use_id")) for block in turn.content if block["type"] != "text"
-    )
-    return [minted.position for minted in found if minted is not None and minted.scenario == tag]
+def _positions(turn: Turn, tag: str, pinned: Mapping[str, int]) -> list[int]:
+    """The positions that ids in this turn name, for the scenario of this tag.
+
+    An assistant's turn stands where its own calls do: a result in it may answer a call of an earlier turn.
+    """
+    key = "id" if turn.role == "assistant" else "tool_use_id"
+    ids = [id for block in turn.content if block["type"] != "text" and isinstance(id := block.get(key), str)]
+    minted = [found for id in ids if (found := marks.read(id)) is not None and found.scenario == tag]
+    return [found.position for found in minted] + [pinned[id] for id in ids if id in pinned]
 
 
 def waiting_call(messages: Sequence[Mapping[str, Any]]) -> str | None:

@@ -85,7 +85,7 @@ class _Open:
         elif kind == "compaction_delta":
             self._block |= {"content": delta["content"], "encrypted_content": delta["encrypted_content"]}
         elif kind == "citations_delta":
-            self._block["citations"] = [*self._block["citations"], delta["citation"]]
+            self._block["citations"] = [*(self._block.get("citations") or ()), delta["citation"]]
 
     def close(self) -> dict[str, Any]:
         for name, pieces in self._pieces.items():

@@ -39,6 +39,33 @@ class StopDetails:
     type: Literal["refusal"] = "refusal"
     category: Literal["cyber", "bio", "frontier_llm", "reasoning_extraction", "general_harms"] | None = None
     explanation: str | None = None
+    recommended_model: str | None = None
+    fallback_credit_token: str | None = None
+    fallback_has_prefill_claim: bool | None = None
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """What is sent: the last three only where they are written, as only betas have them."""
+        more = {name: getattr(self, name) for name in _OF_BETAS if getattr(self, name) is not None}
+        return {"type": self.type, "category": self.category, "explanation": self.explanation, **more}
+
+
+_OF_BETAS = ("recommended_model", "fallback_credit_token", "fallback_has_prefill_claim")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Container:
+    """The container a reply tells of. What is not written is made: a new id, an hour from now."""
+
+    id: str | None = None
+    expires_at: str | None = None
+    skills: list[Any] | None = None
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """What is written of it."""
+        written = {"id": self.id, "expires_at": self.expires_at, "skills": self.skills}
+        return {name: value for name, value in written.items() if value is not None}
 
 
 Function = Callable[[Any], Any]
@@ -61,7 +88,13 @@ _KINDS = ("reply", "error", "generate", "cases", "attempts")
 # what may stand at the top level of a scenario instead of inside its only turn
 ANSWER_KEYS = (
     *_KINDS,
-    *("expect", "fault", "gate", "stop_reason", "stop_sequence", "stop_details", "usage", "headers", "batch"),
+    *("expect", "fault", "gate", "stop_reason", "stop_sequence", "stop_details", "max_tokens", "usage"),
+    *("model", "container", "context_management", "diagnostics", "input_transformations", "headers", "batch"),
+)
+# what belongs beside a reply and nowhere else
+_BESIDE_REPLY = (
+    *("stop_reason", "stop_sequence", "stop_details", "max_tokens", "usage", "model"),
+    *("container", "context_management", "diagnostics", "input_transformations"),
 )
 
 
@@ -84,7 +117,13 @@ class Answer:
     stop_reason: StopReason | None = None
     stop_sequence: str | None = None
     stop_details: StopDetails | None = None
+    max_tokens: int | None = None  # the limit it was said under: it fits in that, whatever we count
     usage: Mapping[str, Any] | None = None
+    model: str | None = None
+    container: Container | None = None
+    context_management: Mapping[str, Any] | None = None
+    diagnostics: Mapping[str, Any] | None = None
+    input_transformations: list[Any] | None = None
     headers: Mapping[str, Any] = field(default_factory=dict)
     batch: Literal["expired", "canceled"] | None = None  # what a request of a batch comes to instead
 
@@ -149,7 +188,7 @@ class Answer:
             yield from _reply_mistakes(self.reply, self.ending)
 
     def _misplaced(self) -> Mistakes:
-        for key in ("stop_reason", "stop_sequence", "stop_details", "usage"):
+        for key in _BESIDE_REPLY:
             if self.reply is None and getattr(self, key) is not None:
                 yield (key,), f"'{key}' belongs beside a reply"
         if self.batch is not None and (self.cases or self.attempts):
@@ -158,6 +197,10 @@ class Answer:
             yield ("stop_sequence",), f"a stop_sequence with stop_reason {self.ending}"
         if self.stop_details is not None and self.ending != "refusal":
             yield ("stop_details",), f"stop_details with stop_reason {self.ending}; it belongs to a refusal"
+        if self.max_tokens is not None and self.max_tokens < 1:
+            yield ("max_tokens",), "max_tokens is 1 or more"
+        if self.context_management is not None and not isinstance(self.context_management.get("applied_edits"), list):
+            yield ("context_management",), "context_management tells a list of applied_edits, which may be empty"
         yield from usage_mistakes(self.usage or {})
         for name, value in self.headers.items():
             if not isinstance(value, str):
@@ -192,7 +235,7 @@ class Answer:
 
 
 # counter -> whether it is a number, an object of numbers, or a text (protocol notes C.2)
-_COUNTERS: Mapping[str, type] = {
+COUNTERS: Mapping[str, type] = {
     **dict.fromkeys(("input_tokens", "output_tokens", "cache_creation_input_tokens", "cache_read_input_tokens"), int),
     "full_content_extra_count": int,
     **dict.fromkeys(("cache_creation", "output_tokens_details", "server_tool_use"), dict),
@@ -206,10 +249,12 @@ _NOUNS: Mapping[type, str] = {int: "a whole number from 0 up", dict: "a mapping"
 def usage_mistakes(usage: Mapping[str, Any]) -> Mistakes:
     """What is wrong with counters that a script sets by hand."""
     for name, value in usage.items():
-        kind = _COUNTERS.get(name)
+        kind = COUNTERS.get(name)
         if kind is None:
-            close = suggestion(name, _COUNTERS)
-            yield ("usage", name), f"unknown counter '{name}'; expected one of {', '.join(_COUNTERS)}{close}"
+            close = suggestion(name, COUNTERS)
+            yield ("usage", name), f"unknown counter '{name}'; expected one of {', '.join(COUNTERS)}{close}"
+        elif value is None:  # as a recording may have it
+            continue
         elif not isinstance(value, kind) or isinstance(value, bool) or (isinstance(value, int) and value < 0):
             yield ("usage", name), f"expected {_NOUNS[kind]}"
 

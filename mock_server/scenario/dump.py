@@ -1,18 +1,23 @@
 """Scenarios -> YAML that a person would write: the one writer. A home of yaml."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
+from functools import cache
 from typing import Any
 
 import yaml
 
+from mock_server.protocol import marks
+from mock_server.protocol.blocks import BLOCKS
 from mock_server.protocol.errors import STATUS
-from mock_server.scenario.answer import name_of
+from mock_server.protocol.sse import dumps
+from mock_server.scenario.answer import COUNTERS, name_of
 from mock_server.scenario.model import Scenario
 from mock_server.scenario.node import Node
+from mock_server.scenario.parts import CALLS, is_plain
 
 _LONGEST = 60
-_NATURAL = {"end_turn", "tool_use", None}  # stop reasons that follow from the blocks
 
 
 class _Dumper(yaml.SafeDumper):
@@ -70,44 +75,145 @@ def stub(prompt: str, tool: str | None = None) -> dict[str, Any]:
     return {"name": name, **({"when": when} if when else {}), "reply": "…"}
 
 
-def exchange(prompt: str, tool: str | None, reply: Mapping[str, Any], status: int) -> dict[str, Any]:
-    """The scenario that answers a request with this prompt as it was answered: the reply's JSON, without its ids."""
+def exchange(
+    prompt: str, tool: str | None, reply: Mapping[str, Any], status: int, asked: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """The scenario that answers a request with this prompt as it was answered. `asked`: the body of that request."""
     scenario = stub(prompt, tool)
+    del scenario["reply"]
+    said = answer(reply, asked, status)
+    goes_on = asked is not None and _goes_on(asked.get("messages"))
+    if any(isinstance(block, dict) and "id" in block for block in said.get("reply", ())):
+        # an id stands in one turn only, so this one is played once; wherever the conversation stands then
+        return {**scenario, **({"anchor": "session"} if goes_on else {}), "turns": [said]}
+    return {**scenario, **({"at_end": "repeat"} if goes_on else {}), **said}
+
+
+def _goes_on(messages: Any) -> bool:
+    """Whether the assistant has had a turn since the newest human one."""
+    for message in reversed(messages if isinstance(messages, list) else ()):
+        if message.get("role") == "assistant":
+            return True
+        content = message.get("content")
+        if isinstance(content, str) or all(block.get("type") != "tool_result" for block in content or ()):
+            return False
+    return False
+
+
+# -- answers --------------------------------------------------------------------------------------------------------
+
+
+def answer(reply: Mapping[str, Any], asked: Mapping[str, Any] | None = None, status: int = 200) -> dict[str, Any]:
+    """A message or an error envelope as the answer of a scenario that says it again, field by field.
+
+    Left to the server: the ids of the message and of calls of the client's tools, signatures of thoughts, and what is
+    encrypted by us. `asked`: the body of the request, which tells under what limit and of which model it was said.
+    """
     if reply.get("type") == "error":
-        error = reply["error"]
-        usual = STATUS.get(error["type"]) == status
-        del scenario["reply"]
-        return {
-            **scenario,
-            "error": {"type": error["type"], "message": error["message"]} | ({} if usual else {"status": status}),
-        }
-    scenario["reply"] = [block_of(block) for block in reply.get("content", ())]
-    if reply.get("stop_reason") not in _NATURAL:
-        scenario["stop_reason"] = reply["stop_reason"]
-    if reply.get("stop_sequence"):
-        scenario["stop_sequence"] = reply["stop_sequence"]
-    if reply.get("stop_details"):
-        scenario["stop_details"] = {key: value for key, value in reply["stop_details"].items() if value is not None}
-    return scenario
+        return {"error": _error(reply["error"], status)}
+    said: dict[str, Any] = {"reply": _reply([block_of(block) for block in reply.get("content") or ()])}
+    natural = "tool_use" if any(block["type"] == "tool_use" for block in reply.get("content") or ()) else "end_turn"
+    if reply.get("stop_reason") not in (None, natural):
+        said["stop_reason"] = reply["stop_reason"]
+    if reply.get("stop_sequence") is not None:
+        said["stop_sequence"] = reply["stop_sequence"]
+    for name in ("stop_details", "container"):
+        if isinstance(reply.get(name), Mapping):
+            said[name] = {key: value for key, value in reply[name].items() if value is not None}
+    if asked is not None and _is_count(asked.get("max_tokens")):
+        said["max_tokens"] = asked["max_tokens"]
+    if isinstance(reply.get("usage"), Mapping):
+        said["usage"] = {name: value for name, value in reply["usage"].items() if name in COUNTERS}
+    if asked is not None and reply.get("model") and not is_same_model(str(asked.get("model")), str(reply["model"])):
+        said["model"] = reply["model"]
+    for name in ("context_management", "diagnostics", "input_transformations"):
+        if reply.get(name) is not None:
+            said[name] = reply[name]
+    return said
 
 
-# what the server adds to blocks by itself
-_OURS = frozenset(("type", "id", "tool_use_id", "signature", "data", "encrypted_content", "cache_control"))
+def unsaid(reply: Mapping[str, Any]) -> Iterator[str]:
+    """The paths of what a reply has and `answer` cannot say."""
+    yield from (name for name, value in reply.items() if value is not None and name not in _OF_MESSAGE)
+    usage = reply.get("usage")
+    if isinstance(usage, Mapping):
+        yield from (f"usage.{name}" for name in usage if name not in COUNTERS)
+    for at, block in enumerate(reply.get("content") or ()):
+        known = _keys(block["type"])
+        for name, value in block.items():
+            if value is not None and name != "type" and name not in known:
+                yield f"content[{at}].{name}"
+
+
+_OF_MESSAGE = frozenset(
+    (
+        *("id", "type", "role", "model", "content", "stop_reason", "stop_sequence", "stop_details", "usage", "error"),
+        *("container", "context_management", "diagnostics", "input_transformations", "request_id", "_request_id"),
+    )
+)
+
+
+def _error(error: Mapping[str, Any], status: int) -> dict[str, Any]:
+    told = {"type": error["type"], "message": error.get("message", "")}
+    more = {name: value for name, value in error.items() if name not in told and value is not None}
+    usual = STATUS.get(error["type"]) == status or status < 400
+    return {**told, **({} if usual else {"status": status}), **({"details": more} if more else {})}
+
+
+def _reply(blocks: list[Any]) -> Any:
+    return blocks[0] if len(blocks) == 1 and isinstance(blocks[0], str) else blocks
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
+def is_same_model(asked: str, told: str) -> bool:
+    """Whether a reply names the model that was asked for, perhaps with its date or under this server's own name."""
+    return _bare_name(asked) == _bare_name(told)
+
+
+def _bare_name(model: str) -> str:
+    return re.sub(r"-(?:\d{8}|latest)$", "", model.rpartition("/")[2].replace(".", "-"))
 
 
 def block_of(block: Mapping[str, Any]) -> Any:
-    """A block of a reply as an author would write it: without what the server adds."""
-    if block["type"] == "text" and not block.get("citations"):
+    """A block of a reply as an author would write it: without what the server makes by itself."""
+    kind = block["type"]
+    if kind == "text" and block.get("citations") is None:
         return block["text"]
-    return {"type": block["type"], **_without_ours(block)}
+    known = _keys(kind)
+    kept = {
+        name: _bare(value)
+        for name, value in block.items()
+        if name in known and value is not None and not _is_made(kind, name, value)
+    }
+    if kind in CALLS and not is_plain(kept.get("input")):
+        kept["input_json"] = dumps(kept.pop("input"))
+    return {"type": kind, **kept}
 
 
-def _without_ours(value: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: _bare(item) for key, item in value.items() if key not in _OURS and item is not None}
+@cache
+def _keys(kind: str) -> frozenset[str]:
+    """The keys that a block of this type has, but for its type."""
+    return frozenset(
+        one.metadata.get("key", one.name) for one in fields(BLOCKS[kind]) if not one.metadata.get("hidden")
+    )
+
+
+def _is_made(kind: str, name: str, value: Any) -> bool:
+    """Whether the server makes this by itself: it makes another, or the very same."""
+    if (kind, name) in (("tool_use", "id"), ("thinking", "signature")):
+        return True
+    return name in ("data", "encrypted_content") and _is_ours(value)
+
+
+def _is_ours(value: Any) -> bool:
+    return any(marks.signed(kind, "", value) is not None for kind in ("redacted_thinking", "web_search_result"))
 
 
 def _bare(value: Any) -> Any:
-    """Results of searches without what only the server that made them can read."""
-    if isinstance(value, dict) and "encrypted_content" in value:
+    """Results of searches without what this server encrypted, which it will again."""
+    if isinstance(value, dict) and _is_ours(value.get("encrypted_content")):
         return {key: item for key, item in value.items() if key != "encrypted_content"}
     return [_bare(item) for item in value] if isinstance(value, list) else value

@@ -33,7 +33,13 @@ ANSWER: Mapping[str, str] = {
     "stop_reason": "Why it ends, where the blocks do not say so by themselves.",
     "stop_sequence": "The stop sequence that ended it.",
     "stop_details": "Why it was refused: {category: cyber, explanation: …}.",
+    "max_tokens": "The limit it was said under: with this or more it is sent as it is, with less it is cut.",
     "usage": "Counters to tell instead of the reckoned ones.",
+    "model": "The model that is said to have replied, where it is not the one asked for.",
+    "container": "The container it tells of: {id, expires_at, skills}; what is left out is made.",
+    "context_management": "The edits it tells of: {applied_edits: […]}.",
+    "diagnostics": "Why the prompt missed the cache: {cache_miss_reason: …}.",
+    "input_transformations": "What was done to the input, as a list.",
     "headers": "More headers of the reply.",
     "batch": "What a request of a message batch comes to instead: expired or canceled.",
 }
@@ -93,6 +99,14 @@ STOP_DETAILS: Mapping[str, str] = {
     "type": "refusal",
     "category": "What it was refused for.",
     "explanation": "A sentence for people.",
+    "recommended_model": "Which model would take it (beta).",
+    "fallback_credit_token": "What pays for asking that model (beta).",
+    "fallback_has_prefill_claim": "Whether that model may go on from what was said (beta).",
+}
+CONTAINER: Mapping[str, str] = {
+    "id": "Its id; else that of the request, or a new one.",
+    "expires_at": "When it ends, such as 2026-06-01T09:00:00Z; else an hour from now.",
+    "skills": "The skills in it: a list of {type, skill_id, version}.",
 }
 GENERATE: Mapping[str, str] = {
     "tokens": "How long: a number, or a range such as 200..300.",

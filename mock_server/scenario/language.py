@@ -13,7 +13,7 @@ from mock_server.protocol.blocks import BLOCKS
 from mock_server.protocol.errors import STATUS, TYPE
 from mock_server.protocol.profile import Limits
 from mock_server.scenario import hover, subjects
-from mock_server.scenario.answer import ANSWER_KEYS, Answer, StopDetails
+from mock_server.scenario.answer import ANSWER_KEYS, Answer, Container, StopDetails
 from mock_server.scenario.decode import Reads
 from mock_server.scenario.delays import Gate
 from mock_server.scenario.distributions import PERCENTILES
@@ -39,6 +39,7 @@ _HINTS: Mapping[type, Mapping[str, str]] = {
     Timing: hover.TIMING,
     Replay: hover.REPLAY,
     StopDetails: hover.STOP_DETAILS,
+    Container: hover.CONTAINER,
     Generate: hover.GENERATE,
     Limits: hover.LIMITS,
     After: hover.AFTER,

@@ -4,6 +4,7 @@ Load = parse -> expand -> decode, every mistake collected on the way; `ScenarioE
 with the JSON types only: what YAML 1.1 would make a date, a time or a truth value stays text.
 """
 
+import binascii
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -216,11 +217,14 @@ def read_file(file: Path) -> str:
         raise ScenarioError([Problem(str(file), Mark(line, column), "not UTF-8 text")]) from None
 
 
-def documents(text: str, problems: Problems) -> Iterator[Node]:
-    """The YAML documents in a text; what is no YAML goes to `problems`."""
+def documents(text: str, problems: Problems, *, foreign: bool = False) -> Iterator[Node]:
+    """The YAML documents in a text; what is no YAML goes to `problems`.
+
+    `foreign`: another program wrote it: `!!binary` is bytes, and other tags (types of its language) are passed over.
+    """
     loader = _Loader(text)
     try:
-        reader = _Reader(problems)
+        reader = _Reader(problems, foreign=foreign)
         while loader.check_node():
             node = loader.get_node()
             if node is not None and node.value != "":
@@ -232,6 +236,8 @@ def documents(text: str, problems: Problems) -> Iterator[Node]:
         line = text.count("\n", 0, error.position) + 1
         column = error.position - text.rfind("\n", 0, error.position)
         problems.add(Mark(line, column), "not YAML: a character that is not allowed")
+    except binascii.Error as error:
+        problems.add(None, f"!!binary that is not base64: {error}")
     except (_TooLarge, RecursionError):
         problems.add(Mark(1, 1), f"too large: more than {MAX_NODES:,} values, or nested too deeply")
     finally:
@@ -255,11 +261,17 @@ _CONVERT: Mapping[str, Any] = {
 }
 
 
+def _foreign(node: Any) -> Any:
+    """What reads a scalar with a tag of another program."""
+    return binascii.a2b_base64 if node.tag.rpartition(":")[2].lstrip("!") == "binary" else str
+
+
 class _Reader:
     """YAML nodes -> ours, with every value counted."""
 
-    def __init__(self, problems: Problems) -> None:
+    def __init__(self, problems: Problems, *, foreign: bool = False) -> None:
         self._problems = problems
+        self._foreign = foreign
         self._count = 0
 
     def read(self, node: Any) -> Node:
@@ -271,7 +283,7 @@ class _Reader:
             return self._mapping(node, mark)
         if isinstance(node, yaml.SequenceNode):
             return Node([self.read(item) for item in node.value], mark)
-        convert = _CONVERT.get(node.tag)
+        convert = _CONVERT.get(node.tag) or (_foreign(node) if self._foreign else None)
         if convert is None:
             self._problems.add(mark, f"the tag {node.tag} is not used here; write plain values")
             return Node(node.value, mark)

@@ -1,7 +1,7 @@
 """A scenario as typed data. These classes are the description of the language: the loader reads what they say."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import quote
@@ -91,6 +91,18 @@ class Scenario:
     def draws(self) -> bool:
         """Whether chance decides anything in it."""
         return any(case.chance is not None for turn in self.turns for case in turn.cases or ())
+
+    @lazy
+    def pinned(self) -> Mapping[str, int]:
+        """The ids of calls that stand in one turn only -> its position, from 1."""
+        found: dict[str, int] = {}
+        several: set[str] = set()
+        for at, turn in enumerate(self.turns, 1):
+            calls = (block for leaf in turn.leaves for block in leaf.reply or () if isinstance(block, ToolUse))
+            for id in (block.id for block in calls if block.id is not None):
+                if found.setdefault(id, at) != at:
+                    several.add(id)
+        return {id: at for id, at in found.items() if id not in several}
 
     @lazy
     def anchored_at(self) -> str:

@@ -19,7 +19,7 @@ from mock_server.protocol.blocks import (
     ToolUse,
 )
 from mock_server.scenario.decode import Reads, decode
-from mock_server.scenario.node import Node, Problems, kind, suggestion
+from mock_server.scenario.node import Node, Problems, kind, suggestion, wrap
 from mock_server.scenario.template import Template, compiled, read_template
 from mock_server.scenario.timing import Mistakes
 
@@ -144,11 +144,17 @@ def templates_of(value: Any) -> Iterator[Template]:
 # -- reading --------------------------------------------------------------------------------------------------------
 
 _TEXTS: Mapping[str, type] = {"text": OpenText, "thinking": OpenThinking}
-_CALLS: Mapping[str, tuple[type[ToolUse], type[ToolUse], type[ToolUse]]] = {
+CALLS: Mapping[str, tuple[type[ToolUse], type[ToolUse], type[ToolUse]]] = {
     "tool_use": (ToolUse, OpenToolUse, CutToolUse),
     "server_tool_use": (ServerToolUse, OpenServerToolUse, CutServerToolUse),
     "mcp_tool_use": (McpToolUse, OpenMcpToolUse, CutMcpToolUse),
 }
+
+
+def is_plain(input: Any) -> bool:
+    """Whether the input of a call, written in a script, would be taken as it is: nothing made up, no template."""
+    node = wrap(input)
+    return _made(node) is None and not _has_template(node)
 
 
 def _read_part(node: Node, problems: Problems) -> Block | None:
@@ -159,11 +165,11 @@ def _read_part(node: Node, problems: Problems) -> Block | None:
     block: Block | None
     if tag in _TEXTS and ("template" in keys or "generate" in keys):
         block = decode(_TEXTS[tag], rest, problems)
-    elif tag in _CALLS and "input_json" in keys:
+    elif tag in CALLS and "input_json" in keys:
         block = _raw_call(tag, rest, problems)
-    elif tag in _CALLS and "input" in keys and (made := _made(keys["input"])) is not None:
+    elif tag in CALLS and "input" in keys and (made := _made(keys["input"])) is not None:
         block = _made_call(tag, rest, made, problems)
-    elif tag in _CALLS and "input" in keys and _has_template(keys["input"]):
+    elif tag in CALLS and "input" in keys and _has_template(keys["input"]):
         block = _filled_call(tag, rest, problems)
     else:
         block = decode(Block, node, problems)
@@ -177,7 +183,7 @@ def _without(node: Node, *names: str) -> Node:
 def _call(tag: str, node: Node, problems: Problems) -> ToolUse | None:
     """The call without its input."""
     rest = Node({**_without(node, "input", "input_json").value, "input": Node({}, node.mark)}, node.mark, node.keys)
-    call: ToolUse | None = decode(_CALLS[tag][0], rest, problems)
+    call: ToolUse | None = decode(CALLS[tag][0], rest, problems)
     return call
 
 
@@ -195,7 +201,7 @@ def _raw_call(tag: str, node: Node, problems: Problems) -> Any:
         problems.add(raw, f"expected the JSON as text, got {kind(raw)}")
         return None
     call = _call(tag, node, problems)
-    return None if call is None else _CALLS[tag][2](**_fields(call), input={}, text=raw.value)  # type: ignore[call-arg]
+    return None if call is None else CALLS[tag][2](**_fields(call), input={}, text=raw.value)  # type: ignore[call-arg]
 
 
 def _made(node: Node) -> Made | None:
@@ -210,7 +216,7 @@ def _made(node: Node) -> Made | None:
 
 def _made_call(tag: str, node: Node, made: Made, problems: Problems) -> Any:
     call = _call(tag, node, problems)
-    return None if call is None else _CALLS[tag][1](**_fields(call), input={}, made=made)  # type: ignore[call-arg]
+    return None if call is None else CALLS[tag][1](**_fields(call), input={}, made=made)  # type: ignore[call-arg]
 
 
 def _has_template(node: Node) -> bool:
@@ -230,7 +236,7 @@ def _is_template(node: Node) -> bool:
 def _filled_call(tag: str, node: Node, problems: Problems) -> Any:
     call = _call(tag, node, problems)
     filled = _with_templates(node.value["input"], problems)
-    return None if call is None else _CALLS[tag][1](**_fields(call), input=filled)
+    return None if call is None else CALLS[tag][1](**_fields(call), input=filled)
 
 
 def _with_templates(node: Node, problems: Problems) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 from mock_server.protocol.blocks import Block
 from mock_server.protocol.chunk import Chunk, Named
 from mock_server.scenario.durations import CHUNKS
-from mock_server.scenario.transcript import NoTranscript
+from mock_server.scenario.recording import NoTranscript
 
 # delta type -> the key of the text it adds; other deltas come whole
 _TEXTS = {"text_delta": "text", "thinking_delta": "thinking", "input_json_delta": "partial_json"}

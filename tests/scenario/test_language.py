@@ -8,7 +8,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from mock_server.scenario import hover
-from mock_server.scenario.answer import Answer, Failure, StopDetails
+from mock_server.scenario.answer import Answer, Container, Failure, StopDetails
 from mock_server.scenario.language import schema
 from mock_server.scenario.load import documents, library, loads
 from mock_server.scenario.model import Scenario
@@ -144,6 +144,7 @@ def test_a_mistake_is_refused_for_the_same_reason(text: str, word: str) -> None:
         (Timing, hover.TIMING),
         (Replay, hover.REPLAY),
         (StopDetails, hover.STOP_DETAILS),
+        (Container, hover.CONTAINER),
         (Generate, hover.GENERATE),
     ],
 )

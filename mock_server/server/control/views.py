@@ -95,7 +95,7 @@ def _as_scenario(entry: Entry) -> str:
     reply = entry.reply
     if reply.get("type") == "completion":
         reply = {"content": [{"type": "text", "text": reply["completion"]}]}
-    return dump(exchange(entry.request.prompt, tool, reply, entry.plan.status)).rstrip()
+    return dump(exchange(entry.request.prompt, tool, reply, entry.plan.status, entry.request.body)).rstrip()
 
 
 def _curl(entry: Entry) -> str:

@@ -339,7 +339,7 @@ def _begun(request: _Request, by_history: _ByHistory) -> _Talk | None:
     """The conversation that a request goes on from: the newest whose last request and reply it begins with."""
     messages = request.body["messages"]
     for length in range(len(messages) - 1, 0, -1):
-        if messages[length]["role"] != "assistant" or messages[length - 1]["role"] == "assistant":
+        if messages[length]["role"] != "assistant":
             continue
         history = request.histories[length - 1]
         for talk, reply in reversed(by_history.get(history, [])):

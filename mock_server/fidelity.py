@@ -306,6 +306,8 @@ FEATURES: tuple[Feature, ...] = (
     Feature("behaviour", "rate limits", "emulated", "DOC", "token buckets per session and model, off unless `--rate-limits`; cache reads are free"),
     Feature("behaviour", "context window", "emulated", "DOC", "a prompt over it is a 400; a reply ends where it is full"),
     Feature("behaviour", "prefill", "emulated", "DOC", "by model; the scripted text is the continuation"),
+    Feature("behaviour", "what stands beside a reply", "scripted", "REC", "`container`, `context_management`, `diagnostics`, `input_transformations`, `model` and the whole `usage`, as written", "tests/test_import.py::test_what_stands_beside_a_reply_can_be_scripted"),
+    Feature("behaviour", "recorded replies", "emulated", "REC", "imported and said again field by field; ids of messages and of client calls, and signatures of thoughts are ours", "tests/test_import.py::test_a_recorded_reply_is_said_again"),
     Feature("behaviour", "mixed turns of server and client tools", "emulated", "DOC"),
     Feature("behaviour", "forced server tools without a scenario", "emulated", "INF", "a call, a result inside the domains asked for, and a text that cites it"),
     Feature("behaviour", "pace by model", "estimated", "INF", "haiku faster than sonnet, sonnet than opus, and longer prompts start later, unless a scenario or `--timing` says otherwise; a model that the profile says nothing of is `realistic`"),

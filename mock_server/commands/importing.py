@@ -32,7 +32,7 @@ def run(given: argparse.Namespace, settings: Settings) -> int:
     try:
         found = recording.read(_bytes(given.file))
         imported = scenarios_of(found.exchanges, name)
-        scenarios = list(imported.scenarios)
+        scenarios, lost = _tellable(imported.scenarios, given.file)
         text = _text(scenarios)
         loaded = loads(text, given.file)
         if given.timing:
@@ -44,7 +44,7 @@ def run(given: argparse.Namespace, settings: Settings) -> int:
         raise Mistake(f"{given.file}:{_spaced(str(error))}") from None
     except ScenarioError as error:
         raise Mistake(f"{given.file}: it cannot be told as a scenario: {error}") from None
-    for note in (*found.notes, *imported.notes, *unequal(settings, loaded, found.exchanges)):
+    for note in (*found.notes, *imported.notes, *lost, *unequal(settings, loaded, found.exchanges)):
         print(f"mock-server: {given.file}: {note}", file=sys.stderr)
     if given.output is None:
         sys.stdout.write(text)
@@ -54,6 +54,20 @@ def run(given: argparse.Namespace, settings: Settings) -> int:
     Path(given.output).write_text(text, encoding="utf-8")
     print(f"{given.output}\ntry it: mock-server preview {given.output}")
     return 0
+
+
+def _tellable(made: Sequence[dict[str, Any]], file: str) -> tuple[list[dict[str, Any]], list[str]]:
+    """The scenarios that load, and why the others do not. Raises ScenarioError when there are none."""
+    kept, lost = [], []
+    for scenario in made:
+        try:
+            loads(_text([scenario]), file)
+            kept.append(scenario)
+        except ScenarioError as error:
+            if len(made) == 1 or (scenario is made[-1] and not kept):
+                raise
+            lost.append(f"left out {scenario['name']}: it cannot be told as a scenario: {error.problems[0].text}")
+    return kept, lost
 
 
 def _spaced(text: str) -> str:

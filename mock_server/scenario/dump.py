@@ -93,7 +93,8 @@ def exchange(
 
 def _goes_on(messages: Any) -> bool:
     """Whether the assistant has had a turn since the newest human one."""
-    for message in reversed(messages if isinstance(messages, list) else ()):
+    listed: list[Any] = messages if isinstance(messages, list) else []
+    for message in reversed(listed):
         if message.get("role") == "assistant":
             return True
         content = message.get("content")
@@ -158,8 +159,9 @@ _OF_MESSAGE = frozenset(
 def _error(error: Mapping[str, Any], status: int) -> dict[str, Any]:
     told = {"type": error["type"], "message": error.get("message", "")}
     more = {name: value for name, value in error.items() if name not in told and value is not None}
-    usual = STATUS.get(error["type"]) == status or status < 400
-    return {**told, **({} if usual else {"status": status}), **({"details": more} if more else {})}
+    usual = STATUS.get(error["type"])
+    known = usual or 400 if status < 400 else status  # an error that came in a stream, or alone, had no status
+    return {**told, **({} if known == usual else {"status": known}), **({"details": more} if more else {})}
 
 
 def _reply(blocks: list[Any]) -> Any:

@@ -104,7 +104,7 @@ def _recording(found: Iterator[tuple[Any, str]]) -> Recording:
             left.setdefault(str(why), []).append(where)
         if len(exchanges) > MOST_EXCHANGES:
             raise NoTranscript(f"more than {MOST_EXCHANGES:,} exchanges; split the file")
-    notes = [f"left out {_places(places)}: {why}" for why, places in left.items()]
+    notes = [f"left out{_places(places)}: {why}" for why, places in left.items()]
     if not exchanges:
         raise NoTranscript(f"{'; '.join(notes)}; {EXPECTED}" if notes else EXPECTED)
     return Recording(tuple(exchanges), tuple(notes))
@@ -113,7 +113,7 @@ def _recording(found: Iterator[tuple[Any, str]]) -> Recording:
 def _places(places: Sequence[str]) -> str:
     named = [place for place in places if place]
     more = f" and {len(named) - 5} more" if len(named) > 5 else ""
-    return ", ".join(named[:5]) + more if named else "it"
+    return f" {', '.join(named[:5])}{more}" if named else ""
 
 
 def _json(text: str) -> Any:

@@ -41,7 +41,7 @@ def scenarios_of(exchanges: Sequence[Exchange], name: str) -> Imported:
     told = [one for one in talks if one.slots]
     if not told and not alone:
         raise NoTranscript("a transcript needs a user's message and an assistant's after it")
-    notes = [f"left out {one.where or 'it'}: no reply to it" for one in talks if not one.slots]
+    notes = [f"left out {one.where}: nobody replied to it" for one in talks if not one.slots]
     notes += [
         f"{one.where or 'the reply'}: a scenario cannot say {', '.join(found)}"
         for one in exchanges
@@ -146,7 +146,8 @@ class _Request:
         self.body = exchange.body
         self.turns = _turns(self.body["messages"])
         self.human = [at for at, turn in enumerate(self.turns) if turn.is_human] or [0]
-        asked = Asked(MessagesRequest(dict(self.body), exchange.headers), exchange.headers, self.turns[-1].content, ())
+        request = MessagesRequest({**self.body, "tools": _tools(self.body)}, exchange.headers)
+        asked = Asked(request, exchange.headers, self.turns[-1].content, ())
         self.facts = [Facts(asked, Said(self.turns[at].texts or [""])) for at in self.human]
         self.histories = list(_histories(self.body["messages"]))
 
@@ -154,6 +155,12 @@ class _Request:
     def prompt(self) -> str:
         """What the human said that the scenario is anchored to."""
         return " ".join(" ".join(self.turns[self.human[0]].texts).split())
+
+
+def _tools(body: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The tools on offer; a request that was refused may have anything there."""
+    listed = body.get("tools")
+    return [tool for tool in listed if isinstance(tool, Mapping)] if isinstance(listed, list) else []
 
 
 def _histories(messages: Sequence[Mapping[str, Any]]) -> Iterator[bytes]:

@@ -71,6 +71,8 @@ def test_what_is_written_is_valid(file: Path) -> None:
         "defaults: {priority: 2, when: {stream: true}}\n---\nname: a\nreply: x",
         "name: a\nreply: x\nexpect: {system: y}\nusage: {input_tokens: 3}\nheaders: {x-a: b}",
         "name: a\nreply: x\nstop_details: {category: cyber}",
+        "name: a\nreply: x\ncontainer: {id: c, skills: [{type: custom}]}\nmodel: m\nmax_tokens: 3",
+        "name: a\nreply: x\ncontext_management: {applied_edits: []}\ninput_transformations: []\ndiagnostics: {}",
     ],
 )
 def test_every_way_to_write_is_valid(text: str) -> None:
@@ -119,6 +121,8 @@ BAD = [
     ("name: a\nturns: [{cases: [{wehn: {}, reply: x}]}]", "wehn"),
     ("name: a\nreply: x\nstop_reason: done", "done"),
     ("name: a\nreply: x\nstop_details: {category: rude}", "rude"),
+    ("name: a\nreply: x\ncontainer: {id: 3}", "id: 3"),
+    ("name: a\nreply: x\ncontainer: {ends: now}", "ends"),
     ("name: a\nreply: x\ntags: red", "tags"),
     ("name: a\nrate_limits: {request: 2}\nreply: x", "request"),
     ("defaults: {replies: x}\n---\nname: a\nreply: x", "replies"),

@@ -18,6 +18,15 @@ from mock_server.scenario.node import ScenarioError
         (tool_use("x", input_json="{"), {"type": "tool_use", "name": "x", "input_json": "{"}),
         (generate(tokens="2..3", style="list"), {"generate": {"tokens": "2..3", "style": "list"}}),
         (reply("x", expect={"stream": True}), {"reply": ["x"], "expect": {"stream": True}}),
+        (reply("x", max_tokens=9, model="m"), {"reply": ["x"], "max_tokens": 9, "model": "m"}),
+        (
+            reply("x", container={"id": "c"}, diagnostics={}),
+            {"reply": ["x"], "container": {"id": "c"}, "diagnostics": {}},
+        ),
+        (
+            reply("x", context_management={"applied_edits": []}, input_transformations=[]),
+            {"reply": ["x"], "context_management": {"applied_edits": []}, "input_transformations": []},
+        ),
         (tool_choice("any"), {"tool_choice": {"type": "any"}}),
         (tool_choice(name="x"), {"tool_choice": {"name": "x"}}),
         (has("image", "document"), {"has": ["image", "document"]}),
@@ -32,6 +41,7 @@ def test_a_builder_gives_what_yaml_would_hold(built: Any, plain: Any) -> None:
 @pytest.mark.parametrize(
     ("wrong", "text"),
     [
+        (lambda: reply("x", container={"ends": "now"}), r"reply\(\): unknown key 'ends' in container"),
         (lambda: template("{{ promt }}"), r"text\(\): unknown name 'promt'"),
         (lambda: generate(tokens="many"), r"generate\(\): expected a number of tokens"),
         (lambda: has("pictures"), r"has\(\): unknown kind of content"),

@@ -980,6 +980,14 @@ def test_a_recording_is_bounded() -> None:
         read(laughs.encode())
 
 
+def test_a_conversation_that_cannot_be_told_leaves_the_others(capsys: Any) -> None:
+    out, err = imported([pair(asks("Hi"), says(stop_reason="bored")), pair(ASKED, TOLD)], capsys=capsys)
+
+    assert [one.name for one in loads(out)] == ["recorded-what-is-the-weather-in"]
+    assert "left out recorded-hi: it cannot be told as a scenario: expected one of end_turn" in err
+    assert "entry 1 is answered otherwise than it was" in err
+
+
 def test_what_a_scenario_cannot_say_is_named(capsys: Any) -> None:
     reply = says(
         {"type": "text", "text": "Hi", "mood": "good"},
@@ -1071,3 +1079,38 @@ def test_any_reply_that_is_imported_and_replayed_is_equal(
     for stream in (False, True):
         status, got = answered(served, body, stream=stream)
         assert (status, list(unlike(reply, got))) == (200, [])
+
+
+@st.composite
+def conversations(draw: st.DrawFn) -> list[Body]:
+    """Calls of agents that ask alike: each goes on from one before, with a result or a prompt, or begins anew."""
+    prompts = st.sampled_from(["Hi", "Hi there", "Look", "Look at this"])
+    said: list[Body] = []
+    for number in range(draw(st.integers(1, 6))):
+        before = draw(st.sampled_from(said)) if said and draw(st.booleans()) else None
+        if before is None:
+            body = asks(draw(prompts), tools=[tool("look")], temperature=draw(st.sampled_from([0, 1])))
+        else:
+            content = before["response"]["body"]["content"]
+            asked = [one["id"] for one in content if one["type"] == "tool_use"]
+            results = [gave(id, draw(prompts)) for id in asked] or draw(prompts)
+            turns = [{"role": "assistant", "content": content}, {"role": "user", "content": results}]
+            body = {**before["request"], "messages": [*before["request"]["messages"], *turns]}
+        if any(body == one["request"] for one in said):
+            continue
+        ends = draw(st.sampled_from([[f"Reply {number}."], [calls("look", f"toolu_01{number}")]]))
+        said.append(pair(body, says(f"{number} ", *ends)))
+    return said
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
+@given(said=conversations())
+def test_any_calls_that_are_imported_together_are_answered_as_they_were(said: list[Body], engine: MakeEngine) -> None:
+    exchanges = read(json.dumps(said).encode()).exchanges
+
+    made = scenarios_of(exchanges, "any")
+
+    assert made.notes == ()
+    served = engine(loads("---\n".join(map(dump, made.scenarios))), profile="anthropic", validation="off")
+    replayed(said, served)
+    replayed(said[::-1], served)

@@ -179,6 +179,13 @@ CONVERSATIONS = [
         (),
         2,
     ),
+    (
+        "a result of the server's that answers a call of the turn before",
+        [user("q"), assistant(PAUSE1, ONE), user(result(ONE)), assistant(found(PAUSE1), text("done")), user("b")],
+        FIRST,
+        (),
+        3,
+    ),
 ]
 
 
@@ -191,6 +198,15 @@ def test_the_position_in_a_script(messages: list[Message], anchor: str, pauses: 
     talk = conversation(messages)
     at = talk.human[0 if anchor == FIRST else -1]
     assert position(talk, at, TAG, lambda turn: turn in pauses) == expected
+
+
+def test_ids_that_a_script_pins_name_their_turn() -> None:
+    """As in a recording that paused twice: both messages are one turn of the conversation, and two of the script."""
+    first, second = ({"type": "server_tool_use", "id": f"srvtoolu_{n}", "name": "f", "input": {}} for n in "ab")
+    talk = conversation([user("q"), assistant(first), assistant(found(first), second)])
+
+    assert position(talk, 0, TAG, lambda turn: turn < 3) == 2
+    assert position(talk, 0, TAG, lambda turn: turn < 3, {"srvtoolu_a": 1, "srvtoolu_b": 2}) == 3
 
 
 def test_ids_of_another_scenario_say_nothing_about_ours() -> None:

@@ -1066,7 +1066,7 @@ def replies(draw: st.DrawFn) -> Body:
     return says(*content, usage=usage, **ends, **container)
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 @given(reply=replies(), prompt=TEXT.filter(lambda text: text.strip()), limit=st.integers(1, 300))
 def test_any_reply_that_is_imported_and_replayed_is_equal(
     reply: Body, prompt: str, limit: int, engine: MakeEngine
@@ -1103,7 +1103,7 @@ def conversations(draw: st.DrawFn) -> list[Body]:
     return said
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(said=conversations())
 def test_any_calls_that_are_imported_together_are_answered_as_they_were(said: list[Body], engine: MakeEngine) -> None:
     exchanges = read(json.dumps(said).encode()).exchanges

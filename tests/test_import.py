@@ -949,6 +949,10 @@ CUT = sse(TOLD_2).split("event: message_delta")[0]
         ([pair(asks("Hi"), says({"type": "hologram"}))], "a block of type 'hologram' cannot stand in a reply"),
         ([pair(asks("Hi"), says(stop_reason="bored"))], "it cannot be told as a scenario"),
         ("[" * 100_000, "nested too deeply"),
+        (
+            json.dumps(pair(asks("Hi"), says())).replace('"Hi"', '[{"type": "x", "y": ' + "[" * 700 + "]" * 700 + "}]"),
+            "nested",
+        ),
         (gzip.compress(b"hello")[:-9], "recorded.json:"),
     ],
 )

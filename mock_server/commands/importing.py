@@ -40,11 +40,14 @@ def run(given: argparse.Namespace, settings: Settings) -> int:
                 raise NoTranscript("--timing is for one entry of the journal, and this holds several conversations")
             text = dump(_timed(scenarios[0], timing_of(found.value, loaded[0].turns[-1].reply or ())))
             loaded = loads(text, given.file)
+        notes = list(unequal(settings, loaded, found.exchanges))
     except NoTranscript as error:
         raise Mistake(f"{given.file}:{_spaced(str(error))}") from None
     except ScenarioError as error:
         raise Mistake(f"{given.file}: it cannot be told as a scenario: {error}") from None
-    for note in (*found.notes, *imported.notes, *lost, *unequal(settings, loaded, found.exchanges)):
+    except RecursionError:
+        raise Mistake(f"{given.file}: nested too deeply") from None
+    for note in (*found.notes, *imported.notes, *lost, *notes):
         print(f"mock-server: {given.file}: {note}", file=sys.stderr)
     if given.output is None:
         sys.stdout.write(text)
@@ -130,7 +133,7 @@ def unequal(settings: Settings, scenarios: Sequence[Scenario], exchanges: Sequen
             continue
         headers = {"x-api-key": KEY, "anthropic-version": "2023-06-01"}
         headers |= {name: exchange.headers[name] for name in ("anthropic-beta",) if name in exchange.headers}
-        body = json.dumps(exchange.body).encode()
+        body = json.dumps(exchange.body, default=repr).encode()
         http = HttpRequest("POST", "/v1/messages", headers, body)
         plan = engine.answer(http, engine.sessions.default, KEY).plan
         got = fold(parse(plan.body())) if plan.stream else json.loads(plan.body() or b"{}")

@@ -88,11 +88,6 @@ def read(data: bytes) -> Recording:
     return _recording(_cassette(text))
 
 
-def of_value(value: Any) -> Recording:
-    """The same for JSON that was read already."""
-    return _recording(_found(value))._replace(value=value)
-
-
 def _recording(found: Iterator[tuple[Any, str]]) -> Recording:
     exchanges: list[Exchange] = []
     left: dict[str, list[str]] = {}

@@ -167,9 +167,14 @@ def _histories(messages: Sequence[Mapping[str, Any]]) -> Iterator[bytes]:
     """For each message what two conversations share that say the same up to there."""
     known = b""
     for message in messages:
-        said = json.dumps([message["role"], _bare(blocks(message["content"]))], sort_keys=True)
+        said = _canonical([message["role"], blocks(message["content"])])
         known = hashlib.blake2b(known + said.encode(), digest_size=16).digest()
         yield known
+
+
+def _canonical(value: Any) -> str:
+    """One text for all that says the same; YAML may hold bytes, which are told as they look."""
+    return json.dumps(_bare(value), sort_keys=True, default=repr)
 
 
 def _bare(value: Any) -> Any:
@@ -320,7 +325,7 @@ def _talks(exchanges: Sequence[Exchange]) -> list[_Talk]:
     by_history: _ByHistory = {}
     for exchange in exchanges:
         request = _Request(exchange)
-        body = json.dumps(_bare(exchange.body), sort_keys=True)
+        body = _canonical(exchange.body)
         talk = by_body.get(body)
         if talk is not None:
             talk.again(exchange, request)

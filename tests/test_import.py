@@ -693,6 +693,16 @@ def test_a_client_that_drops_thoughts_and_marks_its_prompt_still_goes_on(capsys:
     assert [block.type for block in scenario.turns[0].reply or ()] == ["thinking", "text"]
 
 
+def test_what_an_agent_puts_before_the_prompt_is_no_part_of_it(engine: MakeEngine, capsys: Any) -> None:
+    reminder = {"type": "text", "text": "<system-reminder>\nAs you answer, mind the time.\n</system-reminder>"}
+    said = [pair(asks([reminder, {"type": "text", "text": "Fix the bug"}, reminder]), says("Done."))]
+
+    out, err = imported(said, capsys=capsys)
+
+    assert ("when: {prompt: Fix the bug}\n" in out, err) == (True, "")
+    replayed(said, engine(loads(out), profile="anthropic"))
+
+
 BRANCHES = [
     *WEATHER,
     pair(

@@ -153,8 +153,10 @@ class _Request:
 
     @property
     def prompt(self) -> str:
-        """What the human said that the scenario is anchored to."""
-        return " ".join(" ".join(self.turns[self.human[0]].texts).split())
+        """What the human said that the scenario is anchored to; not the reminders in tags that agents put before it."""
+        texts = self.turns[self.human[0]].texts
+        plain = [text for text in texts if text.strip() and not text.lstrip().startswith("<")]
+        return " ".join((" ".join(texts) if len(plain) in (0, len(texts)) else plain[0]).split())
 
 
 def _tools(body: Mapping[str, Any]) -> list[Mapping[str, Any]]:

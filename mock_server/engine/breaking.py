@@ -79,10 +79,12 @@ def _strikes(overlay: Scenario, asked: Question) -> bool:
 def struck(call: Call, plan: Plan, breaks: Iterable[Fault], told: Plan | None, seed: bytes) -> Applied:
     """The plan after its faults. `told`: the same message as a stream; `seed`: what is drawn for this exchange."""
     terms = call.session.terms
+    name = terms.profile.request_id_headers[0]
+    request_id = next((value for header, value in plan.headers if header == name), "")
 
-    def fail(script: Failure) -> Plan:
+    def fail(script: Failure, *, streamed: bool = False) -> Plan:
         error = scripted(script, Answer(), fast_retries=terms.settings.fast_retries)
-        return failure(error, terms.profile, call.ids.request())
+        return failure(error, call.session, request_id, streamed=streamed)
 
     done = faults.applied(plan, tuple(breaks), Site(Random(seed + b"faults"), told, fail))
     for reason in done.failed:

@@ -1,29 +1,44 @@
 """An error -> the plan of its reply: the envelope, the status, the headers, in the words of the profile."""
 
+from typing import TYPE_CHECKING
+
 from mock_server.protocol.errors import MESSAGE, ApiError, envelope
+from mock_server.protocol.moment import http_date
 from mock_server.protocol.plan import JSON_HEADERS, Headers, Plan, whole
-from mock_server.protocol.profile import Profile
 from mock_server.protocol.sse import dumps, encode
 from mock_server.scenario.answer import Answer
 from mock_server.scenario.error import Failure
 from mock_server.scenario.template import Template
 
-
-def request_headers(profile: Profile, request_id: str) -> Headers:
-    """The headers that every reply of this profile carries."""
-    return tuple([(name, request_id) for name in profile.request_id_headers])
+if TYPE_CHECKING:
+    from mock_server.engine.session import Session
 
 
-def failure(error: ApiError, profile: Profile, request_id: str, at: int = 0) -> Plan:
-    """The reply that tells an error, `at` microseconds after the request."""
+def reply_headers(session: "Session", request_id: str) -> Headers:
+    """The headers that every reply has: when it was made, its id, and whose key it was."""
+    return stranger_headers(session, request_id) + session.terms.profile.owner_headers
+
+
+def stranger_headers(session: "Session", request_id: str) -> Headers:
+    """The same for a key that nobody knows."""
+    ids = [(name, request_id) for name in session.terms.profile.request_id_headers]
+    return (("date", http_date(int(session.told_unix()))), *ids)
+
+
+def failure(error: ApiError, session: "Session", request_id: str, at: int = 0, *, streamed: bool = False) -> Plan:
+    """The reply that tells an error, `at` microseconds after the request. `streamed`: its body is for an `error` event,
+    where the API names details even when there are none.
+    """
+    profile = session.terms.profile
     message = error.message
     if message is None:
         message = profile.error_messages.get(error.type) or MESSAGE.get(error.type, error.type)
     body = envelope(error.type, message, error.details, request_id if profile.request_id_in_body else None)
+    if streamed and profile.request_id_in_body:
+        body["error"] = {"details": None, **body["error"]}
     printable = ((name, value.replace("\r", " ").replace("\n", " ")) for name, value in error.headers.items())
-    known = profile.organization_headers if error.type != "authentication_error" else ()
-    headers = (*JSON_HEADERS, *request_headers(profile, request_id), *known, *printable)
-    return whole(error.status, headers, encode(dumps(body)), at)
+    headers = stranger_headers if error.type == "authentication_error" else reply_headers
+    return whole(error.status, (*JSON_HEADERS, *headers(session, request_id), *printable), encode(dumps(body)), at)
 
 
 _RETRIED = {408, 409, 429}

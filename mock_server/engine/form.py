@@ -25,6 +25,11 @@ class Hole:
     def quoted(self) -> str:
         return dumps(self.text)
 
+    @property
+    def member(self) -> str:
+        """Of an object that has it under its own name, behind other members: what is not told is left out whole."""
+        return f",{dumps(self.name)}:{self.quoted}"
+
 
 class Stencil:
     """Bytes with holes. `fill` takes the value of each hole as JSON bytes."""

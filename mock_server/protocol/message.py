@@ -13,7 +13,7 @@ from mock_server.protocol.usage import merged
 class Extras:
     """What only some requests are told: in the message, at its end, beside it, and in its usage.
 
-    `iterates`: the usage has a list of its samplings, of which there is one here.
+    `iterates`: the usage lists the samplings of the reply; `advisor`: the model that gives advice between them.
     """
 
     message: Mapping[str, Any] = field(default_factory=dict)
@@ -21,6 +21,7 @@ class Extras:
     beside: Mapping[str, Any] = field(default_factory=dict)
     usage: Mapping[str, Any] = field(default_factory=dict)
     iterates: bool = False
+    advisor: str | None = None
 
 
 NONE = Extras()

@@ -47,6 +47,9 @@ Capability = Literal[
     "web_search",
 ]
 
+# where a reply was made, as its usage tells
+Geo = Literal["global", "not_available"]
+
 
 def _is_date(text: str) -> bool:
     try:
@@ -69,9 +72,10 @@ class Model:
     window are an `error`, or the reply will `stop` there. `token_factor`: tokens per estimated token. `tool_tokens`:
     the hidden prompt of tools, `forced_tool_tokens` when one must be called. `image_tokens` and `image_side`: what an
     image costs at most, and the pixels it is scaled down to. `media`: images and pages of a request. `timing`: the pace
-    of its replies as a scenario would write it; what it means is no matter of the protocol. `created`, `deprecated`,
-    `retires`: dates. `lacks`: the capabilities it is listed without. `fallbacks`: the models it is listed to fall back
-    to; None: not known.
+    of its replies as a scenario would write it; what it means is no matter of the protocol. `inference_geo`: where its
+    replies say they were made. `thinking_tokens`: whether the usage has them, 0 too, `always` or where thinking was
+    `asked` for. `created`, `deprecated`, `retires`: dates. `lacks`: the capabilities it is listed without. `fallbacks`:
+    the models it is listed to fall back to; None: not known.
     """
 
     id: str
@@ -106,6 +110,8 @@ class Model:
     media: int = 600
     limits: Limits | None = None
     timing: Mapping[str, Any] | str | None = None
+    inference_geo: Geo = "global"
+    thinking_tokens: Literal["always", "asked"] = "asked"
     lacks: tuple[Capability, ...] = ()
     fallbacks: tuple[str, ...] | None = None
 
@@ -135,8 +141,9 @@ class Profile:
 
     `native_prefix`: native Anthropic ids map to this prefix and dots: `claude-opus-4-8` -> `anthropic/claude-opus-4.8`.
     `refused_since`: shapes that are an error from a version on. `betas`: the values `anthropic-beta` may have; none
-    listed: any (globs). `refused_tools`: tool types it does not have. `organization`: for `anthropic-organization-id`.
-    `limits`: rate limits of a model that has none of its own; `rate_limit_headers`: replies tell what is left of them.
+    listed: any (globs). `refused_tools`: tool types it does not have. `organization`, `workspace`: for the headers that
+    tell whose key it was. `limits`: rate limits of a model that has none of its own; `rate_limit_headers`: replies tell
+    what is left of them.
     `priority_tier`: requests are served by it unless they ask for `standard_only`.
     `complete_usage`: send every usage counter, zeros too. `encrypted_results`: search results carry
     `encrypted_content`. `threads`: conversations can be held here. `any_model`: a name that is not listed is a model
@@ -158,6 +165,7 @@ class Profile:
     request_id_headers: tuple[str, ...] = ("request-id",)
     request_id_in_body: bool = True
     organization: str | None = None
+    workspace: str | None = None
     limits: Limits | None = None
     rate_limit_headers: bool = True
     priority_tier: bool = False
@@ -215,9 +223,10 @@ class Profile:
         return self.unknown_parameters == "error"
 
     @lazy
-    def organization_headers(self) -> tuple[tuple[str, str], ...]:
+    def owner_headers(self) -> tuple[tuple[str, str], ...]:
         """What tells whose key it was."""
-        return () if self.organization is None else (("anthropic-organization-id", self.organization),)
+        told = {"organization": self.organization, "workspace": self.workspace}
+        return tuple([(f"anthropic-{name}-id", id) for name, id in told.items() if id is not None])
 
     @lazy
     def lenient(self) -> "Profile":

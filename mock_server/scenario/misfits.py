@@ -50,5 +50,5 @@ def _plan(leaf: Answer) -> Plan | None:
     return Plan(200, (), (Part(frames, AT_ONCE * len(frames)),), True)
 
 
-def _failed(script: Failure) -> Plan:
+def _failed(script: Failure, *, streamed: bool = False) -> Plan:
     return whole(script.http_status, JSON_HEADERS, b"{}")

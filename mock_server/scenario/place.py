@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
-from typing import Annotated, Any, ClassVar, NamedTuple
+from typing import Annotated, Any, ClassVar, NamedTuple, Protocol
 
 from mock_server.protocol import tokens
 from mock_server.protocol.blocks import BLOCKS
@@ -34,15 +34,22 @@ class CannotApply(Exception):
     """A fault that has no place in this reply: one line."""
 
 
+class Fails(Protocol):
+    """Makes an error reply; `streamed`: with the body that an `error` event has."""
+
+    def __call__(self, script: Failure, *, streamed: bool = False) -> Plan: ...
+
+
 class Site(NamedTuple):
     """What a fault may know of the reply it strikes.
 
-    `told`: the same message as a stream, before any fault; None for what is no message. `failure` makes an error reply.
+    `told`: the same message as a stream, before any fault; None for what is no message. `failure` makes an error reply
+    under the same request id.
     """
 
     random: Random
     told: Plan | None
-    failure: Callable[[Failure], Plan]
+    failure: Fails
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -474,8 +474,11 @@ def test_ten_thousand_requests_take_bounded_memory_and_let_others_have_their_tur
     finally:
         tracemalloc.stop()
 
-    size = sum(map(len, api.session.batches.find(id).frames))
+    sizes = [len(frame) for frame in api.session.batches.find(id).frames]
+    size = sum(sizes)
     assert waiting.reply["request_counts"]["succeeded"] == 10_000
     assert plan.stream
-    assert len(plan.parts[0].frames) == -(-size // (64 << 10))
+    assert len(plan.parts[0].frames) == len(sizes)
+    assert {one // (64 << 10) for one in sizes[:-1]} == {1}, "a frame ends with the line that fills it"
+    assert 0 < sizes[-1] < 65 << 10
     assert peak < 2 * size + (8 << 20)

@@ -48,7 +48,7 @@ def stream(*blocks: Block, gap: int = 0) -> Plan:
     return Plan(200, SSE_HEADERS, (Part(frames, at),), True)
 
 
-def failure(script: Failure) -> Plan:
+def failure(script: Failure, *, streamed: bool = False) -> Plan:
     body = dumps({"type": "error", "error": {"type": script.error_type, "message": "Broken"}})
     return whole(script.http_status, JSON_HEADERS, encode(body))
 

@@ -14,7 +14,7 @@ from mock_server.engine.choose import Choice, NoMatch, Question, choose, questio
 from mock_server.engine.compile import Binding, CompiledReply, Reply, reply_of
 from mock_server.engine.exchange import Call, Exchange, Late
 from mock_server.engine.extras import extras
-from mock_server.engine.failure import failure, request_headers, scripted
+from mock_server.engine.failure import failure, reply_headers, scripted
 from mock_server.engine.judged import judged, let_pass, warned
 from mock_server.engine.pace import first_due
 from mock_server.engine.received import Request, ready
@@ -113,7 +113,7 @@ def _unexpected(call: Call, found: Choice, differences: Sequence[Miss]) -> Excha
     listed = "\n".join(f"  {one}" for one in differences)
     text = f"scenario '{found.scenario.name}' turn {found.turn} expects another request:\n{listed}"
     log.warning("%s", text)
-    plan = failure(invalid(text, headers={"x-should-retry": "false"}), call.session.terms.profile, call.ids.request())
+    plan = failure(invalid(text, headers={"x-should-retry": "false"}), call.session, call.ids.request())
     return _chosen(Applied(plan), found)._replace(note=text, unexpected=True)
 
 
@@ -248,6 +248,7 @@ def _bound(
             room=admitted.room,
             cache=None if admitted.cache is None else admitted.cache.use,
             extras=extras(admitted, draw.ids, runs_code=reply.runs_code),
+            thinks=request.thinking.get("type", "disabled") != "disabled",
             omits_thinking=request.thinking.get("display") == "omitted",
         )
     )
@@ -258,8 +259,7 @@ def _bound(
 
 
 def _headers(admitted: Admitted, draw: "Draw") -> Headers:
-    profile = admitted.call.session.terms.profile
-    headers = request_headers(profile, draw.ids.request()) + profile.organization_headers
+    headers = reply_headers(admitted.call.session, draw.ids.request())
     return headers + told_limits(admitted, admitted.limits[0]) if admitted.limits else headers
 
 
@@ -299,7 +299,7 @@ def _error(admitted: Admitted, answer: Answer, breaks: tuple[Fault, ...]) -> App
         scale, seed = terms.settings.time_scale, terms.settings.seed
         at = first_due(answer.timing, scale, admitted.input_tokens, lambda: Draw(seed, call, admitted.request).jitter())
     error = scripted(answer.error, answer, fast_retries=terms.settings.fast_retries)
-    plan = failure(error, terms.profile, call.ids.request(), at)
+    plan = failure(error, call.session, call.ids.request(), at)
     if not breaks:
         return Applied(plan)
     return struck(call, plan, breaks, None, Draw(terms.settings.seed, call, admitted.request).seed())
@@ -313,7 +313,7 @@ def _unmatched(engine: "Engine", admitted: Admitted, found: NoMatch, breaks_of: 
         if log.isEnabledFor(logging.WARNING):
             log.warning("%s\nThis scenario would match:\n%s", found, ready(Request(call.http)))
         error = refused(invalid(str(found), headers={"x-should-retry": "false"}), call.http.headers)
-        return Exchange(failure(error, terms.profile, call.ids.request()), note=str(found), understood=True)
+        return Exchange(failure(error, call.session, call.ids.request()), note=str(found), understood=True)
     breaks = breaks_of()
     reply = _generated(engine, admitted, breaks.timing or terms.timing)
     return _told(_bound(CompiledReply(reply, terms.profile), engine, admitted, breaks.faults), "generated")

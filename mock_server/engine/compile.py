@@ -25,7 +25,7 @@ from mock_server.protocol.blocks import Block, McpToolResult, ServerToolUse, Tex
 from mock_server.protocol.chunk import Chunk
 from mock_server.protocol.events import events
 from mock_server.protocol.lazy import lazy
-from mock_server.protocol.message import NONE, Extras, Message
+from mock_server.protocol.message import NONE, UNEDITED, Extras, Message
 from mock_server.protocol.plan import JSON_HEADERS, SSE_HEADERS, Headers, Part, Plan, whole
 from mock_server.protocol.profile import Geo, Model, Profile
 from mock_server.protocol.results import AdvisorToolResult, WebSearchToolResult
@@ -351,9 +351,12 @@ class CompiledReply:
         members = _UNTOLD.copy()
         if self._profile.complete_usage:
             members |= {"service_tier": _STANDARD, "inference_geo": _GEOS[to.model.inference_geo]}
-        for part in (extras.message, extras.delta, extras.beside, extras.usage):
-            for name, value in part.items():
-                members[name] = _member(name, value)
+        if extras.beside is UNEDITED:
+            members |= _UNEDITED
+        elif extras.beside:
+            members |= _members(extras.beside)
+        if extras.message or extras.delta or extras.usage:
+            members |= _members({**extras.message, **extras.delta, **extras.usage})
         if extras.iterates:
             members["iterations"] = _member("iterations", self._iterations(to, extras.advisor or to.model.id))
         return members
@@ -416,6 +419,10 @@ def _member(name: str, value: Any) -> bytes:
     return encode(f",{dumps(name)}:{dumps(value)}")
 
 
+def _members(told: Mapping[str, Any]) -> dict[str, bytes]:
+    return {name: _member(name, value) for name, value in told.items()}
+
+
 def _lifetimes(written_5m: int, written_1h: int) -> dict[str, int]:
     return {"ephemeral_5m_input_tokens": written_5m, "ephemeral_1h_input_tokens": written_1h}
 
@@ -427,6 +434,7 @@ _NO_CACHES: Mapping[str, Any] = {
     "cache_creation": _lifetimes(0, 0),
 }
 _UNTOLD = {hole.name: b"" for hole in _MEMBERS}
+_UNEDITED = _members(UNEDITED)
 _STANDARD = _member("service_tier", "standard")
 _GEOS = {geo: _member("inference_geo", geo) for geo in get_args(Geo)}
 

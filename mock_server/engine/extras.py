@@ -9,7 +9,7 @@ from typing import Any
 
 from mock_server.engine.admission import Admitted
 from mock_server.engine.seeds import Ids
-from mock_server.protocol.message import Extras
+from mock_server.protocol.message import UNEDITED, Extras
 from mock_server.protocol.request import MessagesRequest
 
 # parameters (and parts of the tools) that make a reply say more
@@ -37,11 +37,15 @@ def extras(admitted: Admitted, ids: Ids, *, runs_code: bool = False) -> Extras |
     return Extras(
         message=_diagnostics(admitted) if "diagnostics" in asked else {},
         delta={"container": _container(admitted, ids)} if runs_code or "container" in asked else {},
-        beside={"context_management": {"applied_edits": list(admitted.edits)}} if edits else {},
+        beside=_beside(admitted) if edits else {},
         iterates=iterates,
         advisor=_advisor(request) if iterates else None,
         usage=told | {name: body[name] for name in ("speed", "inference_geo") if name in asked},
     )
+
+
+def _beside(admitted: Admitted) -> Mapping[str, Any]:
+    return {"context_management": {"applied_edits": list(admitted.edits)}} if admitted.edits else UNEDITED
 
 
 def _advisor(request: MessagesRequest) -> str | None:

@@ -14,15 +14,12 @@ if TYPE_CHECKING:
     from mock_server.engine.session import Session
 
 
-def reply_headers(session: "Session", request_id: str) -> Headers:
-    """The headers that every reply has: when it was made, its id, and whose key it was."""
-    return stranger_headers(session, request_id) + session.terms.profile.owner_headers
-
-
-def stranger_headers(session: "Session", request_id: str) -> Headers:
-    """The same for a key that nobody knows."""
-    ids = [(name, request_id) for name in session.terms.profile.request_id_headers]
-    return (("date", http_date(int(session.told_unix()))), *ids)
+def reply_headers(session: "Session", request_id: str, *, is_known: bool = True) -> Headers:
+    """The headers that every reply has: when it was made, its id, and whose key it was if that `is_known`."""
+    profile = session.terms.profile
+    ids = [(name, request_id) for name in profile.request_id_headers]
+    owner = profile.owner_headers if is_known else ()
+    return (("date", http_date(int(session.told_unix()))), *ids, *owner)
 
 
 def failure(error: ApiError, session: "Session", request_id: str, at: int = 0, *, streamed: bool = False) -> Plan:
@@ -37,8 +34,8 @@ def failure(error: ApiError, session: "Session", request_id: str, at: int = 0, *
     if streamed and profile.request_id_in_body:
         body["error"] = {"details": None, **body["error"]}
     printable = ((name, value.replace("\r", " ").replace("\n", " ")) for name, value in error.headers.items())
-    headers = stranger_headers if error.type == "authentication_error" else reply_headers
-    return whole(error.status, (*JSON_HEADERS, *headers(session, request_id), *printable), encode(dumps(body)), at)
+    told = reply_headers(session, request_id, is_known=error.type != "authentication_error")
+    return whole(error.status, (*JSON_HEADERS, *told, *printable), encode(dumps(body)), at)
 
 
 _RETRIED = {408, 409, 429}

@@ -25,6 +25,8 @@ class Extras:
 
 
 NONE = Extras()
+# what most of those who ask for edits of the context are told
+UNEDITED: Mapping[str, Any] = {"context_management": {"applied_edits": []}}
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from mock_server.clock import ManualClock
+from mock_server.engine import batches
 from mock_server.engine.engine import Engine
 from mock_server.engine.entry import Entry
 from mock_server.engine.exchange import Late, Work
@@ -482,3 +483,17 @@ def test_ten_thousand_requests_take_bounded_memory_and_let_others_have_their_tur
     assert {one // (64 << 10) for one in sizes[:-1]} == {1}, "a frame ends with the line that fills it"
     assert 0 < sizes[-1] < 65 << 10
     assert peak < 2 * size + (8 << 20)
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_results_come_piece_by_piece_but_all_at_once_while_the_clock_stands_still(
+    monkeypatch: pytest.MonkeyPatch, frozen: bool
+) -> None:
+    monkeypatch.setattr(batches, "FRAME", 1)  # each line is a piece of its own
+    api = Api(batch_seconds=0)
+    id = api.create(*[item(f"item-{at}") for at in range(40)])
+    api.get(id)
+    if frozen:
+        api.session.clock.freeze()
+    (part,) = api.send("GET", f"{PATH}/{id}/results").exchange.plan.parts
+    assert (len(part.at), part.at[-1]) == (40, 0 if frozen else 2_000)

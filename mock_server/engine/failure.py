@@ -1,5 +1,6 @@
 """An error -> the plan of its reply: the envelope, the status, the headers, in the words of the profile."""
 
+import functools
 from typing import TYPE_CHECKING
 
 from mock_server.protocol.errors import MESSAGE, ApiError, envelope
@@ -19,7 +20,13 @@ def reply_headers(session: "Session", request_id: str, *, is_known: bool = True)
     profile = session.terms.profile
     ids = [(name, request_id) for name in profile.request_id_headers]
     owner = profile.owner_headers if is_known else ()
-    return (("date", http_date(int(session.told_unix()))), *ids, *owner)
+    return (_date(int(session.told_unix())), *ids, *owner)
+
+
+@functools.lru_cache(maxsize=16)
+def _date(unix: int) -> tuple[str, str]:
+    """The same pair for all replies of one second, which the journal keeps."""
+    return ("date", http_date(unix))
 
 
 def failure(error: ApiError, session: "Session", request_id: str, at: int = 0, *, streamed: bool = False) -> Plan:

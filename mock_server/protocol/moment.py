@@ -1,6 +1,5 @@
 """Times as the API writes them."""
 
-import functools
 import time
 from datetime import datetime, timezone
 
@@ -15,7 +14,6 @@ _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
-@functools.lru_cache(maxsize=16)
 def http_date(unix: int) -> str:
     """`Thu, 26 Nov 2026 01:02:03 GMT`: the header `date`, in the words of HTTP and no locale."""
     at = time.gmtime(unix)

@@ -65,13 +65,13 @@ class Model:
     `thinking`: the modes it accepts. `thinking_default`: what happens without the parameter. `efforts`: the levels it
     accepts, empty when it has none; `thinking_efforts`: those at which thinking cannot be disabled. `fast`: has a fast
     mode. `sampling`: `free`, `one` (not temperature and top_p together) or `fixed` (only the defaults).
-    `bound_thinking`: its thinking is for itself and one conversation only. `over_window`: input and max_tokens over the
-    window are an `error`, or the reply will `stop` there. `token_factor`: tokens per estimated token. `tool_tokens`:
-    the hidden prompt of tools, `forced_tool_tokens` when one must be called. `image_tokens` and `image_side`: what an
-    image costs at most, and the pixels it is scaled down to. `media`: images and pages of a request. `timing`: the pace
-    of its replies as a scenario would write it; what it means is no matter of the protocol. `created`, `deprecated`,
-    `retires`: dates. `lacks`: the capabilities it is listed without. `fallbacks`: the models it is listed to fall back
-    to; None: not known.
+    `signed_text`: a signature covers the text of its thought. `bound_thinking`: its thinking is for itself and one
+    conversation only. `over_window`: input and max_tokens over the window are an `error`, or the reply will `stop`
+    there. `token_factor`: tokens per estimated token. `tool_tokens`: the hidden prompt of tools, `forced_tool_tokens`
+    when one must be called. `image_tokens` and `image_side`: what an image costs at most, and the pixels it is scaled
+    down to. `media`: images and pages of a request. `timing`: the pace of its replies as a scenario would write it;
+    what it means is no matter of the protocol. `created`, `deprecated`, `retires`: dates. `lacks`: the capabilities it
+    is listed without. `fallbacks`: the models it is listed to fall back to; None: not known.
     """
 
     id: str
@@ -95,6 +95,7 @@ class Model:
     forced_tools: bool = True
     sampling: Literal["free", "one", "fixed"] = "free"
     system_messages: bool = True
+    signed_text: bool = True
     bound_thinking: bool = False
     over_window: Literal["error", "stop"] = "stop"
     cache_minimum: int = 1024

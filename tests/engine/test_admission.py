@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from mock_server.clock import ManualClock
 from mock_server.engine.engine import Engine
 from mock_server.engine.entry import Entry
+from mock_server.protocol.marks import SIGNATURE
 from mock_server.protocol.profile import Model
 from mock_server.protocol.prompt import input_tokens, prefix
 from mock_server.protocol.request import HttpRequest, MessagesRequest
@@ -77,7 +78,7 @@ def test_tools_bring_the_hidden_prompt_of_the_model(model: str, offered: int, fo
 
 
 def test_thoughts_count_only_in_the_turn_they_are_of() -> None:
-    thought = {"type": "thinking", "thinking": "word " * 99 + "word", "signature": "s"}
+    thought = {"type": "thinking", "thinking": "word " * 99 + "word", "signature": SIGNATURE}
     call = {"type": "tool_use", "id": "t", "name": "f", "input": {}}
     result = {"type": "tool_result", "tool_use_id": "t", "content": "ok"}
     model = PROFILES["anthropic"].model("claude-haiku-4-5")
@@ -98,7 +99,7 @@ MODEL = Model(id="m", token_factor=1.3)
 BLOCKS = st.one_of(
     st.builds(lambda text: {"type": "text", "text": text}, st.text(min_size=1, max_size=30)),
     st.builds(lambda text: {"type": "tool_result", "tool_use_id": "t", "content": text}, st.text(max_size=30)),
-    st.just({"type": "thinking", "thinking": "hm", "signature": "s"}),
+    st.just({"type": "thinking", "thinking": "hm", "signature": SIGNATURE}),
     st.just({"type": "image", "source": {"type": "url", "url": "u"}}),
 )
 
@@ -342,7 +343,7 @@ def test_a_refused_replay_leaves_no_state_behind() -> None:
         return engine.handle(HttpRequest("POST", "/v1/messages", headers, json.dumps(body).encode())).plan
 
     first = json.loads(ask().body())["content"]
-    forged = [{**first[0], "thinking": "Ha."}, first[1]]
+    forged = [{**first[0], "signature": first[0]["signature"][:-4]}, first[1]]
     result = {
         "type": "tool_result",
         "tool_use_id": first[1]["id"],

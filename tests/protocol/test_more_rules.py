@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from mock_server.protocol.errors import ApiError
+from mock_server.protocol.marks import SIGNATURE
 from mock_server.protocol.request import MessagesRequest
 from mock_server.protocol.validate import readable, validate
 from mock_server.scenario.profiles import load_profile
@@ -20,7 +21,7 @@ TEXT = {"type": "text", "text": "hi"}
 TOOL = {"name": "f", "input_schema": {"type": "object"}}
 CALL = {"type": "tool_use", "id": "t1", "name": "f", "input": {}}
 RESULT = {"type": "tool_result", "tool_use_id": "t1", "content": "ok"}
-THOUGHT = {"type": "thinking", "thinking": "Hm.", "signature": "theirs"}
+THOUGHT = {"type": "thinking", "thinking": "Hm.", "signature": SIGNATURE}
 SEARCH = {"type": "web_search_20250305", "name": "web_search"}
 ASKED = {"type": "server_tool_use", "id": "s1", "name": "web_search", "input": {"query": "x"}}
 MANUAL = {"thinking": {"type": "enabled", "budget_tokens": 1024}, "max_tokens": 2000}

@@ -3,6 +3,7 @@
 Texts are asserted only where somebody has seen them; elsewhere the path before the first colon is.
 """
 
+import base64
 import json
 from typing import Any
 
@@ -46,6 +47,8 @@ def check(change: dict[str, Any], profile: str = "anthropic", **headers: str) ->
 
 
 SIGNED = {"type": "thinking", "thinking": "Hm.", "signature": marks.signature("thinking", "Hm.")}
+CHANGED = {**SIGNED, "thinking": "Other."}
+THEIRS = base64.b64encode(b"\x12\x70" + bytes(range(112))).decode()
 PAUSED = {
     "type": "server_tool_use",
     "id": marks.mint("abcdef", marks.stamp("srvtoolu_", "s", 1, "web_search", {"query": "x"})),
@@ -294,24 +297,27 @@ TABLE: list[tuple[str, dict[str, Any], int, str, dict[str, Any]]] = [
     ),
     (
         "111",
-        talk(("assistant", [{**SIGNED, "thinking": "Other."}, TEXT]), ("user", "x"), ("assistant", "y"), ("user", "z")),
+        {
+            "model": "claude-opus-4-8",
+            **talk(("assistant", [CHANGED, TEXT]), ("user", "x"), ("assistant", "y"), ("user", "z")),
+        },
         400,
         "messages.1.content.0: Invalid `signature` in `thinking` block",
-        talk(("assistant", [SIGNED, TEXT]), ("user", "x")),
+        talk(("assistant", [CHANGED, TEXT]), ("user", "x")),
     ),
     (
         "110",
-        talk(("assistant", [{**SIGNED, "thinking": "Other."}, TEXT]), ("user", "x")),
+        {"model": "claude-opus-4-8", **talk(("assistant", [CHANGED, TEXT]), ("user", "x"))},
         400,
         "messages.1.content.0: `thinking` or `redacted_thinking` blocks in the latest assistant message cannot be modified.",
         talk(("assistant", [SIGNED, TEXT]), ("user", "x")),
     ),
     (
-        "111 is for ours only",
-        talk(("assistant", [5])),
-        400,
-        "messages.1.content.0:",
+        "111 of others",
         talk(("assistant", [{**SIGNED, "signature": "theirs"}, TEXT]), ("user", "x")),
+        400,
+        "messages.1.content.0: Invalid `signature` in `thinking` block",
+        talk(("assistant", [{**SIGNED, "signature": THEIRS}, TEXT]), ("user", "x")),
     ),
     (
         "96",

@@ -80,7 +80,7 @@ _ANY: frozenset[str] = frozenset()
 _CALLS, _SERVER_CALLS = frozenset(("tool_use", "tool_result")), frozenset(("server_tool_use",))
 _RESULTS = frozenset(one for one in shapes.BLOCK_PARAMS if one.endswith("_tool_result"))
 _MEDIA = frozenset(("image", "document", "search_result"))
-_SIGNED = frozenset(("thinking", "compaction", "web_search_tool_result"))
+_SIGNED = frozenset(("thinking", "redacted_thinking", "compaction", "web_search_tool_result"))
 
 # Asked when a message is more than a bare string: the blocks a rule is about (none: every block), and the rule.
 BLOCK_RULES: tuple[tuple[frozenset[str], Rule], ...] = (

@@ -276,6 +276,28 @@ def test_a_bad_request_is_an_errored_line_and_no_error_of_the_batch(params: dict
     assert results["good"]["type"] == "succeeded"
 
 
+def test_thinking_that_comes_back_damaged_is_an_errored_line() -> None:
+    api = Api("name: thinks\nreply: [{type: thinking, thinking: Hm.}, Hello.]", batch_seconds=0)
+    first = api.send("POST", "/v1/messages", item()["params"]).reply["content"]
+    cut = [{**first[0], "signature": first[0]["signature"][:-4]}, first[1]]
+
+    def after(content: Any) -> list[dict[str, Any]]:
+        return [
+            {"role": "user", "content": "hello"},
+            {"role": "assistant", "content": content},
+            {"role": "user", "content": "And?"},
+        ]
+
+    results = api.results(
+        api.create(item("cut", messages=after(cut)), item("twice", messages=after([first[0], *first])))
+    )
+
+    assert (
+        results["cut"]["error"]["error"]["message"] == "messages.1.content.0: Invalid `signature` in `thinking` block"
+    )
+    assert "in the latest assistant message cannot be modified" in results["twice"]["error"]["error"]["message"]
+
+
 def test_requests_take_the_same_turns_and_attempts_as_others() -> None:
     api = Api("name: twice\nturns:\n  - attempts: [{error: 529}, {reply: At last.}]", batch_seconds=0)
 

@@ -93,26 +93,25 @@ def _in_order(turn: Sequence[tuple[str, Mapping[str, Any]]], thoughts: Sequence[
     for at, (_, block) in enumerate(turn):
         for mark in _beside(block):
             where.setdefault(mark, []).append(at)
-    seen: dict[bytes, _Thought] = {}
-    for thought in thoughts:
-        at, place = thought
-        earlier = seen.get(place.reply)
+    seen: dict[bytes, tuple[int, int]] = {}  # of each reply: where its first thought is, and the number of its last
+    for at, place in thoughts:
         is_late = where.get(place.before, (at,))[0] > at
         is_early = where.get(place.after, (at,))[-1] < at
-        if is_late or is_early or not (earlier is None or _follows(earlier, thought, where.get(place.after, ()))):
+        begins, number = seen.get(place.reply, (at, 0))
+        if place.number <= number:
+            is_early = is_early or place.number > 1 or not _is_repeated(where.get(place.after, ()), begins, at)
+            begins = at
+        if is_late or is_early:
             raise _modified(turn[at][0])
-        seen[place.reply] = thought
+        seen[place.reply] = (begins, place.number)
 
 
-def _follows(earlier: _Thought, thought: _Thought, after: Sequence[int]) -> bool:
-    """Whether a thought may come after another of the same reply; `after`: where there is what came after it.
+def _is_repeated(after: Sequence[int], first: int, second: int) -> bool:
+    """Whether what comes after a thought comes after both of these; `after`: wherever it is.
 
     A turn that was gone on with may hold a reply twice, where a scenario repeats itself: then it is all there twice.
     """
-    if thought.place.number != 1:
-        return thought.place.number > earlier.place.number
-    between, behind = bisect(after, earlier.at), bisect(after, thought.at)
-    return between < behind < len(after)
+    return bisect(after, first) < bisect(after, second) < len(after)
 
 
 def _beside(block: Mapping[str, Any]) -> tuple[bytes, ...]:

@@ -8,7 +8,7 @@ but for signatures that can be nobody's. The key is no secret: replicas must rea
 import base64
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -143,6 +143,8 @@ _ANY_TEXT = bytes(_TEXT)
 _FIELD = b"\x12"
 _LEAST = 64  # bytes; a shorter one cannot be a signature
 _MOST_FIELDS = 16
+# what a field holds by the last bits of its tag: a number, 8 bytes, so many bytes as it says, 4 bytes
+_KINDS: Mapping[int, int | None] = {0: None, 1: 8, 2: None, 5: 4}
 
 
 def _digest(said: str, size: int) -> bytes:
@@ -236,16 +238,19 @@ def _is_formed(data: bytes) -> bool:
     """
     at, has_bytes = 0, False
     for _ in range(_MOST_FIELDS):
-        if at == len(data):
+        if at >= len(data):
             break
         tag, at = _varint(data, at)
-        value, at = _varint(data, at)
-        if tag >> 3 == 0 or tag & 7 not in (0, 2) or at < 0:
+        kind = tag & 7
+        if tag >> 3 == 0 or kind not in _KINDS or at < 0:
             return False
-        if tag & 7 == 2:
-            has_bytes, at = True, at + value
-        if at > len(data):
-            return False
+        size = _KINDS[kind]
+        if size is None:
+            size, at = _varint(data, at)
+            if at < 0:
+                return False
+        has_bytes = has_bytes or kind == 2
+        at += size if kind else 0
     return len(data) >= _LEAST and has_bytes and at == len(data)
 
 

@@ -388,6 +388,7 @@ WHOLE = {
     "the longest recorded": formed((2, NOISE[:4329])),
     "a number behind it": formed((2, NOISE[:164]), (3, 1)),
     "a number before it (CAIS…)": formed((1, 2), (2, NOISE[:300])),
+    "a time and a sum behind it": formed((2, NOISE[:164])) + b"\x19" + NOISE[:8] + b"\x25" + NOISE[:4],
     "the least": formed((2, NOISE[:62])),
 }
 BROKEN = {
@@ -396,6 +397,9 @@ BROKEN = {
     "a length beyond its end": formed((2, NOISE[:390]))[:-1],
     "a half": formed((2, NOISE[:390]))[:195],
     "a length that ends before": formed((2, NOISE[:390])) + NOISE[:9],
+    "a number cut short": formed((2, NOISE[:164])) + b"\x18\xff",
+    "a time cut short": formed((2, NOISE[:164])) + b"\x19" + NOISE[:7],
+    "a kind that there is not": formed((2, NOISE[:164])) + b"\x1b",
     "no length at all": b"\x12" + b"\xff" * 90,
     "noise": NOISE[100:300],
     "noughts": bytes(120),

@@ -1,5 +1,7 @@
 """An error -> the plan of its reply: the envelope, the status, the headers, in the words of the profile."""
 
+from collections.abc import Mapping
+
 from mock_server.protocol.errors import MESSAGE, ApiError, envelope
 from mock_server.protocol.plan import JSON_HEADERS, Headers, Plan, whole
 from mock_server.protocol.profile import Profile
@@ -14,13 +16,20 @@ def request_headers(profile: Profile, request_id: str) -> Headers:
     return tuple([(name, request_id) for name in profile.request_id_headers])
 
 
+# What `x-should-retry` says of a status, where the error has no word of its own. Of the others nothing is said.
+SHOULD_RETRY: Mapping[int, str] = {**dict.fromkeys((400, 401, 403, 404, 413), "false"), 429: "true"}
+
+
 def failure(error: ApiError, profile: Profile, request_id: str, at: int = 0) -> Plan:
     """The reply that tells an error, `at` microseconds after the request."""
     message = error.message
     if message is None:
         message = profile.error_messages.get(error.type) or MESSAGE.get(error.type, error.type)
     body = envelope(error.type, message, error.details, request_id if profile.request_id_in_body else None)
-    printable = ((name, value.replace("\r", " ").replace("\n", " ")) for name, value in error.headers.items())
+    told = dict(error.headers)
+    if "x-should-retry" not in told and error.status in SHOULD_RETRY:
+        told["x-should-retry"] = SHOULD_RETRY[error.status]
+    printable = ((name, value.replace("\r", " ").replace("\n", " ")) for name, value in told.items())
     known = profile.organization_headers if error.type != "authentication_error" else ()
     headers = (*JSON_HEADERS, *request_headers(profile, request_id), *known, *printable)
     return whole(error.status, headers, encode(dumps(body)), at)

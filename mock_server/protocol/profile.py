@@ -156,6 +156,7 @@ class Profile:
     betas: tuple[str, ...] = ()
     refused_tools: tuple[str, ...] = ()
     least_max_tokens: int = 0
+    least_top_k: int | None = None
     request_id_headers: tuple[str, ...] = ("request-id",)
     request_id_in_body: bool = True
     organization: str | None = None

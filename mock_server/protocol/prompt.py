@@ -38,6 +38,7 @@ class Cost(NamedTuple):
 
 def input_tokens(request: MessagesRequest, model: Model, counter: TokenCounter) -> int:
     """The estimate of what a request's prompt costs."""
+    request = request.merged
     text, fixed = 0, FRAMING + PER_MESSAGE * (len(request.messages) - 1)
     for block in blocks(request.body.get("system")):
         text += counter.count(block["text"])
@@ -160,6 +161,7 @@ class _Chain:
 
 def prefix(request: MessagesRequest, model: Model, counter: TokenCounter) -> Prefix:
     """The prompt as the cache sees it. What changes for a level is mixed in where that level begins."""
+    request = request.merged
     chain = _Chain(model.id, model)
     root = chain.digest
     searches = [tool for tool in request.tools if _is_search(tool)]

@@ -1,4 +1,4 @@
-"""What is answered beside the emulated API and kept in no journal: the control API, OPTIONS, a look whether anybody is there."""
+"""What is answered beside the emulated API and kept in no journal: the control API, OPTIONS, a look who is there."""
 
 from collections.abc import Callable, Mapping, Sequence
 from urllib.parse import parse_qsl

@@ -406,7 +406,7 @@ def test_what_cannot_be_done_yet_or_any_more_is_refused() -> None:
     api = Api()
     id = api.create(item())
 
-    none = "Message Batch {} has no available results.".format(id)
+    none = f"Message Batch {id} has no available results."
     running = "In progress batches cannot be deleted. Consider canceling the batch instead."
     assert said(api.send("GET", f"{PATH}/{id}/results")) == (404, "not_found_error", none)
     assert said(api.send("DELETE", f"{PATH}/{id}")) == (400, "invalid_request_error", running)

@@ -411,7 +411,7 @@ TABLE: list[tuple[str, list[Any], str, list[Any]]] = [
     ("133", [document(PLAIN, **CITED), tool(document(PLAIN))], "messages:", [document(PLAIN, **CITED), document(PLAIN, **CITED)]),
     ("133 off", [document(PLAIN, **CITED), document(PLAIN, citations={"enabled": False})], "messages:", [document(PLAIN), document(PLAIN, citations=None)]),
     ("135", [result(TEXT, **CITED), result(TEXT)], "messages:", [result(TEXT, **CITED), document(PLAIN)]),
-    ("image source", [image({})], f"{M}.0.image.source: Unable to extract tag using discriminator 'type'", [image(URL)]),
+    ("image source", [image({})], f"{M}.0.image.source.type: Field required", [image(URL)]),
     ("image tag", [image({"type": "text"})], f"{M}.0.image.source: Input tag 'text' found using 'type'", [image(FILE)]),
     ("image data", [encoded(PNG), image({"type": "base64", "media_type": "image/png"})], f"{M}.1.image.source.base64.data: Field required", [encoded(PNG)]),
     ("image url", [image({"type": "url"})], f"{M}.0.image.source.url.url: Field required", [image(URL)]),

@@ -125,7 +125,9 @@ def test_the_control_api_and_the_page_are_below_the_base_path_too(start: Start) 
 # -- HEAD and OPTIONS -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", ["/", "/v1/models", "/v1/models/claude-opus-4-8", "/v1/models/claude-none", "/s/one", "/api/hello"])
+@pytest.mark.parametrize(
+    "path", ["/", "/v1/models", "/v1/models/claude-opus-4-8", "/v1/models/claude-none", "/s/one", "/api/hello"]
+)
 def test_head_is_get_without_a_body(start: Start, path: str) -> None:
     server = start(seed=1)
     head, get = ask(server, "HEAD", path), ask(server, "GET", path)

@@ -50,8 +50,7 @@ def requests_of(body: Any, profile: Profile) -> list[Mapping[str, Any]]:
             raise invalid(f"requests.{at}{found[0]}: {found[1]}")
         if seen.setdefault(one["custom_id"], at) != at:
             raise invalid(
-                "requests: custom_id's must be unique within a batch. "
-                f"Duplicate custom_id found: {one['custom_id']}"
+                f"requests: custom_id's must be unique within a batch. Duplicate custom_id found: {one['custom_id']}"
             )
     return listed
 

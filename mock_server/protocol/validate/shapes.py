@@ -108,7 +108,7 @@ def system(request: MessagesRequest, profile: Profile) -> None:
     check = _BLOCK[profile.is_strict, request.has_beta(_SCOPE)]
     for index, block in enumerate(value):
         if not isinstance(block, dict) or block.get("type") != "text":
-            raise invalid(f"system.{index}: Input should be a valid text block")
+            raise invalid(f"system.{index}: Input does not match the expected shape.")
         if (found := check(block)) is not None:
             raise invalid(f"system.{index}{found[0].removeprefix('.text')}: {found[1]}")
         if not block["text"]:
@@ -132,17 +132,20 @@ def _is_plain(message: Any) -> bool:
 
 def _message(message: Any, path: str, check: Check) -> None:
     if not isinstance(message, dict):
-        raise invalid(f"{path}: Input should be a valid dictionary")
+        raise invalid(f"{path}: Input should be an object")
     for name in ("role", "content"):
         if name not in message:
             raise invalid(f"{path}.{name}: Field required")
+    if not isinstance(message["role"], str):
+        raise invalid(f"{path}.role: Input should be a valid string")
     if message["role"] not in _ROLES:
-        raise invalid(f"{path}.role: Input should be 'user', 'assistant' or 'system'")
+        shown = message["role"] if len(message["role"]) <= 100 else message["role"][:99] + "…"
+        raise invalid(f'messages: Unexpected role "{shown}". Allowed roles are "user" or "assistant"')
     content = message["content"]
     if isinstance(content, str):
         return
     if not isinstance(content, list):
-        raise invalid(f"{path}.content: Input should be a valid list")
+        raise invalid(f"{path}.content: Input should be a valid array")
     for index, block in enumerate(content):
         _block(block, f"{path}.content.{index}", check)
 
@@ -152,7 +155,9 @@ def _block(block: Any, path: str, check: Check) -> None:
         raise invalid(f"{path}{found[0]}: {found[1]}")
     if block["type"] == "tool_result" and isinstance(block.get("content"), list):
         for index, inner in enumerate(block["content"]):
-            if not isinstance(inner, dict) or not isinstance(inner.get("type"), str):
-                raise invalid(f"{path}.tool_result.content.{index}: Unable to extract tag using discriminator 'type'")
+            if not isinstance(inner, dict):
+                raise invalid(f"{path}.tool_result.content.{index}: Input should be an object")
+            if not isinstance(inner.get("type"), str):
+                raise invalid(f"{path}.tool_result.content.{index}.type: Field required")
             if inner["type"] == "text" and not isinstance(inner.get("text"), str):
                 raise invalid(f"{path}.tool_result.content.{index}.text.text: Field required")

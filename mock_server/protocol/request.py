@@ -204,10 +204,10 @@ def result_text(block: Block) -> str:
 
 
 def _as_one(run: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """Messages of one role as one: their blocks in order, a bare string as a text block."""
+    """Messages of one role as one: their blocks in order, a bare string as a text block; an empty one adds none."""
     if len(run) == 1:
         return run[0]
-    return {**run[0], "content": [block for message in run for block in blocks(message["content"])]}
+    return {**run[0], "content": [block for message in run for block in blocks(message["content"] or ())]}
 
 
 def _said(value: Any) -> Any:

@@ -155,7 +155,17 @@ CASES = [
          "messages: text content blocks must be non-empty"),
     Case("an empty message beside another of its role", "LIVE", {"messages": [{"role": "user", "content": []}, user("ping")]}, None),
     Case("an empty message alone", "LIVE", {"messages": [user("ping"), assistant("pong"), {"role": "user", "content": []}]},
-         "messages.2: all messages must have non-empty content except for the optional final assistant message"),
+         "messages.2: user messages must have non-empty content"),
+    Case("an empty string beside another message of its role", "LIVE", {"messages": [user(""), user("ping")]}, None),
+    Case("an empty string of the user", "REP", {"messages": [user("")]}, "messages.0: user messages must have non-empty content"),
+    Case("an empty message of the assistant", "ISS", {"messages": [user("a"), assistant(""), user("b")]},
+         "messages.1: all messages must have non-empty content except for the optional final assistant message"),
+    Case("an empty message of the assistant, the last", "ISS", {"messages": [user("a"), assistant("")]}, None),
+    # what stands beside role and content
+    Case("a reply sent back whole", "REP", {"messages": [user("a"), {**assistant("b"), "id": "msg_1"}, user("c")]},
+         "messages.1.id: Extra inputs are not permitted", passes=(OCTEN,)),
+    Case("a name", "REP", {"messages": [{**user("a"), "name": "Ann"}]}, "messages.0.name: Extra inputs are not permitted",
+         passes=(OCTEN,)),
     # programs that wait
     Case("a waiting program, and a tool that it may call", "REC",
          {"messages": PENDING, "container": "container_1",

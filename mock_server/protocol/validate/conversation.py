@@ -22,6 +22,8 @@ def not_empty(request: MessagesRequest, profile: Profile) -> None:
         if type(content) is str and content and not content.isspace():
             continue
         if not content:
+            if message["role"] == "user":
+                raise invalid(f"messages.{index}: user messages must have non-empty content")
             if index != last or message["role"] != "assistant":
                 raise invalid(
                     f"messages.{index}: all messages must have non-empty content "

@@ -24,6 +24,8 @@ from mock_server.protocol.validate.replay import result_said
 
 OPEN_CALL = Hole("open_call")
 _THOUGHTS = (Thinking, RedactedThinking)
+# the blocks that tell who called their tool, always; a server_tool_use does where a program called it
+_CALLED = ("tool_use", "web_search_tool_result", "web_fetch_tool_result")
 
 
 def sealed(
@@ -33,8 +35,9 @@ def sealed(
     content: list[Block] = []
     stamps: list[tuple[str, marks.Stamp]] = []
     places = _places(blocks, scenario, position)
-    call = OPEN_CALL.text
+    call = program = OPEN_CALL.text
     for at, block in enumerate(blocks):
+        block = _called(block, program, profile)
         if isinstance(block, ToolUse):
             if block.id is None:
                 hole = Hole(f"call{at}")
@@ -42,10 +45,23 @@ def sealed(
                 block = replace(block, id=hole.text)
             if isinstance(block, ServerToolUse | McpToolUse):
                 call = block.id or call
+                program = call if block.name.endswith("code_execution") else program
         elif isinstance(block, WebSearchToolResult | McpToolResult) and block.tool_use_id is None:
             block = replace(block, tool_use_id=call)
         content.append(_signed(block, profile, places.get(at, marks.NOWHERE)))
     return tuple(content), stamps
+
+
+def _called(block: Block, program: str, profile: Profile) -> Block:
+    """The block with who called its tool: the model itself, unless the script says that a program did. A program is
+    named by its call, the newest one where the script does not say which."""
+    if not isinstance(block, ToolUse | WebSearchToolResult):
+        return block
+    if block.caller is None:
+        return replace(block, caller={"type": "direct"}) if profile.callers and block.type in _CALLED else block
+    if block.caller.get("type") == "direct" or block.caller.get("tool_id") is not None:
+        return block
+    return replace(block, caller={**block.caller, "tool_id": program})
 
 
 def _stamp(block: ToolUse, scenario: str, position: int) -> marks.Stamp:

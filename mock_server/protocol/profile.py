@@ -68,10 +68,11 @@ class Model:
     `signed_text`: a signature covers the text of its thought. `bound_thinking`: its thinking is for itself and one
     conversation only. `over_window`: input and max_tokens over the window are an `error`, or the reply will `stop`
     there. `token_factor`: tokens per estimated token. `tool_tokens`: the hidden prompt of tools, `forced_tool_tokens`
-    when one must be called. `image_tokens` and `image_side`: what an image costs at most, and the pixels it is scaled
-    down to. `media`: images and pages of a request. `timing`: the pace of its replies as a scenario would write it;
-    what it means is no matter of the protocol. `created`, `deprecated`, `retires`: dates. `lacks`: the capabilities it
-    is listed without. `fallbacks`: the models it is listed to fall back to; None: not known.
+    when one must be called. `thinking_tokens`: that of thinking with a budget. `image_tokens` and `image_side`: what an
+    image costs at most, and the pixels it is scaled down to. `page_tokens`: what a page of a PDF costs. `media`: images
+    and pages of a request. `timing`: the pace of its replies as a scenario would write it; what it means is no matter
+    of the protocol. `created`, `deprecated`, `retires`: dates. `lacks`: the capabilities it is listed without.
+    `fallbacks`: the models it is listed to fall back to; None: not known.
     """
 
     id: str
@@ -102,8 +103,10 @@ class Model:
     token_factor: float = 1.0
     tool_tokens: int = 346
     forced_tool_tokens: int = 346
+    thinking_tokens: int = 0
     image_tokens: int = 1568
     image_side: int = 1568
+    page_tokens: int = 2400
     media: int = 600
     limits: Limits | None = None
     timing: Mapping[str, Any] | str | None = None
@@ -140,9 +143,10 @@ class Profile:
     `limits`: rate limits of a model that has none of its own; `rate_limit_headers`: replies tell what is left of them.
     `priority_tier`: requests are served by it unless they ask for `standard_only`.
     `complete_usage`: send every usage counter, zeros too. `encrypted_results`: search results carry
-    `encrypted_content`. `threads`: conversations can be held here. `any_model`: a name that is not listed is a model
-    too, without limits. `endpoints`: families of endpoints that are served or not; those not named are. `catalogues`:
-    lists of model ids, of which `catalogue` is offered; `added` models always are.
+    `encrypted_content`. `callers`: a call tells that the model made it. `thinking_display`: how thoughts are shown to a
+    request that does not say; None: as its model does it. `threads`: conversations can be held here. `any_model`: a
+    name that is not listed is a model too, without limits. `endpoints`: families of endpoints that are served or not;
+    those not named are. `catalogues`: lists of model ids, of which `catalogue` is offered; `added` models always are.
     """
 
     name: str
@@ -165,6 +169,8 @@ class Profile:
     priority_tier: bool = False
     complete_usage: bool = True
     encrypted_results: bool = True
+    callers: bool = True
+    thinking_display: Literal["summarized", "omitted"] | None = None
     threads: bool = False
     error_messages: Mapping[str, str] = field(default_factory=dict)
     unknown_model_message: str = "model: {model}"

@@ -134,6 +134,12 @@ class MessagesRequest:
         return (self.body.get("output_config") or {}).get("effort")
 
     @property
+    def format(self) -> Mapping[str, Any] | None:
+        """The output format, by its newer or its older name."""
+        config = self.body.get("output_config")
+        return (config.get("format") if config else None) or self.body.get("output_format")
+
+    @property
     def stop_sequences(self) -> Sequence[str]:
         return self.body.get("stop_sequences") or ()
 

@@ -270,12 +270,6 @@ def test_what_is_fitted_fits_and_keeps_its_shape(width: int, height: int, model:
     assert 1 <= media.image_tokens(width, height, model) <= model.image_tokens
 
 
-def test_a_pdf_counts_by_its_pages() -> None:
-    assert media.pdf_tokens(0) == 0
-    assert media.pdf_tokens(10) == 10 * media.pdf_tokens(1)
-    assert 1500 <= media.pdf_tokens(1) <= 3000 + OLD.image_tokens
-
-
 # -- the rules ------------------------------------------------------------------------------------------------------
 
 PNG = b64(png(5, 5)[:30])  # of 3 n bytes, so that more base64 can follow it

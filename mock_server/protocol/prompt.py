@@ -37,6 +37,8 @@ _TOOLS: Mapping[str, int] = {
     "text_editor_20250429": 700,
     "text_editor_20250728": 700,
 }
+# parameters that bring no hidden prompt of their own
+_PLAIN = frozenset(("model", "messages", "max_tokens", "system", "stream", "tools", "tool_choice", "metadata"))
 _THOUGHTS = ("thinking", "redacted_thinking")
 _FORCED = ("any", "tool")
 TTL = Literal["5m", "1h"]
@@ -66,10 +68,14 @@ def input_tokens(request: MessagesRequest, model: Model, counter: TokenCounter) 
     if request.tools:
         fixed += tool_prompt(request, model)
         for tool in request.tools:
-            cost = tool_cost(tool, counter)
-            text += cost.text
-            fixed += cost.fixed
-    fixed += thinking_prompt(request, model) + system_prompts(request)
+            text += counter.count(dumps(tool))
+            if "type" in tool:
+                fixed += own_prompt(tool)
+    is_plain = _PLAIN.issuperset(request.body)
+    if not is_plain:
+        fixed += thinking_prompt(request, model)
+    if request.has_blocks or not is_plain:
+        fixed += system_prompts(request)
     now = current_turn(request) if request.has_blocks else 0
     for at, message in enumerate(request.messages):
         content = message["content"]
@@ -88,9 +94,9 @@ def tool_prompt(request: MessagesRequest, model: Model) -> int:
     return model.forced_tool_tokens if request.tool_choice.get("type") in _FORCED else model.tool_tokens
 
 
-def tool_cost(tool: Mapping[str, Any], counter: TokenCounter) -> Cost:
-    """What one tool costs: what is said of it, and what the API says of it by itself."""
-    return Cost(counter.count(dumps(tool)), _TOOLS.get(str(tool.get("type")), 0))
+def own_prompt(tool: Mapping[str, Any]) -> int:
+    """What the API says of a tool by itself."""
+    return _TOOLS.get(str(tool.get("type")), 0)
 
 
 def thinking_prompt(request: MessagesRequest, model: Model) -> int:
@@ -214,7 +220,7 @@ def prefix(request: MessagesRequest, model: Model, counter: TokenCounter) -> Pre
     if request.tools:
         chain.cost += Cost(fixed=tool_prompt(request, model))
     for tool in request.tools:
-        chain.add({} if _is_search(tool) else tool, tool_cost(tool, counter))
+        chain.add({} if _is_search(tool) else tool, Cost(counter.count(dumps(tool)), own_prompt(tool)))
         if _is_search(tool) and tool.get("cache_control"):
             chain.steps[-1] = chain.steps[-1]._replace(ttl=tool["cache_control"].get("ttl") or "5m")
     tools = chain.digest

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from mock_server.engine.engine import Engine
 
 log = logging.getLogger("mock_server")
+_EAGER = b'"eager_input_streaming"'
 SUMMARY = 60  # estimated tokens of a summary that is made up
 
 
@@ -248,7 +249,7 @@ def _bound(
     call, request = admitted.call, admitted.request
     terms = call.session.terms
     draw = Draw(terms.settings.seed, call, request)
-    if reply.thinks or reply.calls:
+    if reply.thinks or (reply.calls and (_EAGER in call.http.body or "anthropic-beta" in request.headers)):
         reply = reply.viewed(_view(reply, admitted))
     binding = Binding(
         model=admitted.model,

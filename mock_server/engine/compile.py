@@ -257,8 +257,8 @@ class CompiledReply:
 
     def lacking(self, to: Binding) -> str:
         """Why a reply that was scripted whole does not come whole for want of room, in words; else an empty text."""
-        if to.most >= self._needs(to.model) or self._reply.stop_reason in _AT_LIMIT:
-            return ""
+        if to.most >= self._needs(to.model) or self._reply.stop_reason in _AT_LIMIT or not to.max_tokens:
+            return ""  # with 0 a request only warms the cache
         shorter = self._cut(to)
         if shorter is None or shorter.stop_reason != "max_tokens":
             return ""

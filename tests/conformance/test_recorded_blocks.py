@@ -482,8 +482,9 @@ def test_a_reply_that_was_scripted_whole_and_is_cut_says_so(stream: bool, engine
         ("name: a\ngenerate: {tokens: 50}", {"max_tokens": 2}),
         ("name: a\nreply: one STOP three four", {"max_tokens": 5, "stop_sequences": ["STOP"]}),
         ((), {"max_tokens": 2}),
+        ("name: a\nreply: one two three four", {"max_tokens": 0}),
     ],
-    ids=["it fits", "the script says so", "made up", "a stop sequence", "no script"],
+    ids=["it fits", "the script says so", "made up", "a stop sequence", "no script", "a warm cache"],
 )
 def test_nothing_is_said_where_nothing_of_a_script_was_cut(
     script: Any, more: dict[str, Any], engine: MakeEngine, ask: Ask

@@ -95,24 +95,37 @@ def test_thoughts_count_only_in_the_turn_they_are_of() -> None:
     assert total(*over) == total("q", [call], [result], "done", "and?")
 
 
-MODEL = Model(id="m", token_factor=1.3)
+MODEL = Model(id="m", token_factor=1.3, thinking_tokens=29)
+GREEN = {"type": "text", "media_type": "text/plain", "data": "Grass is green."}
 BLOCKS = st.one_of(
     st.builds(lambda text: {"type": "text", "text": text}, st.text(min_size=1, max_size=30)),
     st.builds(lambda text: {"type": "tool_result", "tool_use_id": "t", "content": text}, st.text(max_size=30)),
     st.just({"type": "thinking", "thinking": "hm", "signature": SIGNATURE}),
     st.just({"type": "image", "source": {"type": "url", "url": "u"}}),
+    st.builds(lambda on: {"type": "document", "source": GREEN, "citations": {"enabled": on}}, st.booleans()),
+)
+TOOLS = st.sampled_from(
+    [{"name": "f", "input_schema": {"type": "object"}}, {"type": "memory_20250818", "name": "memory"}]
+)
+ASKED = st.sampled_from(
+    [
+        {},
+        {"thinking": {"type": "enabled", "budget_tokens": 1024}},
+        {"output_config": {"format": {"type": "json_schema", "schema": {"type": "object"}}}},
+    ]
 )
 
 
 @given(
     system=st.none() | st.text(min_size=1, max_size=20),
-    tools=st.lists(st.just({"name": "f", "input_schema": {"type": "object"}}), max_size=2),
+    tools=st.lists(TOOLS, max_size=2),
     turns=st.lists(st.lists(BLOCKS, min_size=1, max_size=3), min_size=1, max_size=4),
+    asked=ASKED,
 )
-def test_the_prefix_adds_up_to_the_input_tokens(system: Any, tools: Any, turns: Any) -> None:
+def test_the_prefix_adds_up_to_the_input_tokens(system: Any, tools: Any, turns: Any, asked: Any) -> None:
     roles = ("user", "assistant") * 2
     messages = [{"role": role, "content": content} for role, content in zip(roles, turns, strict=False)]
-    request = MessagesRequest({"messages": messages, "tools": tools, "system": system})
+    request = MessagesRequest({"messages": messages, "tools": tools, "system": system, **asked})
     counter = TokenCounter()
     steps = prefix(request, MODEL, counter).steps
     assert steps[-1].tokens + CLOSING == input_tokens(request, MODEL, counter)

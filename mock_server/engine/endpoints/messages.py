@@ -175,7 +175,8 @@ def _played(
         answer = replace(answer, reply=reply_blocks)
         warnings += _lost(found, lost)
         compiled = CompiledReply(reply_of(answer, terms.timing, found.scenario.name, found.turn), terms.profile)
-    return _bound(compiled, engine, admitted, breaks.faults, warnings, None if answer.generate is not None else found)
+    is_whole = answer.generate is None and not found.scenario.side  # a side call's one token is what its agent wants
+    return _bound(compiled, engine, admitted, breaks.faults, warnings, found if is_whole else None)
 
 
 def _rendering(engine: "Engine", admitted: Admitted, found: Choice, asked: Question) -> Rendering:

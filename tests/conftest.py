@@ -47,7 +47,7 @@ def ask() -> Ask:
         **parameters: Any,
     ) -> Entry:
         messages = [{"role": "user", "content": said}] if isinstance(said, str) else said
-        body = {"model": "claude-opus-4-8", "max_tokens": 4096, "messages": messages, **parameters}
+        body = {"model": "claude-opus-4-8", "max_tokens": 8192, "messages": messages, **parameters}
         always = {"x-api-key": "test", "anthropic-version": "2023-06-01"}
         return engine.handle(
             HttpRequest("POST", "/v1/messages", {**always, **(headers or {})}, json.dumps(body).encode())

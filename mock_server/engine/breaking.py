@@ -126,8 +126,9 @@ class _Then(Generator[Late | None, Exchange | None, Exchange]):
 
 
 def noted(done: Applied, note: str = "") -> str:
-    """What the journal notes: beside the reason itself, the faults that could not be applied."""
-    return "; ".join([*([note] if note else []), *(f"fault not applied: {reason}" for reason in done.failed)])
+    """What the journal notes: the reason itself, what else is to be said, and the faults that could not be applied."""
+    failed = [f"fault not applied: {reason}" for reason in done.failed]
+    return "; ".join([*([note] if note else []), *done.notes, *failed])
 
 
 def warnings(failed: Iterable[str]) -> Iterator[tuple[str, str]]:

@@ -19,11 +19,11 @@ from mock_server.engine.cache import CacheUse
 from mock_server.engine.form import Form, Hole
 from mock_server.engine.pace import Pace
 from mock_server.engine.seal import OPEN_CALL, sealed
-from mock_server.engine.seeds import Ids
+from mock_server.engine.seeds import Ids, chance
 from mock_server.protocol import cut, marks, tokens, usage
-from mock_server.protocol.blocks import Block, McpToolResult, ServerToolUse, Text, Thinking, is_server_tool
+from mock_server.protocol.blocks import Block, McpToolResult, ServerToolUse, Text, Thinking, ToolUse, is_server_tool
 from mock_server.protocol.chunk import Chunk
-from mock_server.protocol.events import events
+from mock_server.protocol.events import steps
 from mock_server.protocol.lazy import lazy
 from mock_server.protocol.message import NONE, UNEDITED, Extras, Message
 from mock_server.protocol.plan import JSON_HEADERS, SSE_HEADERS, Headers, Part, Plan, whole
@@ -34,6 +34,7 @@ from mock_server.protocol.usage import CacheKind, Usage
 from mock_server.scenario.answer import Answer
 from mock_server.scenario.timing import Pacing, Timing
 
+_AT_LIMIT = ("max_tokens", "model_context_window_exceeded")
 _ID, _MODEL = Hole("id"), Hole("model")
 _INPUT, _FINAL_INPUT = Hole("input_tokens"), Hole("final_input_tokens")
 _OUTPUT, _FIRST_OUTPUT, _THINKING = Hole("output_tokens"), Hole("first_output_tokens"), Hole("thinking_tokens")
@@ -61,7 +62,7 @@ class Binding(NamedTuple):
     """What one request puts into a reply.
 
     `room`: the tokens left of the model's window. `cache`: what its prompt did with the cache, if it marked anything.
-    `thinks`: thinking was asked for. `omits_thinking`: thoughts come without their text.
+    `thinks`: thinking was asked for.
 
     A named tuple, like all that is made for every request: it costs a third of a frozen dataclass.
     """
@@ -78,7 +79,27 @@ class Binding(NamedTuple):
     cache: CacheUse | None = None
     extras: Extras | None = None
     thinks: bool = False
+
+    @property
+    def most(self) -> int:
+        """The most tokens that a reply can have."""
+        return self.max_tokens if self.room is None else min(self.max_tokens, self.room)
+
+
+class View(NamedTuple):
+    """How a request has thoughts and calls shown: without the text of thoughts, with `estimated_tokens` in their
+    deltas, with input that is not held back (the names of such tools); and the seed that says which thoughts end in an
+    empty delta."""
+
     omits_thinking: bool = False
+    counts_thinking: bool = False
+    eager: frozenset[str] = frozenset()
+    seed: int = 0
+
+
+# The share of thoughts that end in an empty delta: of those without and with a text (of 5 recorded ones 4, of 109 21).
+_TRAILING = {True: 0.8, False: 0.19}
+_MOST_VIEWS = 16
 
 
 @dataclass(frozen=True)
@@ -152,7 +173,8 @@ class CompiledReply:
     """A reply as bytes with holes. `bind` may be called from many requests.
 
     `is_open`: parts of it are made for each request. `runs_code`: the server runs a program for it, or goes on with
-    one.
+    one. `thinks`, `calls`: what of it a request can have shown otherwise: whether there are thoughts, and the names of
+    the tools it calls.
     """
 
     def __init__(self, reply: Reply, profile: Profile) -> None:
@@ -160,11 +182,14 @@ class CompiledReply:
         self._profile = profile
         self._content, self._stamps = sealed(reply.content, profile, reply.scenario, reply.position)
         self._counted = _counted(self._content)
-        self._tokens = cut.total_tokens(self._content)
-        self._thinking = sum(cut.block_tokens(block) for block in self._content if isinstance(block, Thinking))
+        self._cost = cut.total_cost(self._content)
+        self._thinking = cut.total_cost([block for block in self._content if isinstance(block, Thinking)]).text
+        self.thinks = any(isinstance(block, Thinking) for block in self._content)
+        self.calls = frozenset(block.name for block in self._content if isinstance(block, ToolUse))
+        self._views: dict[View, CompiledReply] = {}
         self._fed_back = sum(_fed_back(block) for block in self._content)
         self._texts = tuple(block.text for block in self._content if isinstance(block, Text))
-        self._resumes = any(getattr(block, "tool_use_id", None) == OPEN_CALL.text for block in self._content)
+        self._resumes = any(_names(block, OPEN_CALL.text) for block in self._content)
         self.is_open = citations.is_open(self._content) or any(
             isinstance(block, WebSearchToolResult) and block.is_open for block in self._content
         )
@@ -172,12 +197,28 @@ class CompiledReply:
         headers = tuple((name.lower(), value) for name, value in reply.headers.items())
         self._json_headers = (*JSON_HEADERS, *headers)
         self._sse_headers = (*SSE_HEADERS, *headers)
-        self._forms: dict[Chunk, _Forms] = {}
+        self._forms: dict[Chunk | None, _Forms] = {}
         self._paced: dict[int, _Paced] = {}
-        self._at_pace(reply.timing.of(""))
 
-    def _made(self, kind: _Kind, chunk: Chunk) -> Form:
-        return Form(events(self.message(kind), chunk), self._looks)
+    def ready(self) -> "CompiledReply":
+        """This reply, with all that is the same for everybody made by now."""
+        self._at_pace(self._reply.timing.of(""))
+        return self
+
+    def viewed(self, view: View) -> "CompiledReply":
+        """This reply as a request has it shown; made once for each way."""
+        found = self._views.get(view)
+        if found is None:
+            if len(self._views) >= _MOST_VIEWS:
+                self._views.clear()
+            content = tuple(_viewed(block, view) for block in self._reply.content)
+            same = content == self._reply.content
+            found = self if same else CompiledReply(replace(self._reply, content=content), self._profile)
+            self._views[view] = found
+        return found
+
+    def _made(self, kind: _Kind, chunk: Chunk | None) -> Form:
+        return Form(steps(self.message(kind), chunk), self._looks)
 
     def _at_pace(self, timing: Timing) -> _Paced:
         """The reply at this pace; forms are shared by paces that split texts alike."""
@@ -185,7 +226,7 @@ class CompiledReply:
         forms = self._forms.get(chunk)
         if forms is None:
             forms = self._forms[chunk] = {_PLAIN: self._made(_PLAIN, chunk)}
-        found = _Paced(Pace(forms[_PLAIN].events, timing), forms[_PLAIN], forms)
+        found = _Paced(Pace(forms[_PLAIN].steps, timing), forms[_PLAIN], forms)
         self._paced[id(timing)] = found  # the reply keeps the timing, so the number stays its own
         return found
 
@@ -240,22 +281,33 @@ class CompiledReply:
 
     def bind(self, to: Binding) -> Plan:
         """The plan that answers one request."""
-        factor = to.model.token_factor
-        most = to.max_tokens if to.room is None else min(to.max_tokens, to.room)
-        if most < self._tokens * factor or (to.stop_sequences and self._stops(to.stop_sequences)):
-            shorter = cut.cut(self._reply.content, _estimated(most, factor), to.stop_sequences)
+        most = to.most
+        if most < self._needs(to.model) or (to.stop_sequences and self._stops(to.stop_sequences)):
+            shorter = self._cut(to)
             if shorter is not None:
                 reply = self._shortened(shorter, most, is_full=most < to.max_tokens)
                 uncut = to._replace(max_tokens=sys.maxsize, room=None, stop_sequences=())
                 return CompiledReply(reply, self._profile).bind(uncut)
-        if to.omits_thinking and self._thinking:
-            return CompiledReply(self._omitting(), self._profile)._whole(to)
         return self._whole(to)
 
-    def _omitting(self) -> Reply:
-        """The reply without the text of its thoughts."""
-        content = [replace(one, omitted=True) if isinstance(one, Thinking) else one for one in self._reply.content]
-        return replace(self._reply, content=tuple(content))
+    def lacking(self, to: Binding) -> str:
+        """Why a reply that was scripted whole does not come whole for want of room, in words; else an empty text."""
+        if to.most >= self._needs(to.model) or self._reply.stop_reason in _AT_LIMIT or not to.max_tokens:
+            return ""  # with 0 a request only warms the cache
+        shorter = self._cut(to)
+        if shorter is None or shorter.stop_reason != "max_tokens":
+            return ""
+        limit = f"max_tokens is {to.max_tokens}"
+        if to.most < to.max_tokens:
+            limit = f"the model's window has room for {max(0, to.most)}"
+        return f"the reply was cut short: it takes {math.ceil(self._needs(to.model) - 1e-9)} tokens, and {limit}"
+
+    def _needs(self, model: Model) -> float:
+        """The tokens of a model that the whole reply takes."""
+        return self._cost.fixed + self._cost.text * model.token_factor
+
+    def _cut(self, to: Binding) -> cut.Cut | None:
+        return cut.cut(self._reply.content, to.most, to.stop_sequences, to.model.token_factor)
 
     def _stops(self, sequences: Sequence[str]) -> bool:
         return any(sequence in text for text in self._texts for sequence in sequences)
@@ -299,7 +351,7 @@ class CompiledReply:
         frames = timeline.filled(form.fill(values))
         return Plan(200, self._sse_headers + to.headers, (Part(frames, at),), True, at[0])
 
-    def _form_of(self, to: Binding, forms: _Forms, chunk: Chunk) -> Form:
+    def _form_of(self, to: Binding, forms: _Forms, chunk: Chunk | None) -> Form:
         """The form that has room for all that this request is told."""
         cache: CacheKind = ""
         if to.cache is not None:
@@ -331,9 +383,8 @@ class CompiledReply:
     def _output(self, to: Binding) -> int:
         if self._reply.output_tokens is not None:
             return self._reply.output_tokens
-        most = to.max_tokens if to.room is None else min(to.max_tokens, to.room)
         # a token that is cut nowhere may count for two
-        return min(most, math.ceil(self._tokens * to.model.token_factor - 1e-9))
+        return min(to.most, math.ceil(self._needs(to.model) - 1e-9))
 
     def _details(self, to: Binding, output: int) -> bytes:
         """How much of the output was thought, where that is told. A profile that leaves out what does not apply tells
@@ -341,7 +392,7 @@ class CompiledReply:
         if self._thinking:
             thought = min(output, math.ceil(self._thinking * to.model.token_factor - 1e-9))
             return b',"output_tokens_details":{"thinking_tokens":%d}' % thought
-        always = to.model.thinking_tokens == "always" and self._profile.complete_usage
+        always = to.model.thinking_usage == "always" and self._profile.complete_usage
         return b',"output_tokens_details":{"thinking_tokens":0}' if always or to.thinks else b""
 
     # -- what only some are told -------------------------------------------------------------------------------
@@ -396,7 +447,8 @@ class CompiledReply:
                 rounds.append(_Round(output, fed_back, 0 if _failed(block) else _fed_back(block)))
                 output, fed_back = 0, _fed_back(block)
             else:
-                output, fed_back = output + cut.block_tokens(block), fed_back + _fed_back(block)
+                cost = cut.block_cost(block)
+                output, fed_back = output + cost.text + cost.fixed, fed_back + _fed_back(block)
         return (*rounds, _Round(output, fed_back, 0))
 
 
@@ -464,9 +516,25 @@ def _failed(block: AdvisorToolResult) -> bool:
     return isinstance(block.told, dict) and str(block.told.get("type")).endswith("_error")
 
 
-def _estimated(model_tokens: int, factor: float) -> int:
-    """How many estimated tokens fit in so many of a model; one at least where there is room at all."""
-    return max(1, int(model_tokens / factor)) if model_tokens > 0 else 0
+def _viewed(block: Block, view: View) -> Block:
+    """A block as a request has it shown."""
+    if isinstance(block, Thinking):
+        drawn = chance(str(view.seed).encode()[:64], block.thinking)
+        return replace(
+            block,
+            omitted=view.omits_thinking,
+            counts=view.counts_thinking,
+            trails=drawn < _TRAILING[view.omits_thinking],
+        )
+    if type(block) is ToolUse and block.name in view.eager:
+        return replace(block, eager=True)
+    return block
+
+
+def _names(block: Block, call: str) -> bool:
+    """Whether a block belongs to this call of a server's tool: as its result, or because its program made it."""
+    caller = getattr(block, "caller", None)
+    return getattr(block, "tool_use_id", None) == call or (caller is not None and caller.get("tool_id") == call)
 
 
 def _counted(content: Sequence[Block]) -> Usage:

@@ -1,6 +1,7 @@
 """An error -> the plan of its reply: the envelope, the status, the headers, in the words of the profile."""
 
 import functools
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from mock_server.protocol.errors import MESSAGE, ApiError, envelope
@@ -29,6 +30,10 @@ def _date(unix: int) -> tuple[str, str]:
     return ("date", http_date(unix))
 
 
+# What `x-should-retry` says of a status, where the error has no word of its own. Of the others nothing is said.
+SHOULD_RETRY: Mapping[int, str] = {**dict.fromkeys((400, 401, 403, 404, 413), "false"), 429: "true"}
+
+
 def failure(error: ApiError, session: "Session", request_id: str, at: int = 0, *, streamed: bool = False) -> Plan:
     """The reply that tells an error, `at` microseconds after the request. `streamed`: its body is for an `error` event,
     where the API names details even when there are none.
@@ -40,7 +45,10 @@ def failure(error: ApiError, session: "Session", request_id: str, at: int = 0, *
     body = envelope(error.type, message, error.details, request_id if profile.request_id_in_body else None)
     if streamed and profile.request_id_in_body:
         body["error"] = {"details": None, **body["error"]}
-    printable = ((name, value.replace("\r", " ").replace("\n", " ")) for name, value in error.headers.items())
+    own = dict(error.headers)
+    if "x-should-retry" not in own and error.status in SHOULD_RETRY:
+        own["x-should-retry"] = SHOULD_RETRY[error.status]
+    printable = ((name, value.replace("\r", " ").replace("\n", " ")) for name, value in own.items())
     told = reply_headers(session, request_id, is_known=error.type != "authentication_error")
     return whole(error.status, (*JSON_HEADERS, *told, *printable), encode(dumps(body)), at)
 

@@ -86,7 +86,7 @@ class _Open:
         elif kind == "input_json_delta":
             self._pieces.setdefault("input", []).append(delta["partial_json"])
         elif kind == "compaction_delta":
-            self._block |= {"content": delta["content"], "encrypted_content": delta["encrypted_content"]}
+            self._block |= {name: value for name, value in delta.items() if name != "type"}
         elif kind == "citations_delta":
             self._block["citations"] = [*self._block["citations"], delta["citation"]]
 

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from mock_server.engine.journal import Incomplete, Journal, StillOpen
     from mock_server.engine.received import Request
     from mock_server.matrix import Variant, faults
+    from mock_server.protocol.marks import SIGNATURE
     from mock_server.scenario.node import ScenarioError
     from mock_server.settings import SettingError, Settings
     from mock_server.verbs import Route
@@ -61,6 +62,7 @@ __all__ = [
     "gate",
     "generate",
     "Reply",
+    "SIGNATURE",
     # conditions
     "prompt",
     "last_message",
@@ -106,6 +108,7 @@ _HOMES = {
     "NotReached": "engine.gates",
     "StillOpen": "engine.journal",
     "Request": "engine.received",
+    "SIGNATURE": "protocol.marks",
     "ScenarioError": "scenario.node",
 }
 

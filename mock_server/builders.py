@@ -42,7 +42,7 @@ def text(text: str, *, citations: Sequence[Mapping[str, Any]] | None = None) -> 
 
 
 def thinking(thinking: str, *, signature: str | None = None) -> Block:
-    """A thinking block; it is signed unless you pin a signature."""
+    """A thinking block; it is signed unless you pin a signature: one that can be nobody's is refused on its return."""
     __tracebackhide__ = True
     return _block("thinking", thinking=thinking, signature=signature)
 

@@ -1,6 +1,7 @@
 """What all tests share: an engine without a socket and a way to ask it, and a server."""
 
 import json
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any
@@ -21,6 +22,15 @@ MakeEngine = Callable[..., Engine]
 Ask = Callable[..., Entry]
 
 _profile = cache(load_profile)
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_before() -> Iterator[None]:
+    """Commands that run in this process set how much is logged: for themselves only."""
+    root = logging.getLogger()
+    level = root.level
+    yield
+    root.setLevel(level)
 
 
 @pytest.fixture(scope="session")
@@ -47,7 +57,7 @@ def ask() -> Ask:
         **parameters: Any,
     ) -> Entry:
         messages = [{"role": "user", "content": said}] if isinstance(said, str) else said
-        body = {"model": "claude-opus-4-8", "max_tokens": 4096, "messages": messages, **parameters}
+        body = {"model": "claude-opus-4-8", "max_tokens": 8192, "messages": messages, **parameters}
         always = {"x-api-key": "test", "anthropic-version": "2023-06-01"}
         return engine.handle(
             HttpRequest("POST", "/v1/messages", {**always, **(headers or {})}, json.dumps(body).encode())

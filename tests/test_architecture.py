@@ -29,7 +29,7 @@ ALLOWED = {
     "cli": {"commands", "scenario", "server", "client", *LEAVES},
     "pytest_plugin": {"api", "client", "engine", "pytest_coverage", "matrix", "scenario", *LEAVES},
     "pytest_coverage": {"api", "client", "coverage"},
-    "__init__": {"api", "client", "builders", "matrix", "engine", "scenario", "verbs", *LEAVES},
+    "__init__": {"api", "client", "builders", "matrix", "engine", "protocol", "scenario", "verbs", *LEAVES},
     "__main__": {"cli"},
     **{leaf: set() for leaf in LEAVES},
 }

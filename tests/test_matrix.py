@@ -40,12 +40,11 @@ def test_there_is_one_variant_for_every_fault_at_every_event_of_every_turn(tmp_p
         "content_block_start",
         "content_block_delta",
         "content_block_delta",
-        "content_block_delta",
         "content_block_stop",
         "message_delta",
         "message_stop",
     ]
-    assert [one.events for one in variants if one.turn == 1 and one.fault["type"] == "disconnect"] == list(range(8))
+    assert [one.events for one in variants if one.turn == 1 and one.fault["type"] == "disconnect"] == list(range(7))
     assert [one.id for one in variants if one.fault["type"] == "html_error"] == [
         "turn1-html_error",
         "turn2-html_error",

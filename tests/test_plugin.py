@@ -169,6 +169,21 @@ the journal (2 requests):
 """ in told(result)
 
 
+def test_a_failure_tells_of_a_reply_that_was_cut(pytester: pytest.Pytester) -> None:
+    result = run(
+        pytester,
+        """
+def test_it(mock_server):
+    mock_server.add("word " * 100, name="long")
+    assert len(ask(mock_server, "Say it")["content"][0]["text"]) == 500
+""",
+    )
+    result.assert_outcomes(failed=1)
+    assert """\
+  1. POST /v1/messages 'Say it' -> 200 long turn 1: the reply was cut short: it takes 132 tokens, and max_tokens is 99, completed
+""" in told(result)
+
+
 def test_a_reply_function_that_raises_fails_the_test_with_its_own_traceback(pytester: pytest.Pytester) -> None:
     result = run(
         pytester,

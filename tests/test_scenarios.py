@@ -845,7 +845,7 @@ def test_text_comes_token_by_token_and_its_citations_one_by_one(name: str, profi
 
 @profiles
 @usual_streams
-def test_tool_json_begins_with_an_empty_delta_and_is_split(name: str, profile: str, walk: Walk) -> None:
+def test_tool_json_begins_with_an_empty_delta_and_comes_value_by_value(name: str, profile: str, walk: Walk) -> None:
     written = [(block.name, block.input) for block in answers(name) if isinstance(block, ToolUse)]
 
     calls = streamed(walk(name, profile, stream=True), "tool_use", "server_tool_use")
@@ -854,9 +854,9 @@ def test_tool_json_begins_with_an_empty_delta_and_is_split(name: str, profile: s
     assert [
         (call.start["name"], json.loads("".join(partial))) for call, partial in zip(calls, partials, strict=True)
     ] == (written)
-    for partial in partials:
+    for (_, input), partial in zip(written, partials, strict=True):
         assert partial[0] == ""
-        assert len(partial) > 3
+        assert len(partial) == 1 + len(input) + 1  # and the bracket that closes them
         assert all(partial[1:])
 
 
@@ -867,11 +867,12 @@ def test_a_thought_is_signed_once_at_its_end(name: str, profile: str, walk: Walk
 
     thoughts = streamed(walk(name, profile, stream=True), "thinking")
 
-    assert ["".join(thought.said("thinking")) for thought in thoughts] == written
+    is_shown = profile == "octen"  # the model leaves thoughts out by itself
+    assert ["".join(thought.said("thinking")) for thought in thoughts] == [one if is_shown else "" for one in written]
     for thought in thoughts:
         kinds = [delta["type"] for delta in thought.deltas]
         assert kinds == ["thinking_delta"] * (len(kinds) - 1) + ["signature_delta"]
-        assert len(kinds) > 2
+        assert not is_shown or len(kinds) > 2
         assert thought.deltas[-1]["signature"]
 
 

@@ -173,6 +173,7 @@ def test_the_journal_marks_them(served: Engine) -> None:
     aside, ordinary = send(served, SIDE_CALLS["side-quota"][0]), send(served, Sent(turn("Hi")))
     assert [summary(entry, "s")["side"] for entry in (aside, ordinary)] == [True, False]
     assert "side-quota turn 1 (side call), " in str(aside)
+    assert "x-mock-warning" not in dict(aside.plan.headers)  # the one token that it asks for is what it wants
     assert "(side call)" not in str(ordinary)
 
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from mock_server.engine.batches import Batch, Item, Kind
 from mock_server.engine.exchange import Exchange, Late
 from mock_server.engine.failure import failure
-from mock_server.engine.seeds import Ids
 from mock_server.engine.session import Session
 from mock_server.protocol.errors import ApiError
 from mock_server.protocol.plan import whole
@@ -78,7 +77,7 @@ def _given(late: Late, session: Session) -> Generator[Late | None, Exchange | No
     except BaseException as error:  # of a test: its own kind of failure is not an Exception
         session.journal.failed(error)
         told = ApiError("api_error", f"mock-server: {type(error).__name__}: {error}")
-        return Exchange(failure(told, session.terms.profile, Ids(None).request()), note=str(told))
+        return Exchange(failure(told, session, session.ids().request()), note=str(told))
     assert exchange is not None
     return exchange
 

@@ -135,12 +135,12 @@ class Batch:
             self._items = []
 
     def allow_results(self, now: float) -> None:
-        """Raises ApiError: 400 (rule 149) while there are no results yet, 404 when they are too old."""
+        """Raises ApiError (404, rule 149) while there are no results yet, and when they are too old."""
         if self.is_archived(now):
             self.frames, self.size = [], 0
             raise ApiError("not_found_error", f"The results of batch {self.id} are no longer available")
         if not self.is_over(now) or self.is_answering:
-            raise invalid(f"Batch {self.id} has no results yet: it is still being processed")
+            raise ApiError("not_found_error", f"Message Batch {self.id} has no available results.")
 
     # -- telling -------------------------------------------------------------------------------------------------
 
@@ -184,7 +184,7 @@ class Batches:
         """The batch of this id. Raises ApiError (404): rule 151."""
         batch = self._held.get(id)
         if batch is None:
-            raise ApiError("not_found_error", f"Batch `{id}` not found.")
+            raise ApiError("not_found_error", f"Message Batch {id} not found.")
         return batch
 
     def add(self, batch: Batch, now: float) -> None:
@@ -215,5 +215,5 @@ class Batches:
         """Forget one. Raises ApiError: 404 for an unknown id, 400 (rule 150) while it is being processed."""
         batch = self.find(id)
         if not batch.is_over(now) or batch.is_answering:
-            raise invalid(f"Batch {id} is still being processed; cancel it, or wait until it has ended, to delete it")
+            raise invalid("In progress batches cannot be deleted. Consider canceling the batch instead.")
         del self._held[id]

@@ -79,10 +79,12 @@ def _strikes(overlay: Scenario, asked: Question) -> bool:
 def struck(call: Call, plan: Plan, breaks: Iterable[Fault], told: Plan | None, seed: bytes) -> Applied:
     """The plan after its faults. `told`: the same message as a stream; `seed`: what is drawn for this exchange."""
     terms = call.session.terms
+    name = terms.profile.request_id_headers[0]
+    request_id = next((value for header, value in plan.headers if header == name), "")
 
-    def fail(script: Failure) -> Plan:
+    def fail(script: Failure, *, streamed: bool = False) -> Plan:
         error = scripted(script, Answer(), fast_retries=terms.settings.fast_retries)
-        return failure(error, terms.profile, call.ids.request())
+        return failure(error, call.session, request_id, streamed=streamed)
 
     done = faults.applied(plan, tuple(breaks), Site(Random(seed + b"faults"), told, fail))
     for reason in done.failed:
@@ -124,8 +126,9 @@ class _Then(Generator[Late | None, Exchange | None, Exchange]):
 
 
 def noted(done: Applied, note: str = "") -> str:
-    """What the journal notes: beside the reason itself, the faults that could not be applied."""
-    return "; ".join([*([note] if note else []), *(f"fault not applied: {reason}" for reason in done.failed)])
+    """What the journal notes: the reason itself, what else is to be said, and the faults that could not be applied."""
+    failed = [f"fault not applied: {reason}" for reason in done.failed]
+    return "; ".join([*([note] if note else []), *done.notes, *failed])
 
 
 def warnings(failed: Iterable[str]) -> Iterator[tuple[str, str]]:

@@ -69,8 +69,9 @@ class Source(NamedTuple):
         return {"type": "page_location", **self._document(cited), **place}
 
     def _document(self, cited: str) -> dict[str, Any]:
-        title, file = self.block.get("title"), self.block["source"].get("file_id")
-        return {"cited_text": cited, "document_index": self.number, "document_title": title, "file_id": file}
+        file = self.block["source"].get("file_id")
+        document = {"cited_text": cited, "document_index": self.number, "document_title": self.block.get("title")}
+        return document if file is None else {**document, "file_id": file}
 
 
 def sources(request: MessagesRequest) -> list[Source]:

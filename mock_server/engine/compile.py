@@ -1,8 +1,9 @@
 """Reply -> CompiledReply, once at load; CompiledReply.bind -> Plan, once a request.
 
 Compiling makes every frame, and the JSON folded from the same events, with holes where a request's own values go:
-ids, the model and the input tokens. Binding fills the holes. Only a reply that `max_tokens` or `stop_sequences` cut
-short is made anew for its request.
+ids, the model and the input tokens. Binding fills the holes. A request that is told more than the reply itself gets
+frames with room for that, made when first needed. Only a reply that `max_tokens` or `stop_sequences` cut short, or
+whose thoughts are not shown, is made anew for its request.
 """
 
 import math
@@ -10,33 +11,42 @@ import random
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple, Protocol
+from itertools import pairwise
+from typing import Any, NamedTuple, Protocol, get_args
 
 from mock_server.engine import citations
 from mock_server.engine.cache import CacheUse
 from mock_server.engine.form import Form, Hole
 from mock_server.engine.pace import Pace
 from mock_server.engine.seal import OPEN_CALL, sealed
-from mock_server.engine.seeds import Ids
+from mock_server.engine.seeds import Ids, chance
 from mock_server.protocol import cut, marks, tokens, usage
-from mock_server.protocol.blocks import Block, McpToolResult, ServerToolUse, Text, Thinking
+from mock_server.protocol.blocks import Block, McpToolResult, ServerToolUse, Text, Thinking, ToolUse, is_server_tool
 from mock_server.protocol.chunk import Chunk
-from mock_server.protocol.events import events
-from mock_server.protocol.message import NONE, Extras, Message
+from mock_server.protocol.events import steps
+from mock_server.protocol.lazy import lazy
+from mock_server.protocol.message import NONE, UNEDITED, Extras, Message
 from mock_server.protocol.plan import JSON_HEADERS, SSE_HEADERS, Headers, Part, Plan, whole
-from mock_server.protocol.profile import Model, Profile
-from mock_server.protocol.results import WebSearchToolResult
+from mock_server.protocol.profile import Geo, Model, Profile
+from mock_server.protocol.results import AdvisorToolResult, WebSearchToolResult
 from mock_server.protocol.sse import dumps, encode
 from mock_server.protocol.usage import CacheKind, Usage
 from mock_server.scenario.answer import Answer
 from mock_server.scenario.timing import Pacing, Timing
 
+_AT_LIMIT = ("max_tokens", "model_context_window_exceeded")
 _ID, _MODEL = Hole("id"), Hole("model")
 _INPUT, _FINAL_INPUT = Hole("input_tokens"), Hole("final_input_tokens")
 _OUTPUT, _FIRST_OUTPUT, _THINKING = Hole("output_tokens"), Hole("first_output_tokens"), Hole("thinking_tokens")
 _READ, _WRITTEN = Hole("cache_read"), Hole("cache_written")
 _WRITTEN_5M, _WRITTEN_1H = Hole("cache_written_5m"), Hole("cache_written_1h")
-_COUNTERS = (_INPUT, _FINAL_INPUT, _OUTPUT, _FIRST_OUTPUT, _THINKING, _READ, _WRITTEN, _WRITTEN_5M, _WRITTEN_1H)
+_COUNTERS = (_INPUT, _FINAL_INPUT, _OUTPUT, _FIRST_OUTPUT, _READ, _WRITTEN, _WRITTEN_5M, _WRITTEN_1H)
+_DETAILS = ("output_tokens_details", f',"output_tokens_details":{{"thinking_tokens":{_THINKING.quoted}}}')
+_GEO = Hole("inference_geo")
+# what only some requests are told, by where it stands
+_MESSAGE, _DELTA, _BESIDE = (Hole("diagnostics"),), (Hole("container"),), (Hole("context_management"),)
+_USAGE, _ITERATIONS = (Hole("service_tier"), _GEO, Hole("speed")), Hole("iterations")
+_MEMBERS = (*_MESSAGE, *_DELTA, *_BESIDE, *_USAGE, _ITERATIONS)
 
 
 class Draw(Protocol):
@@ -52,7 +62,7 @@ class Binding(NamedTuple):
     """What one request puts into a reply.
 
     `room`: the tokens left of the model's window. `cache`: what its prompt did with the cache, if it marked anything.
-    `omits_thinking`: thoughts come without their text.
+    `thinks`: thinking was asked for.
 
     A named tuple, like all that is made for every request: it costs a third of a frozen dataclass.
     """
@@ -68,7 +78,28 @@ class Binding(NamedTuple):
     room: int | None = None
     cache: CacheUse | None = None
     extras: Extras | None = None
+    thinks: bool = False
+
+    @property
+    def most(self) -> int:
+        """The most tokens that a reply can have."""
+        return self.max_tokens if self.room is None else min(self.max_tokens, self.room)
+
+
+class View(NamedTuple):
+    """How a request has thoughts and calls shown: without the text of thoughts, with `estimated_tokens` in their
+    deltas, with input that is not held back (the names of such tools); and the seed that says which thoughts end in an
+    empty delta."""
+
     omits_thinking: bool = False
+    counts_thinking: bool = False
+    eager: frozenset[str] = frozenset()
+    seed: int = 0
+
+
+# The share of thoughts that end in an empty delta: of those without and with a text (of 5 recorded ones 4, of 109 21).
+_TRAILING = {True: 0.8, False: 0.19}
+_MOST_VIEWS = 16
 
 
 @dataclass(frozen=True)
@@ -76,7 +107,8 @@ class Reply:
     """A reply as the compiler takes it: blocks, how it ends, its pace, and where it stands in a script.
 
     `output_tokens`: what it is said to cost, where that is not the sum of what is in it. `max_tokens`: the limit it
-    was said under. `model`: which model it says it is from. `scripted`: what the script tells in place of `extras`.
+    was said under. `model`: which model it says it is from. `extras`: what the script tells in place of what the
+    request would be told.
     """
 
     content: tuple[Block, ...]
@@ -92,7 +124,6 @@ class Reply:
     output_tokens: int | None = None
     max_tokens: int | None = None
     model: str | None = None
-    scripted: Extras = NONE
 
 
 def reply_of(answer: Answer, default: Pacing, scenario: str, position: int) -> Reply:
@@ -110,7 +141,7 @@ def reply_of(answer: Answer, default: Pacing, scenario: str, position: int) -> R
         output_tokens=answer.max_tokens if answer.ending == "max_tokens" else None,
         max_tokens=answer.max_tokens,
         model=answer.model,
-        scripted=_scripted(answer),
+        extras=_scripted(answer),
     )
 
 
@@ -126,29 +157,41 @@ def _given(**values: Any) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _over(extras: Extras, scripted: Extras) -> Extras:
-    """What the request is told, with the script's word over it; a container's missing parts are the request's."""
-    if scripted is NONE:
-        return extras
-    delta = dict(extras.delta)
-    if "container" in scripted.delta:
-        delta["container"] = {**delta.get("container", {}), **scripted.delta["container"]}
-    message, beside = {**extras.message, **scripted.message}, {**extras.beside, **scripted.beside}
-    return replace(extras, message=message, delta=delta, beside=beside)
+class _Kind(NamedTuple):
+    """What a form has room for: counters of the cache, and what only some requests are told."""
+
+    cache: CacheKind = ""
+    told: bool = False
+
+
+_PLAIN = _Kind()
+_Forms = dict[_Kind, Form]
 
 
 class _Paced(NamedTuple):
-    """A reply at one pace: when its events are due, and its forms by what their usage tells of the cache."""
+    """A reply at one pace: when its events are due, the form that most requests get, and all of them."""
 
     pace: Pace
-    forms: dict[CacheKind, Form]
+    plain: Form
+    forms: _Forms
+
+
+class _Round(NamedTuple):
+    """One sampling of a reply, in estimated tokens: what it says, what results of tools it reads beside the prompt, and
+    the advice that comes behind it.
+    """
+
+    output: int
+    fed_back: int
+    advice: int
 
 
 class CompiledReply:
     """A reply as bytes with holes. `bind` may be called from many requests.
 
-    `is_open`: parts of it are made for each request. `runs_code`: the server ran a program for it, or the script tells
-    of a container whose id or end is to be made.
+    `is_open`: parts of it are made for each request. `runs_code`: the server runs a program for it, or goes on with
+    one, or the script tells of a container whose id or end is to be made. `thinks`, `calls`: what of it a request can
+    have shown otherwise: whether there are thoughts, and the names of the tools it calls.
     """
 
     def __init__(self, reply: Reply, profile: Profile) -> None:
@@ -156,64 +199,82 @@ class CompiledReply:
         self._profile = profile
         self._content, self._stamps = sealed(reply.content, profile, reply.scenario, reply.position)
         self._counted = _counted(self._content)
-        self._tokens = cut.total_tokens(self._content)
-        self._thinking = sum(cut.block_tokens(block) for block in self._content if isinstance(block, Thinking))
+        self._cost = cut.total_cost(self._content)
+        self._thinking = cut.total_cost([block for block in self._content if isinstance(block, Thinking)]).text
+        self.thinks = any(isinstance(block, Thinking) for block in self._content)
+        self.calls = frozenset(block.name for block in self._content if isinstance(block, ToolUse))
+        self._views: dict[View, CompiledReply] = {}
         self._fed_back = sum(_fed_back(block) for block in self._content)
         self._texts = tuple(block.text for block in self._content if isinstance(block, Text))
-        self._resumes = any(getattr(block, "tool_use_id", None) == OPEN_CALL.text for block in self._content)
+        self._resumes = any(_names(block, OPEN_CALL.text) for block in self._content)
         self.is_open = citations.is_open(self._content) or any(
             isinstance(block, WebSearchToolResult) and block.is_open for block in self._content
         )
-        told = reply.scripted.delta.get("container")
-        self.runs_code = any(block.type.endswith("code_execution_tool_result") for block in self._content) or (
-            told is not None and not {"id", "expires_at"} <= told.keys()
-        )
+        self._extras, self._container = _apart(reply.extras)
+        self.runs_code = bool(self._container) or any(_runs_code(block) for block in self._content)
         headers = tuple((name.lower(), value) for name, value in reply.headers.items())
         self._json_headers = (*JSON_HEADERS, *headers)
         self._sse_headers = (*SSE_HEADERS, *headers)
-        self._forms: dict[Chunk, dict[CacheKind, Form]] = {}
+        self._forms: dict[Chunk | None, _Forms] = {}
         self._paced: dict[int, _Paced] = {}
-        self._at_pace(reply.timing.of(""))
 
-    def _made(self, cache: CacheKind, chunk: Chunk) -> Form:
-        return Form(events(self.message(cache), chunk), self._looks)
+    def ready(self) -> "CompiledReply":
+        """This reply, with all that is the same for everybody made by now."""
+        self._at_pace(self._reply.timing.of(""))
+        return self
+
+    def viewed(self, view: View) -> "CompiledReply":
+        """This reply as a request has it shown; made once for each way."""
+        found = self._views.get(view)
+        if found is None:
+            if len(self._views) >= _MOST_VIEWS:
+                self._views.clear()
+            content = tuple(_viewed(block, view) for block in self._reply.content)
+            same = content == self._reply.content
+            found = self if same else CompiledReply(replace(self._reply, content=content), self._profile)
+            self._views[view] = found
+        return found
+
+    def _made(self, kind: _Kind, chunk: Chunk | None) -> Form:
+        return Form(steps(self.message(kind), chunk), self._looks)
 
     def _at_pace(self, timing: Timing) -> _Paced:
         """The reply at this pace; forms are shared by paces that split texts alike."""
         chunk = timing.chunking
         forms = self._forms.get(chunk)
         if forms is None:
-            forms = self._forms[chunk] = {"": self._made("", chunk)}
-        found = _Paced(Pace(forms[""].events, timing), forms)
+            forms = self._forms[chunk] = {_PLAIN: self._made(_PLAIN, chunk)}
+        found = _Paced(Pace(forms[_PLAIN].steps, timing), forms[_PLAIN], forms)
         self._paced[id(timing)] = found  # the reply keeps the timing, so the number stays its own
         return found
 
-    def message(self, cache: CacheKind) -> Message:
+    def message(self, kind: _Kind) -> Message:
         """The message with holes for what only a request has."""
         reply, complete = self._reply, self._profile.complete_usage
-        extras = _over(reply.extras, reply.scripted)
+        extras = _open(self._extras) if kind.told else self._extras
         counted = replace(
             self._counted,
             input_tokens=_INPUT.text,
             final_input_tokens=_FINAL_INPUT.text if self._fed_back else _INPUT.text,
             output_tokens=_OUTPUT.text,
             first_output_tokens=_FIRST_OUTPUT.text,
-            thinking_tokens=_THINKING.text if self._thinking else 0,
+            thinking_tokens=_THINKING.text,
+            inference_geo=_GEO.text,
             extras=extras.usage,
             override=reply.usage,
         )
-        if cache:
+        if kind.cache:
             counted = replace(
                 counted,
-                cache=cache,
+                cache=kind.cache,
                 cache_read=_READ.text,
                 cache_written=_WRITTEN.text,
                 cache_written_5m=_WRITTEN_5M.text,
                 cache_written_1h=_WRITTEN_1H.text,
             )
         start, end = usage.at_start(counted, complete=complete), usage.at_end(counted, complete=complete)
-        if extras.iterates and "iterations" not in (reply.usage or {}):
-            end["iterations"] = [_iteration(end, reply.stop_reason)]
+        if kind.told:
+            end.setdefault(_ITERATIONS.name, _ITERATIONS.text)
         return Message(
             _ID.text,
             _MODEL.text,
@@ -231,44 +292,56 @@ class CompiledReply:
     def _looks(self) -> dict[str, str]:
         """The holes in this reply: their names and how they look."""
         calls = (Hole(name) for name, _ in self._stamps)
-        return {hole.name: hole.quoted for hole in (_ID, _MODEL, OPEN_CALL, *_COUNTERS, *calls)}
+        values = {hole.name: hole.quoted for hole in (_ID, _MODEL, OPEN_CALL, *_COUNTERS, *calls)}
+        return values | {hole.name: hole.member for hole in _MEMBERS} | {_DETAILS[0]: _DETAILS[1]}
 
     # -- one request -------------------------------------------------------------------------------------------
 
     def bind(self, to: Binding) -> Plan:
         """The plan that answers one request."""
-        factor = to.model.token_factor
-        most = to.max_tokens if to.room is None else min(to.max_tokens, to.room)
-        if self._reply.max_tokens is not None:
-            most, factor = self._as_said(most, to, factor)
-        if most < self._tokens * factor or (to.stop_sequences and self._stops(to.stop_sequences)):
-            shorter = cut.cut(self._reply.content, _estimated(most, factor), to.stop_sequences)
+        room = self._room(to)
+        if room < self._needs(to.model) or (to.stop_sequences and self._stops(to.stop_sequences)):
+            shorter = self._cut(to, room)
             if shorter is not None:
-                reply = self._shortened(shorter, most, is_full=most < to.max_tokens)
+                reply = self._shortened(shorter, to.most, is_full=to.most < to.max_tokens)
                 uncut = to._replace(max_tokens=sys.maxsize, room=None, stop_sequences=())
                 return CompiledReply(reply, self._profile).bind(uncut)
-        if to.extras is not None or (to.omits_thinking and self._thinking):
-            return CompiledReply(self._told(to), self._profile)._whole(to)
         return self._whole(to)
 
-    def _as_said(self, most: int, to: Binding, factor: float) -> tuple[int, float]:
-        """The room for a reply whose script says under which limit it was said, and what its tokens are worth.
+    def _room(self, to: Binding) -> float:
+        """The tokens that this request leaves for the reply, as we count them.
 
-        That limit, or a larger one, leaves it whole whatever we count. Against a smaller one it is as long as the
-        script says: by its usage, or because it filled its own limit.
+        Where the script says under which limit the reply was said, that limit or a larger one leaves it whole, whatever
+        we count. Against a smaller one it is as long as the script says: by its usage, or because it filled its limit.
         """
         reply = self._reply
-        if to.max_tokens >= (reply.max_tokens or 0):
-            return sys.maxsize, factor
+        if reply.max_tokens is None:
+            return to.most
+        if to.max_tokens >= reply.max_tokens:
+            return math.inf
         length = (reply.usage or {}).get("output_tokens") or reply.output_tokens
-        return most, factor if not length or not self._tokens else length / self._tokens
+        return to.most * self._needs(to.model) / length if length else to.most
 
-    def _told(self, to: Binding) -> Reply:
-        """The reply with what only this request is told, or without what it does not want to be told."""
-        content = self._reply.content
-        if to.omits_thinking:
-            content = tuple(replace(one, omitted=True) if isinstance(one, Thinking) else one for one in content)
-        return replace(self._reply, content=content, extras=to.extras or NONE)
+    def lacking(self, to: Binding) -> str:
+        """Why a reply that was scripted whole does not come whole for want of room, in words; else an empty text."""
+        room, needs = self._room(to), self._needs(to.model)
+        if room >= needs or self._reply.stop_reason in _AT_LIMIT or not to.max_tokens:
+            return ""  # with 0 a request only warms the cache
+        shorter = self._cut(to, room)
+        if shorter is None or shorter.stop_reason != "max_tokens":
+            return ""
+        limit = f"max_tokens is {to.max_tokens}"
+        if to.most < to.max_tokens:
+            limit = f"the model's window has room for {max(0, to.most)}"
+        takes = math.ceil(needs * (to.most / room if room > 0 else 1) - 1e-9)
+        return f"the reply was cut short: it takes {takes} tokens, and {limit}"
+
+    def _needs(self, model: Model) -> float:
+        """The tokens of a model that the whole reply takes."""
+        return self._cost.fixed + self._cost.text * model.token_factor
+
+    def _cut(self, to: Binding, room: float) -> cut.Cut | None:
+        return cut.cut(self._reply.content, room, to.stop_sequences, to.model.token_factor)
 
     def _stops(self, sequences: Sequence[str]) -> bool:
         return any(sequence in text for text in self._texts for sequence in sequences)
@@ -290,14 +363,18 @@ class CompiledReply:
 
     def _whole(self, to: Binding) -> Plan:
         timing = self._reply.timing.of(to.model.id)
-        pace, forms = self._paced.get(id(timing)) or self._at_pace(timing)
-        form = forms[""] if to.cache is None else self._form_of(to.cache, forms, timing.chunking)
+        pace, form, forms = self._paced.get(id(timing)) or self._at_pace(timing)
         model = self._reply.model or to.model.id
         values = {
             "id": b'"%b"' % to.draw.ids.message().encode(),
             "model": self._profile.json_names.get(model) or encode(dumps(model)),
+            "inference_geo": _GEOS[to.model.inference_geo],
             **self._counts(to),
         }
+        if to.cache is not None or to.extras is not None:
+            form = self._form_of(to, forms, timing.chunking)
+        if to.extras is not None:
+            values |= self._told(to, to.extras)
         for name, stamped in self._stamps:
             values[name] = b'"%b"' % marks.mint(to.draw.ids.take(6), stamped).encode()
         if self._resumes:
@@ -310,9 +387,12 @@ class CompiledReply:
         frames = timeline.filled(form.fill(values))
         return Plan(200, self._sse_headers + to.headers, (Part(frames, at),), True, at[0])
 
-    def _form_of(self, use: CacheUse, forms: dict[CacheKind, Form], chunk: Chunk) -> Form:
-        """The form whose usage tells of the cache what this prompt did with it."""
-        kind: CacheKind = "write" if use.written or self._profile.complete_usage else "read"
+    def _form_of(self, to: Binding, forms: _Forms, chunk: Chunk | None) -> Form:
+        """The form that has room for all that this request is told."""
+        cache: CacheKind = ""
+        if to.cache is not None:
+            cache = "write" if to.cache.written or self._profile.complete_usage else "read"
+        kind = _Kind(cache, to.extras is not None)
         form = forms.get(kind)
         if form is None:
             form = forms[kind] = self._made(kind, chunk)
@@ -321,24 +401,148 @@ class CompiledReply:
     def _counts(self, to: Binding) -> dict[str, bytes]:
         """The counters of one request, as JSON."""
         factor, use = to.model.token_factor, to.cache
-        output = self._reply.output_tokens
-        if output is None:
-            most = to.max_tokens if to.room is None else min(to.max_tokens, to.room)
-            output = min(most, math.ceil(self._tokens * factor - 1e-9))  # a token that is cut nowhere may count for two
+        output = self._output(to)
         given = to.input_tokens if use is None else use.uncached
         counts = {
             "input_tokens": b"%d" % given,
             "output_tokens": b"%d" % output,
             "first_output_tokens": b"%d" % min(output, 1),
+            "output_tokens_details": self._details(to, output),
         }
         if self._fed_back:
             counts["final_input_tokens"] = b"%d" % (given + round(self._fed_back * factor))
-        if self._thinking:
-            counts["thinking_tokens"] = b"%d" % min(output, math.ceil(self._thinking * factor - 1e-9))
         if use is not None:
             counts["cache_read"], counts["cache_written"] = b"%d" % use.read, b"%d" % use.written
             counts["cache_written_5m"], counts["cache_written_1h"] = b"%d" % use.written_5m, b"%d" % use.written_1h
         return counts
+
+    def _output(self, to: Binding) -> int:
+        if self._reply.output_tokens is not None:
+            return self._reply.output_tokens
+        # a token that is cut nowhere may count for two
+        return min(to.most, math.ceil(self._needs(to.model) - 1e-9))
+
+    def _details(self, to: Binding, output: int) -> bytes:
+        """How much of the output was thought, where that is told. A profile that leaves out what does not apply tells
+        it only where somebody thought, or was asked to."""
+        if self._thinking:
+            thought = min(output, math.ceil(self._thinking * to.model.token_factor - 1e-9))
+            return b',"output_tokens_details":{"thinking_tokens":%d}' % thought
+        always = to.model.thinking_usage == "always" and self._profile.complete_usage
+        return b',"output_tokens_details":{"thinking_tokens":0}' if always or to.thinks else b""
+
+    # -- what only some are told -------------------------------------------------------------------------------
+
+    def _told(self, to: Binding, extras: Extras) -> dict[str, bytes]:
+        """What this request is told beside the reply, as members of their objects; empty where it is not."""
+        members = _UNTOLD.copy()
+        if self._profile.complete_usage:
+            members |= {"service_tier": _STANDARD, "inference_geo": _GEOS[to.model.inference_geo]}
+        if extras.beside is UNEDITED:
+            members |= _UNEDITED
+        elif extras.beside:
+            members |= _members(extras.beside)
+        if extras.message or extras.delta or extras.usage:
+            members |= _members({**extras.message, **extras.delta, **extras.usage})
+        if self._container:
+            members["container"] = _member("container", {**extras.delta.get("container", {}), **self._container})
+        if extras.iterates:
+            members["iterations"] = _member("iterations", self._iterations(to, extras.advisor or to.model.id))
+        return members
+
+    def _iterations(self, to: Binding, advisor: str) -> list[dict[str, Any]]:
+        """The samplings of the reply, whose tokens sum up to those of its usage, and the advice between them, whose
+        tokens are told here alone. What the prompt did with the cache, its first sampling did.
+        """
+        factor, use, said = to.model.token_factor, _NO_USE if to.cache is None else to.cache, self._reply.usage or {}
+        given = to.input_tokens if to.cache is None else use.uncached
+        rounds = self._rounds
+        read = [given + rounds[0].fed_back * factor, *[one.fed_back * factor for one in rounds[1:]]]
+        inputs = _apportioned(said.get("input_tokens", given + round(self._fed_back * factor)), read)
+        outputs = _apportioned(said.get("output_tokens", self._output(to)), [one.output for one in rounds])
+        caches: Mapping[str, Any] = {
+            "cache_read_input_tokens": said.get("cache_read_input_tokens", use.read),
+            "cache_creation_input_tokens": said.get("cache_creation_input_tokens", use.written),
+            "cache_creation": said.get("cache_creation", _lifetimes(use.written_5m, use.written_1h)),
+        }
+        kind = "compaction" if self._reply.stop_reason == "compaction" else "message"
+        listed: list[dict[str, Any]] = []
+        for one, input_tokens, output_tokens in zip(rounds, inputs, outputs, strict=True):
+            listed.append({"input_tokens": input_tokens, "output_tokens": output_tokens, **caches, "type": kind})
+            caches = _NO_CACHES
+            if one.advice:
+                heard = to.input_tokens + sum(outputs[: len(listed)])
+                advice = {"input_tokens": heard, "output_tokens": one.advice, **_NO_CACHES}
+                listed.append({**advice, "type": "advisor_message", "model": advisor})
+        return listed
+
+    @lazy
+    def _rounds(self) -> tuple[_Round, ...]:
+        """Each result of an advisor ends a sampling, and the next one reads it."""
+        rounds, output, fed_back = [], 0, 0
+        for block in self._content:
+            if isinstance(block, AdvisorToolResult):
+                rounds.append(_Round(output, fed_back, 0 if _failed(block) else _fed_back(block)))
+                output, fed_back = 0, _fed_back(block)
+            else:
+                cost = cut.block_cost(block)
+                output, fed_back = output + cost.text + cost.fixed, fed_back + _fed_back(block)
+        return (*rounds, _Round(output, fed_back, 0))
+
+
+# -- what is told --------------------------------------------------------------------------------------------------
+
+
+def _apart(said: Extras) -> tuple[Extras, Mapping[str, Any]]:
+    """What a script tells beside a reply, and apart from it a container of which it leaves out the id or the end."""
+    container = said.delta.get("container")
+    if container is None or {"id", "expires_at"} <= container.keys():
+        return said, {}
+    return replace(said, delta={name: value for name, value in said.delta.items() if name != "container"}), container
+
+
+def _open(said: Extras) -> Extras:
+    """Room for what only some requests are told; what the reply says itself stands."""
+
+    def room(holes: Sequence[Hole], own: Mapping[str, Any]) -> dict[str, Any]:
+        return {**{hole.name: hole.text for hole in holes}, **own}
+
+    return Extras(
+        room(_MESSAGE, said.message), room(_DELTA, said.delta), room(_BESIDE, said.beside), room(_USAGE, said.usage)
+    )
+
+
+def _member(name: str, value: Any) -> bytes:
+    """A member of a JSON object, behind others."""
+    return encode(f",{dumps(name)}:{dumps(value)}")
+
+
+def _members(told: Mapping[str, Any]) -> dict[str, bytes]:
+    return {name: _member(name, value) for name, value in told.items()}
+
+
+def _lifetimes(written_5m: int, written_1h: int) -> dict[str, int]:
+    return {"ephemeral_5m_input_tokens": written_5m, "ephemeral_1h_input_tokens": written_1h}
+
+
+_NO_USE = CacheUse()
+_NO_CACHES: Mapping[str, Any] = {
+    "cache_read_input_tokens": 0,
+    "cache_creation_input_tokens": 0,
+    "cache_creation": _lifetimes(0, 0),
+}
+_UNTOLD = {hole.name: b"" for hole in _MEMBERS}
+_UNEDITED = _members(UNEDITED)
+_STANDARD = _member("service_tier", "standard")
+_GEOS = {geo: _member("inference_geo", geo) for geo in get_args(Geo)}
+
+
+def _runs_code(block: Block) -> bool:
+    """Whether a program runs in a container for this block: its call, its result, or a call that it makes itself."""
+    caller = getattr(block, "caller", None) or {}
+    if str(caller.get("type")).startswith("code_execution") or block.type.endswith("code_execution_tool_result"):
+        return True
+    return block.type == "server_tool_use" and getattr(block, "name", "").endswith("code_execution")
 
 
 # counters that tell of the output: a reply that is cut is counted anew
@@ -348,16 +552,39 @@ _OF_OUTPUT = ("output_tokens", "output_tokens_details", "server_tool_use", "iter
 # -- what it costs -------------------------------------------------------------------------------------------------
 
 
-def _iteration(end: Mapping[str, Any], stop_reason: str) -> dict[str, Any]:
-    """The one sampling of a reply, as `usage.iterations` lists it."""
-    counters = ("input_tokens", "output_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
-    kind = "compaction" if stop_reason == "compaction" else "message"
-    return {"type": kind, **{name: end.get(name, 0) for name in counters}}
+def _apportioned(total: int, weights: Sequence[float]) -> list[int]:
+    """A total in whole parts of about these weights."""
+    whole, passed, parts = sum(weights), 0.0, [0]
+    for weight in weights[:-1]:
+        passed += weight
+        parts.append(round(total * passed / whole) if whole else total)
+    parts.append(total)
+    return [later - earlier for earlier, later in pairwise(parts)]
 
 
-def _estimated(model_tokens: int, factor: float) -> int:
-    """How many estimated tokens fit in so many of a model; one at least where there is room at all."""
-    return max(1, int(model_tokens / factor)) if model_tokens > 0 else 0
+def _failed(block: AdvisorToolResult) -> bool:
+    return isinstance(block.told, dict) and str(block.told.get("type")).endswith("_error")
+
+
+def _viewed(block: Block, view: View) -> Block:
+    """A block as a request has it shown."""
+    if isinstance(block, Thinking):
+        drawn = chance(str(view.seed).encode()[:64], block.thinking)
+        return replace(
+            block,
+            omitted=view.omits_thinking,
+            counts=view.counts_thinking,
+            trails=drawn < _TRAILING[view.omits_thinking],
+        )
+    if type(block) is ToolUse and block.name in view.eager:
+        return replace(block, eager=True)
+    return block
+
+
+def _names(block: Block, call: str) -> bool:
+    """Whether a block belongs to this call of a server's tool: as its result, or because its program made it."""
+    caller = getattr(block, "caller", None)
+    return getattr(block, "tool_use_id", None) == call or (caller is not None and caller.get("tool_id") == call)
 
 
 def _counted(content: Sequence[Block]) -> Usage:
@@ -368,6 +595,7 @@ def _counted(content: Sequence[Block]) -> Usage:
         web_search_requests=sum(name.endswith("_search") for name in calls),
         web_fetch_requests=calls.count("web_fetch"),
         full_content=sum("full_content" in item for item in found),
+        ran_server_tool=any(is_server_tool(block.type) for block in content),
     )
 
 

@@ -29,7 +29,7 @@ Edits = tuple[Mapping[str, Any], ...]
 
 def applied_edits(request: MessagesRequest, model: Model, tokens: int, counter: TokenCounter) -> Edits:
     """The edits whose triggers are reached, each with what it took out; `tokens`: the prompt as it came."""
-    return tuple(_applied(_Prompt(request, model, tokens, counter)))
+    return tuple(_applied(_Prompt(request.merged, model, tokens, counter)))
 
 
 def after(edits: Edits, tokens: int) -> int:

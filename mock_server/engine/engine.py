@@ -170,7 +170,7 @@ class Engine:
         in_batch: bool = False,
     ) -> Exchange:
         """The exchange of one request, noted nowhere. `refused`: why its sender is turned away. Never raises."""
-        ids = seeds.Ids(_early_seed(http, session.terms.settings.seed), self._chance)
+        ids = session.ids(_early_seed(http, session.terms.settings.seed), self._chance)
         try:
             endpoint, params = route(http, session.terms)
             if refused is not None:
@@ -193,7 +193,7 @@ class Engine:
 
     def refuse(self, error: ApiError) -> Exchange:
         """The reply that tells an error of a request that could not be read."""
-        return self._refused(error, self.sessions.default, seeds.Ids(None))
+        return self._refused(error, self.sessions.default, self.sessions.default.ids())
 
     def file_room(self, http: HttpRequest) -> int:
         """How many bytes the session of a request still takes as files."""
@@ -220,16 +220,17 @@ class Engine:
         """The function that was to give the reply raised: a 500 to the client, and the journal keeps the exception."""
         late = entry.exchange.late
         assert late is not None
+        session = self.sessions.find(entry.session) or self.sessions.default
         if isinstance(late, Work):
             log.error("a fault of mock-server while answering %s %s", entry.method, entry.path, exc_info=exception)
-            entry.settled(self._refused(ApiError("api_error"), self.sessions.default, seeds.Ids(None)))
+            entry.settled(self._refused(ApiError("api_error"), session, session.ids()))
             return
         what = str(exception)
         if not isinstance(exception, TimeoutError | ScenarioError):
             what = f"{name_of(late.function)} raised {type(exception).__name__}: {exception}"
         log.error("the reply function of scenario %r failed: %s", entry.scenario, what, exc_info=exception)
         error = ApiError("api_error", f"mock-server: {what}", headers={"x-should-retry": "false"})
-        plan = failure(error, self.profile, seeds.Ids(None).request())
+        plan = failure(error, session, session.ids().request())
         entry.settled(entry.exchange._replace(plan=plan, late=None, note=what), exception)
 
     def close(self, key: str) -> None:
@@ -244,7 +245,7 @@ class Engine:
         session.files.clear()
 
     def _refused(self, error: ApiError, session: Session, ids: seeds.Ids) -> Exchange:
-        return Exchange(failure(error, session.terms.profile, ids.request()), note=str(error))
+        return Exchange(failure(error, session, ids.request()), note=str(error))
 
     def _sender(self, http: HttpRequest) -> tuple[Session, str, ApiError | None]:
         """The session and the key of a request, and why it is refused if it is; without a key, the default session."""

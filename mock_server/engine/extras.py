@@ -9,19 +9,21 @@ from typing import Any
 
 from mock_server.engine.admission import Admitted
 from mock_server.engine.seeds import Ids
-from mock_server.protocol.message import Extras
+from mock_server.protocol.message import UNEDITED, Extras
+from mock_server.protocol.request import MessagesRequest
 
 # parameters (and parts of the tools) that make a reply say more
 ASKING = frozenset(
     ("speed", "inference_geo", "diagnostics", "context_management", "container", "fallbacks", "compaction")
 )
-# betas that have every reply tell of each sampling by itself
-_ITERATING = ("compact-", "server-side-fallback-")
+# betas that have every reply tell of each sampling by itself, and of the edits of its context
+_ITERATING = ("compact-", "server-side-fallback-", "advisor-tool-")
+_EDITING = "context-management-"
 CONTAINER_SECONDS = 3600
 
 
 def extras(admitted: Admitted, ids: Ids, *, runs_code: bool = False) -> Extras | None:
-    """What this request is told on top of its reply. `runs_code`: the reply did, so there is a container."""
+    """What this request is told on top of its reply. `runs_code`: the reply does, so there is a container."""
     request = admitted.request
     body = request.body
     plain = ASKING.isdisjoint(body) and "anthropic-beta" not in request.headers and not runs_code
@@ -29,17 +31,27 @@ def extras(admitted: Admitted, ids: Ids, *, runs_code: bool = False) -> Extras |
         return None
     asked = [name for name in ASKING if body.get(name) is not None]
     told = _tier(admitted)
-    iterates = admitted.request.has_beta(*_ITERATING)
-    if not asked and not runs_code and not told and not iterates:
+    iterates, edits = request.has_beta(*_ITERATING), "context_management" in asked or request.has_beta(_EDITING)
+    if not (asked or runs_code or told or iterates or edits):
         return None
-    edits = None if "context_management" not in asked else {"applied_edits": list(admitted.edits)}
     return Extras(
         message=_diagnostics(admitted) if "diagnostics" in asked else {},
         delta={"container": _container(admitted, ids)} if runs_code or "container" in asked else {},
-        beside={} if edits is None else {"context_management": edits},
+        beside=_beside(admitted) if edits else {},
         iterates=iterates,
+        advisor=_advisor(request) if iterates else None,
         usage=told | {name: body[name] for name in ("speed", "inference_geo") if name in asked},
     )
+
+
+def _beside(admitted: Admitted) -> Mapping[str, Any]:
+    return {"context_management": {"applied_edits": list(admitted.edits)}} if admitted.edits else UNEDITED
+
+
+def _advisor(request: MessagesRequest) -> str | None:
+    """The model that the request has for advice."""
+    named = (tool.get("model") for tool in request.tools if str(tool.get("type")).startswith("advisor_"))
+    return next((model for model in named if isinstance(model, str)), None)
 
 
 def _tier(admitted: Admitted) -> dict[str, Any]:
@@ -63,7 +75,7 @@ def _container(admitted: Admitted, ids: Ids) -> dict[str, Any]:
     asked = given if isinstance(given, Mapping) else {"id": given}
     ends = datetime.fromtimestamp(int(admitted.call.session.told_unix()) + CONTAINER_SECONDS, timezone.utc)
     container = {
-        "id": str(asked.get("id") or "container_011" + ids.take(21)),
+        "id": str(asked.get("id") or ids.container()),
         "expires_at": ends.isoformat().replace("+00:00", "Z"),
     }
     skills = asked.get("skills")

@@ -1,29 +1,56 @@
 """An error -> the plan of its reply: the envelope, the status, the headers, in the words of the profile."""
 
+import functools
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
 from mock_server.protocol.errors import MESSAGE, ApiError, envelope
+from mock_server.protocol.moment import http_date
 from mock_server.protocol.plan import JSON_HEADERS, Headers, Plan, whole
-from mock_server.protocol.profile import Profile
 from mock_server.protocol.sse import dumps, encode
 from mock_server.scenario.answer import Answer
 from mock_server.scenario.error import Failure
 from mock_server.scenario.template import Template
 
-
-def request_headers(profile: Profile, request_id: str) -> Headers:
-    """The headers that every reply of this profile carries."""
-    return tuple([(name, request_id) for name in profile.request_id_headers])
+if TYPE_CHECKING:
+    from mock_server.engine.session import Session
 
 
-def failure(error: ApiError, profile: Profile, request_id: str, at: int = 0) -> Plan:
-    """The reply that tells an error, `at` microseconds after the request."""
+def reply_headers(session: "Session", request_id: str, *, is_known: bool = True) -> Headers:
+    """The headers that every reply has: when it was made, its id, and whose key it was if that `is_known`."""
+    profile = session.terms.profile
+    ids = [(name, request_id) for name in profile.request_id_headers]
+    owner = profile.owner_headers if is_known else ()
+    return (_date(int(session.told_unix())), *ids, *owner)
+
+
+@functools.lru_cache(maxsize=16)
+def _date(unix: int) -> tuple[str, str]:
+    """The same pair for all replies of one second, which the journal keeps."""
+    return ("date", http_date(unix))
+
+
+# What `x-should-retry` says of a status, where the error has no word of its own. Of the others nothing is said.
+SHOULD_RETRY: Mapping[int, str] = {**dict.fromkeys((400, 401, 403, 404, 413), "false"), 429: "true"}
+
+
+def failure(error: ApiError, session: "Session", request_id: str, at: int = 0, *, streamed: bool = False) -> Plan:
+    """The reply that tells an error, `at` microseconds after the request. `streamed`: its body is for an `error` event,
+    where the API names details even when there are none.
+    """
+    profile = session.terms.profile
     message = error.message
     if message is None:
         message = profile.error_messages.get(error.type) or MESSAGE.get(error.type, error.type)
     body = envelope(error.type, message, error.details, request_id if profile.request_id_in_body else None)
-    printable = ((name, value.replace("\r", " ").replace("\n", " ")) for name, value in error.headers.items())
-    known = profile.organization_headers if error.type != "authentication_error" else ()
-    headers = (*JSON_HEADERS, *request_headers(profile, request_id), *known, *printable)
-    return whole(error.status, headers, encode(dumps(body)), at)
+    if streamed and profile.request_id_in_body:
+        body["error"] = {"details": None, **body["error"]}
+    own = dict(error.headers)
+    if "x-should-retry" not in own and error.status in SHOULD_RETRY:
+        own["x-should-retry"] = SHOULD_RETRY[error.status]
+    printable = ((name, value.replace("\r", " ").replace("\n", " ")) for name, value in own.items())
+    told = reply_headers(session, request_id, is_known=error.type != "authentication_error")
+    return whole(error.status, (*JSON_HEADERS, *told, *printable), encode(dumps(body)), at)
 
 
 _RETRIED = {408, 409, 429}

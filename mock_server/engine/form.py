@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from mock_server.protocol.events import Event
+from mock_server.protocol.events import Event, Silence
 from mock_server.protocol.lazy import lazy
 from mock_server.protocol.message import fold
 from mock_server.protocol.sse import dumps, encode, frame
@@ -24,6 +24,11 @@ class Hole:
     @property
     def quoted(self) -> str:
         return dumps(self.text)
+
+    @property
+    def member(self) -> str:
+        """Of an object that has it under its own name, behind other members: what is not told is left out whole."""
+        return f",{dumps(self.name)}:{self.quoted}"
 
 
 class Stencil:
@@ -65,9 +70,10 @@ def _all(text: str, look: str) -> list[int]:
 class Form:
     """The frames and the JSON of a reply, from the same events; the JSON is made when first asked for."""
 
-    def __init__(self, events: Iterable[Event], looks: Mapping[str, str]) -> None:
+    def __init__(self, steps: Iterable[Event | Silence], looks: Mapping[str, str]) -> None:
         """`looks`: name of each value -> how its hole looks in the events."""
-        self.events = tuple(events)
+        self.steps = tuple(steps)
+        self.events = tuple(step for step in self.steps if isinstance(step, Event))
         self._looks = looks
         self._templates: list[tuple[int, Stencil]] = []
         self._frames = tuple(self._frame(at, event) for at, event in enumerate(self.events))

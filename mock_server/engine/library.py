@@ -27,7 +27,7 @@ class CompiledScenario:
 def compile_scenario(scenario: Scenario, profile: Profile, timing: Pacing) -> CompiledScenario:
     """Every reply of one scenario; `timing` is the pace of those that set none."""
     replies = {
-        id(leaf): CompiledReply(reply_of(leaf, timing, scenario.name, position), profile)
+        id(leaf): CompiledReply(reply_of(leaf, timing, scenario.name, position), profile).ready()
         for position, leaf in _leaves(scenario)
         if leaf.reply is not None and not leaf.is_open
     }

@@ -1,4 +1,4 @@
-"""When the events of a reply are due: a timing and the events it paces -> offsets from the request, in microseconds.
+"""When the events of a reply are due: a timing and the steps it paces -> offsets from the request, in microseconds.
 
 What is the same for every request is worked out once. Without anything drawn and without a term for the prompt, all
 requests share one array per (time scale, token factor).
@@ -11,7 +11,7 @@ from itertools import pairwise
 from random import Random
 from typing import NamedTuple
 
-from mock_server.protocol.events import Event
+from mock_server.protocol.events import Event, Silence
 from mock_server.protocol.sse import PING_FRAME
 from mock_server.scenario.distributions import Distribution
 from mock_server.scenario.durations import LONGEST
@@ -43,10 +43,12 @@ class Timeline(NamedTuple):
 class Pace:
     """The pace of one reply at one timing."""
 
-    __slots__ = ("_delays", "_draws", "_events", "_kept", "_timing", "_varies")
+    __slots__ = ("_delays", "_draws", "_kept", "_sent", "_steps", "_timing", "_varies")
 
-    def __init__(self, events: Sequence[Event], timing: Timing) -> None:
-        self._events = events
+    def __init__(self, steps: Sequence[Event | Silence], timing: Timing) -> None:
+        self._steps = steps
+        sent = [at for at, step in enumerate(steps) if isinstance(step, Event)]
+        self._sent = None if len(sent) == len(steps) else sent
         self._timing = timing
         rest = (timing.gap or 0, *timing.pauses.values())
         self._draws = bool(timing.jitter) or not all(isinstance(delay, int) for delay in rest)
@@ -64,7 +66,7 @@ class Pace:
         """The times of all requests."""
         if len(self._kept) >= _MOST_KEPT:
             self._kept.clear()
-        at = offsets(self._of(factor), scale) if scale else array("I", bytes(4 * len(self._events)))
+        at = offsets(self._of(factor), scale) if scale else array("I", bytes(4 * len(self._steps)))
         found = self._kept[scale, factor] = self._pinged(at, scale)
         return found
 
@@ -80,13 +82,15 @@ class Pace:
     def _of(self, factor: float) -> Delays:
         found = self._delays.get(factor)
         if found is None:
-            found = self._delays[factor] = delays(self._events, self._timing, factor)
+            found = self._delays[factor] = delays(self._steps, self._timing, factor)
             if self._varies and not self._draws:
                 found[0] = 0  # each request has a first of its own
         return found
 
     def _pinged(self, at: "array[int]", scale: float) -> Timeline:
         every = self._timing.ping
+        if self._sent is not None:
+            at = array("I", [at[place] for place in self._sent])
         return Timeline(at) if every is None or not scale else pinged(at, every * scale)
 
 
@@ -104,18 +108,18 @@ def first_due(timing: Timing, scale: float, input_tokens: int, source: Callable[
 # -- delays ---------------------------------------------------------------------------------------------------------
 
 
-def delays(events: Sequence[Event], timing: Timing, factor: float) -> Delays:
-    """The delay before each event: `first` before the first, the pace before every delta but one, and the pauses."""
+def delays(steps: Sequence[Event | Silence], timing: Timing, factor: float) -> Delays:
+    """The delay before each step: `first` before the first, the pace before every delta but one, and the pauses."""
     if timing.replay is not None:
-        return _replayed(events, timing.replay)
-    found: Delays = [0] * len(events)
+        return _replayed(steps, timing.replay)
+    found: Delays = [0] * len(steps)
     found[0] = timing.first
     before = 0
-    for at, event in enumerate(events):
+    for at, event in enumerate(steps):
         if event.tokens:
             found[at] = _delay(timing, before * factor)
             before = event.tokens
-        elif timing.pauses and event.payload["type"] == "content_block_start":
+        elif timing.pauses and isinstance(event, Event) and event.payload["type"] == "content_block_start":
             found[at] = _pause(timing, event.payload["content_block"]["type"])
     return found
 
@@ -135,21 +139,31 @@ def _pause(timing: Timing, type: str) -> int | Distribution:
     return timing.pauses.get(type, timing.pauses.get(group, 0))
 
 
-def _replayed(events: Sequence[Event], replay: Replay) -> Delays:
-    """The recorded delays. Events past the end of the recording come with its last; what is left of it is not used.
+def _replayed(all_steps: Sequence[Event | Silence], replay: Replay) -> Delays:
+    """The recorded delays, of what is sent. Events past the end of the recording come with its last; what is left of it
+    is not used. A thought whose text is not shown takes the time of its deltas; an empty delta behind one takes none.
 
     Between the deltas of a recording without other events, those come with the delta before them, the first with the
     first.
     """
     listed = iter(zip((0, *replay.offsets), replay.offsets, strict=False))
-    steps = [later - earlier for earlier, later in listed]
-    if replay.events is not None:
-        return [*steps[: len(events)], *[0] * (len(events) - len(steps))]
-    found: Delays = [0] * len(events)
-    found[0] = steps[0]
-    places = [at for at, event in enumerate(events) if event.payload["type"] == "content_block_delta"]
-    for at, step in zip(places[1:], steps[1:], strict=False):
-        found[at] = step
+    recorded = [later - earlier for earlier, later in listed]
+    places: list[int] = []
+    opened = ""
+    for at, step in enumerate(all_steps):
+        kind = step.payload["type"] if isinstance(step, Event) else ""
+        if isinstance(step, Event) and kind == "content_block_start":
+            opened = step.payload["content_block"]["type"]
+        is_delta = kind == "content_block_delta" or (not kind and opened == "thinking")
+        if isinstance(step, Event) and is_delta and step.payload["delta"].get("thinking") == "" and not step.tokens:
+            continue
+        if is_delta or (kind and replay.events is not None):
+            places.append(at)
+    found: Delays = [0] * len(all_steps)
+    if replay.events is None:
+        found[0], recorded, places = recorded[0], recorded[1:], places[1:]
+    for at, delay in zip(places, recorded, strict=False):
+        found[at] = delay
     return found
 
 

@@ -8,6 +8,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
+from random import Random
 from typing import TYPE_CHECKING, TypeVar
 
 from mock_server.clock import Clock, VirtualClock
@@ -18,6 +19,7 @@ from mock_server.engine.gates import Gates
 from mock_server.engine.journal import Journal
 from mock_server.engine.library import CompiledScenario, Library
 from mock_server.engine.limits import RateLimiter
+from mock_server.engine.seeds import Ids
 from mock_server.engine.threads import Threads
 from mock_server.protocol.errors import invalid
 from mock_server.protocol.profile import Limits, Model, Profile
@@ -176,6 +178,10 @@ class Session:
         files.clear()
         self.gates.reset()
         self.clock.reset()
+
+    def ids(self, seed: bytes | None = None, chance: Random | None = None) -> Ids:
+        """The ids of one exchange: drawn from its seed, else from chance and the time."""
+        return Ids(seed, chance, self.clock.unix() if seed is None else 0.0)
 
     def told_unix(self) -> float:
         """The time that a reply tells, in unix seconds: with a seed always the same."""

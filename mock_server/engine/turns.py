@@ -5,6 +5,7 @@ warm-up call or second replica can push a script out of step.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import groupby
 from typing import Any, NamedTuple
 
 from mock_server.protocol import marks
@@ -26,7 +27,9 @@ class Turn(NamedTuple):
 
     @property
     def said(self) -> Said:
-        return Said([block["text"] for block in self.content if block["type"] == "text"] or [""])
+        """What a person says in it: in a turn of the assistant's nothing, even where that stands in for a human one."""
+        texts = [block["text"] for block in self.content if block["type"] == "text"] if self.role == "user" else []
+        return Said(texts or [""])
 
 
 class Conversation(NamedTuple):
@@ -51,20 +54,20 @@ class Conversation(NamedTuple):
 
 
 def conversation(messages: Sequence[Mapping[str, Any]]) -> Conversation:
-    """The turns of `messages`. With no human turn, the first turn counts as one."""
-    turns: list[Turn] = []
-    for message in messages:
-        if message["role"] == "system":
-            continue
-        content = tuple(blocks(message["content"]))
-        if turns and turns[-1].role == message["role"]:
-            turns[-1] = Turn(message["role"], turns[-1].content + content)
-        else:
-            turns.append(Turn(message["role"], content))
+    """The turns of `messages`. What the assistant says before the first human turn is a turn that no script counts;
+    with no human turn at all, the first turn counts as one, whoever's it is.
+    """
+    spoken = [message for message in messages if message["role"] != "system"]
+    turns = tuple(
+        [
+            Turn(role, tuple([block for message in run for block in blocks(message["content"])]))
+            for role, run in groupby(spoken, key=lambda message: str(message["role"]))
+        ]
+    )
     if not turns:  # system messages alone
-        turns.append(Turn("user", ()))
+        turns = (Turn("user", ()),)
     human = tuple([at for at, turn in enumerate(turns) if turn.is_human])
-    return Conversation(tuple(turns), human or (0,))
+    return Conversation(turns, human or (0,))
 
 
 _NONE: Mapping[str, int] = {}

@@ -105,9 +105,7 @@ def made_input(tool: Mapping[str, Any], how: str, seed: bytes, generator: Genera
 
 
 def _output_schema(request: MessagesRequest) -> Mapping[str, Any] | None:
-    config: Mapping[str, Any] = request.body.get("output_config") or {}
-    format: Mapping[str, Any] = config.get("format") or request.body.get("output_format") or {}
-    schema = format.get("schema")
+    schema = (request.format or {}).get("schema")
     return schema if isinstance(schema, dict) else None
 
 

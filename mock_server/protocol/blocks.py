@@ -1,7 +1,8 @@
 """The content blocks of a reply. The union `Block` is the registry: to add a block, add a class and name it there.
 
 A block knows the payload that opens it (`start`) and the deltas that fill it (`deltas`, each with the tokens it
-stands for, which is what paces it). Fields are the API's own; None means "not sent". Shapes: protocol notes C.3, D.3.
+stands for, which is what paces it; a delta of None takes its time and is not sent). Fields are the API's own; None
+means "not sent". Shapes: protocol notes C.3, D.3.
 """
 
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Union, get_args
 
 from mock_server.protocol import tokens
-from mock_server.protocol.chunk import Chunk, pieces
+from mock_server.protocol.chunk import Chunk, pieces, values
 from mock_server.protocol.results import (
     AdvisorToolResult,
     BashCodeExecutionToolResult,
@@ -20,9 +21,9 @@ from mock_server.protocol.results import (
     WebSearchToolResult,
     result_type,
 )
-from mock_server.protocol.sse import dumps
+from mock_server.protocol.sse import spaced
 
-Delta = tuple[dict[str, Any], int]
+Delta = tuple[dict[str, Any] | None, int]
 # what a citation can point at (protocol notes B.3)
 LOCATIONS = (
     "char_location",
@@ -55,32 +56,54 @@ class Text:
         block: dict[str, Any] = {"type": "text", "text": ""}
         return block if self.citations is None else {**block, "citations": []}
 
-    def deltas(self, chunk: Chunk) -> Iterator[Delta]:
+    def deltas(self, chunk: Chunk | None) -> Iterator[Delta]:
         for citation in self.citations or ():
             yield {"type": "citations_delta", "citation": citation}, 0
-        for piece in pieces(self.text, chunk):
+        for piece in pieces(self.text, chunk or "token"):
             yield {"type": "text_delta", "text": piece}, tokens.count(piece)
+
+
+# the step in which a thought that is not shown tells how long it is: recorded streams count by fifties
+QUANTUM = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Thinking:
     """A thought and its signature; the signature is made from the text unless the script pins one.
 
-    `omitted`: the client wants no text (`thinking.display: omitted`); it costs the same.
+    How a request has it shown: `omitted` without its text, which costs the same and takes as long; `trails` with an
+    empty delta before the signature; `counts` with `estimated_tokens` in its deltas (a beta), which is a number only
+    where the text is omitted.
     """
 
     type: ClassVar[str] = "thinking"
     thinking: str
     signature: str | None = None
     omitted: bool = field(default=False, metadata={"hidden": True})
+    trails: bool = field(default=False, metadata={"hidden": True})
+    counts: bool = field(default=False, metadata={"hidden": True})
 
     def start(self) -> dict[str, Any]:
         return {"type": "thinking", "thinking": "", "signature": ""}
 
-    def deltas(self, chunk: Chunk) -> Iterator[Delta]:
-        for piece in () if self.omitted else pieces(self.thinking, chunk):
-            yield {"type": "thinking_delta", "thinking": piece}, tokens.count(piece)
+    def deltas(self, chunk: Chunk | None) -> Iterator[Delta]:
+        thought = 0
+        for piece in pieces(self.thinking, chunk or "token"):
+            size = tokens.count(piece)
+            before, thought = thought // QUANTUM, thought + size
+            if not self.omitted:
+                yield self._delta(piece), size
+            elif self.counts and thought // QUANTUM > before:
+                yield self._delta("", (thought // QUANTUM - before) * QUANTUM), size
+            else:
+                yield None, size
+        if self.trails:
+            yield self._delta(""), 0
         yield {"type": "signature_delta", "signature": self.signature or ""}, 0
+
+    def _delta(self, text: str, estimated: int | None = None) -> dict[str, Any]:
+        delta = {"type": "thinking_delta", "thinking": text}
+        return {**delta, "estimated_tokens": estimated} if self.counts else delta
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,13 +116,17 @@ class RedactedThinking:
     def start(self) -> dict[str, Any]:
         return {"type": "redacted_thinking", "data": self.data or ""}
 
-    def deltas(self, chunk: Chunk) -> Iterator[Delta]:
+    def deltas(self, chunk: Chunk | None) -> Iterator[Delta]:
         return iter(())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolUse:
-    """A call of a client's tool. The id is made for each request unless the script pins one."""
+    """A call of a client's tool. The id is made for each request unless the script pins one.
+
+    Without a chunk of the script's own, each value of the input is held back until it is whole, as the API does it;
+    `eager` (the tool's `eager_input_streaming`) has it come in pieces all the same.
+    """
 
     type: ClassVar[str] = "tool_use"
     id_prefix: ClassVar[str] = "toolu_"
@@ -107,19 +134,35 @@ class ToolUse:
     input: dict[str, Any]
     id: str | None = None
     caller: dict[str, Any] | None = None
+    eager: bool = field(default=False, metadata={"hidden": True})
 
     def start(self) -> dict[str, Any]:
         block = {"type": self.type, "id": self.id or "", "name": self.name, "input": {}}
         return block if self.caller is None else {**block, "caller": self.caller}
 
+    @property
+    def call_tokens(self) -> int:
+        """What a call costs beside its input: recorded ones cost 37 to 40 more than their JSON, `{}` is 38 in all."""
+        return 36 + len(self.input)
+
     def json(self) -> str:
         """The input as the model writes it."""
-        return dumps(self.input)
+        return spaced(self.input)
 
-    def deltas(self, chunk: Chunk) -> Iterator[Delta]:
-        yield {"type": "input_json_delta", "partial_json": ""}, 0
-        for piece in pieces(self.json(), chunk):
-            yield {"type": "input_json_delta", "partial_json": piece}, tokens.count(piece)
+    def deltas(self, chunk: Chunk | None) -> Iterator[Delta]:
+        yield _json(""), 0
+        if chunk is not None or self.eager:
+            for piece in pieces(self.json(), chunk or "token"):
+                yield _json(piece), tokens.count(piece)
+            return
+        for value, is_whole in values(self.json()):
+            *held, last = (tokens.count(piece) for piece in pieces(value, "token"))
+            yield from ((None, size) for size in held)
+            yield _json(value) if is_whole else None, last
+
+
+def _json(piece: str) -> dict[str, Any]:
+    return {"type": "input_json_delta", "partial_json": piece}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +171,11 @@ class ServerToolUse(ToolUse):
 
     type: ClassVar[str] = "server_tool_use"
     id_prefix: ClassVar[str] = "srvtoolu_"
+
+    @property
+    def call_tokens(self) -> int:
+        """Of calls on the server nothing of the kind is known."""
+        return 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,6 +186,11 @@ class McpToolUse(ToolUse):
     id_prefix: ClassVar[str] = "mcptoolu_"
     server_name: str
 
+    @property
+    def call_tokens(self) -> int:
+        """Of calls on the server nothing of the kind is known."""
+        return 0
+
     def start(self) -> dict[str, Any]:
         server = self.server_name
         return {"type": self.type, "id": self.id or "", "name": self.name, "server_name": server, "input": {}}
@@ -145,7 +198,8 @@ class McpToolUse(ToolUse):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CutToolUse(ToolUse):
-    """A call whose JSON max_tokens cut short. Made by `cut`, never written in a script."""
+    """A call whose JSON max_tokens cut short, made by `cut`; or one whose JSON a script writes as it is to be sent,
+    which is then `eager`."""
 
     text: str = ""
 
@@ -159,6 +213,11 @@ class CutServerToolUse(CutToolUse):
 
     type: ClassVar[str] = "server_tool_use"
     id_prefix: ClassVar[str] = "srvtoolu_"
+
+    @property
+    def call_tokens(self) -> int:
+        """Of calls on the server nothing of the kind is known."""
+        return 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,7 +247,7 @@ class McpToolResult:
             "content": self.content,
         }
 
-    def deltas(self, chunk: Chunk) -> Iterator[Delta]:
+    def deltas(self, chunk: Chunk | None) -> Iterator[Delta]:
         return iter(())
 
 
@@ -203,7 +262,7 @@ class McpToolListing:
     def start(self) -> dict[str, Any]:
         return {"type": self.type, "mcp_server_name": self.mcp_server_name, "tools": self.tools}
 
-    def deltas(self, chunk: Chunk) -> Iterator[Delta]:
+    def deltas(self, chunk: Chunk | None) -> Iterator[Delta]:
         return iter(())
 
 
@@ -217,7 +276,7 @@ class ContainerUpload:
     def start(self) -> dict[str, Any]:
         return {"type": self.type, "file_id": self.file_id}
 
-    def deltas(self, chunk: Chunk) -> Iterator[Delta]:
+    def deltas(self, chunk: Chunk | None) -> Iterator[Delta]:
         return iter(())
 
 
@@ -231,11 +290,14 @@ class Compaction:
     signature: str | None = None
 
     def start(self) -> dict[str, Any]:
-        block = {"type": self.type, "content": None, "encrypted_content": None}
+        encrypted = {} if self.encrypted_content is None else {"encrypted_content": None}
+        block = {"type": self.type, "content": None, **encrypted}
         return block if self.signature is None else {**block, "signature": self.signature}
 
-    def deltas(self, chunk: Chunk) -> Iterator[Delta]:
-        delta = {"type": "compaction_delta", "content": self.content, "encrypted_content": self.encrypted_content}
+    def deltas(self, chunk: Chunk | None) -> Iterator[Delta]:
+        delta = {"type": "compaction_delta", "content": self.content}
+        if self.encrypted_content is not None:
+            delta["encrypted_content"] = self.encrypted_content
         yield delta, tokens.count(self.content or "")
 
 
@@ -251,7 +313,7 @@ class Fallback:
     def start(self) -> dict[str, Any]:
         return {"type": self.type, "from": self.from_, "to": self.to, "trigger": self.trigger}
 
-    def deltas(self, chunk: Chunk) -> Iterator[Delta]:
+    def deltas(self, chunk: Chunk | None) -> Iterator[Delta]:
         return iter(())
 
 

@@ -1,4 +1,7 @@
-"""How a text is split into deltas. Joined, the pieces are the text again; a shorter text begins alike."""
+"""How a text is split into deltas. Joined, the pieces are the text again; a shorter text begins alike.
+
+Where a script names no chunk, texts come by token and the JSON of a call by the `values` of its input.
+"""
 
 import re
 from collections.abc import Callable, Iterator
@@ -57,6 +60,35 @@ def pieces(text: str, chunk: Chunk) -> list[str]:
     if isinstance(chunk, int):
         return [text[at : at + chunk] for at in range(0, len(text), chunk)]
     return _SPLIT[chunk](text)
+
+
+# what tells where the values of an object end: strings (the group: the quote that closes one), brackets and commas
+_MARK = re.compile(r'"(?:[^"\\]|\\.)*(")?|[{}\[\],]', re.DOTALL)
+
+
+def values(text: str) -> Iterator[tuple[str, bool]]:
+    """The JSON of an object by its values, each with its key and what stands before it, and whether it is whole.
+
+    Of a text cut short the last may not be. The bracket that closes the object comes by itself.
+    """
+    start = depth = strings = 0
+    is_whole = False  # whether the text read so far ends with a value that nothing can be added to
+    for mark in _MARK.finditer(text):
+        kind, at = mark[0], mark.start()
+        depth += kind in ("{", "[")
+        depth -= kind in ("}", "]")
+        if (kind == "," and depth == 1) or (kind == "}" and not depth):
+            if text[start:at].strip("{ "):
+                yield text[start:at], True
+                start = at
+            strings = 0
+        is_value = kind in ("}", "]")
+        if kind[0] == '"' and depth == 1:
+            strings += 1
+            is_value = strings == 2 and mark[1] is not None  # the first is the key
+        is_whole = is_value and depth <= 1 and mark.end() == len(text)
+    if start < len(text):
+        yield text[start:], is_whole
 
 
 def _by_bytes(text: str, most: int) -> Iterator[str]:

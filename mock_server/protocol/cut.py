@@ -17,22 +17,25 @@ from mock_server.protocol.blocks import (
     Thinking,
     ToolUse,
 )
+from mock_server.protocol.prompt import Cost
+
+_NOTHING = 1e-9  # what rounding may add to a sum of tokens
 
 
-def block_tokens(block: Block) -> int:
-    """The output tokens of one block: those of what its deltas carry."""
+def block_cost(block: Block) -> Cost:
+    """The output tokens of one block: those of what its deltas carry, and what a call costs beside its input."""
     if isinstance(block, Text):
-        return tokens.count(block.text)
+        return Cost(tokens.count(block.text))
     if isinstance(block, Thinking):
-        return tokens.count(block.thinking)
+        return Cost(tokens.count(block.thinking))
     if isinstance(block, ToolUse):
-        return tokens.count(block.json())
-    return tokens.count(block.content or "") if isinstance(block, Compaction) else 0
+        return Cost(tokens.count(block.json()), block.call_tokens)
+    return Cost(tokens.count(block.content or "")) if isinstance(block, Compaction) else Cost()
 
 
-def total_tokens(content: Sequence[Block]) -> int:
+def total_cost(content: Sequence[Block]) -> Cost:
     """The output tokens of a whole reply."""
-    return sum(block_tokens(block) for block in content)
+    return sum((block_cost(block) for block in content), Cost())
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,27 +47,39 @@ class Cut:
     stop_sequence: str | None = None
 
 
-def cut(content: Sequence[Block], max_tokens: int, stop_sequences: Sequence[str]) -> Cut | None:
+def cut(content: Sequence[Block], max_tokens: float, stop_sequences: Sequence[str], factor: float = 1.0) -> Cut | None:
     """What is left of `content`, or None when the request leaves it whole.
 
-    The length is cut first; a stop sequence counts only if it was complete before that.
+    The length is cut first; a stop sequence counts only if it was complete before that. `factor`: tokens of the model
+    per estimated one.
     """
-    short = _to_length(content, max_tokens)
+    short = _to_length(content, max_tokens, factor)
     stopped = _at_sequence(content if short is None else short, stop_sequences)
     if stopped is not None:
         return stopped
     return None if short is None else Cut(short, "max_tokens")
 
 
-def _to_length(content: Sequence[Block], left: int) -> tuple[Block, ...] | None:
-    """The blocks that fit in `left` tokens, the last one perhaps in part; None when all fit."""
+def _to_length(content: Sequence[Block], most: float, factor: float) -> tuple[Block, ...] | None:
+    """The blocks that fit in so many tokens of the model, the last one perhaps in part; None when all fit.
+
+    A call whose fixed part does not fit is not begun. Of a text that comes first one token is left at least.
+    """
     kept: list[Block] = []
-    for block in content:
-        size = block_tokens(block)
-        if size > left:
-            return (*kept, _shortened(block, left)) if left > 0 else tuple(kept)
+    left = most
+    for at, block in enumerate(content, 1):
+        cost = block_cost(block)
+        need = cost.fixed + cost.text * factor
+        if need > left + _NOTHING:
+            room = int((left - cost.fixed) / factor + _NOTHING)
+            if not cost.fixed and not room and left == most and most > 0:
+                room = 1
+            if room >= cost.text and left >= cost.fixed:  # that one token was all of it
+                return None if at == len(content) else (*kept, block)
+            begun = room > 0 or (cost.fixed and left >= cost.fixed)
+            return (*kept, _shortened(block, room)) if begun else tuple(kept)
         kept.append(block)
-        left -= size
+        left -= need
     return None
 
 
@@ -76,7 +91,8 @@ def _shortened(block: Block, left: int) -> Block:
     if isinstance(block, Compaction):
         return replace(block, content=_head(block.content or "", left))
     assert isinstance(block, ToolUse)
-    fields: dict[str, Any] = {"name": block.name, "input": block.input, "id": block.id, "caller": block.caller}
+    names = ("name", "input", "id", "caller", "eager")
+    fields: dict[str, Any] = {name: getattr(block, name) for name in names}
     text = _head(block.json(), left)
     if isinstance(block, McpToolUse):
         return CutMcpToolUse(**fields, server_name=block.server_name, text=text)

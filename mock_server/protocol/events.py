@@ -18,8 +18,23 @@ class Event:
     tokens: int = 0
 
 
-def events(message: Message, chunk: Chunk = "token") -> Iterator[Event]:
-    """The whole stream. One ping comes after the first content_block_start, or after message_start if there is none."""
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """A step in time that sends nothing: tokens that are held back, or shown to nobody."""
+
+    tokens: int
+
+
+def events(message: Message, chunk: Chunk | None = None) -> Iterator[Event]:
+    """The whole stream, without what is silent."""
+    return (step for step in steps(message, chunk) if isinstance(step, Event))
+
+
+def steps(message: Message, chunk: Chunk | None = None) -> Iterator[Event | Silence]:
+    """The whole stream. One ping comes after the first content_block_start, or after message_start if there is none.
+
+    `chunk`: how texts are split; None: as the API does it.
+    """
     yield Event(_message_start(message))
     if not message.content:
         yield Event(PING)
@@ -28,7 +43,10 @@ def events(message: Message, chunk: Chunk = "token") -> Iterator[Event]:
         if index == 0:
             yield Event(PING)
         for delta, tokens in block.deltas(chunk):
-            yield Event({"type": "content_block_delta", "index": index, "delta": delta}, tokens)
+            if delta is None:
+                yield Silence(tokens)
+            else:
+                yield Event({"type": "content_block_delta", "index": index, "delta": delta}, tokens)
         yield Event({"type": "content_block_stop", "index": index})
     yield Event(_message_delta(message))
     yield Event({"type": "message_stop"})

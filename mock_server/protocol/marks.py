@@ -1,15 +1,16 @@
 """Keyed marks on what we make: ids, signatures, encrypted content. They let a replayed block be judged without memory.
 
 An id is `toolu_01` and 22 characters: 6 of chance, 4 naming the scenario, 2 the position in its script, 4 that seal
-those twelve as ours, 3 over the tool's name and 3 over its input. Blocks without a mark of ours are never judged.
-The key is no secret: replicas must read each other's marks.
+those twelve as ours, 3 over the tool's name and 3 over its input. Blocks without a mark of ours are never judged,
+but for signatures that can be nobody's. The key is no secret: replicas must read each other's marks.
 """
 
 import base64
 import hashlib
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 _KEY = b"messages-mock-server"
 _LETTERS = bytes.maketrans(b"+/", b"Kz")
@@ -98,20 +99,182 @@ def read(id: object) -> Minted | None:
     return Minted(place[:4], high * 62 + low, body[16:19], body[19:])
 
 
-def signature(kind: str, text: str) -> str:
-    """An opaque string over `text`, of the form of a thinking signature or `encrypted_content`."""
-    nonce = code(f"nonce {kind} {text}", 12)
-    body = nonce + code(f"ours {kind} {nonce}", 12) + code(f"{kind} {nonce} {text}", 32)
-    return base64.b64encode(b"\x12" + body.encode("ascii")).decode("ascii")
+# -- signatures and encrypted content -------------------------------------------------------------------------------
+#
+# Of the form that those of the API have: base64 of a field 2 (0x12), its length, and so many bytes. In them, between
+# two brands that tell it is ours: the place, what the text digests to, and a checksum over all before it. A change of
+# one letter leaves one of the brands whole, so that it is seen for what it is.
+
+
+class Place(NamedTuple):
+    """Where in a reply a thought stands: its number among the thoughts of this reply, and what is beside it.
+
+    `reply` names the reply and is empty where order is nobody's matter; `before` and `after` are marks of the nearest
+    blocks that are no thoughts (`beside`), empty when there are none.
+    """
+
+    reply: bytes = b""
+    number: int = 0
+    before: bytes = b""
+    after: bytes = b""
+
+
+NOWHERE = Place()
+
+
+class Signed(NamedTuple):
+    """What a signature of ours tells: the mark of its text, made with `salt`; None: it stands for any text."""
+
+    place: Place
+    mark: str | None
+    salt: str = "text "
+
+    def covers(self, text: str) -> bool:
+        return self.mark is None or self.mark == code(self.salt + text, 32)
+
+
+class NotASignature(ValueError):
+    """What was given can be nobody's signature, or was one of ours before it was changed."""
+
+
+_BRAND = hashlib.blake2b(b"ours", key=_KEY, digest_size=8).digest()
+_NUMBER, _REPLY, _BESIDE, _TEXT, _SUM = 2, 9, 6, 24, 28
+_ANY_TEXT = bytes(_TEXT)
+_FIELD = b"\x12"
+_LEAST = 64  # bytes; a shorter one cannot be a signature
+_MOST_FIELDS = 16
+# what a field holds by the last bits of its tag: a number, 8 bytes, so many bytes as it says, 4 bytes
+_KINDS: Mapping[int, int | None] = {0: None, 1: 8, 2: None, 5: 4}
+
+
+def _digest(said: str, size: int) -> bytes:
+    return hashlib.blake2b(said.encode("utf-8", "surrogatepass"), key=_KEY, digest_size=size).digest()
+
+
+def reply_mark(scenario: str, position: int, said: Sequence[str]) -> bytes:
+    """What tells one reply from others: whose it is, and all that it says."""
+    return _digest("\0".join(("reply", scenario, str(position), *said)), _REPLY)
+
+
+def beside(kind: str, name: str = "", said: Any = "", *, cut: bool = False) -> bytes:
+    """The mark of a block that stands beside a thought. A call cut short is marked by its name alone."""
+    return _digest(f"beside {kind} {name} {_CUT if cut else canonical(said)}", _BESIDE)
+
+
+def signature(kind: str, text: str | None, place: Place = NOWHERE) -> str:
+    """An opaque string over `text`, of the form of a thinking signature.
+
+    Without a text it stands for any; without a kind it may stand wherever one is asked for.
+    """
+    mark = _ANY_TEXT if text is None else _digest(f"text {text}", _TEXT)
+    number = min(place.number, 0xFFFF).to_bytes(_NUMBER, "big")
+    reply, before, after = place.reply.ljust(_REPLY, b"\0"), place.before, place.after
+    told = _BRAND + number + reply + before.ljust(_BESIDE, b"\0") + after.ljust(_BESIDE, b"\0") + mark
+    length = bytes((len(told) + _SUM + len(_BRAND),))
+    made = _FIELD + length + told
+    return base64.b64encode(made + _checksum(kind, made) + _BRAND).decode("ascii")
+
+
+def _checksum(kind: str, made: bytes) -> bytes:
+    return hashlib.blake2b(kind.encode() + b"\0" + made, key=_KEY, digest_size=_SUM).digest()
+
+
+def opened(kind: str, given: str) -> Signed | None:
+    """What a signature of ours tells; None: it was made elsewhere, and has the form of one.
+
+    Raises NotASignature: it is empty, no base64, too short, its lengths do not fit, or it was ours before a letter of
+    it was changed.
+    """
+    data = _decoded(given)
+    if data is None:
+        raise NotASignature
+    found = _ours(kind, data)
+    if found is False or (found is None and not _is_formed(data)):
+        raise NotASignature
+    return found
 
 
 def signed(kind: str, text: str, given: object) -> bool | None:
     """Whether `given` is our signature of this very text; None when it is no signature of ours at all."""
+    data = _decoded(given)
+    found = None if data is None else _ours(kind, data)
+    return found.covers(text) if isinstance(found, Signed) else found
+
+
+def _decoded(given: object) -> bytes | None:
+    """The bytes of base64 as every encoder writes it: one spelling for each value, padded, without white space."""
     try:
-        body = base64.b64decode(str(given), validate=True)[1:].decode("ascii")
+        data = base64.b64decode(str(given), validate=True)
+    except ValueError:
+        return None
+    return data if base64.b64encode(data).decode("ascii") == given else None
+
+
+def _ours(kind: str, data: bytes) -> Signed | Literal[False] | None:
+    """What it tells; False: it was ours before it was changed; None: it was made elsewhere."""
+    if _BRAND not in data:
+        return _of_0_1(kind, data)
+    told, checksum = data[: -_SUM - len(_BRAND)], data[-_SUM - len(_BRAND) :]
+    if checksum not in (_checksum(kind, told) + _BRAND, _checksum("", told) + _BRAND):
+        return False
+    at = len(_FIELD) + 1 + len(_BRAND)
+    fields = []
+    for size in (_NUMBER, _REPLY, _BESIDE, _BESIDE, _TEXT):
+        fields.append(told[at : at + size])
+        at += size
+    number, reply, before, after, mark = fields
+    place = Place(reply if any(reply) else b"", int.from_bytes(number, "big"), _mark(before), _mark(after))
+    return Signed(place, None if mark == _ANY_TEXT else letters(mark))
+
+
+def _mark(field: bytes) -> bytes:
+    return field if any(field) else b""
+
+
+def _is_formed(data: bytes) -> bool:
+    """Whether the outside is that of a recorded signature: a few fields, as Protocol Buffers writes them, to the end.
+
+    Nearly all are one field 2 (they begin with `E`); newer ones have a number before it (`CAIS`).
+    """
+    at, has_bytes = 0, False
+    for _ in range(_MOST_FIELDS):
+        if at >= len(data):
+            break
+        tag, at = _varint(data, at)
+        kind = tag & 7
+        if tag >> 3 == 0 or kind not in _KINDS or at < 0:
+            return False
+        size = _KINDS[kind]
+        if size is None:
+            size, at = _varint(data, at)
+            if at < 0:
+                return False
+        has_bytes = has_bytes or kind == 2
+        at += size if kind else 0
+    return len(data) >= _LEAST and has_bytes and at == len(data)
+
+
+def _varint(data: bytes, at: int) -> tuple[int, int]:
+    """The number that begins there, and where it ends; -1: nowhere."""
+    value = 0
+    for shift, byte in enumerate(data[at : at + 5] if at >= 0 else b""):
+        value |= (byte & 0x7F) << 7 * shift
+        if byte < 0x80:
+            return value, at + shift + 1
+    return value, -1
+
+
+def _of_0_1(kind: str, data: bytes) -> Signed | None:
+    """A signature as 0.1.0 made them: conversations that began there go on."""
+    try:
+        body = data[1:].decode("ascii")
     except ValueError:
         return None
     nonce = body[:12]
-    if len(body) != 56 or body[12:24] != code(f"ours {kind} {nonce}", 12):
+    if data[:1] != _FIELD or len(body) != 56 or body[12:24] != code(f"ours {kind} {nonce}", 12):
         return None
-    return body[24:] == code(f"{kind} {nonce} {text}", 32)
+    return Signed(NOWHERE, body[24:], f"{kind} {nonce} ")
+
+
+# Passes on any thought, and as the `data` of a redacted one: for conversations that a test makes up.
+SIGNATURE = signature("", None)

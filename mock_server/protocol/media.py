@@ -14,10 +14,6 @@ from typing import NamedTuple
 
 from mock_server.protocol.profile import Model
 
-# Tokens of one PDF page: its text (documented as 1,500 to 3,000, the middle is taken) and its picture (a full image
-# of the older models). An estimate, protocol notes G.2.
-PAGE_TOKENS = 2_250 + 1_568
-
 PATCH = 28  # pixels each way that make one token
 SEGMENTS = 1_000  # parts of a JPEG that are passed over in search of its size
 OBJECTS = 100_000  # objects of a PDF that are looked at one by one
@@ -206,8 +202,3 @@ def _patches(width: int, height: int) -> int:
 def image_tokens(width: int, height: int, model: Model) -> int:
     """Tokens of an image of this many pixels: one for each patch of what the model sees. Protocol notes G.2."""
     return min(model.image_tokens, _patches(*fitted(max(1, width), max(1, height), model)))
-
-
-def pdf_tokens(pages: int) -> int:
-    """Tokens of a PDF with this many pages. An estimate."""
-    return pages * PAGE_TOKENS

@@ -13,7 +13,7 @@ from mock_server.protocol.usage import merged
 class Extras:
     """What only some requests are told: in the message, at its end, beside it, and in its usage.
 
-    `iterates`: the usage has a list of its samplings, of which there is one here.
+    `iterates`: the usage lists the samplings of the reply; `advisor`: the model that gives advice between them.
     """
 
     message: Mapping[str, Any] = field(default_factory=dict)
@@ -21,9 +21,12 @@ class Extras:
     beside: Mapping[str, Any] = field(default_factory=dict)
     usage: Mapping[str, Any] = field(default_factory=dict)
     iterates: bool = False
+    advisor: str | None = None
 
 
 NONE = Extras()
+# what most of those who ask for edits of the context are told
+UNEDITED: Mapping[str, Any] = {"context_management": {"applied_edits": []}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +86,7 @@ class _Open:
         elif kind == "input_json_delta":
             self._pieces.setdefault("input", []).append(delta["partial_json"])
         elif kind == "compaction_delta":
-            self._block |= {"content": delta["content"], "encrypted_content": delta["encrypted_content"]}
+            self._block |= {name: value for name, value in delta.items() if name != "type"}
         elif kind == "citations_delta":
             self._block["citations"] = [*(self._block.get("citations") or ()), delta["citation"]]
 

@@ -47,6 +47,9 @@ Capability = Literal[
     "web_search",
 ]
 
+# where a reply was made, as its usage tells
+Geo = Literal["global", "not_available"]
+
 
 def _is_date(text: str) -> bool:
     try:
@@ -65,13 +68,16 @@ class Model:
     `thinking`: the modes it accepts. `thinking_default`: what happens without the parameter. `efforts`: the levels it
     accepts, empty when it has none; `thinking_efforts`: those at which thinking cannot be disabled. `fast`: has a fast
     mode. `sampling`: `free`, `one` (not temperature and top_p together) or `fixed` (only the defaults).
-    `bound_thinking`: its thinking is for itself and one conversation only. `over_window`: input and max_tokens over the
-    window are an `error`, or the reply will `stop` there. `token_factor`: tokens per estimated token. `tool_tokens`:
-    the hidden prompt of tools, `forced_tool_tokens` when one must be called. `image_tokens` and `image_side`: what an
-    image costs at most, and the pixels it is scaled down to. `media`: images and pages of a request. `timing`: the pace
-    of its replies as a scenario would write it; what it means is no matter of the protocol. `created`, `deprecated`,
-    `retires`: dates. `lacks`: the capabilities it is listed without. `fallbacks`: the models it is listed to fall back
-    to; None: not known.
+    `signed_text`: a signature covers the text of its thought. `bound_thinking`: its thinking is for itself and one
+    conversation only. `over_window`: input and max_tokens over the window are an `error`, or the reply will `stop`
+    there. `token_factor`: tokens per estimated token. `tool_tokens`: the hidden prompt of tools, `forced_tool_tokens`
+    when one must be called. `thinking_tokens`: that of thinking with a budget. `image_tokens` and `image_side`: what an
+    image costs at most, and the pixels it is scaled down to. `page_tokens`: what a page of a PDF costs. `media`: images
+    and pages of a request. `timing`: the pace of its replies as a scenario would write it; what it means is no matter
+    of the protocol. `inference_geo`: where its replies say they were made. `thinking_usage`: whether the usage tells
+    the tokens of thinking, 0 too: `always`, or where thinking was `asked` for. `created`, `deprecated`, `retires`:
+    dates. `lacks`: the capabilities it is listed without. `fallbacks`: the models it is listed to fall back to; None:
+    not known.
     """
 
     id: str
@@ -95,17 +101,22 @@ class Model:
     forced_tools: bool = True
     sampling: Literal["free", "one", "fixed"] = "free"
     system_messages: bool = True
+    signed_text: bool = True
     bound_thinking: bool = False
     over_window: Literal["error", "stop"] = "stop"
     cache_minimum: int = 1024
     token_factor: float = 1.0
     tool_tokens: int = 346
     forced_tool_tokens: int = 346
+    thinking_tokens: int = 0
     image_tokens: int = 1568
     image_side: int = 1568
+    page_tokens: int = 2400
     media: int = 600
     limits: Limits | None = None
     timing: Mapping[str, Any] | str | None = None
+    inference_geo: Geo = "global"
+    thinking_usage: Literal["always", "asked"] = "asked"
     lacks: tuple[Capability, ...] = ()
     fallbacks: tuple[str, ...] | None = None
 
@@ -135,13 +146,15 @@ class Profile:
 
     `native_prefix`: native Anthropic ids map to this prefix and dots: `claude-opus-4-8` -> `anthropic/claude-opus-4.8`.
     `refused_since`: shapes that are an error from a version on. `betas`: the values `anthropic-beta` may have; none
-    listed: any (globs). `refused_tools`: tool types it does not have. `organization`: for `anthropic-organization-id`.
-    `limits`: rate limits of a model that has none of its own; `rate_limit_headers`: replies tell what is left of them.
+    listed: any (globs). `refused_tools`: tool types it does not have. `organization`, `workspace`: for the headers that
+    tell whose key it was. `limits`: rate limits of a model that has none of its own; `rate_limit_headers`: replies tell
+    what is left of them.
     `priority_tier`: requests are served by it unless they ask for `standard_only`.
     `complete_usage`: send every usage counter, zeros too. `encrypted_results`: search results carry
-    `encrypted_content`. `threads`: conversations can be held here. `any_model`: a name that is not listed is a model
-    too, without limits. `endpoints`: families of endpoints that are served or not; those not named are. `catalogues`:
-    lists of model ids, of which `catalogue` is offered; `added` models always are.
+    `encrypted_content`. `callers`: a call tells that the model made it. `thinking_display`: how thoughts are shown to a
+    request that does not say; None: as its model does it. `threads`: conversations can be held here. `any_model`: a
+    name that is not listed is a model too, without limits. `endpoints`: families of endpoints that are served or not;
+    those not named are. `catalogues`: lists of model ids, of which `catalogue` is offered; `added` models always are.
     """
 
     name: str
@@ -155,14 +168,18 @@ class Profile:
     betas: tuple[str, ...] = ()
     refused_tools: tuple[str, ...] = ()
     least_max_tokens: int = 0
+    least_top_k: int | None = None
     request_id_headers: tuple[str, ...] = ("request-id",)
     request_id_in_body: bool = True
     organization: str | None = None
+    workspace: str | None = None
     limits: Limits | None = None
     rate_limit_headers: bool = True
     priority_tier: bool = False
     complete_usage: bool = True
     encrypted_results: bool = True
+    callers: bool = True
+    thinking_display: Literal["summarized", "omitted"] | None = None
     threads: bool = False
     error_messages: Mapping[str, str] = field(default_factory=dict)
     unknown_model_message: str = "model: {model}"
@@ -215,9 +232,10 @@ class Profile:
         return self.unknown_parameters == "error"
 
     @lazy
-    def organization_headers(self) -> tuple[tuple[str, str], ...]:
+    def owner_headers(self) -> tuple[tuple[str, str], ...]:
         """What tells whose key it was."""
-        return () if self.organization is None else (("anthropic-organization-id", self.organization),)
+        told = {"organization": self.organization, "workspace": self.workspace}
+        return tuple([(f"anthropic-{name}-id", id) for name, id in told.items() if id is not None])
 
     @lazy
     def lenient(self) -> "Profile":

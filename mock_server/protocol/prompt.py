@@ -1,7 +1,7 @@
 """What the prompt of a request costs, block by block: tools, then system, then messages.
 
-The numbers are estimates: text by the one token count times the model's factor, images and pages by the published
-formulas, tools by the hidden prompt of each model. Facts: protocol notes G.1 and G.2.
+The numbers are estimates: text by the one token count times the model's factor, images by the published formula, all
+else by what recorded requests cost beside their text. Facts: protocol notes G.1 and G.2.
 """
 
 import hashlib
@@ -15,7 +15,30 @@ from mock_server.protocol.sse import dumps
 from mock_server.protocol.tokens import TokenCounter
 
 FRAMING = 7
+CLOSING = 3  # of it what stands after the last block: so much is left when that is cached
 PER_MESSAGE = 4
+DOCUMENT, CITATIONS = 33, 540  # a text document beside its text; that documents may be cited, once
+_FORMAT, _FORMAT_LETTER = 75, 0.45  # an output format, and each letter of its JSON
+# The hidden prompts of tools that the API knows by itself, beside what the request says of them. Those of bash and of
+# the editors are documented, the others recorded; of newer searches nothing is known but that they have one.
+_TOOLS: Mapping[str, int] = {
+    "memory_20250818": 1050,
+    "computer_20241022": 1090,
+    "computer_20250124": 1090,
+    "computer_20251124": 1280,
+    "web_search_20250305": 1650,
+    "web_search_20260209": 1650,
+    "web_search_20260318": 1650,
+    "advisor_20260301": 650,
+    "bash_20241022": 245,
+    "bash_20250124": 245,
+    "text_editor_20241022": 700,
+    "text_editor_20250124": 700,
+    "text_editor_20250429": 700,
+    "text_editor_20250728": 700,
+}
+# parameters that bring no hidden prompt of their own
+_PLAIN = frozenset(("model", "messages", "max_tokens", "system", "stream", "tools", "tool_choice", "metadata"))
 _THOUGHTS = ("thinking", "redacted_thinking")
 _FORCED = ("any", "tool")
 TTL = Literal["5m", "1h"]
@@ -38,12 +61,21 @@ class Cost(NamedTuple):
 
 def input_tokens(request: MessagesRequest, model: Model, counter: TokenCounter) -> int:
     """The estimate of what a request's prompt costs."""
+    request = request.merged
     text, fixed = 0, FRAMING + PER_MESSAGE * (len(request.messages) - 1)
     for block in blocks(request.body.get("system")):
         text += counter.count(block["text"])
     if request.tools:
         fixed += tool_prompt(request, model)
-        text += sum(counter.count(dumps(tool)) for tool in request.tools)
+        for tool in request.tools:
+            text += counter.count(dumps(tool))
+            if "type" in tool:
+                fixed += own_prompt(tool)
+    is_plain = _PLAIN.issuperset(request.body)
+    if not is_plain:
+        fixed += thinking_prompt(request, model)
+    if request.has_blocks or not is_plain:
+        fixed += system_prompts(request)
     now = current_turn(request) if request.has_blocks else 0
     for at, message in enumerate(request.messages):
         content = message["content"]
@@ -60,6 +92,27 @@ def input_tokens(request: MessagesRequest, model: Model, counter: TokenCounter) 
 def tool_prompt(request: MessagesRequest, model: Model) -> int:
     """The hidden prompt that tells a model of its tools."""
     return model.forced_tool_tokens if request.tool_choice.get("type") in _FORCED else model.tool_tokens
+
+
+def own_prompt(tool: Mapping[str, Any]) -> int:
+    """What the API says of a tool by itself."""
+    return _TOOLS.get(str(tool.get("type")), 0)
+
+
+def thinking_prompt(request: MessagesRequest, model: Model) -> int:
+    """The hidden prompt that gives a model its budget to think."""
+    return model.thinking_tokens if request.thinking.get("type") == "enabled" else 0
+
+
+def system_prompts(request: MessagesRequest) -> int:
+    """The hidden prompts that ask for an output format and for citations."""
+    tokens = 0
+    format = request.format
+    if format is not None:
+        tokens += _FORMAT + round(_FORMAT_LETTER * len(dumps(format)))
+    if request.has_blocks and "document" in request.kinds and _cites(request):
+        tokens += CITATIONS
+    return tokens
 
 
 def current_turn(request: MessagesRequest) -> int:
@@ -110,12 +163,12 @@ def _document(block: Block, model: Model, counter: TokenCounter) -> Cost:
     source = block["source"]
     titles = Cost(counter.count(f"{block.get('title') or ''} {block.get('context') or ''}".strip()))
     if source.get("type") == "text" or (source.get("type") == "file" and "data" in source):
-        return titles + Cost(counter.count(str(source.get("data") or "")))
+        return titles + Cost(counter.count(str(source.get("data") or "")), DOCUMENT)
     if source.get("type") == "content":
-        return titles + _sum(source.get("content"), model, counter)
+        return titles + _sum(source.get("content"), model, counter) + Cost(fixed=DOCUMENT)
     data = source.get("data")
     pages = media.pages(data) if isinstance(data, str) else source.get("pages")
-    return titles + Cost(fixed=media.pdf_tokens(pages if isinstance(pages, int) and pages > 0 else 1))
+    return titles + Cost(fixed=model.page_tokens * (pages if isinstance(pages, int) and pages > 0 else 1))
 
 
 # -- the prefix, for the prompt cache --------------------------------------------------------------------------------
@@ -160,29 +213,32 @@ class _Chain:
 
 def prefix(request: MessagesRequest, model: Model, counter: TokenCounter) -> Prefix:
     """The prompt as the cache sees it. What changes for a level is mixed in where that level begins."""
+    request = request.merged
     chain = _Chain(model.id, model)
     root = chain.digest
     searches = [tool for tool in request.tools if _is_search(tool)]
     if request.tools:
         chain.cost += Cost(fixed=tool_prompt(request, model))
     for tool in request.tools:
-        chain.add({} if _is_search(tool) else tool, Cost(counter.count(dumps(tool))))
+        chain.add({} if _is_search(tool) else tool, Cost(counter.count(dumps(tool)), own_prompt(tool)))
         if _is_search(tool) and tool.get("cache_control"):
             chain.steps[-1] = chain.steps[-1]._replace(ttl=tool["cache_control"].get("ttl") or "5m")
     tools = chain.digest
-    chain.mix([searches, request.body.get("speed"), _cites(request)])
+    chain.mix([searches, request.body.get("speed"), _cites(request), request.format])
+    chain.cost += Cost(fixed=system_prompts(request))
     for block in blocks(request.body.get("system")):
         chain.add(block, Cost(counter.count(block["text"])))
     system = chain.digest
     body = request.body
     chain.mix([body.get("tool_choice"), body.get("thinking"), request.effort, _has_images(request)])
+    chain.cost += Cost(fixed=thinking_prompt(request, model))
     _messages(chain, request, model, counter)
     return Prefix(_with_automatic(chain.steps, request), root, tools, system)
 
 
 def _messages(chain: _Chain, request: MessagesRequest, model: Model, counter: TokenCounter) -> None:
     now = current_turn(request)
-    framing = FRAMING
+    framing = FRAMING - CLOSING
     for at, message in enumerate(request.messages):
         chain.mix(message["role"])
         chain.cost += Cost(fixed=framing)
@@ -231,7 +287,8 @@ def _all_blocks(request: MessagesRequest) -> Iterator[Mapping[str, Any]]:
 
 
 def _cites(request: MessagesRequest) -> bool:
-    return any((block.get("citations") or {}) for block in _all_blocks(request) if block["type"] == "document")
+    documents = (block for block in _all_blocks(request) if block["type"] == "document")
+    return any((document.get("citations") or {}).get("enabled") for document in documents)
 
 
 def _has_images(request: MessagesRequest) -> bool:

@@ -4,6 +4,8 @@ import codecs
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from itertools import groupby
+from operator import eq
 from typing import Any, NamedTuple
 
 from mock_server.protocol.errors import invalid
@@ -110,6 +112,19 @@ class MessagesRequest:
         return found
 
     @property
+    def merged(self) -> "MessagesRequest":
+        """The request as the API takes it: messages of one role in a row are one message. Itself, when none are."""
+        return self._merged or self
+
+    @lazy
+    def _merged(self) -> "MessagesRequest | None":
+        roles = [message["role"] for message in self.messages]
+        if not any(map(eq, roles, roles[1:])):
+            return None  # not the request itself: it would hold itself in memory
+        messages = [_as_one(list(run)) for _, run in groupby(self.messages, key=lambda message: message["role"])]
+        return MessagesRequest({**self.body, "messages": messages}, self.headers, may_name=self.may_name)
+
+    @property
     def thinking(self) -> Mapping[str, Any]:
         return self.body.get("thinking") or {}
 
@@ -117,6 +132,12 @@ class MessagesRequest:
     def effort(self) -> str | None:
         """What `output_config.effort` says."""
         return (self.body.get("output_config") or {}).get("effort")
+
+    @property
+    def format(self) -> Mapping[str, Any] | None:
+        """The output format, by its newer or its older name."""
+        config = self.body.get("output_config")
+        return (config.get("format") if config else None) or self.body.get("output_format")
 
     @property
     def stop_sequences(self) -> Sequence[str]:
@@ -186,6 +207,13 @@ def text(content: Sequence[Block]) -> str:
 def result_text(block: Block) -> str:
     """The text inside one tool_result block."""
     return text(blocks(block.get("content")))
+
+
+def _as_one(run: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """Messages of one role as one: their blocks in order, a bare string as a text block; an empty one adds none."""
+    if len(run) == 1:
+        return run[0]
+    return {**run[0], "content": [block for message in run for block in blocks(message["content"] or ())]}
 
 
 def _said(value: Any) -> Any:

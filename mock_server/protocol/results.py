@@ -74,7 +74,7 @@ class WebSearchToolResult:
         block = {"type": self.type, "tool_use_id": self.tool_use_id or "", "content": self.told}
         return block if self.caller is None else {**block, "caller": self.caller}
 
-    def deltas(self, chunk: Chunk) -> Iterator[tuple[dict[str, Any], int]]:
+    def deltas(self, chunk: Chunk | None) -> Iterator[tuple[dict[str, Any], int]]:
         return iter(())
 
 

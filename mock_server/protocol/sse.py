@@ -10,11 +10,17 @@ from typing import Any
 
 # json.dumps would make a new encoder for every value
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+_SPACED = json.JSONEncoder(ensure_ascii=False)
 
 
 def dumps(value: object) -> str:
     """Compact JSON, the way the API writes it: no spaces, no escapes for letters outside ASCII."""
     return _ENCODER.encode(value)
+
+
+def spaced(value: object) -> str:
+    """JSON the way a model writes the input of a call, and a stream carries it: `": "` and `", "`."""
+    return _SPACED.encode(value)
 
 
 def encode(text: str) -> bytes:

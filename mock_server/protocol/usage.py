@@ -16,15 +16,17 @@ CacheKind = Literal["", "read", "write"]
 class Usage:
     """The counters of one reply.
 
-    `final_input_tokens`: the input side at the end, larger when results of server tools were fed back. `extras`:
-    counters that only some requests are told (`speed` …). `override` holds what a scenario sets by hand; it wins.
+    `final_input_tokens`: the input side at the end, larger when results of server tools were fed back.
+    `thinking_tokens` None: not told. `ran_server_tool`: a tool of the server ran, counted or not. `extras`: counters
+    that only some requests are told (`speed` …). `override` holds what a scenario sets by hand; it wins.
     """
 
     input_tokens: Count = 0
     final_input_tokens: Count = 0
     output_tokens: Count = 0
     first_output_tokens: Count = 0
-    thinking_tokens: Count = 0
+    thinking_tokens: Count | None = None
+    ran_server_tool: bool = False
     web_search_requests: int = 0
     web_fetch_requests: int = 0
     full_content: int = 0
@@ -33,6 +35,7 @@ class Usage:
     cache_written: Count = 0
     cache_written_5m: Count = 0
     cache_written_1h: Count = 0
+    inference_geo: str = "not_available"
     extras: Mapping[str, Any] = field(default_factory=dict)
     override: Mapping[str, Any] | None = None
 
@@ -51,7 +54,7 @@ def at_start(usage: Usage, *, complete: bool) -> dict[str, Any]:
     counters["output_tokens"] = usage.first_output_tokens if complete else 0
     if complete:
         counters["service_tier"] = "standard"
-        counters["inference_geo"] = "not_available"
+        counters["inference_geo"] = usage.inference_geo
     counters |= usage.extras
     return _overridden(counters, usage.override, skip=("output_tokens", "output_tokens_details", "server_tool_use"))
 
@@ -60,9 +63,9 @@ def at_end(usage: Usage, *, complete: bool) -> dict[str, Any]:
     """`message_delta.usage`: totals. Input and cache counters come again, since clients read them here."""
     counters: dict[str, Any] = {"input_tokens": usage.final_input_tokens, **_cache_counters(usage, complete=complete)}
     counters["output_tokens"] = usage.output_tokens
-    if usage.thinking_tokens:
+    if usage.thinking_tokens is not None:
         counters["output_tokens_details"] = {"thinking_tokens": usage.thinking_tokens}
-    if usage.web_search_requests or usage.web_fetch_requests:
+    if usage.ran_server_tool:
         counters["server_tool_use"] = {"web_search_requests": usage.web_search_requests}
         if complete:
             counters["server_tool_use"]["web_fetch_requests"] = usage.web_fetch_requests

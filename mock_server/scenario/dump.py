@@ -209,11 +209,21 @@ def _is_made(kind: str, name: str, value: Any) -> bool:
     """Whether the server makes this by itself: it makes another, or the very same."""
     if (kind, name) in (("tool_use", "id"), ("thinking", "signature")):
         return True
-    return name in ("data", "encrypted_content") and _is_ours(value)
+    if (kind, name) == ("redacted_thinking", "data"):
+        return not _is_of_others(value)
+    return name == "encrypted_content" and _is_ours(value)
+
+
+def _is_of_others(data: Any) -> bool:
+    """Whether it was made elsewhere and is whole; one that was scrubbed would be refused when it comes back."""
+    try:
+        return marks.opened("redacted_thinking", data) is None
+    except marks.NotASignature:
+        return False
 
 
 def _is_ours(value: Any) -> bool:
-    return any(marks.signed(kind, "", value) is not None for kind in ("redacted_thinking", "web_search_result"))
+    return marks.signed("web_search_result", "", value) is not None
 
 
 def _bare(value: Any) -> Any:

@@ -57,7 +57,7 @@ class ErrorEvent:
     then: Then = "end"
 
     def apply(self, plan: Plan, site: Site) -> Plan:
-        failed = site.failure(self.error)
+        failed = site.failure(self.error, streamed=plan.stream)
         if not plan.stream:
             late = sum(step[0] for step in unrolled(plan) if not isinstance(step, Wait))
             told = rolled(failed, [(late, failed.body())])._replace(at=late)

@@ -58,11 +58,12 @@ FAULTS: Mapping[str, Any] = {cls.type: cls for cls in get_args(Fault)}
 
 
 class Applied(NamedTuple):
-    """A plan after its faults: which were applied, and what could not be and why."""
+    """A plan after its faults: which were applied, and what could not be and why. `notes`: what else is to be said."""
 
     plan: Plan
     faults: tuple[str, ...] = ()
     failed: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def in_order(faults: Iterable[Fault]) -> list[Fault]:

@@ -44,7 +44,9 @@ class HtmlError:
 
     def apply(self, plan: Plan, site: Site) -> Plan:
         page = _PAGE.format(status=self.status, reason=_REASONS.get(self.status, "Error")).replace("\n", "\r\n")
-        return whole(self.status, (("content-type", "text/html"), ("server", "nginx")), page.encode(), plan.at)
+        date = tuple(pair for pair in plan.headers if pair[0] == "date")
+        headers = (("content-type", "text/html"), ("server", "nginx"), *date)
+        return whole(self.status, headers, page.encode(), plan.at)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

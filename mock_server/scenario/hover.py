@@ -60,7 +60,8 @@ TIMING: Mapping[str, str] = {
     "jitter": "How far each fixed delay may be off, such as 20%: drawn for each request.",
     "pauses": "Time before blocks of a type, or a distribution: {server_tool: 1500ms, text: 300ms}.",
     "ping": "A ping whenever this long passes without an event, such as 5s.",
-    "chunk": "What a text is split by: token, word, sentence, all, a number of characters, or {bytes: 7}.",
+    "chunk": "What texts and tool JSON are split by: token, word, sentence, all, a number of characters, or "
+    "{bytes: 7}. Without it texts come by token, tool JSON value by value.",
     "burst": "How many such chunks one delta carries: 5, 1..10, or a distribution of numbers.",
     "replay": "A recorded timeline instead: the offset of every delta, or {events: […]}.",
 }

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from random import Random
 
-from mock_server.protocol.chunk import Chunk
 from mock_server.protocol.events import events
 from mock_server.protocol.message import Message
 from mock_server.protocol.plan import AT_ONCE, JSON_HEADERS, Part, Plan, whole
@@ -44,11 +43,11 @@ def _plan(leaf: Answer) -> Plan | None:
         return _failed(leaf.error)
     if leaf.reply is None or leaf.is_open or any(getattr(block, "is_open", False) for block in leaf.reply):
         return None
-    chunk: Chunk = (leaf.timing or Timing()).chunking
+    chunk = (leaf.timing or Timing()).chunking
     message = Message("", "", leaf.reply, leaf.ending, leaf.stop_sequence, None, _NO_USAGE, _NO_USAGE)
     frames = tuple(frame(event.payload) for event in events(message, chunk))
     return Plan(200, (), (Part(frames, AT_ONCE * len(frames)),), True)
 
 
-def _failed(script: Failure) -> Plan:
+def _failed(script: Failure, *, streamed: bool = False) -> Plan:
     return whole(script.http_status, JSON_HEADERS, b"{}")

@@ -201,7 +201,9 @@ def _raw_call(tag: str, node: Node, problems: Problems) -> Any:
         problems.add(raw, f"expected the JSON as text, got {kind(raw)}")
         return None
     call = _call(tag, node, problems)
-    return None if call is None else CALLS[tag][2](**_fields(call), input={}, text=raw.value)  # type: ignore[call-arg]
+    if call is None:
+        return None
+    return CALLS[tag][2](**_fields(call), input={}, text=raw.value, eager=True)  # type: ignore[call-arg]
 
 
 def _made(node: Node) -> Made | None:

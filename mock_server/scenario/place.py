@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
-from typing import Annotated, Any, ClassVar, NamedTuple
+from typing import Annotated, Any, ClassVar, NamedTuple, Protocol
 
 from mock_server.protocol import tokens
 from mock_server.protocol.blocks import BLOCKS
@@ -34,15 +34,22 @@ class CannotApply(Exception):
     """A fault that has no place in this reply: one line."""
 
 
+class Fails(Protocol):
+    """Makes an error reply; `streamed`: with the body that an `error` event has."""
+
+    def __call__(self, script: Failure, *, streamed: bool = False) -> Plan: ...
+
+
 class Site(NamedTuple):
     """What a fault may know of the reply it strikes.
 
-    `told`: the same message as a stream, before any fault; None for what is no message. `failure` makes an error reply.
+    `told`: the same message as a stream, before any fault; None for what is no message. `failure` makes an error reply
+    under the same request id.
     """
 
     random: Random
     told: Plan | None
-    failure: Callable[[Failure], Plan]
+    failure: Fails
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -233,17 +240,40 @@ def _contents(frames: Sequence[bytes]) -> Iterator[tuple[bytes, list[tuple[int, 
     add, as it stands there."""
     pieces: list[tuple[int, bytes]] = []
     kind = ""
+    state = _OUTSIDE
     for at, frame in enumerate(frames):
         event = name_of(frame)
         delta = payload_of(frame).get("delta", {}) if event == "content_block_delta" else {}
         new = str(delta.get("type", kind))
         if pieces and (event == "content_block_stop" or new != kind):
             yield _ADDS[kind][1], pieces
-            pieces = []
+            pieces, state = [], _OUTSIDE
         kind = new
         added = delta.get(_ADDS.get(kind, _NOTHING)[0], "")
-        if added:
-            pieces.append((at, encode(added if kind == "input_json_delta" else dumps(added)[1:-1])))
+        if added and kind == "input_json_delta":
+            compact, state = _compact(added, state)
+            pieces.append((at, encode(compact)))
+        elif added:
+            pieces.append((at, encode(dumps(added)[1:-1])))
+
+
+# where a piece of JSON ends: outside a string, in one, or in one behind a backslash
+_OUTSIDE, _INSIDE, _ESCAPED = range(3)
+
+
+def _compact(piece: str, state: int) -> tuple[str, int]:
+    """A piece of the input of a call without the spaces between its values, which a JSON reply has not; and the state
+    that it leaves."""
+    kept = []
+    for letter in piece:
+        if state == _OUTSIDE and letter == " ":
+            continue
+        kept.append(letter)
+        if state == _ESCAPED or (state == _OUTSIDE and letter == '"'):
+            state = _INSIDE
+        elif state == _INSIDE and letter in '"\\':
+            state = _OUTSIDE if letter == '"' else _ESCAPED
+    return "".join(kept), state
 
 
 # -- taking a reply apart -------------------------------------------------------------------------------------------

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import Any
 
-from mock_server.protocol.blocks import Block
-from mock_server.protocol.chunk import Chunk, Named
+from mock_server.protocol.blocks import Block, ToolUse
+from mock_server.protocol.chunk import Chunk
 from mock_server.scenario.durations import CHUNKS
 from mock_server.scenario.recording import NoTranscript
 
@@ -19,13 +19,15 @@ Delta = Mapping[str, Any]
 def timing_of(entry: Any, reply: Sequence[Block]) -> dict[str, Any]:
     """The timing of a reply, as an author would write it, from an entry of the journal. Raises NoTranscript.
 
-    The chunk is the one that the recording shows; where it shows none of ours, the reply comes token by token, each
-    token when the delta that held its end came.
+    The chunk is the one that the recording shows, none where that is how the API splits texts by itself. Where it shows
+    none of ours, the reply comes token by token, each token when the delta that held its end came.
     """
     recorded = _Recorded(_events(entry))
-    chunk: Named = next((one for one in CHUNKS if recorded.is_split(reply, one)), "token")
+    chunk: Chunk | None = next((one for one in (None, *CHUNKS) if recorded.is_split(reply, one)), "token")
+    if chunk == "token" and not any(isinstance(block, ToolUse) for block in reply):
+        chunk = None  # the same, but for the input of calls
     offsets = [_duration(at) for at in recorded.offsets(reply, chunk)]
-    return {**({} if chunk == "token" else {"chunk": chunk}), "replay": {"events": offsets}}
+    return {**({} if chunk is None else {"chunk": chunk}), "replay": {"events": offsets}}
 
 
 def _events(entry: Any) -> list[tuple[float, Mapping[str, Any]]]:
@@ -67,22 +69,22 @@ class _Recorded:
             if payload.get("type") == "content_block_delta" and isinstance(payload.get("delta"), Mapping):
                 self._deltas.setdefault(payload.get("index"), []).append((at, payload["delta"]))
 
-    def is_split(self, reply: Sequence[Block], chunk: Chunk) -> bool:
+    def is_split(self, reply: Sequence[Block], chunk: Chunk | None) -> bool:
         """Whether the texts of the recording are split as `chunk` would split them."""
         return all(
-            [_text(delta) for delta, _ in block.deltas(chunk) if _text(delta)]
+            [_text(delta) for delta, _ in block.deltas(chunk) if delta is not None and _text(delta)]
             == [_text(delta) for _, delta in self._deltas.get(index, ()) if _text(delta)]
             for index, block in enumerate(reply)
         )
 
-    def offsets(self, reply: Sequence[Block], chunk: Chunk) -> Iterator[float]:
+    def offsets(self, reply: Sequence[Block], chunk: Chunk | None) -> Iterator[float]:
         """The times of the events of the reply. An event that the recording has not comes with the one before it."""
         latest = 0.0
         for at in self._wanted(reply, chunk):
             latest = latest if at is None else max(latest, at)
             yield latest
 
-    def _wanted(self, reply: Sequence[Block], chunk: Chunk) -> Iterator[float | None]:
+    def _wanted(self, reply: Sequence[Block], chunk: Chunk | None) -> Iterator[float | None]:
         yield self._at.get(("message_start", None))
         if not reply:
             yield None  # the ping
@@ -90,7 +92,7 @@ class _Recorded:
             yield self._at.get(("content_block_start", index))
             if not index:
                 yield None  # the ping
-            yield from self._delta_times(index, [delta for delta, _ in block.deltas(chunk)])
+            yield from self._delta_times(index, [one for one, _ in block.deltas(chunk) if one is not None])
             yield self._at.get(("content_block_stop", index))
         yield self._at.get(("message_delta", None))
         yield self._at.get(("message_stop", None), self._last)
@@ -100,7 +102,7 @@ class _Recorded:
         recorded = self._deltas.get(index, [])
         texts = [(at, len(_text(delta))) for at, delta in recorded if _text(delta)]
         ends = list(accumulate(length for _, length in texts))
-        others = iter([at for at, delta in recorded if not _text(delta)])
+        others = iter([at for at, delta in recorded if not _text(delta) and delta.get("type") != "thinking_delta"])
         said = 0
         for delta in wanted:
             said += len(_text(delta))

@@ -86,7 +86,7 @@ class Timing:
     jitter: Share = 0.0
     pauses: Pauses = field(default_factory=dict)
     ping: Duration | None = None
-    chunk: Chunk = "token"
+    chunk: Chunk | None = None
     burst: Count | None = None
     replay: Recorded | None = None
 
@@ -95,9 +95,9 @@ class Timing:
         return self
 
     @property
-    def chunking(self) -> Chunking:
-        """How texts are split into deltas."""
-        return self.chunk if self.burst is None else Burst(self.chunk, self.burst)
+    def chunking(self) -> Chunking | None:
+        """How texts are split into deltas; None: as the API does it, texts by token, a call's input by its values."""
+        return self.chunk if self.burst is None else Burst(self.chunk or "token", self.burst)
 
     def mistakes(self) -> Mistakes:
         if self.gap is not None and self.rate is not None:
@@ -190,7 +190,7 @@ def misfit(timing: Timing, reply: Sequence[Block]) -> str | None:
         return None
     if any("type" not in one for block in reply if isinstance(block, Text) for one in block.citations or ()):
         return None
-    deltas = sum(len(list(block.deltas(timing.chunking))) for block in reply)
+    deltas = sum(delta is not None for block in reply for delta, _ in block.deltas(timing.chunking))
     events = deltas + 2 * len(reply) + 4  # message_start, ping, message_delta, message_stop
     noun, needed = ("events", events) if timing.replay.events is not None else ("deltas", deltas)
     given = len(timing.replay.offsets)

@@ -487,6 +487,8 @@ def _is_own(value: Mapping[str, Any], key: str) -> bool:
     """Whether the server makes this key anew in every reply."""
     if key == "id":
         return value.get("type") in ("message", "tool_use") or value.get("role") == "assistant"
+    if key == "data":
+        return value.get("type") == "redacted_thinking"
     return key in ("signature", "request_id", "_request_id")
 
 

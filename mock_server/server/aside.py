@@ -1,4 +1,4 @@
-"""What is answered beside the emulated API and kept in no journal: the control API, OPTIONS, a look at the root."""
+"""What is answered beside the emulated API and kept in no journal: the control API, OPTIONS, a look who is there."""
 
 from collections.abc import Callable, Mapping, Sequence
 from urllib.parse import parse_qsl
@@ -13,6 +13,8 @@ from mock_server.server import cors
 from mock_server.server.control import Desk, Query
 
 _ANY = "GET, HEAD, POST, DELETE, OPTIONS"
+# Where an agent's CLI looks whether anybody is there.
+_HELLO = "/api/hello"
 
 
 class Aside:
@@ -47,6 +49,8 @@ def _plan(http: HttpRequest, desk: Desk) -> Plan | None:
         return _options(http.path, http.headers)
     if http.path == "/" and http.method in ("GET", "HEAD"):
         return whole(200, JSON_HEADERS, b'{"type":"mock_server"}')
+    if http.path == _HELLO and http.method in ("GET", "HEAD"):
+        return whole(200, JSON_HEADERS, b'{"message":"hello"}')
     return None
 
 

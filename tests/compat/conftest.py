@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,18 @@ def server(profile: str) -> Iterator[MockServer]:
     """Plays the scenarios of this folder; a request that names none of them is an error."""
     with MockServer(SCENARIOS, settings=Settings(port=0, time_scale=0, profile=profile, unmatched="error")) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[dict[str, MockServer]]:
+    """The same, one for each profile, for tables that hold models of both."""
+    with ExitStack() as stack:
+        yield {
+            profile: stack.enter_context(
+                MockServer(SCENARIOS, settings=Settings(port=0, time_scale=0, profile=profile, unmatched="error"))
+            )
+            for profile in PROFILES
+        }
 
 
 @pytest.fixture(scope="session")

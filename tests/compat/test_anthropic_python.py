@@ -286,10 +286,20 @@ both_ways = pytest.mark.parametrize("get", [create, finished_stream])
 
 @both_ways
 def test_thinking_is_signed_and_may_be_sent_back(client: Anthropic, get: Any) -> None:
-    call = ask("thinking", thinking={"type": "adaptive"})
+    call = ask("thinking", thinking={"type": "adaptive", "display": "summarized"})
     first = get(client, call)
     assert first.content[0].thinking == "They said hello. I answer politely."
     assert len(first.content[0].signature) > 20
+    again = answered(call, first.content)
+    again["messages"].append({"role": "user", "content": "And now?"})
+    assert get(client, again).content[0].text == "You sent my thoughts back."
+
+
+@both_ways
+def test_thinking_that_was_not_shown_may_be_sent_back(client: Anthropic, get: Any) -> None:
+    call = ask("thinking", thinking={"type": "adaptive", "display": "omitted"})
+    first = get(client, call)
+    assert (first.content[0].thinking, len(first.content[0].signature) > 20) == ("", True)
     again = answered(call, first.content)
     again["messages"].append({"role": "user", "content": "And now?"})
     assert get(client, again).content[0].text == "You sent my thoughts back."

@@ -119,7 +119,7 @@ def test_what_is_wrong_is_told_in_the_sdks_errors(client: Anthropic) -> None:
         client.messages.batches.retrieve("msgbatch_nobody")
     with pytest.raises(anthropic.AnthropicError):
         client.messages.batches.results(batch.id)
-    with pytest.raises(anthropic.BadRequestError, match="still being processed"):
+    with pytest.raises(anthropic.BadRequestError, match="In progress batches cannot be deleted"):
         client.messages.batches.delete(batch.id)
 
 

@@ -1,4 +1,4 @@
-"""The official JavaScript SDK against the server: runs `node/suite.test.mjs` and `node/faults.mjs` in node."""
+"""The official JavaScript SDK against the server: runs `node/suite.test.mjs`, `node/faults.mjs` and `node/thinking.mjs`."""
 
 import json
 import os
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+import thoughts
 from faults.table import SCENARIOS, WAYS, Told, Way
 
 from mock_server import MockServer
@@ -99,3 +100,35 @@ def told(node: str, tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str,
 def test_the_javascript_sdk_tells_of_a_fault_what_the_table_says(way: Way, told: dict[tuple[str, str], Told]) -> None:
     expected = {how: said for (client, how), said in way.told.items() if client == "js"}
     assert {how: told[way.row.name, how] for how in expected} == expected
+
+
+PLAYS = [
+    (profile, model, stream)
+    for profile in thoughts.PROFILES
+    for model in thoughts.thinking_models(profile)
+    for stream in (False, True)
+]
+
+
+@pytest.fixture(scope="session")
+def became(node: str, servers: dict[str, MockServer]) -> list[list[str]]:
+    """What the SDK was told of each row of the table about thinking that comes back, one list for each of the plays."""
+    wanted = []
+    for profile, model, stream in PLAYS:
+        rows = thoughts.rows(model)
+        firsts = {row.scenario: {"scenario": row.scenario, "call": thoughts.call(model, row)} for row in rows}
+        play = {"url": servers[profile].url, "stream": stream, "calls": list(firsts.values())}
+        wanted.append({**play, "rows": [row._asdict() for row in rows]})
+    done = run(node, "thinking.mjs", said=json.dumps(wanted))
+    assert done.returncode == 0, done.stdout
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+@pytest.mark.timeout(LIMIT)
+@pytest.mark.parametrize(
+    "at", range(len(PLAYS)), ids=[f"{one[0]}-{one[1].id}-{'stream' if one[2] else 'json'}" for one in PLAYS]
+)
+def test_the_javascript_sdk_is_told_what_the_table_of_thoughts_says(at: int, became: list[list[str]]) -> None:
+    rows = thoughts.rows(PLAYS[at][1])
+    told = {row.what: one[: len(thoughts.expected(row))] for row, one in zip(rows, became[at], strict=True)}
+    assert told == {row.what: thoughts.expected(row) for row in rows}

@@ -94,6 +94,8 @@ BETA_REQUESTS: Mapping[str, tuple[dict[str, Any], str, str]] = {
     ),
     "compaction": ({"compaction": {"type": "summarize"}}, "compaction", "compact-2026-09-04"),
     "fallbacks": ({"fallbacks": "default"}, "end_turn", "server-side-fallback-2026-07-01"),
+    "no edits": ({}, "end_turn", "context-management-2025-06-27"),
+    "advice": ({}, "end_turn", "advisor-tool-2026-03-01"),
 }
 
 PROGRAM = {"type": "server_tool_use", "name": "code_execution", "input": {"code": "print(1)"}}

@@ -107,7 +107,7 @@ def walks(client: Client, names: Iterable[str]) -> Iterator[Reply]:
                 yield from client.walk(name, stream=stream, failing=failing)
 
 
-LENGTHS = (*range(1, 25), 40, 60)
+LENGTHS = (*range(1, 25), 40, 44, 60)
 
 
 def cut_short(client: Client) -> Iterator[Reply]:
@@ -363,9 +363,9 @@ def test_every_kind_of_error_was_looked_at(profile: str, replies: Replies) -> No
 @each_profile
 @pytest.mark.parametrize("type", ["text", "thinking", "tool_use", "server_tool_use"])
 def test_every_kind_of_block_was_cut(type: str, profile: str, replies: Replies) -> None:
-    cut = [got.message["content"][-1]["type"] for got in replies(profile, "cut") if got.ending == "max_tokens"]
+    cut = [got.message["content"] for got in replies(profile, "cut") if got.ending == "max_tokens"]
 
-    assert type in cut
+    assert type in [content[-1]["type"] for content in cut if content]
 
 
 # judged in tests/engine/test_count_tokens.py, test_models.py and tests/compat/test_batches_python.py; of /v1/complete the

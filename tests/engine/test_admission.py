@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from mock_server.clock import ManualClock
 from mock_server.engine.engine import Engine
 from mock_server.engine.entry import Entry
+from mock_server.protocol.marks import SIGNATURE
 from mock_server.protocol.profile import Model
-from mock_server.protocol.prompt import input_tokens, prefix
+from mock_server.protocol.prompt import CLOSING, input_tokens, prefix
 from mock_server.protocol.request import HttpRequest, MessagesRequest
 from mock_server.protocol.tokens import TokenCounter
 from mock_server.scenario.load import loads
@@ -61,7 +62,7 @@ def test_images_by_the_published_formula(width: int, height: int, model: str, to
 def test_a_pdf_costs_by_its_pages() -> None:
     data = base64.b64encode(b"%PDF-1.7" + b"<< /Type /Page >>" * 3).decode()
     source = {"type": "base64", "media_type": "application/pdf", "data": data}
-    assert cost([{"type": "document", "source": source}]) == 3 * (2250 + 1568)
+    assert cost([{"type": "document", "source": source}]) == 3 * 1600
 
 
 @pytest.mark.parametrize(
@@ -77,7 +78,7 @@ def test_tools_bring_the_hidden_prompt_of_the_model(model: str, offered: int, fo
 
 
 def test_thoughts_count_only_in_the_turn_they_are_of() -> None:
-    thought = {"type": "thinking", "thinking": "word " * 99 + "word", "signature": "s"}
+    thought = {"type": "thinking", "thinking": "word " * 99 + "word", "signature": SIGNATURE}
     call = {"type": "tool_use", "id": "t", "name": "f", "input": {}}
     result = {"type": "tool_result", "tool_use_id": "t", "content": "ok"}
     model = PROFILES["anthropic"].model("claude-haiku-4-5")
@@ -94,27 +95,40 @@ def test_thoughts_count_only_in_the_turn_they_are_of() -> None:
     assert total(*over) == total("q", [call], [result], "done", "and?")
 
 
-MODEL = Model(id="m", token_factor=1.3)
+MODEL = Model(id="m", token_factor=1.3, thinking_tokens=29)
+GREEN = {"type": "text", "media_type": "text/plain", "data": "Grass is green."}
 BLOCKS = st.one_of(
     st.builds(lambda text: {"type": "text", "text": text}, st.text(min_size=1, max_size=30)),
     st.builds(lambda text: {"type": "tool_result", "tool_use_id": "t", "content": text}, st.text(max_size=30)),
-    st.just({"type": "thinking", "thinking": "hm", "signature": "s"}),
+    st.just({"type": "thinking", "thinking": "hm", "signature": SIGNATURE}),
     st.just({"type": "image", "source": {"type": "url", "url": "u"}}),
+    st.builds(lambda on: {"type": "document", "source": GREEN, "citations": {"enabled": on}}, st.booleans()),
+)
+TOOLS = st.sampled_from(
+    [{"name": "f", "input_schema": {"type": "object"}}, {"type": "memory_20250818", "name": "memory"}]
+)
+ASKED = st.sampled_from(
+    [
+        {},
+        {"thinking": {"type": "enabled", "budget_tokens": 1024}},
+        {"output_config": {"format": {"type": "json_schema", "schema": {"type": "object"}}}},
+    ]
 )
 
 
 @given(
     system=st.none() | st.text(min_size=1, max_size=20),
-    tools=st.lists(st.just({"name": "f", "input_schema": {"type": "object"}}), max_size=2),
+    tools=st.lists(TOOLS, max_size=2),
     turns=st.lists(st.lists(BLOCKS, min_size=1, max_size=3), min_size=1, max_size=4),
+    asked=ASKED,
 )
-def test_the_prefix_adds_up_to_the_input_tokens(system: Any, tools: Any, turns: Any) -> None:
+def test_the_prefix_adds_up_to_the_input_tokens(system: Any, tools: Any, turns: Any, asked: Any) -> None:
     roles = ("user", "assistant") * 2
     messages = [{"role": role, "content": content} for role, content in zip(roles, turns, strict=False)]
-    request = MessagesRequest({"messages": messages, "tools": tools, "system": system})
+    request = MessagesRequest({"messages": messages, "tools": tools, "system": system, **asked})
     counter = TokenCounter()
     steps = prefix(request, MODEL, counter).steps
-    assert steps[-1].tokens == input_tokens(request, MODEL, counter)
+    assert steps[-1].tokens + CLOSING == input_tokens(request, MODEL, counter)
     assert [step.tokens for step in steps] == sorted(step.tokens for step in steps)
 
 
@@ -172,9 +186,9 @@ def test_what_cannot_be_read_is_refused_all_the_same(validation: str, change: di
 
 
 def test_a_function_as_a_reply_is_warned_about_too() -> None:
-    entry = ask(validation="warn", messages=[{"role": "assistant", "content": "x"}, {"role": "user", "content": "y"}])
+    entry = ask(validation="warn", messages=[{"role": "user", "content": " "}])
     assert entry.status == 200
-    assert 'first message must use the "user" role' in dict(entry.exchange.plan.headers)["x-mock-warning"]
+    assert "must contain non-whitespace text" in dict(entry.exchange.plan.headers)["x-mock-warning"]
 
 
 def test_octen_judges_what_it_would_ignore_when_told_to_and_anthropic_the_other_way_round() -> None:
@@ -342,7 +356,7 @@ def test_a_refused_replay_leaves_no_state_behind() -> None:
         return engine.handle(HttpRequest("POST", "/v1/messages", headers, json.dumps(body).encode())).plan
 
     first = json.loads(ask().body())["content"]
-    forged = [{**first[0], "thinking": "Ha."}, first[1]]
+    forged = [{**first[0], "signature": first[0]["signature"][:-4]}, first[1]]
     result = {
         "type": "tool_result",
         "tool_use_id": first[1]["id"],

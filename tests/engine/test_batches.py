@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from mock_server.clock import ManualClock
+from mock_server.engine import batches
 from mock_server.engine.engine import Engine
 from mock_server.engine.entry import Entry
 from mock_server.engine.exchange import Late, Work
@@ -276,6 +277,28 @@ def test_a_bad_request_is_an_errored_line_and_no_error_of_the_batch(params: dict
     assert results["good"]["type"] == "succeeded"
 
 
+def test_thinking_that_comes_back_damaged_is_an_errored_line() -> None:
+    api = Api("name: thinks\nreply: [{type: thinking, thinking: Hm.}, Hello.]", batch_seconds=0)
+    first = api.send("POST", "/v1/messages", item()["params"]).reply["content"]
+    cut = [{**first[0], "signature": first[0]["signature"][:-4]}, first[1]]
+
+    def after(content: Any) -> list[dict[str, Any]]:
+        return [
+            {"role": "user", "content": "hello"},
+            {"role": "assistant", "content": content},
+            {"role": "user", "content": "And?"},
+        ]
+
+    results = api.results(
+        api.create(item("cut", messages=after(cut)), item("twice", messages=after([first[0], *first])))
+    )
+
+    assert (
+        results["cut"]["error"]["error"]["message"] == "messages.1.content.0: Invalid `signature` in `thinking` block"
+    )
+    assert "in the latest assistant message cannot be modified" in results["twice"]["error"]["error"]["message"]
+
+
 def test_requests_take_the_same_turns_and_attempts_as_others() -> None:
     api = Api("name: twice\nturns:\n  - attempts: [{error: 529}, {reply: At last.}]", batch_seconds=0)
 
@@ -341,16 +364,19 @@ def test_a_list_tells_what_has_ended_with_its_counts() -> None:
         (b"{", "not valid JSON"),
         ([], "valid dictionary"),
         ({}, "requests: Field required"),
-        ({"requests": {}}, "requests: Input should be a valid list"),
+        ({"requests": {}}, "requests: Input should be a valid array"),
         ({"requests": []}, "at least 1 item"),
-        ({"requests": ["x"]}, "requests.0: Input should be a valid dictionary"),
+        ({"requests": ["x"]}, "requests.0: Input does not match the expected shape."),
         ({"requests": [{"params": {}}]}, "requests.0.custom_id: Field required"),
         ({"requests": [{"custom_id": "a"}]}, "requests.0.params: Field required"),
         ({"requests": [item("a"), item("has space")]}, "requests.1.custom_id: String should match pattern"),
         ({"requests": [item("a\n")]}, "requests.0.custom_id: String should match pattern"),
-        ({"requests": [item("a" * 65)]}, "requests.0.custom_id: String should match pattern"),
+        ({"requests": [item("a" * 65)]}, "requests.0.custom_id: String should have at most 64 characters"),
         ({"requests": [item("")]}, "requests.0.custom_id: String should match pattern"),
-        ({"requests": [item("a"), item("b"), item("a")]}, "requests.2.custom_id"),
+        (
+            {"requests": [item("a"), item("b"), item("a")]},
+            "requests: custom_id's must be unique within a batch. Duplicate custom_id found: a",
+        ),
         ({"requests": [{**item(), "extra": 1}]}, "requests.0.extra: Extra inputs are not permitted"),
         ({"requests": [item()], "extra": 1}, "extra: Extra inputs are not permitted"),
     ],
@@ -374,15 +400,17 @@ def test_more_than_100000_requests_are_refused() -> None:
 def test_an_unknown_batch_is_not_found(path: str) -> None:
     refused = Api().send("POST" if path == "/cancel" else "GET", f"{PATH}/msgbatch_nobody{path}")
 
-    assert said(refused)[:2] == (404, "not_found_error")
+    assert said(refused) == (404, "not_found_error", "Message Batch msgbatch_nobody not found.")
 
 
 def test_what_cannot_be_done_yet_or_any_more_is_refused() -> None:
     api = Api()
     id = api.create(item())
 
-    assert said(api.send("GET", f"{PATH}/{id}/results"))[:2] == (400, "invalid_request_error")
-    assert said(api.send("DELETE", f"{PATH}/{id}"))[:2] == (400, "invalid_request_error")
+    none = f"Message Batch {id} has no available results."
+    running = "In progress batches cannot be deleted. Consider canceling the batch instead."
+    assert said(api.send("GET", f"{PATH}/{id}/results")) == (404, "not_found_error", none)
+    assert said(api.send("DELETE", f"{PATH}/{id}")) == (400, "invalid_request_error", running)
     assert api.send("POST", f"{PATH}/{id}/cancel").status == 200
     assert api.send("POST", f"{PATH}/{id}/cancel").status == 200
     api.clock.advance(5)
@@ -401,7 +429,7 @@ def test_whoever_looks_next_goes_on_where_a_client_left() -> None:
     id = api.create(*[item(f"item-{at}") for at in range(120)])
     left = api.engine.handle(HttpRequest("GET", f"{PATH}/{id}", api.headers))
     assert isinstance(left.exchange.late, Work)
-    assert api.send("GET", f"{PATH}/{id}/results").status == 400
+    assert api.send("GET", f"{PATH}/{id}/results").status == 404
     left.exchange.late.steps.close()
 
     assert len(api.results(id)) == 120
@@ -474,8 +502,25 @@ def test_ten_thousand_requests_take_bounded_memory_and_let_others_have_their_tur
     finally:
         tracemalloc.stop()
 
-    size = sum(map(len, api.session.batches.find(id).frames))
+    sizes = [len(frame) for frame in api.session.batches.find(id).frames]
+    size = sum(sizes)
     assert waiting.reply["request_counts"]["succeeded"] == 10_000
     assert plan.stream
-    assert len(plan.parts[0].frames) == -(-size // (64 << 10))
+    assert len(plan.parts[0].frames) == len(sizes)
+    assert {one // (64 << 10) for one in sizes[:-1]} == {1}, "a frame ends with the line that fills it"
+    assert 0 < sizes[-1] < 65 << 10
     assert peak < 2 * size + (8 << 20)
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_results_come_piece_by_piece_but_all_at_once_while_the_clock_stands_still(
+    monkeypatch: pytest.MonkeyPatch, frozen: bool
+) -> None:
+    monkeypatch.setattr(batches, "FRAME", 1)  # each line is a piece of its own
+    api = Api(batch_seconds=0)
+    id = api.create(*[item(f"item-{at}") for at in range(40)])
+    api.get(id)
+    if frozen:
+        api.session.clock.freeze()
+    (part,) = api.send("GET", f"{PATH}/{id}/results").exchange.plan.parts
+    assert (len(part.at), part.at[-1]) == (40, 0 if frozen else 2_000)

@@ -12,6 +12,7 @@ import pytest
 from mock_server.clock import ManualClock
 from mock_server.engine.engine import Engine
 from mock_server.protocol.request import HttpRequest
+from mock_server.protocol.sse import dumps
 from mock_server.scenario.load import loads
 from mock_server.scenario.profiles import load_profile
 from mock_server.settings import Settings
@@ -19,7 +20,8 @@ from mock_server.settings import Settings
 MODEL = "claude-haiku-4-5"
 PROFILES = {name: load_profile(name) for name in ("octen", "anthropic")}
 MARK, HOUR = {"type": "ephemeral"}, {"type": "ephemeral", "ttl": "1h"}
-FRAME = 7  # the framing of the first message; each further one costs 4
+FORMAT = {"type": "json_schema", "schema": {"type": "object", "properties": {}, "additionalProperties": False}}
+FRAME, END = 4, 3  # what stands before the first message and after the last; each further message costs 4
 
 
 def text(tokens: int, mark: dict[str, str] | None = None, word: str = "word") -> dict[str, Any]:
@@ -66,35 +68,35 @@ def talk() -> Talk:
 
 def test_1_what_is_marked_is_written_then_read(talk: Talk) -> None:
     asked = user(text(5000, MARK), text(10))
-    assert talk.usage(asked) == (0, 5007, 10)  # 7 of framing before the marked block
-    assert talk.usage(asked) == (5007, 0, 10)
+    assert talk.usage(asked) == (0, 5004, 10 + END)  # 4 of framing before the marked block, 3 after the last
+    assert talk.usage(asked) == (5004, 0, 10 + END)
 
 
 def test_2_a_conversation_that_grows_reads_what_the_last_turn_wrote(talk: Talk) -> None:
     first = user(text(5000, MARK))
-    assert talk.usage(first) == (0, 5007, 0)
+    assert talk.usage(first) == (0, 5004, END)
     second = [user(text(5000)), assistant(text(1)), user(text(100, MARK))]
-    assert talk.usage(*second) == (5007, 1 + 4 + 100 + 4, 0)
+    assert talk.usage(*second) == (5004, 1 + 4 + 100 + 4, END)
     third = [*second[:2], user(text(100)), assistant(text(1)), user(text(50, MARK), text(3))]
-    assert talk.usage(*third) == (5007 + 109, 1 + 4 + 50 + 4, 3)
+    assert talk.usage(*third) == (5004 + 109, 1 + 4 + 50 + 4, 3 + END)
 
 
 def test_3_below_the_minimum_nothing_is_cached_and_nothing_is_said(talk: Talk) -> None:
     asked = user(text(4088, MARK))
     for _ in range(2):
         assert talk.usage(asked) == (0, 0, 4095)
-    assert talk.usage(user(text(4089, MARK))) == (0, 4096, 0)
+    assert talk.usage(user(text(4092, MARK))) == (0, 4096, END)
 
 
 def test_4_tools_then_system_then_messages_and_the_longest_entry_wins(talk: Talk) -> None:
     tool = {"name": "f", "input_schema": {"type": "object"}, "cache_control": MARK}
     system = [text(5000, MARK)]
     read, written, rest = talk.usage(user(text(10)), tools=[tool], system=system)
-    assert (read, rest) == (0, 10 + FRAME)
-    assert talk.usage(user(text(20)), tools=[tool], system=system) == (written, 0, 20 + FRAME)
+    assert (read, rest) == (0, 10 + FRAME + END)
+    assert talk.usage(user(text(20)), tools=[tool], system=system) == (written, 0, 20 + FRAME + END)
     # another system prompt: the tools alone are below the minimum
     other = [text(5000, MARK, word="other")]
-    assert talk.usage(user(text(20)), tools=[tool], system=other) == (0, written, 20 + FRAME)
+    assert talk.usage(user(text(20)), tools=[tool], system=other) == (0, written, 20 + FRAME + END)
     # another tool: nothing of it can be used
     changed = {**tool, "description": "It does."}
     read, again, _ = talk.usage(user(text(20)), tools=[changed], system=system)
@@ -103,23 +105,23 @@ def test_4_tools_then_system_then_messages_and_the_longest_entry_wins(talk: Talk
 
 def test_5_an_entry_is_found_twenty_blocks_back_and_no_further(talk: Talk) -> None:
     blocks = [text(4200, MARK)]
-    assert talk.usage(user(*blocks)) == (0, 4207, 0)
+    assert talk.usage(user(*blocks)) == (0, 4204, END)
     near = [text(4200), *[text(2) for _ in range(18)], text(2, MARK)]  # the mark is block 20, the entry block 1
-    assert talk.usage(user(*near)) == (4207, 38, 0)
+    assert talk.usage(user(*near)) == (4204, 38, END)
     talk = Talk()
     talk.usage(user(*blocks))
     far = [text(4200), *[text(2) for _ in range(19)], text(2, MARK)]
-    assert talk.usage(user(*far)) == (0, 4207 + 40, 0)
+    assert talk.usage(user(*far)) == (0, 4204 + 40, END)
 
 
 def test_6_two_times_to_live_are_told_apart(talk: Talk) -> None:
     asked = user(text(5000, HOUR), text(300, MARK), text(5))
     usage = talk.ask(asked)["usage"]
-    assert usage["cache_creation"] == {"ephemeral_1h_input_tokens": 5007, "ephemeral_5m_input_tokens": 300}
-    assert (usage["cache_creation_input_tokens"], usage["input_tokens"]) == (5307, 5)
+    assert usage["cache_creation"] == {"ephemeral_1h_input_tokens": 5004, "ephemeral_5m_input_tokens": 300}
+    assert (usage["cache_creation_input_tokens"], usage["input_tokens"]) == (5304, 5 + END)
     talk.clock.advance(301)  # the five minutes are over, the hour is not
     usage = talk.ask(asked)["usage"]
-    assert usage["cache_read_input_tokens"] == 5007
+    assert usage["cache_read_input_tokens"] == 5004
     assert usage["cache_creation"] == {"ephemeral_1h_input_tokens": 0, "ephemeral_5m_input_tokens": 300}
 
 
@@ -128,38 +130,39 @@ def test_7_reading_keeps_an_entry_alive(talk: Talk) -> None:
     talk.usage(asked)
     for _ in range(3):
         talk.clock.advance(299)
-        assert talk.usage(asked) == (5007, 0, 0)
+        assert talk.usage(asked) == (5004, 0, END)
     talk.clock.advance(300)
-    assert talk.usage(asked) == (0, 5007, 0)
+    assert talk.usage(asked) == (0, 5004, END)
 
 
 def test_8_the_mark_of_the_top_level_is_one_on_the_last_block_that_takes_one(talk: Talk) -> None:
     first = user(text(5000))
-    assert talk.usage(first, cache_control=MARK) == (0, 5007, 0)
+    assert talk.usage(first, cache_control=MARK) == (0, 5004, END)
     grown = [first, assistant(text(1)), user(text(10))]
-    assert talk.usage(*grown, cache_control=MARK) == (5007, 1 + 4 + 10 + 4, 0)
-    assert talk.usage(*grown[:2], user(text(10, MARK)), cache_control=MARK) == (5007 + 19, 0, 0)
+    assert talk.usage(*grown, cache_control=MARK) == (5004, 1 + 4 + 10 + 4, END)
+    assert talk.usage(*grown[:2], user(text(10, MARK)), cache_control=MARK) == (5004 + 19, 0, END)
 
 
 def test_9_a_prewarmed_prompt_is_read_by_the_next_request(talk: Talk) -> None:
     asked = user(text(5000, MARK), text(1))
     message = talk.ask(asked, max_tokens=0)
     assert (message["content"], message["stop_reason"]) == ([], "max_tokens")
-    assert (message["usage"]["output_tokens"], message["usage"]["cache_creation_input_tokens"]) == (0, 5007)
-    assert talk.usage(asked) == (5007, 0, 1)
+    assert (message["usage"]["output_tokens"], message["usage"]["cache_creation_input_tokens"]) == (0, 5004)
+    assert talk.usage(asked) == (5004, 0, 1 + END)
 
 
 @pytest.mark.parametrize(
-    ("change", "levels"),
+    ("change", "levels", "more"),
     [
-        ({"tool_choice": {"type": "none"}}, "messages"),
-        ({"thinking": {"type": "enabled", "budget_tokens": 1024}, "max_tokens": 2000}, "messages"),
-        ({"speed": "fast"}, "system"),
-        ({"model": "claude-sonnet-4-5"}, "tools"),
+        ({"tool_choice": {"type": "none"}}, "messages", 0),
+        ({"thinking": {"type": "enabled", "budget_tokens": 1024}, "max_tokens": 2000}, "messages", 29),
+        ({"speed": "fast"}, "system", 0),
+        ({"model": "claude-sonnet-4-5"}, "tools", 0),
+        ({"output_config": {"format": FORMAT}}, "system", 75 + round(0.45 * len(dumps(FORMAT)))),
     ],
 )
 def test_10_what_changes_for_a_level_leaves_the_levels_before_it(
-    talk: Talk, change: dict[str, Any], levels: str
+    talk: Talk, change: dict[str, Any], levels: str, more: int
 ) -> None:
     tool = {
         "name": "f",
@@ -171,32 +174,32 @@ def test_10_what_changes_for_a_level_leaves_the_levels_before_it(
     asked = user(text(10, MARK))
     _, written, _ = talk.usage(asked, **request)
     read, again, _ = talk.usage(asked, **request, **change)
-    at = {"tools": 0, "system": written - 100 - 17, "messages": written - 17}[levels]
-    assert (read, read + again) == (at, written)
+    at = {"tools": 0, "system": written - 100 - 14, "messages": written - 14}[levels]
+    assert (read, read + again) == (at, written + more)
 
 
 def test_an_image_anywhere_changes_the_messages_but_not_the_system_prompt(talk: Talk) -> None:
     system = [text(5000, MARK)]
-    assert talk.usage(user(text(10, MARK)), system=system) == (0, 5000 + FRAME + 10, 0)
+    assert talk.usage(user(text(10, MARK)), system=system) == (0, 5000 + FRAME + 10, END)
     url = {"type": "image", "source": {"type": "url", "url": "https://example.com/a.png"}}
-    assert talk.usage(user(text(10, MARK), url), system=system) == (5000, FRAME + 10, 1568)
+    assert talk.usage(user(text(10, MARK), url), system=system) == (5000, FRAME + 10, 1568 + END)
 
 
 def test_sessions_do_not_share_a_cache(talk: Talk) -> None:
     asked = user(text(5000, MARK))
     talk.usage(asked)
-    assert talk.usage(asked, session="b") == (0, 5007, 0)
+    assert talk.usage(asked, session="b") == (0, 5004, END)
 
 
 def test_an_entry_can_be_used_once_its_reply_has_begun() -> None:
     talk = Talk(timing="slow")
     talk._engine.override(talk._engine.sessions.named("a"), time_scale=1.0)  # two seconds to the first event
     asked = user(text(5000, MARK))
-    assert talk.usage(asked) == (0, 5007, 0)
+    assert talk.usage(asked) == (0, 5004, END)
     talk.clock.advance(1)
-    assert talk.usage(asked) == (0, 5007, 0)
+    assert talk.usage(asked) == (0, 5004, END)
     talk.clock.advance(2)
-    assert talk.usage(asked) == (5007, 0, 0)
+    assert talk.usage(asked) == (5004, 0, END)
 
 
 def test_an_error_writes_nothing() -> None:
@@ -205,7 +208,7 @@ def test_an_error_writes_nothing() -> None:
     asked = user(text(5000, MARK))
     with pytest.raises(AssertionError, match="overloaded_error"):
         talk.ask(asked)
-    assert talk.usage(asked) == (0, 5007, 0)
+    assert talk.usage(asked) == (0, 5004, END)
 
 
 def test_the_stream_tells_the_same_numbers(talk: Talk) -> None:
@@ -220,7 +223,7 @@ def test_the_stream_tells_the_same_numbers(talk: Talk) -> None:
         counters = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
         assert [start[name] for name in counters] == [end[name] for name in counters]
         told.append([start[name] for name in counters])
-    assert told == [[10, 0, 5007], [10, 5007, 0]]
+    assert told == [[10 + END, 0, 5004], [10 + END, 5004, 0]]
 
 
 def test_octen_tells_only_what_applies() -> None:
@@ -229,9 +232,9 @@ def test_octen_tells_only_what_applies() -> None:
     wrote = talk.ask(user(text(5000, MARK)))["usage"]
     read = talk.ask(user(text(5000, MARK)))["usage"]
     assert set(plain) == {"input_tokens", "output_tokens"}
-    assert wrote["cache_creation"] == {"ephemeral_5m_input_tokens": 5007, "ephemeral_1h_input_tokens": 0}
+    assert wrote["cache_creation"] == {"ephemeral_5m_input_tokens": 5004, "ephemeral_1h_input_tokens": 0}
     assert "cache_creation" not in read
-    assert (read["cache_read_input_tokens"], read["cache_creation_input_tokens"]) == (5007, 0)
+    assert (read["cache_read_input_tokens"], read["cache_creation_input_tokens"]) == (5004, 0)
 
 
 @pytest.mark.parametrize(
@@ -253,7 +256,7 @@ def test_diagnostics_say_why_the_cache_was_missed(talk: Talk, change: dict[str, 
     found = again["diagnostics"]["cache_miss_reason"]
     assert (found and found["type"]) == reason
     if found:
-        assert 0 < found["cache_missed_input_tokens"] <= 5007
+        assert 0 < found["cache_missed_input_tokens"] <= 5004
 
 
 def test_diagnostics_of_an_unknown_message(talk: Talk) -> None:

@@ -102,7 +102,6 @@ def test_a_script_gives_the_words_and_the_place_is_found() -> None:
         "cited_text": "The sky is blue",
         "document_index": 1,
         "document_title": "Colours",
-        "file_id": None,
         "start_char_index": GRASS.index("The sky"),
         "end_char_index": GRASS.index("The sky") + len("The sky is blue"),
     }

@@ -93,12 +93,24 @@ def test_max_tokens_0_is_a_message_without_content() -> None:
     assert (message["content"], message["stop_reason"]) == ([], "max_tokens")
 
 
+CALL = 36 + 2  # what a call with two values costs beside its JSON
+
+
 def test_a_cut_inside_tool_json_keeps_what_was_complete() -> None:
     script = "name: t\nreply: {type: tool_use, name: f, input: {city: Paris, country: France}}"
-    inputs = [both(script, "octen", max_tokens=n)["content"][0]["input"] for n in range(1, 20)]
+    inputs = [both(script, "octen", max_tokens=n)["content"][0]["input"] for n in range(CALL, CALL + 20)]
     assert inputs[0] == {}
     assert {"city": "Paris"} in inputs
     assert inputs[-1] == {"city": "Paris", "country": "France"}
+
+
+def test_a_call_that_has_no_room_for_its_fixed_part_is_not_begun() -> None:
+    script = "name: t\nreply: [Well., {type: tool_use, name: f, input: {city: Paris, country: France}}]"
+    endings = {n: both(script, "octen", max_tokens=n) for n in range(2, 2 + CALL + 1)}
+    assert {len(message["content"]) for n, message in endings.items() if n < 2 + CALL} == {1}
+    assert [block["type"] for block in endings[2 + CALL]["content"]] == ["text", "tool_use"]
+    assert {message["stop_reason"] for message in endings.values()} == {"max_tokens"}
+    assert all(message["usage"]["output_tokens"] == n for n, message in endings.items())
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 
 from mock_server.engine.engine import Engine
 from mock_server.protocol import sse
+from mock_server.protocol.marks import SIGNATURE
 from mock_server.protocol.message import fold
 from mock_server.protocol.request import HttpRequest
 from mock_server.scenario.load import loads
@@ -39,7 +40,7 @@ def agent(rounds: int) -> list[dict[str, Any]]:
     """A conversation of so many calls, each with a result of 200 tokens and a thought of 10 before it."""
     said: list[dict[str, Any]] = [{"role": "user", "content": "go"}]
     for n in range(rounds):
-        thought = {"type": "thinking", "thinking": "word " * 9 + "word", "signature": "s"}
+        thought = {"type": "thinking", "thinking": "word " * 9 + "word", "signature": SIGNATURE}
         call = {"type": "tool_use", "id": f"t{n}", "name": "look" if n % 2 else "find", "input": {}}
         said.append({"role": "assistant", "content": [thought, call]})
         said.append({"role": "user", "content": [{"type": "tool_result", "tool_use_id": f"t{n}", "content": RESULT}]})

@@ -37,7 +37,8 @@ def asking() -> Callable[..., Ask]:
 
         def ask(prompt: str | list[Any], headers: dict[str, str] | None = None, **more: Any) -> Entry:
             messages = prompt if isinstance(prompt, list) else [{"role": "user", "content": prompt}]
-            body = {"model": "claude-opus-4-8", "max_tokens": 4000, "messages": messages, **more}
+            shown = {"type": "adaptive", "display": "summarized"}
+            body = {"model": "claude-opus-4-8", "max_tokens": 4000, "messages": messages, "thinking": shown, **more}
             sent = {"x-api-key": "k", "anthropic-version": "2023-06-01", **(headers or {})}
             entry = engine.handle(HttpRequest("POST", "/v1/messages", sent, json.dumps(body).encode()))
             entry.end("completed", len(entry.plan.parts[0].frames))

@@ -164,6 +164,32 @@ CONVERSATIONS = [
     ),
     ("thread continued: joined history", [user("q"), assistant(ONE), user(result(ONE))], LAST, (), 2),
     ("the first message is only a tool_result", [user(result(TWO))], LAST, (), 3),
+    ("the assistant greets first, then the question", [assistant("Welcome!"), user("q")], FIRST, (), 1),
+    (
+        "the assistant greets first: second question",
+        [assistant("Welcome!"), user("a"), assistant("A"), user("b")],
+        FIRST,
+        (),
+        2,
+    ),
+    (
+        "the assistant greets first: a tool loop",
+        [assistant("Welcome!"), user("q"), assistant(ONE), user(result(ONE))],
+        LAST,
+        (),
+        2,
+    ),
+    ("a greeting in two messages", [assistant("Welcome!"), assistant("How can I help?"), user("q")], FIRST, (), 1),
+    ("a call of ours before the first question says nothing", [assistant(TWO), user("q")], FIRST, (), 1),
+    ("history cut down to a call and its result", [assistant(THREE), user(result(THREE))], LAST, (), 4),
+    (
+        "history cut down to a call made elsewhere and its result",
+        [assistant(FOREIGN), user(result(FOREIGN))],
+        LAST,
+        (),
+        2,
+    ),
+    ("nothing but a prefill", [assistant("The answer is")], LAST, (), 1),
     (
         "a round of another scenario before ours",
         [
@@ -224,7 +250,21 @@ def test_ids_of_another_scenario_say_nothing_about_ours() -> None:
         ([user("q"), assistant(ONE), user(result(ONE), text("and?"))], (0,)),
         ([user(result(ONE))], (0,)),
         ([SYSTEM], (0,)),
+        ([assistant("Welcome!"), user("a")], (1,)),
+        ([assistant(ONE), user(result(ONE))], (0,)),
     ],
 )
 def test_a_human_turn_is_a_user_turn_without_a_result(messages: list[Message], human: tuple[int, ...]) -> None:
     assert conversation(messages).human == human
+
+
+def test_what_the_assistant_says_first_is_nobodys_prompt() -> None:
+    for messages in ([assistant("[[scenario:x]]")], [assistant(text("Hi"), ONE), user(result(ONE))]):
+        talk = conversation(messages)
+        assert talk.turns[talk.human[-1]].said.text == ""
+
+
+def test_many_messages_of_one_role_are_one_turn_soon() -> None:
+    """Read in one pass: 100,000 messages would take minutes if each were put behind a copy of those before."""
+    talk = conversation([user("again")] * 100_000)
+    assert [len(turn.content) for turn in talk.turns] == [100_000]

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from mock_server.protocol.errors import ApiError
+from mock_server.protocol.marks import SIGNATURE
 from mock_server.protocol.request import MessagesRequest
 from mock_server.protocol.validate import readable, validate
 from mock_server.scenario.profiles import load_profile
@@ -20,9 +21,14 @@ TEXT = {"type": "text", "text": "hi"}
 TOOL = {"name": "f", "input_schema": {"type": "object"}}
 CALL = {"type": "tool_use", "id": "t1", "name": "f", "input": {}}
 RESULT = {"type": "tool_result", "tool_use_id": "t1", "content": "ok"}
-THOUGHT = {"type": "thinking", "thinking": "Hm.", "signature": "theirs"}
+THOUGHT = {"type": "thinking", "thinking": "Hm.", "signature": SIGNATURE}
 SEARCH = {"type": "web_search_20250305", "name": "web_search"}
 ASKED = {"type": "server_tool_use", "id": "s1", "name": "web_search", "input": {"query": "x"}}
+PROGRAM = {"type": "code_execution_20260120", "name": "code_execution"}
+RUN = {"type": "server_tool_use", "id": "s2", "name": "code_execution", "input": {"code": "await f()"}}
+RAN = {"type": "code_execution_tool_result", "tool_use_id": "s2", "content": {}}
+CALLED = {**CALL, "caller": {"type": "code_execution_20260120", "tool_id": "s2"}}
+RUNNING = (("assistant", [RUN, CALLED]), ("user", [RESULT]))
 MANUAL = {"thinking": {"type": "enabled", "budget_tokens": 1024}, "max_tokens": 2000}
 ADAPTIVE = {"thinking": {"type": "adaptive"}}
 OFF = {"thinking": {"type": "disabled"}}
@@ -58,6 +64,15 @@ def one_property(**schema: Any) -> dict[str, Any]:
     return strict({"properties": {"p": schema}, "required": ["p"]})
 
 
+def union_schema(parameters: int) -> dict[str, Any]:
+    names = [f"p{n}" for n in range(parameters)]
+    return {**CLOSED, "properties": {name: {"type": ["string", "null"]} for name in names}, "required": names}
+
+
+def unions(parameters: int) -> dict[str, Any]:
+    return strict(union_schema(parameters))
+
+
 def output(schema: dict[str, Any]) -> dict[str, Any]:
     return {"output_config": {"format": {"type": "json_schema", "schema": schema}}}
 
@@ -91,6 +106,7 @@ def says(*blocks: dict[str, Any]) -> dict[str, Any]:
     return {"messages": [{"role": "user", "content": list(blocks)}]}
 
 
+COMPLEX = "Schema is too complex for compilation. Try reducing the number of tools or simplifying tool schemas."
 CITED = {"citations": {"enabled": True}}
 NEW, OLD = "2026-10-21", "2023-06-01"
 Row = tuple[str, dict[str, Any], str, dict[str, Any]]
@@ -115,7 +131,8 @@ MODEL_RULES: list[Row] = [
     ("32", by("sonnet-4-6", asks(temperature=0.5, top_p=0.9)),
      "`temperature` and `top_p` cannot both be specified for this model. Please use only one.",
      by("sonnet-4-6", asks(temperature=0.5))),
-    ("33", asks(temperature=1.1), "temperature:", asks(temperature=0)),
+    ("33", asks(temperature=1.1), "temperature: range: 0..1", asks(temperature=0)),
+    ("33 top_p", asks(top_p=-0.1), "top_p: range: 0..1", asks(top_p=1)),
     ("34", {**MANUAL, "temperature": 0.5}, "`temperature` may only be set to 1 when thinking is enabled", {**MANUAL, "temperature": 1}),
     ("34 top_p", {**MANUAL, "top_p": 0.9}, "`top_p`", {**MANUAL, "top_p": 0.95}),
     ("34 top_k", {**MANUAL, "top_k": 1}, "`top_k`", MANUAL),
@@ -142,14 +159,16 @@ MODEL_RULES: list[Row] = [
      "control thinking behavior.", by("opus-5-5", ADAPTIVE)),
     ("104 between", by("opus-5", asks(thinking={"type": "between_tools"})), "",
      by("sonnet-5-5", asks(thinking={"type": "between_tools"}))),
-    ("105", by("opus-5", OFF, asks(output_config={"effort": "xhigh"})), "", by("opus-5", OFF, asks(output_config={"effort": "high"}))),
+    ("105", by("opus-5", OFF, asks(output_config={"effort": "xhigh"})),
+     "output_config.effort 'xhigh' is not supported when thinking is disabled on this model. Use effort 'high' or below, or enable "
+     "thinking.", by("opus-5", OFF, asks(output_config={"effort": "high"}))),
     ("106", asks(thinking={"type": "disabled", "display": "omitted"}), "thinking.disabled.display:", OFF),
     ("106 budget", by("opus-4-6", asks(thinking={"type": "adaptive", "budget_tokens": 2000})), "thinking.adaptive.budget_tokens:",
      by("opus-4-6", asks(thinking={"type": "adaptive", "display": "omitted"}))),
     ("101 interleaved", {**MANUAL, "max_tokens": 1024}, "`max_tokens` must be greater than `thinking.budget_tokens`.",
      {**MANUAL, "max_tokens": 1024, "beta": "interleaved-thinking-2025-05-14"}),
-    ("142", by("opus-4-5", asks(output_config={"effort": "max"})), "output_config.effort", by("opus-4-5", asks(output_config={"effort": "high"}))),
-    ("142 none", by("haiku-4-5", asks(output_config={"effort": "low"})), "output_config.effort", by("opus-4-6", asks(output_config={"effort": "low"}))),
+    ("142", by("opus-4-5", asks(output_config={"effort": "max"})), "This model does not support effort level 'max'. Supported levels: high, low, medium.", by("opus-4-5", asks(output_config={"effort": "high"}))),
+    ("142 none", by("haiku-4-5", asks(output_config={"effort": "low"})), "This model does not support the effort parameter.", by("opus-4-6", asks(output_config={"effort": "low"}))),
     ("145", asks(context_management={"edits": [{"type": "compact_20260112", "trigger": {"type": "input_tokens", "value": 49_999}}]}),
      "context_management.edits.0",
      asks(context_management={"edits": [{"type": "compact_20260112", "trigger": {"type": "input_tokens", "value": 50_000}}]})),
@@ -160,7 +179,7 @@ CONVERSATION_RULES: list[Row] = [
     ("48", by("opus-4-8", talk(("system", "s"), ("user", "x"))),
      "messages.1: role 'system' must precede an 'assistant' message or end the array",
      by("opus-4-8", talk(("system", "s"), ("assistant", "x"), ("user", "y")))),
-    ("49 model", by("sonnet-5", talk(("system", "s"))), "messages.1", by("opus-4-8", talk(("system", "s")))),
+    ("49 model", by("sonnet-5", talk(("system", "s"))), "role 'system' is not supported on this model", by("opus-4-8", talk(("system", "s")))),
     ("49 after text", by("opus-4-8", talk(("assistant", "x"), ("system", "s"))), "messages.2",
      by("opus-4-8", talk(("assistant", "x"), ("user", "y"), ("system", "s"), ("system", "t")))),
     ("53", talk(("assistant", "Once ")), "messages: final assistant content cannot end with trailing whitespace",
@@ -186,6 +205,21 @@ CONVERSATION_RULES: list[Row] = [
     ("95", talk(("assistant", [ASKED])),
      "`web_search` tool use with id `s1` was found without a corresponding `web_search_tool_result` block, but no "
      "`web_search` tool was provided", {"tools": [SEARCH], **talk(("assistant", [ASKED]))}),
+    ("98", {"tools": [PROGRAM, TOOL], **talk(*RUNNING)},
+     "container_id is required when there are pending tool uses generated by code execution with tools.",
+     {"tools": [PROGRAM, TOOL], "container": "container_1", **talk(*RUNNING)}),
+    ("98 without an id", {"tools": [PROGRAM, TOOL], "container": {"skills": []}, **talk(*RUNNING)}, "container_id is required",
+     {"tools": [PROGRAM, TOOL], "container": {"id": "container_1"}, **talk(*RUNNING)}),
+    ("98 only for what a program called", {"tools": [PROGRAM, TOOL], **talk(*RUNNING)}, "container_id is required",
+     {"tools": [PROGRAM, TOOL], **talk(("assistant", [RUN, CALL]), ("user", [RESULT]))}),
+    ("98 only while it waits", {"tools": [PROGRAM, TOOL], **talk(*RUNNING)}, "container_id is required",
+     {"tools": [PROGRAM, TOOL], **talk(("assistant", [RUN, CALLED]), ("user", [RESULT]), ("assistant", [RAN, TEXT]), ("user", "and?"))}),
+    ("95 a program", {"tools": [TOOL], "container": "c", **talk(*RUNNING)},
+     "`code_execution` tool use with id `s2` was found without a corresponding `code_execution_tool_result` block, "
+     "but no `code_execution` tool was provided",
+     {"tools": [{**TOOL, "allowed_callers": ["code_execution_20260120"]}], "container": "c", **talk(*RUNNING)}),
+    ("95 a search that programs", {"tools": [TOOL, SEARCH], "container": "c", **talk(*RUNNING)}, "`code_execution` tool use with id `s2`",
+     {"tools": [TOOL, {**SEARCH, "type": "web_search_20260209"}], "container": "c", **talk(*RUNNING)}),
     ("97", talk(("assistant", [{**CALL, "toolset_name": "browser"}]), ("user", [RESULT])), "messages.2.content.0.tool_result.toolset_name",
      talk(("assistant", [{**CALL, "toolset_name": "browser"}]), ("user", [{**RESULT, "toolset_name": "browser"}]))),
     ("108", {**MANUAL, "tools": [TOOL], **talk(("assistant", [TEXT, CALL]), ("user", [RESULT]))},
@@ -232,10 +266,36 @@ TOOL_RULES: list[Row] = [
     ("72 number", one_property(type="integer", minimum=1), "tools.0.custom: For 'integer' type, property 'minimum' is not supported",
      one_property(type="integer", enum=[1, 2])),
     ("72 circle", strict({"properties": {"p": {"$ref": "#/$defs/a"}}, "required": ["p"], "$defs": {"a": {"$ref": "#/$defs/a"}}}),
-     "tools.0.custom", strict({"properties": {"p": {"$ref": "#/$defs/a"}}, "required": ["p"], "$defs": {"a": {"type": "null"}}})),
-    ("73 optional", strict({"properties": {f"p{n}": {"type": "string"} for n in range(25)}}), "tools",
-     strict({"properties": {f"p{n}": {"type": "string"} for n in range(24)}})),
-    ("73 tools", asks(tools=[{"name": f"f{n}", "input_schema": CLOSED, "strict": True} for n in range(21)]), "tools",
+     "tools.0.custom: Invalid schema: Circular reference detected in schema definitions: a -> a. Self-referencing or "
+     "mutually-referencing definitions are not supported.",
+     strict({"properties": {"p": {"$ref": "#/$defs/a"}}, "required": ["p"], "$defs": {"a": {"type": "null"}}})),
+    ("72 circle of two", strict({"$defs": {"z": {"type": "null"}, "a": {"$ref": "#/$defs/b"}, "b": {"items": {"$ref": "#/$defs/a"}}}}),
+     "tools.0.custom: Invalid schema: Circular reference detected in schema definitions: a -> b -> a.",
+     strict({"$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/c"}, "c": {"type": "null"}}})),
+    ("72 circle through the whole", one_property(**{"$ref": "#"}),
+     "tools.0.custom: Invalid schema: Circular reference detected in schema definitions: # -> #.", strict({})),
+    ("72 several", one_property(type="number", minimum=1, maximum=2), "tools.0.custom: For 'number' type, properties maximum, minimum are not supported",
+     one_property(type="number")),
+    ("72 oneOf", one_property(oneOf=[{"type": "null"}]), "tools.0.custom: Schema type 'oneOf' is not supported", one_property(anyOf=[{"type": "null"}])),
+    ("72 not", one_property(type="string", **{"not": {"type": "null"}}), "tools.0.custom: Schema keyword 'not' is not supported", one_property(type="string")),
+    ("72 map", strict({"additionalProperties": {"type": "string"}}),
+     "tools.0.custom: For 'object' type, 'additionalProperties: object' is not supported. Please set 'additionalProperties' to false", strict({})),
+    ("72 true", strict({"properties": {"p": True}, "required": ["p"]}), "tools.0.custom: For 'object' type, property 'properties' is not supported",
+     strict({"properties": {"p": {"type": "boolean"}}, "required": ["p"]})),
+    ("72 true as items", one_property(type="array", items=True), "tools.0.custom: For 'array' type, property 'items' is not supported",
+     one_property(type="array", items={"type": "string"})),
+    ("72 true in a union", one_property(anyOf=[True]), "tools.0.custom: property 'anyOf' is not supported", one_property(anyOf=[{"type": "string"}])),
+    ("73 optional", strict({"properties": {f"p{n}": {"type": "string"} for n in range(25)}}), "Schemas contains too many optional parameters (25)",
+     strict({"properties": {f"p{n}": {"type": "string"} for n in range(23)}})),
+    ("73 complex", strict({"properties": {f"p{n}": {"type": "string"} for n in range(24)}}), COMPLEX,
+     strict({"properties": {f"p{n}": {"type": "string"} for n in range(23)}})),
+    ("73 unions", unions(17), "Schemas contains too many parameters with union types (17 parameters with type arrays or anyOf).", unions(15)),
+    ("73 complex unions", unions(16), COMPLEX, unions(15)),
+    ("73 with the output", {**unions(9), **output(union_schema(8))}, "Schemas contains too many parameters with union types (17 ",
+     {**unions(9), **output(union_schema(7))}),
+    ("73 output alone", output(union_schema(16)), COMPLEX, output(union_schema(15))),
+    ("73 tools", asks(tools=[{"name": f"f{n}", "input_schema": CLOSED, "strict": True} for n in range(21)]),
+     "Too many strict tools (21). The maximum number of strict tools supported is 20. Try reducing the number of tools marked as strict.",
      asks(tools=[{"name": f"f{n}", "input_schema": CLOSED, "strict": n < 20} for n in range(21)])),
     ("80", asks(tools=[{**TOOL, "defer_loading": True}]), "At least one tool must have defer_loading=false. All tools cannot be deferred.",
      asks(tools=[{**TOOL, "defer_loading": True}, {"type": "tool_search_tool_bm25", "name": "tool_search_tool_bm25"}])),
@@ -333,7 +393,7 @@ def test_the_one_beside_it_passes(good: dict[str, Any]) -> None:
 
 
 # what has no shape at all: an error whatever `validation` says
-UNREADABLE = ("33", "39", "63 fixed name", "65 octen's", "112", "121", "83")
+UNREADABLE = ("33", "33 top_p", "39", "63 fixed name", "65 octen's", "112", "121", "83")
 
 
 @pytest.mark.parametrize("row", TABLE, ids=[row[0] for row in TABLE])

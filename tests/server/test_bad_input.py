@@ -49,8 +49,10 @@ def test_a_body_that_is_no_request_is_a_400(serve, talk, name: str, body: bytes,
 def test_a_body_over_32_mb_is_a_413_although_it_was_never_read(serve, talk) -> None:
     server = serve()
     body = b"x" * (33 * 1024 * 1024)
-    status, kind, _ = error_of(talk(server, post(body, KEY)))
+    received = talk(server, post(body, KEY))
+    status, kind, _ = error_of(received)
     assert (status, kind) == (413, "request_too_large")
+    assert answer(received)[1]["x-should-retry"] == "false"
     assert still_serves(server, talk)
 
 

@@ -27,7 +27,7 @@ STREAM = Plan(200, SSE_HEADERS, (Part(tuple(map(frame, EVENTS)), array("I", rang
 JSON = whole(200, JSON_HEADERS, b'{"type":"message","content":[{"type":"text","text":"It is sunny today."}]}')
 
 
-def failed(failure: Failure) -> Plan:
+def failed(script: Failure, *, streamed: bool = False) -> Plan:
     return whole(529, JSON_HEADERS, b'{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}')
 
 

@@ -125,7 +125,9 @@ def test_the_control_api_and_the_page_are_below_the_base_path_too(start: Start) 
 # -- HEAD and OPTIONS -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", ["/", "/v1/models", "/v1/models/claude-opus-4-8", "/v1/models/claude-none", "/s/one"])
+@pytest.mark.parametrize(
+    "path", ["/", "/v1/models", "/v1/models/claude-opus-4-8", "/v1/models/claude-none", "/s/one", "/api/hello"]
+)
 def test_head_is_get_without_a_body(start: Start, path: str) -> None:
     server = start(seed=1)
     head, get = ask(server, "HEAD", path), ask(server, "GET", path)
@@ -137,8 +139,11 @@ def test_head_is_get_without_a_body(start: Start, path: str) -> None:
 
 
 def test_a_client_may_look_whether_anybody_is_there_without_a_key(start: Start) -> None:
-    for server, path in ((start(), "/"), (start(base_path="/llm"), "/llm")):
-        assert ask(server, "HEAD", path, x_api_key="").status == 200
+    for server, base in ((start(), ""), (start(base_path="/llm"), "/llm")):
+        for path in (base or "/", f"{base}/api/hello", f"/s/one{base}/api/hello"):
+            assert ask(server, "HEAD", path, x_api_key="").status == 200
+        assert ask(server, "POST", "/api/hello").status == 404
+        assert server.journal.total == 1
 
 
 @pytest.mark.parametrize(

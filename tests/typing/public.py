@@ -6,6 +6,7 @@ from typing import Any
 from typing_extensions import assert_type
 
 from mock_server import (
+    SIGNATURE,
     Entry,
     Journal,
     MockServer,
@@ -28,6 +29,7 @@ from mock_server import (
 
 
 def verbs(mock_server: MockSession) -> None:
+    assert_type(SIGNATURE, str)
     assert_type(mock_server.url, str)
     assert_type(mock_server.env, Mapping[str, str])
     assert_type(mock_server.add("x", when=prompt("y")), Route)

@@ -40,7 +40,7 @@ def test_a_refusal_is_not_taken_for_an_answer(desk: WeatherDesk, mock_server: Mo
 def test_a_tool_call_that_max_tokens_has_cut_is_not_run(mock_server: MockSession, town: Town) -> None:
     warning = tool_use("warn_people", {"city": "Oslo", "text": "Snow and ice on all roads until Sunday"})
     mock_server.add(["I will warn them.", warning])
-    with WeatherDesk(town.get_weather, town.warn_people, max_tokens=12) as desk:
+    with WeatherDesk(town.get_weather, town.warn_people, max_tokens=60) as desk:
         assert desk.ask("Warn Oslo of snow") == "I will warn them." + CUT
     assert mock_server.journal.last.reply["stop_reason"] == "max_tokens"
     assert [block["type"] for block in mock_server.journal.last.reply["content"]] == ["text", "tool_use"]

@@ -22,6 +22,7 @@ PATH = "/v1/messages/batches"
 JSONL: Headers = (("content-type", "application/x-jsonl"),)
 # how fast results go out: a client that reads slowly does not have all of them put before it at once
 PIECES_PER_MS = 16
+POLL: Headers = (("retry-after", "10"),)  # when to look again at a batch that has not ended
 
 
 def create(engine: "Engine", call: Call) -> Exchange:
@@ -46,7 +47,7 @@ def get(engine: "Engine", call: Call) -> Exchange:
     """`GET …/{id}`."""
     call.query({})
     batch = _named(call)
-    return _looked_at(engine, call, [batch], lambda: _told(call, batch))
+    return _looked_at(engine, call, [batch], lambda: _told(call, batch, () if batch.has_ended else POLL))
 
 
 def list_all(engine: "Engine", call: Call) -> Exchange:
@@ -99,19 +100,22 @@ def _looked_at(engine: "Engine", call: Call, batches: Iterable[Batch], reply: Ca
     return worked(steps())
 
 
-def _told(call: Call, batch: Batch) -> Exchange:
-    return _reply(call, _view(call, batch))
+def _told(call: Call, batch: Batch, more: Headers = ()) -> Exchange:
+    return _reply(call, _view(call, batch), more)
 
 
 def _view(call: Call, batch: Batch) -> dict[str, Any]:
     return batch.told(call.session.clock.now(), f"{base_url(call.http)}{PATH}/{batch.id}/results")
 
 
-def _reply(call: Call, body: dict[str, Any]) -> Exchange:
-    return Exchange(json_reply(call, body), note="batch")
+def _reply(call: Call, body: dict[str, Any], more: Headers = ()) -> Exchange:
+    return Exchange(json_reply(call, body, more), note="batch")
 
 
 def _lines(call: Call, batch: Batch) -> Plan:
-    """The results as a body of unknown length, in the pieces they are kept in."""
-    at = array("I", [piece // PIECES_PER_MS * 1_000 for piece in range(len(batch.frames))])
-    return Plan(200, JSONL + reply_headers(call), (Part(tuple(batch.frames), at),), True)
+    """The results as a body of unknown length, in the pieces they are kept in. A clock that stands still holds none of
+    them back."""
+    apart = 0 if call.session.clock.frozen else 1_000
+    at = array("I", [piece // PIECES_PER_MS * apart for piece in range(len(batch.frames))])
+    named: Headers = (("content-disposition", f"attachment; filename*=utf-8''{batch.id}_results.jsonl"),)
+    return Plan(200, JSONL + reply_headers(call) + named, (Part(tuple(batch.frames), at),), True)

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -11,10 +11,10 @@ from mock_server.engine import citations, seeds, server_tools
 from mock_server.engine.admission import Admitted, admit, commit, let_in, told_limits, too_long
 from mock_server.engine.breaking import HEADER, NONE, Breaks, as_json, breaks_of, noted, refused, struck
 from mock_server.engine.choose import Choice, NoMatch, Question, choose, question
-from mock_server.engine.compile import Binding, CompiledReply, Reply, reply_of
+from mock_server.engine.compile import Binding, CompiledReply, Reply, View, reply_of
 from mock_server.engine.exchange import Call, Exchange, Late
 from mock_server.engine.extras import extras
-from mock_server.engine.failure import failure, request_headers, scripted
+from mock_server.engine.failure import failure, reply_headers, scripted
 from mock_server.engine.judged import judged, let_pass, warned
 from mock_server.engine.pace import first_due
 from mock_server.engine.received import Request, ready
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from mock_server.engine.engine import Engine
 
 log = logging.getLogger("mock_server")
+_EAGER = b'"eager_input_streaming"'
 SUMMARY = 60  # estimated tokens of a summary that is made up
 
 
@@ -113,7 +114,7 @@ def _unexpected(call: Call, found: Choice, differences: Sequence[Miss]) -> Excha
     listed = "\n".join(f"  {one}" for one in differences)
     text = f"scenario '{found.scenario.name}' turn {found.turn} expects another request:\n{listed}"
     log.warning("%s", text)
-    plan = failure(invalid(text, headers={"x-should-retry": "false"}), call.session.terms.profile, call.ids.request())
+    plan = failure(invalid(text, headers={"x-should-retry": "false"}), call.session, call.ids.request())
     return _chosen(Applied(plan), found)._replace(note=text, unexpected=True)
 
 
@@ -140,7 +141,7 @@ def _told(done: Applied, note: str) -> Exchange:
 def _chosen(done: Applied, found: Choice) -> Exchange:
     plan = done.plan
     told = plan._replace(headers=(*plan.headers, found.scenario.header, ("x-mock-turn", str(found.turn))))
-    note = noted(done) if done.failed else ""
+    note = noted(done) if done.failed or done.notes else ""
     chosen = Exchange(
         told, found.scenario.name, found.turn, found.attempt, note, found.answer, understood=True, faults=done.faults
     )
@@ -174,7 +175,8 @@ def _played(
         answer = replace(answer, reply=reply_blocks)
         warnings += _lost(found, lost)
         compiled = CompiledReply(reply_of(answer, terms.timing, found.scenario.name, found.turn), terms.profile)
-    return _bound(compiled, engine, admitted, breaks.faults, warnings)
+    is_whole = answer.generate is None and not found.scenario.side  # a side call's one token is what its agent wants
+    return _bound(compiled, engine, admitted, breaks.faults, warnings, found if is_whole else None)
 
 
 def _rendering(engine: "Engine", admitted: Admitted, found: Choice, asked: Question) -> Rendering:
@@ -208,6 +210,11 @@ def _lost(found: Choice, lost: Sequence[str]) -> Headers:
         f"scenario '{found.scenario.name}' turn {found.turn} cites what is in no document of the request: {lost[0]!r}"
     )
     log.warning("%s", text)
+    return _warning_of(text)
+
+
+def _warning_of(text: str) -> Headers:
+    """The header that tells of something played all the same."""
     return (("x-mock-warning", text.encode("ascii", "replace").decode().replace("\n", " ")),)
 
 
@@ -229,37 +236,69 @@ def _late(engine: "Engine", admitted: Admitted, found: Choice, asked: Question, 
 
 
 def _bound(
-    reply: CompiledReply, engine: "Engine", admitted: Admitted, breaks: tuple[Fault, ...] = (), more: Headers = ()
+    reply: CompiledReply,
+    engine: "Engine",
+    admitted: Admitted,
+    breaks: tuple[Fault, ...] = (),
+    more: Headers = (),
+    found: Choice | None = None,
 ) -> Applied:
-    """The plan of a reply, and what it used up written down. Faults see it as a stream, whatever was asked for."""
+    """The plan of a reply, and what it used up written down. Faults see it as a stream, whatever was asked for.
+
+    `found`: what chose a reply that is to come as its script has it, so that it is told when it cannot.
+    """
     call, request = admitted.call, admitted.request
     terms = call.session.terms
     draw = Draw(terms.settings.seed, call, request)
-    plan = reply.bind(
-        Binding(
-            model=admitted.model,
-            input_tokens=admitted.input_tokens,
-            max_tokens=request.max_tokens,
-            stop_sequences=request.stop_sequences,
-            stream=request.stream or bool(breaks),
-            headers=_headers(admitted, draw) + more,
-            time_scale=terms.settings.time_scale,
-            draw=draw,
-            room=admitted.room,
-            cache=None if admitted.cache is None else admitted.cache.use,
-            extras=extras(admitted, draw.ids, runs_code=reply.runs_code),
-            omits_thinking=request.thinking.get("display") == "omitted",
-        )
+    if reply.thinks or (reply.calls and (_EAGER in call.http.body or "anthropic-beta" in request.headers)):
+        reply = reply.viewed(_view(reply, admitted))
+    binding = Binding(
+        model=admitted.model,
+        input_tokens=admitted.input_tokens,
+        max_tokens=request.max_tokens,
+        stop_sequences=request.stop_sequences,
+        stream=request.stream or bool(breaks),
+        headers=_headers(admitted, draw) + more,
+        time_scale=terms.settings.time_scale,
+        draw=draw,
+        room=admitted.room,
+        cache=None if admitted.cache is None else admitted.cache.use,
+        extras=extras(admitted, draw.ids, runs_code=reply.runs_code),
+        thinks=request.thinking.get("type", "disabled") != "disabled",
     )
+    lacking = "" if found is None else reply.lacking(binding)
+    if found is not None and lacking:
+        text = f"scenario '{found.scenario.name}' turn {found.turn}: {lacking}"
+        log.info("%s", text)  # no warning: many a request asks for one token and means it
+        binding = binding._replace(headers=binding.headers + _warning_of(text))
+    plan = reply.bind(binding)
     commit(admitted, plan, admitted.limits)
-    if not breaks:
-        return Applied(plan)
-    return struck(call, plan if request.stream else as_json(plan), breaks, plan, draw.seed())
+    done = Applied(plan)
+    if breaks:
+        done = struck(call, plan if request.stream else as_json(plan), breaks, plan, draw.seed())
+    return done._replace(notes=(lacking,)) if lacking else done
+
+
+def _view(reply: CompiledReply, admitted: Admitted) -> View:
+    """How a request has thoughts and calls shown."""
+    request, terms = admitted.request, admitted.call.session.terms
+    eager = frozenset(_eager(request)) & reply.calls if reply.calls else frozenset()
+    if not reply.thinks:
+        return View(eager=eager)
+    display = request.thinking.get("display") or terms.profile.thinking_display or admitted.model.thinking_display
+    return View(display == "omitted", request.has_beta("thinking-token-count-"), eager, terms.settings.seed or 0)
+
+
+def _eager(request: MessagesRequest) -> Iterator[str]:
+    """The tools whose input is not held back: as they say themselves, else as the beta says for all."""
+    for tool in request.tools:
+        wanted = tool.get("eager_input_streaming")
+        if request.has_beta("fine-grained-tool-streaming-") if wanted is None else wanted:
+            yield str(tool.get("name"))
 
 
 def _headers(admitted: Admitted, draw: "Draw") -> Headers:
-    profile = admitted.call.session.terms.profile
-    headers = request_headers(profile, draw.ids.request()) + profile.organization_headers
+    headers = reply_headers(admitted.call.session, draw.ids.request())
     return headers + told_limits(admitted, admitted.limits[0]) if admitted.limits else headers
 
 
@@ -299,7 +338,7 @@ def _error(admitted: Admitted, answer: Answer, breaks: tuple[Fault, ...]) -> App
         scale, seed = terms.settings.time_scale, terms.settings.seed
         at = first_due(answer.timing, scale, admitted.input_tokens, lambda: Draw(seed, call, admitted.request).jitter())
     error = scripted(answer.error, answer, fast_retries=terms.settings.fast_retries)
-    plan = failure(error, terms.profile, call.ids.request(), at)
+    plan = failure(error, call.session, call.ids.request(), at)
     if not breaks:
         return Applied(plan)
     return struck(call, plan, breaks, None, Draw(terms.settings.seed, call, admitted.request).seed())
@@ -313,7 +352,7 @@ def _unmatched(engine: "Engine", admitted: Admitted, found: NoMatch, breaks_of: 
         if log.isEnabledFor(logging.WARNING):
             log.warning("%s\nThis scenario would match:\n%s", found, ready(Request(call.http)))
         error = refused(invalid(str(found), headers={"x-should-retry": "false"}), call.http.headers)
-        return Exchange(failure(error, terms.profile, call.ids.request()), note=str(found), understood=True)
+        return Exchange(failure(error, call.session, call.ids.request()), note=str(found), understood=True)
     breaks = breaks_of()
     reply = _generated(engine, admitted, breaks.timing or terms.timing)
     return _told(_bound(CompiledReply(reply, terms.profile), engine, admitted, breaks.faults), "generated")
@@ -331,7 +370,7 @@ def _warning(request: MessagesRequest, found: Choice, answer: Answer) -> Headers
         return ()
     text = f"scenario '{found.scenario.name}' turn {found.turn} calls a tool although tool_choice is none"
     log.warning("%s", text)
-    return (("x-mock-warning", text.encode("ascii", "replace").decode()),)
+    return _warning_of(text)
 
 
 def _log_accepted(request: MessagesRequest) -> None:

@@ -2,6 +2,9 @@
 
 One error per response, the first in that order. Numbers are those of the validation notes. To add a rule, write a
 small function beside its kind and name it in a table here.
+
+Rules about shape are asked of the body as it was sent. Rules about the conversation are asked of it as the API takes
+it, with messages of one role in a row as one (`MessagesRequest.merged`); their paths number the messages so, too.
 """
 
 from collections.abc import Callable
@@ -58,49 +61,55 @@ RULES: Rules = (
     ("system", shapes.system),
     ("", shapes.messages),
     ("tools", tools.definitions),
-    ("tools", schemas.tool_schemas),  # 69-73
+    ("tools", schemas.tool_schemas),  # 69-72
     ("output_config", schemas.output_schema),  # 138-140
     ("output_format", schemas.output_schema),
+    *((name, schemas.limits) for name in ("tools", "output_config", "output_format")),  # 73
     ("tools", tools.domains),  # 82
     ("tools", octen.parameters),  # 84
     ("tools", tools.deferred),  # 80
     ("tool_choice", tools.choice),
     ("tool_choice", models.forced_tool),  # 77, 78
-    ("", conversation.first_role),  # 45
+    ("", models.system_messages),  # 48, 49
 )
 
 # Asked after those when the request marks anything for the cache.
 CACHE_RULES: tuple[Rule, ...] = (caching.cache_control,)  # 117-119, 122
 
-LAST_RULES: Rules = (
-    ("", conversation.not_empty),  # 50-52
-)
-
 _ANY: frozenset[str] = frozenset()
 _CALLS, _SERVER_CALLS = frozenset(("tool_use", "tool_result")), frozenset(("server_tool_use",))
 _RESULTS = frozenset(one for one in shapes.BLOCK_PARAMS if one.endswith("_tool_result"))
 _MEDIA = frozenset(("image", "document", "search_result"))
-_SIGNED = frozenset(("thinking", "compaction", "web_search_tool_result"))
+_SIGNED = frozenset(("thinking", "redacted_thinking", "compaction", "web_search_tool_result"))
 
-# Asked when a message is more than a bare string: the blocks a rule is about (none: every block), and the rule.
-BLOCK_RULES: tuple[tuple[frozenset[str], Rule], ...] = (
+# What blocks a rule is about (none: every block), and the rule.
+BlockRules = tuple[tuple[frozenset[str], Rule], ...]
+
+# About blocks as they were sent; asked when a message is more than a bare string.
+BLOCK_RULES: BlockRules = (
+    *((_MEDIA, rule) for rule in media.MEDIA_RULES),  # 124-135
+    (frozenset(("tool_reference", "tool_search_tool_result")), tools.references),  # 81
+    (_ANY, models.refused_shapes),  # 60, 61
+)
+
+# About the blocks of the conversation.
+SAID_RULES: BlockRules = (
     (_CALLS | _SERVER_CALLS, conversation.sides),  # 62
     (_CALLS, conversation.ids_unique),  # 90
     (_CALLS, conversation.results_paired),  # 86-89
     (_RESULTS, conversation.server_results_paired),  # 93
     (_SERVER_CALLS, conversation.server_calls_answered),  # 94, 95
+    (_SERVER_CALLS, conversation.container_named),  # 98
     (_CALLS, conversation.toolset_results),  # 97
-    *((_MEDIA, rule) for rule in media.MEDIA_RULES),  # 124-135
-    (frozenset(("tool_reference", "tool_search_tool_result")), tools.references),  # 81
-    (_ANY, models.refused_shapes),  # 60, 61
+)
+
+REPLAY_RULES: BlockRules = (
     (_SIGNED, replay.signatures),  # 96, 110, 111
     (_SERVER_CALLS | _RESULTS, replay.paused_content),
 )
 
-# Asked when there is more than one message.
+# About the conversation, asked when it is more than one question.
 LONGER_RULES: tuple[Rule, ...] = (
-    params.many_messages,  # 40
-    models.system_messages,  # 48, 49
     thinking.thinking_blocks,  # 108, 109, 114, 115
     models.prefill,  # 53, 54
 )
@@ -112,17 +121,28 @@ def validate(request: MessagesRequest, profile: Profile, *, has_cache_marks: boo
         judge(RULES, request, profile, has_cache_marks=has_cache_marks)
 
 
-def judge(rules: Rules, request: MessagesRequest, profile: Profile, *, has_cache_marks: bool) -> None:
-    """The same, with `rules` for what is asked first."""
+def judge(
+    rules: Rules, request: MessagesRequest, profile: Profile, *, has_cache_marks: bool, said: BlockRules = SAID_RULES
+) -> None:
+    """The same, with `rules` for what is asked first, and `said` for the rules about the blocks of the conversation."""
     ask(rules, request, profile)
     for rule in CACHE_RULES if has_cache_marks else ():
         rule(request, profile)
-    ask(LAST_RULES, request, profile)
-    for about, rule in BLOCK_RULES if request.has_blocks else ():
-        if not about or not about.isdisjoint(request.kinds):
-            rule(request, profile)
-    if len(request.messages) > 1:
+    conversed = request.merged
+    conversation.not_empty(conversed, profile)  # 50-52
+    if conversed.has_blocks:
+        _ask_of_blocks(said, conversed, profile)
+        _ask_of_blocks(BLOCK_RULES, request, profile)
+        _ask_of_blocks(REPLAY_RULES, conversed, profile)
+    if len(request.messages) > 1 or request.messages[0]["role"] != "user":
+        params.many_messages(request, profile)  # 40
         for rule in LONGER_RULES:
+            rule(conversed, profile)
+
+
+def _ask_of_blocks(rules: BlockRules, request: MessagesRequest, profile: Profile) -> None:
+    for about, rule in rules:
+        if not about or not about.isdisjoint(request.kinds):
             rule(request, profile)
 
 
@@ -139,8 +159,8 @@ def ask(rules: Rules, request: MessagesRequest, profile: Profile) -> None:
 
 @lru_cache(maxsize=1_000)
 def _about(rules: Rules, names: tuple[str, ...]) -> tuple[Rule, ...]:
-    """The rules to ask of a request with these parameters: a client sends the same ones again and again.
+    """The rules to ask of a request with these parameters, each once: a client sends the same ones again and again.
 
     Only of names that are known: what is kept here is bounded, whatever clients send.
     """
-    return tuple(rule for about, rule in rules if not about or about in names)
+    return tuple(dict.fromkeys(rule for about, rule in rules if not about or about in names))

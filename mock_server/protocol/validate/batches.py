@@ -13,11 +13,14 @@ from mock_server.protocol.validate.checks import Finding, array, dictionary, rec
 
 MOST_REQUESTS = 100_000
 _CUSTOM_ID = re.compile("[a-zA-Z0-9_-]{1,64}")
+_LONGEST_ID = 64
 
 
 def _custom_id(value: Any) -> Finding | None:
     if not isinstance(value, str):
         return string(value)
+    if len(value) > _LONGEST_ID:
+        return "", f"String should have at most {_LONGEST_ID} characters"
     fits = _CUSTOM_ID.fullmatch(value) is not None
     return None if fits else ("", f"String should match pattern '^{_CUSTOM_ID.pattern}$'")
 
@@ -46,15 +49,16 @@ def requests_of(body: Any, profile: Profile) -> list[Mapping[str, Any]]:
         if (found := _ITEM[profile.is_strict](one)) is not None:
             raise invalid(f"requests.{at}{found[0]}: {found[1]}")
         if seen.setdefault(one["custom_id"], at) != at:
-            first = seen[one["custom_id"]]
-            raise invalid(f"requests.{at}.custom_id: must be unique in a batch; requests.{first} has the same")
+            raise invalid(
+                f"requests: custom_id's must be unique within a batch. Duplicate custom_id found: {one['custom_id']}"
+            )
     return listed
 
 
 def allowed_in_batch(params: Mapping[str, Any]) -> None:
     """Raise the ApiError (400) of what an ordinary request may ask for and one of a batch may not. Rule 148."""
     if params.get("stream"):
-        raise invalid("stream: streaming is not supported in a message batch")
+        raise invalid('"stream=True" is not supported in the Message Batches API')
     if params.get("speed") is not None:
         raise invalid("speed: is not supported in a message batch")
     if params.get("max_tokens") == 0:

@@ -21,8 +21,18 @@ def dictionary(value: Any) -> Finding | None:
     return None if isinstance(value, dict) else ("", "Input should be a valid dictionary")
 
 
+def shaped(value: Any) -> Finding | None:
+    """An object whose fields are told apart by name, or a schema."""
+    return None if isinstance(value, dict) else ("", "Input does not match the expected shape.")
+
+
+def union(value: Any) -> Finding | None:
+    """An object whose `type` says what it is."""
+    return None if isinstance(value, dict) else ("", "Input should be an object")
+
+
 def array(value: Any) -> Finding | None:
-    return None if isinstance(value, list) else ("", "Input should be a valid list")
+    return None if isinstance(value, list) else ("", "Input should be a valid array")
 
 
 def anything(value: Any) -> Finding | None:
@@ -52,11 +62,7 @@ def number(least: float, most: float) -> Check:
     def check(value: Any) -> Finding | None:
         if isinstance(value, bool) or not isinstance(value, int | float):
             return "", "Input should be a valid number"
-        if value < least:
-            return "", f"Input should be greater than or equal to {least:g}"
-        if value > most:
-            return "", f"Input should be less than or equal to {most:g}"
-        return None
+        return None if least <= value <= most else ("", f"range: {least:g}..{most:g}")
 
     return check
 
@@ -105,7 +111,7 @@ def record(fields: Fields, *, closed: bool = False, skip: str = "") -> Check:
 
     def check(value: Any) -> Finding | None:
         if not isinstance(value, dict):
-            return dictionary(value)
+            return shaped(value)
         for name, (needed, check_field) in fields.items():
             if name not in value:
                 if needed:
@@ -127,10 +133,10 @@ def tagged(variants: Mapping[str, Check]) -> Check:
 
     def check(value: Any) -> Finding | None:
         if not isinstance(value, dict):
-            return dictionary(value)
+            return union(value)
         tag = value.get("type")
         if tag is None:
-            return "", "Unable to extract tag using discriminator 'type'"
+            return ".type", "Field required"
         variant = variants.get(tag) if isinstance(tag, str) else None
         if variant is None:
             return "", (f"Input tag '{tag}' found using 'type' does not match any of the expected tags: {expected}")

@@ -1,4 +1,7 @@
-"""Rules about the conversation as a whole: who speaks, nothing empty, every call answered."""
+"""Rules about the conversation as a whole: who speaks, nothing empty, every call answered.
+
+They are asked of it as the API takes it: with messages of one role in a row as one.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -11,13 +14,6 @@ from mock_server.protocol.results import result_type
 Place = tuple[int, int, Mapping[str, Any]]  # message index, block index, block
 
 
-def first_role(request: MessagesRequest, profile: Profile) -> None:
-    """Rule 45; a summary of what came before may stand first too."""
-    first = request.messages[0]
-    if first["role"] != "user" and not any(block["type"] == "compaction" for block in _listed(first)):
-        raise invalid('messages: first message must use the "user" role')
-
-
 def not_empty(request: MessagesRequest, profile: Profile) -> None:
     """Rules 50 to 52."""
     last = len(request.messages) - 1
@@ -26,16 +22,24 @@ def not_empty(request: MessagesRequest, profile: Profile) -> None:
         if type(content) is str and content and not content.isspace():
             continue
         if not content:
+            if message["role"] == "user":
+                raise invalid(f"messages.{index}: user messages must have non-empty content")
             if index != last or message["role"] != "assistant":
                 raise invalid(
                     f"messages.{index}: all messages must have non-empty content "
                     "except for the optional final assistant message"
                 )
             continue
-        for block in blocks(content):
-            if block["type"] == "text" and (not block["text"] or block["text"].isspace()):
-                rule = "must contain non-whitespace text" if block["text"] else "must be non-empty"
-                raise invalid(f"messages: text content blocks {rule}")
+        _said_something(blocks(content), message["role"])
+
+
+def _said_something(content: Sequence[Mapping[str, Any]], role: str) -> None:
+    """Rules 51 and 52. The API itself says white space beside other blocks: from the assistant it takes it back."""
+    blank = [block for block in content if block["type"] == "text" and not block["text"].strip()]
+    if any(not block["text"] for block in blank):
+        raise invalid("messages: text content blocks must be non-empty")
+    if blank and (role != "assistant" or len(blank) == len(content)):
+        raise invalid("messages: text content blocks must contain non-whitespace text")
 
 
 _SIDE = {"tool_use": "assistant", "server_tool_use": "assistant", "tool_result": "user"}
@@ -51,9 +55,9 @@ def sides(request: MessagesRequest, profile: Profile) -> None:
 
 
 def ids_unique(request: MessagesRequest, profile: Profile) -> None:
-    """Rule 90."""
-    seen: set[str] = set()
+    """Rule 90: within one turn."""
     for index, message in enumerate(request.messages):
+        seen: set[str] = set()
         for at, block in enumerate(_listed(message)):
             if block["type"] == "tool_use":
                 if block["id"] in seen:
@@ -62,7 +66,7 @@ def ids_unique(request: MessagesRequest, profile: Profile) -> None:
 
 
 def results_paired(request: MessagesRequest, profile: Profile) -> None:
-    """Rules 86 to 89. Consecutive messages of one role count as one; system messages stand beside."""
+    """Rules 86 to 89. System messages stand beside the turns."""
     asked: dict[str, int] = {}
     for role, places in _turns(request.messages):
         if role == "user":
@@ -137,6 +141,9 @@ def server_results_paired(request: MessagesRequest, profile: Profile) -> None:
 
 # name of a server's call -> name of the tool that makes it
 _TOOL = {"bash_code_execution": "code_execution", "text_editor_code_execution": "code_execution"}
+_PROGRAM = "code_execution"
+# server tools that run a program to look through what they found
+_RUNNING = ("web_search_2026", "web_fetch_2026")
 
 
 def server_calls_answered(request: MessagesRequest, profile: Profile) -> None:
@@ -144,6 +151,31 @@ def server_calls_answered(request: MessagesRequest, profile: Profile) -> None:
 
     That is the last message, or the one before a user's turn of nothing but tool results.
     """
+    for call, goes_on in _waiting(request):
+        name, id = call["name"], call["id"]
+        found = f"`{name}` tool use with id `{id}` was found without a corresponding `{result_type(name)}` block"
+        if not goes_on:
+            raise invalid(found)
+        tool = _TOOL.get(name, name)
+        if tool not in request.tool_names and not (tool == _PROGRAM and _runs_programs(request)):
+            raise invalid(f"{found}, but no `{tool}` tool was provided")
+
+
+def container_named(request: MessagesRequest, profile: Profile) -> None:
+    """Rule 98: a program that waits for the tools it called goes on in its container, so the request names that."""
+    waiting = {call["id"] for call, _ in _waiting(request) if _TOOL.get(call["name"], call["name"]) == _PROGRAM}
+    container = request.body.get("container")
+    if not waiting or (container.get("id") if isinstance(container, Mapping) else container):
+        return
+    callers = (block.get("caller") or {} for message in request.messages for block in _listed(message))
+    if any(caller.get("tool_id") in waiting for caller in callers):
+        raise invalid(
+            "container_id is required when there are pending tool uses generated by code execution with tools."
+        )
+
+
+def _waiting(request: MessagesRequest) -> Iterator[tuple[Mapping[str, Any], bool]]:
+    """The server's calls that have no result, and whether their turn is still under way."""
     messages = [message for message in request.messages if message["role"] != "system"]
     answered = {
         block["tool_use_id"]
@@ -151,27 +183,25 @@ def server_calls_answered(request: MessagesRequest, profile: Profile) -> None:
         for block in _listed(message)
         if block["type"].endswith("_tool_result")
     }
+    begun = max((at for at, message in enumerate(messages) if _begins(message)), default=-1)
     for at, message in enumerate(messages):
         for block in _listed(message):
             if block["type"] == "server_tool_use" and block["id"] not in answered:
-                _waiting(request, block, _goes_on(messages[at + 1 :]))
+                yield block, at > begun
 
 
-def _goes_on(after: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether a turn is still under way: nothing came after it but the results of the client's own tools."""
-    return all(
-        message["role"] == "assistant" or all(block["type"] == "tool_result" for block in blocks(message["content"]))
-        for message in after
+def _begins(message: Mapping[str, Any]) -> bool:
+    """Whether a turn begins with a message: a user's that is more than the results of the client's own tools."""
+    return message["role"] == "user" and any(block["type"] != "tool_result" for block in blocks(message["content"]))
+
+
+def _runs_programs(request: MessagesRequest) -> bool:
+    """Whether a tool on offer brings code execution with it: one that programs may call, or one that runs some."""
+    return any(
+        str(tool.get("type")).startswith(_RUNNING)
+        or any(str(caller).startswith(_PROGRAM) for caller in tool.get("allowed_callers") or ())
+        for tool in request.tools
     )
-
-
-def _waiting(request: MessagesRequest, call: Mapping[str, Any], goes_on: bool) -> None:
-    name, id = call["name"], call["id"]
-    found = f"`{name}` tool use with id `{id}` was found without a corresponding `{result_type(name)}` block"
-    if not goes_on:
-        raise invalid(found)
-    if _TOOL.get(name, name) not in request.tool_names:
-        raise invalid(f"{found}, but no `{_TOOL.get(name, name)}` tool was provided")
 
 
 def toolset_results(request: MessagesRequest, profile: Profile) -> None:

@@ -3,7 +3,18 @@
 from mock_server.protocol.errors import invalid
 from mock_server.protocol.profile import Profile
 from mock_server.protocol.request import MessagesRequest
-from mock_server.protocol.validate import FOUNDATION, RULES, Rule, Rules, ask, judge, models, params
+from mock_server.protocol.validate import (
+    FOUNDATION,
+    RULES,
+    SAID_RULES,
+    Rule,
+    Rules,
+    ask,
+    conversation,
+    judge,
+    models,
+    params,
+)
 
 PARAMETERS = frozenset(
     [
@@ -54,11 +65,13 @@ def _counting(rules: Rules) -> Rules:
 
 
 _FOUNDATION, _RULES = _counting(FOUNDATION), _counting(RULES)
+# A container is no parameter here: nothing could satisfy the rule that asks for one.
+_SAID = tuple(row for row in SAID_RULES if row[1] is not conversation.container_named)
 
 
 def validate(request: MessagesRequest, profile: Profile, *, has_cache_marks: bool = True) -> None:
     """Raise the ApiError of the first rule the request breaks."""
-    judge(_RULES, request, profile, has_cache_marks=has_cache_marks)
+    judge(_RULES, request, profile, has_cache_marks=has_cache_marks, said=_SAID)
 
 
 def readable(request: MessagesRequest, profile: Profile) -> None:

@@ -3,7 +3,7 @@
 A model of which nothing is known (`Model(id=...)`) passes every rule here.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from mock_server.protocol.blocks import is_server_tool
@@ -78,7 +78,11 @@ def thinking_mode(request: MessagesRequest, profile: Profile) -> None:
     if model.thinking is not None and mode not in model.thinking:
         raise invalid(_unsupported(mode, model))
     if mode == "disabled" and request.effort in model.thinking_efforts:
-        raise invalid(f"thinking.disabled: thinking cannot be disabled with effort '{request.effort}' on this model")
+        most = next((one for one in reversed(model.efforts or ()) if one not in model.thinking_efforts), "high")
+        raise invalid(
+            f"output_config.effort '{request.effort}' is not supported when thinking is disabled on this model. "
+            f"Use effort '{most}' or below, or enable thinking."
+        )
 
 
 def _thinking_fields(thinking: Mapping[str, Any], mode: str, profile: Profile) -> None:
@@ -114,8 +118,9 @@ def effort(request: MessagesRequest, profile: Profile) -> None:
     if request.effort is None or allowed is None or request.effort in allowed:
         return
     if not allowed:
-        raise invalid("output_config.effort: this model does not support the effort parameter.")
-    raise invalid(f"output_config.effort: '{request.effort}' is not supported for this model")
+        raise invalid("This model does not support the effort parameter.")
+    levels = ", ".join(sorted(allowed))
+    raise invalid(f"This model does not support effort level '{request.effort}'. Supported levels: {levels}.")
 
 
 def forced_tool(request: MessagesRequest, profile: Profile) -> None:
@@ -160,27 +165,30 @@ def is_continuation(message: Mapping[str, Any]) -> bool:
 
 def system_messages(request: MessagesRequest, profile: Profile) -> None:
     """Rules 48 and 49: where a system message may stand, and for which models."""
-    if not any(message["role"] == "system" for message in request.messages):
+    messages = request.messages
+    if not any(message["role"] == "system" for message in messages):
         return
     if not model_of(request, profile).system_messages:
-        at = next(at for at, message in enumerate(request.messages) if message["role"] == "system")
-        raise invalid(f"messages.{at}: role 'system' is not supported for this model")
-    messages = request.messages
+        raise invalid("role 'system' is not supported on this model")
+    before = messages[0]
+    if before["role"] == "system":
+        raise invalid("messages.0: use the top-level 'system' parameter for the initial system prompt")
     for at, message in enumerate(messages):
         if message["role"] != "system":
+            before = message
             continue
-        after = next((one["role"] for one in messages[at + 1 :] if one["role"] != "system"), None)
-        if after == "user":
+        if at + 1 < len(messages) and messages[at + 1]["role"] == "user":  # of several in a row: the last
             raise invalid(f"messages.{at}: role 'system' must precede an 'assistant' message or end the array")
-        _system_follows(messages, at)
-
-
-def _system_follows(messages: Sequence[Mapping[str, Any]], at: int) -> None:
-    before = next((one for one in reversed(messages[:at]) if one["role"] != "system"), None)
-    if before is not None and before["role"] == "assistant":
-        content = before["content"]
-        if isinstance(content, str) or not content or not content[-1]["type"].endswith("_tool_result"):
+        if not _may_be_followed(before):
             raise invalid(f"messages.{at}: role 'system' must follow a 'user' message or a server tool's result")
+
+
+def _may_be_followed(message: Mapping[str, Any]) -> bool:
+    """Whether a system message may stand after this one."""
+    content = message["content"]
+    if message["role"] == "user":
+        return True
+    return not isinstance(content, str) and bool(content) and content[-1]["type"].endswith("_tool_result")
 
 
 # -- shapes that newer versions refuse ------------------------------------------------------------------------------

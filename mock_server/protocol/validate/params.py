@@ -22,9 +22,11 @@ from mock_server.protocol.validate.checks import (
     one_of,
     optional,
     record,
+    shaped,
     string,
     string_or,
     tagged,
+    union,
 )
 from mock_server.protocol.validate.checks import (
     required as needs,
@@ -60,6 +62,7 @@ THINKING: Mapping[str, Fields] = {
     "between_tools": {},
 }
 _THINKING = tagged({type: record(fields) for type, fields in THINKING.items()})
+_FORMAT = record({"type": needs(one_of("json_schema")), "schema": needs(shaped)})
 
 # Every parameter of the API (protocol notes B.1 and B.2), in the order they are checked. What the emulator does
 # not act on yet is accepted all the same.
@@ -71,15 +74,13 @@ PARAMETERS: Mapping[str, Check] = {
     "stream": nullable(boolean),
     "stop_sequences": nullable(_stop_sequences),
     "tools": nullable(array),
-    "tool_choice": nullable(dictionary),
+    "tool_choice": nullable(union),
     "thinking": nullable(_THINKING),
     "output_config": nullable(
         record(
             {
                 "effort": optional(nullable(one_of("low", "medium", "high", "xhigh", "max"))),
-                "format": optional(
-                    nullable(record({"type": needs(one_of("json_schema")), "schema": needs(dictionary)}))
-                ),
+                "format": optional(nullable(_FORMAT)),
             }
         )
     ),
@@ -89,18 +90,18 @@ PARAMETERS: Mapping[str, Check] = {
     "container": anything,
     "inference_geo": nullable(string),
     "speed": nullable(one_of("standard", "fast")),
-    "diagnostics": nullable(dictionary),
+    "diagnostics": nullable(shaped),
     "temperature": nullable(number(0, 1)),
     "top_p": nullable(number(0, 1)),
-    "top_k": nullable(integer(0)),
+    "top_k": nullable(integer()),
     "mcp_servers": nullable(array),
-    "context_management": nullable(dictionary),
-    "compaction": nullable(dictionary),
+    "context_management": nullable(shaped),
+    "compaction": nullable(shaped),
     "fallbacks": anything,
     "fallback_credit_token": anything,
     "thread": anything,
-    "billing_policy": nullable(dictionary),
-    "output_format": nullable(dictionary),
+    "billing_policy": nullable(shaped),
+    "output_format": nullable(_FORMAT),
 }
 
 # Parameters that change what the emulator answers; the others are checked, and at most told back.
@@ -141,7 +142,10 @@ def fields(request: MessagesRequest, profile: Profile) -> None:
     """Types, ranges and enums of the parameters that are there."""
     check_fields(request.body)
     if request.body["max_tokens"] < profile.least_max_tokens:
-        raise invalid(f"max_tokens: Input should be greater than or equal to {profile.least_max_tokens}")
+        raise invalid(f"max_tokens: must be greater than or equal to {profile.least_max_tokens}")
+    top_k, least = request.body.get("top_k"), profile.least_top_k
+    if top_k is not None and least is not None and top_k < least:
+        raise invalid(f"top_k: Input should be greater than or equal to {least}")
 
 
 def check_fields(body: Mapping[str, Any]) -> None:

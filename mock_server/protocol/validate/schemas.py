@@ -6,9 +6,10 @@ JSON Schema is the subset of the public documentation on structured outputs.
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import lru_cache
-from typing import Any, TypeGuard
+from itertools import islice
+from typing import Any, NamedTuple, TypeGuard
 
 from mock_server.protocol.errors import invalid
 from mock_server.protocol.profile import Profile
@@ -21,7 +22,7 @@ _DRAFT = (
     "JSON schema is invalid. It must match JSON Schema draft 2020-12 (https://json-schema.org/draft/2020-12). "
     "Learn more about tool use at https://docs.claude.com/en/docs/tool-use."
 )
-_COMPLEX = "Schema is too complex for compilation."
+_COMPLEX = "Schema is too complex for compilation. Try reducing the number of tools or simplifying tool schemas."
 # keywords of each type that the subset does not have; minItems is allowed up to 1
 _UNSUPPORTED: Mapping[str, frozenset[str]] = {
     "integer": frozenset(("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")),
@@ -30,9 +31,15 @@ _UNSUPPORTED: Mapping[str, frozenset[str]] = {
     "array": frozenset(("maxItems", "uniqueItems", "contains", "minContains", "maxContains", "prefixItems")),
     "object": frozenset(("patternProperties", "propertyNames", "minProperties", "maxProperties", "dependentRequired")),
 }
-_ANYWHERE = ("not", "if", "oneOf", "dependentSchemas")
+_ANYWHERE: Mapping[str, str] = {
+    "oneOf": "Schema type 'oneOf' is not supported",
+    "not": "Schema keyword 'not' is not supported",
+    "if": "For 'object' type, property 'if' is not supported",
+    "dependentSchemas": "For 'object' type, property 'dependentSchemas' is not supported",
+}
 # a pattern with one of these needs more than a regular language
 _BACKWARD = re.compile(r"\\[1-9]|\(\?[=!<]|\\[bB]")
+_NOTHING: frozenset[str] = frozenset()
 _LISTED = ("anyOf", "allOf")
 _MAPPED = ("properties", "$defs", "definitions")
 
@@ -45,17 +52,63 @@ def tool_schemas(request: MessagesRequest, profile: Profile) -> None:
             said = _text([tool["input_schema"], tool.get("input_examples") if profile.is_strict else None])
             if (wrong := _tool_problem(said, profile.is_strict, strict)) is not None:
                 raise invalid(f"tools.{index}.custom{wrong}")
-    if profile.is_strict:
-        _strict_limits(request)
 
 
 def output_schema(request: MessagesRequest, profile: Profile) -> None:
     """Rules 138 to 140."""
-    body = request.body
-    format = (body.get("output_config") or {}).get("format") or body.get("output_format") or {}
-    schema = format.get("schema")
+    where, schema = _asked_for(request)
     if profile.is_strict and schema is not None and (wrong := _output_problem(_text(schema))) is not None:
-        raise invalid(f"output_config.format.schema: {wrong}")
+        raise invalid(f"{where}.schema: {wrong}")
+
+
+def _asked_for(request: MessagesRequest) -> tuple[str, Any]:
+    """Where a request says what its output is to look like, and the schema of that, if any."""
+    format = (request.body.get("output_config") or {}).get("format")
+    if format:
+        return "output_config.format", format.get("schema")
+    return "output_format", (request.body.get("output_format") or {}).get("schema")
+
+
+def limits(request: MessagesRequest, profile: Profile) -> None:
+    """Rule 73: what the schemas of strict tools and of the output may have together, and one of them alone."""
+    strict = [tool["input_schema"] for tool in request.tools if is_custom(tool) and tool.get("strict")]
+    _, asked = _asked_for(request)
+    if not profile.is_strict or not (strict or asked):
+        return
+    if len(strict) > MOST_STRICT:
+        raise invalid(
+            f"Too many strict tools ({len(strict)}). The maximum number of strict tools supported is {MOST_STRICT}. "
+            "Try reducing the number of tools marked as strict."
+        )
+    weights = [_weight(_text(schema)) for schema in (*strict, asked) if schema is not None]
+    optional, unions = sum(one.optional for one in weights), sum(one.unions for one in weights)
+    if optional > MOST_OPTIONAL:
+        raise invalid(
+            f"Schemas contains too many optional parameters ({optional}), which would make grammar compilation "
+            "inefficient. Reduce the number of optional parameters in your tool schemas "
+            f"(limit: {MOST_OPTIONAL})."
+        )
+    if unions > MOST_UNIONS:
+        raise invalid(
+            f"Schemas contains too many parameters with union types ({unions} parameters with type arrays or anyOf). "
+            "This causes exponential compilation cost. Reduce the number of nullable or union-typed parameters "
+            f"(limit: {MOST_UNIONS} parameters with unions)."
+        )
+    if any(one.is_complex for one in weights):
+        raise invalid(_COMPLEX)
+
+
+class Weight(NamedTuple):
+    """What makes a schema hard to compile: parameters that may be left out, and those of several types."""
+
+    optional: int
+    unions: int
+    nodes: int
+
+    @property
+    def is_complex(self) -> bool:
+        """Whether it is too hard alone: what all schemas together may just have, one may not."""
+        return self.optional >= MOST_OPTIONAL or self.unions >= MOST_UNIONS or self.nodes > MOST_NODES
 
 
 def _text(value: object) -> str:
@@ -84,6 +137,16 @@ def _tool_problem(said: str, is_strict: bool, subset: bool) -> str | None:
 def _output_problem(said: str) -> str | None:
     schema = json.loads(said)
     return _outside_subset(schema) if _is_schema(schema) else "Schema is invalid"
+
+
+@lru_cache(maxsize=2_000)
+def _weight(said: str) -> Weight:
+    optional, unions, nodes = 0, 0, 0
+    for part in islice(_parts(json.loads(said)), MOST_NODES + 1):
+        optional += _optional(part)
+        unions += "anyOf" in part or isinstance(part.get("type"), list)
+        nodes += 1
+    return Weight(optional, unions, nodes)
 
 
 def _is_schema(schema: Any) -> TypeGuard[dict[str, Any]]:
@@ -188,14 +251,12 @@ def _unfit(example: Any, schema: Any) -> str | None:
 
 def _outside_subset(schema: Any) -> str | None:
     """What of a schema is outside the subset, the first part that is."""
-    if _is_circular(schema):
-        return "Circular $ref detected"
-    for count, part in enumerate(_parts(schema)):
-        if count > MOST_NODES:
-            return _COMPLEX
-        if (found := _outside(part)) is not None:
-            return found
-    return None
+    if (circle := _circle(schema)) is not None:
+        return (
+            f"Invalid schema: Circular reference detected in schema definitions: {' -> '.join(circle)}. "
+            "Self-referencing or mutually-referencing definitions are not supported."
+        )
+    return next((found for part in islice(_parts(schema), MOST_NODES) if (found := _outside(part)) is not None), None)
 
 
 def _parts(schema: Any) -> Iterator[Mapping[str, Any]]:
@@ -220,42 +281,67 @@ def _outside(part: Mapping[str, Any]) -> str | None:
     for type in given if isinstance(given, list) else [given]:
         if type == "object" and (found := _open_object(part)) is not None:
             return found
-        for key in part:
-            if key in _UNSUPPORTED.get(str(type), ()):
-                return f"For '{type}' type, property '{key}' is not supported"
+        unsupported = sorted(_UNSUPPORTED.get(str(type), _NOTHING).intersection(part))
+        if len(unsupported) == 1:
+            return f"For '{type}' type, property '{unsupported[0]}' is not supported"
+        if unsupported:
+            return f"For '{type}' type, properties {', '.join(unsupported)} are not supported"
         if type == "array" and isinstance(part.get("minItems"), int) and part["minItems"] > 1:
             return "For 'array' type, 'minItems' values other than 0 or 1 are not supported"
         if type == "string" and _BACKWARD.search(str(part.get("pattern", ""))):
             return f"For 'string' type, pattern '{part['pattern']}' is not supported"
-    return next((f"property '{key}' is not supported" for key in _ANYWHERE if key in part), None)
+    if (word := _bare(part)) is not None:
+        return word
+    return next((said for key, said in _ANYWHERE.items() if key in part), None)
+
+
+def _bare(part: Mapping[str, Any]) -> str | None:
+    """A schema that is no object but `true` or `false` is not taken; what holds it is named."""
+    if any(isinstance(one, bool) for one in _values(part.get("properties"))):
+        return "For 'object' type, property 'properties' is not supported"
+    if isinstance(part.get("items"), bool):
+        return "For 'array' type, property 'items' is not supported"
+    key = next((key for key in _LISTED if any(isinstance(one, bool) for one in _values(part.get(key)))), None)
+    return None if key is None else f"property '{key}' is not supported"
+
+
+def _values(inner: Any) -> Collection[Any]:
+    return inner.values() if isinstance(inner, dict) else inner if isinstance(inner, list) else ()
 
 
 def _open_object(part: Mapping[str, Any]) -> str | None:
     if "additionalProperties" not in part:
         return "For 'object' type, 'additionalProperties' must be explicitly set to false"
     if part["additionalProperties"] is not False:
+        given = "true" if part["additionalProperties"] is True else "object"
         return (
-            "For 'object' type, 'additionalProperties: true' is not supported. "
+            f"For 'object' type, 'additionalProperties: {given}' is not supported. "
             "Please set 'additionalProperties' to false"
         )
     return None
 
 
-def _is_circular(schema: Any) -> bool:
-    """Whether a definition leads back to itself by `$ref`."""
+def _circle(schema: Any) -> list[str] | None:
+    """The names of definitions that lead back to the first of them by `$ref`; the schema itself is `#`."""
     named = {key: schema[key] for key in ("$defs", "definitions") if isinstance(schema.get(key), dict)}
     defs = {f"#/{key}/{name}": one for key, listed in named.items() for name, one in listed.items()}
     leads = {"#": _refs(schema), **{ref: _refs(one) for ref, one in defs.items()}}
+    done = set[str]()
     for start in leads:
-        seen, waiting = set[str](), list(leads[start])
-        while waiting:
-            ref = waiting.pop()
-            if ref == start:
-                return True
-            if ref in leads and ref not in seen and ref != "#":
-                seen.add(ref)
-                waiting += leads[ref]
-    return False
+        path, on_path, ahead = [start], {start: 0}, [iter(leads[start] if start not in done else ())]
+        while ahead:
+            ref = next((ref for ref in ahead[-1] if ref in leads and ref not in done), None)
+            if ref is None:
+                done.add(path[-1])
+                del on_path[path.pop()]
+                ahead.pop()
+            elif ref in on_path:
+                return [one.rpartition("/")[2] for one in (*path[on_path[ref] :], ref)]
+            else:
+                on_path[ref] = len(path)
+                path.append(ref)
+                ahead.append(iter(leads[ref]))
+    return None
 
 
 def _refs(part: Any) -> list[str]:
@@ -270,21 +356,6 @@ def _refs(part: Any) -> list[str]:
         elif isinstance(one, list):
             waiting += one
     return found
-
-
-def _strict_limits(request: MessagesRequest) -> None:
-    """Rule 73."""
-    strict = [tool["input_schema"] for tool in request.tools if is_custom(tool) and tool.get("strict")]
-    if len(strict) > MOST_STRICT:
-        raise invalid(f"tools: at most {MOST_STRICT} strict tools may be provided. Found {len(strict)}.")
-    if not strict:
-        return
-    optional = sum(_optional(part) for schema in strict for part in _parts(schema))
-    if optional > MOST_OPTIONAL:
-        raise invalid(f"tools: strict tools may have {MOST_OPTIONAL} optional parameters. Found {optional}.")
-    unions = sum("anyOf" in part or isinstance(part.get("type"), list) for schema in strict for part in _parts(schema))
-    if unions > MOST_UNIONS:
-        raise invalid(f"tools: {_COMPLEX} At most {MOST_UNIONS} parameters may have union types. Found {unions}.")
 
 
 def _optional(part: Mapping[str, Any]) -> int:

@@ -96,7 +96,12 @@ def _variants(*, closed: bool, scoped: bool) -> Check:
 _BLOCK = {
     (closed, scoped): _variants(closed=closed, scoped=scoped) for closed in (True, False) for scoped in (True, False)
 }
-_ROLES = ("user", "assistant", "system")
+# role -> the keys of its messages
+_ROLES: Mapping[str, frozenset[str]] = {
+    "user": frozenset(("role", "content")),
+    "assistant": frozenset(("role", "content")),
+    "system": frozenset(("role", "content", "clear_at", "output_config")),
+}
 _SCOPE = "prompt-caching-scope-"
 
 
@@ -108,7 +113,7 @@ def system(request: MessagesRequest, profile: Profile) -> None:
     check = _BLOCK[profile.is_strict, request.has_beta(_SCOPE)]
     for index, block in enumerate(value):
         if not isinstance(block, dict) or block.get("type") != "text":
-            raise invalid(f"system.{index}: Input should be a valid text block")
+            raise invalid(f"system.{index}: Input does not match the expected shape.")
         if (found := check(block)) is not None:
             raise invalid(f"system.{index}{found[0].removeprefix('.text')}: {found[1]}")
         if not block["text"]:
@@ -116,33 +121,43 @@ def system(request: MessagesRequest, profile: Profile) -> None:
 
 
 def messages(request: MessagesRequest, profile: Profile) -> None:
-    """Rules 44, 47, 55 to 59: a list of messages, each of known blocks."""
+    """Rules 28, 44, 47, 55 to 59: a list of messages, each of known blocks."""
     if not request.messages:
         raise invalid("messages: at least one message is required")
-    check = _BLOCK[profile.is_strict, request.has_beta(_SCOPE)]
+    closed = profile.is_strict
+    check = _BLOCK[closed, request.has_beta(_SCOPE)]
     for index, message in enumerate(request.messages):
         if not _is_plain(message):
-            _message(message, f"messages.{index}", check)
+            _message(message, f"messages.{index}", check, closed=closed)
 
 
 def _is_plain(message: Any) -> bool:
     """The commonest shape, about which there is nothing to say: a role and a bare string."""
-    return isinstance(message, dict) and type(message.get("content")) is str and message.get("role") in _ROLES
+    if not isinstance(message, dict) or len(message) != 2:
+        return False
+    role = message.get("role")
+    return type(message.get("content")) is str and type(role) is str and role in _ROLES
 
 
-def _message(message: Any, path: str, check: Check) -> None:
+def _message(message: Any, path: str, check: Check, *, closed: bool) -> None:
     if not isinstance(message, dict):
-        raise invalid(f"{path}: Input should be a valid dictionary")
+        raise invalid(f"{path}: Input should be an object")
     for name in ("role", "content"):
         if name not in message:
             raise invalid(f"{path}.{name}: Field required")
+    if not isinstance(message["role"], str):
+        raise invalid(f"{path}.role: Input should be a valid string")
     if message["role"] not in _ROLES:
-        raise invalid(f"{path}.role: Input should be 'user', 'assistant' or 'system'")
+        shown = message["role"] if len(message["role"]) <= 100 else message["role"][:99] + "…"
+        raise invalid(f'messages: Unexpected role "{shown}". Allowed roles are "user" or "assistant"')
+    extra = next((name for name in message if name not in _ROLES[message["role"]]), None) if closed else None
+    if extra is not None:
+        raise invalid(f"{path}.{extra}: Extra inputs are not permitted")
     content = message["content"]
     if isinstance(content, str):
         return
     if not isinstance(content, list):
-        raise invalid(f"{path}.content: Input should be a valid list")
+        raise invalid(f"{path}.content: Input should be a valid array")
     for index, block in enumerate(content):
         _block(block, f"{path}.content.{index}", check)
 
@@ -152,7 +167,9 @@ def _block(block: Any, path: str, check: Check) -> None:
         raise invalid(f"{path}{found[0]}: {found[1]}")
     if block["type"] == "tool_result" and isinstance(block.get("content"), list):
         for index, inner in enumerate(block["content"]):
-            if not isinstance(inner, dict) or not isinstance(inner.get("type"), str):
-                raise invalid(f"{path}.tool_result.content.{index}: Unable to extract tag using discriminator 'type'")
+            if not isinstance(inner, dict):
+                raise invalid(f"{path}.tool_result.content.{index}: Input should be an object")
+            if not isinstance(inner.get("type"), str):
+                raise invalid(f"{path}.tool_result.content.{index}.type: Field required")
             if inner["type"] == "text" and not isinstance(inner.get("text"), str):
                 raise invalid(f"{path}.tool_result.content.{index}.text.text: Field required")

@@ -26,7 +26,7 @@ def thinking_blocks(request: MessagesRequest, profile: Profile) -> None:
                 _order(message["content"], index, manual=manual)
     if newest is None:
         return
-    if request.thinking.get("type") == "enabled":
+    if manual:
         _starts_with_thinking(request, newest)
     if newest == len(request.messages) - 1 and not is_thinking(request, model_of(request, profile)):
         _no_thinking(request.messages[newest], newest)
@@ -44,7 +44,10 @@ def _order(content: Sequence[Mapping[str, Any]], index: int, *, manual: bool) ->
 
 
 def _starts_with_thinking(request: MessagesRequest, newest: int) -> None:
-    """Rule 108: in a loop of tools, or when the turn goes on, the newest assistant message starts with a thought."""
+    """Rule 108: in a loop of tools, or when the turn goes on, the newest assistant message starts with a thought.
+
+    Interleaved thinking lifts it: a thought may stand between any two calls, or nowhere.
+    """
     content = request.messages[newest]["content"]
     is_last = newest == len(request.messages) - 1
     blocks = [{"type": "text"}] if isinstance(content, str) else content

@@ -22,6 +22,7 @@ from mock_server.protocol.validate.checks import (
     pattern,
     record,
     required,
+    shaped,
     string,
     tagged,
 )
@@ -71,7 +72,7 @@ _EDITOR = "str_replace_based_edit_tool"
 CUSTOM: Fields = {
     **_CLIENT,
     "name": required(pattern("^[a-zA-Z0-9_-]{1,128}$")),
-    "input_schema": required(dictionary),
+    "input_schema": required(shaped),
     "description": optional(nullable(string)),
     "eager_input_streaming": optional(nullable(boolean)),
 }
@@ -170,7 +171,7 @@ def definitions(request: MessagesRequest, profile: Profile) -> None:
     checks = _CHECKS[profile.is_strict]
     for index, tool in enumerate(request.tools):
         if not isinstance(tool, dict):
-            raise invalid(f"tools.{index}: Input should be a valid dictionary")
+            raise invalid(f"tools.{index}: Input should be an object")
         if is_custom(tool):
             _custom(tool, f"tools.{index}.custom", checks.custom)
         else:
@@ -246,7 +247,7 @@ def choice(request: MessagesRequest, profile: Profile) -> None:
         return
     if (found := _CHOICE(value)) is not None:
         raise invalid(f"tool_choice{found[0]}: {found[1]}")
-    if value["type"] in ("any", "tool") and not request.tools:
-        raise invalid(f"tool_choice: `{value['type']}` may only be specified while providing tools")
+    if value["type"] == "any" and not request.tools:
+        raise invalid("tool_choice.any may only be specified while providing tools")
     if value["type"] == "tool" and value["name"] not in request.tool_names:
-        raise invalid(f"tool_choice.tool.name: Tool '{value['name']}' not found in provided tools")
+        raise invalid(f"Tool '{value['name']}' not found in provided tools")

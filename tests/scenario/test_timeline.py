@@ -89,11 +89,10 @@ def test_deltas_that_no_chunk_gives_come_token_by_token_at_their_times(
 
 def test_the_replay_stands_beside_the_last_reply_as_a_person_would_write_it(recorded: Any, imported: Any) -> None:
     _, told = recorded("first: 100ms, gap: 12.5ms", "one two", model="openai/gpt-5.5")
-    assert imported(told).endswith(
-        "reply: one two\n"
-        "timing:\n"
-        "  replay:\n"
-        "    events: [100ms, 100ms, 100ms, 100ms, 112.5ms, 112.5ms, 112.5ms, 112.5ms]\n"
+    text = imported(told)
+    assert "turns:\n- reply: one two\n" in text
+    assert text.endswith(
+        "  timing:\n    replay:\n      events: [100ms, 100ms, 100ms, 100ms, 112.5ms, 112.5ms, 112.5ms, 112.5ms]\n"
     )
 
 
@@ -114,9 +113,10 @@ def test_events_that_were_never_sent_stand_at_the_time_they_were_due(recorded: A
     for event in told["events"][5:]:
         event["sent_ms"] = None
     (scenario,) = loads(imported(told))
-    assert scenario.timing is not None
-    assert scenario.timing.replay is not None
-    assert scenario.timing.replay.offsets == (5000, 5000, 5000, 5000, 15_000, 25_000, 25_000, 25_000, 25_000)
+    timing = scenario.turns[-1].timing
+    assert timing is not None
+    assert timing.replay is not None
+    assert timing.replay.offsets == (5000, 5000, 5000, 5000, 15_000, 25_000, 25_000, 25_000, 25_000)
 
 
 def test_a_recording_from_elsewhere_need_not_have_every_event(imported: Any) -> None:

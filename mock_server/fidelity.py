@@ -311,6 +311,8 @@ FEATURES: tuple[Feature, ...] = (
     Feature("behaviour", "pace by model", "estimated", "INF", "haiku faster than sonnet, sonnet than opus, and longer prompts start later, unless a scenario or `--timing` says otherwise; a model that the profile says nothing of is `realistic`"),
     Feature("behaviour", "pings in silence", "scripted", "DOC", "`ping` of a timing; the one after the first `content_block_start` always comes"),
     Feature("behaviour", "broken streams", "not", "RUN", "not yet"),
+    Feature("behaviour", "a client that closes its half of the connection", "emulated", "INF", "a reply that is due at once arrives, and the connection closes then. While a reply waits for its time the client counts as gone: TCP cannot tell one that left from one that only sends nothing more", proof="tests/server/test_half_closed.py::test_while_a_reply_waits_its_client_counts_as_gone"),
+    Feature("behaviour", "HTTP that is not in order", "emulated", "INF", "a 400 in the API's envelope, whatever is wrong: no version, HTTP/0.9, a missing Host, odd characters in a header; however TCP cut it", proof="tests/server/test_cuts.py::test_how_a_request_is_cut_does_not_decide_its_answer"),
     Feature("behaviour", "browsers", "emulated", "INF", "a preflight and replies that name the page's header; the exact headers of the real API have not been seen"),
     Feature("behaviour", "system messages inside messages", "emulated", "DOC", "where they may stand, and for which models"),
     Feature("behaviour", "indexes of citations that come back", "not", "DOC", "taken as they are"),

@@ -292,17 +292,20 @@ def parse(row: Row, text: str, said: str) -> Any:
 def changed(settings: Settings, values: Mapping[str, Any]) -> Settings:
     """`settings` with a session's own in place. Raises SettingError for a name or a value that cannot be."""
     known = {row.name: row for row in rows() if row.option.per_session}
+    own: dict[str, Any] = {}
     for name, value in values.items():
         row = known.get(name)
         if row is None:
             raise SettingError(f"no setting of a session is named '{name}'; they are {', '.join(known)}")
         if value is None and row.default is None:
+            own[name] = None
             continue
-        if row.default is not None and isinstance(value, bool) != isinstance(row.default, bool):
-            raise SettingError(f"{name}: {value!r} is not a valid value: expected one like {row.default!r}")
-        if not isinstance(value, tuple | list):
-            parse(row, str(value), name)
-    return replace(settings, **values)
+        is_odd = row.default is not None and isinstance(value, bool) != isinstance(row.default, bool)
+        if is_odd or not isinstance(value, str | int | float):  # no setting of a session is a list
+            expected = "text or a number" if row.default is None else f"one like {row.default!r}"
+            raise SettingError(f"{name}: {value!r} is not a valid value: expected {expected}")
+        own[name] = parse(row, str(value), name)
+    return replace(settings, **own)
 
 
 def from_lines(lines: Iterable[str], said: str) -> dict[str, Any]:

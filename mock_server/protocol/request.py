@@ -31,6 +31,19 @@ class HttpRequest(NamedTuple):
     form: Form | None = None
 
 
+def legible(value: str) -> str:
+    """The text of a header as it can be told on. Bytes that are no UTF-8, which came as lone surrogates, are Latin-1,
+    as they were when HTTP began (RFC 9110, 5.5).
+    """
+    if value.isascii():
+        return value
+    sent = value.encode("utf-8", "surrogateescape")
+    try:
+        return sent.decode()
+    except UnicodeDecodeError:
+        return sent.decode("latin-1")
+
+
 def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is not allowed in JSON")
 

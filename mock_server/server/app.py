@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import logging
+from collections.abc import Mapping
 
 from aiohttp import web
 
@@ -12,10 +13,10 @@ from mock_server.engine.entry import Entry
 from mock_server.engine.routing import most_bytes
 from mock_server.protocol.errors import ApiError, invalid
 from mock_server.protocol.plan import SSE_HEADERS
-from mock_server.protocol.request import HttpRequest
+from mock_server.protocol.request import HttpRequest, legible
 from mock_server.server import cors
 from mock_server.server.aside import Aside, aside, query_of
-from mock_server.server.connection import Answered, Connection, Written
+from mock_server.server.connection import HTTP_1_1, Answered, Connection, Written, canceling, nobody_asks
 from mock_server.server.control import Desk
 from mock_server.server.control.answers import SAFE, ControlError
 from mock_server.server.control.routes import STREAM
@@ -45,18 +46,23 @@ class App:
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """The long way in: a request as aiohttp parsed it."""
         start = self._loop.time()
+        connection: Connection = request.protocol  # type: ignore[assignment]
+        if not (1, 0) <= request.version <= HTTP_1_1:
+            return connection.not_http("a request line ends with HTTP/1.1 or HTTP/1.0")
         path = request.rel_url.raw_path
         try:
-            http = HttpRequest(request.method, path, request.headers, b"", None, request.rel_url.raw_query_string)
-            http = await (self._form(request, http) if self._brings_file(http) else _whole(request, http))
+            http = await self._read(request, path)
+            if http is None:
+                return Written(keep_alive=False)
             if self._is_stream(http):
                 return await self._stream(http, request)
             answered = self.exchange(http)
         except ApiError as error:
             answered = self.refused(error)
         if answered.exchange.late is not None:
+            connection.when_lost(canceling(asyncio.current_task()))
             await self.settle(answered)
-        connection: Connection = request.protocol  # type: ignore[assignment]
+            connection.when_lost(None)
         version = request.version
         plan = answered.exchange.plan
         keep_alive = request.keep_alive and (version >= (1, 1) or not plan.stream)
@@ -74,6 +80,15 @@ class App:
         answered.opened(connection.cutter(playing))
         outcome = await play(playing)
         return Written(keep_alive=keep_alive and outcome.is_in_order(plan))
+
+    async def _read(self, request: web.BaseRequest, path: str) -> HttpRequest | None:
+        """The request with its body; None when its client left before it was whole. Raises ApiError."""
+        http = HttpRequest(request.method, path, _headers(request), b"", None, request.rel_url.raw_query_string)
+        try:
+            return await (self._form(request, http) if self._brings_file(http) else _whole(request, http))
+        except ConnectionError:
+            log.debug("%s %s: the client left in the midst of its request", request.method, path)
+            return None
 
     def exchange(self, http: HttpRequest) -> Answered:
         """What answers a request, whichever way it came in."""
@@ -120,6 +135,8 @@ class App:
 
     async def _stream(self, http: HttpRequest, request: web.BaseRequest) -> web.StreamResponse:
         """Send the live stream until the client leaves."""
+        connection: Connection = request.protocol  # type: ignore[assignment]
+        connection.when_lost(nobody_asks)
         response = web.StreamResponse(headers=dict((*SSE_HEADERS, *SAFE)))
         await response.prepare(request)
         frames = self._desk.feed.watch(query_of(http).query.get("session"))
@@ -174,6 +191,14 @@ class App:
         took = (self._loop.time() - start) * 1000
         form = "stream" if exchange.plan.stream else "json"
         log.info("%s %s %d %s %s, %s in %.0f ms", method, path, exchange.plan.status, form, by, outcome.kind, took)
+
+
+def _headers(request: web.BaseRequest) -> Mapping[str, str]:
+    """The headers, looked up in lower case, as text that can be told on."""
+    headers = request.headers
+    if all(map(str.isascii, headers.values())):
+        return headers
+    return {name.lower(): legible(headers[name]) for name in headers}  # of two, the first counts
 
 
 async def _whole(request: web.BaseRequest, http: HttpRequest) -> HttpRequest:

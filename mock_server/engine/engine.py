@@ -1,6 +1,7 @@
 """The engine: an HTTP request in, an Entry with its reply out. No socket, no wait; here errors become replies."""
 
 import fnmatch
+import functools
 import hashlib
 import logging
 import random
@@ -12,20 +13,21 @@ from mock_server import settings as configuration
 from mock_server.clock import Clock, SystemClock
 from mock_server.engine import breaking, seeds
 from mock_server.engine.choose import NearMiss, NoMatch, choose, question
-from mock_server.engine.endpoints import MESSAGES
+from mock_server.engine.endpoints import MESSAGES, READERS
 from mock_server.engine.entry import Entry
 from mock_server.engine.exchange import Call, Exchange, Work
 from mock_server.engine.failure import failure
 from mock_server.engine.journal import Journals
 from mock_server.engine.library import CompiledScenario, Library, compile_scenario
 from mock_server.engine.metrics import Metrics
+from mock_server.engine.reading import Reading, read_apart
 from mock_server.engine.received import Request
 from mock_server.engine.redaction import Redaction
 from mock_server.engine.routing import route
 from mock_server.engine.session import Cursors, Session, Sessions, Terms
 from mock_server.protocol.errors import ApiError, invalid
 from mock_server.protocol.profile import Limits, Profile
-from mock_server.protocol.request import HttpRequest, parse
+from mock_server.protocol.request import LONG, HttpRequest, parse
 from mock_server.protocol.tokens import TokenCounter
 from mock_server.scenario.answer import name_of
 from mock_server.scenario.generate import Generator
@@ -154,10 +156,21 @@ class Engine:
     def _compiled(self, scenarios: Iterable[Scenario], terms: Terms) -> tuple[CompiledScenario, ...]:
         return tuple(compile_scenario(one, terms.profile, terms.timing) for one in scenarios)
 
-    def handle(self, http: HttpRequest) -> Entry:
-        """Answer one request and note it. Never raises: the client's mistakes and ours both become replies."""
+    def reading(self, http: HttpRequest) -> Callable[[], Reading | None] | None:
+        """What reads a large body, in any thread; None for a body that is small, or that nobody reads apart."""
+        reader = READERS.get(http.path) if len(http.body) >= LONG and http.method == "POST" else None
+        if reader is None:
+            return None
+        session, _, _ = self._sender(http)
+        return functools.partial(read_apart, reader, http, session.terms)
+
+    def handle(self, http: HttpRequest, reading: Reading | None = None) -> Entry:
+        """Answer one request and note it. Never raises: the client's mistakes and ours both become replies.
+
+        `reading`: what was made of its body before.
+        """
         session, key, refused = self._sender(http)
-        exchange = self.answer(http, session, key, refused)
+        exchange = self.answer(http, session, key, refused, reading=reading)
         return self.journals.record(session.journal, self.clock.unix(), http, exchange, session)
 
     def answer(
@@ -168,6 +181,7 @@ class Engine:
         refused: ApiError | None = None,
         *,
         in_batch: bool = False,
+        reading: Reading | None = None,
     ) -> Exchange:
         """The exchange of one request, noted nowhere. `refused`: why its sender is turned away. Never raises."""
         ids = seeds.Ids(_early_seed(http, session.terms.settings.seed), self._chance)
@@ -176,7 +190,7 @@ class Engine:
             if refused is not None:
                 raise refused
             _check_version(http, session.terms.profile)
-            call = Call(http, session, key, ids, params, in_batch)
+            call = Call(http, session, key, ids, params, in_batch, reading)
             exchange = endpoint(self, call)
             has_had = endpoint in MESSAGES or breaking.HEADER not in http.headers
             return exchange if has_had else breaking.beside(call, exchange)

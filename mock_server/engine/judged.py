@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable
 
-from mock_server.engine.exchange import Call, Exchange, Late
+from mock_server.engine.exchange import Exchange, Late
 from mock_server.engine.session import Terms
 from mock_server.protocol.errors import ApiError
 from mock_server.protocol.profile import Profile
@@ -11,22 +11,21 @@ from mock_server.protocol.request import MessagesRequest
 from mock_server.protocol.validate import readable, validate
 
 log = logging.getLogger("mock_server")
-_MARK = b'"cache_control"'
+MARK = b'"cache_control"'
 Readable = Callable[[MessagesRequest, Profile], None]
 Validate = Callable[..., None]
 
 
 def judged(
-    request: MessagesRequest, call: Call, readable: Readable = readable, validate: Validate = validate
+    request: MessagesRequest, terms: Terms, readable: Readable = readable, validate: Validate = validate
 ) -> ApiError | None:
     """What is wrong with a request that is answered all the same, as `validation` says. Raises it where it is not."""
-    terms = call.session.terms
     if terms.settings.validation != "strict":
         readable(request, terms.profile)
         if terms.settings.validation == "off":
             return None
     try:
-        validate(request, terms.profile, has_cache_marks=_MARK in call.http.body)
+        validate(request, terms.profile, has_cache_marks=request.may_have(MARK))
     except ApiError as error:
         return let_pass(error, terms)
     return None

@@ -36,6 +36,22 @@ class Cost(NamedTuple):
         return Cost(self.text + other.text, self.fixed + other.fixed)
 
 
+def counted(request: MessagesRequest, model: Model, counter: TokenCounter) -> int:
+    """The estimate of what a request's prompt costs, worked out once a request."""
+    found = request.costs.get(model.id)
+    if found is None:
+        found = request.costs[model.id] = input_tokens(request, model, counter)
+    return found
+
+
+def prefixed(request: MessagesRequest, model: Model, counter: TokenCounter) -> "Prefix":
+    """The prompt as the cache sees it, worked out once a request."""
+    found: Prefix | None = request.prefixes.get(model.id)
+    if found is None:
+        found = request.prefixes[model.id] = prefix(request, model, counter)
+    return found
+
+
 def input_tokens(request: MessagesRequest, model: Model, counter: TokenCounter) -> int:
     """The estimate of what a request's prompt costs."""
     text, fixed = 0, FRAMING + PER_MESSAGE * (len(request.messages) - 1)

@@ -3,7 +3,9 @@
 import codecs
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from json.decoder import WHITESPACE, JSONArray, JSONObject, scanstring  # type: ignore[attr-defined]
+from json.encoder import encode_basestring_ascii
 from typing import Any, NamedTuple
 
 from mock_server.protocol.errors import invalid
@@ -50,11 +52,66 @@ def _no_constant(name: str) -> Any:
 
 _DECODER = json.JSONDecoder(parse_constant=_no_constant)
 
+# C reads JSON in one go, and lets nothing else run meanwhile: only what takes a few milliseconds is read so
+_AT_ONCE = 8 << 20  # bytes
+_VALUES_AT_ONCE = 50_000
+MOST_VALUES = 1_000_000  # of one body: Python needs 100 bytes or more for each. [INF] what the API says to so many
+
+
+_SCAN: Callable[[str, int], tuple[Any, int]] = _DECODER.scan_once  # type: ignore[attr-defined]
+
+
+class _Names(dict[str, str]):
+    """The names of objects, one text for all that are equal; of the first thousands of names only."""
+
+    def setdefault(self, name: str, default: str = "") -> str:
+        return super().setdefault(name, default) if len(self) < 10_000 else self.get(name, default)
+
+
+class _InSteps:
+    """Reads JSON as the decoder of the standard library does, value by value, so that others have their turn."""
+
+    def __init__(self) -> None:
+        self._values = 0
+        self._names = _Names()
+
+    def decode(self, text: str) -> Any:
+        """The value of all of `text`. Raises JSONDecodeError, RecursionError, and ValueError for too many values."""
+        try:
+            value, end = self._scan(text, WHITESPACE.match(text, 0).end())
+        except StopIteration as stop:
+            raise json.JSONDecodeError("Expecting value", text, stop.value) from None
+        end = WHITESPACE.match(text, end).end()
+        if end != len(text):
+            raise json.JSONDecodeError("Extra data", text, end)
+        return value
+
+    def _scan(self, text: str, at: int) -> tuple[Any, int]:
+        self._values += 1
+        if self._values > MOST_VALUES:
+            raise ValueError(f"more than {MOST_VALUES} values")
+        first = text[at : at + 1]
+        found: tuple[Any, int]
+        if first == '"':
+            found = scanstring(text, at + 1, True)
+        elif first == "{":
+            found = JSONObject((text, at + 1), True, self._scan, None, None, self._names)
+        elif first == "[":
+            found = JSONArray((text, at + 1), self._scan)
+        else:
+            found = _SCAN(text, at)
+        return found
+
+
+def _decoded(text: str) -> Any:
+    is_small = len(text) <= _AT_ONCE and text.count(",") + text.count("{") + text.count("[") <= _VALUES_AT_ONCE
+    return _DECODER.decode(text) if is_small else _InSteps().decode(text)
+
 
 def parse_json(body: bytes) -> Any:
     """The JSON value of a request body; a 400 in the API's wording (rule 7) when it is none."""
     try:
-        return _DECODER.decode(body.removeprefix(codecs.BOM_UTF8).decode())
+        return _decoded(body.removeprefix(codecs.BOM_UTF8).decode())
     except json.JSONDecodeError as error:
         reason = f"{error.msg}: line {error.lineno} column {error.colno} (char {error.pos})"
     except UnicodeDecodeError as error:
@@ -71,29 +128,56 @@ def parse(body: bytes, headers: Mapping[str, str] | None = None) -> "MessagesReq
     value = parse_json(body)
     if not isinstance(value, dict):
         raise invalid("Input should be a valid dictionary or object to extract fields from")
-    return MessagesRequest(value, headers or {}, may_name=b"[[scenario:" in body)
+    return MessagesRequest(value, headers or {}, body)
 
 
 _NO_HEADERS: Mapping[str, str] = {}
+_SORTED = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
+LONG = 256 << 10  # bytes of a body; what takes long is done in steps, so that others have their turn
 
 
 class MessagesRequest:
     """One `POST /v1/messages`. Properties assume a validated body; `body` is the JSON itself, never changed.
 
-    `may_name`: whether a `[[scenario:NAME]]` can be anywhere in it, so that nobody need look when it cannot.
+    `raw`: the bytes it was read from, where they are known.
     """
 
-    def __init__(
-        self, body: dict[str, Any], headers: Mapping[str, str] = _NO_HEADERS, *, may_name: bool = True
-    ) -> None:
+    def __init__(self, body: dict[str, Any], headers: Mapping[str, str] = _NO_HEADERS, raw: bytes = b"") -> None:
         self.body = body
         self.headers = headers
-        self.may_name = may_name
+        self.raw = raw
+
+    def may_have(self, text: bytes) -> bool:
+        """Whether `text` can be anywhere in it, so that nobody need look when it cannot."""
+        found = self.had.get(text)
+        if found is None:
+            found = self.had[text] = not self.raw or text in self.raw
+        return found
+
+    @lazy
+    def had(self) -> dict[bytes, bool]:
+        """What was looked for in the bytes, and whether it is there."""
+        return {}
+
+    @property
+    def is_long(self) -> bool:
+        """Whether it is so long that others should have their turn meanwhile."""
+        return len(self.raw) >= LONG
 
     @property
     def version(self) -> str | None:
         """What `anthropic-version` says."""
         return self.headers.get("anthropic-version")
+
+    @lazy
+    def costs(self) -> dict[str, int]:
+        """What is known of its tokens, by model."""
+        return {}
+
+    @lazy
+    def prefixes(self) -> dict[str, Any]:
+        """What is known of its steps for the prompt cache, by model."""
+        return {}
 
     @lazy
     def betas(self) -> tuple[str, ...]:
@@ -178,10 +262,12 @@ class MessagesRequest:
 
         `stream` does not count: some clients fall back from a stream to JSON. Neither do cache marks and nulls.
         """
-        said = {name: _said(self.body.get(name)) for name in ("system", "tools", "model")}
-        said["messages"] = [{"role": m["role"], "content": _said(blocks(m["content"]))} for m in self.messages]
-        data = json.dumps(said, sort_keys=True, separators=(",", ":"))
-        return hashlib.blake2b(data.encode(), digest_size=16).digest()
+        parts = {name: self.body.get(name) for name in ("model", "system", "tools")}
+        parts["messages"] = [{"role": m["role"], "content": blocks(m["content"])} for m in self.messages]
+        if self.is_long:
+            return _DigestInSteps().of(parts)
+        said = {name: _said(value) for name, value in parts.items()}
+        return hashlib.blake2b(_SORTED.encode(said).encode(), digest_size=16).digest()
 
 
 def blocks(content: Any) -> Sequence[Block]:
@@ -202,8 +288,67 @@ def result_text(block: Block) -> str:
 
 
 def _said(value: Any) -> Any:
+    """The value without nulls and cache marks."""
     if isinstance(value, dict):
         return {k: _said(v) for k, v in value.items() if v is not None and k != "cache_control"}
     if isinstance(value, list | tuple):
         return [_said(item) for item in value]
     return value
+
+
+def _name(item: tuple[str, Any]) -> str:
+    return item[0]
+
+
+class _DigestInSteps:
+    """The digest of what `_SORTED` would write of `_said`, worked out piece by piece."""
+
+    PIECE = 1 << 16
+
+    def __init__(self) -> None:
+        self._digest = hashlib.blake2b(digest_size=16)
+        self._parts: list[str] = []
+        self._held = 0
+
+    def of(self, value: Mapping[str, Any]) -> bytes:
+        self._object(sorted(value.items(), key=_name))
+        self._flush()
+        return self._digest.digest()
+
+    def _put(self, text: str) -> None:
+        self._parts.append(text)
+        self._held += len(text)
+        if self._held > self.PIECE:
+            self._flush()
+
+    def _flush(self) -> None:
+        self._digest.update("".join(self._parts).encode())
+        self._parts, self._held = [], 0
+
+    def _object(self, items: Sequence[tuple[str, Any]]) -> None:
+        mark = "{"
+        for name, value in items:
+            self._put(mark + encode_basestring_ascii(name) + ":")
+            self._add(value)
+            mark = ","
+        self._put("}" if items else "{}")
+
+    def _add(self, value: Any) -> None:
+        if isinstance(value, str):
+            self._put('"')
+            for at in range(0, len(value), self.PIECE):
+                self._put(encode_basestring_ascii(value[at : at + self.PIECE])[1:-1])
+            self._put('"')
+        elif isinstance(value, dict):
+            self._object(
+                sorted([(k, v) for k, v in value.items() if v is not None and k != "cache_control"], key=_name)
+            )
+        elif isinstance(value, list | tuple):
+            mark = "["
+            for item in value:
+                self._put(mark)
+                self._add(item)
+                mark = ","
+            self._put("]" if value else "[]")
+        else:
+            self._put(_SORTED.encode(value))

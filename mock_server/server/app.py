@@ -4,18 +4,21 @@ import asyncio
 import functools
 import logging
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 
 from aiohttp import web
 
 from mock_server.engine.address import addressed
 from mock_server.engine.engine import Engine
 from mock_server.engine.entry import Entry
+from mock_server.engine.reading import Reading
 from mock_server.engine.routing import most_bytes
-from mock_server.protocol.errors import ApiError, invalid
+from mock_server.protocol.errors import ApiError
 from mock_server.protocol.plan import SSE_HEADERS
-from mock_server.protocol.request import HttpRequest, legible
+from mock_server.protocol.request import LONG, HttpRequest, legible
 from mock_server.server import cors
 from mock_server.server.aside import Aside, aside, query_of
+from mock_server.server.body import read_body
 from mock_server.server.connection import HTTP_1_1, Answered, Connection, Written, canceling, nobody_asks
 from mock_server.server.control import Desk
 from mock_server.server.control.answers import SAFE, ControlError
@@ -28,6 +31,7 @@ from mock_server.server.upload import Room, is_form, read_form, told
 from mock_server.server.wheel import Wheel
 
 log = logging.getLogger("mock_server")
+READERS = 4  # large bodies that are read at the same time
 MESSAGES, FILES = "/v1/messages", "/v1/files"
 
 
@@ -40,6 +44,7 @@ class App:
         self._file = file
         self._base_path = engine.settings.base_path
         self._loop = asyncio.get_running_loop()
+        self._readers = ThreadPoolExecutor(READERS, "mock-server reader")
         self.inbox = Inbox(self._loop)
         self.wheel = Wheel(self._loop, self.inbox.patience)
 
@@ -56,7 +61,7 @@ class App:
                 return Written(keep_alive=False)
             if self._is_stream(http):
                 return await self._stream(http, request)
-            answered = self.exchange(http)
+            answered = self.exchange(http, await self._reading(http))
         except ApiError as error:
             answered = self.refused(error)
         if answered.exchange.late is not None:
@@ -85,19 +90,32 @@ class App:
         """The request with its body; None when its client left before it was whole. Raises ApiError."""
         http = HttpRequest(request.method, path, _headers(request), b"", None, request.rel_url.raw_query_string)
         try:
-            return await (self._form(request, http) if self._brings_file(http) else _whole(request, http))
+            if self._brings_file(http):
+                return await self._form(request, http)
+            return http._replace(body=await read_body(request))
         except ConnectionError:
             log.debug("%s %s: the client left in the midst of its request", request.method, path)
             return None
 
-    def exchange(self, http: HttpRequest) -> Answered:
-        """What answers a request, whichever way it came in."""
+    async def _reading(self, http: HttpRequest) -> Reading | None:
+        """What a large body says, read in another thread: it may take seconds, and others are answered meanwhile."""
+        if len(http.body) < LONG:
+            return None
+        read = self._engine.reading(addressed(http, self._base_path))
+        return None if read is None else await self._loop.run_in_executor(self._readers, read)
+
+    def close(self) -> None:
+        """Read nothing more."""
+        self._readers.shutdown(wait=False, cancel_futures=True)
+
+    def exchange(self, http: HttpRequest, reading: Reading | None = None) -> Answered:
+        """What answers a request, whichever way it came in. `reading`: what its body says, where that is known."""
         if http.path != MESSAGES or http.method != "POST":
             http = addressed(http, self._base_path)
             answered = aside(http, self._desk, self._engine.sessions.first)
             if answered is not None:
                 return answered
-        entry = self._engine.handle(http)
+        entry = self._engine.handle(http, reading)
         self._share(entry)
         if self._desk.feed.is_watched:
             self._desk.feed.came(entry, entry.session)
@@ -199,18 +217,3 @@ def _headers(request: web.BaseRequest) -> Mapping[str, str]:
     if all(map(str.isascii, headers.values())):
         return headers
     return {name.lower(): legible(headers[name]) for name in headers}  # of two, the first counts
-
-
-async def _whole(request: web.BaseRequest, http: HttpRequest) -> HttpRequest:
-    """The request with its whole body. Raises ApiError for one that is too large or broken on the way."""
-    length = request.content_length
-    if length is not None and length > request.client_max_size:
-        raise ApiError("request_too_large")
-    if "expect" in request.headers and request.transport is not None:
-        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-    try:
-        return http._replace(body=await request.read())
-    except web.HTTPRequestEntityTooLarge:
-        raise ApiError("request_too_large") from None
-    except (web.RequestPayloadError, ValueError) as error:
-        raise invalid(f"The request body could not be read: {error}") from None

@@ -318,11 +318,11 @@ class Written(web.StreamResponse):
 
     async def write_eof(self, data: bytes = b"") -> None:
         """Nothing is left to write."""
-        unread, passed = self._unread, 0
-        if unread is None or unread.is_eof():
+        unread, passed, connection = self._unread, 0, self._connection
+        if unread is None or connection is None:
             return
         with contextlib.suppress(asyncio.TimeoutError, ConnectionError, web.RequestPayloadError):
-            while not unread.is_eof() and passed < MOST_REFUSED:
+            while connection.is_open and not unread.is_eof() and passed < MOST_REFUSED:
                 passed += len(await asyncio.wait_for(unread.readany(), PATIENCE))
 
 
@@ -352,4 +352,5 @@ class Server(web.Server):
             max_line_size=MAX_HEADER,
             max_field_size=MAX_HEADER,
             lingering_time=10.0,
+            auto_decompress=False,  # it would unpack all that came before anybody counts it
         )

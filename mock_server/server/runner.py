@@ -109,6 +109,8 @@ class Runner:
         if self._server is not None and self._runner is not None:
             self._server.cut()
             await self._runner.cleanup()
+        if self._app is not None:
+            self._app.close()
         for session in self.engine.sessions.all():
             session.files.clear()
         if self._file is not None:

@@ -17,6 +17,7 @@ from mock_server.protocol.errors import ApiError, invalid
 from mock_server.protocol.request import legible
 from mock_server.protocol.sse import dumps, encode
 from mock_server.protocol.upload import Content, Form, InMemory, Upload
+from mock_server.server.body import begin_body, is_plain
 
 FRAMING = 1 << 20  # bytes that a form may have beside its file
 PIECE = 256 << 10
@@ -72,11 +73,9 @@ def is_form(headers: Mapping[str, str]) -> bool:
 
 async def read_form(request: web.BaseRequest, room: Room) -> Form:
     """The form a request brings. Raises ApiError: 413 as soon as it is known to be too large, 400 for a broken one."""
-    length = request.content_length
-    if length is not None and length > MOST_BYTES + FRAMING:
-        raise ApiError("request_too_large")
-    if "expect" in request.headers and request.transport is not None:
-        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    begin_body(request, MOST_BYTES + FRAMING)
+    if not is_plain(request):
+        raise invalid("content-encoding: a form is sent as it is")
     sink = _Sink(room)
     try:
         return await _parts(request, sink)

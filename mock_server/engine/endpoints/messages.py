@@ -8,18 +8,19 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from mock_server.engine import citations, seeds, server_tools
-from mock_server.engine.admission import Admitted, admit, commit, let_in, told_limits, too_long
+from mock_server.engine.admission import DIAGNOSTICS, Admitted, admit, commit, let_in, told_limits, too_long
 from mock_server.engine.breaking import HEADER, NONE, Breaks, as_json, breaks_of, noted, refused, struck
-from mock_server.engine.choose import Choice, NoMatch, Question, choose, question
+from mock_server.engine.choose import NAMED, Choice, NoMatch, Question, choose, question
 from mock_server.engine.compile import Binding, CompiledReply, Reply, reply_of
 from mock_server.engine.exchange import Call, Exchange, Late
 from mock_server.engine.extras import extras
 from mock_server.engine.failure import failure, request_headers, scripted
-from mock_server.engine.judged import judged, let_pass, warned
+from mock_server.engine.judged import MARK, judged, let_pass, warned
 from mock_server.engine.pace import first_due
 from mock_server.engine.received import Request, ready
 from mock_server.engine.render import Rendering, rendered, said
-from mock_server.engine.sources import sourced
+from mock_server.engine.session import Terms
+from mock_server.engine.sources import FILE, sourced
 from mock_server.engine.turns import waiting_call
 from mock_server.engine.unmatched import generated
 from mock_server.protocol import marks
@@ -27,8 +28,11 @@ from mock_server.protocol.blocks import Block, Compaction, ToolUse
 from mock_server.protocol.errors import ApiError, invalid
 from mock_server.protocol.plan import NOTHING, Headers
 from mock_server.protocol.profile import Limits
-from mock_server.protocol.request import MessagesRequest, parse
+from mock_server.protocol.prompt import counted, prefixed
+from mock_server.protocol.request import HttpRequest, MessagesRequest, parse
+from mock_server.protocol.tokens import TokenCounter
 from mock_server.protocol.validate.batches import allowed_in_batch
+from mock_server.protocol.validate.models import model_of
 from mock_server.protocol.validate.params import EMULATED
 from mock_server.scenario.answer import Answer, name_of
 from mock_server.scenario.faults import Applied, Fault
@@ -47,10 +51,10 @@ SUMMARY = 60  # estimated tokens of a summary that is made up
 
 def create(engine: "Engine", call: Call) -> Exchange:
     """parse -> resume -> validate -> admit -> choose -> bind -> commit -> faults. Raises ApiError."""
-    request = parse(call.http.body, call.http.headers)
-    if request.body.get("thread") is not None and call.session.terms.profile.threads:
+    request, finding = call.read(read)
+    if _is_in_thread(request, call.session.terms):
         call, request = _resumed(call, request)
-    finding = judged(request, call)
+        finding = judged(request, call.session.terms)
     if call.in_batch:
         allowed_in_batch(request.body)
     request, missing = sourced(request, call)
@@ -62,6 +66,30 @@ def create(engine: "Engine", call: Call) -> Exchange:
         _log_accepted(request)
     exchange = _answered(engine, admitted)
     return exchange if finding is None else warned(exchange, finding)
+
+
+def read(http: HttpRequest, terms: Terms) -> tuple[MessagesRequest, ApiError | None]:
+    """The request, and what is wrong with it where that is let pass. Raises ApiError. One that goes on in a thread is
+    judged when it has its history.
+    """
+    request = parse(http.body, http.headers)
+    return request, None if _is_in_thread(request, terms) else judged(request, terms)
+
+
+def read_ahead(http: HttpRequest, terms: Terms) -> tuple[MessagesRequest, ApiError | None]:
+    """The same, and worked out already whatever `create` will ask of a long request."""
+    request, finding = read(http, terms)
+    if not _is_in_thread(request, terms):
+        model, counter = model_of(request, terms.profile), TokenCounter()
+        counted(request, model, counter)
+        if request.may_have(MARK) or request.may_have(DIAGNOSTICS):
+            prefixed(request, model, counter)
+        _ = request.fingerprint, request.may_have(NAMED), request.may_have(FILE)
+    return request, finding
+
+
+def _is_in_thread(request: MessagesRequest, terms: Terms) -> bool:
+    return request.body.get("thread") is not None and terms.profile.threads
 
 
 def _resumed(call: Call, request: MessagesRequest) -> tuple[Call, MessagesRequest]:

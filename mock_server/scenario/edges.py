@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from random import Random
 from typing import Any
 
-from mock_server.scenario.schema import Checker, SchemaProblem
+from mock_server.protocol.checker import Checker, SchemaProblem
 from mock_server.scenario.values import CannotGenerate, number_of
 
 MAX_TRIALS = 300

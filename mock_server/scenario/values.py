@@ -15,9 +15,10 @@ from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from mock_server.protocol.checker import Checker, SchemaProblem
 from mock_server.scenario import pattern, vocabulary
 from mock_server.scenario import schema as reading
-from mock_server.scenario.schema import Checker, Flattener, Schema, SchemaProblem, size, strings, typed
+from mock_server.scenario.schema import Flattener, Schema, size, strings, typed
 
 if TYPE_CHECKING:
     from mock_server.scenario.fakes import Faker

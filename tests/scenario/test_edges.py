@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from mock_server.protocol.checker import violations
 from mock_server.scenario.generate import Generator
-from mock_server.scenario.schema import violations
 from mock_server.scenario.values import CannotGenerate
 
 SCHEMAS: dict[str, dict[str, Any]] = {

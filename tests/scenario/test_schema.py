@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from mock_server.scenario.schema import Checker, Flattener, Schema, SchemaProblem, merge, resolve, violations
+from mock_server.protocol.checker import Checker, SchemaProblem, violations
+from mock_server.scenario.schema import Flattener, Schema, merge, resolve
 
 PERSON = {
     "type": "object",

@@ -81,6 +81,7 @@ class Allowance:
     scenario: Purse = field(default_factory=lambda: Purse(0.03, 300_000_000, 50_000))
     characters: int = MOST_CHARACTERS
     unjudged: dict[str, None] = field(default_factory=dict)
+    missed: int = 0
     _patterns: set[str] = field(default_factory=set)
 
     def read(self, pattern: str) -> None:
@@ -93,7 +94,8 @@ class Allowance:
         self._patterns.add(pattern)
 
     def left_unjudged(self, what: str, limit: OverLimit) -> None:
-        """Note what nobody judged."""
+        """Note what nobody judged; `missed` counts how often."""
+        self.missed += 1
         if len(self.unjudged) < _MOST_NOTES:
             self.unjudged[f"{what} was left unjudged: {limit}"] = None
 
@@ -243,7 +245,27 @@ def parse(source: str, flags: int = 0) -> Any:
     tree = importlib.import_module(module).parse(source, flags)
     if tree.state.flags & ~(re.I | re.M | re.S | re.X | re.A | re.U):
         raise re.error("a flag that a text cannot have", source)
+    if "(?<" in source:
+        _look_back(tree, source)
     return tree
+
+
+def _look_back(nodes: Any, source: str) -> None:
+    """Raise what `re.compile` raises about look-behind."""
+    for op, argument in nodes:
+        for inner in _parts(argument):
+            if op.name in ("ASSERT", "ASSERT_NOT") and argument[0] < 0 and len({*inner.getwidth()}) > 1:
+                raise re.error("look-behind requires fixed-width pattern", source)
+            _look_back(inner, source)
+
+
+def _parts(argument: Any) -> Iterator[Any]:
+    """The expressions inside a node."""
+    if hasattr(argument, "getwidth"):
+        yield argument
+    elif isinstance(argument, list | tuple):
+        for one in argument:
+            yield from _parts(one)
 
 
 _PLAIN = frozenset(("LITERAL", "NOT_LITERAL", "ANY", "IN", "AT", "SUBPATTERN"))

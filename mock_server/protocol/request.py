@@ -165,10 +165,10 @@ class MessagesRequest:
 
         `stream` does not count: some clients fall back from a stream to JSON. Neither do cache marks and nulls.
         """
-        said = {name: _said(self.body.get(name)) for name in ("system", "tools", "model")}
-        said["messages"] = [{"role": m["role"], "content": _said(blocks(m["content"]))} for m in self.messages]
-        data = json.dumps(said, sort_keys=True, separators=(",", ":"))
-        return hashlib.blake2b(data.encode(), digest_size=16).digest()
+        messages = [{"content": blocks(m["content"]), "role": m["role"]} for m in self.messages]
+        said = {"messages": messages, **{name: self.body.get(name) for name in ("model", "system", "tools")}}
+        data = ",".join([f'"{name}":{_written(value)}' for name, value in said.items()])
+        return hashlib.blake2b(f"{{{data}}}".encode(), digest_size=16).digest()
 
 
 def blocks(content: Any) -> Sequence[Block]:
@@ -188,9 +188,22 @@ def result_text(block: Block) -> str:
     return text(blocks(block.get("content")))
 
 
+def _written(value: Any) -> str:
+    """What is said, as JSON. Most of it has nothing to leave out, which a look at the text tells."""
+    if value is None:
+        return "null"
+    text = _SORTED.encode(value)
+    return _SORTED.encode(_said(value)) if "null" in text or '"cache_control"' in text else text
+
+
+_SORTED = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
+
+
 def _said(value: Any) -> Any:
     if isinstance(value, dict):
-        return {k: _said(v) for k, v in value.items() if v is not None and k != "cache_control"}
+        return {
+            k: v if type(v) is str else _said(v) for k, v in value.items() if v is not None and k != "cache_control"
+        }
     if isinstance(value, list | tuple):
-        return [_said(item) for item in value]
+        return [item if type(item) is str else _said(item) for item in value]
     return value

@@ -4,6 +4,7 @@ Nothing here makes values (generate.py does) and nothing judges them (`protocol.
 """
 
 import itertools
+import json
 import math
 import operator
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ _Kind = TypeVar("_Kind", list[Any], dict[str, Any], int)
 
 _MOST_HOPS = 32
 _FAR = 1_000
+_PER_STEP = 100  # parts of a schema that are copied for the price of a subschema
 _CHOICES = {"$ref", "allOf", "anyOf", "oneOf", "if", "then", "else"}
 _APPLICATORS = _CHOICES | {"not", "const", "$schema", "$defs", "definitions"}
 
@@ -112,6 +114,16 @@ def _both_types(first: object, second: object) -> list[Any]:
     return list(dict.fromkeys([kind for kind in ours if kind in theirs] + narrowed))
 
 
+def _shared(first: list[Any], second: list[Any]) -> list[Any]:
+    """The values of both, as JSON tells them apart."""
+    there = {json.dumps(value, sort_keys=True) for value in second}
+    return [value for value in first if json.dumps(value, sort_keys=True) in there]
+
+
+def _weight(value: object) -> int:
+    return len(value) if isinstance(value, dict | list) else 0
+
+
 def _union(first: list[Any], second: list[Any]) -> list[Any]:
     return list(dict.fromkeys(first + second))
 
@@ -146,7 +158,7 @@ _COMBINE: dict[str, Callable[[Any, Any], Any]] = {
     "required": _union,
     "prefixItems": _both_tuples,
     "type": _both_types,
-    "enum": lambda first, second: [value for value in first if value in second],
+    "enum": lambda first, second: _shared(first, second),
     "multipleOf": math.lcm,
     "uniqueItems": lambda first, second: first or second,
 }
@@ -174,7 +186,10 @@ class Flattener:
         if "const" in schema:
             merged = merge({"enum": [schema["const"]]}, merged)
         for part in self._parts(schema):
-            merged = merge(merged, self.flat(part, hops + 1))
+            more = self.flat(part, hops + 1)
+            for _ in range(sum(map(_weight, merged.values())) // _PER_STEP):
+                self._step()
+            merged = merge(merged, more)
         return merged
 
     def _parts(self, schema: Schema) -> Iterator[object]:

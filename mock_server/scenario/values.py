@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     from mock_server.scenario.fakes import Faker
 
 TRIES = 20
-_MOST_STEPS = 30_000  # subschemas visited in all tries of one value together
+_MOST_STEPS = 3_000  # subschemas visited in all tries of one value together, and parts of those that are merged
+_PER_STEP = 100  # values of an enum that are looked at for the price of a subschema
 _MOST_ITEMS = 1_000
+_MOST_OPTIONAL = 100  # properties of an object that need not be there
 _MOST_CHARACTERS = 100_000
 _DEEP = 4  # from here on only what is required, and the branch that ends soonest
 _DEEPEST = 64
@@ -159,7 +161,7 @@ class Maker:
     def _step(self) -> None:
         self._left -= 1
         if self._left < 0:
-            raise CannotGenerate(f"$: making a value takes more than {_MOST_STEPS} steps")
+            raise CannotGenerate(f"$: making a value takes more than {_MOST_STEPS:,} steps")
 
     def flat(self, schema: object, at: _Place) -> Schema:
         self._deep = at.depth >= _DEEP
@@ -184,6 +186,8 @@ class Maker:
             defaults = [] if at.nth or flat.get("default") is None else [flat["default"]]
             yield from (value for value in examples + defaults if self._accepts(flat, value))
         if values := typed(flat, "enum", list):
+            for _ in range(len(values) // _PER_STEP):
+                self._step()
             # Nearly always all of them fit, so the first try does not ask.
             fitting = [value for value in values if self._turn == 0 or self._accepts(flat, value)]
             yield self._rather(fitting or values, None)
@@ -206,7 +210,7 @@ def _object(maker: Maker, flat: Schema, at: _Place) -> object:
     dependents = typed(flat, "dependentSchemas", dict)
     if parts := [dependents[name] for name in names if name in dependents]:
         flat = maker.flat({"allOf": [flat, *parts]}, at)
-        names += [name for name in strings(flat, "required") if name not in names]
+        names = list(dict.fromkeys([*names, *strings(flat, "required")]))
     return {name: maker.make(maker.member(flat, name), at.key(name)) for name in names}
 
 
@@ -216,12 +220,16 @@ def _names(maker: Maker, flat: Schema, at: _Place) -> list[str]:
     names = [name for name in own if name in required] + [name for name in required if name not in own]
     room = max(0, size(flat, "maxProperties", len(own) + len(names)) - len(names))
     likely = {name: maker.likely(at) for name in own if name not in required and own[name] is not False}
+    room = min(room, max(_MOST_OPTIONAL, size(flat, "minProperties", 0) - len(names)))
     count = max(sum(likely.values()), size(flat, "minProperties", 0) - len(names))
     taken = set(sorted(likely, key=lambda name: not likely[name])[: min(count, room)])
     names += [name for name in likely if name in taken]
     needs = typed(flat, "dependentRequired", dict)
+    known = set(names)
     for name in names if needs else []:  # grows as it goes: what is needed can need more
-        names += [other for other in strings(needs, name) if other not in names]
+        more = [other for other in strings(needs, name) if other not in known]
+        names += more
+        known.update(more)
     return names + _made_up(maker, flat, at, names)
 
 

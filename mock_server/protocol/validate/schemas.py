@@ -6,6 +6,7 @@ JSON Schema is the subset of the public documentation on structured outputs.
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any, TypeGuard
@@ -15,7 +16,7 @@ from mock_server.protocol.errors import invalid
 from mock_server.protocol.expression import bounded
 from mock_server.protocol.profile import Profile
 from mock_server.protocol.request import MessagesRequest
-from mock_server.protocol.validate.tools import is_custom
+from mock_server.protocol.validate.tools import is_custom, within_reason
 
 DEEPEST, MOST_NODES = 64, 20_000
 MOST_STRICT, MOST_OPTIONAL, MOST_UNIONS = 20, 24, 16
@@ -56,6 +57,8 @@ def output_schema(request: MessagesRequest, profile: Profile) -> None:
     body = request.body
     format = (body.get("output_config") or {}).get("format") or body.get("output_format") or {}
     schema = format.get("schema")
+    if schema is not None:
+        within_reason("output_config.format.schema", [schema])
     if profile.is_strict and schema is not None and (wrong := _output_problem(_text(schema))) is not None:
         raise invalid(f"output_config.format.schema: {wrong}")
 
@@ -92,9 +95,9 @@ def _once(judge: Callable[..., str | None], *given: Any) -> str | None:
 def _whole(judge: Callable[..., str | None]) -> Callable[..., str | None]:
     def judged(*given: Any) -> str | None:
         with bounded() as left:
-            before = len(left.unjudged)
+            before = left.missed
             problem = judge(*given)
-            if len(left.unjudged) > before:
+            if left.missed > before:
                 raise _NotWhole(problem)
         return problem
 
@@ -211,17 +214,24 @@ def _is_circular(schema: Any) -> bool:
     """Whether a definition leads back to itself by `$ref`."""
     named = {key: schema[key] for key in ("$defs", "definitions") if isinstance(schema.get(key), dict)}
     defs = {f"#/{key}/{name}": one for key, listed in named.items() for name, one in listed.items()}
-    leads = {"#": _refs(schema), **{ref: _refs(one) for ref, one in defs.items()}}
-    for start in leads:
-        seen, waiting = set[str](), list(leads[start])
-        while waiting:
-            ref = waiting.pop()
-            if ref == start:
-                return True
-            if ref in leads and ref not in seen and ref != "#":
-                seen.add(ref)
-                waiting += leads[ref]
-    return False
+    leads = {ref: _refs(one) for ref, one in defs.items()}
+    seen, waiting = set[str](), _refs(schema)
+    while waiting:
+        ref = waiting.pop()
+        if ref == "#":
+            return True
+        if ref in leads and ref not in seen:
+            seen.add(ref)
+            waiting += leads[ref]
+    # take away what nothing leads to, again and again: what is left leads in a circle
+    left = Counter(ref for refs in leads.values() for ref in refs)
+    free = [ref for ref in leads if not left[ref]]
+    while free:
+        for ref in leads.pop(free.pop()):
+            left[ref] -= 1
+            if ref in leads and not left[ref]:
+                free.append(ref)
+    return bool(leads)
 
 
 def _refs(part: Any) -> list[str]:

@@ -62,6 +62,9 @@ class Generator:
             try:
                 made, reason = maker.attempt(number_of(seed + bytes([attempt])), attempt)
             except CannotGenerate as error:
+                if maker.is_spent:
+                    reason = reason or str(error)
+                    break
                 reason = str(error)
                 continue
             if not reason:

@@ -8,6 +8,7 @@ import math
 import re
 import string
 from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 from random import Random
 from typing import Any
 
@@ -31,7 +32,12 @@ def matching(
     """
     empty: str | None = None
     try:
-        tree = parse(pattern)
+        allowance().read(pattern)
+    except OverLimit as limit:
+        allowance().left_unjudged(f"the pattern {shown(pattern)}", limit)
+        return next((text for text in preferred if shortest <= len(text) <= longest), None)
+    try:
+        tree = _tree(pattern)
         for text in itertools.chain(preferred, _drafts(tree, rng, shortest)):
             if shortest <= len(text) <= longest and fits(pattern, text):
                 if text:
@@ -40,6 +46,9 @@ def matching(
     except (re.error, OverflowError, RecursionError, _TooMuch):
         return empty
     return empty
+
+
+_tree = lru_cache(maxsize=64)(parse)
 
 
 def fits(pattern: object, text: str) -> bool:

@@ -18,7 +18,7 @@ _Kind = TypeVar("_Kind", list[Any], dict[str, Any], int)
 
 _MOST_HOPS = 32
 _FAR = 1_000
-_PER_STEP = 100  # parts of a schema that are copied for the price of a subschema
+_PER_STEP = 20  # parts of a schema that are copied for the price of a subschema
 _CHOICES = {"$ref", "allOf", "anyOf", "oneOf", "if", "then", "else"}
 _APPLICATORS = _CHOICES | {"not", "const", "$schema", "$defs", "definitions"}
 
@@ -116,8 +116,11 @@ def _both_types(first: object, second: object) -> list[Any]:
 
 def _shared(first: list[Any], second: list[Any]) -> list[Any]:
     """The values of both, as JSON tells them apart."""
-    there = {json.dumps(value, sort_keys=True) for value in second}
-    return [value for value in first if json.dumps(value, sort_keys=True) in there]
+    there = set(map(_SORTED.encode, second))
+    return [value for value in first if _SORTED.encode(value) in there]
+
+
+_SORTED = json.JSONEncoder(sort_keys=True)
 
 
 def _weight(value: object) -> int:
@@ -187,7 +190,7 @@ class Flattener:
             merged = merge({"enum": [schema["const"]]}, merged)
         for part in self._parts(schema):
             more = self.flat(part, hops + 1)
-            for _ in range(sum(map(_weight, merged.values())) // _PER_STEP):
+            for _ in range(sum(map(_weight, (*merged.values(), *more.values()))) // _PER_STEP):
                 self._step()
             merged = merge(merged, more)
         return merged

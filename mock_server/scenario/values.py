@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from mock_server.scenario.fakes import Faker
 
 TRIES = 20
-_MOST_STEPS = 3_000  # subschemas visited in all tries of one value together, and parts of those that are merged
+_MOST_STEPS = 1_500  # subschemas visited in all tries of one value together, and parts of those that are merged
 _PER_STEP = 100  # values of an enum that are looked at for the price of a subschema
 _MOST_ITEMS = 1_000
-_MOST_OPTIONAL = 100  # properties of an object that need not be there
+_MOST_OPTIONAL = 100  # properties of an object, or items of an array, that need not be there
 _MOST_CHARACTERS = 100_000
 _DEEP = 4  # from here on only what is required, and the branch that ends soonest
 _DEEPEST = 64
@@ -111,7 +111,7 @@ class Maker:
         self._schema = schema
         self.checker = checker
         self._fake = fake
-        self._flattener = Flattener(schema, self._choose, self._step)
+        self._flattener = Flattener(schema, self._choose, self.step)
         self._left = _MOST_STEPS
         self._turn = 0
         self._deep = False
@@ -158,7 +158,13 @@ class Maker:
         share = (0.85, 0.5, 0.0, 1.0)[self._turn % 4]
         return at.depth < _DEEP and self.words.rng.random() < share / (1 + 0.5 * at.depth)
 
-    def _step(self) -> None:
+    @property
+    def is_spent(self) -> bool:
+        """Whether no work is left for another try."""
+        return self._left < 0
+
+    def step(self) -> None:
+        """Take account of a bit of work. Raises CannotGenerate."""
         self._left -= 1
         if self._left < 0:
             raise CannotGenerate(f"$: making a value takes more than {_MOST_STEPS:,} steps")
@@ -187,7 +193,7 @@ class Maker:
             yield from (value for value in examples + defaults if self._accepts(flat, value))
         if values := typed(flat, "enum", list):
             for _ in range(len(values) // _PER_STEP):
-                self._step()
+                self.step()
             # Nearly always all of them fit, so the first try does not ask.
             fitting = [value for value in values if self._turn == 0 or self._accepts(flat, value)]
             yield self._rather(fitting or values, None)
@@ -249,6 +255,7 @@ def _made_up(maker: Maker, flat: Schema, at: _Place, taken: list[str]) -> list[s
 
 
 def _new_name(maker: Maker, flat: Schema, at: _Place) -> str:
+    maker.step()
     patterns = list(typed(flat, "patternProperties", dict))
     if patterns:
         return pattern.matching(maker.words.rng.choice(patterns), maker.words.rng) or ""
@@ -263,7 +270,7 @@ def _array(maker: Maker, flat: Schema, at: _Place) -> object:
         raise CannotGenerate(f"{at.path}: it needs more than {_MOST_ITEMS} items")
     few = maker.few(at, 3)
     most = len(first) if rest is False else size(flat, "maxItems", _MOST_ITEMS)
-    count = min(most, size(flat, "maxItems", most), max(least, few and max(few, len(first))))
+    count = min(most, size(flat, "maxItems", most), max(least, few and max(few, min(len(first), _MOST_OPTIONAL))))
     parts = first + [{"allOf": [rest, flat.get("contains", True)]}] * held + [rest] * count
     return _items(maker, parts[: max(0, count)], at, unique=flat.get("uniqueItems") is True)
 

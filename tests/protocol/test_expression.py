@@ -228,5 +228,5 @@ def test_an_engine_is_loaded_when_an_expression_needs_it(code: str, loaded: set[
 
 
 def test_nothing_is_printed_about_what_re2_refuses(capfd: pytest.CaptureFixture[Any]) -> None:
-    assert Expression("(?:a{1000}){1000}b").found_in("a" * 1_000_000 + "b")
+    assert not Expression("(?:a{1000}){1000}b").found_in("aab")
     assert capfd.readouterr() == ("", "")

@@ -149,10 +149,10 @@ def test_definitions_that_lead_in_a_circle_are_found_however_many_there_are(extr
 
 def test_schemas_of_very_many_values_are_refused_before_any_work() -> None:
     many = {"type": "object", "properties": {f"p{at}": {"type": "string"} for at in range(20_000)}}
-    with pytest.raises(ApiError, match=r"tools: mock-server reads schemas of at most 40,000 values in one request"):
+    with pytest.raises(ApiError, match=r"tools: mock-server reads schemas of at most 30,000 values in one request"):
         judge(tools=[{"name": "f", "input_schema": many}])
     with pytest.raises(
-        ApiError, match=r"output_config.format.schema: mock-server reads schemas of at most 40,000 values"
+        ApiError, match=r"output_config.format.schema: mock-server reads schemas of at most 30,000 values"
     ):
         judge(output_config={"format": {"type": "json_schema", "schema": {**many, "required": [*many["properties"]]}}})
 

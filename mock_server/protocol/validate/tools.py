@@ -166,7 +166,7 @@ def is_custom(tool: Any) -> bool:
     return tool.get("type") in (None, "custom")
 
 
-MOST_VALUES = 40_000
+MOST_VALUES = 30_000
 """Values (objects, lists, texts, …) in all tools of a request, and in the schema of its output. A limit of ours: none
 of the API is known, and to read more would keep others waiting. A thousand ordinary tools have so many."""
 

@@ -315,6 +315,8 @@ FEATURES: tuple[Feature, ...] = (
     Feature("behaviour", "HTTP that is not in order", "emulated", "INF", "a 400 in the API's envelope, whatever is wrong: no version, HTTP/0.9, a missing Host, odd characters in a header; however TCP cut it", proof="tests/server/test_cuts.py::test_how_a_request_is_cut_does_not_decide_its_answer"),
     Feature("behaviour", "browsers", "emulated", "INF", "a preflight and replies that name the page's header; the exact headers of the real API have not been seen"),
     Feature("behaviour", "system messages inside messages", "emulated", "DOC", "where they may stand, and for which models"),
+    Feature("behaviour", "schemas that take too much", "estimated", "INF", "tools, or the schema of an output, of more than 30,000 values are a 400 here; no limit of the API is known", proof="tests/protocol/test_schemas.py::test_schemas_of_very_many_values_are_refused_before_any_work"),
+    Feature("behaviour", "patterns that take too much", "estimated", "INF", "a value that a schema's patterns cannot be tried on within 20 ms a request is taken, with a warning", proof="tests/engine/test_patterns.py::test_a_value_that_cannot_be_judged_in_time_is_taken_with_a_warning"),
     Feature("behaviour", "indexes of citations that come back", "not", "DOC", "taken as they are"),
     Feature("behaviour", "an MCP server's tools without a scenario", "not", "PY", "scripted only"),
     Feature("behaviour", "an empty balance", "scripted", "OCT", "`error: permission_error`, 403 with Octen's words; `error-permission` of the library"),

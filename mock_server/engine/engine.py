@@ -18,6 +18,7 @@ from mock_server.engine.entry import Entry
 from mock_server.engine.exchange import Call, Exchange, Work
 from mock_server.engine.failure import failure
 from mock_server.engine.journal import Journals
+from mock_server.engine.judged import left_unjudged
 from mock_server.engine.library import CompiledScenario, Library, compile_scenario
 from mock_server.engine.metrics import Metrics
 from mock_server.engine.reading import Reading, read_apart
@@ -26,6 +27,7 @@ from mock_server.engine.redaction import Redaction
 from mock_server.engine.routing import route
 from mock_server.engine.session import Cursors, Session, Sessions, Terms
 from mock_server.protocol.errors import ApiError, invalid
+from mock_server.protocol.expression import OverLimit, bounded
 from mock_server.protocol.profile import Limits, Profile
 from mock_server.protocol.request import LONG, HttpRequest, parse
 from mock_server.protocol.tokens import TokenCounter
@@ -33,7 +35,6 @@ from mock_server.scenario.answer import name_of
 from mock_server.scenario.generate import Generator
 from mock_server.scenario.model import Scenario
 from mock_server.scenario.node import ScenarioError
-from mock_server.scenario.operators import TooSlow
 from mock_server.scenario.timing import pacing
 from mock_server.settings import SettingError, Settings
 
@@ -184,6 +185,20 @@ class Engine:
         reading: Reading | None = None,
     ) -> Exchange:
         """The exchange of one request, noted nowhere. `refused`: why its sender is turned away. Never raises."""
+        with bounded(None if reading is None else reading.spent) as left:
+            exchange = self._answered(http, session, key, refused, in_batch=in_batch, reading=reading)
+        return left_unjudged(exchange, left.unjudged) if left.unjudged else exchange
+
+    def _answered(
+        self,
+        http: HttpRequest,
+        session: Session,
+        key: str,
+        refused: ApiError | None,
+        *,
+        in_batch: bool,
+        reading: Reading | None,
+    ) -> Exchange:
         ids = seeds.Ids(_early_seed(http, session.terms.settings.seed), self._chance)
         try:
             endpoint, params = route(http, session.terms)
@@ -198,7 +213,7 @@ class Engine:
             return self._refused(breaking.refused(error, http.headers), session, ids)
         except RecursionError:
             return self._refused(invalid("The request body is nested too deeply"), session, ids)
-        except TooSlow as error:
+        except OverLimit as error:
             log.error("%s", error)
             return self._refused(ApiError("api_error", f"mock-server: {error}", headers=NO_RETRY), session, ids)
         except Exception:
@@ -220,7 +235,7 @@ class Engine:
         asked = question(parse(request.raw), request.headers, "", Cursors())
         try:
             found = choose(library, asked)
-        except ApiError:
+        except (ApiError, OverLimit):
             return ()
         return found.near_misses if isinstance(found, NoMatch) else ()
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from mock_server.engine.choose import Choice, NearMiss, NoMatch, Question, choose, question
 from mock_server.engine.session import Cursors, Session
 from mock_server.protocol.errors import MESSAGE, ApiError
+from mock_server.protocol.expression import OverLimit, bounded
 from mock_server.protocol.request import HttpRequest, parse
 from mock_server.protocol.validate import validate
 from mock_server.scenario.match import Miss
@@ -79,6 +80,14 @@ def said(error: ApiError) -> str:
 
 def explain(engine: "Engine", session: Session, http: HttpRequest) -> Explanation:
     """What becomes of a request in a session, as if it were the first there. It is matched although it is refused."""
+    with bounded():
+        try:
+            return _explained(engine, session, http)
+        except OverLimit as error:
+            return Explanation(error=ApiError("api_error", f"mock-server: {error}"))
+
+
+def _explained(engine: "Engine", session: Session, http: HttpRequest) -> Explanation:
     profile = session.terms.profile
     try:
         request = parse(http.body, http.headers)

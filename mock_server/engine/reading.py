@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mock_server.protocol.errors import ApiError
+from mock_server.protocol.expression import Allowance, bounded
 from mock_server.protocol.request import HttpRequest
 
 if TYPE_CHECKING:
@@ -20,9 +21,12 @@ Reader = Callable[[HttpRequest, "Terms"], Any]
 
 
 class Reading(NamedTuple):
-    """What a reader made of a body under these terms, or the error that it raised."""
+    """What a reader made of a body under these terms, or the error that it raised. `spent`: what is left to the request
+    after that.
+    """
 
     terms: "Terms"
+    spent: Allowance
     value: Any = None
     error: ApiError | None = None
 
@@ -35,10 +39,11 @@ class Reading(NamedTuple):
 
 def read_apart(reader: Reader, http: HttpRequest, terms: "Terms") -> Reading | None:
     """Read a body in whatever thread this is; None where that is a fault of ours, which shows when it is answered."""
-    try:
-        return Reading(terms, reader(http, terms))
-    except ApiError as error:
-        return Reading(terms, error=error)
-    except Exception:
-        log.debug("a large body could not be read apart", exc_info=True)
-        return None
+    with bounded() as spent:
+        try:
+            return Reading(terms, spent, reader(http, terms))
+        except ApiError as error:
+            return Reading(terms, spent, error=error)
+        except Exception:
+            log.debug("a large body could not be read apart", exc_info=True)
+            return None

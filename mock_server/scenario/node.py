@@ -91,6 +91,10 @@ class Problems:
         mark = at.mark if isinstance(at, Node) else at
         self.found.append(Problem(self.source, mark, text))
 
+    def place(self, at: Node) -> str:
+        """Where a node stands, for what can go wrong with it later."""
+        return f"{self.source}:{at.mark.line}" if at.mark else self.source
+
 
 def suggestion(wrong: str, known: Iterable[str]) -> str:
     """`; did you mean 'x'?`, or nothing when no known word is close."""

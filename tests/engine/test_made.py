@@ -10,11 +10,11 @@ import pytest
 from mock_server.engine.engine import Engine
 from mock_server.engine.entry import Entry
 from mock_server.protocol.blocks import ToolUse
+from mock_server.protocol.checker import violations
 from mock_server.protocol.request import HttpRequest
 from mock_server.scenario.load import loads
 from mock_server.scenario.node import ScenarioError
 from mock_server.scenario.profiles import load_profile
-from mock_server.scenario.schema import violations
 from mock_server.settings import Settings
 
 SCHEMA = {

@@ -26,6 +26,7 @@ from mock_server.engine.unmatched import generated
 from mock_server.protocol import marks
 from mock_server.protocol.blocks import Block, Compaction, ToolUse
 from mock_server.protocol.errors import ApiError, invalid
+from mock_server.protocol.expression import bounded
 from mock_server.protocol.plan import NOTHING, Headers
 from mock_server.protocol.profile import Limits
 from mock_server.protocol.prompt import counted, prefixed
@@ -250,7 +251,8 @@ def _late(engine: "Engine", admitted: Admitted, found: Choice, asked: Question, 
             answer, timing=answer.timing or found.answer.timing, headers={**found.answer.headers, **answer.headers}
         )
         suffered = breaks._replace(faults=(*answer.breaks, *breaks.faults)) if answer.breaks else breaks
-        return _chosen(_played(engine, admitted, found, inherited, None, asked, suffered), found)
+        with bounded():
+            return _chosen(_played(engine, admitted, found, inherited, None, asked, suffered), found)
 
     pending = _chosen(Applied(NOTHING), found)
     return pending._replace(late=Late(function, Request(admitted.call.http), settle))

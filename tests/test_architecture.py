@@ -38,7 +38,7 @@ HOMES = {
     "yaml": {"scenario/load.py", "scenario/dump.py"},
     "jsonschema": {"scenario/schema.py", "protocol/validate/schemas.py"},
     "faker": {"scenario/fakes.py"},
-    "jinja2": {"scenario/template.py"},
+    "jinja2": {f"scenario/{name}.py" for name in ("template", "sandbox", "filters", "methods")},
     "pytest": {"pytest_plugin.py", "pytest_coverage.py"},
     "uvloop": {"cli.py"},
 }

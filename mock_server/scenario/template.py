@@ -3,18 +3,20 @@
 What a template gives is text and stays text. What it may name is known at load; a name nobody knows is a mistake there.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any
 
+from mock_server.scenario import fakes
 from mock_server.scenario.decode import Reads
-from mock_server.scenario.fakes import methods
 from mock_server.scenario.node import Mark, Node, Problems, kind, suggestion
 
 if TYPE_CHECKING:
     import jinja2
     from jinja2 import nodes
+
+    from mock_server.scenario.sandbox import Budget
 
 # what a template can name; `tool_result(name)` is the text of a result
 NAMES = (
@@ -92,7 +94,7 @@ def _environment() -> "jinja2.Environment":
     import jinja2
     from jinja2.sandbox import SandboxedEnvironment
 
-    from mock_server.scenario import sandbox
+    from mock_server.scenario import filters, methods, sandbox
 
     class Environment(SandboxedEnvironment):
         """Asks the sandbox for everything: nothing of Python's or Jinja's own is left."""
@@ -107,23 +109,23 @@ def _environment() -> "jinja2.Environment":
         def call_unop(self, context: Any, operator: str, arg: Any) -> Any:
             return sandbox.UNARY[operator](arg)
 
-        def call(__self, __context: Any, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: B902, N805
+        def call(__self, __context: Any, __obj: Any, *args: Any, **kwargs: Any) -> Any:
             kwargs.pop("_loop_vars", None)
             kwargs.pop("_block_vars", None)
-            return sandbox.call(__context.parent[_BUDGET], __obj, args, kwargs)
+            return methods.call(__context.parent[_BUDGET], __obj, args, kwargs)
 
         def getattr(self, obj: Any, attribute: str) -> Any:
-            found = sandbox.attribute(obj, attribute)
-            return self._missing(obj, attribute) if sandbox.is_missing(found) else found
+            found = methods.attribute(obj, attribute)
+            return self._missing(obj, attribute) if methods.is_missing(found) else found
 
         def getitem(self, obj: Any, argument: Any) -> Any:
-            found = sandbox.item(obj, argument)
-            return self._missing(obj, argument) if sandbox.is_missing(found) else found
+            found = methods.item(obj, argument)
+            return self._missing(obj, argument) if methods.is_missing(found) else found
 
         def _missing(self, obj: Any, name: Any) -> Any:
             if isinstance(obj, jinja2.Undefined):
                 str(obj)  # raises
-            return self.undefined(sandbox.refusal(obj, name), obj=obj, name=name)
+            return self.undefined(methods.refusal(obj, name), obj=obj, name=methods.briefly(name))
 
     made = Environment(
         undefined=jinja2.StrictUndefined,
@@ -131,9 +133,9 @@ def _environment() -> "jinja2.Environment":
         optimized=False,
         finalize=jinja2.pass_context(lambda context, value: sandbox.shown(context.parent[_BUDGET], value)),
     )
-    made.globals = dict(sandbox.GLOBALS)
+    made.globals = dict(methods.GLOBALS)
     made.filters = {
-        **{name: _drawing(run) for name, run in sandbox.FILTERS.items()},
+        **{name: _drawing(run) for name, run in filters.FILTERS.items()},
         _TURNS: _drawing(sandbox.listed),
         _STEPS: _drawing(lambda budget, steps: budget.take(steps)),
         _COMPARE: _drawing(sandbox.compare),
@@ -141,7 +143,7 @@ def _environment() -> "jinja2.Environment":
         _CUT: _drawing(sandbox.sliced),
         _KEY: _drawing(sandbox.keyed),
     }
-    made.tests = {name: _drawing(run) for name, run in sandbox.TESTS.items()}
+    made.tests = {name: _drawing(run) for name, run in filters.TESTS.items()}
     return made
 
 
@@ -175,14 +177,14 @@ def _guarded(tree: "nodes.Template") -> "nodes.Template":
 
     class Guard(NodeTransformer):
         def visit_For(self, node: Any) -> Any:
-            steps = 1 + sum(map(_weight, (*node.body, *([node.test] if node.test is not None else ()))))
+            steps = 1 + _weights((*node.body, *([node.test] if node.test is not None else ())))
             self.generic_visit(node)
-            price = 1 if node.recursive else steps
+            price = None if node.recursive else steps
             node.iter = instead(_TURNS, node, node.iter, [nodes.Const(price, lineno=node.lineno)])
             return paid(node, steps) if node.recursive else node
 
         def visit_Macro(self, node: Any) -> Any:
-            steps = 1 + sum(map(_weight, (*node.body, *node.defaults)))
+            steps = 1 + _weights((*node.body, *node.defaults))
             self.generic_visit(node)
             return paid(node, steps)
 
@@ -222,10 +224,13 @@ def _weight(node: "nodes.Node") -> int:
         return 1 + len(node.data) // 100
     if isinstance(node, nodes.Macro):
         return 1
-    inner = (node.iter, *node.else_) if isinstance(node, nodes.For) else node.iter_child_nodes()
-    if isinstance(node, nodes.CallBlock):
-        inner = (node.call, *node.defaults)
-    return 1 + sum(map(_weight, inner))
+    if isinstance(node, nodes.For):
+        return 1 + _weights((node.iter, *node.else_))
+    return 1 + _weights((node.call, *node.defaults) if isinstance(node, nodes.CallBlock) else node.iter_child_nodes())
+
+
+def _weights(several: "Iterable[nodes.Node]") -> int:
+    return sum(_weight(one) for one in several)
 
 
 # -- reading --------------------------------------------------------------------------------------------------------
@@ -262,7 +267,7 @@ def compiled(source: str, at: Node, problems: Problems) -> Template | None:
         found.append((1, "not a template: nested too deeply"))
     except (ValueError, OverflowError):
         found.append((1, "not a template: a number in it is too long"))
-    for line, text in found:
+    for line, text in sorted(found, key=lambda one: one[0]):
         problems.add(_within(at, line), text)
     if made is None:
         return None
@@ -286,9 +291,10 @@ def _mistakes(tree: "nodes.Template") -> Iterator[tuple[int, str]]:
     """What no template may hold, as (line, what is wrong)."""
     from jinja2 import meta, nodes
 
-    from mock_server.scenario import sandbox
+    from mock_server.scenario import methods, sandbox
 
-    parts = _weight(tree) + sum(1 + sum(map(_weight, one.body)) for one in tree.find_all((nodes.For, nodes.Macro)))
+    apart: Any = tree.find_all((nodes.For, nodes.Macro))
+    parts = _weight(tree) + sum(1 + _weights(one.body) for one in apart)
     if parts > sandbox.MAX_PARTS:
         yield 1, f"a template is made of {sandbox.MAX_PARTS:,} parts at most; this one has {parts:,}"
         return
@@ -297,12 +303,12 @@ def _mistakes(tree: "nodes.Template") -> Iterator[tuple[int, str]]:
     yield from refused
     if refused:
         return  # Jinja itself fails at these
-    for name in sorted(meta.find_undeclared_variables(tree) - {*NAMES, *sandbox.GLOBALS}):
+    for name in sorted(meta.find_undeclared_variables(tree) - {*NAMES, *methods.GLOBALS}):
         line = next((one.lineno for one in tree.find_all(nodes.Name) if one.name == name), 1)
         yield line, f"unknown name '{name}' in a template; expected one of {', '.join(NAMES)}{suggestion(name, NAMES)}"
     for name in _attributes(tree, "fake"):
-        if name not in methods():
-            yield 1, f"unknown fake.{name}, or it reads the clock (use now){suggestion(name, methods())}"
+        if name not in fakes.methods():
+            yield 1, f"unknown fake.{name}, or it reads the clock (use now){suggestion(name, fakes.methods())}"
 
 
 def _refused() -> Sequence[tuple[Any, str]]:
@@ -321,13 +327,13 @@ def _unlisted(tree: "nodes.Template") -> Iterator[tuple[int, str]]:
     """Filters and tests that there are none of, also those that another filter is to use."""
     from jinja2 import nodes
 
-    from mock_server.scenario import sandbox
+    from mock_server.scenario import filters
 
-    tables = {"filter": sandbox.FILTERS, "test": sandbox.TESTS}
+    tables = {"filter": filters.FILTERS, "test": filters.TESTS}
     used: list[tuple[int, str, Any]] = [(one.lineno, "test", one.name) for one in tree.find_all(nodes.Test)]
     for one in tree.find_all(nodes.Filter):
         used.append((one.lineno, "filter", one.name))
-        noun, at = sandbox.NAMING.get(one.name, ("", 0))
+        noun, at = filters.NAMING.get(one.name, ("", 0))
         if noun and len(one.args) > at and isinstance(one.args[at], nodes.Const):
             used.append((one.lineno, noun, getattr(one.args[at], "value", None)))
     for line, noun, name in used:

@@ -100,7 +100,7 @@ def test_check_finds_cases_that_are_never_reached_and_replies_that_fail(run: Any
     assert done.code == 2
     assert done.err == (
         "b.yaml:7:9: this case can never be reached: case 1 holds whenever it does\n"
-        "c.yaml:2:1: scenario 'c' turn 1: there is no result of 'x' in the request; called were none\n"
+        "c.yaml:2:1: scenario 'c' turn 1: there is no result of 'x' in the request; called were none (c.yaml:2)\n"
     )
 
 

@@ -145,6 +145,11 @@ class CompiledReply:
         if not once:
             self._at_pace(reply.timing.of("")).forms[""].frames  # noqa: B018 # ready for its first request
 
+    @property
+    def size(self) -> int:
+        """How many events its stream has, when it was made ready."""
+        return max((len(forms[""].events) for forms in self._forms.values()), default=0)
+
     def _made(self, cache: CacheKind, chunk: Chunk) -> Form:
         return Form(events(self.message(cache), chunk), self._looks)
 

@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from mock_server.protocol import marks
 from mock_server.protocol.blocks import McpToolResult, McpToolUse, ServerToolUse, ToolUse
+from mock_server.protocol.chunk import Burst, Bytes, Chunk
 from mock_server.protocol.lazy import lazy
 from mock_server.protocol.profile import Limits
 from mock_server.protocol.results import WebSearchToolResult
@@ -167,9 +168,13 @@ class Scenario:
         length = 0
         for at, turn in enumerate(self.turns):
             for place, timing, leaf in _leaves(turn, ("turns", at), self.timing):
-                made = sum(generate.tokens[1] for generate in generated_in(leaf.reply) if generate.tokens)
+                wanted = (leaf.generate,) if leaf.generate is not None else generated_in(leaf.reply)
+                made = sum(one.tokens[1] for one in wanted if one.tokens)
                 if made > MOST_TOKENS:
                     yield place, f"a reply makes up {MOST_TOKENS:,} tokens at most; this one asks for {made:,}"
+                elif made > MOST_DELTAS and not _is_coarse(timing.chunking):
+                    what = f"a reply has {MOST_DELTAS:,} deltas at most; this one makes up {made:,} tokens"
+                    yield place, f"{what}: split it into larger ones (timing: {{chunk: sentence}})"
                 size = length_of(leaf.reply)
                 length += size
                 if size > MOST_CHARACTERS or length > MOST_IN_ALL:
@@ -217,7 +222,18 @@ class Scenario:
 
 MOST_CHARACTERS = 1_000_000  # of a reply
 MOST_IN_ALL = 5_000_000  # of the replies of a scenario
-MOST_DELTAS = 100_000  # of a reply: as many as a recorded timeline may have offsets
+MOST_DELTAS = 20_000  # of a reply: they are written in about 40 ms, while which no other client is answered
+
+
+def _is_coarse(chunk: Chunk) -> bool:
+    """Whether a delta surely has ten tokens or so."""
+    if isinstance(chunk, Burst):
+        return isinstance(chunk.size, int) and chunk.size >= 10
+    return (
+        chunk in ("sentence", "all")
+        or (isinstance(chunk, Bytes) and chunk.most >= 50)
+        or (type(chunk) is int and chunk >= 50)
+    )
 
 
 def length_of(value: Any) -> int:
@@ -268,7 +284,7 @@ def _paced(
 def _leaves(answer: Answer, path: _Path, timing: Timing | None) -> Iterator[tuple[_Path, Timing, Answer]]:
     """Every reply that is known at load or made up, with its path and its timing."""
     timing = answer.timing or timing
-    if answer.reply is not None:
+    if answer.reply is not None or answer.generate is not None:
         yield path, timing or Timing(), answer
     for kind in ("cases", "attempts"):
         for at, one in enumerate(getattr(answer, kind) or ()):

@@ -4,8 +4,8 @@ What a template gives is text and stays text. What it may name is known at load;
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cache
+from dataclasses import dataclass, field, replace
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Annotated, Any
 
 from mock_server.scenario import fakes
@@ -248,30 +248,34 @@ def compiled(source: str, at: Node, problems: Problems) -> Template | None:
     """A template from its text. A mistake on a later line of the text is told with that line."""
     import jinja2
 
+    found: Sequence[tuple[int, str]]
+    template = None
+    try:
+        template, found = _compiled(source)
+    except jinja2.TemplateSyntaxError as error:
+        found = [(error.lineno, f"not a template: {error.message}")]
+    except (RecursionError, SyntaxError, MemoryError):  # of the Python that it is compiled to, too
+        found = [(1, "not a template: nested too deeply")]
+    except (ValueError, OverflowError):
+        found = [(1, "not a template: a number in it is too long")]
+    for line, text in found:
+        problems.add(_within(at, line), text)
+    return None if template is None else replace(template, line=at.mark.line if at.mark else None)
+
+
+@lru_cache(maxsize=1_000)
+def _compiled(source: str) -> tuple[Template | None, Sequence[tuple[int, str]]]:
+    """A template, or its mistakes with their lines in order. An alias of YAML brings the same text many times."""
     from mock_server.scenario import sandbox
 
-    found: list[tuple[int, str]] = []
-    made = None
-    try:
-        if len(source) > sandbox.MAX_SOURCE:
-            found.append((1, f"a template of {len(source):,} characters; {sandbox.MAX_SOURCE:,} at most"))
-        else:
-            tree = _environment().parse(source)
-            found += _mistakes(tree)
-            if not found:
-                captures, names = frozenset(_attributes(tree, "captures")), _names(tree)
-                made = _environment().from_string(_guarded(tree))
-    except jinja2.TemplateSyntaxError as error:
-        found.append((error.lineno, f"not a template: {error.message}"))
-    except (RecursionError, SyntaxError, MemoryError):  # of the Python that it is compiled to, too
-        found.append((1, "not a template: nested too deeply"))
-    except (ValueError, OverflowError):
-        found.append((1, "not a template: a number in it is too long"))
-    for line, text in sorted(found, key=lambda one: one[0]):
-        problems.add(_within(at, line), text)
-    if made is None:
-        return None
-    return Template(source, captures, names, at.mark.line if at.mark else None, made)
+    if len(source) > sandbox.MAX_SOURCE:
+        return None, [(1, f"a template of {len(source):,} characters; {sandbox.MAX_SOURCE:,} at most")]
+    tree = _environment().parse(source)
+    found = sorted(_mistakes(tree), key=lambda one: one[0])
+    if found:
+        return None, found
+    captures, names = frozenset(_attributes(tree, "captures")), _names(tree)
+    return Template(source, captures, names, None, _environment().from_string(_guarded(tree))), ()
 
 
 def _names(tree: "nodes.Template") -> frozenset[str]:

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("mock_server")
 MANY = 2_000  # made-up tokens of a reply: about 15 ms of work; more are made beside everything else
+LONG = 4_000  # events of a reply: to cut it for a request takes as long
 PATIENCE = 60.0  # seconds for those of more, as one waits for another
 SUMMARY = 60  # estimated tokens of a summary that is made up
 
@@ -107,9 +108,9 @@ def _answered(engine: "Engine", admitted: Admitted) -> Exchange:
     call.session.cursors.commit(call.key, found, request)
     if answer.call is not None:
         return _late(engine, admitted, found, asked, breaks)
-    if _is_long(answer, request):
-        return _long(engine, admitted, found, answer, asked, breaks)
     compiled = None if answer.reply is None else library.compiled[found.scenario.name].reply(answer)
+    if _is_long(answer, request) or (compiled is not None and compiled.size > LONG):
+        return _long(engine, admitted, found, answer, compiled, asked, breaks)
     return _chosen(_played(engine, admitted, found, answer, compiled, asked, breaks), found)
 
 
@@ -199,19 +200,28 @@ def _is_long(answer: Answer, request: MessagesRequest) -> bool:
 
 
 def _long(
-    engine: "Engine", admitted: Admitted, found: Choice, answer: Answer, asked: Question, breaks: Breaks
+    engine: "Engine",
+    admitted: Admitted,
+    found: Choice,
+    answer: Answer,
+    compiled: CompiledReply | None,
+    asked: Question,
+    breaks: Breaks,
 ) -> Exchange:
-    """The exchange of a reply that takes long to make up: that is done beside everything else, one at a time."""
+    """The exchange of a reply that is long to make up or to cut: that is done beside everything else, one at a time."""
     if breaks.timing is not None:
-        answer = replace(answer, timing=breaks.timing)
+        answer, compiled = replace(answer, timing=breaks.timing), None
     draw = _draw(admitted)
     draw.seed()  # the request is counted when it comes
 
     def make(request: Request) -> Any:
         try:
             with engine.making:
-                compiled, warnings = _made(Generator(), admitted, found, answer, asked)
-                return compiled.bind(_binding(compiled, admitted, draw, breaks.faults, warnings))
+                if compiled is None or compiled.is_open:
+                    reply, warnings = _made(Generator(), admitted, found, answer, asked)
+                else:
+                    reply, warnings = compiled, _warning(admitted.request, found, answer)
+                return reply.bind(_binding(reply, admitted, draw, breaks.faults, warnings))
         except ApiError as error:
             return error
 

@@ -63,14 +63,22 @@ class Misused(Exception):
 class Budget:
     """What the templates of one reply may still do."""
 
-    __slots__ = ("_ends", "depth", "output", "random", "steps")
+    __slots__ = ("_ends", "_random", "_seed", "depth", "output", "steps")
 
     def __init__(self, seed: int) -> None:
         self.steps = MAX_STEPS
         self.output = MAX_OUTPUT
         self.depth = MAX_DEPTH
-        self.random = Random(seed)
+        self._seed = seed
+        self._random: Random | None = None
         self._ends = 0.0
+
+    @property
+    def random(self) -> Random:
+        """The source of what is drawn."""
+        if self._random is None:
+            self._random = Random(self._seed)
+        return self._random
 
     def take(self, steps: int) -> None:
         """Pay for what is about to be done. Raises Exceeded."""

@@ -195,6 +195,8 @@ def _made(
 
 def _is_long(answer: Answer, request: MessagesRequest) -> bool:
     """Whether so much is to be made up for a request that others would wait for it."""
+    if answer.generate is None and not answer.is_open:
+        return False
     wanted = (answer.generate,) if answer.generate is not None else generated_in(answer.reply)
     return sum(min(one.tokens[1], request.max_tokens) for one in wanted if one is not None and one.tokens) > MANY
 

@@ -41,7 +41,7 @@ HOMES = {
     "re2": {"protocol/expression.py"},
     "regex": {"protocol/expression.py"},
     "faker": {"scenario/fakes.py"},
-    "jinja2": {"scenario/template.py"},
+    "jinja2": {f"scenario/{name}.py" for name in ("template", "sandbox", "filters", "methods")},
     "pytest": {"pytest_plugin.py", "pytest_coverage.py"},
     "uvloop": {"cli.py"},
 }

@@ -119,10 +119,11 @@ class _Paced(NamedTuple):
 class CompiledReply:
     """A reply as bytes with holes. `bind` may be called from many requests.
 
-    `is_open`: parts of it are made for each request. `runs_code`: the server ran a program for it.
+    `is_open`: parts of it are made for each request. `runs_code`: the server ran a program for it. `once`: it is for
+    one request, so nothing is made that this does not ask for.
     """
 
-    def __init__(self, reply: Reply, profile: Profile) -> None:
+    def __init__(self, reply: Reply, profile: Profile, *, once: bool = False) -> None:
         self._reply = reply
         self._profile = profile
         self._content, self._stamps = sealed(reply.content, profile, reply.scenario, reply.position)
@@ -141,7 +142,13 @@ class CompiledReply:
         self._sse_headers = (*SSE_HEADERS, *headers)
         self._forms: dict[Chunk, dict[CacheKind, Form]] = {}
         self._paced: dict[int, _Paced] = {}
-        self._at_pace(reply.timing.of(""))
+        if not once:
+            self._at_pace(reply.timing.of("")).forms[""].frames  # noqa: B018 # ready for its first request
+
+    @property
+    def size(self) -> int:
+        """How many events its stream has, when it was made ready."""
+        return max((len(forms[""].events) for forms in self._forms.values()), default=0)
 
     def _made(self, cache: CacheKind, chunk: Chunk) -> Form:
         return Form(events(self.message(cache), chunk), self._looks)
@@ -211,9 +218,9 @@ class CompiledReply:
             if shorter is not None:
                 reply = self._shortened(shorter, most, is_full=most < to.max_tokens)
                 uncut = to._replace(max_tokens=sys.maxsize, room=None, stop_sequences=())
-                return CompiledReply(reply, self._profile).bind(uncut)
+                return CompiledReply(reply, self._profile, once=True).bind(uncut)
         if to.extras is not None or (to.omits_thinking and self._thinking):
-            return CompiledReply(self._told(to), self._profile)._whole(to)
+            return CompiledReply(self._told(to), self._profile, once=True)._whole(to)
         return self._whole(to)
 
     def _told(self, to: Binding) -> Reply:

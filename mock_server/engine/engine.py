@@ -7,6 +7,7 @@ import logging
 import random
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from threading import Lock
 from typing import Any, NamedTuple
 
 from mock_server import settings as configuration
@@ -58,6 +59,7 @@ class Engine:
         self.terms = _terms(settings, profile)
         self.counter = TokenCounter()
         self.generator = Generator()
+        self.making = Lock()  # held while a long reply is made up, in a thread of its own
         self.clock = clock or SystemClock()
         self.journals = Journals(settings.journal_bytes, Redaction(settings.redact) if settings.redact else None)
         self.metrics = Metrics()
@@ -254,7 +256,7 @@ class Engine:
             entry.settled(self._refused(ApiError("api_error"), self.sessions.default, seeds.Ids(None)))
             return
         what = str(exception)
-        if not isinstance(exception, TimeoutError | ScenarioError):
+        if not late.is_ours and not isinstance(exception, TimeoutError | ScenarioError):
             what = f"{name_of(late.function)} raised {type(exception).__name__}: {exception}"
         log.error("the reply function of scenario %r failed: %s", entry.scenario, what, exc_info=exception)
         error = ApiError("api_error", f"mock-server: {what}", headers={"x-should-retry": "false"})

@@ -54,11 +54,17 @@ class Call(NamedTuple):
 
 
 class Late(NamedTuple):
-    """A reply that a Python function gives: whoever has a loop calls it, then `settle` makes the exchange of it."""
+    """A reply that a Python function gives: whoever has a loop calls it, then `settle` makes the exchange of it.
+
+    `patience`: the seconds it may take, where it is not as usual. `is_ours`: the function is no test's but the server's
+    own, and its work long.
+    """
 
     function: Callable[[Request], Any]
     request: Request
     settle: Callable[[Any], "Exchange"]
+    patience: float | None = None
+    is_ours: bool = False
 
 
 # Takes one step after another; yields a reply that a function is to give (and is sent what it came to, or thrown what

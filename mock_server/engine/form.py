@@ -63,14 +63,18 @@ def _all(text: str, look: str) -> list[int]:
 
 
 class Form:
-    """The frames and the JSON of a reply, from the same events; the JSON is made when first asked for."""
+    """The frames and the JSON of a reply, from the same events; both are made when first asked for."""
 
     def __init__(self, events: Iterable[Event], looks: Mapping[str, str]) -> None:
         """`looks`: name of each value -> how its hole looks in the events."""
         self.events = tuple(events)
         self._looks = looks
         self._templates: list[tuple[int, Stencil]] = []
-        self._frames = tuple(self._frame(at, event) for at, event in enumerate(self.events))
+
+    @lazy
+    def frames(self) -> tuple[bytes, ...]:
+        """The stream, with nothing in the places of frames that have holes."""
+        return tuple(self._frame(at, event) for at, event in enumerate(self.events))
 
     @lazy
     def json(self) -> Stencil:
@@ -79,7 +83,7 @@ class Form:
 
     def fill(self, values: Mapping[str, bytes]) -> tuple[bytes, ...]:
         """The frames with a request's values in place."""
-        frames = list(self._frames)
+        frames = list(self.frames)
         for at, template in self._templates:
             frames[at] = template.fill(values)
         return tuple(frames)

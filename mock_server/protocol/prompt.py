@@ -224,7 +224,9 @@ def _with_automatic(steps: list[Step], request: MessagesRequest) -> tuple[Step, 
 
 
 def _hash(before: bytes, said: str) -> bytes:
-    return hashlib.blake2b(before + said.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+    digest = hashlib.blake2b(before, digest_size=16)
+    digest.update(said.encode("utf-8", "surrogatepass"))
+    return digest.digest()
 
 
 def _unmarked(value: Any) -> Any:

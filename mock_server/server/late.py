@@ -17,10 +17,11 @@ async def resolve(late: Late | Work) -> Exchange:
     """Call the function and make the exchange of what it gives. Raises whatever it raises, and TimeoutError."""
     if isinstance(late, Work):
         return await _done(late)
+    limit = late.patience or LIMIT
     try:
-        given = await asyncio.wait_for(_call(late), LIMIT)
+        given = await asyncio.wait_for(_call(late), limit)
     except asyncio.TimeoutError:
-        raise TimeoutError(f"{name_of(late.function)} gave no reply within {LIMIT:g} s") from None
+        raise TimeoutError(f"{name_of(late.function)} gave no reply within {limit:g} s") from None
     return late.settle(given)
 
 

@@ -26,8 +26,8 @@ from mock_server.engine.unmatched import generated
 from mock_server.protocol import marks
 from mock_server.protocol.blocks import Block, Compaction, ToolUse
 from mock_server.protocol.errors import ApiError, invalid
-from mock_server.protocol.expression import bounded
-from mock_server.protocol.plan import NOTHING, Headers
+from mock_server.protocol.expression import OverLimit, allowance, bounded
+from mock_server.protocol.plan import NOTHING, Headers, Plan
 from mock_server.protocol.profile import Limits
 from mock_server.protocol.prompt import counted, prefixed
 from mock_server.protocol.request import HttpRequest, MessagesRequest, parse
@@ -37,9 +37,10 @@ from mock_server.protocol.validate.models import model_of
 from mock_server.protocol.validate.params import EMULATED
 from mock_server.scenario.answer import Answer, name_of
 from mock_server.scenario.faults import Applied, Fault
+from mock_server.scenario.generate import Generator
 from mock_server.scenario.load import read_answer
 from mock_server.scenario.match import Miss
-from mock_server.scenario.parts import Generate
+from mock_server.scenario.parts import Generate, generated_in
 from mock_server.scenario.template import Template
 from mock_server.scenario.timing import Pacing
 
@@ -47,6 +48,9 @@ if TYPE_CHECKING:
     from mock_server.engine.engine import Engine
 
 log = logging.getLogger("mock_server")
+MANY = 2_000  # made-up tokens of a reply: about 15 ms of work; more are made beside everything else
+LONG = 4_000  # events of a reply: to cut it for a request takes as long
+PATIENCE = 60.0  # seconds for those of more, as one waits for another
 SUMMARY = 60  # estimated tokens of a summary that is made up
 
 
@@ -134,6 +138,8 @@ def _answered(engine: "Engine", admitted: Admitted) -> Exchange:
     if answer.call is not None:
         return _late(engine, admitted, found, asked, breaks)
     compiled = None if answer.reply is None else library.compiled[found.scenario.name].reply(answer)
+    if _is_long(answer, request) or (compiled is not None and compiled.size > LONG):
+        return _long(engine, admitted, found, answer, compiled, asked, breaks)
     return _chosen(_played(engine, admitted, found, answer, compiled, asked, breaks), found)
 
 
@@ -158,7 +164,7 @@ def _compaction(engine: "Engine", admitted: Admitted, breaks: Breaks) -> Applied
     summary = engine.generator.text(seed, SUMMARY)
     block = Compaction(content=summary, signature=marks.signature("compaction", summary))
     reply = Reply((block,), "compaction", timing=breaks.timing or terms.timing)
-    return _bound(CompiledReply(reply, terms.profile), engine, admitted, breaks.faults)
+    return _bound(CompiledReply(reply, terms.profile, once=True), engine, admitted, breaks.faults)
 
 
 def _told(done: Applied, note: str) -> Exchange:
@@ -188,28 +194,85 @@ def _played(
     """The plan of an answer: an error, a generated reply, or a scripted one (compiled before, unless it came late)."""
     if answer.error is not None:
         return _error(admitted, _filled_in(engine, admitted, found, answer, asked), breaks.faults)
-    terms = admitted.call.session.terms
     if breaks.timing is not None:
         answer, compiled = replace(answer, timing=breaks.timing), None
-    warnings = _warning(admitted.request, found, answer)
-    if answer.generate is not None:
-        reply = _generated(engine, admitted, answer.timing or terms.timing, answer.generate)
-        compiled = CompiledReply(replace(reply, scenario=found.scenario.name, position=found.turn), terms.profile)
-    elif compiled is None or compiled.is_open:
-        scripted = answer.reply or ()
-        if answer.is_open:
-            scripted = rendered(scripted, _rendering(engine, admitted, found, asked))
-        reply_blocks, lost = _filled(engine, admitted, scripted)
-        answer = replace(answer, reply=reply_blocks)
-        warnings += _lost(found, lost)
-        compiled = CompiledReply(reply_of(answer, terms.timing, found.scenario.name, found.turn), terms.profile)
+    if compiled is None or compiled.is_open:
+        compiled, warnings = _made(engine.generator, admitted, found, answer, asked)
+    else:
+        warnings = _warning(admitted.request, found, answer)
     return _bound(compiled, engine, admitted, breaks.faults, warnings)
 
 
-def _rendering(engine: "Engine", admitted: Admitted, found: Choice, asked: Question) -> Rendering:
+def _made(
+    generator: Generator, admitted: Admitted, found: Choice, answer: Answer, asked: Question
+) -> tuple[CompiledReply, Headers]:
+    """A reply that is made for its request, and what is to be warned of."""
+    terms = admitted.call.session.terms
+    warnings = _warning(admitted.request, found, answer)
+    if answer.generate is not None:
+        reply = _generated(generator, admitted, answer.timing or terms.timing, answer.generate)
+        reply = replace(reply, scenario=found.scenario.name, position=found.turn)
+    else:
+        scripted = answer.reply or ()
+        if answer.is_open:
+            scripted = rendered(scripted, _rendering(generator, admitted, found, asked))
+        blocks, lost = _filled(generator, admitted, scripted)
+        warnings += _lost(found, lost)
+        reply = reply_of(replace(answer, reply=blocks), terms.timing, found.scenario.name, found.turn)
+    return CompiledReply(reply, terms.profile, once=True), warnings
+
+
+def _is_long(answer: Answer, request: MessagesRequest) -> bool:
+    """Whether so much is to be made up for a request that others would wait for it."""
+    if answer.generate is None and not answer.is_open:
+        return False
+    wanted = (answer.generate,) if answer.generate is not None else generated_in(answer.reply)
+    return sum(min(one.tokens[1], request.max_tokens) for one in wanted if one is not None and one.tokens) > MANY
+
+
+def _long(
+    engine: "Engine",
+    admitted: Admitted,
+    found: Choice,
+    answer: Answer,
+    compiled: CompiledReply | None,
+    asked: Question,
+    breaks: Breaks,
+) -> Exchange:
+    """The exchange of a reply that is long to make up or to cut: that is done beside everything else, one at a time."""
+    if breaks.timing is not None:
+        answer, compiled = replace(answer, timing=breaks.timing), None
+    draw = _draw(admitted)
+    draw.seed()  # the request is counted when it comes
+    left = allowance()
+
+    def make(request: Request) -> Any:
+        try:
+            with engine.making, bounded(left):
+                if compiled is None or compiled.is_open:
+                    reply, warnings = _made(Generator(), admitted, found, answer, asked)
+                else:
+                    reply, warnings = compiled, _warning(admitted.request, found, answer)
+                return reply.bind(_binding(reply, admitted, draw, breaks.faults, warnings))
+        except OverLimit as error:
+            return ApiError("api_error", f"mock-server: {error}", headers={"x-should-retry": "false"})
+        except ApiError as error:
+            return error
+
+    def settle(given: Any) -> Exchange:
+        if isinstance(given, ApiError):
+            plan = failure(given, admitted.call.session.terms.profile, admitted.call.ids.request())
+            return Exchange(plan, note=str(given))
+        return _chosen(_sent(given, admitted, breaks.faults, draw), found)
+
+    pending = _chosen(Applied(NOTHING), found)
+    return pending._replace(late=Late(make, Request(admitted.call.http), settle, PATIENCE, is_ours=True))
+
+
+def _rendering(generator: Generator, admitted: Admitted, found: Choice, asked: Question) -> Rendering:
     call = admitted.call
     seed = seeds.content_seed(call.session.terms.settings.seed, asked.request.fingerprint)
-    return Rendering(asked, found, seed, engine.generator, call.session.name, call.session.told_unix())
+    return Rendering(asked, found, seed, generator, call.session.name, call.session.told_unix())
 
 
 def _filled_in(engine: "Engine", admitted: Admitted, found: Choice, answer: Answer, asked: Question) -> Answer:
@@ -217,16 +280,16 @@ def _filled_in(engine: "Engine", admitted: Admitted, found: Choice, answer: Answ
     error = answer.error
     if error is None or not isinstance(error.message, Template):
         return answer
-    message = said(error.message, _rendering(engine, admitted, found, asked))
+    message = said(error.message, _rendering(engine.generator, admitted, found, asked))
     return replace(answer, error=replace(error, message=message))
 
 
-def _filled(engine: "Engine", admitted: Admitted, reply: tuple[Block, ...]) -> tuple[tuple[Block, ...], list[str]]:
+def _filled(generator: Generator, admitted: Admitted, reply: Sequence[Block]) -> tuple[tuple[Block, ...], list[str]]:
     """The reply with what only this request can give: results of server tools that the script leaves out, and where
     quoted texts stand. And the quoted texts that stand nowhere."""
     request = admitted.request
     seed = seeds.content_seed(admitted.call.session.terms.settings.seed, request.fingerprint)
-    return citations.located(server_tools.filled(reply, request, seed, engine.generator), request)
+    return citations.located(server_tools.filled(tuple(reply), request, seed, generator), request)
 
 
 def _lost(found: Choice, lost: Sequence[str]) -> Headers:
@@ -262,29 +325,42 @@ def _bound(
     reply: CompiledReply, engine: "Engine", admitted: Admitted, breaks: tuple[Fault, ...] = (), more: Headers = ()
 ) -> Applied:
     """The plan of a reply, and what it used up written down. Faults see it as a stream, whatever was asked for."""
-    call, request = admitted.call, admitted.request
-    terms = call.session.terms
-    draw = Draw(terms.settings.seed, call, request)
-    plan = reply.bind(
-        Binding(
-            model=admitted.model,
-            input_tokens=admitted.input_tokens,
-            max_tokens=request.max_tokens,
-            stop_sequences=request.stop_sequences,
-            stream=request.stream or bool(breaks),
-            headers=_headers(admitted, draw) + more,
-            time_scale=terms.settings.time_scale,
-            draw=draw,
-            room=admitted.room,
-            cache=None if admitted.cache is None else admitted.cache.use,
-            extras=extras(admitted, draw.ids, runs_code=reply.runs_code),
-            omits_thinking=request.thinking.get("display") == "omitted",
-        )
+    draw = _draw(admitted)
+    plan = reply.bind(_binding(reply, admitted, draw, breaks, more))
+    return _sent(plan, admitted, breaks, draw)
+
+
+def _draw(admitted: Admitted) -> "Draw":
+    call = admitted.call
+    return Draw(call.session.terms.settings.seed, call, admitted.request)
+
+
+def _binding(reply: CompiledReply, admitted: Admitted, draw: "Draw", breaks: Sequence[Fault], more: Headers) -> Binding:
+    """What the request puts into a reply."""
+    request, terms = admitted.request, admitted.call.session.terms
+    return Binding(
+        model=admitted.model,
+        input_tokens=admitted.input_tokens,
+        max_tokens=request.max_tokens,
+        stop_sequences=request.stop_sequences,
+        stream=request.stream or bool(breaks),
+        headers=_headers(admitted, draw) + more,
+        time_scale=terms.settings.time_scale,
+        draw=draw,
+        room=admitted.room,
+        cache=None if admitted.cache is None else admitted.cache.use,
+        extras=extras(admitted, draw.ids, runs_code=reply.runs_code),
+        omits_thinking=request.thinking.get("display") == "omitted",
     )
+
+
+def _sent(plan: Plan, admitted: Admitted, breaks: tuple[Fault, ...], draw: "Draw") -> Applied:
+    """The plan with what it used up written down, and with what is done to it."""
     commit(admitted, plan, admitted.limits)
     if not breaks:
         return Applied(plan)
-    return struck(call, plan if request.stream else as_json(plan), breaks, plan, draw.seed())
+    said = plan if admitted.request.stream else as_json(plan)
+    return struck(admitted.call, said, breaks, plan, draw.seed())
 
 
 def _headers(admitted: Admitted, draw: "Draw") -> Headers:
@@ -345,14 +421,14 @@ def _unmatched(engine: "Engine", admitted: Admitted, found: NoMatch, breaks_of: 
         error = refused(invalid(str(found), headers={"x-should-retry": "false"}), call.http.headers)
         return Exchange(failure(error, terms.profile, call.ids.request()), note=str(found), understood=True)
     breaks = breaks_of()
-    reply = _generated(engine, admitted, breaks.timing or terms.timing)
-    return _told(_bound(CompiledReply(reply, terms.profile), engine, admitted, breaks.faults), "generated")
+    reply = _generated(engine.generator, admitted, breaks.timing or terms.timing)
+    return _told(_bound(CompiledReply(reply, terms.profile, once=True), engine, admitted, breaks.faults), "generated")
 
 
-def _generated(engine: "Engine", admitted: Admitted, timing: Pacing, wanted: Generate | None = None) -> Reply:
+def _generated(generator: Generator, admitted: Admitted, timing: Pacing, wanted: Generate | None = None) -> Reply:
     request = admitted.request
     seed = seeds.content_seed(admitted.call.session.terms.settings.seed, request.fingerprint)
-    return generated(request, seed, engine.generator, timing, wanted, admitted.model.token_factor)
+    return generated(request, seed, generator, timing, wanted, admitted.model.token_factor)
 
 
 def _warning(request: MessagesRequest, found: Choice, answer: Answer) -> Headers:

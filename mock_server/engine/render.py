@@ -15,6 +15,7 @@ from mock_server.protocol.errors import ApiError
 from mock_server.protocol.request import SECRET_HEADERS, result_text
 from mock_server.scenario.fakes import Fake
 from mock_server.scenario.generate import Generator
+from mock_server.scenario.node import unfit
 from mock_server.scenario.parts import OPEN, Generate, OpenText, OpenThinking
 from mock_server.scenario.template import Template, TemplateFailure
 from mock_server.scenario.values import CannotGenerate
@@ -74,9 +75,12 @@ def _text(block: OpenText | OpenThinking, at: int, by: Rendering, values: Mappin
 
 def _filled(template: Template, by: Rendering, values: Mapping[str, Any], at: int) -> str:
     try:
-        return template.render(values, int.from_bytes(by.seed, "big") + at)
+        filled = template.render(values, int.from_bytes(by.seed, "big") + at)
     except TemplateFailure as failure:
         raise _failed(by, failure) from failure
+    if (why := unfit(filled)) is not None:
+        raise _failed(by, f"the template gives {why}")
+    return filled
 
 
 def _with_values(value: Any, fill: Callable[[Template], str]) -> Any:

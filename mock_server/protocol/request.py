@@ -3,6 +3,8 @@
 import codecs
 import hashlib
 import json
+import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -35,21 +37,71 @@ def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is not allowed in JSON")
 
 
-_DECODER = json.JSONDecoder(parse_constant=_no_constant)
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):
+        raise _Infinite(digits)
+    return number
+
+
+class _Infinite(ValueError):
+    """A number that becomes infinity when it is read."""
+
+
+_DECODER = json.JSONDecoder(parse_constant=_no_constant, parse_float=_finite)
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[-+.0-9eE]+', re.DOTALL)
+_ANY_HALF = re.compile(r"\\u[dD][89a-fA-F]").search  # four times as fast as `in`
+_HALF = re.compile(
+    r"\\u[dD][89abAB][0-9a-fA-F]{2}(?:\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<low>\\u)|)|(?P<high>\\u[dD][c-fC-F][0-9a-fA-F]{2})|\\."
+)
+
+
+def strict_json(text: str) -> Any:
+    """The value of a JSON text that every client could read: no NaN, no infinity, no half of a character.
+
+    Raises ValueError, whose text ends with the place. Numbers and halves of characters are refused in the words of
+    orjson, which the API reads with [INF: rule 7].
+    """
+    try:
+        value = _DECODER.decode(text)
+    except json.JSONDecodeError as error:
+        raise _misread(error.msg, text, error.pos) from None
+    except _Infinite as error:
+        at = next((one.start() for one in _TOKEN.finditer(text) if one[0] == str(error)), 0)
+        raise _misread("number is infinity when parsed as double", text, at) from None
+    except RecursionError:
+        raise _misread("nested too deeply", text, 0) from None
+    except ValueError as error:
+        raise _misread(str(error), text, 0) from None
+    if _ANY_HALF(text):
+        _check_halves(text)
+    return value
+
+
+def _check_halves(text: str) -> None:
+    """Every `\\ud83d` is followed by its `\\ude00`, and none of these comes first."""
+    for found in _HALF.finditer(text):
+        if found["high"]:
+            raise _misread("invalid high surrogate in string", text, found.start())
+        if found["low"]:
+            raise _misread("invalid low surrogate in string", text, found.start())
+        if found[0][1] == "u" and len(found[0]) == 6:
+            raise _misread("no low surrogate in string", text, found.start())
+
+
+def _misread(why: str, text: str, at: int) -> ValueError:
+    line, column = text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at)
+    return ValueError(f"{why}: line {line} column {column} (char {at})")
 
 
 def parse_json(body: bytes) -> Any:
     """The JSON value of a request body; a 400 in the API's wording (rule 7) when it is none."""
     try:
-        return _DECODER.decode(body.removeprefix(codecs.BOM_UTF8).decode())
-    except json.JSONDecodeError as error:
-        reason = f"{error.msg}: line {error.lineno} column {error.colno} (char {error.pos})"
+        return strict_json(body.removeprefix(codecs.BOM_UTF8).decode())
     except UnicodeDecodeError as error:
         reason = f"invalid UTF-8: line 1 column {error.start + 1} (char {error.start})"
-    except RecursionError:
-        reason = "nested too deeply: line 1 column 1 (char 0)"
     except ValueError as error:
-        reason = f"{error}: line 1 column 1 (char 0)"
+        reason = str(error)
     raise invalid(f"The request body is not valid JSON: {reason}")
 
 

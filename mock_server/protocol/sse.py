@@ -9,11 +9,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 # json.dumps would make a new encoder for every value
-_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
 def dumps(value: object) -> str:
-    """Compact JSON, the way the API writes it: no spaces, no escapes for letters outside ASCII."""
+    """Compact JSON, the way the API writes it: no spaces, no escapes for letters outside ASCII.
+
+    Raises ValueError for NaN and infinity: they are no JSON, and whatever is read refuses them.
+    """
     return _ENCODER.encode(value)
 
 

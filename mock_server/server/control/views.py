@@ -10,6 +10,7 @@ from mock_server.engine.engine import Engine
 from mock_server.engine.entry import Entry
 from mock_server.engine.received import ready
 from mock_server.engine.session import Session
+from mock_server.protocol.request import strict_json
 from mock_server.scenario.dump import dump, exchange
 from mock_server.scenario.model import Scenario
 from mock_server.server.control.marks import marks
@@ -71,10 +72,11 @@ def detail(entry: Entry, session: str, near: Iterable[NearMiss]) -> dict[str, An
 
 def body_of(entry: Entry) -> tuple[Any, str | None]:
     """The request's body as JSON, else as text."""
+    raw = entry.request.raw
     try:
-        return json.loads(entry.request.raw), None
-    except (ValueError, RecursionError):
-        return None, entry.request.raw.decode("utf-8", "replace")
+        return strict_json(raw.decode()), None
+    except ValueError:
+        return None, raw.decode("utf-8", "replace")
 
 
 def _events(entry: Entry) -> list[dict[str, Any]]:

@@ -21,7 +21,7 @@ from mock_server import settings as configuration
 from mock_server.commands import Mistake
 from mock_server.scenario.load import library
 from mock_server.scenario.node import ScenarioError
-from mock_server.settings import Row, SettingError, Settings
+from mock_server.settings import Row, SettingError, Settings, Unusable
 from mock_server.version import VERSION
 
 WANTED_FILES = 65_536
@@ -58,6 +58,8 @@ async def _serve(settings: Settings, paths: Sequence[Any]) -> int:
     _on_signals(lambda: hurried.set() if stopped.is_set() else stopped.set())
     try:
         await runner.start()
+    except Unusable as error:
+        raise Mistake(str(error)) from None
     except OSError as error:
         raise Mistake(f"cannot listen on {settings.host}:{settings.port}: {_why(error)}") from None
     except OverflowError as error:

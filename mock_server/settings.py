@@ -16,6 +16,10 @@ class SettingError(ValueError):
     """A setting has a value it cannot have; the text names it and says what is allowed."""
 
 
+class Unusable(OSError):
+    """A file or a folder that a setting names cannot be used; the text says which, and why."""
+
+
 def _port(text: str) -> int:
     port = int(text)
     if not 0 <= port <= 65535:

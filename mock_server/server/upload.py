@@ -15,6 +15,7 @@ from mock_server.engine.files import MOST_BYTES, full
 from mock_server.protocol.errors import ApiError, invalid
 from mock_server.protocol.sse import dumps, encode
 from mock_server.protocol.upload import Content, Form, InMemory, Upload
+from mock_server.settings import Unusable
 
 FRAMING = 1 << 20  # bytes that a form may have beside its file
 PIECE = 256 << 10
@@ -56,9 +57,12 @@ def told(form: Form) -> bytes:
 
 
 def make_folder(folder: str | None) -> None:
-    """Make the folder for files, if there is to be one. Raises OSError."""
+    """Make the folder for files, if there is to be one. Raises Unusable."""
     if folder is not None:
-        os.makedirs(folder, exist_ok=True)
+        try:
+            os.makedirs(folder, exist_ok=True)
+        except OSError as error:
+            raise Unusable(f"the folder for files {folder} cannot be made: {error.strerror}") from None
 
 
 def is_form(headers: Mapping[str, str]) -> bool:

@@ -13,6 +13,7 @@ import stat
 from pathlib import Path
 
 from mock_server.engine.entry import Entry
+from mock_server.engine.masking import masked, masked_headers
 from mock_server.protocol.sse import dumps, encode
 from mock_server.server.control.views import body_of, summary
 from mock_server.settings import Unusable
@@ -52,7 +53,7 @@ class JournalFile:
 
     def write(self, entry: Entry) -> None:
         """Append an entry that has ended."""
-        line = encode(dumps(record(entry))) + b"\n"
+        line = encode(masked(dumps(record(entry)))) + b"\n"
         if self._until is not None and self._size and self._size + len(line) > self._until:
             self._put_aside()
         try:
@@ -119,6 +120,6 @@ def record(entry: Entry) -> dict[str, object]:
     """One line of the file: the summary, the request and the reply."""
     body, raw = body_of(entry)
     said = summary(entry, entry.session)
-    said["request"] = {"headers": dict(entry.request.headers), "body": body, "raw": raw}
-    said["reply"] = {"headers": dict(entry.plan.headers), "body": entry.reply}
+    said["request"] = {"headers": masked_headers(entry.request.headers), "body": body, "raw": raw}
+    said["reply"] = {"headers": masked_headers(dict(entry.plan.headers)), "body": entry.reply}
     return said

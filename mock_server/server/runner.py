@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import functools
+import logging
 import secrets
 import time
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from aiohttp import web
 
 from mock_server.clock import SystemClock
 from mock_server.engine.engine import Engine, Prepared
+from mock_server.engine.masking import MASKING
 from mock_server.scenario.load import Loader, load_overlays
 from mock_server.scenario.model import Scenario
 from mock_server.scenario.node import ScenarioError
@@ -36,6 +38,7 @@ class Runner:
         """Load everything. Raises ScenarioError for the author's mistakes; nothing listens yet."""
         self.settings = settings = replace(settings, base_path=base_path(settings.base_path))
         self._paths = (*paths, *settings.chaos)
+        logging.getLogger("mock_server").addFilter(MASKING)
         clock = SystemClock()
         profiles = functools.cache(load_profile)
         self.engine = Engine(settings, profiles(settings.profile, settings.catalogue), clock, profiles)

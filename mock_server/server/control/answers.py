@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from mock_server.engine.masking import masked
 from mock_server.protocol.plan import JSON_HEADERS, Headers, Plan, whole
 from mock_server.protocol.request import strict_json
 from mock_server.protocol.sse import dumps, encode
@@ -50,9 +51,10 @@ class ControlError(Exception):
         self.body = {"error": error, "hint": hint, **more}
 
 
-def as_json(status: int, body: Mapping[str, Any], headers: Headers = ()) -> Plan:
-    """A JSON reply."""
-    return whole(status, (*JSON_HEADERS, *SAFE, *headers), encode(dumps(body)))
+def as_json(status: int, body: Mapping[str, Any], *, mask: bool = False) -> Plan:
+    """A JSON reply. `mask`: it tells what clients sent, so secrets in it are masked."""
+    text = dumps(body)
+    return whole(status, (*JSON_HEADERS, *SAFE), encode(masked(text) if mask else text))
 
 
 def as_text(status: int, text: str, type: str) -> Plan:

@@ -297,6 +297,7 @@ def parse(row: Row, text: str, said: str) -> Any:
 def changed(settings: Settings, values: Mapping[str, Any]) -> Settings:
     """`settings` with a session's own in place. Raises SettingError for a name or a value that cannot be."""
     known = {row.name: row for row in rows() if row.option.per_session}
+    read = dict(values)
     for name, value in values.items():
         row = known.get(name)
         if row is None:
@@ -305,9 +306,11 @@ def changed(settings: Settings, values: Mapping[str, Any]) -> Settings:
             continue
         if row.default is not None and isinstance(value, bool) != isinstance(row.default, bool):
             raise SettingError(f"{name}: {value!r} is not a valid value: expected one like {row.default!r}")
+        if isinstance(value, tuple | list) and not row.option.repeatable:
+            raise SettingError(f"{name}: {value!r} is not a valid value: expected one, not a list")
         if not isinstance(value, tuple | list):
-            parse(row, str(value), name)
-    return replace(settings, **values)
+            read[name] = parse(row, str(value), name)
+    return replace(settings, **read)
 
 
 def from_lines(lines: Iterable[str], said: str) -> dict[str, Any]:

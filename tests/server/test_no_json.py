@@ -35,7 +35,7 @@ NO_JSON = [
 ]
 
 
-@pytest.mark.parametrize(("value", "why"), NO_JSON)
+@pytest.mark.parametrize(("value", "why"), NO_JSON, ids=[value.replace("\n", "") for value, _ in NO_JSON])
 def test_a_request_that_holds_one_is_a_400_and_can_be_looked_at(server: MockServer, value: str, why: str) -> None:
     status, error = send(server, "/v1/messages", f'{{"a": {value}}}')
     assert (status, error["error"]["type"]) == (400, "invalid_request_error")

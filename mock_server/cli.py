@@ -7,6 +7,7 @@ Exit codes: 0 done, 1 the thing asked about is not so, 2 a mistake of the caller
 import argparse
 import asyncio
 import importlib
+import io
 import itertools
 import logging
 import os
@@ -294,6 +295,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     if not words or (words[0] not in COMMANDS and words[0] not in ("-h", "--help", "--version")):
         words.insert(0, "serve")
+    if isinstance(sys.stdout, io.TextIOWrapper):  # the name of a file need not be text
+        sys.stdout.reconfigure(errors="backslashreplace")
     given = parser(words[0]).parse_args(words)
     try:
         return COMMANDS[given.command].run(given)

@@ -15,6 +15,7 @@ from mock_server.protocol.errors import ApiError
 from mock_server.protocol.request import SECRET_HEADERS, result_text
 from mock_server.scenario.fakes import Fake
 from mock_server.scenario.generate import Generator
+from mock_server.scenario.node import unfit
 from mock_server.scenario.parts import OPEN, Generate, OpenText, OpenThinking
 from mock_server.scenario.template import Template, TemplateFailure, budget
 from mock_server.scenario.values import CannotGenerate
@@ -74,9 +75,12 @@ def _text(block: OpenText | OpenThinking, at: int, by: Rendering, values: "_Valu
 
 def _filled(template: Template, by: Rendering, values: "_Values") -> str:
     try:
-        return template.render(values, values.budget)
+        filled = template.render(values, values.budget)
     except TemplateFailure as failure:
         raise _failed(by, f"{failure}{_place(by, template)}") from failure
+    if (why := unfit(filled)) is not None:
+        raise _failed(by, f"the template gives {why}{_place(by, template)}")
+    return filled
 
 
 def _place(by: Rendering, template: Template) -> str:

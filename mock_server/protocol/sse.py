@@ -10,14 +10,17 @@ from json.encoder import encode_basestring
 from typing import Any
 
 # json.dumps would make a new encoder for every value
-_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
 _DELTA = 'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,"delta":{"type":"%s","%s":%s}}\n\n'
 
 
 def dumps(value: object) -> str:
-    """Compact JSON, the way the API writes it: no spaces, no escapes for letters outside ASCII."""
+    """Compact JSON, the way the API writes it: no spaces, no escapes for letters outside ASCII.
+
+    Raises ValueError for NaN and infinity: they are no JSON, and whatever is read refuses them.
+    """
     return _ENCODER.encode(value)
 
 

@@ -147,7 +147,8 @@ class App:
         if not http.path.endswith(STREAM):
             return False
         try:
-            return self._desk.is_stream(query_of(addressed(http, self._base_path)))
+            asked = addressed(http, self._base_path)
+            return asked.session is None and self._desk.is_stream(query_of(asked))
         except ControlError:
             return False
 

@@ -18,6 +18,7 @@ from mock_server.protocol.request import legible
 from mock_server.protocol.sse import dumps, encode
 from mock_server.protocol.upload import Content, Form, InMemory, Upload
 from mock_server.server.body import begin_body, is_plain
+from mock_server.settings import Unusable
 
 FRAMING = 1 << 20  # bytes that a form may have beside its file
 PIECE = 256 << 10
@@ -61,9 +62,12 @@ def told(form: Form) -> bytes:
 
 
 def make_folder(folder: str | None) -> None:
-    """Make the folder for files, if there is to be one. Raises OSError."""
+    """Make the folder for files, if there is to be one. Raises Unusable."""
     if folder is not None:
-        os.makedirs(folder, exist_ok=True)
+        try:
+            os.makedirs(folder, exist_ok=True)
+        except OSError as error:
+            raise Unusable(f"the folder for files {folder} cannot be made: {error.strerror}") from None
 
 
 def is_form(headers: Mapping[str, str]) -> bool:

@@ -7,15 +7,16 @@ import itertools
 import json
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import MISSING, fields
+from datetime import datetime
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
 from mock_server import settings
 from mock_server.cli import COMMANDS
 from mock_server.fidelity import FEATURES, RULES
-from mock_server.scenario import hover
+from mock_server.scenario import filters, hover, methods, sandbox
 from mock_server.scenario.error import Failure
 from mock_server.scenario.faults import FAULTS
 from mock_server.scenario.language import schema
@@ -83,6 +84,29 @@ def _rows(head: str, told: Mapping[str, str]) -> str:
 def timing() -> str:
     """Every key of a timing."""
     return _rows("key", hover.TIMING)
+
+
+def templates() -> str:
+    """What templates may use: filters, tests, methods, functions."""
+    rows: dict[str, Iterable[str]] = {
+        "filters": filters.FILTERS,
+        "tests (after `is`)": (name for name in filters.TESTS if name[0].isalpha()),
+        "functions": methods.FUNCTIONS,
+        **{f"methods of {noun}": methods.METHODS[kind] for noun, kind in _KINDS.items()},
+    }
+    lines = ["| | |", "|---|---|"]
+    return "\n".join(
+        [*lines, *(f"| {noun} | {', '.join(f'`{name}`' for name in sorted(names))} |" for noun, names in rows.items())]
+    )
+
+
+_KINDS = {"texts": str, "lists": list, "mappings": dict, "times": datetime}
+
+
+def limits() -> str:
+    """How much templates may do."""
+    rows = (f"| {value:,} | {about} |" for value, about in sandbox.LIMITS.values())
+    return "\n".join(["| at most | |", "|---|---|", *rows])
 
 
 def control() -> str:
@@ -195,6 +219,8 @@ PARTS: dict[str, Callable[[], str]] = {
     "commands": commands,
     "scenarios": scenarios,
     "subjects": subjects,
+    "templates": templates,
+    "limits": limits,
     "operators": operators,
     "timing": timing,
     "control": control,

@@ -7,6 +7,7 @@ Exit codes: 0 done, 1 the thing asked about is not so, 2 a mistake of the caller
 import argparse
 import asyncio
 import importlib
+import io
 import itertools
 import logging
 import os
@@ -21,7 +22,7 @@ from mock_server import settings as configuration
 from mock_server.commands import Mistake
 from mock_server.scenario.load import library
 from mock_server.scenario.node import ScenarioError
-from mock_server.settings import Row, SettingError, Settings
+from mock_server.settings import Row, SettingError, Settings, Unusable
 from mock_server.version import VERSION
 
 WANTED_FILES = 65_536
@@ -58,6 +59,8 @@ async def _serve(settings: Settings, paths: Sequence[Any]) -> int:
     _on_signals(lambda: hurried.set() if stopped.is_set() else stopped.set())
     try:
         await runner.start()
+    except Unusable as error:
+        raise Mistake(str(error)) from None
     except OSError as error:
         raise Mistake(f"cannot listen on {settings.host}:{settings.port}: {_why(error)}") from None
     except OverflowError as error:
@@ -292,6 +295,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     if not words or (words[0] not in COMMANDS and words[0] not in ("-h", "--help", "--version")):
         words.insert(0, "serve")
+    if isinstance(sys.stdout, io.TextIOWrapper):  # the name of a file need not be text
+        sys.stdout.reconfigure(errors="backslashreplace")
     given = parser(words[0]).parse_args(words)
     try:
         return COMMANDS[given.command].run(given)

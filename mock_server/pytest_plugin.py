@@ -244,7 +244,10 @@ class InUse:
         if not self._strict:
             return
         if faults > told[0]:
-            raise journal.faults[told[0]]
+            fault = journal.faults[told[0]]
+            if isinstance(fault, SystemExit | KeyboardInterrupt | pytest.exit.Exception):  # they would end the session
+                raise pytest.fail.Exception(f"a reply function raised {fault!r}") from fault
+            raise fault
         if unexpected > told[2]:
             from mock_server.engine.verify import unexpected_text
 

@@ -16,6 +16,10 @@ class SettingError(ValueError):
     """A setting has a value it cannot have; the text names it and says what is allowed."""
 
 
+class Unusable(OSError):
+    """A file or a folder that a setting names cannot be used; the text says which, and why."""
+
+
 def _port(text: str) -> int:
     port = int(text)
     if not 0 <= port <= 65535:
@@ -101,8 +105,8 @@ def limits(text: str) -> dict[str, int]:
 def _redactions(text: str) -> tuple[str, ...]:
     listed = _names(text)
     for one in listed:
-        if not re.fullmatch(r"\$(\.[^.\[\]]+|\[(\d+|\*)\])+|[A-Za-z0-9-]+", one):
-            raise ValueError(f"{one}: expected a header's name or a path such as $.metadata.user_id")
+        if not re.fullmatch(r"\$(\.[^.\[\]]+|\[(\d+|\*)\])+|[A-Za-z0-9_.-]+(\[\])?", one):
+            raise ValueError(f"{one}: expected a name (of a header, a parameter) or a path such as $.metadata.user_id")
     return listed
 
 
@@ -234,7 +238,8 @@ class Settings:
     journal: str | None = _option(None, "append every exchange to this file, as JSON lines", metavar="FILE")
     redact: tuple[str, ...] = _option(
         (),
-        "what the journal must not keep beside keys: a header's name or a path such as $.metadata.user_id (repeatable)",
+        "what the journal must not keep: the name of a header or of a query's parameter, or a path such as "
+        "$.metadata.user_id (repeatable)",
         parse=_redactions,
         metavar="WHAT",
         repeatable=True,
@@ -292,17 +297,20 @@ def parse(row: Row, text: str, said: str) -> Any:
 def changed(settings: Settings, values: Mapping[str, Any]) -> Settings:
     """`settings` with a session's own in place. Raises SettingError for a name or a value that cannot be."""
     known = {row.name: row for row in rows() if row.option.per_session}
+    own: dict[str, Any] = {}
     for name, value in values.items():
         row = known.get(name)
         if row is None:
             raise SettingError(f"no setting of a session is named '{name}'; they are {', '.join(known)}")
         if value is None and row.default is None:
+            own[name] = None
             continue
-        if row.default is not None and isinstance(value, bool) != isinstance(row.default, bool):
-            raise SettingError(f"{name}: {value!r} is not a valid value: expected one like {row.default!r}")
-        if not isinstance(value, tuple | list):
-            parse(row, str(value), name)
-    return replace(settings, **values)
+        is_odd = row.default is not None and isinstance(value, bool) != isinstance(row.default, bool)
+        if is_odd or not isinstance(value, str | int | float):  # no setting of a session is a list
+            expected = "text or a number" if row.default is None else f"one like {row.default!r}"
+            raise SettingError(f"{name}: {value!r} is not a valid value: expected {expected}")
+        own[name] = parse(row, str(value), name)
+    return replace(settings, **own)
 
 
 def from_lines(lines: Iterable[str], said: str) -> dict[str, Any]:

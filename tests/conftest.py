@@ -11,6 +11,7 @@ import pytest
 from mock_server import MockClient, MockServer
 from mock_server.engine.engine import Engine
 from mock_server.engine.entry import Entry
+from mock_server.engine.exchange import Late
 from mock_server.protocol.request import HttpRequest
 from mock_server.scenario.load import loads
 from mock_server.scenario.model import Scenario
@@ -27,10 +28,11 @@ _profile = cache(load_profile)
 @pytest.fixture(autouse=True)
 def _logs_as_before() -> Iterator[None]:
     """Commands that run in this process set how much is logged: for themselves only."""
-    root = logging.getLogger()
-    level = root.level
+    loggers = logging.getLogger(), logging.getLogger("mock_server")
+    levels = [one.level for one in loggers]
     yield
-    root.setLevel(level)
+    for one, level in zip(loggers, levels, strict=True):
+        one.setLevel(level)
 
 
 @pytest.fixture(scope="session")
@@ -46,6 +48,14 @@ def engine() -> MakeEngine:
     return make
 
 
+def finished(entry: Entry) -> Entry:
+    """The entry with its reply: a long one is made up when somebody has the time, as a server's loop does."""
+    late = entry.exchange.late
+    if isinstance(late, Late) and late.is_ours:
+        entry.settled(late.settle(late.function(late.request)))
+    return entry
+
+
 @pytest.fixture(scope="session")
 def ask() -> Ask:
     """Send one `POST /v1/messages` to an engine: a prompt or whole messages, other parameters by name."""
@@ -59,9 +69,8 @@ def ask() -> Ask:
         messages = [{"role": "user", "content": said}] if isinstance(said, str) else said
         body = {"model": "claude-opus-4-8", "max_tokens": 8192, "messages": messages, **parameters}
         always = {"x-api-key": "test", "anthropic-version": "2023-06-01"}
-        return engine.handle(
-            HttpRequest("POST", "/v1/messages", {**always, **(headers or {})}, json.dumps(body).encode())
-        )
+        http = HttpRequest("POST", "/v1/messages", {**always, **(headers or {})}, json.dumps(body).encode())
+        return finished(engine.handle(http))
 
     return send
 

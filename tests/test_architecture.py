@@ -36,9 +36,12 @@ ALLOWED = {
 HOMES = {
     "aiohttp": {"server"},
     "yaml": {"scenario/load.py", "scenario/dump.py"},
-    "jsonschema": {"scenario/schema.py", "protocol/validate/schemas.py"},
+    "jsonschema": {"protocol/checker.py"},
+    "referencing": {"protocol/checker.py"},
+    "re2": {"protocol/expression.py"},
+    "regex": {"protocol/expression.py"},
     "faker": {"scenario/fakes.py"},
-    "jinja2": {"scenario/template.py"},
+    "jinja2": {f"scenario/{name}.py" for name in ("template", "sandbox", "filters", "methods")},
     "pytest": {"pytest_plugin.py", "pytest_coverage.py"},
     "uvloop": {"cli.py"},
 }
@@ -75,12 +78,12 @@ def test_a_third_party_package_is_imported_only_at_home(file: Path) -> None:
         assert name(file) in homes or file.relative_to(PACKAGE).parts[0] in homes, f"{package} lives in {homes}"
 
 
-def test_the_protocol_layer_needs_nothing_but_the_standard_library_and_a_judge_of_schemas() -> None:
+def test_the_protocol_layer_needs_nothing_but_the_standard_library_and_judges_of_schemas_and_patterns() -> None:
     import sys
 
     for file in FILES:
         if file.relative_to(PACKAGE).parts[0] == "protocol":
-            home = {"jsonschema"} if name(file) in HOMES["jsonschema"] else set()
+            home = {package for package, homes in HOMES.items() if name(file) in homes}
             outside = {m.split(".")[0] for m in imports(file)} - {"mock_server"} - set(sys.stdlib_module_names) - home
             assert not outside, f"{name(file)} imports {outside}"
 

@@ -257,3 +257,16 @@ def test_journal_prints_the_exchanges_of_a_running_server(serve, run, tmp_path: 
     assert run("journal", "--port", port, "--session", "nobody").returncode == 2
     assert "no session 'nobody'" in run("journal", "--port", port, "--session", "nobody").stderr
     assert run("journal", "--port", "9").returncode == 2
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="names of files are text there")
+@pytest.mark.parametrize("format", ["text", "json", "github"])
+def test_a_file_whose_name_is_no_text_is_checked_as_any_other(
+    run: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path, format: str
+) -> None:
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.yaml")).write_text("nam: a")
+    done = run("check", "--format", format, ".", PYTHONIOENCODING="utf-8:strict")
+    assert done.returncode == 2
+    said = done.stdout + done.stderr
+    assert "\\udcff.yaml" in said
+    assert "missing key 'name' in scenario" in said

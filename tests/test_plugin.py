@@ -641,3 +641,55 @@ def test_the_variant_can_be_asked(mock_server, mock_fault):
 def test_a_mistake_in_the_fault_matrix_is_told(pytester: pytest.Pytester, mark: str, text: str) -> None:
     result = run(pytester, f"import pytest\n\n{mark}\ndef test_it(mock_server, mock_fault):\n    pass\n")
     assert text in "\n".join([*result.outlines, *result.errlines])
+
+
+STOPS = """
+import asyncio, sys
+import pytest
+from mock_server import MockServer
+
+def leave(request): sys.exit(2)
+async def leave_async(request): sys.exit(2)
+def interrupt(request): raise KeyboardInterrupt
+async def interrupt_async(request): raise KeyboardInterrupt
+def end(request): pytest.exit("enough")
+
+@pytest.mark.parametrize("how", [leave, leave_async, interrupt, interrupt_async, end])
+def test_stops(mock_server, how):
+    mock_server.add(how)
+    try:
+        ask(mock_server, "x")
+    except OSError as error:
+        error.close()
+
+def test_next(mock_server):
+    mock_server.add("hi")
+    assert ask(mock_server, "x")["content"][0]["text"] == "hi"
+
+@pytest.mark.parametrize("how", [leave, leave_async, interrupt, interrupt_async, end])
+def test_in_a_loop(how):
+    def two(server):
+        server.add(how, times=1)
+        with pytest.raises(OSError) as caught:
+            ask(server, "x")
+        with caught.value as error:
+            assert "raised" in json.load(error)["error"]["message"]
+        server.add("hi")
+        return ask(server, "x")["content"][0]["text"]
+
+    async def main():
+        async with MockServer().in_loop() as server:
+            return await asyncio.to_thread(two, server)
+    assert asyncio.run(main()) == "hi"
+"""
+
+
+def test_a_reply_function_that_wants_to_end_everything_fails_its_own_test_only(pytester: pytest.Pytester) -> None:
+    result = run(pytester, STOPS)
+    result.assert_outcomes(failed=5, passed=6)
+    lines = result.outlines
+    assert sum("Failed: a reply function raised SystemExit(2)" in line for line in lines if line.startswith("E ")) == 2
+    assert (
+        sum("Failed: a reply function raised KeyboardInterrupt()" in line for line in lines if line.startswith("E "))
+        == 2
+    )

@@ -100,7 +100,7 @@ def test_check_finds_cases_that_are_never_reached_and_replies_that_fail(run: Any
     assert done.code == 2
     assert done.err == (
         "b.yaml:7:9: this case can never be reached: case 1 holds whenever it does\n"
-        "c.yaml:2:1: scenario 'c' turn 1: there is no result of 'x' in the request; called were none\n"
+        "c.yaml:2:1: scenario 'c' turn 1: there is no result of 'x' in the request; called were none (c.yaml:2)\n"
     )
 
 
@@ -214,6 +214,20 @@ def test_explain_of_what_is_no_request(text: str | None, told: str, run: Any) ->
 
     assert done.code == 2
     assert told in done.err
+
+
+def test_a_template_that_does_too_much_is_told_by_every_command(run: Any) -> None:
+    macro = "{% macro m(n) %}{% if n %}{{ m(n-1) }}{{ m(n-1) }}{% endif %}{% endmacro %}{{ m(25) }}"
+    write("a.yaml", f"name: r\nreply: {{template: '{macro}'}}")
+    write("e.yaml", f"name: e\nerror: {{type: api_error, message: {{template: '{macro}'}}}}")
+    write("r.json", body("hi"))
+    told = "it takes more than 20,000 steps"
+
+    assert run("check", "a.yaml").err.startswith("a.yaml:2:1: scenario 'r' turn 1: template '{% macro m(n) %}")
+    for command in (("check", "a.yaml"), ("preview", "a.yaml"), ("explain", "r.json", "a.yaml")):
+        done = run(*command)
+        assert f"{told} (a.yaml:2)" in done.out + done.err
+    assert f"  fails    scenario 'e' turn 1: template '{macro[:16]}" in run("explain", "r.json", "e.yaml").out
 
 
 # -- list, new, schema, import --------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ def run(given: argparse.Namespace, settings: Settings) -> int:
     paths = settings.paths or (library(),)
     try:
         scenarios = load(paths)
-        problems = tuple(found(scenarios, settings))
+        problems = ScenarioError(found(scenarios, settings)).problems
     except ScenarioError as error:
         scenarios, problems = (), error.problems
     _FORMATS[given.format](problems, len(scenarios))

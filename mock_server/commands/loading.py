@@ -10,7 +10,7 @@ from mock_server.commands import Mistake
 from mock_server.engine.engine import Engine
 from mock_server.scenario.load import library, load
 from mock_server.scenario.model import Scenario
-from mock_server.scenario.node import suggestion
+from mock_server.scenario.node import MOST_DIGITS, suggestion
 from mock_server.scenario.profiles import load_profile
 from mock_server.settings import Settings
 
@@ -42,6 +42,8 @@ def read_json(path: str) -> Any:
         raise Mistake(f"{path}: not UTF-8 text") from None
     except json.JSONDecodeError as error:
         raise Mistake(f"{path}:{error.lineno}:{error.colno}: not JSON: {error.msg}") from None
+    except ValueError:
+        raise Mistake(f"{path}: not JSON: a number of more than {MOST_DIGITS:,} digits") from None
     except RecursionError:
         raise Mistake(f"{path}: nested too deeply") from None
 

@@ -11,18 +11,19 @@ from typing import Any, NamedTuple
 from mock_server.engine.cache import Admission
 from mock_server.engine.editing import Edits, after, applied_edits
 from mock_server.engine.exchange import Call
+from mock_server.engine.judged import MARK
 from mock_server.engine.limits import Buckets, refused
 from mock_server.protocol.errors import ApiError, invalid
 from mock_server.protocol.message import fold
 from mock_server.protocol.plan import Headers, Plan
 from mock_server.protocol.profile import Limits, Model
-from mock_server.protocol.prompt import Prefix, input_tokens, prefix
+from mock_server.protocol.prompt import Prefix, counted, prefixed
 from mock_server.protocol.request import MessagesRequest
 from mock_server.protocol.sse import parse as parse_events
 from mock_server.protocol.tokens import TokenCounter
 from mock_server.protocol.validate.models import model_of
 
-_MARK, _DIAGNOSTICS = b'"cache_control"', b'"diagnostics"'
+DIAGNOSTICS = b'"diagnostics"'
 
 
 class Admitted(NamedTuple):
@@ -48,7 +49,7 @@ class Admitted(NamedTuple):
 def admit(call: Call, request: MessagesRequest, counter: TokenCounter) -> Admitted:
     """What the prompt costs, and what it finds in the session's cache."""
     model = model_of(request, call.session.terms.profile)
-    original = total = input_tokens(request, model, counter)
+    original = total = counted(request, model, counter)
     edits: Edits = ()
     if "context_management" in request.body:
         edits = applied_edits(request, model, original, counter)
@@ -56,12 +57,11 @@ def admit(call: Call, request: MessagesRequest, counter: TokenCounter) -> Admitt
     window = model.context_window
     room = None if window is None else window - total
     now = call.session.clock.now()
-    body = call.http.body
-    if _MARK not in body and _DIAGNOSTICS not in body:
+    if not request.may_have(MARK) and not request.may_have(DIAGNOSTICS):
         return Admitted(call, request, model, total, room, now, edits=edits)
-    steps = prefix(request, model, counter)
+    steps = prefixed(request, model, counter)
     found = None
-    if _MARK in body:
+    if request.may_have(MARK):
         found = call.session.cache.admit(steps.steps, original, model.cache_minimum, now)
         if edits:  # what is cached is not cleared
             uncached = max(0, found.use.uncached - (original - total))

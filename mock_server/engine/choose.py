@@ -17,6 +17,7 @@ from mock_server.scenario.match import Asked, Condition, Facts, Miss
 from mock_server.scenario.model import Scenario
 from mock_server.scenario.node import suggestion
 
+NAMED = b"[[scenario:"
 _NAMED = re.compile(r"\[\[scenario:([^\[\]\n]+)\]\]")
 NEAR_MISSES = 3
 
@@ -186,7 +187,7 @@ def _name(asked: Question) -> Named | None:
     header = asked.asked.headers.get("x-mock-scenario")
     if header is not None:
         return Named(header, None)
-    if not asked.request.may_name:
+    if not asked.request.may_have(NAMED):
         return None
     for at in reversed(asked.talk.human):
         if (found := _last_name(asked.talk.turns[at].said.text)) is not None:

@@ -218,9 +218,14 @@ class CompiledReply:
         self._forms: dict[Chunk | None, _Forms] = {}
         self._paced: dict[int, _Paced] = {}
 
+    @property
+    def size(self) -> int:
+        """How many steps its stream has, when it was made ready."""
+        return max((len(forms[_PLAIN].steps) for forms in self._forms.values()), default=0)
+
     def ready(self) -> "CompiledReply":
         """This reply, with all that is the same for everybody made by now."""
-        self._at_pace(self._reply.timing.of(""))
+        self._at_pace(self._reply.timing.of("")).plain.frames  # noqa: B018
         return self
 
     def viewed(self, view: View) -> "CompiledReply":

@@ -1,37 +1,41 @@
 """The engine: an HTTP request in, an Entry with its reply out. No socket, no wait; here errors become replies."""
 
 import fnmatch
+import functools
 import hashlib
 import logging
 import random
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from threading import Lock
 from typing import Any, NamedTuple
 
 from mock_server import settings as configuration
 from mock_server.clock import Clock, SystemClock
 from mock_server.engine import breaking, seeds
 from mock_server.engine.choose import NearMiss, NoMatch, choose, question
-from mock_server.engine.endpoints import MESSAGES
+from mock_server.engine.endpoints import MESSAGES, READERS
 from mock_server.engine.entry import Entry
 from mock_server.engine.exchange import Call, Exchange, Work
 from mock_server.engine.failure import failure
 from mock_server.engine.journal import Journals
+from mock_server.engine.judged import left_unjudged
 from mock_server.engine.library import CompiledScenario, Library, compile_scenario
 from mock_server.engine.metrics import Metrics
+from mock_server.engine.reading import Reading, read_apart
 from mock_server.engine.received import Request
 from mock_server.engine.redaction import Redaction
 from mock_server.engine.routing import route
 from mock_server.engine.session import Cursors, Session, Sessions, Terms
 from mock_server.protocol.errors import ApiError, invalid
+from mock_server.protocol.expression import OverLimit, bounded
 from mock_server.protocol.profile import Limits, Profile
-from mock_server.protocol.request import HttpRequest, parse
+from mock_server.protocol.request import LONG, HttpRequest, parse
 from mock_server.protocol.tokens import TokenCounter
 from mock_server.scenario.answer import name_of
 from mock_server.scenario.generate import Generator
 from mock_server.scenario.model import Scenario
 from mock_server.scenario.node import ScenarioError
-from mock_server.scenario.operators import TooSlow
 from mock_server.scenario.timing import pacing
 from mock_server.settings import SettingError, Settings
 
@@ -55,6 +59,7 @@ class Engine:
         self.terms = _terms(settings, profile)
         self.counter = TokenCounter()
         self.generator = Generator()
+        self.making = Lock()  # held while a long reply is made up, in a thread of its own
         self.clock = clock or SystemClock()
         self.journals = Journals(settings.journal_bytes, Redaction(settings.redact) if settings.redact else None)
         self.metrics = Metrics()
@@ -154,10 +159,21 @@ class Engine:
     def _compiled(self, scenarios: Iterable[Scenario], terms: Terms) -> tuple[CompiledScenario, ...]:
         return tuple(compile_scenario(one, terms.profile, terms.timing) for one in scenarios)
 
-    def handle(self, http: HttpRequest) -> Entry:
-        """Answer one request and note it. Never raises: the client's mistakes and ours both become replies."""
+    def reading(self, http: HttpRequest) -> Callable[[], Reading | None] | None:
+        """What reads a large body, in any thread; None for a body that is small, or that nobody reads apart."""
+        reader = READERS.get(http.path) if len(http.body) >= LONG and http.method == "POST" else None
+        if reader is None:
+            return None
+        session, _, _ = self._sender(http)
+        return functools.partial(read_apart, reader, http, session.terms)
+
+    def handle(self, http: HttpRequest, reading: Reading | None = None) -> Entry:
+        """Answer one request and note it. Never raises: the client's mistakes and ours both become replies.
+
+        `reading`: what was made of its body before.
+        """
         session, key, refused = self._sender(http)
-        exchange = self.answer(http, session, key, refused)
+        exchange = self.answer(http, session, key, refused, reading=reading)
         return self.journals.record(session.journal, self.clock.unix(), http, exchange, session)
 
     def answer(
@@ -168,15 +184,30 @@ class Engine:
         refused: ApiError | None = None,
         *,
         in_batch: bool = False,
+        reading: Reading | None = None,
     ) -> Exchange:
         """The exchange of one request, noted nowhere. `refused`: why its sender is turned away. Never raises."""
+        with bounded(None if reading is None else reading.spent) as left:
+            exchange = self._answered(http, session, key, refused, in_batch=in_batch, reading=reading)
+        return left_unjudged(exchange, left.unjudged) if left.unjudged else exchange
+
+    def _answered(
+        self,
+        http: HttpRequest,
+        session: Session,
+        key: str,
+        refused: ApiError | None,
+        *,
+        in_batch: bool,
+        reading: Reading | None,
+    ) -> Exchange:
         ids = session.ids(_early_seed(http, session.terms.settings.seed), self._chance)
         try:
             endpoint, params = route(http, session.terms)
             if refused is not None:
                 raise refused
             _check_version(http, session.terms.profile)
-            call = Call(http, session, key, ids, params, in_batch)
+            call = Call(http, session, key, ids, params, in_batch, reading)
             exchange = endpoint(self, call)
             has_had = endpoint in MESSAGES or breaking.HEADER not in http.headers
             return exchange if has_had else breaking.beside(call, exchange)
@@ -184,7 +215,7 @@ class Engine:
             return self._refused(breaking.refused(error, http.headers), session, ids)
         except RecursionError:
             return self._refused(invalid("The request body is nested too deeply"), session, ids)
-        except TooSlow as error:
+        except OverLimit as error:
             log.error("%s", error)
             return self._refused(ApiError("api_error", f"mock-server: {error}", headers=NO_RETRY), session, ids)
         except Exception:
@@ -206,7 +237,7 @@ class Engine:
         asked = question(parse(request.raw), request.headers, "", Cursors())
         try:
             found = choose(library, asked)
-        except ApiError:
+        except (ApiError, OverLimit):
             return ()
         return found.near_misses if isinstance(found, NoMatch) else ()
 
@@ -226,7 +257,7 @@ class Engine:
             entry.settled(self._refused(ApiError("api_error"), session, session.ids()))
             return
         what = str(exception)
-        if not isinstance(exception, TimeoutError | ScenarioError):
+        if not late.is_ours and not isinstance(exception, TimeoutError | ScenarioError):
             what = f"{name_of(late.function)} raised {type(exception).__name__}: {exception}"
         log.error("the reply function of scenario %r failed: %s", entry.scenario, what, exc_info=exception)
         error = ApiError("api_error", f"mock-server: {what}", headers={"x-should-retry": "false"})

@@ -1,7 +1,5 @@
 """An entry of the journal: one exchange, from the request to how its reply ended."""
 
-import functools
-import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -10,6 +8,7 @@ from typing import Any, Protocol
 from mock_server.clock import VirtualClock
 from mock_server.engine.exchange import Exchange
 from mock_server.engine.gates import Gates
+from mock_server.engine.masking import key_mark, masked, masked_query
 from mock_server.engine.received import Request
 from mock_server.protocol import completion
 from mock_server.protocol.lazy import lazy
@@ -43,12 +42,6 @@ class Keeper(Protocol):
     def ended(self, entry: "Entry") -> None: ...
     def failed(self, exception: BaseException) -> None: ...
     def wait_until(self, done: Callable[[], bool], timeout: float, else_: Callable[[], str]) -> None: ...
-
-
-@functools.lru_cache(maxsize=1024)
-def key_mark(key: str) -> str:
-    """What stands for a key or another secret wherever one is kept: a short hash."""
-    return "key-" + hashlib.blake2b(key.encode(), digest_size=4).hexdigest()
 
 
 def _redacted(given: Mapping[str, str]) -> dict[str, str]:
@@ -333,18 +326,18 @@ class Entry:
 
     def __str__(self) -> str:
         said = self._said()
-        note = self.note.split("\n")[0].removesuffix(" Nearest:")
+        note = masked(self.note.split("\n")[0].removesuffix(" Nearest:"))
         by = f"{self.scenario} turn {self.turn}{note and ': ' + note}" if self.scenario else note
         end = "open" if self._outcome is None else self._outcome[0]
         status = "…" if self.exchange.late is not None else self.plan.status
         by += " (side call)" if self.side else ""
-        path = f"{self.path}?{self.query}" if self.query else self.path
+        path = masked(self.path) + (f"?{masked_query(self.query)}" if self.query else "")
         return f"{self.method} {path} {said} -> {status} {by}, {end}"
 
     def _said(self) -> str:
         if not self.exchange.understood or not self.request.is_readable:
             return f"({len(self._body)} bytes)"
-        prompt = " ".join(self.request.prompt.split())
+        prompt = masked(" ".join(self.request.prompt.split()))
         shown = repr(prompt if len(prompt) <= 60 else prompt[:59] + "…")
         results = self.request.tool_results
         return shown + (f" + result of {', '.join(one.of or one.id for one in results)}" if results else "")

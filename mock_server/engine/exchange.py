@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable, Generator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from mock_server.engine.reading import Reader, Reading
 from mock_server.engine.received import Request
 from mock_server.engine.seeds import Ids, exchange_seed
 from mock_server.protocol.plan import NOTHING, Plan
@@ -21,6 +22,7 @@ class Call(NamedTuple):
     """A request whose sender is known: the session it belongs to, its key, and ids for its reply.
 
     `params`: what its path has for the `{names}` of the endpoint's pattern, unquoted. `in_batch`: it is one of a batch.
+    `reading`: what was made of its body before its turn came.
     """
 
     http: HttpRequest
@@ -29,6 +31,13 @@ class Call(NamedTuple):
     ids: Ids
     params: Mapping[str, str] = NO_PARAMS
     in_batch: bool = False
+    reading: Reading | None = None
+
+    def read(self, reader: Reader) -> Any:
+        """What the reader makes of the body; read before where the body is large. Raises ApiError."""
+        if self.reading is None or self.reading.terms is not self.session.terms:
+            return reader(self.http, self.session.terms)
+        return self.reading.told()
 
     def ids_of(self, said: bytes) -> Ids:
         """Where the id of something lasting is drawn from: with a seed, from what is said and how often it was."""
@@ -45,11 +54,17 @@ class Call(NamedTuple):
 
 
 class Late(NamedTuple):
-    """A reply that a Python function gives: whoever has a loop calls it, then `settle` makes the exchange of it."""
+    """A reply that a Python function gives: whoever has a loop calls it, then `settle` makes the exchange of it.
+
+    `patience`: the seconds it may take, where it is not as usual. `is_ours`: the function is no test's but the server's
+    own, and its work long.
+    """
 
     function: Callable[[Request], Any]
     request: Request
     settle: Callable[[Any], "Exchange"]
+    patience: float | None = None
+    is_ours: bool = False
 
 
 # Takes one step after another; yields a reply that a function is to give (and is sent what it came to, or thrown what

@@ -4,11 +4,17 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mock_server.engine.choose import Choice, NearMiss, NoMatch, Question, choose, question
+from mock_server.engine.render import Rendering, rendered
+from mock_server.engine.render import said as filled
+from mock_server.engine.seeds import content_seed
 from mock_server.engine.session import Cursors, Session
 from mock_server.protocol.errors import MESSAGE, ApiError
+from mock_server.protocol.expression import OverLimit, bounded
 from mock_server.protocol.request import HttpRequest, parse
 from mock_server.protocol.validate import validate
 from mock_server.scenario.match import Miss
+from mock_server.scenario.parts import templates_of
+from mock_server.scenario.template import Template
 
 if TYPE_CHECKING:
     from mock_server.engine.engine import Engine
@@ -16,7 +22,8 @@ if TYPE_CHECKING:
 
 class Explanation(NamedTuple):
     """What a request would get. `conditions`: those that hold on the way to the answer; `differences`: what its turn
-    expects of the request and does not find; `error`: why the API would refuse it; `asked`: how many scenarios were."""
+    expects of the request and does not find; `error`: why the API would refuse it; `asked`: how many scenarios were;
+    `fails`: why a template of its answer cannot be filled for it."""
 
     scenario: str | None = None
     turn: int = 0
@@ -29,6 +36,7 @@ class Explanation(NamedTuple):
     near_misses: tuple[NearMiss, ...] = ()
     error: ApiError | None = None
     asked: int = 0
+    fails: str = ""
 
     @property
     def matched(self) -> bool:
@@ -41,6 +49,7 @@ class Explanation(NamedTuple):
             lines += [f"  holds    {line}" for line in self.conditions]
             lines += [f"  captures {name} = {text!r}" for name, text in self.captures.items()]
             lines += [f"  expected {one}" for one in self.differences]
+            lines += [f"  fails    {self.fails}"] if self.fails else []
         elif self.error is None or self.near_misses:
             lines.append(f"No scenario matches this request ({self.asked} asked).")
             for miss in self.near_misses:
@@ -65,6 +74,7 @@ class Explanation(NamedTuple):
             "source": self.source,
             "conditions": list(self.conditions),
             "captures": dict(self.captures),
+            "fails": self.fails or None,
             "differences": [one.told() for one in self.differences],
             "near_misses": [one.told() for one in self.near_misses],
             "error": None if error is None else {"status": error.status, "type": error.type, "message": said(error)},
@@ -79,6 +89,14 @@ def said(error: ApiError) -> str:
 
 def explain(engine: "Engine", session: Session, http: HttpRequest) -> Explanation:
     """What becomes of a request in a session, as if it were the first there. It is matched although it is refused."""
+    with bounded():
+        try:
+            return _explained(engine, session, http)
+        except OverLimit as error:
+            return Explanation(error=ApiError("api_error", f"mock-server: {error}"))
+
+
+def _explained(engine: "Engine", session: Session, http: HttpRequest) -> Explanation:
     profile = session.terms.profile
     try:
         request = parse(http.body, http.headers)
@@ -99,7 +117,25 @@ def explain(engine: "Engine", session: Session, http: HttpRequest) -> Explanatio
         return Explanation(error=refused)
     if isinstance(found, NoMatch):
         return Explanation(near_misses=found.near_misses, error=refused, asked=len(library))
-    return _of_choice(found, asked, refused)
+    return _of_choice(found, asked, refused)._replace(fails=_failing(engine, session, found, asked))
+
+
+def _failing(engine: "Engine", session: Session, found: Choice, asked: Question) -> str:
+    """Why a template of the answer cannot be filled, within the bounds that a reply has; nothing where all can be."""
+    answer = found.answer
+    if not answer.templates:
+        return ""
+    seed = content_seed(session.terms.settings.seed, asked.request.fingerprint)
+    by = Rendering(asked, found, seed, engine.generator, session.name, session.told_unix())
+    try:
+        rendered([block for block in answer.reply or () if any(templates_of(block))], by)
+        if answer.error is not None and isinstance(answer.error.message, Template):
+            filled(answer.error.message, by)
+    except ApiError as error:
+        return said(error).removeprefix("mock-server: ")
+    except (KeyError, TypeError, AttributeError, ValueError):  # a request that the API refuses may be too broken
+        return ""
+    return ""
 
 
 def _of_choice(found: Choice, asked: Question, refused: ApiError | None) -> Explanation:

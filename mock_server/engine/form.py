@@ -68,7 +68,7 @@ def _all(text: str, look: str) -> list[int]:
 
 
 class Form:
-    """The frames and the JSON of a reply, from the same events; the JSON is made when first asked for."""
+    """The frames and the JSON of a reply, from the same events; both are made when first asked for."""
 
     def __init__(self, steps: Iterable[Event | Silence], looks: Mapping[str, str]) -> None:
         """`looks`: name of each value -> how its hole looks in the events."""
@@ -76,7 +76,11 @@ class Form:
         self.events = tuple(step for step in self.steps if isinstance(step, Event))
         self._looks = looks
         self._templates: list[tuple[int, Stencil]] = []
-        self._frames = tuple(self._frame(at, event) for at, event in enumerate(self.events))
+
+    @lazy
+    def frames(self) -> tuple[bytes, ...]:
+        """The stream, with nothing in the places of frames that have holes."""
+        return tuple(self._frame(at, event) for at, event in enumerate(self.events))
 
     @lazy
     def json(self) -> Stencil:
@@ -85,7 +89,7 @@ class Form:
 
     def fill(self, values: Mapping[str, bytes]) -> tuple[bytes, ...]:
         """The frames with a request's values in place."""
-        frames = list(self._frames)
+        frames = list(self.frames)
         for at, template in self._templates:
             frames[at] = template.fill(values)
         return tuple(frames)

@@ -14,6 +14,7 @@ from typing import Any, overload
 from mock_server.engine.entry import Entry, Lane
 from mock_server.engine.exchange import Exchange
 from mock_server.engine.redaction import Redaction
+from mock_server.protocol.expression import bounded
 from mock_server.protocol.request import HttpRequest
 from mock_server.scenario.answer import Answer
 from mock_server.scenario.load import read_condition
@@ -177,7 +178,8 @@ class Journal:
     def matching(self, condition: Condition) -> tuple[Entry, ...]:
         """The valid requests for which a condition holds. Raises Incomplete when entries have been dropped."""
         self.complete()
-        return tuple(entry for entry in self.entries() if holds(condition, entry))
+        with bounded():
+            return tuple(entry for entry in self.entries() if holds(condition, entry))
 
     def find(self, when: Mapping[str, Any]) -> tuple[Entry, ...]:
         """The same, the condition in the words of the YAML."""

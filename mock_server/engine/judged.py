@@ -1,9 +1,9 @@
 """What is wrong with a request, and what becomes of it: an error, or an answer with a warning. `validation` decides."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
-from mock_server.engine.exchange import Call, Exchange, Late
+from mock_server.engine.exchange import Exchange, Late
 from mock_server.engine.session import Terms
 from mock_server.protocol.errors import ApiError
 from mock_server.protocol.profile import Profile
@@ -11,22 +11,21 @@ from mock_server.protocol.request import MessagesRequest
 from mock_server.protocol.validate import readable, validate
 
 log = logging.getLogger("mock_server")
-_MARK = b'"cache_control"'
+MARK = b'"cache_control"'
 Readable = Callable[[MessagesRequest, Profile], None]
 Validate = Callable[..., None]
 
 
 def judged(
-    request: MessagesRequest, call: Call, readable: Readable = readable, validate: Validate = validate
+    request: MessagesRequest, terms: Terms, readable: Readable = readable, validate: Validate = validate
 ) -> ApiError | None:
     """What is wrong with a request that is answered all the same, as `validation` says. Raises it where it is not."""
-    terms = call.session.terms
     if terms.settings.validation != "strict":
         readable(request, terms.profile)
         if terms.settings.validation == "off":
             return None
     try:
-        validate(request, terms.profile, has_cache_marks=_MARK in call.http.body)
+        validate(request, terms.profile, has_cache_marks=request.may_have(MARK))
     except ApiError as error:
         return let_pass(error, terms)
     return None
@@ -43,10 +42,20 @@ def let_pass(error: ApiError, terms: Terms) -> ApiError:
 def warned(exchange: Exchange, finding: ApiError) -> Exchange:
     """The exchange with what is wrong with its request in a header and in the journal."""
     text = f"{finding.status} {finding.type}: {finding}"
+    return _told(exchange, text, exchange.note or f"validation: {text}")
+
+
+def left_unjudged(exchange: Exchange, what: Iterable[str]) -> Exchange:
+    """The exchange with what of its request nobody judged, as it would have taken too much, told in the same places."""
+    text = "; ".join(what)
+    return _told(exchange, text, f"{exchange.note}; {text}" if exchange.note else text)
+
+
+def _told(exchange: Exchange, text: str, note: str) -> Exchange:
     header = ("x-mock-warning", text.replace("\n", " ").encode("ascii", "replace").decode())
     late = exchange.late
     if isinstance(late, Late):
         settle = late.settle
-        late = late._replace(settle=lambda given: warned(settle(given), finding))
+        late = late._replace(settle=lambda given: _told(settled := settle(given), text, settled.note or note))
     plan = exchange.plan._replace(headers=(*exchange.plan.headers, header))
-    return exchange._replace(plan=plan, late=late, note=exchange.note or f"validation: {text}")
+    return exchange._replace(plan=plan, late=late, note=note)

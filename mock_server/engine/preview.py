@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from mock_server.engine.exchange import Late
 from mock_server.engine.rehearsal import request_for
 from mock_server.engine.session import Cursors, Session, Terms
 from mock_server.protocol.message import fold
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from mock_server.engine.engine import Engine
 
 KEY = "preview"
+FUNCTION = "a Python function gives this reply"
+LONG = "so long a reply is made up only when a request asks for it"
 MOST_EXCHANGES = 50
 
 
@@ -74,9 +77,11 @@ def preview(
     headers: Mapping[str, str] | None = None,
     *,
     stream: bool | None = None,
+    waits: bool = True,
 ) -> tuple[Previewed, ...]:
     """The exchanges of a scenario; of a given request only the one that answers it. Python functions are not called.
 
+    `waits`: long replies are made up too, for seconds; on a server's loop nobody can wait for that.
     An overlay has none of its own.
     """
     settings = replace(
@@ -89,8 +94,8 @@ def preview(
     engine.add(session, scenario)
     if request is not None:
         body = dict(request) if stream is None else {**request, "stream": stream}
-        return (_played(engine, session, body, {**_named(scenario, {}), **(headers or {})}),)
-    return () if scenario.is_overlay else tuple(_walk(engine, session, scenario, stream is not False))
+        return (_played(engine, session, body, {**_named(scenario, {}), **(headers or {})}, waits),)
+    return () if scenario.is_overlay else tuple(_walk(engine, session, scenario, stream is not False, waits))
 
 
 def _named(scenario: Scenario, headers: Mapping[str, str]) -> dict[str, str]:
@@ -98,32 +103,37 @@ def _named(scenario: Scenario, headers: Mapping[str, str]) -> dict[str, str]:
     return {**headers, "x-mock-scenario": scenario.name} if scenario.named_only else dict(headers)
 
 
-def _played(engine: "Engine", session: Session, body: Mapping[str, Any], headers: Mapping[str, str]) -> Previewed:
+def _played(
+    engine: "Engine", session: Session, body: Mapping[str, Any], headers: Mapping[str, str], waits: bool
+) -> Previewed:
     version = session.terms.profile.default_version
     sent = {"x-api-key": KEY, "anthropic-version": version, **{name.lower(): text for name, text in headers.items()}}
     http = HttpRequest("POST", "/v1/messages", sent, encode(dumps(body)))
     exchange = engine.answer(http, session, KEY)
-    if exchange.late is not None:
-        exchange = exchange._replace(note="a Python function gives this reply")
+    late = exchange.late
+    if isinstance(late, Late) and late.is_ours and waits:
+        exchange = late.settle(late.function(late.request))
+    elif late is not None:
+        exchange = exchange._replace(note=LONG if isinstance(late, Late) and late.is_ours else FUNCTION)
     told = {name: text for name, text in headers.items() if name.startswith("x-mock")}
     plan, note = exchange.plan, exchange.note
     return Previewed(exchange.scenario, exchange.turn, exchange.attempt, body, told, plan, note, exchange.faults)
 
 
-def _walk(engine: "Engine", session: Session, scenario: Scenario, stream: bool) -> Iterator[Previewed]:
+def _walk(engine: "Engine", session: Session, scenario: Scenario, stream: bool, waits: bool) -> Iterator[Previewed]:
     body, headers = request_for(scenario, session.terms.profile)
     body.setdefault("stream", stream)
     headers = _named(scenario, headers)
-    first = _played(engine, session, body, headers)
+    first = _played(engine, session, body, headers, waits)
     if first.scenario is None:  # no request that meets its conditions was found
         session.cursors = Cursors()
         headers = {**headers, "x-mock-scenario": scenario.name}
-        first = _played(engine, session, body, headers)
+        first = _played(engine, session, body, headers, waits)
     yield first
     last, seen = first, 1
     while seen < MOST_EXCHANGES and (following := _next(scenario, last, body)) is not None:
         body = following
-        last = _played(engine, session, body, headers)
+        last = _played(engine, session, body, headers, waits)
         if last.scenario is None:
             return
         yield last

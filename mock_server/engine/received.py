@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mock_server.engine.masking import without_secrets
 from mock_server.engine.turns import Conversation, conversation
 from mock_server.protocol import completion
 from mock_server.protocol.errors import ApiError
@@ -139,4 +140,4 @@ def ready(request: Request) -> str:
     if not request.is_readable:
         return "# what was said is not kept here (redact)"
     results = request.tool_results
-    return dump(stub(request.prompt, results[-1].of if results else None)).rstrip()
+    return dump(stub(without_secrets(request.prompt), results[-1].of if results else None)).rstrip()

@@ -1,10 +1,11 @@
-"""What must not be kept: headers and parts of request bodies that are blotted out before an exchange is noted."""
+"""What must not be kept: headers, parameters and parts of bodies that are blotted out before a request is noted."""
 
 import json
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from mock_server.engine.masking import changed_query
 from mock_server.protocol.request import HttpRequest
 from mock_server.protocol.sse import dumps, encode
 
@@ -13,18 +14,22 @@ _STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+|\*)\]")
 
 
 class Redaction:
-    """Headers by name (`cookie`) and JSON paths (`$.metadata.user_id`, `$.messages[*].content`)."""
+    """Headers and parameters of a query by name, parts of a body by path (`$.messages[*].content`)."""
 
     def __init__(self, what: Iterable[str]) -> None:
         """`what`: as the setting `redact` has checked it."""
         listed = list(what)
-        self._headers = frozenset(one.lower() for one in listed if not one.startswith("$"))
+        self._names = frozenset(one.lower() for one in listed if not one.startswith("$"))
         self._paths = [_steps(one) for one in listed if one.startswith("$")]
 
     def apply(self, http: HttpRequest) -> HttpRequest:
         """The request without what must not be kept; a body that is no JSON goes whole where paths are given."""
-        headers = {name: BLOT if name.lower() in self._headers else value for name, value in http.headers.items()}
-        return http._replace(headers=headers, body=self._body(http.body) if self._paths else http.body)
+        headers = {name: self._named(name, value) for name, value in http.headers.items()}
+        query = changed_query(http.query, self._named)
+        return http._replace(headers=headers, query=query, body=self._body(http.body) if self._paths else http.body)
+
+    def _named(self, name: str, value: str) -> str:
+        return BLOT if name.lower() in self._names else value
 
     def _body(self, body: bytes) -> bytes:
         try:

@@ -15,8 +15,9 @@ from mock_server.protocol.errors import ApiError
 from mock_server.protocol.request import SECRET_HEADERS, result_text
 from mock_server.scenario.fakes import Fake
 from mock_server.scenario.generate import Generator
+from mock_server.scenario.node import unfit
 from mock_server.scenario.parts import OPEN, Generate, OpenText, OpenThinking
-from mock_server.scenario.template import Template, TemplateFailure
+from mock_server.scenario.template import Template, TemplateFailure, budget
 from mock_server.scenario.values import CannotGenerate
 
 
@@ -37,20 +38,20 @@ class Rendering(NamedTuple):
 
 def rendered(reply: Sequence[Block], by: Rendering) -> tuple[Block, ...]:
     """The reply as the API's own blocks. Raises ApiError (500): a template or a schema of the script does not work."""
-    values: Mapping[str, Any] = _Values(by)
+    values = _Values(by)
     return tuple(_block(block, at, by, values) if isinstance(block, OPEN) else block for at, block in enumerate(reply))
 
 
 def said(template: Template, by: Rendering) -> str:
     """One text, for an error's message."""
-    return _filled(template, by, _Values(by), 0)
+    return _filled(template, by, _Values(by))
 
 
 def _failed(by: Rendering, what: object) -> ApiError:
     return ApiError("api_error", f"mock-server: {by.where}: {what}", headers={"x-should-retry": "false"})
 
 
-def _block(block: Any, at: int, by: Rendering, values: Mapping[str, Any]) -> Block:
+def _block(block: Any, at: int, by: Rendering, values: "_Values") -> Block:
     if isinstance(block, OpenText | OpenThinking):
         said = _text(block, at, by, values)
         if isinstance(block, OpenText):
@@ -59,24 +60,33 @@ def _block(block: Any, at: int, by: Rendering, values: Mapping[str, Any]) -> Blo
     if block.made is not None:
         given = _made(block, at, by)
     else:
-        given = _with_values(block.input, lambda template: _filled(template, by, values, at))
+        given = _with_values(block.input, lambda template: _filled(template, by, values))
     cls = BLOCKS[block.type]
     own = {field.name: getattr(block, field.name) for field in fields(cls)}
     made: Block = cls(**{**own, "input": given})
     return made
 
 
-def _text(block: OpenText | OpenThinking, at: int, by: Rendering, values: Mapping[str, Any]) -> str:
+def _text(block: OpenText | OpenThinking, at: int, by: Rendering, values: "_Values") -> str:
     if block.template is not None:
-        return _filled(block.template, by, values, at)
+        return _filled(block.template, by, values)
     return text(block.generate or Generate(), by.seed + bytes([at % 256]), by.generator, by.asked.request.max_tokens)
 
 
-def _filled(template: Template, by: Rendering, values: Mapping[str, Any], at: int) -> str:
+def _filled(template: Template, by: Rendering, values: "_Values") -> str:
     try:
-        return template.render(values, int.from_bytes(by.seed, "big") + at)
+        filled = template.render(values, values.budget)
     except TemplateFailure as failure:
-        raise _failed(by, failure) from failure
+        raise _failed(by, f"{failure}{_place(by, template)}") from failure
+    if (why := unfit(filled)) is not None:
+        raise _failed(by, f"the template gives {why}{_place(by, template)}")
+    return filled
+
+
+def _place(by: Rendering, template: Template) -> str:
+    """Where the author wrote a template; one that a function gives stands nowhere."""
+    file, _, _ = by.choice.scenario.source.rpartition(":")
+    return f" ({file}:{template.line})" if file and template.line is not None else ""
 
 
 def _with_values(value: Any, fill: Callable[[Template], str]) -> Any:
@@ -101,10 +111,11 @@ def _made(block: Any, at: int, by: Rendering) -> dict[str, Any]:
 
 
 class _Values(Mapping[str, Any]):
-    """What templates can name, worked out when they do."""
+    """What templates can name, worked out when they do; and what those of one reply may do together."""
 
     def __init__(self, by: Rendering) -> None:
         self._by = by
+        self.budget = budget(int.from_bytes(by.seed, "big"))
         self._known: dict[str, Any] = {}
 
     def __getitem__(self, name: str) -> Any:
@@ -121,14 +132,19 @@ class _Values(Mapping[str, Any]):
 
 def _result(by: Rendering) -> Callable[[str], str]:
     """`tool_result(name)`: the text of the newest result of that tool in the conversation."""
+    calls = by.asked.asked.called
+    newest: dict[str, Mapping[str, Any]] = {}
+    for message in by.asked.request.messages:
+        content: Sequence[Mapping[str, Any]] = message["content"] if isinstance(message["content"], list) else ()
+        newest |= {
+            calls[block["tool_use_id"]]: block
+            for block in content
+            if block["type"] == "tool_result" and block["tool_use_id"] in calls
+        }
 
     def tool_result(name: str) -> str:
-        calls = by.asked.asked.called
-        for message in reversed(by.asked.request.messages):
-            content: Sequence[Mapping[str, Any]] = message["content"] if isinstance(message["content"], list) else ()
-            for block in reversed(list(content)):
-                if block["type"] == "tool_result" and calls.get(block["tool_use_id"]) == name:
-                    return result_text(block)
+        if name in newest:
+            return result_text(newest[name])
         there = ", ".join(dict.fromkeys(calls.values())) or "none"
         raise TemplateFailure(f"there is no result of '{name}' in the request; called were {there}")
 

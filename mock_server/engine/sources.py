@@ -9,7 +9,7 @@ from mock_server.engine.judged import let_pass
 from mock_server.protocol.errors import ApiError, invalid
 from mock_server.protocol.request import Block, MessagesRequest
 
-_MARK = b'"file_id"'
+FILE = b'"file_id"'
 MOST_TEXT = 32 << 20  # bytes of a text that are read: more than any window holds
 _KINDS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "image": ("an image", ("image/",)),
@@ -23,7 +23,7 @@ def sourced(request: MessagesRequest, call: Call) -> tuple[MessagesRequest, ApiE
 
     Raises ApiError: 404 for a file that is not there, 400 for one of the wrong kind.
     """
-    if _MARK not in call.http.body or not request.has_blocks:
+    if not request.has_blocks or not request.may_have(FILE):
         return request, None
     now = call.session.clock.now()
 
@@ -35,7 +35,7 @@ def sourced(request: MessagesRequest, call: Call) -> tuple[MessagesRequest, ApiE
     except ApiError as error:
         terms = call.session.terms
         return request, None if terms.settings.validation == "off" else let_pass(error, terms)
-    return MessagesRequest({**request.body, "messages": messages}, request.headers, may_name=request.may_name), None
+    return MessagesRequest({**request.body, "messages": messages}, request.headers, request.raw), None
 
 
 def _message(message: Mapping[str, Any], path: str, find: Find) -> Mapping[str, Any]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from mock_server.engine.entry import Entry
 from mock_server.engine.journal import Journal
+from mock_server.engine.masking import masked
 from mock_server.engine.received import ready
 from mock_server.scenario.load import read_condition
 from mock_server.scenario.match import Condition, Miss
@@ -46,7 +47,7 @@ def not_called(
     lines = [f"expected {wanted}{by}{said}, got {got}"]
     if when is not None:
         lines += _nearest(journal, read_condition(when))
-    return "\n".join([*lines, journal_text(journal, elsewhere)])
+    return masked("\n".join([*lines, journal_text(journal, elsewhere)]))
 
 
 def _spelled(when: Mapping[str, Any]) -> str:
@@ -104,7 +105,7 @@ def unmatched_text(journal: Journal) -> str:
         parts.append(
             f"{one.method} {one.path}: {one.note}\nThis scenario would match:\n{_indented(ready(one.request))}"
         )
-    return "\n".join(parts)
+    return masked("\n".join(parts))
 
 
 def unexpected_text(journal: Journal) -> str:
@@ -112,7 +113,7 @@ def unexpected_text(journal: Journal) -> str:
     count = journal.unexpected
     parts = [f"{count} request{'s' * (count != 1)} {'were' if count != 1 else 'was'} not as expected"]
     parts += [f"{one.method} {one.path}: {one.note}" for one in journal.entries() if one.unexpected]
-    return "\n".join(parts[: 1 + NEAREST])
+    return masked("\n".join(parts[: 1 + NEAREST]))
 
 
 def _indented(text: str) -> str:
@@ -155,7 +156,7 @@ def out_of_sequence(journal: Journal, steps: Sequence[Step], elsewhere: int) -> 
         said = f"scenario '{step}'" if isinstance(step, str) else _spelled(step)
         came = f"ok: {found[at]}" if at < len(found) else "missing"
         lines.append(f"  {at + 1}. {said}: {came}")
-    return "\n".join([*lines, journal_text(journal, elsewhere)])
+    return masked("\n".join([*lines, journal_text(journal, elsewhere)]))
 
 
 def _is(test: str | Condition, entry: Entry) -> bool:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from mock_server.protocol.profile import Model
 
 PATCH = 28  # pixels each way that make one token
+DECODED = 1 << 20  # letters of base64 that are decoded at once
 SEGMENTS = 1_000  # parts of a JPEG that are passed over in search of its size
 OBJECTS = 100_000  # objects of a PDF that are looked at one by one
 STREAMS = 10_000  # packed objects of a PDF that are unpacked
@@ -63,11 +64,14 @@ def _joined(data: str) -> str:
 def _bytes(data: str, start: int, count: int) -> bytes:
     """`count` bytes from byte `start` on of what base64 stands for; fewer at its end or where it is broken."""
     first = start // 3 * 4
-    part = data[first : first + (start % 3 + count + 2) // 3 * 4]
+    end = first + (start % 3 + count + 2) // 3 * 4
     try:
-        return binascii.a2b_base64(part)[start % 3 :][:count]
+        parts = [
+            binascii.a2b_base64(data[at : min(at + DECODED, end)]) for at in range(first, min(end, len(data)), DECODED)
+        ]
     except ValueError:
         return b""
+    return b"".join(parts)[start % 3 :][:count]
 
 
 def _little(data: bytes) -> int:
@@ -143,7 +147,7 @@ def pages(data: str) -> int | None:
     total = leaves = 0
     for part in _objects(_bytes(data, 0, len(data))):
         leaves += sum(1 for _ in _LEAF.finditer(part))
-        count = _COUNT.search(part) if _TREE.search(part) else None
+        count = _COUNT.search(part) if b"/Pages" in part and _TREE.search(part) else None
         total = max(total, int(count[1]) if count else 0)
     return total or leaves or 1
 

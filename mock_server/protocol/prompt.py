@@ -59,6 +59,22 @@ class Cost(NamedTuple):
         return Cost(self.text + other.text, self.fixed + other.fixed)
 
 
+def counted(request: MessagesRequest, model: Model, counter: TokenCounter) -> int:
+    """The estimate of what a request's prompt costs, worked out once a request."""
+    found = request.costs.get(model.id)
+    if found is None:
+        found = request.costs[model.id] = input_tokens(request, model, counter)
+    return found
+
+
+def prefixed(request: MessagesRequest, model: Model, counter: TokenCounter) -> "Prefix":
+    """The prompt as the cache sees it, worked out once a request."""
+    found: Prefix | None = request.prefixes.get(model.id)
+    if found is None:
+        found = request.prefixes[model.id] = prefix(request, model, counter)
+    return found
+
+
 def input_tokens(request: MessagesRequest, model: Model, counter: TokenCounter) -> int:
     """The estimate of what a request's prompt costs."""
     request = request.merged
@@ -264,7 +280,9 @@ def _with_automatic(steps: list[Step], request: MessagesRequest) -> tuple[Step, 
 
 
 def _hash(before: bytes, said: str) -> bytes:
-    return hashlib.blake2b(before + said.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+    digest = hashlib.blake2b(before, digest_size=16)
+    digest.update(said.encode("utf-8", "surrogatepass"))
+    return digest.digest()
 
 
 def _unmarked(value: Any) -> Any:

@@ -3,8 +3,12 @@
 import codecs
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
+from json.decoder import WHITESPACE, JSONArray, JSONObject, scanstring  # type: ignore[attr-defined]
+from json.encoder import encode_basestring_ascii
 from operator import eq
 from typing import Any, NamedTuple
 
@@ -33,25 +37,169 @@ class HttpRequest(NamedTuple):
     form: Form | None = None
 
 
+def legible(value: str) -> str:
+    """The text of a header as it can be told on. Bytes that are no UTF-8, which came as lone surrogates, are Latin-1,
+    as they were when HTTP began (RFC 9110, 5.5).
+    """
+    if value.isascii():
+        return value
+    sent = value.encode("utf-8", "surrogateescape")
+    try:
+        return sent.decode()
+    except UnicodeDecodeError:
+        return sent.decode("latin-1")
+
+
 def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is not allowed in JSON")
 
 
-_DECODER = json.JSONDecoder(parse_constant=_no_constant)
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):
+        raise _Infinite(digits)
+    return number
+
+
+class _Infinite(ValueError):
+    """A number that becomes infinity when it is read."""
+
+
+_DECODER = json.JSONDecoder(parse_constant=_no_constant, parse_float=_finite)
+# C reads JSON in one go, and lets nothing else run meanwhile: only what takes a few milliseconds is read so
+_AT_ONCE = 8 << 20  # bytes
+_VALUES_AT_ONCE = 50_000
+MOST_VALUES = 1_000_000  # of one body: Python needs 100 bytes or more for each. [INF] what the API says to so many
+
+
+_SCAN: Callable[[str, int], tuple[Any, int]] = _DECODER.scan_once  # type: ignore[attr-defined]
+
+
+class _Names(dict[str, str]):
+    """The names of objects, one text for all that are equal; of the first thousands of names only."""
+
+    def setdefault(self, name: str, default: str = "") -> str:
+        return super().setdefault(name, default) if len(self) < 10_000 else self.get(name, default)
+
+
+class _InSteps:
+    """Reads JSON as the decoder of the standard library does, value by value, so that others have their turn."""
+
+    def __init__(self) -> None:
+        self._values = 0
+        self._names = _Names()
+
+    def decode(self, text: str) -> Any:
+        """The value of all of `text`. Raises JSONDecodeError, RecursionError, and ValueError for too many values."""
+        try:
+            value, end = self._scan(text, WHITESPACE.match(text, 0).end())
+        except StopIteration as stop:
+            raise json.JSONDecodeError("Expecting value", text, stop.value) from None
+        end = WHITESPACE.match(text, end).end()
+        if end != len(text):
+            raise json.JSONDecodeError("Extra data", text, end)
+        return value
+
+    def _scan(self, text: str, at: int) -> tuple[Any, int]:
+        self._values += 1
+        if self._values > MOST_VALUES:
+            raise ValueError(f"more than {MOST_VALUES} values")
+        first = text[at : at + 1]
+        found: tuple[Any, int]
+        if first == '"':
+            found = scanstring(text, at + 1, True)
+        elif first == "{":
+            found = JSONObject((text, at + 1), True, self._scan, None, None, self._names)
+        elif first == "[":
+            found = JSONArray((text, at + 1), self._scan)
+        else:
+            found = _SCAN(text, at)
+        return found
+
+
+def _decoded(text: str) -> Any:
+    is_small = len(text) <= _AT_ONCE and text.count(",") + text.count("{") + text.count("[") <= _VALUES_AT_ONCE
+    return _DECODER.decode(text) if is_small else _InSteps().decode(text)
+
+
+_NUMBER_OR_QUOTE = re.compile(r'"|[-+.0-9eE]+')
+_ANY_HALF = re.compile(r"\\u[dD][89a-fA-F]").search  # four times as fast as `in`
+_HALF = re.compile(
+    r"\\u[dD][89abAB][0-9a-fA-F]{2}(?:\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<low>\\u)|)"
+    r"|(?P<high>\\u[dD][c-fC-F][0-9a-fA-F]{2})|\\u|(?:\\[^u]){1,1000}"
+)
+_PIECE = 1 << 20  # characters that are searched at once
+_LONGEST = 12  # characters of two halves
+
+
+def strict_json(text: str) -> Any:
+    """The value of a JSON text that every client could read: no NaN, no infinity, no half of a character.
+
+    Raises ValueError, whose text ends with the place. Numbers and halves of characters are refused in the words of
+    orjson, which the API reads with [INF: rule 7].
+    """
+    try:
+        value = _decoded(text)
+    except json.JSONDecodeError as error:
+        raise _misread(error.msg, text, error.pos) from None
+    except _Infinite as error:
+        raise _misread("number is infinity when parsed as double", text, _place_of(str(error), text)) from None
+    except RecursionError:
+        raise _misread("nested too deeply", text, 0) from None
+    except ValueError as error:
+        raise _misread(str(error), text, 0) from None
+    if any(_ANY_HALF(text, at, at + _PIECE + _LONGEST) for at in range(0, len(text), _PIECE)):
+        _check_halves(text)
+    return value
+
+
+def _place_of(digits: str, text: str) -> int:
+    """Where a number stands first in a JSON text, outside of strings."""
+    at = 0
+    while (found := _NUMBER_OR_QUOTE.search(text, at)) is not None and found[0] != digits:
+        at = scanstring(text, found.end(), True)[1] if found[0] == '"' else found.end()
+    return 0 if found is None else found.start()
+
+
+def _check_halves(text: str) -> None:
+    """Every `\\ud83d` is followed by its `\\ude00`, and none of these comes first."""
+    for found in _halves(text):
+        if found["high"]:
+            raise _misread("invalid high surrogate in string", text, found.start())
+        if found["low"]:
+            raise _misread("invalid low surrogate in string", text, found.start())
+        if found[0][1] == "u" and len(found[0]) == 6:
+            raise _misread("no low surrogate in string", text, found.start())
+
+
+def _halves(text: str) -> Iterator[re.Match[str]]:
+    """What `_HALF` finds, one after another, searched for piece by piece: C would not stop for others."""
+    at = 0
+    while at < len(text):
+        end = min(len(text), at + _PIECE)
+        found = _HALF.search(text, at, end)
+        if found is None:
+            at = end if end == len(text) else end - 1  # the last may be the beginning of an escape
+        elif found.end() > end - _LONGEST and end < len(text) and found.start() > at:
+            at = found.start()  # it may go on behind the end
+        else:
+            yield found
+            at = found.end()
+
+
+def _misread(why: str, text: str, at: int) -> ValueError:
+    line, column = text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at)
+    return ValueError(f"{why}: line {line} column {column} (char {at})")
 
 
 def parse_json(body: bytes) -> Any:
     """The JSON value of a request body; a 400 in the API's wording (rule 7) when it is none."""
     try:
-        return _DECODER.decode(body.removeprefix(codecs.BOM_UTF8).decode())
-    except json.JSONDecodeError as error:
-        reason = f"{error.msg}: line {error.lineno} column {error.colno} (char {error.pos})"
+        return strict_json(body.removeprefix(codecs.BOM_UTF8).decode())
     except UnicodeDecodeError as error:
         reason = f"invalid UTF-8: line 1 column {error.start + 1} (char {error.start})"
-    except RecursionError:
-        reason = "nested too deeply: line 1 column 1 (char 0)"
     except ValueError as error:
-        reason = f"{error}: line 1 column 1 (char 0)"
+        reason = str(error)
     raise invalid(f"The request body is not valid JSON: {reason}")
 
 
@@ -60,29 +208,56 @@ def parse(body: bytes, headers: Mapping[str, str] | None = None) -> "MessagesReq
     value = parse_json(body)
     if not isinstance(value, dict):
         raise invalid("Input should be a valid dictionary or object to extract fields from")
-    return MessagesRequest(value, headers or {}, may_name=b"[[scenario:" in body)
+    return MessagesRequest(value, headers or {}, body)
 
 
 _NO_HEADERS: Mapping[str, str] = {}
+_SORTED = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
+LONG = 256 << 10  # bytes of a body; what takes long is done in steps, so that others have their turn
 
 
 class MessagesRequest:
     """One `POST /v1/messages`. Properties assume a validated body; `body` is the JSON itself, never changed.
 
-    `may_name`: whether a `[[scenario:NAME]]` can be anywhere in it, so that nobody need look when it cannot.
+    `raw`: the bytes it was read from, where they are known.
     """
 
-    def __init__(
-        self, body: dict[str, Any], headers: Mapping[str, str] = _NO_HEADERS, *, may_name: bool = True
-    ) -> None:
+    def __init__(self, body: dict[str, Any], headers: Mapping[str, str] = _NO_HEADERS, raw: bytes = b"") -> None:
         self.body = body
         self.headers = headers
-        self.may_name = may_name
+        self.raw = raw
+
+    def may_have(self, text: bytes) -> bool:
+        """Whether `text` can be anywhere in it, so that nobody need look when it cannot."""
+        found = self.had.get(text)
+        if found is None:
+            found = self.had[text] = not self.raw or text in self.raw
+        return found
+
+    @lazy
+    def had(self) -> dict[bytes, bool]:
+        """What was looked for in the bytes, and whether it is there."""
+        return {}
+
+    @property
+    def is_long(self) -> bool:
+        """Whether it is so long that others should have their turn meanwhile."""
+        return len(self.raw) >= LONG
 
     @property
     def version(self) -> str | None:
         """What `anthropic-version` says."""
         return self.headers.get("anthropic-version")
+
+    @lazy
+    def costs(self) -> dict[str, int]:
+        """What is known of its tokens, by model."""
+        return {}
+
+    @lazy
+    def prefixes(self) -> dict[str, Any]:
+        """What is known of its steps for the prompt cache, by model."""
+        return {}
 
     @lazy
     def betas(self) -> tuple[str, ...]:
@@ -114,7 +289,7 @@ class MessagesRequest:
     @property
     def merged(self) -> "MessagesRequest":
         """The request as the API takes it: messages of one role in a row are one message. Itself, when none are."""
-        return self._merged or self
+        return self if len(self.messages) == 1 else self._merged or self
 
     @lazy
     def _merged(self) -> "MessagesRequest | None":
@@ -122,7 +297,7 @@ class MessagesRequest:
         if not any(map(eq, roles, roles[1:])):
             return None  # not the request itself: it would hold itself in memory
         messages = [_as_one(list(run)) for _, run in groupby(self.messages, key=lambda message: message["role"])]
-        return MessagesRequest({**self.body, "messages": messages}, self.headers, may_name=self.may_name)
+        return MessagesRequest({**self.body, "messages": messages}, self.headers, self.raw)
 
     @property
     def thinking(self) -> Mapping[str, Any]:
@@ -186,10 +361,12 @@ class MessagesRequest:
 
         `stream` does not count: some clients fall back from a stream to JSON. Neither do cache marks and nulls.
         """
-        said = {name: _said(self.body.get(name)) for name in ("system", "tools", "model")}
-        said["messages"] = [{"role": m["role"], "content": _said(blocks(m["content"]))} for m in self.messages]
-        data = json.dumps(said, sort_keys=True, separators=(",", ":"))
-        return hashlib.blake2b(data.encode(), digest_size=16).digest()
+        messages = [{"content": blocks(m["content"]), "role": m["role"]} for m in self.messages]
+        said = {"messages": messages, **{name: self.body.get(name) for name in ("model", "system", "tools")}}
+        if self.is_long:
+            return _DigestInSteps().of(said)
+        data = ",".join([f'"{name}":{_written(value)}' for name, value in said.items()])
+        return hashlib.blake2b(f"{{{data}}}".encode(), digest_size=16).digest()
 
 
 def blocks(content: Any) -> Sequence[Block]:
@@ -216,9 +393,78 @@ def _as_one(run: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
     return {**run[0], "content": [block for message in run for block in blocks(message["content"] or ())]}
 
 
+def _written(value: Any) -> str:
+    """What is said, as JSON. Most of it has nothing to leave out, which a look at the text tells."""
+    if value is None:
+        return "null"
+    text = _SORTED.encode(value)
+    return _SORTED.encode(_said(value)) if "null" in text or '"cache_control"' in text else text
+
+
 def _said(value: Any) -> Any:
+    """The value without nulls and cache marks."""
     if isinstance(value, dict):
-        return {k: _said(v) for k, v in value.items() if v is not None and k != "cache_control"}
+        return {
+            k: v if type(v) is str else _said(v) for k, v in value.items() if v is not None and k != "cache_control"
+        }
     if isinstance(value, list | tuple):
-        return [_said(item) for item in value]
+        return [item if type(item) is str else _said(item) for item in value]
     return value
+
+
+def _name(item: tuple[str, Any]) -> str:
+    return item[0]
+
+
+class _DigestInSteps:
+    """The digest of what `_SORTED` would write of `_said`, worked out piece by piece."""
+
+    PIECE = 1 << 16
+
+    def __init__(self) -> None:
+        self._digest = hashlib.blake2b(digest_size=16)
+        self._parts: list[str] = []
+        self._held = 0
+
+    def of(self, value: Mapping[str, Any]) -> bytes:
+        self._object(sorted(value.items(), key=_name))
+        self._flush()
+        return self._digest.digest()
+
+    def _put(self, text: str) -> None:
+        self._parts.append(text)
+        self._held += len(text)
+        if self._held > self.PIECE:
+            self._flush()
+
+    def _flush(self) -> None:
+        self._digest.update("".join(self._parts).encode())
+        self._parts, self._held = [], 0
+
+    def _object(self, items: Sequence[tuple[str, Any]]) -> None:
+        mark = "{"
+        for name, value in items:
+            self._put(mark + encode_basestring_ascii(name) + ":")
+            self._add(value)
+            mark = ","
+        self._put("}" if items else "{}")
+
+    def _add(self, value: Any) -> None:
+        if isinstance(value, str):
+            self._put('"')
+            for at in range(0, len(value), self.PIECE):
+                self._put(encode_basestring_ascii(value[at : at + self.PIECE])[1:-1])
+            self._put('"')
+        elif isinstance(value, dict):
+            self._object(
+                sorted([(k, v) for k, v in value.items() if v is not None and k != "cache_control"], key=_name)
+            )
+        elif isinstance(value, list | tuple):
+            mark = "["
+            for item in value:
+                self._put(mark)
+                self._add(item)
+                mark = ","
+            self._put("]" if value else "[]")
+        else:
+            self._put(_SORTED.encode(value))

@@ -6,15 +6,21 @@ Clients of the official SDKs drop events without an `event:` line; others read `
 import json
 import re
 from collections.abc import Iterator, Mapping
+from json.encoder import encode_basestring
 from typing import Any
 
 # json.dumps would make a new encoder for every value
-_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
-_SPACED = json.JSONEncoder(ensure_ascii=False)
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+_SPACED = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
+
+_DELTA = 'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,"delta":{"type":"%s","%s":%s}}\n\n'
 
 
 def dumps(value: object) -> str:
-    """Compact JSON, the way the API writes it: no spaces, no escapes for letters outside ASCII."""
+    """Compact JSON, the way the API writes it: no spaces, no escapes for letters outside ASCII.
+
+    Raises ValueError for NaN and infinity: they are no JSON, and whatever is read refuses them.
+    """
     return _ENCODER.encode(value)
 
 
@@ -30,6 +36,11 @@ def encode(text: str) -> bytes:
 
 def frame(payload: Mapping[str, Any]) -> bytes:
     """The bytes of one event. `payload["type"]` is its name."""
+    delta = payload.get("delta")
+    if delta is not None and len(delta) == 2 and len(payload) == 3 and payload["type"] == "content_block_delta":
+        (key, kind), (name, said) = delta.items()
+        if key == "type" and isinstance(said, str):  # most events of a stream: the same bytes for a third of the time
+            return encode(_DELTA % (payload["index"], kind, name, encode_basestring(said)))
     return encode(f"event: {payload['type']}\ndata: {dumps(payload)}\n\n")
 
 

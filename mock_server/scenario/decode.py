@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any, Literal, get_args, get_origin
 
-from mock_server.scenario.node import Node, Problems, kind, suggestion
+from mock_server.scenario.node import Node, Problems, kind
 
 Reader = Callable[[Node, Problems], Any]
 
@@ -95,7 +95,7 @@ def _choice(allowed: tuple[Any, ...]) -> Reader:
     def read(node: Node, problems: Problems) -> Any:
         if node.value in allowed and not isinstance(node.value, bool):
             return node.value
-        close = suggestion(str(node.value), map(str, allowed))
+        close = problems.hint(str(node.value), map(str, allowed))
         problems.add(node, f"expected one of {', '.join(map(str, allowed))}; got {node.plain()!r}{close}")
         return None
 
@@ -153,7 +153,7 @@ def _tagged(classes: Mapping[str, Any]) -> Reader:
             problems.add(node, f"missing key 'type'; expected one of {', '.join(classes)}{hint}")
             return None
         if tag.value not in classes:
-            close = suggestion(str(tag.value), classes)
+            close = problems.hint(str(tag.value), classes)
             problems.add(tag, f"unknown type {tag.plain()!r}; expected one of {', '.join(classes)}{close}")
             return None
         rest = {key: item for key, item in node.value.items() if key != "type"}
@@ -205,7 +205,7 @@ def _report_keys(
 ) -> None:
     for key in node.value:
         if key not in fields:
-            text = f"unknown key '{key}' in {noun}; expected one of {', '.join(known)}{suggestion(key, known)}"
+            text = f"unknown key '{key}' in {noun}; expected one of {', '.join(known)}{problems.hint(key, known)}"
             problems.add(node.keys.get(key) or node.mark, text)
     for name in needed:
         if name not in node.value:

@@ -8,7 +8,7 @@ from mock_server.scenario.decode import Reads
 from mock_server.scenario.distributions import Distribution, Uniform, varying
 from mock_server.scenario.node import Node, Problems, kind, suggestion
 
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(us|ms|s|m)")
+_DURATION = re.compile(r"(\d{1,12}(?:\.\d{1,12})?)\s*(us|ms|s|m)")
 _UNITS = {"us": 1, "ms": 1_000, "s": 1_000_000, "m": 60_000_000}
 LONGEST = 3_600_000_000
 CHUNKS: tuple[Named, ...] = get_args(Named)
@@ -34,14 +34,14 @@ def _duration(node: Node, problems: Problems) -> int | None:
 
 def _rate(node: Node, problems: Problems) -> float | None:
     text = str(node.value).removesuffix("/s")
-    if isinstance(node.value, bool) or not re.fullmatch(r"\d+(\.\d+)?", text) or float(text) <= 0:
+    if isinstance(node.value, bool) or not re.fullmatch(r"\d{1,9}(\.\d{1,6})?", text) or float(text) <= 0:
         problems.add(node, f"expected a rate in tokens per second such as 80/s, got {node.plain()!r}")
         return None
     return float(text)
 
 
 def _share(node: Node, problems: Problems) -> float | None:
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)%", node.value) if isinstance(node.value, str) else None
+    found = re.fullmatch(r"(\d{1,9}(?:\.\d{1,12})?)%", node.value) if isinstance(node.value, str) else None
     share = float(found[1]) / 100 if found else 0.0 if node.value == 0 and not isinstance(node.value, bool) else None
     if share is None or share > 1:
         problems.add(node, f"expected a share from 0% to 100% such as 20%, got {node.plain()!r}")

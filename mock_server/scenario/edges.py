@@ -4,14 +4,19 @@ Nothing here knows what a schema means: every change is tried on the whole value
 """
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import islice
 from random import Random
 from typing import Any
 
-from mock_server.scenario.schema import Checker, SchemaProblem
+from mock_server.protocol.checker import Checker, SchemaProblem
+from mock_server.protocol.expression import bounded
 from mock_server.scenario.values import CannotGenerate, number_of
 
 MAX_TRIALS = 300
+_MOST_COPIED = 60_000  # values in all the copies that trials take
+_MOST_BOUNDS = 100  # of one kind, anywhere in a schema
 _LONGEST, _MOST_ITEMS = 10_000, 100
 _STRINGS = ("", " ", "🙂👩\u200d👩\u200d👧", "שלום", "e\u0301", 'a"b\\c\nd', "0", "null", "../x", "<b>&amp;</b>")
 _NUMBERS = (0, -1, 1, 2**31 - 1, 2**53, -(2**53), 0.1, -0.5, 1e-9)
@@ -25,9 +30,10 @@ def edge(schema: object, value: dict[str, Any], checker: Checker, seed: bytes) -
     """The value with boundary values wherever the schema still takes the whole of it."""
     rng = Random(number_of(seed))
     made = copy.deepcopy(value)
-    trials = MAX_TRIALS
-    for path in [path for path in _places(made) if path]:
-        candidates = list(_bounds(schema, _at(made, path)))
+    paths = [path for path in _places(made) if path]
+    trials, limits = _trials(len(paths)), _Limits(schema)
+    for path in paths:
+        candidates = list(_bounds(limits, _at(made, path)))
         rng.shuffle(candidates)
         for candidate in candidates:
             if trials == 0:
@@ -42,19 +48,30 @@ def edge(schema: object, value: dict[str, Any], checker: Checker, seed: bytes) -
 
 def invalid(schema: object, value: dict[str, Any], checker: Checker, seed: bytes) -> dict[str, Any]:
     """The value broken in one place. Raises CannotGenerate when the schema takes every object."""
-    breaks = list(_breaks(schema, value))
+    breaks = list(_breaks(_Limits(schema), value))
     Random(number_of(seed)).shuffle(breaks)
-    for broken in breaks[:MAX_TRIALS]:
+    for make in breaks[: _trials(sum(1 for _ in _places(value)))]:
+        broken = make()
         if not _is_valid(checker, broken):
             return broken
     raise CannotGenerate("$: the schema accepts every object, so nothing can break it")
 
 
+def _trials(places: int) -> int:
+    """How many changes to try on a value: each takes a copy of it."""
+    return min(MAX_TRIALS, max(1, _MOST_COPIED // max(1, places)))
+
+
 def _is_valid(checker: Checker, value: object) -> bool:
-    try:
-        return not checker.violations(value, limit=1)
-    except SchemaProblem as problem:
-        raise CannotGenerate(f"$: {problem}") from None
+    with bounded() as left:
+        before = left.missed
+        try:
+            wrong = checker.violations(value, limit=1)
+        except SchemaProblem as problem:
+            raise CannotGenerate(f"$: {problem}") from None
+        if left.missed > before:
+            raise CannotGenerate(f"$: {[*left.unjudged][-1]}")
+    return not wrong
 
 
 # -- places in a value ----------------------------------------------------------------------------------------------
@@ -91,14 +108,22 @@ def _with(value: Any, path: Path, item: Any) -> Any:
 # -- what to put there ----------------------------------------------------------------------------------------------
 
 
-def _bounds(schema: object, value: Any) -> Iterator[Any]:
+class _Limits:
+    """The bounds and the sizes that stand anywhere in a schema."""
+
+    def __init__(self, schema: object) -> None:
+        self.bounds = list(islice(_found(schema, _BOUNDS), _MOST_BOUNDS))
+        self.sizes = list(islice(_found(schema, _SIZES), _MOST_BOUNDS))
+
+
+def _bounds(limits: _Limits, value: Any) -> Iterator[Any]:
     """Values at the edge of what a value of this kind can be, by the bounds found anywhere in the schema."""
-    sizes = [size for size in _found(schema, _SIZES) if isinstance(size, int)]
+    sizes = [size for size in limits.sizes if isinstance(size, int)]
     if isinstance(value, bool):
         yield not value
     elif isinstance(value, int | float):
         yield from _NUMBERS
-        for bound in _found(schema, _BOUNDS):
+        for bound in limits.bounds:
             yield from (bound, bound + 1, bound - 1)
     elif isinstance(value, str):
         yield from _STRINGS
@@ -118,17 +143,24 @@ def _found(schema: object, keys: tuple[str, ...]) -> Iterator[Any]:
             yield from _found(inner, keys)
 
 
-def _breaks(schema: object, value: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The value with one thing wrong, perhaps: a key missing or too many, another type, out of bounds."""
+def _breaks(limits: _Limits, value: dict[str, Any]) -> Iterator[Callable[[], dict[str, Any]]]:
+    """What makes the value with one thing wrong, perhaps: a key missing or too many, another type, out of bounds."""
     for path in _places(value):
         here = _at(value, path)
         if path:
-            wrong: tuple[Any, ...] = (_other(here), *(_outside(schema, here)))
-            yield from (_with(value, path, one) for one in wrong)
+            for one in (_other(here), *(_outside(limits, here))):
+                yield partial(_with, value, path, one)
         if isinstance(here, dict):
-            changed = [{key: item for key, item in here.items() if key != left_out} for left_out in here]
-            changed.append({**here, "unexpected_key": 1})
-            yield from (_with(value, path, one) if path else one for one in changed)
+            for left_out in here:
+                yield partial(_changed, value, path, here, left_out)
+            yield partial(_changed, value, path, here, None)
+
+
+def _changed(value: dict[str, Any], path: Path, here: dict[str, Any], left_out: str | None) -> dict[str, Any]:
+    """The value with one key less in the object at a path, or one more than there should be."""
+    less = {key: item for key, item in here.items() if key != left_out}
+    changed = {**here, "unexpected_key": 1} if left_out is None else less
+    return _with(value, path, changed) if path else changed
 
 
 def _other(value: Any) -> Any:
@@ -136,11 +168,11 @@ def _other(value: Any) -> Any:
     return 12345 if isinstance(value, str) else "not a number" if isinstance(value, int | float) else "not a container"
 
 
-def _outside(schema: object, value: Any) -> Iterator[Any]:
+def _outside(limits: _Limits, value: Any) -> Iterator[Any]:
     if isinstance(value, str):
         yield from ("", "no such value", "x" * 300)
     elif isinstance(value, int | float) and not isinstance(value, bool):
-        bounds = list(_found(schema, _BOUNDS))
+        bounds = limits.bounds
         yield from (*(bound + 1 for bound in bounds), *(bound - 1 for bound in bounds), 0.5)
     elif isinstance(value, list):
         yield []

@@ -4,7 +4,8 @@ Its import costs 55 ms, so only functions do it. Everything derives from the see
 the clock; those that templates may use have stand-ins here, the others are refused.
 """
 
-from collections.abc import Callable, Mapping
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from functools import cache
 from random import Random
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from faker import Faker as Faker
 
 DEFAULT = "en_US"
-_MOST = 10_000  # for a number given to a method: how many characters, items or digits
 _START = datetime(2026, 1, 1, tzinfo=timezone.utc)
 
 
@@ -70,7 +70,7 @@ _REFUSED = frozenset((
     "get_formatter", "get_providers", "provider", "format", "parse", "del_arguments", "get_arguments",
     "set_arguments", "enum", "profile", "simple_profile", "credit_card_expire", "credit_card_full",
     "passport_full", "passport_dates", "passport_dob", "random", "items", "factories", "generator_attrs",
-    "locales", "weights", "pyobject",
+    "locales", "weights", "pyobject", "pystr_format", "providers",
 ))
 # fmt: on
 
@@ -94,19 +94,95 @@ class Fake:
         self._make = make
         self._fake: Faker | None = None
 
-    def __getattr__(self, name: str) -> Callable[..., object]:
+    def __getattr__(self, name: str) -> "Faked":
         if name.startswith("_") or name not in methods():
             raise AttributeError(name)
         if self._fake is None:
             self._fake = self._make()
         fake = self._fake
         if name in _DATES:
-            return lambda: _DATES[name](_moment(fake.random))
-        return lambda *given, **named: _bounded(getattr(fake, name), given, named)
+            return Faked(name, lambda: _DATES[name](_moment(fake.random)))
+        return Faked(name, getattr(fake, name))
 
 
-def _bounded(method: Callable[..., object], given: tuple[Any, ...], named: Mapping[str, Any]) -> object:
-    for value in (*given, *named.values()):
-        if isinstance(value, int) and value > _MOST and "int" not in getattr(method, "__name__", ""):
-            raise ValueError(f"{value:,} is too much; {_MOST:,} at most")
-    return method(*given, **named)
+# the steps that a call takes, besides what it is told to make
+_CALL = 50
+# method -> (what its size is given by and is where nothing is said, the steps that one of that size takes)
+_SIZES: Mapping[str, tuple[Mapping[str, int], float]] = {
+    "paragraph": ({"nb_sentences": 3}, 25),
+    "paragraphs": ({"nb": 3}, 80),
+    "password": ({"length": 10}, 2),
+    "pydict": ({"nb_elements": 10}, 100),
+    "pyiterable": ({"nb_elements": 10}, 100),
+    "pylist": ({"nb_elements": 10}, 100),
+    "pyset": ({"nb_elements": 10}, 100),
+    "pystr": ({"max_chars": 20}, 1),
+    "pystruct": ({"count": 10}, 500),
+    "pytuple": ({"nb_elements": 10}, 100),
+    "random_choices": ({"length": 10}, 2),
+    "random_elements": ({"length": 10}, 5),
+    "random_letters": ({"length": 16}, 1),
+    "random_sample": ({"length": 10}, 5),
+    "sentence": ({"nb_words": 6}, 4),
+    "sentences": ({"nb": 3}, 25),
+    "text": ({"max_nb_chars": 200}, 0.6),
+    "texts": ({"nb_texts": 3, "max_nb_chars": 200}, 1),
+    "words": ({"nb": 3}, 2),
+}
+_SLOW: Mapping[str, int] = {"ipv4_public": 1_500, "pytimezone": 500, "domain_name": 500, "ascii_company_email": 500}
+# numbers that say which, not how many
+_VALUES = frozenset(("center", "max", "max_value", "min", "min_value", "radius", "step", "width", "height", "value"))
+_MOST = 10_000  # characters, words or items in all
+_MOST_ELSEWHERE = 100  # for any other number
+_LONGEST = 1_000  # characters of a text, or items of a list, that a method is given
+
+
+class Faked:
+    """A method of `fake`. `price` is asked before each call."""
+
+    __slots__ = ("_method", "_name")
+
+    def __init__(self, name: str, method: Callable[..., object]) -> None:
+        self._name = name
+        self._method = method
+
+    def __call__(self, *given: Any, **named: Any) -> object:
+        return self._method(*given, **named)
+
+    def price(self, given: Sequence[Any], named: Mapping[str, Any]) -> int:
+        """The steps that a call with these arguments takes. Raises ValueError for arguments that no call may have."""
+        sizes, each = _SIZES.get(self._name, ({}, 0))
+        told = {**dict(zip(_parameters(self._method), given, strict=False)), **named} if given or named else {}
+        if len(told) != len(given) + len(named):
+            raise ValueError(f"fake.{self._name} is not given so many values")
+        for name, value in told.items():
+            _judge(name, value, _MOST if name in sizes or name in _VALUES else _MOST_ELSEWHERE)
+        size = 1
+        for name, usual in sizes.items():
+            said = told.get(name, usual)
+            size *= said if isinstance(said, int) else usual
+        if size > _MOST:
+            raise ValueError(f"{size:,} is too much; {_MOST:,} at most")
+        return _CALL + _SLOW.get(self._name, 0) + int(size * each)
+
+
+def _parameters(method: Callable[..., object]) -> Sequence[str]:
+    """The names of what a method takes."""
+    return tuple(inspect.signature(method).parameters)
+
+
+def _judge(name: str, value: Any, most: int) -> None:
+    """One argument: a number within bounds, a short text, or a short list of these. Raises ValueError."""
+    if isinstance(value, str | list | tuple):
+        if len(value) > _LONGEST:
+            raise ValueError(f"{name} of a fake method has {len(value):,} characters or items; {_LONGEST:,} at most")
+        for item in () if isinstance(value, str) else value:
+            if not isinstance(item, str | int | float) or len(str(item)) > 100:
+                raise ValueError(f"{name} of a fake method is a list of short words and numbers")
+    elif not isinstance(value, bool | float | None):
+        if not isinstance(value, int):
+            raise ValueError(f"{name} of a fake method is a number, a text or a list of these")
+        if name not in _VALUES and abs(value) > most:
+            raise ValueError(f"{value:,} is too much; {most:,} at most")
+        if value.bit_length() > 64:
+            raise ValueError(f"{name} of a fake method has at most 64 bits")

@@ -7,9 +7,9 @@ import json
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+from mock_server.protocol.checker import Checker, SchemaProblem
 from mock_server.scenario import edges
 from mock_server.scenario.fakes import DEFAULT, Fakes
-from mock_server.scenario.schema import Checker, SchemaProblem, hanging
 from mock_server.scenario.styles import styled
 from mock_server.scenario.values import TRIES, CannotGenerate, Maker, Words, number_of
 
@@ -49,9 +49,6 @@ class Generator:
         checker = self._checker(schema)
         if checker is None:
             raise CannotGenerate("$: the schema is broken, so nothing can be judged by it")
-        pattern = hanging(schema)
-        if pattern is not None:
-            raise CannotGenerate(f"$: its pattern {pattern!r} can take for ever on what does not match")
         return (edges.edge if how == "edge" else edges.invalid)(schema, given, checker, seed)
 
     def value(self, schema: object, seed: bytes) -> object:
@@ -65,6 +62,9 @@ class Generator:
             try:
                 made, reason = maker.attempt(number_of(seed + bytes([attempt])), attempt)
             except CannotGenerate as error:
+                if maker.is_spent:
+                    reason = reason or str(error)
+                    break
                 reason = str(error)
                 continue
             if not reason:

@@ -5,11 +5,13 @@ with the JSON types only: what YAML 1.1 would make a date, a time or a truth val
 """
 
 import binascii
+import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import stat
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import yaml
 
@@ -17,12 +19,25 @@ from mock_server.scenario.answer import Answer
 from mock_server.scenario.decode import decode
 from mock_server.scenario.match import Condition
 from mock_server.scenario.model import Scenario, inherit
-from mock_server.scenario.node import Mark, Node, Problem, Problems, ScenarioError, kind, wrap
+from mock_server.scenario.node import (
+    MOST_DEPTH,
+    MOST_DIGITS,
+    MOST_VALUES,
+    Mark,
+    Node,
+    Problem,
+    Problems,
+    ScenarioError,
+    all_unfit,
+    kind,
+    unfit,
+    wrap,
+)
 from mock_server.scenario.shorthand import expand, expand_answer, with_defaults
 from mock_server.scenario.when import read_case_when
 
-MAX_BYTES = 10_000_000
-MAX_NODES = 500_000
+MAX_BYTES = 10_000_000  # of a file
+MAX_TEXT = 4 * MAX_BYTES  # characters of all values, those that aliases repeat too
 PACKAGE = Path(__file__).parent.parent
 
 _Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -34,13 +49,37 @@ class _Loader(_Base):  # type: ignore[misc]
     yaml_implicit_resolvers: ClassVar[dict[str, list[Any]]] = {}
 
 
-for _tag, _regex, _first in (
-    ("null", r"^(?:null|)$", ["n", ""]),
-    ("bool", r"^(?:true|false)$", ["t", "f"]),
-    ("int", r"^-?(?:0|[1-9]\d*)$", list("-0123456789")),
-    ("float", r"^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][-+]?\d+)?$", list("-0123456789")),
-):
-    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_regex), _first)
+class _Scalar(NamedTuple):
+    """A kind of plain value: how it is written, the characters it may begin with, what it is read as.
+
+    `wrong`: what stands for one that cannot be read, so that nothing more is said of it.
+    """
+
+    regex: "re.Pattern[str]"
+    first: tuple[str, ...]
+    read: Callable[[str], Any]
+    noun: str
+    wrong: Any
+
+
+_TAG = "tag:yaml.org,2002:"
+_SCALARS: Mapping[str, _Scalar] = {
+    f"{_TAG}null": _Scalar(re.compile(r"^(?:null|)$"), ("n", ""), lambda text: None, "null", None),
+    f"{_TAG}bool": _Scalar(
+        re.compile(r"^(?:true|false)$"), ("t", "f"), lambda text: text == "true", "true or false", False
+    ),
+    f"{_TAG}int": _Scalar(re.compile(r"^-?(?:0|[1-9]\d*)$", re.ASCII), tuple("-0123456789"), int, "a whole number", 1),
+    f"{_TAG}float": _Scalar(
+        re.compile(r"^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][-+]?\d+)?$", re.ASCII),
+        tuple("-0123456789"),
+        float,
+        "a number",
+        1,
+    ),
+}
+for _name, _kind in _SCALARS.items():
+    _Loader.add_implicit_resolver(_name, _kind.regex, list(_kind.first))
+_STR, _SEQ, _MAP = f"{_TAG}str", f"{_TAG}seq", f"{_TAG}map"
 
 
 def library() -> Path:
@@ -55,17 +94,25 @@ def files(paths: Iterable[str | Path]) -> list[Path]:
     A path that is not there may be a name from the library. Raises ScenarioError for one that is none, or that holds no
     scenario file.
     """
-    found: list[Path] = []
+    found: dict[Path, None] = {}
     problems: list[Problem] = []
     for path in map(Path, paths):
-        listed = [path] if path.is_file() else sorted(_inside(path)) if path.is_dir() else _of_library(path)
+        listed: list[Path] = []
+        source, why = str(path), "no scenario files (*.yaml, *.yml) in this folder"
+        try:
+            listed = sorted(_inside(path)) if stat.S_ISDIR(path.stat().st_mode) else [path]
+        except FileNotFoundError:
+            listed, why = _of_library(path), "no such file or folder"
+        except OSError as error:
+            source, why = str(error.filename or path), f"cannot be read: {error.strerror}"
+        except ValueError as error:
+            why = f"no name of a file: {error}"
         if not listed:
-            why = "no scenario files (*.yaml, *.yml) in this folder" if path.is_dir() else "no such file or folder"
-            problems.append(Problem(str(path), None, why))
-        found += [file for file in listed if file not in found]
+            problems.append(Problem(source, None, why))
+        found |= dict.fromkeys(listed)
     if problems:
         raise ScenarioError(problems)
-    return found
+    return list(found)
 
 
 def _of_library(name: Path) -> list[Path]:
@@ -75,10 +122,16 @@ def _of_library(name: Path) -> list[Path]:
 
 
 def _inside(folder: Path) -> Iterator[Path]:
-    for path in folder.rglob("*"):
-        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if path.suffix in (".yaml", ".yml") and not hidden and path.is_file():
-            yield path
+    """What is named like a scenario file in a folder, whatever it is. Raises OSError when a folder cannot be read."""
+
+    def refuse(error: OSError) -> None:
+        raise error
+
+    for parent, folders, names in os.walk(folder, onerror=refuse):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in names:
+            if name.endswith((".yaml", ".yml")) and not name.startswith("."):
+                yield Path(parent, name)
 
 
 def load(paths: Iterable[str | Path]) -> tuple[Scenario, ...]:
@@ -124,8 +177,8 @@ class Loader:
 
     def _file(self, file: Path) -> tuple[tuple[int, ...], tuple[Scenario, ...]]:
         try:
-            stat = file.stat()
-            looks: tuple[int, ...] = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+            seen = file.stat()
+            looks: tuple[int, ...] = (seen.st_mtime_ns, seen.st_size, seen.st_ino)
         except OSError:
             looks = ()
         before = self._known.get(file)
@@ -150,34 +203,46 @@ def loads(text: str, source: str = "<text>", *, check_names: bool = True) -> tup
 def build(data: Mapping[str, Any], source: str = "<scenario>") -> Scenario:
     """A scenario from plain data in the words of the YAML."""
     __tracebackhide__ = True
-    problems = Problems(source)
-    scenario = _build(wrap(dict(data)), problems)
-    if problems.found or scenario is None:
-        raise ScenarioError(problems.found)
+    scenario: Scenario = _of_data(dict(data), source, _build)
     return scenario
 
 
 def read_answer(data: Any, source: str) -> Answer:
     """One reply or error from plain data: a text, a block, a list of them, or an answer in the words of the YAML."""
     __tracebackhide__ = True
-    problems = Problems(source)
-    node = expand_answer(wrap(data))
-    answer: Answer | None = decode(Answer, node, problems)
-    if answer is not None and (answer.cases or answer.attempts or answer.call or answer.when):
-        problems.add(None, "expected a reply or an error")
-    if problems.found or answer is None:
-        raise ScenarioError(problems.found)
+    answer: Answer = _of_data(data, source, _answer)
     return answer
 
 
 def read_condition(data: Any, source: str = "when") -> Condition:
     """A condition from plain data, where `turn` and `attempt` can be asked too."""
     __tracebackhide__ = True
-    problems = Problems(source)
-    condition = read_case_when(wrap(data), problems)
-    if problems.found:
-        raise ScenarioError(problems.found)
+    condition: Condition = _of_data(data, source, read_case_when)
     return condition
+
+
+def _of_data(data: Any, source: str, read: Callable[[Node, Problems], Any]) -> Any:
+    """What `read` makes of plain data. Raises ScenarioError with its mistakes, else with what in it is no JSON."""
+    __tracebackhide__ = True
+    problems = Problems(source)
+    try:
+        strange = list(all_unfit(data))
+    except ValueError as error:
+        raise ScenarioError([Problem(source, None, str(error))]) from None
+    found = read(wrap(data), problems)
+    if not problems.found:
+        for path, why in strange:
+            problems.add(None, f"{path}: {why}")
+    if problems.found or found is None:
+        raise ScenarioError(problems.found)
+    return found
+
+
+def _answer(node: Node, problems: Problems) -> Answer | None:
+    answer: Answer | None = decode(Answer, expand_answer(node), problems)
+    if answer is not None and (answer.cases or answer.attempts or answer.call or answer.when):
+        problems.add(None, "expected a reply or an error")
+    return answer
 
 
 def _build(node: Node, problems: Problems) -> Scenario | None:
@@ -200,15 +265,13 @@ def _same_names(loaded: Sequence[Scenario]) -> list[Problem]:
 
 
 def read_file(file: Path) -> str:
-    """The text of a file. Raises ScenarioError when it cannot be read, is too large or not UTF-8."""
+    """The text of a file. Raises ScenarioError when it cannot be read, is no ordinary file, too large or not UTF-8."""
     try:
-        data = file.read_bytes()
+        data = _bytes_of(file)
     except OSError as error:
         raise ScenarioError([Problem(str(file), None, f"cannot be read: {error.strerror}")]) from None
-    if len(data) > MAX_BYTES:
-        raise ScenarioError(
-            [Problem(str(file), None, f"{len(data):,} bytes; a scenario file has {MAX_BYTES:,} at most")]
-        )
+    except ValueError as error:
+        raise ScenarioError([Problem(str(file), None, str(error))]) from None
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -217,13 +280,36 @@ def read_file(file: Path) -> str:
         raise ScenarioError([Problem(str(file), Mark(line, column), "not UTF-8 text")]) from None
 
 
+def _bytes_of(file: Path) -> bytes:
+    """The bytes of a file; its kind and size are looked at first. Raises OSError, ValueError."""
+    with open(file, "rb", opener=_without_waiting) as opened:
+        status = os.fstat(opened.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise ValueError("a pipe, a device or a socket, not a file")
+        if status.st_size > MAX_BYTES:
+            raise ValueError(f"{status.st_size:,} bytes; a scenario file has {MAX_BYTES:,} at most")
+        data = opened.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:  # it has grown, or is one of those that tell no size
+        raise ValueError(f"a scenario file has {MAX_BYTES:,} bytes at most")
+    return data
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Opens a pipe too without waiting for its other end."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
 def documents(text: str, problems: Problems, *, foreign: bool = False) -> Iterator[Node]:
     """The YAML documents in a text; what is no YAML goes to `problems`.
 
     `foreign`: another program wrote it: `!!binary` is bytes, and other tags (types of its language) are passed over.
     """
-    loader = _Loader(text)
+    if len(text) > MAX_BYTES:
+        problems.add(None, f"{len(text):,} characters; a scenario file has {MAX_BYTES:,} bytes at most")
+        return
+    loader = None
     try:
+        loader = _Loader(text)
         reader = _Reader(problems, foreign=foreign)
         while loader.check_node():
             node = loader.get_node()
@@ -233,37 +319,49 @@ def documents(text: str, problems: Problems, *, foreign: bool = False) -> Iterat
         mark = error.problem_mark or error.context_mark
         problems.add(_mark(mark) if mark else None, f"not YAML: {error.problem or error.context}")
     except yaml.reader.ReaderError as error:
-        line = text.count("\n", 0, error.position) + 1
-        column = error.position - text.rfind("\n", 0, error.position)
-        problems.add(Mark(line, column), "not YAML: a character that is not allowed")
+        problems.add(_place(text, _offset(error, text)), "not YAML: a character that is not allowed")
     except binascii.Error as error:
         problems.add(None, f"!!binary that is not base64: {error}")
-    except (_TooLarge, RecursionError):
-        problems.add(Mark(1, 1), f"too large: more than {MAX_NODES:,} values, or nested too deeply")
+    except UnicodeEncodeError as error:
+        problems.add(_place(text, error.start), f"not YAML: {unfit(text[error.start])}")
+    except _TooLarge as error:
+        problems.add(error.at, str(error))
+    except RecursionError:
+        problems.add(Mark(1, 1), f"nested more than {MOST_DEPTH} levels deep")
+    except (yaml.YAMLError, ValueError, OverflowError) as error:  # of an escape, in YAML's loader without C
+        problems.add(None, f"not YAML: {error}")
     finally:
-        loader.dispose()
+        if loader is not None:
+            loader.dispose()
+
+
+def _offset(error: yaml.reader.ReaderError, text: str) -> int:
+    """Where the characters of a text begin to be wrong; the C loader counts bytes."""
+    if _Base is yaml.SafeLoader:
+        return int(error.position)
+    return len(text.encode()[: error.position].decode(errors="ignore"))
+
+
+def _place(text: str, at: int) -> Mark:
+    return Mark(text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at))
 
 
 class _TooLarge(Exception):
-    """Aliases, or a very long file, make more values than any scenario needs."""
+    """More values, levels or text than any scenario needs: of a very long file, or of its aliases."""
+
+    def __init__(self, at: Mark, text: str) -> None:
+        super().__init__(text)
+        self.at = at
 
 
 def _mark(mark: Any) -> Mark:
     return Mark(mark.line + 1, mark.column + 1)
 
 
-_CONVERT: Mapping[str, Any] = {
-    "tag:yaml.org,2002:null": lambda text: None,
-    "tag:yaml.org,2002:bool": lambda text: text == "true",
-    "tag:yaml.org,2002:int": int,
-    "tag:yaml.org,2002:float": float,
-    "tag:yaml.org,2002:str": str,
-}
-
-
 def _foreign(node: Any) -> Any:
-    """What reads a scalar with a tag of another program."""
-    return binascii.a2b_base64 if node.tag.rpartition(":")[2].lstrip("!") == "binary" else str
+    """What a scalar with a tag of another program stands for."""
+    is_binary = node.tag.rpartition(":")[2].lstrip("!") == "binary"
+    return binascii.a2b_base64(node.value) if is_binary else node.value
 
 
 class _Reader:
@@ -273,39 +371,71 @@ class _Reader:
         self._problems = problems
         self._foreign = foreign
         self._count = 0
+        self._text = 0
 
-    def read(self, node: Any) -> Node:
-        self._count += 1
-        if self._count > MAX_NODES:
-            raise _TooLarge
+    def read(self, node: Any, depth: int = 0) -> Node:
         mark = _mark(node.start_mark)
+        self._count += 1
+        if self._count > MOST_VALUES:
+            raise _TooLarge(Mark(1, 1), f"too large: more than {MOST_VALUES:,} values")
+        if depth > MOST_DEPTH:
+            raise _TooLarge(mark, f"nested more than {MOST_DEPTH} levels deep")
         if isinstance(node, yaml.MappingNode):
-            return self._mapping(node, mark)
+            self._check_tag(node, mark, _MAP)
+            return self._mapping(node, mark, depth)
         if isinstance(node, yaml.SequenceNode):
-            return Node([self.read(item) for item in node.value], mark)
-        convert = _CONVERT.get(node.tag) or (_foreign(node) if self._foreign else None)
-        if convert is None:
-            self._problems.add(mark, f"the tag {node.tag} is not used here; write plain values")
-            return Node(node.value, mark)
-        return Node(convert(node.value), mark)
+            self._check_tag(node, mark, _SEQ)
+            return Node([self.read(item, depth + 1) for item in node.value], mark)
+        return Node(self._scalar(node, mark), mark)
 
-    def _mapping(self, node: Any, mark: Mark) -> Node:
+    def _check_tag(self, node: Any, mark: Mark, *used: str) -> None:
+        if node.tag not in used and not self._foreign:
+            self._problems.add(mark, f"the tag {node.tag} is not used here; write plain values")
+
+    def _scalar(self, node: Any, mark: Mark) -> Any:
+        text: str = node.value
+        self._text += len(text)
+        if self._text > MAX_TEXT:
+            raise _TooLarge(Mark(1, 1), f"too large: more than {MAX_TEXT:,} characters")
+        kind = _SCALARS.get(node.tag)
+        if kind is None:
+            self._check_tag(node, mark, _STR)
+            if self._foreign and node.tag != _STR:
+                return _foreign(node)
+            value: Any = text
+        elif not kind.regex.fullmatch(text):
+            self._problems.add(mark, f"{_short(text)} is not {kind.noun}")
+            return kind.wrong
+        elif kind.read is int and len(text) > MOST_DIGITS:
+            self._problems.add(mark, f"a number of more than {MOST_DIGITS:,} digits")
+            return kind.wrong
+        else:
+            value = kind.read(text)
+        if (why := unfit(value)) is not None:
+            self._problems.add(mark, f"{_short(text)}: {why}" if isinstance(value, float) else why)
+        return value
+
+    def _mapping(self, node: Any, mark: Mark, depth: int) -> Node:
         result = Node({}, mark)
         merged: list[Node] = []
         for key_node, value_node in node.value:
             place = _mark(key_node.start_mark)
             if key_node.value == "<<" and isinstance(key_node, yaml.ScalarNode) and key_node.style not in ("'", '"'):
-                merged += self._bases(self.read(value_node), place)
+                merged += self._bases(self.read(value_node, depth + 1), place)
                 continue
             if not isinstance(key_node, yaml.ScalarNode):
                 self._problems.add(place, "a key is one word, not a list or a mapping")
                 continue
+            self._check_tag(key_node, place, _STR, *_SCALARS)
             key = key_node.value
+            if (why := unfit(key)) is not None:
+                self._problems.add(place, why)
             if key in result.value:
-                self._problems.add(place, f"duplicate key '{key}'; first on line {(result.keys[key] or mark).line}")
+                first = (result.keys[key] or mark).line
+                self._problems.add(place, f"duplicate key '{key}'; first on line {first}")
                 continue
             result.keys[key] = place
-            result.value[key] = self.read(value_node)
+            result.value[key] = self.read(value_node, depth + 1)
         for base in merged:  # of two bases the first wins, and the mapping itself over both
             for key, value in base.value.items():
                 result.value.setdefault(key, value)
@@ -319,3 +449,8 @@ class _Reader:
             return list(bases)
         self._problems.add(place, f"'<<' merges a mapping, as in <<: *base; got {kind(node)}")
         return []
+
+
+def _short(text: str) -> str:
+    """A value as a message quotes it."""
+    return repr(text if len(text) <= 60 else text[:59] + "…")

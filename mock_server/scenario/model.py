@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import quote
 
 from mock_server.protocol import marks
 from mock_server.protocol.blocks import McpToolResult, McpToolUse, ServerToolUse, ToolUse
+from mock_server.protocol.chunk import Burst, Bytes, Chunk
 from mock_server.protocol.lazy import lazy
 from mock_server.protocol.profile import Limits
 from mock_server.protocol.results import WebSearchToolResult
@@ -18,6 +19,7 @@ from mock_server.scenario.faults import Faults, Gates, label
 from mock_server.scenario.match import Condition, Named
 from mock_server.scenario.misfits import misfits
 from mock_server.scenario.node import suggestion
+from mock_server.scenario.parts import MOST_TOKENS, generated_in
 from mock_server.scenario.timing import Mistakes, Pace, Timing, misfit
 from mock_server.scenario.when import read_when
 
@@ -152,6 +154,7 @@ class Scenario:
         yield from self._captures()
         yield from self._misfits()
         yield from self._replays()
+        yield from self._sizes()
 
     def _as_overlay(self) -> Mistakes:
         """An overlay has something to lay over, and nothing that only a script has."""
@@ -171,6 +174,30 @@ class Scenario:
                     wrong = misfit(timing, leaf.reply)
                     if wrong is not None:
                         yield (*place, "timing", "replay"), wrong
+
+    def _sizes(self) -> Mistakes:
+        """What replies make a server hold, and work for: an alias of YAML makes much of a few words."""
+        length = 0
+        for at, turn in enumerate(self.turns):
+            for place, timing, leaf in _leaves(turn, ("turns", at), self.timing):
+                wanted = (leaf.generate,) if leaf.generate is not None else generated_in(leaf.reply)
+                made = sum(one.tokens[1] for one in wanted if one.tokens)
+                if made > MOST_TOKENS:
+                    yield place, f"a reply makes up {MOST_TOKENS:,} tokens at most; this one asks for {made:,}"
+                elif made > MOST_DELTAS and not _is_coarse(timing.chunking or "token"):
+                    what = f"a reply has {MOST_DELTAS:,} deltas at most; this one makes up {made:,} tokens"
+                    yield place, f"{what}: split it into larger ones (timing: {{chunk: sentence}})"
+                size = length_of(leaf.reply)
+                length += size
+                if size > MOST_CHARACTERS or length > MOST_IN_ALL:
+                    told = f"{MOST_CHARACTERS:,} characters at most, all of a scenario {MOST_IN_ALL:,}"
+                    yield place, f"a reply has {told}; this one has {size:,}"
+                    return
+                if size > MOST_DELTAS:  # fewer characters are no more deltas
+                    deltas = sum(1 for one in leaf.reply or () for _ in one.deltas(timing.chunking))
+                    if deltas > MOST_DELTAS:
+                        what = f"a reply has {MOST_DELTAS:,} deltas at most; this one has {deltas:,}"
+                        yield place, f"{what}: split it into larger ones (timing.chunk)"
 
     def _captures(self) -> Mistakes:
         """A template may use the named groups of the conditions that its reply stands under."""
@@ -205,6 +232,40 @@ class Scenario:
                         yield ("turns", at), f"{block.type} without a server_tool_use before it"
 
 
+MOST_CHARACTERS = 1_000_000  # of a reply
+MOST_IN_ALL = 5_000_000  # of the replies of a scenario
+MOST_DELTAS = 20_000  # of a reply: they are written in about 40 ms, while which no other client is answered
+
+
+def _is_coarse(chunk: Chunk) -> bool:
+    """Whether a delta surely has ten tokens or so."""
+    if isinstance(chunk, Burst):
+        return isinstance(chunk.size, int) and chunk.size >= 10
+    return (
+        chunk in ("sentence", "all")
+        or (isinstance(chunk, Bytes) and chunk.most >= 50)
+        or (type(chunk) is int and chunk >= 50)
+    )
+
+
+def length_of(value: Any) -> int:
+    """How many characters the texts of a block have, at any depth."""
+    length = 0
+    waiting = [value]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, str):
+            length += len(one)
+        elif isinstance(one, Mapping):
+            waiting += one.values()
+            length += sum(map(len, one))
+        elif isinstance(one, list | tuple):
+            waiting += one
+        elif is_dataclass(one):
+            waiting += [getattr(one, field.name) for field in fields(one)]
+    return length
+
+
 _SCRIPTED = ("anchor", "at_end", "times", "rate_limits")
 _Path = tuple[str | int, ...]
 
@@ -230,6 +291,16 @@ def _paced(
     for kind in ("cases", "attempts"):
         for at, one in enumerate(getattr(answer, kind) or ()):
             yield from _paced(one, (*path, kind, at), place, timing)
+
+
+def _leaves(answer: Answer, path: _Path, timing: Timing | None) -> Iterator[tuple[_Path, Timing, Answer]]:
+    """Every reply that is known at load or made up, with its path and its timing."""
+    timing = answer.timing or timing
+    if answer.reply is not None or answer.generate is not None:
+        yield path, timing or Timing(), answer
+    for kind in ("cases", "attempts"):
+        for at, one in enumerate(getattr(answer, kind) or ()):
+            yield from _leaves(one, (*path, kind, at), timing)
 
 
 def inherit(scenario: Scenario) -> Scenario:

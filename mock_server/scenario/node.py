@@ -1,8 +1,19 @@
 """What an author wrote: JSON values that know their line and column. And the mistakes found in it."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
+
+MOST_TOLD = 100  # mistakes of one run; the others are counted
+MOST_DIGITS = 4300  # of a whole number: what Python writes and reads (its int_max_str_digits)
+MOST_DEPTH = 100  # levels of lists and mappings
+MOST_VALUES = 500_000
+_TOO_LARGE = 10**MOST_DIGITS
+_LONGEST = 1000  # characters of a message, from its beginning and from its end
+_LONGEST_WORD = 200  # that a known word is looked for beside
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Mark(NamedTuple):
@@ -59,13 +70,48 @@ def kind(node: Node) -> str:
     return "nothing" if node.value is None else _KINDS.get(type(node.value), type(node.value).__name__)
 
 
+def unfit(value: Any) -> str | None:
+    """Why a single value is not JSON that every client can read; None when it is."""
+    if isinstance(value, str):
+        found = None if value.isascii() else _SURROGATE.search(value)
+        return f"half a character (the lone surrogate U+{ord(found[0]):04X})" if found else None
+    if isinstance(value, float):
+        return None if math.isfinite(value) else f"{value} is no number of JSON"
+    if isinstance(value, int):
+        return f"a number of more than {MOST_DIGITS:,} digits" if abs(value) >= _TOO_LARGE else None
+    return None if value is None else f"a value of type {type(value).__name__} is no JSON"
+
+
+def all_unfit(data: Any) -> Iterator[tuple[str, str]]:
+    """Where plain data is not JSON that every client can read, and why. Functions may stand where a reply does.
+
+    Raises ValueError for data that is too deep or too large to look at, or that holds itself.
+    """
+    left: list[tuple[str, Any, int, bool]] = [("$", data, 0, False)]
+    seen = 0
+    while left:
+        path, value, depth, in_block = left.pop()
+        seen += 1
+        if depth > MOST_DEPTH or seen > MOST_VALUES:
+            raise ValueError(f"nested more than {MOST_DEPTH} levels deep, or more than {MOST_VALUES:,} values")
+        if isinstance(value, Mapping):
+            in_block = in_block or "type" in value
+            yield from ((path, f"a key: {why}") for key in value if (why := unfit(str(key))) is not None)
+            left += [(f"{path}.{key}", item, depth + 1, in_block) for key, item in reversed(list(value.items()))]
+        elif isinstance(value, list | tuple):
+            left += [(f"{path}[{at}]", value[at], depth + 1, in_block) for at in range(len(value) - 1, -1, -1)]
+        elif (in_block or not callable(value)) and (why := unfit(value)) is not None:
+            yield path, why
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One mistake: where, and what is wrong."""
+    """One mistake: where, and what is wrong. Or several that are only counted."""
 
     source: str
     mark: Mark | None
     text: str
+    count: int = 1
 
     def __str__(self) -> str:
         place = f":{self.mark.line}:{self.mark.column}" if self.mark else ""
@@ -73,11 +119,20 @@ class Problem:
 
 
 class ScenarioError(Exception):
-    """The author's mistakes, all of them; one line each."""
+    """The author's mistakes, one line each: the first hundred, then how many more there are."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
-        self.problems = tuple(problems)
+        self.problems = _told(tuple(problems))
         super().__init__("\n".join(map(str, self.problems)))
+
+
+def _told(problems: tuple[Problem, ...]) -> tuple[Problem, ...]:
+    first, left = problems[:MOST_TOLD], problems[MOST_TOLD:]
+    count = sum(one.count for one in left)
+    if count <= 1:  # or it is the count of one file
+        return problems
+    source = left[0].source if len({one.source for one in left}) == 1 else "in all files"
+    return (*first, Problem(source, None, f"{count:,} more mistakes", count))
 
 
 @dataclass
@@ -89,11 +144,23 @@ class Problems:
 
     def add(self, at: Node | Mark | None, text: str) -> None:
         mark = at.mark if isinstance(at, Node) else at
+        if len(text) > 2 * _LONGEST:
+            text = f"{text[:_LONGEST]} […] {text[-_LONGEST:]}"
         self.found.append(Problem(self.source, mark, text))
+
+    def place(self, at: Node) -> str:
+        """Where a node stands, for what can go wrong with it later."""
+        return f"{self.source}:{at.mark.line}" if at.mark else self.source
+
+    def hint(self, wrong: str, known: Iterable[str]) -> str:
+        """The `suggestion` for a mistake; none once there are more mistakes than anyone is told."""
+        return suggestion(wrong, known) if len(self.found) < MOST_TOLD else ""
 
 
 def suggestion(wrong: str, known: Iterable[str]) -> str:
     """`; did you mean 'x'?`, or nothing when no known word is close."""
+    if len(wrong) > _LONGEST_WORD:
+        return ""
     import difflib  # only mistakes need it
 
     close = difflib.get_close_matches(wrong, list(known), n=1, cutoff=0.6)

@@ -1,28 +1,20 @@
 """The operators of `when`: `{contains: x}`, `{gte: 3}`. To add one, add a row to `OPERATORS`.
 
-They are exact unless `ignore_case: true`. What a regular expression costs is bounded: one that can take exponential
-time is a mistake at load, one that could take seconds on the text at hand is refused then.
+They are exact unless `ignore_case: true`. What regular expressions cost is bounded: a search that takes more than one
+request may raises OverLimit, with the place of the expression.
 """
 
 import fnmatch
-import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
-from mock_server.scenario.backtracking import degree, explosive
+from mock_server.protocol.expression import Expression, OverLimit, shown
 from mock_server.scenario.node import Node, Problems, kind, suggestion
 from mock_server.scenario.paths import MISSING
 
-MAX_STEPS = 4_000_000_000  # of a regular expression on one text, at worst: some seconds
-_SHORT = 500  # characters that no expression which is accepted takes long for
-
 Test = Callable[[Any], bool]
-
-
-class TooSlow(Exception):
-    """A regular expression of a scenario might run for seconds on a text that came."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +24,7 @@ class Operator:
     name: str
     wanted: Any
     test: Test
-    search: "Callable[[str], re.Match[str] | None] | None" = None
+    search: "Search | None" = None
 
     def __str__(self) -> str:
         return f"{self.name} {short(self.wanted)}"
@@ -40,12 +32,11 @@ class Operator:
     @property
     def groups(self) -> tuple[str, ...]:
         """The names it captures under."""
-        return tuple(re.compile(self.wanted).groupindex) if self.search is not None else ()
+        return self.search.names if self.search is not None else ()
 
     def captures(self, text: str) -> dict[str, str]:
         """What the named groups of a regular expression found in a text."""
-        found = self.search(text) if self.search is not None else None
-        return {name: said for name, said in found.groupdict().items() if said is not None} if found else {}
+        return self.search.captures(text) if self.search is not None else {}
 
 
 def short(value: object, limit: int = 80) -> str:
@@ -84,38 +75,39 @@ def _contains(wanted: Any, ignore_case: bool) -> Test:
     return test
 
 
+class Search:
+    """A regular expression of a scenario, which stands at `place`. Raises re.error where it is none."""
+
+    def __init__(self, wanted: str, ignore_case: bool, place: str = "") -> None:
+        self._expression = Expression(wanted, ignore_case=ignore_case)
+        self._place = f"{place}: " if place else ""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of its groups."""
+        return self._expression.names
+
+    def test(self, value: Any) -> bool:
+        """Whether it is found in a value. Raises OverLimit."""
+        return isinstance(value, str) and self._within(self._expression.found_in, value)
+
+    def captures(self, text: str) -> dict[str, str]:
+        """What its named groups hold. Raises OverLimit."""
+        return self._within(self._expression.captures, text)
+
+    def _within(self, search: "Callable[[str], _Found]", text: str) -> "_Found":
+        try:
+            return search(text)
+        except OverLimit as limit:
+            told = f"the regular expression {shown(self._expression.source)} on {len(text):,} characters: {limit}"
+            raise OverLimit(f"{self._place}{told}") from None
+
+
+_Found = TypeVar("_Found")
+
+
 def _regex(wanted: str, ignore_case: bool) -> Test:
-    search = searching(wanted, ignore_case)
-    return lambda value: isinstance(value, str) and search(value) is not None
-
-
-def searching(wanted: str, ignore_case: bool) -> "Callable[[str], re.Match[str] | None]":
-    """`search` of a regular expression, which raises TooSlow on a text too long for it. Raises re.error."""
-    flags = re.IGNORECASE if ignore_case else 0
-    compiled, power, start = re.compile(wanted, flags), degree(wanted, flags), "" if flags else _start(wanted)
-    if not power:
-        return compiled.search
-
-    def search(text: str) -> "re.Match[str] | None":
-        if len(text) > _SHORT:
-            starts = text.count(start) if start else len(text)
-            if starts * len(text) ** power > MAX_STEPS * math.factorial(power + 1):
-                raise TooSlow(_too_slow(wanted, text))
-        return compiled.search(text)
-
-    return search
-
-
-def _start(wanted: str) -> str:
-    """The plain text that every match begins with."""
-    found = re.match(r"[\w ]*", wanted)
-    plain = found.group() if found is not None and "|" not in wanted else ""
-    return plain[:-1] if wanted[len(plain) : len(plain) + 1] in ("*", "?", "{", "+") else plain
-
-
-def _too_slow(wanted: str, text: str) -> str:
-    hint = "bound its repeats, as in .{0,200}"
-    return f"the regular expression {short(wanted)} might run for seconds on {len(text):,} characters; {hint}"
+    return Search(wanted, ignore_case).test
 
 
 def glob(wanted: str, ignore_case: bool = False) -> Test:
@@ -173,10 +165,7 @@ def _is_regex(node: Node, problems: Problems) -> bool:
     except (re.error, OverflowError, RecursionError) as error:
         problems.add(node, f"not a regular expression: {error}")
         return False
-    why = explosive(node.value)
-    if why is not None:
-        problems.add(node, f"a regular expression that can hang: {why}")
-    return why is None
+    return True
 
 
 def _is_number(node: Node, problems: Problems) -> bool:
@@ -243,15 +232,17 @@ def read_operators(node: Node, problems: Problems) -> tuple[Operator, ...]:
             text = f"unknown key '{key}' in the condition; expected one of {', '.join(known)}{suggestion(key, known)}"
             problems.add(node.keys.get(key) or node, text)
         elif OPERATORS[key].accepts(item, problems):
-            found.append(_operator(key, item.plain(), bool(ignore_case.value)))
+            found.append(_operator(key, item.plain(), bool(ignore_case.value), problems.place(item)))
     if not found and set(node.value) <= {"ignore_case"}:
         problems.add(node, f"no operator; expected one of {', '.join(OPERATORS)}")
     return tuple(found)
 
 
-def _operator(name: str, wanted: Any, ignore_case: bool) -> Operator:
-    search = searching(wanted, ignore_case) if name == "regex" and "(?P<" in wanted else None
-    return Operator(name, wanted, OPERATORS[name].make(wanted, ignore_case), search)
+def _operator(name: str, wanted: Any, ignore_case: bool, place: str) -> Operator:
+    if name != "regex":
+        return Operator(name, wanted, OPERATORS[name].make(wanted, ignore_case))
+    search = Search(wanted, ignore_case, place)
+    return Operator(name, wanted, search.test, search if search.names else None)
 
 
 def read_texts(node: Node, problems: Problems) -> list[str] | None:

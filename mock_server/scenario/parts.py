@@ -3,6 +3,7 @@
 An open block is one of the API's with `template`, `generate` or an input that is made up in place of its content.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal
@@ -26,13 +27,15 @@ from mock_server.scenario.timing import Mistakes
 Style = Literal["prose", "markdown", "code", "json", "list"]
 Made = Literal["valid", "edge", "invalid"]
 MADE: tuple[Made, ...] = ("valid", "edge", "invalid")
-MOST_TOKENS = 1_000_000
+MOST_TOKENS = 200_000  # that are made up for one reply: a second or two of work
 
 
 def _read_tokens(node: Node, problems: Problems) -> tuple[int, int] | None:
     """`300`, or a range `200..300`."""
     words = str(node.value).split("..") if isinstance(node.value, str) else [node.value]
-    numbers = [int(word) if isinstance(word, int) or str(word).strip().isdecimal() else None for word in words]
+    numbers = [
+        int(word) if isinstance(word, int) or re.fullmatch(r"\s*\d{1,9}\s*", str(word)) else None for word in words
+    ]
     if isinstance(node.value, bool) or None in numbers or len(numbers) > 2:
         problems.add(node, f"expected a number of tokens or a range such as 200..300, got {node.plain()!r}")
         return None
@@ -139,6 +142,13 @@ def templates_of(value: Any) -> Iterator[Template]:
     elif isinstance(value, Mapping | list | tuple):
         for inner in value.values() if isinstance(value, Mapping) else value:
             yield from templates_of(inner)
+
+
+def generated_in(reply: Iterable[Block] | None) -> Iterator[Generate]:
+    """What is to be made up in the texts of a reply."""
+    for block in reply or ():
+        if isinstance(block, OpenText | OpenThinking) and block.generate is not None:
+            yield block.generate
 
 
 # -- reading --------------------------------------------------------------------------------------------------------

@@ -3,15 +3,16 @@
 Random only through the `Random` it is given; all work is bounded.
 """
 
-import importlib
 import itertools
 import math
 import re
 import string
-import sys
 from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 from random import Random
 from typing import Any
+
+from mock_server.protocol.expression import OverLimit, allowance, clients, parse, shown
 
 _MOST_STEPS = 20_000
 _LONGEST = 100_000
@@ -31,9 +32,14 @@ def matching(
     """
     empty: str | None = None
     try:
-        tree, found = _parse(pattern), re.compile(pattern)
+        allowance().read(pattern)
+    except OverLimit as limit:
+        allowance().left_unjudged(f"the pattern {shown(pattern)}", limit)
+        return next((text for text in preferred if shortest <= len(text) <= longest), None)
+    try:
+        tree = _tree(pattern)
         for text in itertools.chain(preferred, _drafts(tree, rng, shortest)):
-            if shortest <= len(text) <= longest and found.search(text):
+            if shortest <= len(text) <= longest and fits(pattern, text):
                 if text:
                     return text
                 empty = text
@@ -42,10 +48,20 @@ def matching(
     return empty
 
 
+_tree = lru_cache(maxsize=64)(parse)
+
+
 def fits(pattern: object, text: str) -> bool:
-    """Whether `text` matches `pattern` somewhere; False for a broken pattern."""
+    """Whether `text` matches a client's pattern somewhere, or nobody can tell in time; False for a broken pattern."""
+    if not isinstance(pattern, str):
+        return False
+    left = allowance()
     try:
-        return isinstance(pattern, str) and re.search(pattern, text) is not None
+        left.read(pattern)
+        return clients(pattern).found_in(text)
+    except OverLimit as limit:
+        left.left_unjudged(f"the pattern {shown(pattern)}", limit)
+        return True
     except (re.error, OverflowError, RecursionError):
         return False
 
@@ -53,17 +69,12 @@ def fits(pattern: object, text: str) -> bool:
 def literal(pattern: str) -> str:
     """The longest plain text that every match of a pattern holds; empty where none is plain to see."""
     runs = [""]
-    for op, argument in _parse(pattern):
+    for op, argument in parse(pattern):
         if op.name == "LITERAL":
             runs[-1] += chr(argument)
         else:
             runs.append("")
     return max(runs, key=len)
-
-
-def _parse(pattern: str) -> Any:
-    module = "re._parser" if sys.version_info >= (3, 11) else "sre_parse"
-    return importlib.import_module(module).parse(pattern)
 
 
 def _drafts(tree: Any, rng: Random, shortest: int) -> Iterator[str]:

@@ -1,144 +1,26 @@
-"""JSON Schema: validating a value, following a local `$ref`, merging two schemas into one.
+"""JSON Schema as those read it who make values: following a local `$ref`, merging two schemas into one.
 
-The only file that may import `jsonschema`, and only inside functions: the import costs 46 ms and most runs
-never need it. Nothing here makes values (generate.py does) and nothing here reaches the network.
+Nothing here makes values (generate.py does) and nothing judges them (`protocol.checker` does).
 """
 
 import itertools
+import json
 import math
 import operator
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from fractions import Fraction
 from typing import Any, TypeVar
 from urllib.parse import unquote
 
-from mock_server.scenario.backtracking import explosive
-
 Schema = dict[str, Any]
 _Kind = TypeVar("_Kind", list[Any], dict[str, Any], int)
 
-MOST_REFS = 10_000
-"""`$ref`s followed in one validation: doubling `$ref`s ("billion laughs") would otherwise run for ever."""
-
-_LONGEST_LINE = 240
-_TOO_DEEP = "the schema, or the value with it, is nested too deeply"
 _MOST_HOPS = 32
 _FAR = 1_000
+_PER_STEP = 20  # parts of a schema that are copied for the price of a subschema
 _CHOICES = {"$ref", "allOf", "anyOf", "oneOf", "if", "then", "else"}
 _APPLICATORS = _CHOICES | {"not", "const", "$schema", "$defs", "definitions"}
-
-
-class SchemaProblem(ValueError):
-    """The schema itself is broken, so no value can be judged by it. The message is one line."""
-
-
-class Checker:
-    """One schema (Draft 2020-12, formats checked), checked itself once and then used on many values.
-
-    Making one costs about 5 ms, so keep it for as long as the schema is in use. Raises SchemaProblem when the
-    schema breaks the meta-schema; what only shows in use (a `$ref` to nowhere, one that never ends) is raised
-    by `violations`.
-    """
-
-    def __init__(self, schema: object) -> None:
-        self._followed = itertools.count()
-        self._open: set[tuple[int, int]] = set()
-        with _library_errors():
-            from jsonschema import Draft202012Validator as Draft
-            from jsonschema import validators
-            from referencing import Registry
-
-            for error in Draft(Draft.META_SCHEMA, format_checker=Draft.FORMAT_CHECKER).iter_errors(schema):
-                raise SchemaProblem(_line(error))
-            counted = {key: self._counting(Draft.VALIDATORS[key]) for key in ("$ref", "$dynamicRef")}
-            # An explicit registry, because the default one fetches unknown `$ref`s over HTTP.
-            library: Any = validators
-            draft = library.extend(Draft, counted)
-            self._validator: Any = draft(schema, format_checker=Draft.FORMAT_CHECKER, registry=Registry())
-
-    def violations(self, value: object, limit: int = 5) -> list[str]:
-        """At most `limit` lines "$.path: message", empty when `value` is valid. Raises SchemaProblem."""
-        self._followed = itertools.count()
-        with _library_errors():
-            lines = [_line(error) for error in self._validator.iter_errors(value)]
-        # Sorted, as the library walks unexpected keys in an order that changes from one process to the next.
-        return sorted(lines)[:limit]
-
-    def accepts(self, subschema: Schema, value: object) -> bool:
-        """Whether `value` fits a part of the schema, whose `$ref`s then start at the whole schema's root."""
-        self._followed = itertools.count()
-        with suppress(SchemaProblem), _library_errors():
-            return bool(self._validator.evolve(schema=subschema).is_valid(value))
-        return False
-
-    def _counting(self, follow: Callable[..., Any]) -> Callable[..., Iterator[Any]]:
-        def counted(validator: Any, ref: Any, value: object, schema: Schema) -> Iterator[Any]:
-            here = (id(schema), id(value))
-            if here in self._open:
-                raise SchemaProblem("its $refs lead in a circle")
-            if next(self._followed) >= MOST_REFS:
-                raise SchemaProblem(f"following its $refs takes more than {MOST_REFS} steps")
-            self._open.add(here)
-            try:
-                yield from follow(validator, ref, value, schema)
-            finally:
-                self._open.discard(here)
-
-        return counted
-
-
-def hanging(schema: object) -> str | None:
-    """The first regular expression in a schema that can take for ever on a text that does not match; None for none."""
-    return next((pattern for pattern in _patterns(schema) if explosive(pattern) is not None), None)
-
-
-def _patterns(schema: object) -> Iterator[str]:
-    """Every regular expression in a schema."""
-    if isinstance(schema, dict):
-        named = schema.get("patternProperties")
-        yield from (key for key in named if isinstance(key, str)) if isinstance(named, dict) else ()
-        if isinstance(schema.get("pattern"), str):
-            yield schema["pattern"]
-    inner = schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ()
-    for one in inner:
-        yield from _patterns(one)
-
-
-def violations(schema: object, value: object, limit: int = 5) -> list[str]:
-    """At most `limit` lines "$.path: message" on how `value` breaks `schema`, empty when it does not.
-
-    Raises SchemaProblem when the schema is broken, whatever the value: a type or keyword the meta-schema does
-    not know, a bad regular expression, a `$ref` that leads nowhere, elsewhere (never fetched) or in circles.
-    """
-    return Checker(schema).violations(value, limit)
-
-
-@contextmanager
-def _library_errors() -> Iterator[None]:
-    # On a broken schema the library raises whatever it stumbled over: KeyError, TypeError, re.error, ...
-    try:
-        yield
-    except SchemaProblem:
-        raise
-    except RecursionError:
-        raise SchemaProblem(_TOO_DEEP) from None
-    except Exception as error:
-        raise SchemaProblem(_short(str(error) or type(error).__name__)) from error
-    except BaseException as error:
-        # Where the stack ends inside rpds, the Rust part of the library, it panics, which is no Exception.
-        if type(error).__name__ != "PanicException":
-            raise
-        raise SchemaProblem(_TOO_DEEP) from None
-
-
-def _line(error: Any) -> str:
-    return _short(f"{error.json_path}: {error.message}")
-
-
-def _short(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= _LONGEST_LINE else line[: _LONGEST_LINE - 3] + "..."
 
 
 def resolve(root: object, ref: object) -> object:
@@ -232,6 +114,19 @@ def _both_types(first: object, second: object) -> list[Any]:
     return list(dict.fromkeys([kind for kind in ours if kind in theirs] + narrowed))
 
 
+def _shared(first: list[Any], second: list[Any]) -> list[Any]:
+    """The values of both, as JSON tells them apart."""
+    there = set(map(_SORTED.encode, second))
+    return [value for value in first if _SORTED.encode(value) in there]
+
+
+_SORTED = json.JSONEncoder(sort_keys=True)
+
+
+def _weight(value: object) -> int:
+    return len(value) if isinstance(value, dict | list) else 0
+
+
 def _union(first: list[Any], second: list[Any]) -> list[Any]:
     return list(dict.fromkeys(first + second))
 
@@ -266,7 +161,7 @@ _COMBINE: dict[str, Callable[[Any, Any], Any]] = {
     "required": _union,
     "prefixItems": _both_tuples,
     "type": _both_types,
-    "enum": lambda first, second: [value for value in first if value in second],
+    "enum": lambda first, second: _shared(first, second),
     "multipleOf": math.lcm,
     "uniqueItems": lambda first, second: first or second,
 }
@@ -294,7 +189,10 @@ class Flattener:
         if "const" in schema:
             merged = merge({"enum": [schema["const"]]}, merged)
         for part in self._parts(schema):
-            merged = merge(merged, self.flat(part, hops + 1))
+            more = self.flat(part, hops + 1)
+            for _ in range(sum(map(_weight, (*merged.values(), *more.values()))) // _PER_STEP):
+                self._step()
+            merged = merge(merged, more)
         return merged
 
     def _parts(self, schema: Schema) -> Iterator[object]:

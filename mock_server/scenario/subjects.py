@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from mock_server.protocol.expression import OverLimit
 from mock_server.protocol.request import SECRET_HEADERS
 from mock_server.scenario import paths
 from mock_server.scenario.match import Facts, Said, Test
@@ -226,20 +227,21 @@ def _body(node: Node, problems: Problems) -> Test:
 
 def _schema(node: Node, problems: Problems) -> Test:
     """A JSON Schema that the whole body must fit."""
-    from mock_server.scenario.schema import Checker, SchemaProblem, hanging  # jsonschema: only where a scenario asks
+    from mock_server.protocol.checker import Checker, SchemaProblem  # jsonschema: only where a scenario asks
 
-    pattern = hanging(node.plain())
-    if pattern is not None:
-        problems.add(node, f"a regular expression that can hang: {pattern!r}")
+    place = problems.place(node)
     try:
-        checker = Checker(node.plain())
+        checker = Checker(node.plain(), of_client=False)
         checker.violations({})
-    except SchemaProblem as problem:
+    except (SchemaProblem, OverLimit) as problem:
         problems.add(node, f"not a JSON Schema: {problem}")
         return Test("schema", "", lambda facts: False, lambda facts: "")
 
     def first(facts: Facts) -> str:
-        found = checker.violations(facts.asked.request.body, limit=1)
+        try:
+            found = checker.violations(facts.asked.request.body, limit=1)
+        except (SchemaProblem, OverLimit) as problem:
+            raise OverLimit(f"{place}: the schema cannot judge this request: {problem}") from None
         return found[0] if found else ""
 
     return Test("schema", "a body that fits the schema", lambda facts: not first(facts), first)

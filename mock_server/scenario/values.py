@@ -15,16 +15,19 @@ from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from mock_server.protocol.checker import Checker, SchemaProblem
 from mock_server.scenario import pattern, vocabulary
 from mock_server.scenario import schema as reading
-from mock_server.scenario.schema import Checker, Flattener, Schema, SchemaProblem, size, strings, typed
+from mock_server.scenario.schema import Flattener, Schema, size, strings, typed
 
 if TYPE_CHECKING:
     from mock_server.scenario.fakes import Faker
 
 TRIES = 20
-_MOST_STEPS = 30_000  # subschemas visited in all tries of one value together
+_MOST_STEPS = 1_500  # subschemas visited in all tries of one value together, and parts of those that are merged
+_PER_STEP = 100  # values of an enum that are looked at for the price of a subschema
 _MOST_ITEMS = 1_000
+_MOST_OPTIONAL = 100  # properties of an object, or items of an array, that need not be there
 _MOST_CHARACTERS = 100_000
 _DEEP = 4  # from here on only what is required, and the branch that ends soonest
 _DEEPEST = 64
@@ -108,7 +111,7 @@ class Maker:
         self._schema = schema
         self.checker = checker
         self._fake = fake
-        self._flattener = Flattener(schema, self._choose, self._step)
+        self._flattener = Flattener(schema, self._choose, self.step)
         self._left = _MOST_STEPS
         self._turn = 0
         self._deep = False
@@ -155,10 +158,16 @@ class Maker:
         share = (0.85, 0.5, 0.0, 1.0)[self._turn % 4]
         return at.depth < _DEEP and self.words.rng.random() < share / (1 + 0.5 * at.depth)
 
-    def _step(self) -> None:
+    @property
+    def is_spent(self) -> bool:
+        """Whether no work is left for another try."""
+        return self._left < 0
+
+    def step(self) -> None:
+        """Take account of a bit of work. Raises CannotGenerate."""
         self._left -= 1
         if self._left < 0:
-            raise CannotGenerate(f"$: making a value takes more than {_MOST_STEPS} steps")
+            raise CannotGenerate(f"$: making a value takes more than {_MOST_STEPS:,} steps")
 
     def flat(self, schema: object, at: _Place) -> Schema:
         self._deep = at.depth >= _DEEP
@@ -183,6 +192,8 @@ class Maker:
             defaults = [] if at.nth or flat.get("default") is None else [flat["default"]]
             yield from (value for value in examples + defaults if self._accepts(flat, value))
         if values := typed(flat, "enum", list):
+            for _ in range(len(values) // _PER_STEP):
+                self.step()
             # Nearly always all of them fit, so the first try does not ask.
             fitting = [value for value in values if self._turn == 0 or self._accepts(flat, value)]
             yield self._rather(fitting or values, None)
@@ -205,7 +216,7 @@ def _object(maker: Maker, flat: Schema, at: _Place) -> object:
     dependents = typed(flat, "dependentSchemas", dict)
     if parts := [dependents[name] for name in names if name in dependents]:
         flat = maker.flat({"allOf": [flat, *parts]}, at)
-        names += [name for name in strings(flat, "required") if name not in names]
+        names = list(dict.fromkeys([*names, *strings(flat, "required")]))
     return {name: maker.make(maker.member(flat, name), at.key(name)) for name in names}
 
 
@@ -215,12 +226,16 @@ def _names(maker: Maker, flat: Schema, at: _Place) -> list[str]:
     names = [name for name in own if name in required] + [name for name in required if name not in own]
     room = max(0, size(flat, "maxProperties", len(own) + len(names)) - len(names))
     likely = {name: maker.likely(at) for name in own if name not in required and own[name] is not False}
+    room = min(room, max(_MOST_OPTIONAL, size(flat, "minProperties", 0) - len(names)))
     count = max(sum(likely.values()), size(flat, "minProperties", 0) - len(names))
     taken = set(sorted(likely, key=lambda name: not likely[name])[: min(count, room)])
     names += [name for name in likely if name in taken]
     needs = typed(flat, "dependentRequired", dict)
+    known = set(names)
     for name in names if needs else []:  # grows as it goes: what is needed can need more
-        names += [other for other in strings(needs, name) if other not in names]
+        more = [other for other in strings(needs, name) if other not in known]
+        names += more
+        known.update(more)
     return names + _made_up(maker, flat, at, names)
 
 
@@ -240,6 +255,7 @@ def _made_up(maker: Maker, flat: Schema, at: _Place, taken: list[str]) -> list[s
 
 
 def _new_name(maker: Maker, flat: Schema, at: _Place) -> str:
+    maker.step()
     patterns = list(typed(flat, "patternProperties", dict))
     if patterns:
         return pattern.matching(maker.words.rng.choice(patterns), maker.words.rng) or ""
@@ -254,7 +270,7 @@ def _array(maker: Maker, flat: Schema, at: _Place) -> object:
         raise CannotGenerate(f"{at.path}: it needs more than {_MOST_ITEMS} items")
     few = maker.few(at, 3)
     most = len(first) if rest is False else size(flat, "maxItems", _MOST_ITEMS)
-    count = min(most, size(flat, "maxItems", most), max(least, few and max(few, len(first))))
+    count = min(most, size(flat, "maxItems", most), max(least, few and max(few, min(len(first), _MOST_OPTIONAL))))
     parts = first + [{"allOf": [rest, flat.get("contains", True)]}] * held + [rest] * count
     return _items(maker, parts[: max(0, count)], at, unique=flat.get("uniqueItems") is True)
 

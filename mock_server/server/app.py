@@ -3,19 +3,23 @@
 import asyncio
 import functools
 import logging
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 
 from aiohttp import web
 
 from mock_server.engine.address import addressed
 from mock_server.engine.engine import Engine
 from mock_server.engine.entry import Entry
+from mock_server.engine.reading import Reading
 from mock_server.engine.routing import most_bytes
-from mock_server.protocol.errors import ApiError, invalid
+from mock_server.protocol.errors import ApiError
 from mock_server.protocol.plan import SSE_HEADERS
-from mock_server.protocol.request import HttpRequest
+from mock_server.protocol.request import LONG, HttpRequest, legible
 from mock_server.server import cors
 from mock_server.server.aside import Aside, aside, query_of
-from mock_server.server.connection import Answered, Connection, Written
+from mock_server.server.body import read_body
+from mock_server.server.connection import HTTP_1_1, Answered, Connection, Written, canceling, nobody_asks
 from mock_server.server.control import Desk
 from mock_server.server.control.answers import SAFE, ControlError
 from mock_server.server.control.routes import STREAM
@@ -27,6 +31,7 @@ from mock_server.server.upload import Room, is_form, read_form, told
 from mock_server.server.wheel import Wheel
 
 log = logging.getLogger("mock_server")
+READERS = 4  # large bodies that are read at the same time
 MESSAGES, FILES = "/v1/messages", "/v1/files"
 
 
@@ -39,24 +44,30 @@ class App:
         self._file = file
         self._base_path = engine.settings.base_path
         self._loop = asyncio.get_running_loop()
+        self._readers = ThreadPoolExecutor(READERS, "mock-server reader")
         self.inbox = Inbox(self._loop)
         self.wheel = Wheel(self._loop, self.inbox.patience)
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """The long way in: a request as aiohttp parsed it."""
         start = self._loop.time()
+        connection: Connection = request.protocol  # type: ignore[assignment]
+        if not (1, 0) <= request.version <= HTTP_1_1:
+            return connection.not_http("a request line ends with HTTP/1.1 or HTTP/1.0")
         path = request.rel_url.raw_path
         try:
-            http = HttpRequest(request.method, path, request.headers, b"", None, request.rel_url.raw_query_string)
-            http = await (self._form(request, http) if self._brings_file(http) else _whole(request, http))
+            http = await self._read(request, path)
+            if http is None:
+                return Written(keep_alive=False)
             if self._is_stream(http):
                 return await self._stream(http, request)
-            answered = self.exchange(http)
+            answered = self.exchange(http, await self._reading(http))
         except ApiError as error:
             answered = self.refused(error)
         if answered.exchange.late is not None:
+            connection.when_lost(canceling(asyncio.current_task()))
             await self.settle(answered)
-        connection: Connection = request.protocol  # type: ignore[assignment]
+            connection.when_lost(None)
         version = request.version
         plan = answered.exchange.plan
         keep_alive = request.keep_alive and (version >= (1, 1) or not plan.stream)
@@ -75,14 +86,36 @@ class App:
         outcome = await play(playing)
         return Written(keep_alive=keep_alive and outcome.is_in_order(plan))
 
-    def exchange(self, http: HttpRequest) -> Answered:
-        """What answers a request, whichever way it came in."""
+    async def _read(self, request: web.BaseRequest, path: str) -> HttpRequest | None:
+        """The request with its body; None when its client left before it was whole. Raises ApiError."""
+        http = HttpRequest(request.method, path, _headers(request), b"", None, request.rel_url.raw_query_string)
+        try:
+            if self._brings_file(http):
+                return await self._form(request, http)
+            return http._replace(body=await read_body(request))
+        except ConnectionError:
+            log.debug("%s %s: the client left in the midst of its request", request.method, path)
+            return None
+
+    async def _reading(self, http: HttpRequest) -> Reading | None:
+        """What a large body says, read in another thread: it may take seconds, and others are answered meanwhile."""
+        if len(http.body) < LONG:
+            return None
+        read = self._engine.reading(addressed(http, self._base_path))
+        return None if read is None else await self._loop.run_in_executor(self._readers, read)
+
+    def close(self) -> None:
+        """Read nothing more."""
+        self._readers.shutdown(wait=False, cancel_futures=True)
+
+    def exchange(self, http: HttpRequest, reading: Reading | None = None) -> Answered:
+        """What answers a request, whichever way it came in. `reading`: what its body says, where that is known."""
         if http.path != MESSAGES or http.method != "POST":
             http = addressed(http, self._base_path)
             answered = aside(http, self._desk, self._engine.sessions.first)
             if answered is not None:
                 return answered
-        entry = self._engine.handle(http)
+        entry = self._engine.handle(http, reading)
         self._share(entry)
         if self._desk.feed.is_watched:
             self._desk.feed.came(entry, entry.session)
@@ -114,12 +147,15 @@ class App:
         if not http.path.endswith(STREAM):
             return False
         try:
-            return self._desk.is_stream(query_of(addressed(http, self._base_path)))
+            asked = addressed(http, self._base_path)
+            return asked.session is None and self._desk.is_stream(query_of(asked))
         except ControlError:
             return False
 
     async def _stream(self, http: HttpRequest, request: web.BaseRequest) -> web.StreamResponse:
         """Send the live stream until the client leaves."""
+        connection: Connection = request.protocol  # type: ignore[assignment]
+        connection.when_lost(nobody_asks)
         response = web.StreamResponse(headers=dict((*SSE_HEADERS, *SAFE)))
         await response.prepare(request)
         frames = self._desk.feed.watch(query_of(http).query.get("session"))
@@ -176,16 +212,9 @@ class App:
         log.info("%s %s %d %s %s, %s in %.0f ms", method, path, exchange.plan.status, form, by, outcome.kind, took)
 
 
-async def _whole(request: web.BaseRequest, http: HttpRequest) -> HttpRequest:
-    """The request with its whole body. Raises ApiError for one that is too large or broken on the way."""
-    length = request.content_length
-    if length is not None and length > request.client_max_size:
-        raise ApiError("request_too_large")
-    if "expect" in request.headers and request.transport is not None:
-        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-    try:
-        return http._replace(body=await request.read())
-    except web.HTTPRequestEntityTooLarge:
-        raise ApiError("request_too_large") from None
-    except (web.RequestPayloadError, ValueError) as error:
-        raise invalid(f"The request body could not be read: {error}") from None
+def _headers(request: web.BaseRequest) -> Mapping[str, str]:
+    """The headers, looked up in lower case, as text that can be told on."""
+    headers = request.headers
+    if all(map(str.isascii, headers.values())):
+        return headers
+    return {name.lower(): legible(headers[name]) for name in headers}  # of two, the first counts

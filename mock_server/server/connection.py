@@ -60,7 +60,7 @@ class App(Protocol):
 class Connection(RequestHandler):
     """The protocol of one connection; also the `Wire` that a plan is played on."""
 
-    __slots__ = ("_app", "_busy", "_held", "_partial", "_when_lost")
+    __slots__ = ("_app", "_busy", "_has_ended", "_held", "_partial", "_when_lost", "reading")
 
     def __init__(self, manager: "Server", app: App, **how: Any) -> None:
         super().__init__(manager, loop=manager._loop, **how)
@@ -68,6 +68,8 @@ class Connection(RequestHandler):
         self._when_lost: Callable[[], None] | None = None
         self._partial = False  # the parser has the beginning of a request
         self._busy = False  # a reply is being played the short way
+        self._has_ended = False  # the client sends nothing more
+        self.reading: StreamReader | None = None  # the body of the request that aiohttp answers, or answered last
         self._held = b""
 
     # -- the Wire ----------------------------------------------------------------------------------------------
@@ -102,8 +104,10 @@ class Connection(RequestHandler):
         self.force_close()
 
     def when_lost(self, call: Callable[[], None] | None) -> None:
-        """Have `call` called when the client leaves; None to be called no more."""
+        """Have `call` called when the client leaves, or has left; None to be called no more."""
         self._when_lost = call
+        if call is not None and self._has_ended:
+            self.force_close()
 
     def cutter(self, playing: Playing) -> Callable[[str], None]:
         """What ends a reply that is under way, and the connection with it."""
@@ -120,6 +124,29 @@ class Connection(RequestHandler):
         if self._when_lost is not None:
             self._when_lost()
         super().connection_lost(exc)
+
+    def eof_received(self) -> bool:  # type: ignore[override]  # asyncio reads it, aiohttp says None
+        """The client sends nothing more; False to close the connection.
+
+        TCP does not tell a client that left from one that only closed its half. A reply that is due at once is sent
+        either way, and the connection closes then; while a reply waits for its time, the client counts as gone.
+        """
+        self._has_ended = self._when_lost is None and self._owes_reply()
+        return self._has_ended
+
+    def _owes_reply(self) -> bool:
+        """Whether a request has come whole and is not answered."""
+        if self._busy:
+            return True
+        if self._waiter is not None and not self._waiter.done():
+            return False  # aiohttp waits for a request
+        bodies = [body for _, body in self._messages] + ([] if self.reading is None else [self.reading])
+        return bool(bodies) and all(body.is_eof() for body in bodies)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether everything is answered, and nothing more will come."""
+        return self._has_ended and not (self._messages or self._held)
 
     def data_received(self, data: bytes) -> None:
         if self._busy:
@@ -143,7 +170,15 @@ class Connection(RequestHandler):
         """What aiohttp would answer with a page of its own: a request it could not parse, or our own fault."""
         if status == 500 or exc is None:
             return Written(self._fault(exc), keep_alive=False)
-        reason = (message or str(exc)).strip().split("\n")[0]
+        return self.not_http((message or str(exc)).strip().split("\n")[0])
+
+    def log_exception(self, *args: Any, **how: Any) -> None:
+        """Log a fault, unless it is the client's: a body that was answered as broken, and is read to its end."""
+        if not isinstance(how.get("exc_info"), web.RequestPayloadError):
+            super().log_exception(*args, **how)
+
+    def not_http(self, reason: str) -> web.StreamResponse:
+        """The answer to what is no HTTP request; the connection closes after it."""
         return Written(self._last_reply(invalid(f"The request is not valid HTTP: {reason}")), keep_alive=False)
 
     def _fault(self, exc: BaseException | None) -> bytes:
@@ -174,7 +209,7 @@ class Connection(RequestHandler):
                 self._send(post, answered, start)
             elif self.is_open:
                 task = self._loop.create_task(self._answer_late(post, answered, start))
-                self._when_lost = functools.partial(_cancel, task)
+                self.when_lost(canceling(task))
             else:
                 answered.end("client_left", 0)
         except Exception as error:
@@ -235,10 +270,22 @@ class Connection(RequestHandler):
         if self._held and self.is_open:
             held, self._held = self._held, b""
             self.data_received(held)
+        if self._has_ended and not self._owes_reply():
+            self.force_close()
 
 
-def _cancel(task: "asyncio.Task[None]") -> None:
-    task.cancel()
+def canceling(task: "asyncio.Task[Any] | None") -> Callable[[], None]:
+    """What ends a task when its client leaves."""
+    assert task is not None
+
+    def cancel() -> None:
+        task.cancel()
+
+    return cancel
+
+
+def nobody_asks() -> None:
+    """Hears that a client left, where nothing is to be done about it."""
 
 
 def _nowhere(data: bytes) -> None:
@@ -257,22 +304,25 @@ class Written(web.StreamResponse):
         self._data = data
         self._stays = keep_alive
         self._unread = unread
+        self._connection: Connection | None = None
 
     @property
     def keep_alive(self) -> bool:
-        return self._stays
+        """Whether the connection takes another request; aiohttp asks when this one is answered."""
+        return self._stays and not (self._connection is not None and self._connection.is_over)
 
     async def prepare(self, request: web.BaseRequest) -> None:
+        self._connection = request.protocol  # type: ignore[assignment]
         if self._data and request.transport is not None:
             request.transport.write(self._data)
 
     async def write_eof(self, data: bytes = b"") -> None:
         """Nothing is left to write."""
-        unread, passed = self._unread, 0
-        if unread is None or unread.is_eof():
+        unread, passed, connection = self._unread, 0, self._connection
+        if unread is None or connection is None:
             return
         with contextlib.suppress(asyncio.TimeoutError, ConnectionError, web.RequestPayloadError):
-            while not unread.is_eof() and passed < MOST_REFUSED:
+            while connection.is_open and not unread.is_eof() and passed < MOST_REFUSED:
                 passed += len(await asyncio.wait_for(unread.readany(), PATIENCE))
 
 
@@ -285,6 +335,7 @@ class Server(web.Server):
 
     def _request(self, message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> web.BaseRequest:
         most = self._app.most_bytes(message.url.raw_path)
+        protocol.reading = payload
         return web.BaseRequest(message, payload, protocol, writer, task, self._loop, client_max_size=most)
 
     def cut(self) -> None:
@@ -301,4 +352,5 @@ class Server(web.Server):
             max_line_size=MAX_HEADER,
             max_field_size=MAX_HEADER,
             lingering_time=10.0,
+            auto_decompress=False,  # it would unpack all that came before anybody counts it
         )

@@ -17,10 +17,13 @@ async def resolve(late: Late | Work) -> Exchange:
     """Call the function and make the exchange of what it gives. Raises whatever it raises, and TimeoutError."""
     if isinstance(late, Work):
         return await _done(late)
+    limit = late.patience or LIMIT
     try:
-        given = await asyncio.wait_for(_call(late), LIMIT)
+        given = await asyncio.wait_for(_call(late), limit)
     except asyncio.TimeoutError:
-        raise TimeoutError(f"{name_of(late.function)} gave no reply within {LIMIT:g} s") from None
+        raise TimeoutError(f"{name_of(late.function)} gave no reply within {limit:g} s") from None
+    except _Raised as raised:
+        raise raised.error from None
     return late.settle(given)
 
 
@@ -49,10 +52,18 @@ async def _done(work: Work) -> Exchange:
 
 
 async def _call(late: Late) -> Any:
-    if inspect.iscoroutinefunction(late.function):
-        return await late.function(late.request)
-    given = await _in_thread(late)
-    return await given if inspect.isawaitable(given) else given
+    """What the function gives. What it raises comes as `_Raised`: a task would hand SystemExit and KeyboardInterrupt to
+    its loop, which ends by them, and `wait_for` makes a task of this (Python 3.10, 3.11).
+    """
+    try:
+        if inspect.iscoroutinefunction(late.function):
+            return await late.function(late.request)
+        given = await _in_thread(late)
+        return await given if inspect.isawaitable(given) else given
+    except (asyncio.CancelledError, _Raised):
+        raise
+    except BaseException as error:
+        raise _Raised(error) from error
 
 
 async def _in_thread(late: Late) -> Any:
@@ -78,14 +89,11 @@ async def _in_thread(late: Late) -> Any:
             loop.call_soon_threadsafe(tell, result, error)
 
     threading.Thread(target=run, name="mock-server reply", daemon=True).start()
-    try:
-        return await done
-    except _Raised as raised:
-        raise raised.error from None
+    return await done
 
 
 class _Raised(Exception):
-    """Carries an exception through a future, which refuses some kinds (StopIteration)."""
+    """Carries an exception through futures and tasks, which refuse some kinds (StopIteration) or end their loop."""
 
     def __init__(self, error: BaseException) -> None:
         super().__init__(repr(error))

@@ -169,9 +169,10 @@ class Playing:
     def begin(self, over: Callable[[Outcome], None]) -> None:
         """Send what is due now, and the rest in its time. `over` is told the outcome when all is sent."""
         self._over = over
-        self._wire.when_lost(self.lost)
         self._clock.add(self)
         self._go()
+        if self._over is not None:  # it waits: whoever leaves now, or has left, gets no more
+            self._wire.when_lost(self.lost)
 
     def lost(self) -> None:
         """The client left."""

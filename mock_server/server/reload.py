@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from mock_server.scenario.load import files
 from mock_server.scenario.model import Scenario
-from mock_server.scenario.node import ScenarioError
+from mock_server.scenario.node import Problem, ScenarioError
 
 log = logging.getLogger("mock_server")
 INTERVAL = 0.3
@@ -64,8 +64,9 @@ async def watch(
                 continue
             log.error("scenarios not reloaded, the last good ones stay in force:\n%s", error)
             failed(error)
-        except Exception:
+        except Exception as error:
             log.exception("scenarios not reloaded, the last good ones stay in force")
+            failed(ScenarioError([Problem("a fault of mock-server", None, f"{type(error).__name__}: {error}")]))
         else:
             log.info("scenarios reloaded: %d", len(scenarios))
             loaded(prepared)

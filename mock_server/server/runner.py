@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import functools
+import logging
 import secrets
 import time
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from aiohttp import web
 
 from mock_server.clock import SystemClock
 from mock_server.engine.engine import Engine, Prepared
+from mock_server.engine.masking import MASKING
 from mock_server.scenario.load import Loader, load_overlays
 from mock_server.scenario.model import Scenario
 from mock_server.scenario.node import ScenarioError
@@ -22,12 +24,11 @@ from mock_server.server.connection import Server
 from mock_server.server.control import Desk
 from mock_server.server.control.control import Control
 from mock_server.server.control.guard import is_loopback
+from mock_server.server.door import Door
 from mock_server.server.journal_file import JournalFile
 from mock_server.server.reload import State, state, watch
 from mock_server.server.upload import make_folder
 from mock_server.settings import Settings, base_path
-
-BACKLOG = 4096
 
 
 class Runner:
@@ -37,6 +38,7 @@ class Runner:
         """Load everything. Raises ScenarioError for the author's mistakes; nothing listens yet."""
         self.settings = settings = replace(settings, base_path=base_path(settings.base_path))
         self._paths = (*paths, *settings.chaos)
+        logging.getLogger("mock_server").addFilter(MASKING)
         clock = SystemClock()
         profiles = functools.cache(load_profile)
         self.engine = Engine(settings, profiles(settings.profile, settings.catalogue), clock, profiles)
@@ -50,6 +52,7 @@ class Runner:
         self._app: App | None = None
         self._server: Server | None = None
         self._runner: web.ServerRunner | None = None
+        self._door: Door | None = None
         self.host, self.port = settings.host, settings.port
 
     @property
@@ -59,21 +62,20 @@ class Runner:
         return f"http://{host}:{self.port}{self.settings.base_path}"
 
     async def start(self) -> None:
-        """Listen. Raises OSError when the address is taken or not ours."""
+        """Listen. Raises OSError when the address is taken or not ours, Unusable for a file or folder of a setting."""
+        make_folder(self.settings.files)
         if self.settings.journal is not None:
             self._file = JournalFile(self.settings.journal)
-        make_folder(self.settings.files)
         self._app = App(self.engine, Desk(self._control, self.engine, self.token), self._file)
         self._server = Server(self._app)
         self._runner = web.ServerRunner(self._server, handle_signals=False, shutdown_timeout=0.5)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, self.host, self.port, backlog=BACKLOG)
+        self._door = Door(self._server)
         try:
-            await site.start()
+            self.port = await self._door.open(self.host, self.port)
         except BaseException:
-            await self._runner.cleanup()
+            await self.stop()
             raise
-        self.port = self._runner.addresses[0][1]
         if self.settings.reload and self._paths:
             self._watching = asyncio.create_task(
                 watch(self._paths, self._load, self.engine.prepare, self._loaded, self._failed, self._known),
@@ -82,10 +84,9 @@ class Runner:
 
     async def drain(self, enough: asyncio.Event) -> None:
         """Take no new connection, and give replies under way their time to end, until `enough` is set."""
-        if self._runner is None:
+        if self._door is None:
             return
-        for site in list(self._runner.sites):
-            await site.stop()
+        self._door.shut()
         deadline = time.monotonic() + self.settings.drain
         while self.under_way() and time.monotonic() < deadline and not enough.is_set():
             with contextlib.suppress(asyncio.TimeoutError):
@@ -107,8 +108,12 @@ class Runner:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._watching
         if self._server is not None and self._runner is not None:
+            if self._door is not None:
+                self._door.shut()
             self._server.cut()
             await self._runner.cleanup()
+        if self._app is not None:
+            self._app.close()
         for session in self.engine.sessions.all():
             session.files.clear()
         if self._file is not None:

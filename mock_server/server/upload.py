@@ -10,15 +10,21 @@ from contextlib import suppress
 from typing import IO, NamedTuple
 
 from aiohttp import BodyPartReader, web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from mock_server.engine.files import MOST_BYTES, full
 from mock_server.protocol.errors import ApiError, invalid
+from mock_server.protocol.request import legible
 from mock_server.protocol.sse import dumps, encode
 from mock_server.protocol.upload import Content, Form, InMemory, Upload
+from mock_server.server.body import begin_body, is_plain
+from mock_server.settings import Unusable
 
 FRAMING = 1 << 20  # bytes that a form may have beside its file
 PIECE = 256 << 10
 MOST_PARTS = 100
+# what says how the bytes of a part are written, and the values that say nothing
+_PLAIN = {"content-transfer-encoding": ("", "7bit", "8bit", "binary"), "content-encoding": ("", "identity")}
 
 
 class Room(NamedTuple):
@@ -56,9 +62,12 @@ def told(form: Form) -> bytes:
 
 
 def make_folder(folder: str | None) -> None:
-    """Make the folder for files, if there is to be one. Raises OSError."""
+    """Make the folder for files, if there is to be one. Raises Unusable."""
     if folder is not None:
-        os.makedirs(folder, exist_ok=True)
+        try:
+            os.makedirs(folder, exist_ok=True)
+        except OSError as error:
+            raise Unusable(f"the folder for files {folder} cannot be made: {error.strerror}") from None
 
 
 def is_form(headers: Mapping[str, str]) -> bool:
@@ -68,17 +77,16 @@ def is_form(headers: Mapping[str, str]) -> bool:
 
 async def read_form(request: web.BaseRequest, room: Room) -> Form:
     """The form a request brings. Raises ApiError: 413 as soon as it is known to be too large, 400 for a broken one."""
-    length = request.content_length
-    if length is not None and length > MOST_BYTES + FRAMING:
-        raise ApiError("request_too_large")
-    if "expect" in request.headers and request.transport is not None:
-        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    begin_body(request, MOST_BYTES + FRAMING)
+    if not is_plain(request):
+        raise invalid("content-encoding: a form is sent as it is")
     sink = _Sink(room)
     try:
         return await _parts(request, sink)
-    except (web.RequestPayloadError, ValueError, AssertionError, RuntimeWarning) as error:
+    except (web.RequestPayloadError, HttpProcessingError, ValueError, AssertionError, RuntimeWarning) as error:
         sink.discard()
-        raise invalid(f"The form could not be read: {error or 'it ends too early'}") from None
+        reason = str(error.message if isinstance(error, HttpProcessingError) else error) or "it ends too early"
+        raise invalid(f"The form could not be read: {reason[:200]}") from None
     except BaseException:
         sink.discard()
         raise
@@ -93,14 +101,28 @@ async def _parts(request: web.BaseRequest, sink: "_Sink") -> Form:
         count += 1
         if count > MOST_PARTS or not isinstance(part, BodyPartReader) or part.name is None:
             raise invalid(f"A form has at most {MOST_PARTS} parts, each with a name")
-        if part.name in fields or (part.name == "file" and file is not None):
-            raise invalid(f"{part.name}: only one value is permitted")
-        if part.name == "file":
+        name = legible(part.name)
+        if name in fields or (name == "file" and file is not None):
+            raise invalid(f"{name}: only one value is permitted")
+        _check_encoding(name, part)
+        if name == "file":
             content = await sink.fill(part)
-            file = Upload(part.filename, part.headers.get("content-type"), content)
+            file = Upload(_legible(part.filename), _legible(part.headers.get("content-type")), content)
         else:
-            fields[part.name] = await _text(part)
+            fields[name] = await _text(part)
     return Form(fields, file)
+
+
+def _legible(text: str | None) -> str | None:
+    return None if text is None else legible(text)
+
+
+def _check_encoding(name: str, part: BodyPartReader) -> None:
+    """Refuse a part whose bytes are not what they stand for. RFC 7578, 4.7, has none such; [INF] what the API says."""
+    for header, plain in _PLAIN.items():
+        encoding = legible(part.headers.get(header, ""))
+        if encoding.strip().lower() not in plain:
+            raise invalid(f"{name}: a part is sent as it is, without {header}: {encoding[:100]}")
 
 
 async def _text(part: BodyPartReader) -> str:

@@ -115,6 +115,6 @@ def test_an_entry_whose_parts_are_not_kept_can_still_be_shown(engine: Make, ask:
 @pytest.mark.parametrize("wrong", ["$", "$.", "$.a..b", "x y", "$.a[x]"])
 def test_what_is_no_path_and_no_header_is_refused(wrong: str) -> None:
     row = next(row for row in rows() if row.name == "redact")
-    with pytest.raises(SettingError, match="expected a header's name or a path"):
+    with pytest.raises(SettingError, match=r"expected a name \(of a header, a parameter\) or a path"):
         parse(row, wrong, "--redact")
     assert Settings().redact == ()

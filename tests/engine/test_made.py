@@ -10,11 +10,11 @@ import pytest
 from mock_server.engine.engine import Engine
 from mock_server.engine.entry import Entry
 from mock_server.protocol.blocks import ToolUse
+from mock_server.protocol.checker import violations
 from mock_server.protocol.request import HttpRequest
 from mock_server.scenario.load import loads
 from mock_server.scenario.node import ScenarioError
 from mock_server.scenario.profiles import load_profile
-from mock_server.scenario.schema import violations
 from mock_server.settings import Settings
 
 SCHEMA = {
@@ -134,7 +134,8 @@ def test_a_template_that_fails_is_told_and_the_server_goes_on(stream: bool, aski
     assert entry.reply["error"]["type"] == "api_error"
     assert (
         entry.text
-        == "mock-server: scenario 't' turn 1: there is no result of 'get_weather' in the request; called were none"
+        == "mock-server: scenario 't' turn 1: there is no result of 'get_weather' in the request; called were none "
+        "(made.yaml:3)"
     )
     assert entry.headers["x-should-retry"] == "false"
     assert ask(weather("toolu_1")).status == 200
@@ -172,10 +173,10 @@ def test_a_template_cannot_break_out_or_run_for_ever(template: str, asking: Call
         ("{template: '{{ fake.nmae() }}'}", "unknown fake.nmae, or it reads the clock (use now); did you mean 'name'?"),
         ("{template: '{{ fake.date_this_year() }}'}", "unknown fake.date_this_year, or it reads the clock"),
         ("{template: '{% include \"x\" %}'}", "a template cannot load another one"),
-        ("{template: '{{ prompt | nofilter }}'}", "not a template: No filter named 'nofilter'"),
+        ("{template: '{{ prompt | nofilter }}'}", "no filter named 'nofilter'; there are abs, batch,"),
         ("{template: 3}", "expected text, got a number"),
         ("{type: text, text: a, template: b}", "unknown key 'text' in text; expected one of"),
-        ("{type: text, generate: {tokens: 9..3}}", "tokens is 1 to 1,000,000, got 9..3"),
+        ("{type: text, generate: {tokens: 9..3}}", "tokens is 1 to 200,000, got 9..3"),
         (
             "{type: text, generate: {tokens: many}}",
             "expected a number of tokens or a range such as 200..300, got 'many'",

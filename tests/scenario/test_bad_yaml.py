@@ -1,6 +1,10 @@
 """Every mistake an author can make, with the exact line it gets."""
 
+import math
+import os
+import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -257,6 +261,49 @@ TABLE: list[tuple[str, str, list[str]]] = [
         ["1:7: the tag tag:yaml.org,2002:python/name:os.system is not used here; write plain values"],
     ),
     ("a key that is a list", "name: a\nreply: hi\n? [a]\n: b", ["3:3: a key is one word, not a list or a mapping"]),
+    ("a whole number that is none", "name: a\ntimes: !!int abc\nreply: hi", ["2:8: 'abc' is not a whole number"]),
+    ("a number that is none", "name: a\npriority: !!float abc\nreply: hi", ["2:11: 'abc' is not a number"]),
+    ("not a number", "name: a\npriority: !!float .nan\nreply: hi", ["2:11: '.nan' is not a number"]),
+    ("a truth that is none", "name: a\nwhen: {stream: !!bool yes}\nreply: hi", ["2:16: 'yes' is not true or false"]),
+    ("a nothing that is something", "name: a\nwhen: !!null x\nreply: hi", ["2:7: 'x' is not null"]),
+    (
+        "a number that no float holds",
+        "name: a\nreply: {type: tool_use, name: t, input: {x: 1e999}}",
+        ["2:45: '1e999': inf is no number of JSON"],
+    ),
+    (
+        "a number of 4,301 digits",
+        f"name: a\nreply: {{type: tool_use, name: t, input: {{x: 1{'0' * 4300}}}}}",
+        ["2:45: a number of more than 4,300 digits"],
+    ),
+    (
+        "a set, which JSON does not have",
+        "name: a\nreply: {type: tool_use, name: t, input: {x: !!set {a}}}",
+        ["2:45: the tag tag:yaml.org,2002:set is not used here; write plain values"],
+    ),
+    (
+        "a key with a tag",
+        "name: a\n!!binary aGk=: b\nreply: hi",
+        [
+            "2:1: the tag tag:yaml.org,2002:binary is not used here; write plain values",
+            f"2:1: unknown key 'aGk=' in scenario; expected one of {NAMES}, {SHORT}",
+        ],
+    ),
+    (
+        "101 levels",
+        f"name: a\nreply: {{type: tool_use, name: t, input: {'{a: ' * 101}1{'}' * 101}}}",
+        [f"2:{8 + 37 + 4 * 98}: nested more than 100 levels deep"],
+    ),
+    (
+        "half a character",
+        "name: a\nreply: h\ud83di",
+        ["2:9: not YAML: half a character (the lone surrogate U+D83D)"],
+    ),
+    (
+        "a control character behind others",
+        "name: a\nreply: äöü\x07",
+        ["2:11: not YAML: a character that is not allowed"],
+    ),
     (
         "several at once, in order",
         "name: a\nwhen: {promt: x}\ntiming: fats\nreply: hi\nstop_reason: pause",
@@ -336,3 +383,101 @@ def test_files_are_read_in_name_order_hidden_ones_not_at_all(tmp_path: Path) -> 
 def test_a_mistake_in_plain_data_has_no_place_but_says_the_same() -> None:
     with pytest.raises(ScenarioError, match=r"^add\(\): unknown key 'wen' in scenario; .*did you mean 'when'\?$"):
         build({"name": "a", "reply": "hi", "wen": {}}, "add()")
+
+
+def test_of_60_000_mistakes_a_hundred_are_told_and_the_others_counted(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("name: a\nreply: hi\n" + "".join(f"repyl{n}: x\n" for n in range(60_000)))
+    (tmp_path / "b.yaml").write_text("name: b\nrepyl: hi")
+    with pytest.raises(ScenarioError) as caught:
+        load([tmp_path])
+    told = str(caught.value).split("\n")
+    assert len(told) == 101
+    assert told[99].startswith(f"{tmp_path}/a.yaml:102:1: unknown key 'repyl99'")
+    assert told[100] == "in all files: 59,901 more mistakes"
+
+
+def test_a_mistake_quotes_no_more_than_a_person_reads() -> None:
+    with pytest.raises(ScenarioError) as caught:
+        loads(f"name: a\nreply: hi\n? {'x' * 1_000_000}\n: y")
+    assert len(str(caught.value)) < 2_100
+
+
+def test_what_aliases_repeat_is_counted_as_text() -> None:
+    with pytest.raises(ScenarioError, match=r"^<text>:1:1: too large: more than 40,000,000 characters$"):
+        loads(f"a: &a {'x' * 1_000_000}\nb: [{', '.join(['*a'] * 40)}]")
+
+
+def odd_files(folder: Path) -> dict[str, str]:
+    """Files that are no scenario files, and what is said of each."""
+    (folder / "loop.yaml").symlink_to(folder / "loop.yaml")
+    (folder / "gone.yaml").symlink_to(folder / "nowhere")
+    (folder / "null.yaml").symlink_to("/dev/null")
+    os.mkfifo(folder / "pipe.yaml")
+    with (folder / "sparse.yaml").open("wb") as file:
+        file.truncate(9_000_000_000)
+    (folder / "utf-16.yaml").write_bytes("name: a".encode("utf-16"))
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(folder / "socket.yaml"))
+    return {
+        "loop.yaml": "cannot be read: Too many levels of symbolic links",
+        "gone.yaml": "cannot be read: No such file or directory",
+        "null.yaml": "a pipe, a device or a socket, not a file",
+        "pipe.yaml": "a pipe, a device or a socket, not a file",
+        "sparse.yaml": "9,000,000,000 bytes; a scenario file has 10,000,000 at most",
+        "utf-16.yaml": "not UTF-8 text",
+        "socket.yaml": "cannot be read: No such device or address",
+    }
+
+
+@pytest.mark.skipif(os.name == "nt", reason="pipes and links are POSIX")
+def test_a_folder_with_pipes_devices_links_and_a_file_of_9_gb_is_told_of_them_without_reading(tmp_path: Path) -> None:
+    said = odd_files(tmp_path)
+    (tmp_path / "folder.yaml").mkdir()
+    with pytest.raises(ScenarioError) as caught:
+        load([tmp_path])
+    assert {Path(one.source).name: one.text for one in caught.value.problems} == said
+    for name, text in said.items():
+        if name not in ("gone.yaml", "loop.yaml"):
+            with pytest.raises(ScenarioError, match=text):
+                load([tmp_path / name])
+
+
+@pytest.mark.parametrize(
+    ("path", "why"),
+    [("a" * 5000, "cannot be read: File name too long"), ("a\0b.yaml", "no name of a file: embedded null byte")],
+    ids=["long", "null"],
+)
+def test_a_path_that_cannot_be_one_is_a_mistake(path: str, why: str) -> None:
+    with pytest.raises(ScenarioError, match=f"{why}$"):
+        load([path])
+
+
+def itself() -> list[Any]:
+    held: list[Any] = []
+    held += [held, held]
+    return held
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        (math.inf, r"\$\.reply\.input\.x: inf is no number of JSON"),
+        (math.nan, r"\$\.reply\.input\.x: nan is no number of JSON"),
+        (["h\udc00"], r"\$\.reply\.input\.x\[0\]: half a character \(the lone surrogate U\+DC00\)"),
+        ({"\ud83d": 1}, r"\$\.reply\.input\.x: a key: half a character \(the lone surrogate U\+D83D\)"),
+        (10**4300, r"\$\.reply\.input\.x: a number of more than 4,300 digits"),
+        (b"hi", r"\$\.reply\.input\.x: a value of type bytes is no JSON"),
+        (print, r"\$\.reply\.input\.x: a value of type builtin_function_or_method is no JSON"),
+        (itself(), "nested more than 100 levels deep, or more than 500,000 values"),
+    ],
+    ids=["infinity", "NaN", "text", "key", "digits", "bytes", "function", "itself"],
+)
+def test_plain_data_that_is_no_json_is_a_mistake_too(value: Any, why: str) -> None:
+    with pytest.raises(ScenarioError, match=rf"^add\(\): {why}$"):
+        build({"name": "a", "reply": {"type": "tool_use", "name": "t", "input": {"x": value}}}, "add()")
+
+
+def test_what_is_just_within_the_bounds_is_read() -> None:
+    deep = "{a: " * 95 + "9" * 4300 + "}" * 95
+    (scenario,) = loads(f"name: a\nreply: {{type: tool_use, name: t, input: {deep}}}")
+    assert scenario.turns[0].reply is not None

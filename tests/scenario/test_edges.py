@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from mock_server.protocol.checker import violations
 from mock_server.scenario.generate import Generator
-from mock_server.scenario.schema import violations
 from mock_server.scenario.values import CannotGenerate
 
 SCHEMAS: dict[str, dict[str, Any]] = {
@@ -61,12 +61,25 @@ def test_what_takes_everything_cannot_be_broken() -> None:
         Generator().input({"type": "object"}, b"1", "invalid")
 
 
-def test_a_pattern_that_can_hang_is_not_tried_on_what_does_not_match() -> None:
+def test_an_input_that_breaks_a_pattern_is_found_whatever_the_pattern() -> None:
     schema = {"type": "object", "properties": {"a": {"type": "string", "pattern": "^(a+)+$"}}, "required": ["a"]}
 
     assert violations(schema, Generator().input(schema, b"1", "valid")) == []
-    with pytest.raises(CannotGenerate, match="can take for ever"):
-        Generator().input(schema, b"1", "invalid")
+    assert violations(schema, Generator().input(schema, b"1", "invalid")) != []
+
+
+@pytest.mark.parametrize("seed", [b"1", b"2", b"3", b"4", b"5", b"6"])
+def test_what_cannot_be_judged_in_time_is_not_taken_for_broken(seed: bytes) -> None:
+    a = {"type": "string", "pattern": r"^(a)(\1|a)+b", "default": "a" * 60}
+    schema = {"type": "object", "properties": {"a": a}, "required": ["a"]}
+
+    told, broken = "", {}
+    try:
+        broken = Generator().input(schema, seed, "invalid")
+    except CannotGenerate as error:
+        told = str(error)
+
+    assert "was left unjudged: more than 20 ms of matching in one request" in told or violations(schema, broken)
 
 
 def test_the_same_seed_breaks_the_same_thing() -> None:

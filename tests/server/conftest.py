@@ -33,8 +33,9 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., MockServer]]:
 def talk() -> Talk:
     """Send raw bytes and read until the server closes, or until `until` has come."""
 
-    def send(server: MockServer, data: bytes, until: bytes | None = None) -> bytes:
-        with socket.create_connection(address(server), timeout=20) as client:
+    def send(server: MockServer | tuple[str, int], data: bytes, until: bytes | None = None) -> bytes:
+        at = server if isinstance(server, tuple) else address(server)
+        with socket.create_connection(at, timeout=20) as client:
             client.sendall(data)
             received = b""
             while until is None or until not in received:

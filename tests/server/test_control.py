@@ -240,6 +240,8 @@ def test_the_document_holds_every_route_and_nothing_else(server: MockServer) -> 
         ("POST", "/_mock/reset?session=none", None, 404, "lists them"),
         ("POST", "/_mock/sessions", {}, 400, "1 to 200"),
         ("POST", "/_mock/sessions", {"name": "a", "settings": {"sed": 1}}, 422, "command line"),
+        ("POST", "/_mock/sessions", {"name": "a", "settings": {"profile": ["octen"]}}, 422, "command line"),
+        ("POST", "/_mock/sessions", {"name": "a", "settings": {"profile": 1}}, 422, "command line"),
         ("POST", "/_mock/sessions", {"name": "a", "settings": []}, 400, "names and values"),
         ("DELETE", "/_mock/sessions/default", None, 404, "lists them"),
     ],

@@ -104,6 +104,36 @@ async def test_edit_break_fix_add_rename_delete(tmp_path: Path, monkeypatch: pyt
         assert seen.names == ["a"]
 
 
+@pytest.mark.parametrize(
+    "value", ["!!int abc", "!!float abc", "9" * 4301, "1e999"], ids=["int", "float", "digits", "inf"]
+)
+@in_a_loop
+async def test_a_value_that_cannot_be_read_is_told_and_the_next_good_edit_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    (tmp_path / "a.yaml").write_text(scenario("a"))
+    async with watching(tmp_path, monkeypatch) as seen:
+        seen.write("b.yaml", f"name: b\nreply: {{type: tool_use, name: t, input: {{x: {value}}}}}")
+        await seen.until(failures=1)
+        assert str(seen.failed[-1]).startswith(f"{tmp_path / 'b.yaml'}:2:45: ")
+
+        seen.write("b.yaml", scenario("b"))
+        await seen.until(loads=1)
+        assert seen.names == ["a", "b"]
+
+
+@in_a_loop
+async def test_a_fault_of_ours_while_loading_is_told_as_a_mistake_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.yaml").write_text(scenario("a"))
+    monkeypatch.setattr(Loader, "load", lambda self, paths: 1 // 0)
+    async with watching(tmp_path, monkeypatch) as seen:
+        seen.write("a.yaml", scenario("a", "changed"))
+        await seen.until(failures=1)
+        assert str(seen.failed[-1]) == ("a fault of mock-server: ZeroDivisionError: integer division or modulo by zero")
+
+
 @in_a_loop
 async def test_what_editors_leave_beside_a_file_is_no_scenario(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a.yaml").write_text(scenario("a"))

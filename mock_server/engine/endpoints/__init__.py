@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING
 from mock_server.engine.endpoints import batches, files, models
 from mock_server.engine.endpoints.complete import complete
 from mock_server.engine.endpoints.count_tokens import count_tokens
+from mock_server.engine.endpoints.count_tokens import read_ahead as read_count
 from mock_server.engine.endpoints.messages import create
+from mock_server.engine.endpoints.messages import read_ahead as read_message
 from mock_server.engine.exchange import Call, Exchange
+from mock_server.engine.reading import Reader
 from mock_server.protocol.profile import Family
 
 if TYPE_CHECKING:
@@ -33,6 +36,12 @@ ENDPOINTS: Mapping[str, Mapping[str, Endpoint]] = {
     "/v1/models": {"GET": models.listed},
     "/v1/models/{id...}": {"GET": models.retrieved},
     "/v1/complete": {"POST": complete},
+}
+# what makes of a body whatever needs no session: done apart from the loop where the body is large
+READERS: Mapping[str, Reader] = {
+    "/v1/messages": read_message,
+    "/v1/messages/count_tokens": read_count,
+    "/v1/messages/batches": batches.read,
 }
 MAX_BODY = 32 << 20
 # bytes that the body of a request may have, where it is not `MAX_BODY`; a form has limits of its own

@@ -9,9 +9,10 @@ from mock_server.engine.batch_items import answering, headers_of
 from mock_server.engine.batches import Batch, Item, Sender
 from mock_server.engine.endpoints.replies import json_reply, reply_headers
 from mock_server.engine.exchange import Call, Exchange, Steps, worked
+from mock_server.engine.session import Terms
 from mock_server.protocol.plan import Headers, Part, Plan
 from mock_server.protocol.query import PAGE, id_page
-from mock_server.protocol.request import parse_json
+from mock_server.protocol.request import HttpRequest, parse_json
 from mock_server.protocol.sse import dumps, encode
 from mock_server.protocol.validate.batches import requests_of
 
@@ -25,15 +26,21 @@ PIECES_PER_MS = 16
 POLL: Headers = (("retry-after", "10"),)  # when to look again at a batch that has not ended
 
 
+def read(http: HttpRequest, terms: Terms) -> list[Item]:
+    """The requests of a batch. Raises ApiError."""
+    listed = requests_of(parse_json(http.body), terms.profile)
+    return [Item(one["custom_id"], encode(dumps(one["params"]))) for one in listed]
+
+
 def create(engine: "Engine", call: Call) -> Exchange:
     """`POST …/batches`."""
     call.query({})
     session = call.session
-    listed = requests_of(parse_json(call.http.body), session.terms.profile)
+    items = call.read(read)
     now = session.clock.now()
     batch = Batch(
         "msgbatch_01" + call.ids_of(call.http.body).take(22),
-        [Item(one["custom_id"], encode(dumps(one["params"]))) for one in listed],
+        items,
         Sender(call.key, headers_of(call.http)),
         now=now,
         unix=session.told_unix(),

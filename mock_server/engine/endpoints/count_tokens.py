@@ -9,9 +9,12 @@ from mock_server.engine.editing import after, applied_edits
 from mock_server.engine.endpoints.replies import json_reply
 from mock_server.engine.exchange import Call, Exchange
 from mock_server.engine.judged import judged, warned
+from mock_server.engine.session import Terms
 from mock_server.engine.sources import sourced
-from mock_server.protocol.prompt import input_tokens
-from mock_server.protocol.request import parse
+from mock_server.protocol.errors import ApiError
+from mock_server.protocol.prompt import counted
+from mock_server.protocol.request import HttpRequest, MessagesRequest, parse
+from mock_server.protocol.tokens import TokenCounter
 from mock_server.protocol.validate import counting
 from mock_server.protocol.validate.models import model_of
 
@@ -19,14 +22,26 @@ if TYPE_CHECKING:
     from mock_server.engine.engine import Engine
 
 
+def read(http: HttpRequest, terms: Terms) -> tuple[MessagesRequest, ApiError | None]:
+    """The request, and what is wrong with it where that is let pass. Raises ApiError."""
+    request = parse(http.body, http.headers)
+    return request, judged(request, terms, counting.readable, counting.validate)
+
+
+def read_ahead(http: HttpRequest, terms: Terms) -> tuple[MessagesRequest, ApiError | None]:
+    """The same, and counted already."""
+    request, finding = read(http, terms)
+    counted(request, model_of(request, terms.profile), TokenCounter())
+    return request, finding
+
+
 def count_tokens(engine: "Engine", call: Call) -> Exchange:
     """parse -> validate -> count. Raises ApiError for the client's mistakes."""
-    request = parse(call.http.body, call.http.headers)
-    finding = judged(request, call, counting.readable, counting.validate)
+    request, finding = call.read(read)
     request, missing = sourced(request, call)
     finding = finding or missing
     model = model_of(request, call.session.terms.profile)
-    tokens = input_tokens(request, model, engine.counter)
+    tokens = counted(request, model, engine.counter)
     body: dict[str, Any] = {"input_tokens": tokens}
     if request.body.get("context_management") is not None:
         left = after(applied_edits(request, model, tokens, engine.counter), tokens)

@@ -8,33 +8,39 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from mock_server.engine import citations, seeds, server_tools
-from mock_server.engine.admission import Admitted, admit, commit, let_in, told_limits, too_long
+from mock_server.engine.admission import DIAGNOSTICS, Admitted, admit, commit, let_in, told_limits, too_long
 from mock_server.engine.breaking import HEADER, NONE, Breaks, as_json, breaks_of, noted, refused, struck
-from mock_server.engine.choose import Choice, NoMatch, Question, choose, question
+from mock_server.engine.choose import NAMED, Choice, NoMatch, Question, choose, question
 from mock_server.engine.compile import Binding, CompiledReply, Reply, View, reply_of
 from mock_server.engine.exchange import Call, Exchange, Late
 from mock_server.engine.extras import extras
 from mock_server.engine.failure import failure, reply_headers, scripted
-from mock_server.engine.judged import judged, let_pass, warned
+from mock_server.engine.judged import MARK, judged, let_pass, warned
 from mock_server.engine.pace import first_due
 from mock_server.engine.received import Request, ready
 from mock_server.engine.render import Rendering, rendered, said
-from mock_server.engine.sources import sourced
+from mock_server.engine.session import Terms
+from mock_server.engine.sources import FILE, sourced
 from mock_server.engine.turns import waiting_call
 from mock_server.engine.unmatched import generated
 from mock_server.protocol import marks
 from mock_server.protocol.blocks import Block, Compaction, ToolUse
 from mock_server.protocol.errors import ApiError, invalid
-from mock_server.protocol.plan import NOTHING, Headers
+from mock_server.protocol.expression import OverLimit, allowance, bounded
+from mock_server.protocol.plan import NOTHING, Headers, Plan
 from mock_server.protocol.profile import Limits
-from mock_server.protocol.request import MessagesRequest, parse
+from mock_server.protocol.prompt import counted, prefixed
+from mock_server.protocol.request import HttpRequest, MessagesRequest, parse
+from mock_server.protocol.tokens import TokenCounter
 from mock_server.protocol.validate.batches import allowed_in_batch
+from mock_server.protocol.validate.models import model_of
 from mock_server.protocol.validate.params import EMULATED
 from mock_server.scenario.answer import Answer, name_of
 from mock_server.scenario.faults import Applied, Fault
+from mock_server.scenario.generate import Generator
 from mock_server.scenario.load import read_answer
 from mock_server.scenario.match import Miss
-from mock_server.scenario.parts import Generate
+from mock_server.scenario.parts import Generate, generated_in
 from mock_server.scenario.template import Template
 from mock_server.scenario.timing import Pacing
 
@@ -43,15 +49,18 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("mock_server")
 _EAGER = b'"eager_input_streaming"'
+MANY = 2_000  # made-up tokens of a reply: about 15 ms of work; more are made beside everything else
+LONG = 4_000  # events of a reply: to cut it for a request takes as long
+PATIENCE = 60.0  # seconds for those of more, as one waits for another
 SUMMARY = 60  # estimated tokens of a summary that is made up
 
 
 def create(engine: "Engine", call: Call) -> Exchange:
     """parse -> resume -> validate -> admit -> choose -> bind -> commit -> faults. Raises ApiError."""
-    request = parse(call.http.body, call.http.headers)
-    if request.body.get("thread") is not None and call.session.terms.profile.threads:
+    request, finding = call.read(read)
+    if _is_in_thread(request, call.session.terms):
         call, request = _resumed(call, request)
-    finding = judged(request, call)
+        finding = judged(request, call.session.terms)
     if call.in_batch:
         allowed_in_batch(request.body)
     request, missing = sourced(request, call)
@@ -63,6 +72,30 @@ def create(engine: "Engine", call: Call) -> Exchange:
         _log_accepted(request)
     exchange = _answered(engine, admitted)
     return exchange if finding is None else warned(exchange, finding)
+
+
+def read(http: HttpRequest, terms: Terms) -> tuple[MessagesRequest, ApiError | None]:
+    """The request, and what is wrong with it where that is let pass. Raises ApiError. One that goes on in a thread is
+    judged when it has its history.
+    """
+    request = parse(http.body, http.headers)
+    return request, None if _is_in_thread(request, terms) else judged(request, terms)
+
+
+def read_ahead(http: HttpRequest, terms: Terms) -> tuple[MessagesRequest, ApiError | None]:
+    """The same, and worked out already whatever `create` will ask of a long request."""
+    request, finding = read(http, terms)
+    if not _is_in_thread(request, terms):
+        model, counter = model_of(request, terms.profile), TokenCounter()
+        counted(request, model, counter)
+        if request.may_have(MARK) or request.may_have(DIAGNOSTICS):
+            prefixed(request, model, counter)
+        _ = request.fingerprint, request.may_have(NAMED), request.may_have(FILE)
+    return request, finding
+
+
+def _is_in_thread(request: MessagesRequest, terms: Terms) -> bool:
+    return request.body.get("thread") is not None and terms.profile.threads
 
 
 def _resumed(call: Call, request: MessagesRequest) -> tuple[Call, MessagesRequest]:
@@ -106,6 +139,8 @@ def _answered(engine: "Engine", admitted: Admitted) -> Exchange:
     if answer.call is not None:
         return _late(engine, admitted, found, asked, breaks)
     compiled = None if answer.reply is None else library.compiled[found.scenario.name].reply(answer)
+    if _is_long(answer, request) or (compiled is not None and compiled.size > LONG):
+        return _long(engine, admitted, found, answer, compiled, asked, breaks)
     return _chosen(_played(engine, admitted, found, answer, compiled, asked, breaks), found)
 
 
@@ -130,7 +165,7 @@ def _compaction(engine: "Engine", admitted: Admitted, breaks: Breaks) -> Applied
     summary = engine.generator.text(seed, SUMMARY)
     block = Compaction(content=summary, signature=marks.signature("compaction", summary))
     reply = Reply((block,), "compaction", timing=breaks.timing or terms.timing)
-    return _bound(CompiledReply(reply, terms.profile), engine, admitted, breaks.faults)
+    return _bound(CompiledReply(reply, terms.profile), admitted, breaks.faults)
 
 
 def _told(done: Applied, note: str) -> Exchange:
@@ -160,29 +195,91 @@ def _played(
     """The plan of an answer: an error, a generated reply, or a scripted one (compiled before, unless it came late)."""
     if answer.error is not None:
         return _error(admitted, _filled_in(engine, admitted, found, answer, asked), breaks.faults)
-    terms = admitted.call.session.terms
     if breaks.timing is not None:
         answer, compiled = replace(answer, timing=breaks.timing), None
+    if compiled is None or compiled.is_open:
+        compiled, warnings = _made(engine.generator, admitted, found, answer, asked)
+    else:
+        warnings = _warning(admitted.request, found, answer)
+    return _bound(compiled, admitted, breaks.faults, warnings, _whole(found, answer))
+
+
+def _whole(found: Choice, answer: Answer) -> Choice | None:
+    """What chose a reply that is to come as its script has it; a side call's one token is what its agent wants."""
+    return found if answer.generate is None and not found.scenario.side else None
+
+
+def _made(
+    generator: Generator, admitted: Admitted, found: Choice, answer: Answer, asked: Question
+) -> tuple[CompiledReply, Headers]:
+    """A reply that is made for its request, and what is to be warned of."""
+    terms = admitted.call.session.terms
     warnings = _warning(admitted.request, found, answer)
     if answer.generate is not None:
-        reply = _generated(engine, admitted, answer.timing or terms.timing, answer.generate)
-        compiled = CompiledReply(replace(reply, scenario=found.scenario.name, position=found.turn), terms.profile)
-    elif compiled is None or compiled.is_open:
+        reply = _generated(generator, admitted, answer.timing or terms.timing, answer.generate)
+        reply = replace(reply, scenario=found.scenario.name, position=found.turn)
+    else:
         scripted = answer.reply or ()
         if answer.is_open:
-            scripted = rendered(scripted, _rendering(engine, admitted, found, asked))
-        reply_blocks, lost = _filled(engine, admitted, scripted)
-        answer = replace(answer, reply=reply_blocks)
+            scripted = rendered(scripted, _rendering(generator, admitted, found, asked))
+        blocks, lost = _filled(generator, admitted, scripted)
         warnings += _lost(found, lost)
-        compiled = CompiledReply(reply_of(answer, terms.timing, found.scenario.name, found.turn), terms.profile)
-    is_whole = answer.generate is None and not found.scenario.side  # a side call's one token is what its agent wants
-    return _bound(compiled, engine, admitted, breaks.faults, warnings, found if is_whole else None)
+        reply = reply_of(replace(answer, reply=blocks), terms.timing, found.scenario.name, found.turn)
+    return CompiledReply(reply, terms.profile), warnings
 
 
-def _rendering(engine: "Engine", admitted: Admitted, found: Choice, asked: Question) -> Rendering:
+def _is_long(answer: Answer, request: MessagesRequest) -> bool:
+    """Whether so much is to be made up for a request that others would wait for it."""
+    if answer.generate is None and not answer.is_open:
+        return False
+    wanted = (answer.generate,) if answer.generate is not None else generated_in(answer.reply)
+    return sum(min(one.tokens[1], request.max_tokens) for one in wanted if one is not None and one.tokens) > MANY
+
+
+def _long(
+    engine: "Engine",
+    admitted: Admitted,
+    found: Choice,
+    answer: Answer,
+    compiled: CompiledReply | None,
+    asked: Question,
+    breaks: Breaks,
+) -> Exchange:
+    """The exchange of a reply that is long to make up or to cut: that is done beside everything else, one at a time."""
+    if breaks.timing is not None:
+        answer, compiled = replace(answer, timing=breaks.timing), None
+    draw = _draw(admitted)
+    draw.seed()  # the request is counted when it comes
+    left = allowance()
+
+    def make(request: Request) -> Any:
+        try:
+            with engine.making, bounded(left):
+                if compiled is None or compiled.is_open:
+                    reply, warnings = _made(Generator(), admitted, found, answer, asked)
+                else:
+                    reply, warnings = compiled, _warning(admitted.request, found, answer)
+                return _plan(reply, admitted, draw, breaks.faults, warnings, _whole(found, answer))
+        except OverLimit as error:
+            return ApiError("api_error", f"mock-server: {error}", headers={"x-should-retry": "false"})
+        except ApiError as error:
+            return error
+
+    def settle(given: Any) -> Exchange:
+        if isinstance(given, ApiError):
+            plan = failure(given, admitted.call.session, admitted.call.ids.request())
+            return Exchange(plan, note=str(given))
+        plan, lacking = given
+        return _chosen(_sent(plan, admitted, breaks.faults, draw, lacking), found)
+
+    pending = _chosen(Applied(NOTHING), found)
+    return pending._replace(late=Late(make, Request(admitted.call.http), settle, PATIENCE, is_ours=True))
+
+
+def _rendering(generator: Generator, admitted: Admitted, found: Choice, asked: Question) -> Rendering:
     call = admitted.call
     seed = seeds.content_seed(call.session.terms.settings.seed, asked.request.fingerprint)
-    return Rendering(asked, found, seed, engine.generator, call.session.name, call.session.told_unix())
+    return Rendering(asked, found, seed, generator, call.session.name, call.session.told_unix())
 
 
 def _filled_in(engine: "Engine", admitted: Admitted, found: Choice, answer: Answer, asked: Question) -> Answer:
@@ -190,16 +287,16 @@ def _filled_in(engine: "Engine", admitted: Admitted, found: Choice, answer: Answ
     error = answer.error
     if error is None or not isinstance(error.message, Template):
         return answer
-    message = said(error.message, _rendering(engine, admitted, found, asked))
+    message = said(error.message, _rendering(engine.generator, admitted, found, asked))
     return replace(answer, error=replace(error, message=message))
 
 
-def _filled(engine: "Engine", admitted: Admitted, reply: tuple[Block, ...]) -> tuple[tuple[Block, ...], list[str]]:
+def _filled(generator: Generator, admitted: Admitted, reply: Sequence[Block]) -> tuple[tuple[Block, ...], list[str]]:
     """The reply with what only this request can give: results of server tools that the script leaves out, and where
     quoted texts stand. And the quoted texts that stand nowhere."""
     request = admitted.request
     seed = seeds.content_seed(admitted.call.session.terms.settings.seed, request.fingerprint)
-    return citations.located(server_tools.filled(reply, request, seed, engine.generator), request)
+    return citations.located(server_tools.filled(tuple(reply), request, seed, generator), request)
 
 
 def _lost(found: Choice, lost: Sequence[str]) -> Headers:
@@ -229,7 +326,8 @@ def _late(engine: "Engine", admitted: Admitted, found: Choice, asked: Question, 
             answer, timing=answer.timing or found.answer.timing, headers={**found.answer.headers, **answer.headers}
         )
         suffered = breaks._replace(faults=(*answer.breaks, *breaks.faults)) if answer.breaks else breaks
-        return _chosen(_played(engine, admitted, found, inherited, None, asked, suffered), found)
+        with bounded():
+            return _chosen(_played(engine, admitted, found, inherited, None, asked, suffered), found)
 
     pending = _chosen(Applied(NOTHING), found)
     return pending._replace(late=Late(function, Request(admitted.call.http), settle))
@@ -237,7 +335,6 @@ def _late(engine: "Engine", admitted: Admitted, found: Choice, asked: Question, 
 
 def _bound(
     reply: CompiledReply,
-    engine: "Engine",
     admitted: Admitted,
     breaks: tuple[Fault, ...] = (),
     more: Headers = (),
@@ -247,10 +344,27 @@ def _bound(
 
     `found`: what chose a reply that is to come as its script has it, so that it is told when it cannot.
     """
-    call, request = admitted.call, admitted.request
-    terms = call.session.terms
-    draw = Draw(terms.settings.seed, call, request)
-    if reply.thinks or (reply.calls and (_EAGER in call.http.body or "anthropic-beta" in request.headers)):
+    draw = _draw(admitted)
+    plan, lacking = _plan(reply, admitted, draw, breaks, more, found)
+    return _sent(plan, admitted, breaks, draw, lacking)
+
+
+def _draw(admitted: Admitted) -> "Draw":
+    call = admitted.call
+    return Draw(call.session.terms.settings.seed, call, admitted.request)
+
+
+def _plan(
+    reply: CompiledReply,
+    admitted: Admitted,
+    draw: "Draw",
+    breaks: Sequence[Fault],
+    more: Headers,
+    found: Choice | None,
+) -> tuple[Plan, str]:
+    """The plan of a reply for this request, and why it does not come whole, if it does not."""
+    request, terms = admitted.request, admitted.call.session.terms
+    if reply.thinks or (reply.calls and (request.may_have(_EAGER) or "anthropic-beta" in request.headers)):
         reply = reply.viewed(_view(reply, admitted))
     binding = Binding(
         model=admitted.model,
@@ -271,11 +385,16 @@ def _bound(
         text = f"scenario '{found.scenario.name}' turn {found.turn}: {lacking}"
         log.info("%s", text)  # no warning: many a request asks for one token and means it
         binding = binding._replace(headers=binding.headers + _warning_of(text))
-    plan = reply.bind(binding)
+    return reply.bind(binding), lacking
+
+
+def _sent(plan: Plan, admitted: Admitted, breaks: tuple[Fault, ...], draw: "Draw", lacking: str) -> Applied:
+    """The plan with what it used up written down, and with what is done to it."""
     commit(admitted, plan, admitted.limits)
     done = Applied(plan)
     if breaks:
-        done = struck(call, plan if request.stream else as_json(plan), breaks, plan, draw.seed())
+        said = plan if admitted.request.stream else as_json(plan)
+        done = struck(admitted.call, said, breaks, plan, draw.seed())
     return done._replace(notes=(lacking,)) if lacking else done
 
 
@@ -354,14 +473,14 @@ def _unmatched(engine: "Engine", admitted: Admitted, found: NoMatch, breaks_of: 
         error = refused(invalid(str(found), headers={"x-should-retry": "false"}), call.http.headers)
         return Exchange(failure(error, call.session, call.ids.request()), note=str(found), understood=True)
     breaks = breaks_of()
-    reply = _generated(engine, admitted, breaks.timing or terms.timing)
-    return _told(_bound(CompiledReply(reply, terms.profile), engine, admitted, breaks.faults), "generated")
+    reply = _generated(engine.generator, admitted, breaks.timing or terms.timing)
+    return _told(_bound(CompiledReply(reply, terms.profile), admitted, breaks.faults), "generated")
 
 
-def _generated(engine: "Engine", admitted: Admitted, timing: Pacing, wanted: Generate | None = None) -> Reply:
+def _generated(generator: Generator, admitted: Admitted, timing: Pacing, wanted: Generate | None = None) -> Reply:
     request = admitted.request
     seed = seeds.content_seed(admitted.call.session.terms.settings.seed, request.fingerprint)
-    return generated(request, seed, engine.generator, timing, wanted, admitted.model.token_factor)
+    return generated(request, seed, generator, timing, wanted, admitted.model.token_factor)
 
 
 def _warning(request: MessagesRequest, found: Choice, answer: Answer) -> Headers:

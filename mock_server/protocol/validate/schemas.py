@@ -11,10 +11,12 @@ from functools import lru_cache
 from itertools import islice
 from typing import Any, NamedTuple, TypeGuard
 
+from mock_server.protocol.checker import Checker, SchemaProblem, is_schema
 from mock_server.protocol.errors import invalid
+from mock_server.protocol.expression import bounded
 from mock_server.protocol.profile import Profile
 from mock_server.protocol.request import MessagesRequest
-from mock_server.protocol.validate.tools import is_custom
+from mock_server.protocol.validate.tools import is_custom, within_reason
 
 DEEPEST, MOST_NODES = 64, 20_000
 MOST_STRICT, MOST_OPTIONAL, MOST_UNIONS = 20, 24, 16
@@ -57,6 +59,8 @@ def tool_schemas(request: MessagesRequest, profile: Profile) -> None:
 def output_schema(request: MessagesRequest, profile: Profile) -> None:
     """Rules 138 to 140."""
     where, schema = _asked_for(request)
+    if schema is not None:
+        within_reason(f"{where}.schema", [schema])
     if profile.is_strict and schema is not None and (wrong := _output_problem(_text(schema))) is not None:
         raise invalid(f"{where}.schema: {wrong}")
 
@@ -118,23 +122,57 @@ def _text(value: object) -> str:
         return "null"
 
 
-@lru_cache(maxsize=2_000)
 def _tool_problem(said: str, is_strict: bool, subset: bool) -> str | None:
-    """What is wrong with the schema and the examples of a tool, after its path. The same text is judged once."""
+    """What is wrong with the schema and the examples of a tool, after its path."""
+    return _once(_judged_tool, said, is_strict, subset)
+
+
+def _output_problem(said: str) -> str | None:
+    return _once(_judged_output, said)
+
+
+class _NotWhole(Exception):
+    """What was found out about a schema of which a part was left unjudged: not to be remembered."""
+
+
+def _once(judge: Callable[..., str | None], *given: Any) -> str | None:
+    """What a judge says; the same text is judged once, but for one that takes more than a request may."""
+    try:
+        return judge(*given)
+    except _NotWhole as found:
+        problem: str | None = found.args[0]
+        return problem
+
+
+def _whole(judge: Callable[..., str | None]) -> Callable[..., str | None]:
+    def judged(*given: Any) -> str | None:
+        with bounded() as left:
+            before = left.missed
+            problem = judge(*given)
+            if left.missed > before:
+                raise _NotWhole(problem)
+        return problem
+
+    return lru_cache(maxsize=2_000)(judged)
+
+
+@_whole
+def _judged_tool(said: str, is_strict: bool, subset: bool) -> str | None:
     parsed: Any = json.loads(said)
     schema, examples = parsed if isinstance(parsed, list) else (None, None)
     if not _is_schema(schema):
         return f".input_schema: {_DRAFT}"
     if is_strict and any(key in schema for key in ("oneOf", "allOf", "anyOf")):
         return ".input_schema: input_schema does not support oneOf, allOf, or anyOf at the top level"
+    checker = Checker(schema) if examples else None
     for at, example in enumerate(examples or ()):
-        if (wrong := _unfit(example, schema)) is not None:
+        if checker is not None and (wrong := _unfit(example, checker)) is not None:
             return f".input_examples.{at}: {wrong}"
     return f": {wrong}" if subset and (wrong := _outside_subset(schema)) is not None else None
 
 
-@lru_cache(maxsize=2_000)
-def _output_problem(said: str) -> str | None:
+@_whole
+def _judged_output(said: str) -> str | None:
     schema = json.loads(said)
     return _outside_subset(schema) if _is_schema(schema) else "Schema is invalid"
 
@@ -153,72 +191,7 @@ def _is_schema(schema: Any) -> TypeGuard[dict[str, Any]]:
     """Rule 69: whether it is an object that draft 2020-12 has, and not nested beyond reason."""
     if not isinstance(schema, dict) or _depth(schema) > DEEPEST:
         return False
-    if _is_simple(schema):
-        return True
-    from jsonschema import Draft202012Validator, SchemaError
-
-    try:
-        Draft202012Validator.check_schema(schema)
-    except (SchemaError, RecursionError, re.error):
-        return False
-    return True
-
-
-_TYPES = ("string", "number", "integer", "boolean", "object", "array", "null")
-
-
-def _listed(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
-    return lambda value: isinstance(value, list) and all(map(check, value))
-
-
-def _is_simple(schema: Any) -> bool:
-    """Whether a schema has only the commonest keywords, each well used: nobody need load a library to see that."""
-    if not isinstance(schema, dict):
-        return isinstance(schema, bool)
-    return all((check := _SIMPLE.get(key)) is not None and check(value) for key, value in schema.items())
-
-
-def _is_type(value: Any) -> bool:
-    many = isinstance(value, list) and len(value) > 0 and len(set(map(str, value))) == len(value)
-    return all(isinstance(one, str) and one in _TYPES for one in value) if many else value in _TYPES
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
-
-
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
-
-
-def _are_simple(value: Any) -> bool:
-    return isinstance(value, dict) and all(map(_is_simple, value.values()))
-
-
-def _are_names(value: Any) -> bool:
-    return isinstance(value, list) and all(map(_is_text, value)) and len(set(value)) == len(value)
-
-
-_SIMPLE: Mapping[str, Callable[[Any], bool]] = {
-    "type": _is_type,
-    "properties": _are_simple,
-    "required": _are_names,
-    "items": _is_simple,
-    "additionalProperties": _is_simple,
-    "enum": lambda value: isinstance(value, list),
-    "const": lambda value: True,
-    "default": lambda value: True,
-    "description": _is_text,
-    "title": _is_text,
-    "format": _is_text,
-    "minLength": _is_count,
-    "maxLength": _is_count,
-    "minItems": _is_count,
-    "maxItems": _is_count,
-    "minimum": lambda value: isinstance(value, int | float) and not isinstance(value, bool),
-    "maximum": lambda value: isinstance(value, int | float) and not isinstance(value, bool),
-    "anyOf": lambda value: bool(value) and _listed(_is_simple)(value),
-}
+    return is_schema(schema)
 
 
 def _depth(value: Any) -> int:
@@ -232,18 +205,13 @@ def _depth(value: Any) -> int:
     return deep
 
 
-def _unfit(example: Any, schema: Any) -> str | None:
+def _unfit(example: Any, checker: Checker) -> str | None:
     """Rule 71: why an example does not match its schema."""
-    from jsonschema import Draft202012Validator
-    from jsonschema.exceptions import ValidationError
-
     try:
-        Draft202012Validator(schema).validate(example)
-    except ValidationError as error:
-        return f"example does not match input_schema: {error.message}"
-    except Exception as error:  # a reference that leads nowhere: the schema's fault, found only now
-        return f"input_schema cannot be applied: {type(error).__name__}"
-    return None
+        wrong = checker.first(example)
+    except SchemaProblem as problem:  # a reference that leads nowhere: the schema's fault, found only now
+        return f"input_schema cannot be applied: {problem}"
+    return None if wrong is None else f"example does not match input_schema: {wrong}"
 
 
 # -- the subset of strict tools and structured outputs -----------------------------------------------------------------

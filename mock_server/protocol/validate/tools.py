@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mock_server.protocol.checker import size
 from mock_server.protocol.errors import invalid
 from mock_server.protocol.lazy import lazy
 from mock_server.protocol.profile import Profile
@@ -166,8 +167,26 @@ def is_custom(tool: Any) -> bool:
     return tool.get("type") in (None, "custom")
 
 
+MOST_VALUES = 30_000
+"""Values (objects, lists, texts, …) in all tools of a request, and in the schema of its output. A limit of ours: none
+of the API is known, and to read more would keep others waiting. A thousand ordinary tools have so many."""
+
+
+def within_reason(where: str, schemas: Sequence[Any]) -> None:
+    """Refuse schemas that are too large to be judged beside other requests."""
+    left = MOST_VALUES
+    for schema in schemas:
+        left -= size(schema, left + 1)
+        if left < 0:
+            raise invalid(
+                f"{where}: mock-server reads schemas of at most {MOST_VALUES:,} values in one request",
+                headers={"x-should-retry": "false"},
+            )
+
+
 def definitions(request: MessagesRequest, profile: Profile) -> None:
     """Rules 63 to 68, 83 and 85: each tool by the fields of its type; every name once."""
+    within_reason("tools", request.tools)
     checks = _CHECKS[profile.is_strict]
     for index, tool in enumerate(request.tools):
         if not isinstance(tool, dict):

@@ -4,6 +4,7 @@ A route is one function in `control.py` and its row in `routes.py`; the OpenAPI 
 """
 
 from mock_server.engine.engine import Engine
+from mock_server.protocol.expression import OverLimit, bounded
 from mock_server.protocol.plan import Plan
 from mock_server.server.control import page, routes
 from mock_server.server.control.answers import ControlError, Query, as_json
@@ -39,9 +40,12 @@ class Desk:
     def answer(self, asked: Query) -> Plan:
         """The reply to one control request."""
         try:
-            return self._answer(asked)
+            with bounded():
+                return self._answer(asked)
         except ControlError as error:
             return as_json(error.status, error.body)
+        except OverLimit as error:
+            return as_json(422, {"error": str(error), "hint": "a condition that takes less, or one on fewer requests"})
 
     def _answer(self, asked: Query) -> Plan:
         if page.is_page(asked.path):

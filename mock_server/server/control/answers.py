@@ -1,10 +1,11 @@
 """What a control route is given and what it gives."""
 
-import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from mock_server.engine.masking import masked
 from mock_server.protocol.plan import JSON_HEADERS, Headers, Plan, whole
+from mock_server.protocol.request import strict_json
 from mock_server.protocol.sse import dumps, encode
 
 SAFE: Headers = (("cache-control", "no-store"), ("x-content-type-options", "nosniff"))
@@ -33,11 +34,9 @@ class Query(NamedTuple):
     def json(self) -> dict[str, Any]:
         """The body as a JSON object. Raises ControlError (400)."""
         try:
-            value = json.loads(self.body or b"{}")
+            value = strict_json(self.body.decode() or "{}")
         except ValueError as error:
             raise ControlError(400, f"the body is not JSON: {error}", "send a JSON object") from None
-        except RecursionError:
-            raise ControlError(400, "the body is nested too deeply", "send a JSON object") from None
         if not isinstance(value, dict):
             raise ControlError(400, "the body is not a JSON object", "send a JSON object")
         return value
@@ -52,9 +51,10 @@ class ControlError(Exception):
         self.body = {"error": error, "hint": hint, **more}
 
 
-def as_json(status: int, body: Mapping[str, Any], headers: Headers = ()) -> Plan:
-    """A JSON reply."""
-    return whole(status, (*JSON_HEADERS, *SAFE, *headers), encode(dumps(body)))
+def as_json(status: int, body: Mapping[str, Any], *, mask: bool = False) -> Plan:
+    """A JSON reply. `mask`: it tells what clients sent, so secrets in it are masked."""
+    text = dumps(body)
+    return whole(status, (*JSON_HEADERS, *SAFE), encode(masked(text) if mask else text))
 
 
 def as_text(status: int, text: str, type: str) -> Plan:

@@ -10,6 +10,7 @@ from mock_server.engine import verify
 from mock_server.engine.engine import Engine
 from mock_server.engine.entry import Entry
 from mock_server.engine.journal import Incomplete
+from mock_server.engine.masking import masked
 from mock_server.engine.session import Session
 from mock_server.protocol.plan import Plan
 from mock_server.scenario.dump import written
@@ -193,7 +194,7 @@ class Control:
         for entry, session in self._entries(asked):
             if entry.number == number:
                 near = self.engine.explain(session, entry.request) if entry.unmatched else ()
-                return as_json(200, views.detail(entry, session.name, near))
+                return as_json(200, views.detail(entry, session.name, near), mask=True)
         raise ControlError(
             404, f"no entry {asked.rest}", "it may have left the ring; GET /_mock/journal lists what is held"
         )
@@ -274,16 +275,16 @@ class Control:
 
     def close_session(self, asked: Query) -> Plan:
         """End a session: its streams, its keys (refused from now on), its journal."""
-        session = self.engine.sessions.find(asked.rest)
+        session = self._known(asked.rest)
         if session is None or session is self.engine.sessions.first:
             raise ControlError(404, f"no session '{asked.rest}' to end", "GET /_mock/sessions lists them")
         cut = session.journal.open
-        keys = self.engine.sessions.keys_of(asked.rest)
+        keys = self.engine.sessions.keys_of(session.name)
         for key in keys:
             self.engine.close(key)
         if not keys:
             session.journal.cut_open()
-            self.engine.sessions.drop(asked.rest)
+            self.engine.sessions.drop(session.name)
         self.changed()
         return as_json(200, {"ended": asked.rest, "cut": cut})
 
@@ -297,12 +298,17 @@ class Control:
         self.changed()
         return as_json(200, {"reset": [session.name for session in sessions]})
 
+    def _known(self, name: str) -> Session | None:
+        """The session of this name, or whose name is a secret for which this stands."""
+        alike = (one for one in self.engine.sessions.all() if masked(one.name) == name)
+        return self.engine.sessions.find(name) or next(alike, None)
+
     def session(self, asked: Query) -> Session:
         """The session a query names; the default one when it names none."""
         name = asked.query.get("session") or asked.headers.get("x-mock-session")
         if not name:
             return self.engine.sessions.first
-        session = self.engine.sessions.find(name)
+        session = self._known(name)
         if session is None:
             known = [one.name for one in self.engine.sessions.all()]
             hint = suggestion(name, known).removeprefix("; ") or "GET /_mock/sessions lists them"

@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Callable
 
 from mock_server.engine.engine import Engine
 from mock_server.engine.entry import Entry, Lane
+from mock_server.engine.masking import masked
 from mock_server.protocol.sse import dumps, encode
 from mock_server.server.control.views import summary
 
@@ -39,8 +40,8 @@ class Feed:
 
     async def watch(self, session: str | None) -> AsyncGenerator[bytes, None]:
         """Frames for one watcher, for ever: the newest entries, then what comes."""
-        watcher = Watcher(session)
-        sessions = [one for one in self._engine.sessions.all() if session in (None, one.name)]
+        sessions = [one for one in self._engine.sessions.all() if session in (None, one.name, masked(one.name))]
+        watcher = Watcher(sessions[0].name if session is not None and sessions else session)
         for one in sessions:
             self._levers.listen(one)
         held = [(entry, one.name) for one in sessions for entry in one.journal.entries()]

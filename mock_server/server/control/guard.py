@@ -5,7 +5,7 @@ Bound elsewhere: whoever has the token.
 import hmac
 import ipaddress
 from collections.abc import Mapping
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from mock_server.server.control.answers import ControlError
 
@@ -23,6 +23,14 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def _split(url: str) -> SplitResult | None:
+    """The parts of a URL; None when it is none, such as `http://[`."""
+    try:
+        return urlsplit(url)
+    except ValueError:
+        return None
+
+
 class Guard:
     """Checks requests to `/_mock/` and the page. `token` None: bound to loopback, no token needed."""
 
@@ -38,15 +46,17 @@ class Guard:
         self._check_origin(headers)
 
     def _check_host(self, headers: Mapping[str, str]) -> None:
-        host = urlsplit("//" + headers.get("host", "")).hostname or ""
-        if not is_loopback(host):
-            raise ControlError(403, f"Host '{host}' is not this machine", "use 127.0.0.1 or localhost")
+        told = headers.get("host", "")
+        host = _split("//" + told)
+        if host is None or not is_loopback(host.hostname or ""):
+            raise ControlError(403, f"Host '{told}' is not this machine", "use 127.0.0.1 or localhost")
 
     def _check_origin(self, headers: Mapping[str, str]) -> None:
         origin = headers.get("origin")
         if origin is None:
             return
-        if origin == "null" or urlsplit(origin).netloc.lower() != headers.get("host", "").lower():
+        site = None if origin == "null" else _split(origin)
+        if site is None or site.netloc.lower() != headers.get("host", "").lower():
             raise ControlError(403, f"Origin '{origin}' is another site", "only this server's own page may ask")
 
     def _check_token(self, headers: Mapping[str, str], query: Mapping[str, str]) -> None:

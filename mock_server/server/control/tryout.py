@@ -25,7 +25,7 @@ def previewed(control: Control, asked: Query) -> Plan:
     exchanges = [
         one
         for scenario in scenarios
-        for one in preview(control.engine, session.terms, scenario, request, _headers(said))
+        for one in preview(control.engine, session.terms, scenario, request, _headers(said), waits=False)
     ]
     return as_json(200, {"scenario": scenarios[0].name, "exchanges": [one.told() for one in exchanges]})
 

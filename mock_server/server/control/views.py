@@ -8,13 +8,16 @@ from typing import Any
 from mock_server.engine.choose import NearMiss
 from mock_server.engine.engine import Engine
 from mock_server.engine.entry import Entry
+from mock_server.engine.masking import masked, masked_events, masked_headers, masked_query, without_secrets
 from mock_server.engine.received import ready
 from mock_server.engine.session import Session
+from mock_server.protocol.request import strict_json
 from mock_server.scenario.dump import dump, exchange
 from mock_server.scenario.model import Scenario
 from mock_server.server.control.marks import marks
 
 PROMPT = 200
+_LONGEST_SECRET = 300  # characters that are looked at behind the end of a prompt that is cut
 
 
 def summary(entry: Entry, session: str) -> dict[str, Any]:
@@ -24,10 +27,10 @@ def summary(entry: Entry, session: str) -> dict[str, Any]:
     return {
         "number": entry.number,
         "at": entry.at,
-        "session": session,
+        "session": masked(session),
         "key": entry.key,
         "method": entry.method,
-        "path": entry.path,
+        "path": masked(entry.path),
         "scenario": entry.scenario,
         "turn": entry.turn,
         "attempt": entry.attempt,
@@ -38,8 +41,8 @@ def summary(entry: Entry, session: str) -> dict[str, Any]:
         "input_tokens": None if tokens is None else tokens[0],
         "output_tokens": None if tokens is None else tokens[1],
         "duration_ms": None if entry.is_open else round(entry.duration * 1000, 3),
-        "prompt": entry.request.prompt[:PROMPT] if understood else "",
-        "note": entry.note,
+        "prompt": masked(entry.request.prompt[: PROMPT + _LONGEST_SECRET])[:PROMPT] if understood else "",
+        "note": masked(entry.note),
         "understood": understood,
         "aside": entry.exchange.aside,
         "unmatched": entry.unmatched,
@@ -53,10 +56,11 @@ def detail(entry: Entry, session: str, near: Iterable[NearMiss]) -> dict[str, An
     """Everything about an entry that has ended (of an open one, what is known)."""
     said = summary(entry, session)
     body, raw = body_of(entry)
-    said["request"] = {"headers": dict(entry.request.headers), "query": entry.query, "body": body, "raw": raw}
+    query = masked_query(entry.query)
+    said["request"] = {"headers": masked_headers(entry.request.headers), "query": query, "body": body, "raw": raw}
     ended = not entry.is_open
     said["reply"] = {
-        "headers": dict(entry.plan.headers),
+        "headers": masked_headers(dict(entry.plan.headers)),
         "body": entry.reply if ended else None,
     }
     said["events"] = _events(entry) if ended else []
@@ -71,10 +75,11 @@ def detail(entry: Entry, session: str, near: Iterable[NearMiss]) -> dict[str, An
 
 def body_of(entry: Entry) -> tuple[Any, str | None]:
     """The request's body as JSON, else as text."""
+    raw = entry.request.raw
     try:
-        return json.loads(entry.request.raw), None
-    except (ValueError, RecursionError):
-        return None, entry.request.raw.decode("utf-8", "replace")
+        return strict_json(raw.decode()), None
+    except ValueError:
+        return None, raw.decode("utf-8", "replace")
 
 
 def _events(entry: Entry) -> list[dict[str, Any]]:
@@ -85,7 +90,7 @@ def _events(entry: Entry) -> list[dict[str, Any]]:
             "sent_ms": None if sent is None else round(sent * 1000, 3),
             "payload": payload,
         }
-        for payload, due, sent in zip(entry.planned_events, entry.due_at, entry.sent_at, strict=False)
+        for payload, due, sent in zip(masked_events(entry.planned_events), entry.due_at, entry.sent_at, strict=False)
     ]
 
 
@@ -95,11 +100,12 @@ def _as_scenario(entry: Entry) -> str:
     reply = entry.reply
     if reply.get("type") == "completion":
         reply = {"content": [{"type": "text", "text": reply["completion"]}]}
-    return dump(exchange(entry.request.prompt, tool, reply, entry.plan.status, entry.request.body)).rstrip()
+    prompt = without_secrets(entry.request.prompt)
+    return dump(exchange(prompt, tool, reply, entry.plan.status, entry.request.body)).rstrip()
 
 
 def _curl(entry: Entry) -> str:
-    query = f"?{entry.query}" if entry.query else ""
+    query = f"?{masked_query(entry.query)}" if entry.query else ""
     words = ["curl", "-N", f"http://{entry.request.headers.get('host', '127.0.0.1:8787')}{entry.path}{query}"]
     if entry.method == "HEAD":
         words.append("-I")
@@ -121,7 +127,7 @@ def scenario_view(scenario: Scenario, session: Session | None, calls: int) -> di
         "name": scenario.name,
         "description": scenario.description,
         "source": scenario.source,
-        "session": None if session is None else session.name,
+        "session": None if session is None else masked(session.name),
         "turns": len(scenario.turns),
         "strikes": list(scenario.strikes) if scenario.is_overlay else [],
         "calls": calls,
@@ -151,7 +157,7 @@ def session_view(session: Session, engine: Engine) -> dict[str, Any]:
     settings = session.terms.settings
     own = {name: getattr(settings, name) for name in _SETTINGS}
     return {
-        "name": session.name,
+        "name": masked(session.name),
         "default": session is engine.sessions.default,
         "scenarios": len(session.scenarios),
         "requests": session.journal.total,

@@ -1,0 +1,169 @@
+"""Secrets in what leaves the process: log, journal file, page, control API, reports. A short hash stands for each.
+
+Told by the name they go under (headers, parameters of a query) or by their shape (`sk-ant-…`, `Bearer …`) anywhere in a
+text. To mask one more kind, add a row to `_SHAPES`, and to `_LITERALS` what it always holds. What a test holds in its
+hands is not masked.
+"""
+
+import functools
+import hashlib
+import logging
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+from urllib.parse import quote_plus, unquote_plus
+
+from mock_server.protocol.request import SECRET_HEADERS
+
+
+@functools.lru_cache(maxsize=1024)
+def key_mark(key: str) -> str:
+    """What stands for a key or another secret wherever one is kept: a short hash."""
+    return "key-" + hashlib.blake2b(key.encode("utf-8", "surrogateescape"), digest_size=4).hexdigest()
+
+
+# -- by name -----------------------------------------------------------------------------------------------------------
+
+_NAME = re.compile(
+    r"(?:^|[-_.\[])(?:(?:access|account|api|auth|client|goog|private|secret|session|shared|signing|subscription)[-_]?key"
+    r"|functions-key|assertion|auth|authorization|bearer|cookie|credentials?|jwt|passphrase|passwd|password|pwd|secret|sig"
+    r"|signature|token)\]?$"
+)
+
+
+@functools.lru_cache(maxsize=1024)
+def is_secret(name: str) -> bool:
+    """Whether what goes under this name is secret: `x-goog-api-key`, `access_token`, `accessToken`, …"""
+    return _NAME.search(re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()) is not None
+
+
+def masked_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """Headers as others may see them. Those of `SECRET_HEADERS` are marks since they were noted."""
+    return {
+        name: value if name in SECRET_HEADERS else key_mark(value) if is_secret(name) else masked(value)
+        for name, value in headers.items()
+    }
+
+
+def changed_query(query: str, change: Callable[[str, str], str]) -> str:
+    """A query with another text for each value; one that stays as it is keeps its spelling."""
+    return "&".join([_parameter(part, change) for part in query.split("&")]) if query else query
+
+
+def _parameter(part: str, change: Callable[[str, str], str]) -> str:
+    name, equals, value = part.partition("=")
+    said = unquote_plus(value)
+    new = change(unquote_plus(name), said)
+    return part if new == said else f"{name}{equals}{quote_plus(new, safe='[]')}"
+
+
+def masked_query(query: str) -> str:
+    """A query as others may see it."""
+    return changed_query(
+        query, lambda name, value: key_mark(value) if value and (name == "key" or is_secret(name)) else masked(value)
+    )
+
+
+# -- by shape ----------------------------------------------------------------------------------------------------------
+
+_BETWEEN = r"(?:[\s\\]|(?<=\\)[nrt])+"  # a space, or what JSON and YAML make of the end of a line
+_WORD = "[A-Za-z0-9._~+/-]"
+_LITERALS = ("sk-", "AIza", "eyJ", "earer", "authorization_token")  # one of them is in every secret
+_SHAPES = (  # what stands in the group is secret
+    "(sk-(?:ant-[A-Za-z0-9_-]+|[A-Za-z0-9_-]{16,}))",
+    "(AIza[A-Za-z0-9_-]{30,})",
+    r"(eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*)",
+    # in plain English other words follow it, or a small letter begins it
+    f"Bearer{_BETWEEN}(?!auth|cred|header|scheme|token)({_WORD}{{6,}}=*)",
+    f"bearer{_BETWEEN}(?={_WORD}*[0-9])({_WORD}{{6,}}=*)",
+    r'authorization_token\\?"\s*:\s*\\?"([^"\\]+)',  # of an MCP server in a request
+)
+# No word goes on in them: `task-…` is no `sk-…`. But the n of a `\\n`, as JSON spells it, is no letter of a word.
+_ANY = re.compile(rf"(?:(?<![A-Za-z0-9_-])|(?<=\\[bfnrt]))(?:{'|'.join(_SHAPES)})")
+
+
+def secrets(text: str) -> list[tuple[int, int]]:
+    """Where secrets stand in a text, in order: from and to."""
+    if not any(literal in text for literal in _LITERALS):  # as nearly always
+        return []
+    return [found.span(found.lastindex or 0) for found in _ANY.finditer(text)]
+
+
+def masked(text: str) -> str:
+    """A text, plain or JSON, as others may see it."""
+    return masked_pieces([text])[0]
+
+
+def masked_pieces(texts: Sequence[str]) -> Sequence[str]:
+    """The pieces of one text, where a secret may go over several: its mark stands in the first of them."""
+    whole = "".join(texts)
+    spans = secrets(whole)
+    if not spans:
+        return texts
+    pieces: list[str] = []
+    low = at = 0
+    for text in texts:
+        high, here, piece = low + len(text), low, ""
+        while at < len(spans) and spans[at][0] < high:
+            start, end = spans[at]
+            piece += whole[here : max(here, start)] + (key_mark(whole[start:end]) if start >= low else "")
+            here = min(end, high)
+            if end > high:
+                break
+            at += 1
+        pieces.append(piece + whole[here:high])
+        low = high
+    return pieces
+
+
+def without_secrets(text: str) -> str:
+    """The longest part of a text that has none: what a scenario can be made to look for."""
+    spans = secrets(text)
+    if not spans:
+        return text
+    edges = [0, *(edge for span in spans for edge in span), len(text)]
+    return max((text[start:end] for start, end in zip(edges[::2], edges[1::2], strict=True)), key=len).strip()
+
+
+_PIECES = ("text", "thinking", "partial_json")
+
+
+def masked_events(payloads: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The events of a stream as others may see them: secrets that go over several deltas too."""
+    shown = list(payloads)
+    places: dict[tuple[Any, str], list[int]] = {}
+    for at, payload in enumerate(payloads):
+        delta = payload.get("delta")
+        if isinstance(delta, Mapping):
+            for field in _PIECES:
+                if isinstance(delta.get(field), str):
+                    places.setdefault((payload.get("index"), field), []).append(at)
+        elif isinstance(payload.get("completion"), str):
+            places.setdefault((None, ""), []).append(at)
+    for (_, field), where in places.items():
+        texts = [payloads[at]["delta"][field] if field else payloads[at]["completion"] for at in where]
+        for at, old, new in zip(where, texts, masked_pieces(texts), strict=True):
+            if new != old and field:
+                shown[at] = {**shown[at], "delta": {**shown[at]["delta"], field: new}}
+            elif new != old:
+                shown[at] = {**shown[at], "completion": new}
+    return shown
+
+
+class _Masking(logging.Filter):
+    """Takes secrets out of what a logger is told, and of the tracebacks with it."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        said = record.getMessage()
+        shown = masked(said)
+        if shown != said:
+            record.msg, record.args = shown, None
+        if record.exc_info and not record.exc_text:
+            said = logging.Formatter().formatException(record.exc_info)
+            shown = masked(said)
+            if shown != said:
+                record.exc_text = shown
+        return True
+
+
+MASKING = _Masking()  # one for all servers of a process: a logger takes the same filter once

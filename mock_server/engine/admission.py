@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 from mock_server.engine.cache import Admission
 from mock_server.engine.editing import Edits, after, applied_edits
 from mock_server.engine.exchange import Call
-from mock_server.engine.judged import MARK
 from mock_server.engine.limits import Buckets, refused
 from mock_server.protocol.errors import ApiError, invalid
 from mock_server.protocol.message import fold
@@ -22,8 +21,6 @@ from mock_server.protocol.request import MessagesRequest
 from mock_server.protocol.sse import parse as parse_events
 from mock_server.protocol.tokens import TokenCounter
 from mock_server.protocol.validate.models import model_of
-
-DIAGNOSTICS = b'"diagnostics"'
 
 
 class Admitted(NamedTuple):
@@ -57,11 +54,11 @@ def admit(call: Call, request: MessagesRequest, counter: TokenCounter) -> Admitt
     window = model.context_window
     room = None if window is None else window - total
     now = call.session.clock.now()
-    if not request.may_have(MARK) and not request.may_have(DIAGNOSTICS):
+    if not request.is_marked and request.body.get("diagnostics") is None:
         return Admitted(call, request, model, total, room, now, edits=edits)
     steps = prefixed(request, model, counter)
     found = None
-    if request.may_have(MARK):
+    if request.is_marked:
         found = call.session.cache.admit(steps.steps, original, model.cache_minimum, now)
         if edits:  # what is cached is not cleared
             uncached = max(0, found.use.uncached - (original - total))

@@ -217,15 +217,13 @@ class CompiledReply:
         self._sse_headers = (*SSE_HEADERS, *headers)
         self._forms: dict[Chunk | None, _Forms] = {}
         self._paced: dict[int, _Paced] = {}
-
-    @property
-    def size(self) -> int:
-        """How many steps its stream has, when it was made ready."""
-        return max((len(forms[_PLAIN].steps) for forms in self._forms.values()), default=0)
+        self.size = 0  # steps of its stream, when it was made ready
 
     def ready(self) -> "CompiledReply":
         """This reply, with all that is the same for everybody made by now."""
-        self._at_pace(self._reply.timing.of("")).plain.frames  # noqa: B018
+        plain = self._at_pace(self._reply.timing.of("")).plain
+        plain.frames  # noqa: B018
+        self.size = len(plain.steps)
         return self
 
     def viewed(self, view: View) -> "CompiledReply":
@@ -304,14 +302,18 @@ class CompiledReply:
 
     def bind(self, to: Binding) -> Plan:
         """The plan that answers one request."""
-        room = self._room(to)
-        if room < self._needs(to.model) or (to.stop_sequences and self._stops(to.stop_sequences)):
-            shorter = self._cut(to, room)
+        if not self.fits(to) or (to.stop_sequences and self._stops(to.stop_sequences)):
+            shorter = self._cut(to, self._room(to))
             if shorter is not None:
                 reply = self._shortened(shorter, to.most, is_full=to.most < to.max_tokens)
                 uncut = to._replace(max_tokens=sys.maxsize, room=None, stop_sequences=())
                 return CompiledReply(reply, self._profile).bind(uncut)
         return self._whole(to)
+
+    def fits(self, to: Binding) -> bool:
+        """Whether there is room for all of it by our own count; what the script says of its length aside."""
+        needs = self._cost.fixed + self._cost.text * to.model.token_factor
+        return needs <= to.max_tokens and (to.room is None or needs <= to.room)
 
     def _room(self, to: Binding) -> float:
         """The tokens that this request leaves for the reply, as we count them.
@@ -424,8 +426,8 @@ class CompiledReply:
     def _output(self, to: Binding) -> int:
         if self._reply.output_tokens is not None:
             return self._reply.output_tokens
-        # a token that is cut nowhere may count for two
-        return min(to.most, math.ceil(self._needs(to.model) - 1e-9))
+        needs = math.ceil(self._cost.fixed + self._cost.text * to.model.token_factor - 1e-9)
+        return needs if needs <= to.max_tokens else to.most  # a token that is cut nowhere may count for two
 
     def _details(self, to: Binding, output: int) -> bytes:
         """How much of the output was thought, where that is told. A profile that leaves out what does not apply tells

@@ -28,7 +28,7 @@ from mock_server.engine.redaction import Redaction
 from mock_server.engine.routing import route
 from mock_server.engine.session import Cursors, Session, Sessions, Terms
 from mock_server.protocol.errors import ApiError, invalid
-from mock_server.protocol.expression import OverLimit, bounded
+from mock_server.protocol.expression import OverLimit, begin, end
 from mock_server.protocol.profile import Limits, Profile
 from mock_server.protocol.request import LONG, HttpRequest, parse
 from mock_server.protocol.tokens import TokenCounter
@@ -187,8 +187,11 @@ class Engine:
         reading: Reading | None = None,
     ) -> Exchange:
         """The exchange of one request, noted nowhere. `refused`: why its sender is turned away. Never raises."""
-        with bounded(None if reading is None else reading.spent) as left:
+        left, token = begin(None if reading is None else reading.spent)
+        try:
             exchange = self._answered(http, session, key, refused, in_batch=in_batch, reading=reading)
+        finally:
+            end(token)
         return left_unjudged(exchange, left.unjudged) if left.unjudged else exchange
 
     def _answered(

@@ -11,7 +11,6 @@ from mock_server.protocol.request import MessagesRequest
 from mock_server.protocol.validate import readable, validate
 
 log = logging.getLogger("mock_server")
-MARK = b'"cache_control"'
 Readable = Callable[[MessagesRequest, Profile], None]
 Validate = Callable[..., None]
 
@@ -25,7 +24,7 @@ def judged(
         if terms.settings.validation == "off":
             return None
     try:
-        validate(request, terms.profile, has_cache_marks=request.may_have(MARK))
+        validate(request, terms.profile, has_cache_marks=request.is_marked)
     except ApiError as error:
         return let_pass(error, terms)
     return None

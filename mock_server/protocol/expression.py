@@ -14,11 +14,13 @@ import time
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from types import ModuleType
 from typing import Any
+
+from mock_server.protocol.lazy import lazy
 
 MOST_CHARACTERS = 10_000
 """Characters of all the patterns that the schemas of one request bring."""
@@ -72,17 +74,33 @@ class Purse:
             self.seconds -= time.perf_counter() - start
 
 
-@dataclass(slots=True)
 class Allowance:
     """What one request may still spend, on patterns and schemas of its own and on those of scenarios: 50 ms in all of
-    what only a clock can stop. `unjudged`: what of the client's was left unjudged because of that, and why."""
+    what only a clock can stop. `unjudged`: what of the client's was left unjudged because of that, and why.
 
-    client: Purse = field(default_factory=lambda: Purse(0.02, 3_000_000, 20_000))
-    scenario: Purse = field(default_factory=lambda: Purse(0.03, 300_000_000, 50_000))
-    characters: int = MOST_CHARACTERS
-    unjudged: dict[str, None] = field(default_factory=dict)
-    missed: int = 0
-    _patterns: set[str] = field(default_factory=set)
+    Every request has one and few spend of it: the purses are filled when somebody asks for them.
+    """
+
+    missed = 0
+    characters = MOST_CHARACTERS
+
+    def __init__(self, *, client: Purse | None = None, scenario: Purse | None = None) -> None:
+        self.unjudged: dict[str, None] = {}
+        self._own = client, scenario
+
+    @lazy
+    def client(self) -> Purse:
+        """For what came with the request."""
+        return self._own[0] or Purse(0.02, 3_000_000, 20_000)
+
+    @lazy
+    def scenario(self) -> Purse:
+        """For what scenarios look for."""
+        return self._own[1] or Purse(0.03, 300_000_000, 50_000)
+
+    @lazy
+    def _patterns(self) -> set[str]:
+        return set()
 
     def read(self, pattern: str) -> None:
         """Take account of one of the client's patterns. Raises OverLimit."""
@@ -110,14 +128,26 @@ def bounded(begun: Allowance | None = None) -> Iterator[Allowance]:
 
     `begun`: what is left to a request that was begun elsewhere.
     """
-    shared = _ALLOWANCE.get()
-    if shared is not None:
-        yield shared
-        return
-    token = _ALLOWANCE.set(made := begun or Allowance())
+    made, token = begin(begun)
     try:
         yield made
     finally:
+        end(token)
+
+
+def begin(begun: Allowance | None = None) -> tuple[Allowance, Token[Allowance | None] | None]:
+    """The allowance of a request that begins here, as for `bounded`, and what `end` ends it with: for the road that
+    every request takes."""
+    shared = _ALLOWANCE.get()
+    if shared is not None:
+        return shared, None
+    made = begun or Allowance()
+    return made, _ALLOWANCE.set(made)
+
+
+def end(token: Token[Allowance | None] | None) -> None:
+    """The request is over."""
+    if token is not None:
         _ALLOWANCE.reset(token)
 
 

@@ -60,7 +60,9 @@ class Cost(NamedTuple):
 
 
 def counted(request: MessagesRequest, model: Model, counter: TokenCounter) -> int:
-    """The estimate of what a request's prompt costs, worked out once a request."""
+    """The estimate of what a request's prompt costs, of a long one worked out once."""
+    if not request.is_long:
+        return input_tokens(request, model, counter)
     found = request.costs.get(model.id)
     if found is None:
         found = request.costs[model.id] = input_tokens(request, model, counter)

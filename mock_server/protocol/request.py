@@ -118,6 +118,8 @@ class _InSteps:
 
 
 def _decoded(text: str) -> Any:
+    if len(text) <= _VALUES_AT_ONCE:
+        return _DECODER.decode(text)
     is_small = len(text) <= _AT_ONCE and text.count(",") + text.count("{") + text.count("[") <= _VALUES_AT_ONCE
     return _DECODER.decode(text) if is_small else _InSteps().decode(text)
 
@@ -148,9 +150,13 @@ def strict_json(text: str) -> Any:
         raise _misread("nested too deeply", text, 0) from None
     except ValueError as error:
         raise _misread(str(error), text, 0) from None
-    if any(_ANY_HALF(text, at, at + _PIECE + _LONGEST) for at in range(0, len(text), _PIECE)):
+    if _ANY_HALF(text) if len(text) <= _PIECE else _has_halves(text):
         _check_halves(text)
     return value
+
+
+def _has_halves(text: str) -> bool:
+    return any(_ANY_HALF(text, at, at + _PIECE + _LONGEST) for at in range(0, len(text), _PIECE))
 
 
 def _place_of(digits: str, text: str) -> int:
@@ -229,10 +235,17 @@ class MessagesRequest:
 
     def may_have(self, text: bytes) -> bool:
         """Whether `text` can be anywhere in it, so that nobody need look when it cannot."""
+        if len(self.raw) < LONG:
+            return text in self.raw or not self.raw
         found = self.had.get(text)
         if found is None:
-            found = self.had[text] = not self.raw or text in self.raw
+            found = self.had[text] = text in self.raw
         return found
+
+    @lazy
+    def is_marked(self) -> bool:
+        """Whether anything in it can be marked for the prompt cache."""
+        return self.may_have(b'"cache_control"')
 
     @lazy
     def had(self) -> dict[bytes, bool]:

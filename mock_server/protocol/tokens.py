@@ -10,6 +10,7 @@ so a truncated reply streams the very deltas of the whole one.
 
 import re
 
+_SHORT = 100  # letters, up to which the expression is as fast as anything
 _PIECE = 1 << 16  # letters of a long text that are counted at once: what is held meanwhile stays small
 
 _TOKEN = re.compile(
@@ -31,7 +32,7 @@ def split(text: str) -> list[str]:
 def count(text: str) -> int:
     """How many tokens `text` has."""
     if len(text) <= _PIECE:
-        return len(_TOKEN.findall(text))
+        return _count_ascii(text) if len(text) > _SHORT and text.isascii() else len(_TOKEN.findall(text))
     total = at = 0
     while at + _PIECE < len(text):
         found = _TOKEN.findall(text, at, at + _PIECE)
@@ -42,6 +43,37 @@ def count(text: str) -> int:
         total += len(found) - 1
         at += _PIECE - len(found[-1])  # the last one may go on behind this piece
     return total + len(_TOKEN.findall(text, at))
+
+
+def _count_ascii(text: str) -> int:
+    """The same as the length of `split`, for ASCII, in half the time: runs of one kind are shortened, then counted."""
+    kinds = text.encode("ascii").translate(_KINDS)
+    tokens = kinds.count(b".") + kinds.count(b"_")
+    if b"\n" in kinds or b"  " in kinds:
+        tokens += len(_OWN_SPACE.findall(kinds))
+    else:  # single spaces belong to what follows
+        tokens += kinds.count(b" _") + kinds.endswith(b" ")
+    letters = kinds.replace(b"aaaaaaa", b"A")
+    tokens += letters.count(b"A") + _runs(letters, b"a")
+    if b"0" in kinds:
+        digits = kinds.replace(b"000", b"1")
+        tokens += digits.count(b"1") + _runs(digits, b"0")
+    return tokens
+
+
+def _runs(kinds: bytes, kind: bytes) -> int:
+    """How many runs of a kind there are, none longer than six."""
+    return kinds.replace(kind * 3, kind).replace(kind * 2, kind).replace(kind * 2, kind).count(kind)
+
+
+def _kind(char: str) -> str:
+    if char == "_" or char == " ":
+        return char
+    return "a" if char.isalpha() else "0" if char.isdecimal() else "\n" if char.isspace() else "."
+
+
+_KINDS = "".join(_kind(chr(code)) if code < 128 else "." for code in range(256)).encode("ascii")
+_OWN_SPACE = re.compile(rb"\s\s+|\n| (?=_)| \Z")  # white space that is a token of its own
 
 
 def _behind_space(text: str, at: int) -> int:

@@ -153,3 +153,15 @@ def test_a_frame_has_its_event_and_one_line_of_data() -> None:
 
 def test_a_lone_surrogate_is_sent_as_its_escape() -> None:
     assert json.loads(sse.encode(sse.dumps("\ud800"))) == "\ud800"
+
+
+@pytest.mark.parametrize("short", [0, 100])
+@pytest.mark.parametrize("piece", [16, 64, 1 << 16])
+@given(text=st.text(st.sampled_from("ab0_ .\n\t\x1c\x7f\x00zZ9é語я\u3000"), max_size=300), times=st.integers(1, 30))
+def test_counting_is_splitting_however_it_is_done(short: int, piece: int, text: str, times: int) -> None:
+    text = "".join(char * (times if at % 7 == 3 else 1) for at, char in enumerate(text))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tokens, "_SHORT", short)
+        patch.setattr(tokens, "_PIECE", piece)
+        assert tokens.count(text) == len(tokens.split(text))
+        assert tokens.count(ascii(text)) == len(tokens.split(ascii(text)))

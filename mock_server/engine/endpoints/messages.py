@@ -8,14 +8,14 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from mock_server.engine import citations, seeds, server_tools
-from mock_server.engine.admission import DIAGNOSTICS, Admitted, admit, commit, let_in, told_limits, too_long
+from mock_server.engine.admission import Admitted, admit, commit, let_in, told_limits, too_long
 from mock_server.engine.breaking import HEADER, NONE, Breaks, as_json, breaks_of, noted, refused, struck
 from mock_server.engine.choose import NAMED, Choice, NoMatch, Question, choose, question
 from mock_server.engine.compile import Binding, CompiledReply, Reply, View, reply_of
 from mock_server.engine.exchange import Call, Exchange, Late
 from mock_server.engine.extras import extras
 from mock_server.engine.failure import failure, reply_headers, scripted
-from mock_server.engine.judged import MARK, judged, let_pass, warned
+from mock_server.engine.judged import judged, let_pass, warned
 from mock_server.engine.pace import first_due
 from mock_server.engine.received import Request, ready
 from mock_server.engine.render import Rendering, rendered, said
@@ -88,7 +88,7 @@ def read_ahead(http: HttpRequest, terms: Terms) -> tuple[MessagesRequest, ApiErr
     if not _is_in_thread(request, terms):
         model, counter = model_of(request, terms.profile), TokenCounter()
         counted(request, model, counter)
-        if request.may_have(MARK) or request.may_have(DIAGNOSTICS):
+        if request.is_marked or request.body.get("diagnostics") is not None:
             prefixed(request, model, counter)
         _ = request.fingerprint, request.may_have(NAMED), request.may_have(FILE)
     return request, finding
@@ -380,7 +380,7 @@ def _plan(
         extras=extras(admitted, draw.ids, runs_code=reply.runs_code),
         thinks=request.thinking.get("type", "disabled") != "disabled",
     )
-    lacking = "" if found is None else reply.lacking(binding)
+    lacking = "" if found is None or reply.fits(binding) else reply.lacking(binding)
     if found is not None and lacking:
         text = f"scenario '{found.scenario.name}' turn {found.turn}: {lacking}"
         log.info("%s", text)  # no warning: many a request asks for one token and means it

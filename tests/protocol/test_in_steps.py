@@ -1,0 +1,64 @@
+"""What is done in steps for long bodies comes to the same as what is done at once."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mock_server.protocol import request
+from mock_server.protocol.errors import ApiError
+from mock_server.protocol.request import MessagesRequest, parse_json
+
+LEAVES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
+JSON = st.recursive(LEAVES, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=20)
+
+
+def read(text: str, *, at_once: int) -> Any:
+    """The value of a text, or the message of its error."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(request, "_VALUES_AT_ONCE", at_once)
+        try:
+            return parse_json(text.encode("utf-8", "replace"))
+        except ApiError as error:
+            return str(error)
+
+
+@given(
+    value=JSON,
+    spoilt=st.sampled_from(["", "", "x", ",", "}", "]", '"', "\\", "1e999", "NaN", "\ud83d"]),
+    at=st.integers(0, 200),
+)
+def test_json_is_read_alike(value: Any, spoilt: str, at: int) -> None:
+    text = json.dumps(value, indent=at % 3 or None)
+    text = text[: at % (len(text) + 1)] + spoilt + text[at % (len(text) + 1) :]
+    assert repr(read(text, at_once=-1)) == repr(read(text, at_once=50_000))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", " ", "[", "[1", "[1,]", '{"a"}', '{"a":}', '{"a":1,}', "{1:2}", '["\t"]', "nul", "[1 2]", "1 2", "-", "\\u12"],
+)
+def test_mistakes_are_told_alike(text: str) -> None:
+    assert read(text, at_once=-1) == read(text, at_once=50_000)
+    assert "not valid JSON" in read(text, at_once=-1)
+
+
+@given(
+    contents=st.lists(JSON.filter(lambda value: isinstance(value, str | list)), max_size=5),
+    system=JSON,
+    piece=st.integers(1, 50),
+)
+def test_a_fingerprint_is_the_same_however_long_its_request_is(contents: list[Any], system: Any, piece: int) -> None:
+    body = {
+        "model": "m",
+        "system": system,
+        "tools": [{"name": "é", "cache_control": {"type": "ephemeral"}, "strict": None}],
+        "messages": [{"role": "user", "content": one} for one in contents],
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(request, "LONG", 0)
+        patch.setattr(request._DigestInSteps, "PIECE", piece)
+        in_steps = MessagesRequest(body, {}, b"{}").fingerprint
+    assert in_steps == MessagesRequest(body).fingerprint

@@ -34,7 +34,7 @@ from mock_server.scenario.answer import Answer, name_of
 from mock_server.scenario.faults import Applied, Fault
 from mock_server.scenario.load import read_answer
 from mock_server.scenario.match import Miss
-from mock_server.scenario.parts import Generate
+from mock_server.scenario.parts import GeneratedReply
 from mock_server.scenario.template import Template
 from mock_server.scenario.timing import Pacing
 
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("mock_server")
 _EAGER = b'"eager_input_streaming"'
+_ANY = GeneratedReply()
 SUMMARY = 60  # estimated tokens of a summary that is made up
 
 
@@ -358,9 +359,11 @@ def _unmatched(engine: "Engine", admitted: Admitted, found: NoMatch, breaks_of: 
     return _told(_bound(CompiledReply(reply, terms.profile), engine, admitted, breaks.faults), "generated")
 
 
-def _generated(engine: "Engine", admitted: Admitted, timing: Pacing, wanted: Generate | None = None) -> Reply:
-    request = admitted.request
-    seed = seeds.content_seed(admitted.call.session.terms.settings.seed, request.fingerprint)
+def _generated(engine: "Engine", admitted: Admitted, timing: Pacing, wanted: GeneratedReply = _ANY) -> Reply:
+    request, settings = admitted.request, admitted.call.session.terms.settings
+    if wanted.tools is None:
+        wanted = replace(wanted, tools=settings.generated_tools)
+    seed = seeds.content_seed(settings.seed, request.fingerprint)
     return generated(request, seed, engine.generator, timing, wanted, admitted.model.token_factor)
 
 

@@ -4,6 +4,7 @@ It is made as if there were no limit; what `max_tokens` leaves of it is cut late
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from random import Random
 from typing import Any
@@ -91,11 +92,9 @@ def _thinks(request: MessagesRequest, talk: Conversation, seed: bytes) -> bool:
     mode = request.thinking.get("type")
     if mode in (None, "disabled") or talk.turns[-1].role == "assistant":
         return False
-    if mode == "enabled":
-        return True
     if request.tool_choice.get("type") in ("any", "tool") or (mode == "between_tools" and not talk.newest_results):
         return False
-    return chance(seed, "thinks") < ADAPTIVE
+    return mode == "enabled" or chance(seed, "thinks") < ADAPTIVE
 
 
 # -- which tool -----------------------------------------------------------------------------------------------------
@@ -145,6 +144,7 @@ def _called(talk: Conversation) -> set[str]:
 
 
 _NAME_WEIGHT = 3  # of a word in a tool's name, against one in its description
+_MOST_ASKED = 8000  # characters of a prompt, the last ones
 _MOST_DESCRIBED = 400  # characters of a description that say what a tool is for; the rest is how to use it
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[^\W\d_]+")
 _ENDING = re.compile(r"(?<=\w\w\w)(?:ies|y|ing|ed|es|s|e)$")
@@ -166,14 +166,14 @@ def _stems(text: str) -> set[str]:
 def _fitting_tool(request: MessagesRequest, talk: Conversation) -> Mapping[str, Any] | None:
     """The tool that shares most words with the newest prompt, the first of equals; None when no tool shares one. A word
     that many tools have says little about any of them."""
-    asked = _stems(" ".join(talk.turns[talk.human[-1]].typed))
+    asked = _stems(" ".join(talk.turns[talk.human[-1]].typed)[-_MOST_ASKED:])
     tools = [tool for tool in _offered(request) if tool["name"] != STRUCTURED_OUTPUT]
     named = [_stems(tool["name"]) & asked for tool in tools]
     described = [_stems(str(tool.get("description") or "")[:_MOST_DESCRIBED]) & asked for tool in tools]
-    having = [name | text for name, text in zip(named, described, strict=True)]
+    having = Counter(word for name, text in zip(named, described, strict=True) for word in name | text)
 
     def weight(words: Iterable[str]) -> float:
-        return sum([1 / sum(word in one for one in having) for word in sorted(words)])
+        return sum([1 / having[word] for word in sorted(words)])
 
     fits = [_NAME_WEIGHT * weight(name) + weight(text) for name, text in zip(named, described, strict=True)]
     best = max(fits, default=0)

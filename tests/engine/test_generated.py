@@ -161,6 +161,23 @@ def test_a_thought_is_shown_as_the_request_and_the_model_have_it(
     assert message["usage"]["output_tokens_details"]["thinking_tokens"] > 10
 
 
+def test_the_gateway_shows_it_whichever_the_model(engine: MakeEngine) -> None:
+    served = engine("name: s\ngenerate: {thinking: true}", profile="octen")
+    assert thinking(served, model="anthropic/claude-opus-4.8", thinking=None)["content"][0]["thinking"]
+
+
+def test_an_item_of_a_batch_gets_the_same(engine: MakeEngine) -> None:
+    served = engine(unmatched="generate", profile="anthropic", batch_seconds=0)
+    params = {"model": "claude-sonnet-4-6", "max_tokens": 2048, "thinking": ENABLED, "messages": HI}
+    headers = {"x-api-key": "k", "anthropic-version": "2023-06-01"}
+    body = json.dumps({"requests": [{"custom_id": "a", "params": params}]}).encode()
+    batch = json.loads(served.handle(HttpRequest("POST", "/v1/messages/batches", headers, body)).plan.body())
+    path = f"/v1/messages/batches/{batch['id']}/results"
+    line = json.loads(served.handle(HttpRequest("GET", path, headers)).plan.body())
+    assert kinds(line["result"]["message"]) == ["thinking", "text"]
+    assert line["result"]["message"]["content"] == message_of(send(served, params))["content"]
+
+
 def test_about_half_of_the_replies_think_where_the_model_may_decide(engine: MakeEngine) -> None:
     served = engine(unmatched="generate")
     for model in ("claude-opus-4-8", "claude-opus-5"):

@@ -170,13 +170,17 @@ def generate(
     tokens: int | str | None = None,
     style: Literal["prose", "markdown", "code", "json", "list"] | None = None,
     locale: str | None = None,
+    thinking: bool | None = None,
+    tools: Literal["forced", "matching"] | None = None,
 ) -> Answer:
-    """A reply made up for the request, as an unmatched one gets: honours tool_choice, output schema and limits.
+    """A reply made up for the request, as an unmatched one gets: honours thinking, tool_choice, schemas and limits.
 
     `tokens`: how long its text is, a number or a range such as `200..300`; `locale`: whose words, such as `de_DE`.
+    `thinking`: whether a thought comes first, whatever the request says; `tools`: `matching` has it call the offered
+    tool that fits the prompt best, once per human turn.
     """
     __tracebackhide__ = True
-    wanted = {"tokens": tokens, "style": style, "locale": locale}
+    wanted = {"tokens": tokens, "style": style, "locale": locale, "thinking": thinking, "tools": tools}
     return _answer("generate()", generate={name: value for name, value in wanted.items() if value is not None})
 
 

@@ -191,6 +191,12 @@ class Settings:
         choices=("generate", "error"),
         per_session=True,
     )
+    generated_tools: Literal["forced", "matching"] = _option(
+        "forced",
+        "which tools a generated reply calls: those that tool_choice forces, or one that fits the prompt too",
+        choices=("forced", "matching"),
+        per_session=True,
+    )
     api_key: tuple[str, ...] = _option(
         (),
         "accept only keys like this (a glob; repeatable); none: any key",

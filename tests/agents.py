@@ -119,6 +119,7 @@ SUGGESTION = "[SUGGESTION MODE: Suggest what the user might naturally type next 
 NAME = "Generate a short kebab-case name (2-4 words) that captures the main topic of this conversation."
 LABEL = "Write a short summary label describing what these tool calls accomplished. It appears as a single-line row."
 ACTION = "Describe your most recent action in 3-5 words using present tense (-ing). Name the file or function."
+OUTPUT = "You MUST call the StructuredOutput tool to complete this request. Call this tool now."
 COMPACT = (
     "CRITICAL: Respond with TEXT ONLY. Do NOT call any tools.\n\n"
     "Your task is to create a detailed summary of the conversation so far, paying close attention to the user's requests."
@@ -176,6 +177,10 @@ SIDE_CALLS: Mapping[str, Sequence[Sent]] = {
         )
     ],
     "side-page": [Sent(aside("\nWeb page content:\n---\n# Example\n---\n\nWhat is it about?"))],
+    "side-output": [
+        Sent(turn(FIX, *DONE, user(f"Stop hook feedback:\n{OUTPUT}"), tools=[tool("Read"), tool("StructuredOutput")])),
+        Sent(turn(FIX, *DONE, user(f"[structured-output-enforce] {OUTPUT}"), tools=[tool("StructuredOutput")])),
+    ],
     "side-memory": [
         Sent(
             turn(FIX, *DONE, user("You are now acting as the memory extraction subagent. Analyze the most recent ~2 …"))
@@ -208,6 +213,7 @@ ORDINARY: Mapping[str, Sent] = {
     "a question aside": Sent(
         turn(FIX, *DONE, user("<system-reminder>This is a side question from the user.</system-reminder>"))
     ),
+    "an order without the tool": Sent(turn(FIX, *DONE, user(OUTPUT))),
     "a prompt of opencode": Sent(aside('"Fix the parser"', system="You are OpenCode, the best coding agent"), OPENCODE),
     "a program's quota": Sent(bare("quota"), SDK),
     "a program's test": Sent(bare("test"), SDK),

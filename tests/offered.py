@@ -9,6 +9,7 @@ WEATHER: dict[str, Any] = {
     "input_schema": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
 }
 OFFERED: Mapping[str, list[dict[str, Any]]] = {
+    "side-output": [{**WEATHER, "name": "StructuredOutput"}],
     "pause-turn": [SEARCH],
     "pause-turn-twice": [SEARCH],
     "tool-invalid-input": [WEATHER],

@@ -17,6 +17,8 @@ from mock_server.scenario.node import ScenarioError
         (tool_use("x", "generated"), {"type": "tool_use", "name": "x", "input": "generated"}),
         (tool_use("x", input_json="{"), {"type": "tool_use", "name": "x", "input_json": "{"}),
         (generate(tokens="2..3", style="list"), {"generate": {"tokens": "2..3", "style": "list"}}),
+        (generate(thinking=True, tools="matching"), {"generate": {"thinking": True, "tools": "matching"}}),
+        (generate(thinking=False), {"generate": {"thinking": False}}),
         (reply("x", expect={"stream": True}), {"reply": ["x"], "expect": {"stream": True}}),
         (reply("x", max_tokens=9, model="m"), {"reply": ["x"], "max_tokens": 9, "model": "m"}),
         (

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from agents import CALLED, CLAUDE_CODE, ORDINARY, SDK, SIDE_CALLS, Sent, bare, titled, turn
+from agents import CALLED, CLAUDE_CODE, ORDINARY, OUTPUT, SDK, SIDE_CALLS, Sent, bare, titled, tool, turn, user
 from conftest import Ask, MakeEngine
 
 from mock_server import MockServer, ScenarioError
@@ -49,7 +49,7 @@ def test_every_scenario_of_the_file_has_a_call_here() -> None:
 def test_a_side_call_is_answered_without_a_name(served: Engine, name: str, sent: Sent) -> None:
     entry = send(served, sent)
     assert (entry.status, entry.scenario, entry.side) == (200, name, True), entry.text
-    assert entry.text
+    assert entry.reply["content"]
 
 
 @pytest.mark.parametrize(("name", "sent"), CALLS)
@@ -135,6 +135,21 @@ def test_a_conversation_goes_on_as_if_they_had_not_come(engine: MakeEngine) -> N
     story = [("weather", 1, 1, 200), ("weather", 2, 1, 529), ("weather", 2, 2, 200)]
     assert played(alone) == story
     assert played(both, *(sent for calls in SIDE_CALLS.values() for sent in calls)) == story
+
+
+def test_a_script_that_ends_in_a_text_gets_its_structured_output_beside(engine: MakeEngine) -> None:
+    served = engine([*load([FILE]), *loads("name: s\nat_end: error\nwhen: {prompt: eggs}\nturns: [reply: Three.]")])
+    tools = {"tools": [tool("Read"), tool("StructuredOutput")]}
+    first = send(served, Sent(turn("How many eggs?", **tools)))
+    told = [{"role": "assistant", "content": first.reply["content"]}, user(OUTPUT)]
+    call = send(served, Sent(turn("How many eggs?", *told, **tools)))
+    (block,) = call.reply["content"]
+    assert (first.scenario, call.scenario, block["name"]) == ("s", "side-output", "StructuredOutput")
+    assert [*block["input"]] == ["description"]  # all that the schema asks for
+    result = {"type": "tool_result", "tool_use_id": block["id"], "content": "Structured output provided successfully"}
+    told += [{"role": "assistant", "content": [block]}, {"role": "user", "content": [result]}]
+    last = send(served, Sent(turn("How many eggs?", *told, **tools)))
+    assert (last.scenario, last.turn, last.reply["stop_reason"]) == ("side-output", 2, "end_turn")
 
 
 def test_independent_calls_in_order_are_not_put_out_of_step(engine: MakeEngine, ask: Ask) -> None:

@@ -1,6 +1,5 @@
 """Scenarios + request + session -> Choice, or NoMatch with the near misses. Pure: nothing is counted here."""
 
-import re
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -8,7 +7,7 @@ from typing import Any, NamedTuple
 from mock_server.engine import seeds
 from mock_server.engine.library import Library
 from mock_server.engine.session import Cursors
-from mock_server.engine.turns import Conversation, conversation, position
+from mock_server.engine.turns import NAMED, Conversation, conversation, position
 from mock_server.protocol.errors import invalid
 from mock_server.protocol.lazy import lazy
 from mock_server.protocol.request import MessagesRequest
@@ -17,8 +16,7 @@ from mock_server.scenario.match import Asked, Condition, Facts, Miss
 from mock_server.scenario.model import Scenario
 from mock_server.scenario.node import suggestion
 
-NAMED = b"[[scenario:"
-_NAMED = re.compile(r"\[\[scenario:([^\[\]\n]+)\]\]")
+NAMES = b"[[scenario:"
 NEAR_MISSES = 3
 
 
@@ -187,7 +185,7 @@ def _name(asked: Question) -> Named | None:
     header = asked.asked.headers.get("x-mock-scenario")
     if header is not None:
         return Named(header, None)
-    if not asked.request.may_have(NAMED):
+    if not asked.request.may_have(NAMES):
         return None
     for at in reversed(asked.talk.human):
         if (found := _last_name(asked.talk.turns[at].said.text)) is not None:
@@ -197,7 +195,7 @@ def _name(asked: Question) -> Named | None:
 
 
 def _last_name(text: str) -> str | None:
-    names: list[str] = _NAMED.findall(text) if "[[scenario:" in text else []
+    names: list[str] = NAMED.findall(text) if "[[scenario:" in text else []
     return names[-1].strip() if names else None
 
 

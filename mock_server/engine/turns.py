@@ -4,14 +4,20 @@ The API is stateless: every request carries the whole conversation, so the posit
 warm-up call or second replica can push a script out of step.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
+from unicodedata import category
 
 from mock_server.protocol import marks
 from mock_server.protocol.blocks import is_server_tool
 from mock_server.protocol.request import Block, blocks
 from mock_server.scenario.match import Said
+
+NAMED = re.compile(r"\[\[scenario:([^\[\]\n]+)\]\]")  # how a text names the scenario that is to answer
+_MOST_READ, _LONGEST_TOPIC, _LONGEST_WORD = 4000, 60, 24  # characters
+_MARKUP = frozenset('<>{}[]"`\\|')
 
 
 class Turn(NamedTuple):
@@ -30,6 +36,32 @@ class Turn(NamedTuple):
         """What a person says in it: in a turn of the assistant's nothing, even where that stands in for a human one."""
         texts = [block["text"] for block in self.content if block["type"] == "text"] if self.role == "user" else []
         return Said(texts or [""])
+
+    @property
+    def typed(self) -> list[str]:
+        """The beginning of each text that a person typed: without names of scenarios, and without what an agent has
+        put beside it in tags."""
+        texts = [text.strip() for text in self.said.parts]
+        return [NAMED.sub(" ", one[:_MOST_READ]) for one in texts if not (one.startswith("<") and one.endswith(">"))]
+
+    @property
+    def topic(self) -> str:
+        """The first words of what a person typed last: without markup and marks around them, some 60 characters."""
+        found = next((text for text in reversed(self.typed) if text.strip()), "")
+        topic = ""
+        for word in found.split():
+            word = _bare(word[:_LONGEST_WORD])
+            if not word or not word.isprintable() or not _MARKUP.isdisjoint(word):
+                continue
+            if len(topic) + len(word) > _LONGEST_TOPIC:
+                break
+            topic = f"{topic} {word}".lstrip()
+        return topic
+
+
+def _bare(word: str) -> str:
+    """A word without the punctuation and symbols around it."""
+    return word.strip("".join(one for one in word if category(one)[0] in "PS"))
 
 
 class Conversation(NamedTuple):

@@ -15,7 +15,7 @@ from mock_server.scenario.error import Failure
 from mock_server.scenario.faults import Fault, Faults, Gates
 from mock_server.scenario.match import Condition
 from mock_server.scenario.node import Node, Problems, suggestion
-from mock_server.scenario.parts import Generate, Part, is_open, templates_of
+from mock_server.scenario.parts import GeneratedReply, Part, is_open, templates_of
 from mock_server.scenario.template import Template
 from mock_server.scenario.timing import Mistakes, Pace
 from mock_server.scenario.when import read_case_when
@@ -107,7 +107,7 @@ class Answer:
     expect: Annotated[Condition, Reads(read_case_when)] | None = None
     reply: tuple[Part, ...] | None = None
     error: Failure | None = None
-    generate: Generate | None = None
+    generate: GeneratedReply | None = None
     call: Annotated[Function, Reads(_read_function)] | None = field(default=None, metadata={"unlisted": True})
     cases: "tuple[Answer, ...] | None" = None
     attempts: "tuple[Answer, ...] | None" = None

@@ -26,19 +26,24 @@ class Generator:
         self.fakes = Fakes()
         self._checkers: dict[str, Checker | None] = {}
 
-    def text(self, seed: bytes, tokens: int) -> str:
+    def text(self, seed: bytes, tokens: int, about: str = "") -> str:
         """English prose of at most `tokens` (>= 1) tokens as `protocol.tokens` counts them, or few fewer.
 
-        Whole sentences in paragraphs ("\\n\\n" between them), a phrase for a tiny budget, "Yes" for 1 token.
+        Whole sentences in paragraphs ("\\n\\n" between them), a phrase for a tiny budget, "Yes" for 1 token. The first
+        one says what the text is `about` (a few words, no braces), where there is room.
         """
-        return Words(self._fake(), number_of(seed)).prose(tokens)
+        return Words(self._fake(), number_of(seed)).prose(tokens, about)
 
-    def styled(self, seed: bytes, tokens: int, style: str, locale: str) -> str:
+    def thought(self, seed: bytes, tokens: int, about: str = "") -> str:
+        """The same as somebody thinks it."""
+        return Words(self._fake(), number_of(seed)).prose(tokens, about, thought=True)
+
+    def styled(self, seed: bytes, tokens: int, style: str, locale: str, about: str = "") -> str:
         """A text of at most `tokens` tokens in one of the styles, with the words of a locale."""
         if style == "prose" and locale == DEFAULT:
-            return self.text(seed, tokens)
+            return self.text(seed, tokens, about)
         number = number_of(seed)
-        return styled(style, self.fakes.seeded(number, locale), Random(number), tokens)
+        return styled(style, self.fakes.seeded(number, locale), Random(number), tokens, about)
 
     def input(self, schema: object, seed: bytes, how: str) -> dict[str, Any]:
         """The input of a call: `valid` by the schema, at its bounds (`edge`), or breaking it (`invalid`)."""

@@ -114,6 +114,11 @@ GENERATE: Mapping[str, str] = {
     "style": "What kind of text.",
     "locale": "Whose words and names, such as de_DE.",
 }
+GENERATED_REPLY: Mapping[str, str] = {
+    **GENERATE,
+    "thinking": "Whether a thought comes first; without it as the request asks.",
+    "tools": "Which tools it calls: those that tool_choice forces, or the offered one that fits the prompt too.",
+}
 LIMITS: Mapping[str, str] = {
     "requests": "Requests a minute.",
     "input_tokens": "Input tokens a minute.",

@@ -22,7 +22,7 @@ from mock_server.scenario.error import Failure, read_failure
 from mock_server.scenario.faults import FAULTS, read_faults, read_gates
 from mock_server.scenario.model import Scenario
 from mock_server.scenario.operators import OPERATORS
-from mock_server.scenario.parts import MADE, Generate, Locale, Part, Tokens
+from mock_server.scenario.parts import MADE, Generate, GeneratedReply, Locale, Part, Tokens
 from mock_server.scenario.place import After, Place
 from mock_server.scenario.shorthand import DEFAULTS
 from mock_server.scenario.template import Said, read_template
@@ -41,6 +41,7 @@ _HINTS: Mapping[type, Mapping[str, str]] = {
     StopDetails: hover.STOP_DETAILS,
     Container: hover.CONTAINER,
     Generate: hover.GENERATE,
+    GeneratedReply: hover.GENERATED_REPLY,
     Limits: hover.LIMITS,
     After: hover.AFTER,
 }

@@ -69,6 +69,18 @@ class Generate:
     locale: Locale = "en_US"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GeneratedReply(Generate):
+    """A whole reply made up for its request.
+
+    `thinking`: whether a thought comes first; None: as the request asks. `tools`: which tools it calls; None: as the
+    setting says.
+    """
+
+    thinking: bool | None = None
+    tools: Literal["forced", "matching"] | None = None
+
+
 # -- open blocks ----------------------------------------------------------------------------------------------------
 
 

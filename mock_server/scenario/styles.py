@@ -50,10 +50,14 @@ class _Writer:
         return "".join(taken)
 
 
-def styled(style: str, fake: "Faker", rng: Random, tokens: int) -> str:
-    """A text of at most `tokens` (>= 1) tokens, or few fewer."""
+def styled(style: str, fake: "Faker", rng: Random, tokens: int, about: str = "") -> str:
+    """A text of at most `tokens` (>= 1) tokens, or few fewer; it begins with what it is `about` where there is room."""
     writer = _Writer(fake, rng)
-    text = STYLES[style](writer, tokens)
+    begun = token.count(_ABOUT[style](about, "{}")) + 1 if about else 0  # the pieces may count one more together
+    if begun and begun < tokens:
+        text = _ABOUT[style](about, STYLES[style](writer, tokens - begun))
+    else:
+        text = STYLES[style](writer, tokens)
     while token.count(text) > tokens:  # pieces that meet may count one more together
         text = text.rsplit(" ", 1)[0] if " " in text else _SHORT[style]
         if text == _SHORT[style]:
@@ -157,5 +161,13 @@ STYLES: Mapping[str, Callable[[_Writer, int], str]] = {
     "code": _code,
     "json": _json,
     "list": _list,
+}
+# what such a text is about, before the text
+_ABOUT: Mapping[str, Callable[[str, str], str]] = {
+    "prose": lambda about, text: f'"{about}": {text}',
+    "markdown": lambda about, text: f"# {about}\n\n{text}",
+    "code": lambda about, text: f"# {about}\n{text}",
+    "json": lambda about, text: f'{{"about": {json.dumps(about, ensure_ascii=False)}, {text[1:]}' if text[1:] else text,
+    "list": lambda about, text: f"- {about}\n{text}",
 }
 _SHORT: Mapping[str, str] = {"prose": "Yes", "markdown": "Yes", "code": "pass", "json": "0", "list": "-"}

@@ -81,8 +81,8 @@ class Words:
     def pick(self, templates: Sequence[str]) -> str:
         return _SLOT.sub(self._slot, self.rng.choice(templates))
 
-    def prose(self, tokens: int) -> str:
-        return vocabulary.prose(self.pick, self.rng, tokens)
+    def prose(self, tokens: int, about: str = "", *, thought: bool = False) -> str:
+        return vocabulary.prose(self.pick, self.rng, tokens, vocabulary.openings(about, thought=thought))
 
     def _slot(self, found: re.Match[str]) -> str:
         fill = _SLOTS.get(found[1])

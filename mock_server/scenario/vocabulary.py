@@ -26,6 +26,22 @@ _OPENINGS = (
     "Thanks for the question about the {adjective} {thing}.",
     "There are a few points to settle before the {adjective} {thing} is ready.",
 )
+# the same for what is asked about, and for a thought about it
+_OPENINGS_ABOUT = (
+    'You asked about "{about}".',
+    'Here is where things stand on "{about}".',
+    'I looked at "{about}", and there are a few points to settle.',
+)
+_THOUGHTS = (
+    "I should look at the {adjective} {thing} first.",
+    "The {adjective} {thing} comes before the {thing}.",
+    "What is wanted is a short answer about the {thing}.",
+)
+_THOUGHTS_ABOUT = (
+    'I am asked about "{about}".',
+    'What is wanted is "{about}".',
+    'First, "{about}": what do I know?',
+)
 _SENTENCES = (
     "{first} from {company} confirmed the figures on {day}.",
     "The office in {city} reported {count} open items, most of them small.",
@@ -177,14 +193,21 @@ def _words(text: str) -> list[str]:
     return [re.sub(r"(?<=[^sui])s$", "", re.sub(r"ies$", "y", word.lower())) for word in words]
 
 
-def prose(pick: Callable[[Sequence[str]], str], rng: Random, tokens: int) -> str:
+def openings(about: str, *, thought: bool = False) -> Sequence[str]:
+    """What a text or a thought begins with; `about` (no braces) is what it is about, if anything."""
+    if not about:
+        return _THOUGHTS if thought else _OPENINGS
+    return [one.replace("{about}", about) for one in (_THOUGHTS_ABOUT if thought else _OPENINGS_ABOUT)]
+
+
+def prose(pick: Callable[[Sequence[str]], str], rng: Random, tokens: int, openings: Sequence[str] = _OPENINGS) -> str:
     """Whole sentences that fit into `tokens` tokens, in paragraphs; `pick` fills one of some templates."""
     parts: list[str] = []
     deck: list[str] = []
     left, misses, room = tokens, 0, rng.randint(2, 4)
     while misses < 3:
         deck = deck or rng.sample(_SENTENCES, len(_SENTENCES))
-        sentence = pick((deck.pop(),) if parts else _OPENINGS)
+        sentence = pick((deck.pop(),) if parts else openings)
         gap = "" if not parts else " " if room else "\n\n"
         # Counts add up: a space counts with the word after it, a paragraph break counts as one.
         cost = token.count(sentence) + (gap == "\n\n")

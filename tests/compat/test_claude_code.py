@@ -1,5 +1,6 @@
 """The real Claude Code against the fixture, where it is installed: `npm install -g @anthropic-ai/claude-code`."""
 
+import json
 import shutil
 import subprocess
 from pathlib import Path
@@ -7,13 +8,18 @@ from typing import Any
 
 import pytest
 
-from mock_server import tool_use
+from mock_server import generate, tool_use
 
 CLAUDE = shutil.which("claude")
 LIMIT = 50
 
 
-@pytest.mark.skipif(CLAUDE is None, reason="no `claude` on the PATH: npm install -g @anthropic-ai/claude-code")
+installed = pytest.mark.skipif(
+    CLAUDE is None, reason="no `claude` on the PATH: npm install -g @anthropic-ai/claude-code"
+)
+
+
+@installed
 @pytest.mark.mock_scenarios("side-calls")
 def test_it_plays_a_script_to_its_end_whatever_it_asks_beside(
     mock_server: Any, mock_server_env: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -32,3 +38,27 @@ def test_it_plays_a_script_to_its_end_whatever_it_asks_beside(
     mock_server.assert_called(2)
     mock_server.assert_sequence("read", {"tool_result": {"of": "Read", "content": {"contains": "print('hi')"}}})
     assert {entry.scenario for entry in mock_server.journal if entry.side} <= {"side-title", "side-quota"}
+
+
+SCHEMA = {"type": "object", "properties": {"count": {"type": "integer"}}, "required": ["count"]}
+
+
+@installed
+@pytest.mark.mock_scenarios("side-calls")
+@pytest.mark.parametrize("is_scripted", [True, False])
+def test_it_gets_the_structured_output_that_it_insists_on(
+    mock_server: Any, mock_server_env: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_scripted: bool
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    mock_server.add("There are three." if is_scripted else generate(), when={"prompt": "eggs"}, name="eggs")
+
+    command = [str(CLAUDE), "-p", "--output-format", "json", "--json-schema", json.dumps(SCHEMA), "How many eggs?"]
+    done = subprocess.run(
+        command, cwd=tmp_path, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LIMIT, check=False
+    )
+
+    told = json.loads(done.stdout)
+    assert isinstance(told["structured_output"]["count"], int), done.stderr
+    assert not told["is_error"]
+    mock_server.assert_called(1, scenario="eggs")
+    assert ("side-output" in [entry.scenario for entry in mock_server.journal]) is is_scripted

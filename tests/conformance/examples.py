@@ -28,7 +28,7 @@ def _said(*content: Mapping[str, Any]) -> list[dict[str, Any]]:
 # a request that no scenario answers -> its parameters, and how the generated reply ends
 REQUESTS: Mapping[str, tuple[dict[str, Any], str]] = {
     "text": ({}, "end_turn"),
-    "one token": ({"max_tokens": 1}, "end_turn"),
+    "one token": ({"max_tokens": 1}, "max_tokens"),
     "system": ({"system": [{"type": "text", "text": "Be brief."}]}, "end_turn"),
     "history": (
         {
@@ -52,6 +52,11 @@ REQUESTS: Mapping[str, tuple[dict[str, Any], str]] = {
     "cache": ({"system": [{"type": "text", "text": "Be brief.", "cache_control": {"type": "ephemeral"}}]}, "end_turn"),
     "metadata": ({"metadata": {"user_id": "u-1"}}, "end_turn"),
     "thinking": ({"thinking": {"type": "adaptive"}}, "end_turn"),
+    "a thought": (
+        {"model": "claude-sonnet-4-6", "max_tokens": 2048, "thinking": {"type": "enabled", "budget_tokens": 1024}},
+        "end_turn",
+    ),
+    "structured output": ({"tools": [BASH, {**WEATHER, "name": "StructuredOutput"}]}, "tool_use"),
     "offered tools": ({"tools": [WEATHER, BASH]}, "end_turn"),
     "a forced tool": ({"tools": [WEATHER], "tool_choice": {"type": "tool", "name": "get_weather"}}, "tool_use"),
     "any tool": ({"tools": [WEATHER, BASH], "tool_choice": {"type": "any"}}, "tool_use"),

@@ -61,7 +61,7 @@ def test_an_agent_that_leaves_the_choice_gets_a_text_at_once(server: Engine, str
     assert len(TOOLS) == 24
     (message,) = loop(server, "Fix the parser", stream=stream)
     assert message["stop_reason"] == "end_turn"
-    assert [block["type"] for block in message["content"]] == ["text"]
+    assert [block["type"] for block in message["content"] if block["type"] != "thinking"] == ["text"]
 
 
 @pytest.mark.parametrize("choice", [ANY, {"type": "tool", "name": "Read"}], ids=["any", "tool"])
@@ -80,6 +80,32 @@ def test_an_agent_that_forces_every_call_ends_with_the_tool_for_its_output(serve
     said = loop(server, prompt, "final_result", tools=listed, tool_choice=ANY, thinking={"type": "disabled"})
     assert called(said)[-1] == "final_result"
     assert len(said) <= 2
+
+
+@pytest.mark.parametrize("tools", ["forced", "matching"])
+@pytest.mark.parametrize("choice", [{"type": "auto"}, ANY], ids=["auto", "any"])
+def test_an_agent_that_prints_what_fits_a_schema_gets_it_before_its_loop_ends(
+    engine: MakeEngine, choice: Message, tools: str
+) -> None:
+    server = engine(unmatched="generate", generated_tools=tools)
+    schema = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+    output = {"name": "StructuredOutput", "description": "Use this tool to return …", "input_schema": schema}
+    more = {"tools": [*map(tool, TOOLS), output], "tool_choice": choice, "thinking": {"type": "disabled"}}
+    said = loop(server, "Read the parser", last="StructuredOutput" if choice is ANY else None, **more)
+    first = ["Read"] if tools == "matching" and choice is not ANY else []
+    assert called(said) == [*first, "StructuredOutput"]
+    output_call = next(block for block in said[len(first)]["content"] if block["type"] == "tool_use")
+    assert isinstance(output_call["input"]["n"], int)
+    assert choice is ANY or said[-1]["stop_reason"] == "end_turn"
+
+
+@pytest.mark.parametrize("mode", ["adaptive", "disabled"])
+@pytest.mark.parametrize("prompt", ["Read hello.py", "Fetch the web page", "Write it to a file", "Hi", "日本語で"])
+def test_an_agent_whose_tools_are_called_as_they_fit_ends_too(engine: MakeEngine, prompt: str, mode: str) -> None:
+    server = engine(unmatched="generate", generated_tools="matching", profile="anthropic")
+    said = loop(server, prompt, thinking={"type": mode})
+    assert said[-1]["stop_reason"] == "end_turn"
+    assert len(said) == 1 + len(called(said)) <= 2
 
 
 def test_calls_of_an_earlier_prompt_do_not_keep_the_next_one_from_its_end(server: Engine) -> None:

@@ -53,6 +53,7 @@ def test_what_is_written_is_valid(file: Path) -> None:
     [
         "name: a\nreply: hi",
         "name: a\nreply: [hi, {template: '{{ prompt }}'}, {type: text, generate: {tokens: 2..3}}]",
+        "name: a\ngenerate: {thinking: true, tools: matching, tokens: 3}",
         "name: a\nreply: [{type: tool_use, name: x, input: generated}]",
         "name: a\nreply: [{type: tool_use, name: x, input: {generate: edge}}]",
         "name: a\nreply: [{type: tool_use, name: x, input_json: '{'}]",
@@ -114,6 +115,9 @@ BAD = [
     ("name: a\nreply: [{type: tool_use, name: x, inptu: {}}]", "inptu"),
     ("name: a\nreply: [{type: tool_use, input: {}}]", "name"),
     ("name: a\nreply: [{type: text, generate: {style: poem}}]", "poem"),
+    ("name: a\nreply: [{type: text, generate: {thinking: true}}]", "thinking"),
+    ("name: a\ngenerate: {thinking: often}", "often"),
+    ("name: a\ngenerate: {tools: all}", "all"),
     ("name: a\nreply: 3", "3"),
     ("name: a\nerror: overloded", "overloded"),
     ("name: a\nerror: {type: api_error, mesage: x}", "mesage"),

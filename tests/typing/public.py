@@ -35,6 +35,7 @@ def verbs(mock_server: MockSession) -> None:
     assert_type(mock_server.add("x", when=prompt("y")), Route)
     assert_type(mock_server.script("a", error(529), [text("b"), tool_use("t", {})]), Route)
     assert_type(mock_server.conversation(reply("a", stop_reason="max_tokens"), generate()), Route)
+    assert_type(mock_server.add(generate(thinking=True, tools="matching")), Route)
     assert_type(mock_server.load("hello"), Sequence[Route])
     assert_type(mock_server.journal, Journal)
     assert_type(mock_server.journal.last, Entry)

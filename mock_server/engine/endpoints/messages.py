@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mock_server.engine import citations, seeds, server_tools
 from mock_server.engine.admission import Admitted, admit, commit, let_in, told_limits, too_long
 from mock_server.engine.breaking import HEADER, NONE, Breaks, as_json, breaks_of, noted, refused, struck
-from mock_server.engine.choose import NAMED, Choice, NoMatch, Question, choose, question
+from mock_server.engine.choose import NAMES, Choice, NoMatch, Question, choose, question
 from mock_server.engine.compile import Binding, CompiledReply, Reply, View, reply_of
 from mock_server.engine.exchange import Call, Exchange, Late
 from mock_server.engine.extras import extras
@@ -40,7 +40,7 @@ from mock_server.scenario.faults import Applied, Fault
 from mock_server.scenario.generate import Generator
 from mock_server.scenario.load import read_answer
 from mock_server.scenario.match import Miss
-from mock_server.scenario.parts import Generate, generated_in
+from mock_server.scenario.parts import GeneratedReply, generated_in
 from mock_server.scenario.template import Template
 from mock_server.scenario.timing import Pacing
 
@@ -52,6 +52,7 @@ _EAGER = b'"eager_input_streaming"'
 MANY = 2_000  # made-up tokens of a reply: about 15 ms of work; more are made beside everything else
 LONG = 4_000  # events of a reply: to cut it for a request takes as long
 PATIENCE = 60.0  # seconds for those of more, as one waits for another
+_ANY = GeneratedReply()
 SUMMARY = 60  # estimated tokens of a summary that is made up
 
 
@@ -90,7 +91,7 @@ def read_ahead(http: HttpRequest, terms: Terms) -> tuple[MessagesRequest, ApiErr
         counted(request, model, counter)
         if request.is_marked or request.body.get("diagnostics") is not None:
             prefixed(request, model, counter)
-        _ = request.fingerprint, request.may_have(NAMED), request.may_have(FILE)
+        _ = request.fingerprint, request.may_have(NAMES), request.may_have(FILE)
     return request, finding
 
 
@@ -477,9 +478,11 @@ def _unmatched(engine: "Engine", admitted: Admitted, found: NoMatch, breaks_of: 
     return _told(_bound(CompiledReply(reply, terms.profile), admitted, breaks.faults), "generated")
 
 
-def _generated(generator: Generator, admitted: Admitted, timing: Pacing, wanted: Generate | None = None) -> Reply:
-    request = admitted.request
-    seed = seeds.content_seed(admitted.call.session.terms.settings.seed, request.fingerprint)
+def _generated(generator: Generator, admitted: Admitted, timing: Pacing, wanted: GeneratedReply = _ANY) -> Reply:
+    request, settings = admitted.request, admitted.call.session.terms.settings
+    if wanted.tools is None:
+        wanted = replace(wanted, tools=settings.generated_tools)
+    seed = seeds.content_seed(settings.seed, request.fingerprint)
     return generated(request, seed, generator, timing, wanted, admitted.model.token_factor)
 
 

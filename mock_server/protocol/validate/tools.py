@@ -1,6 +1,6 @@
 """Rules about tool definitions and tool_choice. Table of the tools: protocol notes B.4."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from mock_server.protocol.checker import size
@@ -242,11 +242,16 @@ def deferred(request: MessagesRequest, profile: Profile) -> None:
 def references(request: MessagesRequest, profile: Profile) -> None:
     """Rule 81: a tool that a result refers to is one of those offered."""
     known = set(request.tool_names)
+    for name in referred(request):
+        if name not in known:
+            raise invalid(f"Tool reference '{name}' not found in available tools")
+
+
+def referred(request: MessagesRequest) -> Iterator[str]:
+    """The tools that the conversation refers to: a deferred one is loaded by that."""
     for message in request.messages:
         for block in message["content"] if not isinstance(message["content"], str) else ():
-            for name in _referred(block.get("content")):
-                if name not in known:
-                    raise invalid(f"Tool reference '{name}' not found in available tools")
+            yield from _referred(block.get("content"))
 
 
 def _referred(content: Any) -> Sequence[str]:

@@ -195,7 +195,11 @@ def test_the_older_name_of_a_format_does_the_same() -> None:
 
 def test_fallbacks_are_checked_and_no_other_model_takes_over() -> None:
     asked = {"model": "claude-fable-5", "fallbacks": [{"model": "claude-opus-4-8"}]}
-    assert ask(beta=FALLBACK, **asked)["model"] == "claude-fable-5"
+    message = ask(beta=FALLBACK, **asked)
+    assert (message["model"], [one["type"] for one in message["usage"]["iterations"]]) == (
+        "claude-fable-5",
+        ["message"],
+    )
     with pytest.raises(AssertionError, match="fallbacks"):
         ask(beta=FALLBACK, **{**asked, "fallbacks": [{"model": "claude-none"}]})
 

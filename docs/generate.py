@@ -15,7 +15,7 @@ from typing import Any, get_args, get_origin
 
 from mock_server import settings
 from mock_server.cli import COMMANDS
-from mock_server.fidelity import FEATURES, RULES
+from mock_server.fidelity import FEATURES, RULES, Feature, Rule
 from mock_server.scenario import filters, hover, methods, sandbox
 from mock_server.scenario.error import Failure
 from mock_server.scenario.faults import FAULTS
@@ -121,16 +121,26 @@ def control() -> str:
 
 def features() -> str:
     """Every part of the API and what becomes of it."""
-    lines = ["| part | | state | evidence | |", "|---|---|---|---|---|"]
-    lines += [f"| {one.area} | `{one.name}` | {one.state} | {one.evidence} | {one.note} |" for one in FEATURES]
-    return "\n".join(lines)
+    return _states("part", ((one.area, f"`{one.name}`", one) for one in FEATURES))
 
 
 def rules() -> str:
     """Every request rule and what becomes of it."""
-    lines = ["| rule | | state | evidence | |", "|---|---|---|---|---|"]
-    lines += [f"| {one.number} | {one.what} | {one.state} | {one.evidence} | {one.note} |" for one in RULES]
+    return _states("rule", ((one.number, one.what, one) for one in RULES))
+
+
+def _states(head: str, rows: Iterable[tuple[object, str, Rule | Feature]]) -> str:
+    lines = [f"| {head} | | state | evidence | | shown by |", "|---|---|---|---|---|---|"]
+    for first, second, one in rows:
+        told = (str(first), second, one.state, one.evidence, one.note, _proof(one.proof))
+        lines.append(f"| {' | '.join(told)} |")
     return "\n".join(lines)
+
+
+def _proof(proof: str) -> str:
+    """The name of a test, as a link to its file."""
+    file, _, name = proof.partition("::")
+    return f"[`{name}`](../{file})" if proof else ""
 
 
 def fault_keys() -> str:

@@ -209,8 +209,16 @@ def test_every_json_block_is_json(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_link_leads_somewhere(page: Path) -> None:
-    for link in re.findall(r"\]\(([^)#]+)", page.read_text()):
-        assert link.startswith("https://") or (page.parent / link).exists(), link
+    for link, _, section in re.findall(r"\]\(([^)#]*)(#([^)]+))?\)", page.read_text()):
+        target = page.parent / link if link else page
+        assert link.startswith("https://") or target.exists(), link
+        assert not section or section in sections(target), f"{link}#{section}"
+
+
+def sections(page: Path) -> set[str]:
+    """What a link may name in a page: its headings as they are written in an address."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def test_the_generated_parts_are_up_to_date() -> None:

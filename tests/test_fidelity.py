@@ -1,9 +1,12 @@
 """docs/fidelity.md names everything: no parameter, block, delta, stop reason, counter or rule is forgotten there."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import get_args
 
+import pytest
 from conformance.examples import USAGE
 from protocol import test_more_rules, test_validate
 
@@ -14,11 +17,12 @@ from mock_server.protocol.validate.params import EMULATED, PARAMETERS
 from mock_server.protocol.validate.shapes import BLOCK_PARAMS
 from mock_server.scenario.answer import StopReason
 
-PACKAGE = Path(__file__).parent.parent / "mock_server"
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "mock_server"
 _CITED = re.compile(r"(?:[Rr]ules?|#) (\d[\d ,to and-]*)")
 _NUMBERS = re.compile(r"(\d+)(?:(?:-| to )(\d+))?")
 # told apart below the rules: what HTTP says, and what needs more than the request
-ELSEWHERE = {*range(1, 22), 46, 79, 84, 116, 136, 137, 143, 144, *range(146, 152)}
+ELSEWHERE = {*range(1, 22), 43, 46, 79, 84, 116, 136, 137, 143, 144, *range(146, 152)}
 
 
 SERVED = {f"{method} {path.replace('...', '')}" for path, methods in ENDPOINTS.items() for method in methods}
@@ -51,6 +55,53 @@ def test_every_rule_is_listed_once_with_a_known_state() -> None:
     assert [rule.number for rule in RULES] == [*range(1, 152)]
     assert {rule.state for rule in RULES} | {one.state for one in FEATURES} <= set(get_args(State))
     assert all(rule.note for rule in RULES if rule.state not in ("emulated",))
+
+
+def collected(files: list[str]) -> set[str]:
+    """The ids of the tests in these files, as a run of pytest finds them."""
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "--collect-only",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:xdist",
+        *files,
+    ]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=240)
+    assert run.returncode == 0, run.stdout[-2000:] + run.stderr[-2000:]
+    return {line for line in run.stdout.splitlines() if "::" in line}
+
+
+def proofs() -> dict[str, str]:
+    """Every row that names a test, and the test."""
+    rules = {f"rule {rule.number}": rule.proof for rule in RULES}
+    return rules | {f"{one.area} {one.name}": one.proof for one in FEATURES}
+
+
+def test_every_row_names_the_test_that_shows_it() -> None:
+    open_rows = {f"rule {rule.number}" for rule in RULES if rule.state in ("not", "none")}
+    open_rows |= {f"{one.area} {one.name}" for one in FEATURES if one.state in ("not", "none")}
+
+    assert {name for name, proof in proofs().items() if not proof} <= open_rows
+
+
+@pytest.mark.timeout(300)
+def test_every_test_that_is_named_is_collected(request: pytest.FixtureRequest) -> None:
+    """By this very run, if it is one of the whole suite; else the files that are named are collected beside it."""
+    here = {item.nodeid for item in request.session.items}
+    rest = {name: proof for name, proof in proofs().items() if proof and proof not in named_in(here)}
+    there = collected(sorted({proof.partition("::")[0] for proof in rest.values()})) if rest else set()
+
+    assert {name: proof for name, proof in rest.items() if proof not in named_in(there)} == {}
+
+
+def named_in(ids: set[str]) -> set[str]:
+    """These tests, and those of a table as a whole."""
+    return ids | {id.partition("[")[0] for id in ids}
 
 
 def cited() -> set[int]:

@@ -877,6 +877,15 @@ def test_a_thought_is_signed_once_at_its_end(name: str, profile: str, walk: Walk
 
 
 @profiles
+def test_a_summary_comes_in_one_delta(profile: str, walk: Walk) -> None:
+    (summary,) = streamed(walk("compaction", profile, stream=True))
+
+    (delta,) = summary.deltas
+    assert (summary.start["type"], summary.start["content"], delta["type"]) == ("compaction", None, "compaction_delta")
+    assert delta["content"] == walk("compaction", profile)[0].reply["content"][0]["content"] != ""
+
+
+@profiles
 @usual_streams
 def test_results_and_sealed_thoughts_come_whole(name: str, profile: str, walk: Walk) -> None:
     written = [type(block).type for block in answers(name) if isinstance(block, WebSearchToolResult | RedactedThinking)]

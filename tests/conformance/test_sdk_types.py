@@ -126,8 +126,7 @@ def cut_short(client: Client) -> Iterator[Reply]:
 def scripted(client: Client) -> Iterator[Reply]:
     """Every form of every block, every ending, and a reply that a function gives."""
     for (type, form), fields in WRITTEN.items():
-        call = [PROGRAM] if type.endswith("_tool_result") else []
-        yield from client.playing(f"{type} ({form})", {"reply": [*call, {"type": type, **fields}]})
+        yield from client.playing(f"{type} ({form})", {"reply": [*called(type), {"type": type, **fields}]})
     for what, answer in ENDINGS.items():
         yield from client.playing(what, answer if answer.keys() & {"reply", "generate"} else {"reply": "Hi.", **answer})
     for entry in client.asked({"reply": lambda request: f"You said {request.prompt}"}):
@@ -151,8 +150,7 @@ def of_the_beta(client: Client) -> Iterator[Reply]:
     """What only the types of the beta know."""
     yield from walks(client, BETA_SCENARIOS)
     for (type, form), fields in BETA_WRITTEN.items():
-        calls = {"mcp_tool_result": [CALLED], "advisor_tool_result": [ADVISOR]}.get(type, [])
-        yield from client.playing(f"{type} ({form})", {"reply": [*calls, {"type": type, **fields}]})
+        yield from client.playing(f"{type} ({form})", {"reply": [*called(type), {"type": type, **fields}]})
     yield from client.playing("compaction", {"reply": "Hi.", "stop_reason": "compaction"})
     engine = client.serving(unmatched="generate")
     for what, (parameters, ending, beta) in BETA_REQUESTS.items():
@@ -353,6 +351,38 @@ def test_every_kind_of_block_and_ending_was_looked_at(profile: str, replies: Rep
 
     assert {block["type"] for got in answered for block in got.message["content"]} == {*BLOCKS}
     assert {got.ending for got in answered} == {*get_args(StopReason)}
+
+
+@pytest.mark.parametrize(("type", "form"), [*WRITTEN, *BETA_WRITTEN])
+def test_a_block_comes_as_it_was_written(type: str, form: str, engine: MakeEngine, ask: Ask) -> None:
+    """In profile `anthropic`, as JSON and as a stream; a thought with its text, as the request asks."""
+    fields = {**WRITTEN, **BETA_WRITTEN}[type, form]
+    script = build({"name": "one", "reply": [*called(type), {"type": type, **fields}]})
+    shown = {"type": "adaptive", "display": "summarized"}
+
+    def content(stream: bool) -> list[dict[str, Any]]:
+        asked = ask(engine([script], profile="anthropic"), stream=stream, thinking=shown)
+        found: list[dict[str, Any]] = reply(form, asked.exchange).message["content"]
+        return found
+
+    code = {"content": {"error_code": fields["error"]}} if "error" in fields else fields
+    assert content(stream=True) == content(stream=False)
+    assert holds(content(stream=False)[-1], {"type": type, **code})
+
+
+def called(type: str) -> list[dict[str, Any]]:
+    """The call that a result is of."""
+    beta = {"mcp_tool_result": [CALLED], "advisor_tool_result": [ADVISOR]}
+    return beta.get(type, [PROGRAM] if type.endswith("_tool_result") else [])
+
+
+def holds(found: Any, written: Any) -> bool:
+    """Whether what was written is there, whatever stands beside it."""
+    if isinstance(written, dict):
+        return all(name in found and holds(found[name], value) for name, value in written.items())
+    if isinstance(written, list):
+        return len(found) == len(written) and all(map(holds, found, written))
+    return bool(found == written)
 
 
 @each_profile

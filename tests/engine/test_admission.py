@@ -3,6 +3,7 @@
 import base64
 import json
 import struct
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from mock_server.clock import ManualClock
 from mock_server.engine.engine import Engine
 from mock_server.engine.entry import Entry
 from mock_server.protocol.marks import SIGNATURE
-from mock_server.protocol.profile import Model
+from mock_server.protocol.profile import Model, Profile
 from mock_server.protocol.prompt import CLOSING, input_tokens, prefix
 from mock_server.protocol.request import HttpRequest, MessagesRequest
 from mock_server.protocol.tokens import TokenCounter
@@ -135,9 +136,10 @@ def test_the_prefix_adds_up_to_the_input_tokens(system: Any, tools: Any, turns: 
 # -- the window, and what validation lets pass -----------------------------------------------------------------------
 
 
-def ask(profile: str = "anthropic", script: str = "name: a\nreply: " + "word " * 60, **more: Any) -> Entry:
+def ask(profile: str | Profile = "anthropic", script: str = "name: a\nreply: " + "word " * 60, **more: Any) -> Entry:
     given = {name: more.pop(name) for name in ("validation", "unknown_parameters") if name in more}
-    engine = Engine(Settings(time_scale=0, seed=1, **given), PROFILES[profile], ManualClock())
+    emulated = PROFILES[profile] if isinstance(profile, str) else profile
+    engine = Engine(Settings(time_scale=0, seed=1, **given), emulated, ManualClock())
     engine.load(loads(script) if script else ())
     body = {"model": "claude-haiku-4-5", "max_tokens": 100, "messages": [{"role": "user", "content": "hi"}], **more}
     body = {name: value for name, value in body.items() if value is not ...}
@@ -159,6 +161,19 @@ def test_a_reply_ends_where_the_window_is_full() -> None:
     message = said(ask(messages=[{"role": "user", "content": "word " * 199_982 + "word"}]))
     assert (message["stop_reason"], message["usage"]["output_tokens"]) == ("model_context_window_exceeded", 10)
     assert message["usage"]["input_tokens"] == 199_990
+
+
+def test_a_prompt_and_its_reply_longer_than_the_window_are_refused_where_the_model_says_so(tmp_path: Path) -> None:
+    own = tmp_path / "own.yaml"
+    own.write_text(
+        "extends: anthropic\nmodels: [{id: claude-old, like: claude-haiku-4-5-20251001, over_window: error}]"
+    )
+    long = [{"role": "user", "content": "word " * 199_982 + "word"}]
+    refused = said(ask(load_profile(str(own)), model="claude-old", messages=long, max_tokens=100))
+    assert refused["error"]["message"] == (
+        "input length and `max_tokens` exceed context limit: 199990 + 100 > 200000, "
+        "decrease input length or `max_tokens` and try again"
+    )
 
 
 WRONG = {"temperature": 0.5, "top_p": 0.5}

@@ -124,6 +124,7 @@ def test_results_stay_the_same_however_often_they_are_read() -> None:
     id = api.create(item("a"), item("b"))
 
     assert api.results(id) == api.results(id)
+    assert [*api.results(id)] == ["a", "b"]
     assert api.session.journal.played("hello") == 2
 
 

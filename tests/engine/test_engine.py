@@ -70,6 +70,11 @@ def test_an_allow_list_of_globs_refuses_other_keys(key: str, status: int) -> Non
         assert error(plan) == (401, "authentication_error", "Invalid API Key")
 
 
+def test_an_unknown_bearer_token_is_an_unknown_key() -> None:
+    plan = ask(engine_of(api_key=("good",)), headers={"authorization": "Bearer bad"})
+    assert error(plan) == (401, "authentication_error", "Invalid API Key")
+
+
 def test_x_api_key_wins_over_a_bearer_token() -> None:
     engine = engine_of(api_key=("good",))
     assert ask(engine, headers={"x-api-key": "bad", "authorization": "Bearer good"}).status == 401

@@ -152,3 +152,136 @@ def test_thoughts_are_hidden_but_cost_the_same_and_can_come_back() -> None:
         {"role": "user", "content": "and?"},
     ]
     assert ask(script, thinking=thinking, max_tokens=2000, messages=said)["content"]
+
+
+FALLBACK = "server-side-fallback-2026-07-01"
+# parameter -> a value that is fine, one that is not, and how the message about it begins
+ACCEPTED: dict[str, tuple[Any, Any, str]] = {
+    "metadata": ({"user_id": "u-1"}, {"user_id": 5}, "metadata.user_id"),
+    "service_tier": ("standard_only", "gold", "service_tier"),
+    "temperature": (0.5, 2, "temperature: range: 0..1"),
+    "top_p": (0.5, 1.5, "top_p: range: 0..1"),
+    "top_k": (5, "five", "top_k"),
+    "mcp_servers": ([{"type": "url", "url": "https://example.com/sse", "name": "sea"}], "sea", "mcp_servers"),
+    "fallback_credit_token": ("fct_1", ..., ""),  # taken whatever it is
+    "billing_policy": ({"type": "user_funded"}, 5, "billing_policy"),
+}
+BETAS = f"{FALLBACK}, fallback-credit-2026-07-01, mcp-client-2025-11-20, user-profiles-billing-2026-10-01"
+
+
+@pytest.mark.parametrize("name", ACCEPTED)
+def test_a_parameter_that_is_accepted_is_checked_and_changes_nothing(name: str) -> None:
+    fine, wrong, said = ACCEPTED[name]
+    with_it, without = ask(beta=BETAS, **{name: fine}), ask(beta=BETAS)
+    assert {**with_it, "id": ""} == {**without, "id": ""}
+    if wrong is not ...:
+        with pytest.raises(AssertionError, match=said):
+            ask(beta=BETAS, **{name: wrong})
+
+
+def test_the_older_name_of_a_format_does_the_same() -> None:
+    closed = {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {"city": {"type": "string"}},
+        "required": ["city"],
+    }
+    format = {"type": "json_schema", "schema": closed}
+    older, newer = ask("", output_format=format), ask("", output_config={"format": format})
+    (text,) = older["content"]
+    assert [*json.loads(text["text"])] == [*json.loads(newer["content"][0]["text"])] == ["city"]
+    assert older["usage"]["input_tokens"] == newer["usage"]["input_tokens"]
+
+
+def test_fallbacks_are_checked_and_no_other_model_takes_over() -> None:
+    asked = {"model": "claude-fable-5", "fallbacks": [{"model": "claude-opus-4-8"}]}
+    message = ask(beta=FALLBACK, **asked)
+    assert (message["model"], [one["type"] for one in message["usage"]["iterations"]]) == (
+        "claude-fable-5",
+        ["message"],
+    )
+    with pytest.raises(AssertionError, match="fallbacks"):
+        ask(beta=FALLBACK, **{**asked, "fallbacks": [{"model": "claude-none"}]})
+
+
+def test_what_became_of_a_credit_is_told_as_it_is_scripted() -> None:
+    told = {"status": "not_applied", "reason": "expired"}
+    assert (
+        ask(f"name: a\nreply: Yes.\nusage: {{fallback_credit: {json.dumps(told)}}}")["usage"]["fallback_credit"] == told
+    )
+    assert "fallback_credit" not in ask(beta=BETAS, fallback_credit_token="fct_1")["usage"]
+
+
+def test_a_prefill_is_gone_on_with() -> None:
+    said = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "Yes, and"}]
+    assert ask("name: a\nreply: ' no.'", messages=said)["content"] == [{"type": "text", "text": " no."}]
+    with pytest.raises(AssertionError, match="does not support assistant message prefill"):
+        ask(model="claude-opus-4-8", messages=said)
+
+
+@pytest.mark.parametrize("change", ["tool_addition", "tool_removal"])
+def test_a_change_of_the_tools_is_let_pass_and_changes_nothing(change: str) -> None:
+    block = {"type": change, "tool": {"type": "tool_reference", "tool_name": "f"}}
+    said = [
+        {"role": "user", "content": "hi"},
+        {"role": "assistant", "content": "Hello."},
+        {"role": "user", "content": "Go on."},
+        {"role": "system", "content": [block]},
+    ]
+    assert ask(model="claude-opus-4-8", messages=said)["content"] == [{"type": "text", "text": "Yes."}]
+
+
+def test_a_turn_of_server_and_client_tools_goes_on_with_both() -> None:
+    script = """
+name: a
+turns:
+  - reply:
+      - {type: server_tool_use, name: web_search, input: {query: tides}}
+      - {type: web_search_tool_result}
+      - {type: tool_use, name: look, input: {}}
+  - reply: High at noon.
+"""
+    tools = [
+        {"type": "web_search_20250305", "name": "web_search"},
+        {"name": "look", "input_schema": {"type": "object"}},
+    ]
+    first = ask(script, tools=tools)
+    assert [block["type"] for block in first["content"]] == ["server_tool_use", "web_search_tool_result", "tool_use"]
+    assert first["stop_reason"] == "tool_use"
+    result = {"type": "tool_result", "tool_use_id": first["content"][2]["id"], "content": "ok"}
+    said = [
+        {"role": "user", "content": "hi"},
+        {"role": "assistant", "content": first["content"]},
+        {"role": "user", "content": [result]},
+    ]
+    assert ask(script, tools=tools, messages=said)["content"] == [{"type": "text", "text": "High at noon."}]
+
+
+def test_citations_that_come_back_are_taken_as_they_are() -> None:
+    cited = {"type": "char_location", "cited_text": "grass", "document_index": 7, "document_title": None}
+    text = {"type": "text", "text": "Green.", "citations": [{**cited, "start_char_index": 5, "end_char_index": 1}]}
+    said = [
+        {"role": "user", "content": "hi"},
+        {"role": "assistant", "content": [text]},
+        {"role": "user", "content": "and?"},
+    ]
+    assert ask(messages=said)["content"] == [{"type": "text", "text": "Yes."}]
+
+
+def test_the_tools_of_an_mcp_server_are_called_by_scripts_alone() -> None:
+    servers = [{"type": "url", "url": "https://example.com/sse", "name": "sea"}]
+    tools = [{"type": "mcp_toolset", "mcp_server_name": "sea"}]
+    message = ask("", "mcp-client-2025-11-20", mcp_servers=servers, tools=tools)
+    assert [block["type"] for block in message["content"]] == ["text"]
+
+
+def test_a_thought_is_not_bound_to_a_model_or_a_conversation() -> None:
+    thinking = {"type": "enabled", "budget_tokens": 1024}
+    script = "name: a\nreply: [{type: thinking, thinking: I think so.}, Yes.]"
+    first = ask(script, thinking=thinking, max_tokens=2000)
+    said = [
+        {"role": "user", "content": "Something else."},
+        {"role": "assistant", "content": first["content"]},
+        {"role": "user", "content": "and?"},
+    ]
+    assert ask(model="claude-opus-4-8", messages=said)["stop_reason"] == "end_turn"

@@ -292,6 +292,18 @@ def test_a_file_of_the_wrong_kind_is_a_400(kind: str, data: bytes, name: str) ->
     assert said(api.ask(of_file(kind, api.file(data, name))))[:2] == (400, "invalid_request_error")
 
 
+def test_each_thing_that_is_wrong_with_a_file_is_told_apart() -> None:
+    api = Api()
+    text, old = api.file(b"Hello", "a.txt"), api.file(PDF, "old.pdf", expires_in_seconds="3600")
+    api.clock.advance(4_000)
+
+    assert said(api.ask(of_file("image", text)))[:2] == (400, "invalid_request_error")
+    assert said(api.send("GET", f"/v1/files/{text}/content")) == (400, "invalid_request_error", "file_not_downloadable")
+    assert said(api.upload(name="a\x00b.txt"))[:2] == (400, "invalid_request_error")
+    assert said(api.ask(of_file("document", old))) == (404, "not_found_error", "file_expired")
+    assert api.upload(name="../up/notes.txt").reply["filename"] == "notes.txt"
+
+
 def test_with_lenient_validation_a_missing_file_is_a_warning() -> None:
     api = Api(validation="warn")
     reply = api.ask(of_file("document", "file_nobody"))

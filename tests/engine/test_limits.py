@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import example, given
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from mock_server.clock import ManualClock, VirtualClock
 from mock_server.engine.engine import Engine
 from mock_server.engine.limits import Buckets
-from mock_server.protocol.profile import Limits
+from mock_server.protocol.profile import Limits, Profile
 from mock_server.protocol.request import HttpRequest
 from mock_server.scenario.load import loads
 from mock_server.scenario.profiles import load_profile
@@ -136,9 +137,12 @@ def test_no_window_lets_in_more_than_the_limit_and_what_came_back(size: int, ste
 class Talk:
     """A client of an engine with limits, whose clock stands still."""
 
-    def __init__(self, profile: str = "anthropic", script: str = "name: a\nreply: Yes.", **settings: Any) -> None:
+    def __init__(
+        self, profile: str | Profile = "anthropic", script: str = "name: a\nreply: Yes.", **settings: Any
+    ) -> None:
         self.clock = ManualClock()
-        self.engine = Engine(Settings(time_scale=0, **settings), PROFILES[profile], self.clock)
+        emulated = PROFILES[profile] if isinstance(profile, str) else profile
+        self.engine = Engine(Settings(time_scale=0, **settings), emulated, self.clock)
         self.engine.load(loads(script))
 
     def ask(self, session: str = "a", **more: Any) -> tuple[int, dict[str, str], Any]:
@@ -173,6 +177,17 @@ def test_octen_says_it_in_its_own_words_and_without_headers() -> None:
     status, headers, body = talk.ask()
     assert (status, body["error"]["message"]) == (429, "Exceeding the rate limit")
     assert not [name for name in headers if "ratelimit" in name or name == "retry-after"]
+
+
+def test_the_priority_tier_and_the_fast_mode_tell_what_is_left_of_theirs() -> None:
+    talk = Talk(replace(PROFILES["anthropic"], priority_tier=True), rate_limits="on")
+
+    def families(**asked: Any) -> set[str]:
+        return {name.split("-")[1] for name in talk.ask(model="claude-opus-4-8", **asked)[1] if name.endswith("-limit")}
+
+    assert families() == {"ratelimit", "priority"}
+    assert families(speed="fast") == {"ratelimit", "priority", "fast"}
+    assert families(service_tier="standard_only") == {"ratelimit"}
 
 
 def test_limits_are_counted_by_model_and_by_session() -> None:

@@ -74,6 +74,14 @@ def test_a_forced_tool_is_called_answered_and_told_about(
     assert ("container" in message) == call.endswith("code_execution")
 
 
+def test_a_search_for_tools_finds_the_deferred_ones() -> None:
+    find = {"type": "tool_search_tool_bm25", "name": "tool_search_tool_bm25"}
+    own = {"input_schema": {"type": "object"}}
+    tools = [find, {"name": "tides", **own, "defer_loading": True}, {"name": "clock", **own}]
+    result = ask(find, tools=tools)["content"][1]["content"]
+    assert result["tool_references"] == [{"type": "tool_reference", "tool_name": "tides"}]
+
+
 def test_same_seed_same_bytes_and_another_seed_other_results() -> None:
     assert plan(SEARCH).body() == plan(SEARCH).body()
     assert found(SEARCH) != found(SEARCH, seed=2)

@@ -17,6 +17,7 @@ from mock_server.protocol.profile import Profile
 from mock_server.protocol.request import MessagesRequest, parse
 from mock_server.protocol.validate import validate
 from mock_server.protocol.validate.params import PARAMETERS
+from mock_server.protocol.validate.tools import TYPED
 from mock_server.scenario.profiles import load_profile
 
 PROFILES = {name: load_profile(name) for name in ("octen", "anthropic")}
@@ -424,6 +425,24 @@ def test_no_parameter_is_forgotten_here() -> None:
 )
 def test_odd_but_legal_tools_pass(tool: dict[str, Any]) -> None:
     check({"tools": [tool]})
+
+
+SCREEN = {"display_width_px": 800, "display_height_px": 600}
+# what a tool of some types cannot be without
+NEEDED = {
+    **dict.fromkeys((type for type in TYPED if type.startswith("computer_2")), SCREEN),
+    "advisor_20260301": {"model": "claude-opus-4-8"},
+    "mcp_toolset": {"mcp_server_name": "sea"},
+}
+OFFERED = sorted({*TYPED} - {*PROFILES["anthropic"].refused_tools})
+
+
+@pytest.mark.parametrize("type", OFFERED)
+def test_a_tool_is_judged_by_the_fields_of_its_type(type: str) -> None:
+    name = {"name": TYPED[type][0]} if TYPED[type][0] else {}
+    check({"tools": [{"type": type, **name, **NEEDED.get(type, {})}]})
+    with pytest.raises(ApiError, match=rf"^tools\.0\.{type}\.extra: Extra inputs are not permitted"):
+        check({"tools": [{"type": type, **name, **NEEDED.get(type, {}), "extra": 1}]})
 
 
 JSON = st.recursive(

@@ -63,7 +63,7 @@ RULES: Rules = (
     ("tools", tools.definitions),
     ("tools", schemas.tool_schemas),  # 69-72
     ("output_config", schemas.output_schema),  # 138-140
-    ("output_format", schemas.output_schema),
+    ("output_format", schemas.output_schema),  # 43
     *((name, schemas.limits) for name in ("tools", "output_config", "output_format")),  # 73
     ("tools", tools.domains),  # 82
     ("tools", octen.parameters),  # 84

@@ -117,6 +117,7 @@ EMULATED = frozenset(
         "tool_choice",
         "thinking",
         "output_config",
+        "output_format",
         "cache_control",
         "container",
         "diagnostics",

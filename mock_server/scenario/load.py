@@ -4,6 +4,7 @@ Load = parse -> expand -> decode, every mistake collected on the way; `ScenarioE
 with the JSON types only: what YAML 1.1 would make a date, a time or a truth value stays text.
 """
 
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -57,7 +58,11 @@ def files(paths: Iterable[str | Path]) -> list[Path]:
     found: list[Path] = []
     problems: list[Problem] = []
     for path in map(Path, paths):
-        listed = [path] if path.is_file() else sorted(_inside(path)) if path.is_dir() else _of_library(path)
+        try:
+            listed = [path] if path.is_file() else files_inside(path) if path.is_dir() else _of_library(path)
+        except OSError as error:
+            problems.append(Problem(error.filename or str(path), None, f"cannot be read: {error.strerror}"))
+            continue
         if not listed:
             why = "no scenario files (*.yaml, *.yml) in this folder" if path.is_dir() else "no such file or folder"
             problems.append(Problem(str(path), None, why))
@@ -73,11 +78,27 @@ def _of_library(name: Path) -> list[Path]:
     return [file] if len(name.parts) == 1 and file.is_file() else []
 
 
-def _inside(folder: Path) -> Iterator[Path]:
-    for path in folder.rglob("*"):
-        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if path.suffix in (".yaml", ".yml") and not hidden and path.is_file():
-            yield path
+def files_inside(folder: Path) -> list[Path]:
+    """The scenario files in a folder and its folders, hidden ones left out. Raises OSError where it may not look."""
+    found: list[Path] = []
+    for inside, folders, names in os.walk(folder, onerror=_refuse):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        listed = (Path(inside, name) for name in names if name.endswith((".yaml", ".yml")) and name[0] != ".")
+        found += [file for file in listed if file.is_file()]
+    return sorted(found)
+
+
+def _refuse(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):  # gone meanwhile
+        raise error
+
+
+def is_empty(path: Path) -> bool:
+    """Whether this is a folder that holds no scenario file. One that cannot be looked into is not empty."""
+    try:
+        return path.is_dir() and not files_inside(path)
+    except OSError:
+        return False
 
 
 def load(paths: Iterable[str | Path]) -> tuple[Scenario, ...]:

@@ -74,7 +74,7 @@ def _made(host: str) -> Identity:
         import trustme
     except ImportError:
         raise SettingError(
-            "--tls self-signed needs the extra `tls`: pip install 'messages-mock-server[tls]' (or pip install trustme)"
+            "--tls self-signed needs trustme, which the extra `tls` brings: pip install trustme"
         ) from None
     folder = _folder()
     authority = trustme.CA()

@@ -1,7 +1,8 @@
 """The walks of a newcomer, from an environment with nothing of ours in it: `walk.py clone` and `walk.py project`.
 
-Every command is one that the README shows, run as it stands there; only `$REPOSITORY` and a free port are given. A command
-that fails counts, and so does whatever a walk needs and the README does not show (a guess). Times are printed, not judged.
+Every command is one that the README shows, run as it stands there; only `$REPOSITORY` and a free port are given. A
+command that fails counts, and so does whatever a walk needs and the README does not show (a guess). Times are printed,
+not judged.
 """
 
 import os

@@ -3,8 +3,11 @@
 import asyncio
 import gc
 import logging
+import os
+import shutil
 import socket
 import ssl
+import subprocess
 import sys
 import warnings
 from collections.abc import Iterator
@@ -17,7 +20,7 @@ import pytest
 import trustme
 import uvloop
 
-from mock_server import MockServer, fault
+from mock_server import MockClient, MockServer, fault
 from mock_server.server.tls import identity
 from mock_server.settings import SettingError, Settings
 
@@ -98,6 +101,32 @@ def test_a_client_that_ends_its_side_first_is_no_trouble(server: MockServer, cap
         assert client.recv(65536).startswith(b"HTTP/1.1 200")
         client.unwrap()  # waits for the server's own goodbye: it has seen ours
     assert not [record for record in caplog.records if record.name == "asyncio"]
+
+
+def test_the_variables_of_the_banner_are_those_that_clients_read(
+    server: MockServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.add("Hello!")
+    monkeypatch.setenv("SSL_CERT_FILE", str(server.ca))
+    with anthropic.Anthropic(base_url=server.url, api_key="test", max_retries=0) as client:
+        assert client.messages.create(**ASKED).content[0].text == "Hello!"
+    MockClient(server.url).assert_called(1)
+    monkeypatch.delenv("SSL_CERT_FILE")
+    with pytest.raises(ConnectionError, match="certificate verify failed"):
+        MockClient(server.url)
+
+
+def test_node_reads_the_other_one() -> None:
+    node = shutil.which("node")
+    if node is None:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)("no node here")
+    with MockServer(tls="self-signed") as server:
+        code = f"fetch('{server.url}/_mock/ready').then(async reply => console.log(await reply.text()))"
+        environment = {**os.environ, "NODE_EXTRA_CA_CERTS": str(server.ca)}
+        done = subprocess.run(
+            [str(node), "-e", code], env=environment, capture_output=True, text=True, timeout=30, check=True
+        )
+    assert '"ready":true' in done.stdout
 
 
 def test_the_ca_goes_when_the_server_stops() -> None:

@@ -6,6 +6,7 @@ with the JSON types only: what YAML 1.1 would make a date, a time or a truth val
 
 import os
 import re
+import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -55,21 +56,25 @@ def files(paths: Iterable[str | Path]) -> list[Path]:
     A path that is not there may be a name from the library. Raises ScenarioError for one that is none, or that holds no
     scenario file.
     """
-    found: list[Path] = []
+    found: dict[Path, None] = {}
     problems: list[Problem] = []
     for path in map(Path, paths):
+        listed: list[Path] = []
+        source, why = str(path), "no scenario files (*.yaml, *.yml) in this folder"
         try:
-            listed = [path] if path.is_file() else files_inside(path) if path.is_dir() else _of_library(path)
+            listed = sorted(_inside(path)) if stat.S_ISDIR(path.stat().st_mode) else [path]
+        except FileNotFoundError:
+            listed, why = _of_library(path), "no such file or folder"
         except OSError as error:
-            problems.append(Problem(error.filename or str(path), None, f"cannot be read: {error.strerror}"))
-            continue
+            source, why = str(error.filename or path), f"cannot be read: {error.strerror}"
+        except ValueError as error:
+            why = f"no name of a file: {error}"
         if not listed:
-            why = "no scenario files (*.yaml, *.yml) in this folder" if path.is_dir() else "no such file or folder"
-            problems.append(Problem(str(path), None, why))
-        found += [file for file in listed if file not in found]
+            problems.append(Problem(source, None, why))
+        found |= dict.fromkeys(listed)
     if problems:
         raise ScenarioError(problems)
-    return found
+    return list(found)
 
 
 def _of_library(name: Path) -> list[Path]:
@@ -78,27 +83,17 @@ def _of_library(name: Path) -> list[Path]:
     return [file] if len(name.parts) == 1 and file.is_file() else []
 
 
-def files_inside(folder: Path) -> list[Path]:
-    """The scenario files in a folder and its folders, hidden ones left out. Raises OSError where it may not look."""
-    found: list[Path] = []
-    for inside, folders, names in os.walk(folder, onerror=_refuse):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        listed = (Path(inside, name) for name in names if name.endswith((".yaml", ".yml")) and name[0] != ".")
-        found += [file for file in listed if file.is_file()]
-    return sorted(found)
+def _inside(folder: Path) -> Iterator[Path]:
+    """What is named like a scenario file in a folder, whatever it is. Raises OSError when a folder cannot be read."""
 
-
-def _refuse(error: OSError) -> None:
-    if not isinstance(error, FileNotFoundError):  # gone meanwhile
+    def refuse(error: OSError) -> None:
         raise error
 
-
-def is_empty(path: Path) -> bool:
-    """Whether this is a folder that holds no scenario file. One that cannot be looked into is not empty."""
-    try:
-        return path.is_dir() and not files_inside(path)
-    except OSError:
-        return False
+    for parent, folders, names in os.walk(folder, onerror=refuse):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in names:
+            if name.endswith((".yaml", ".yml")) and not name.startswith("."):
+                yield Path(parent, name)
 
 
 def load(paths: Iterable[str | Path]) -> tuple[Scenario, ...]:
@@ -117,6 +112,14 @@ def load_overlays(paths: Iterable[str | Path]) -> tuple[Scenario, ...]:
     if wrong:
         raise ScenarioError(wrong)
     return found
+
+
+def is_empty(path: Path) -> bool:
+    """Whether this is a folder that holds no scenario file. One that cannot be looked into is not empty."""
+    try:
+        return path.is_dir() and not any(_inside(path))
+    except OSError:
+        return False
 
 
 class Loader:
@@ -144,8 +147,8 @@ class Loader:
 
     def _file(self, file: Path) -> tuple[tuple[int, ...], tuple[Scenario, ...]]:
         try:
-            stat = file.stat()
-            looks: tuple[int, ...] = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+            seen = file.stat()
+            looks: tuple[int, ...] = (seen.st_mtime_ns, seen.st_size, seen.st_ino)
         except OSError:
             looks = ()
         before = self._known.get(file)

@@ -1,7 +1,9 @@
 """TLS: the official SDK and bare sockets against a server with a certificate, on both event loops."""
 
 import asyncio
+import contextlib
 import gc
+import json
 import logging
 import os
 import shutil
@@ -100,6 +102,35 @@ def test_a_client_that_ends_its_side_first_is_no_trouble(server: MockServer, cap
         client.sendall(b"GET /_mock/ready HTTP/1.1\r\nhost: localhost\r\n\r\n")
         assert client.recv(65536).startswith(b"HTTP/1.1 200")
         client.unwrap()  # waits for the server's own goodbye: it has seen ours
+    assert not [record for record in caplog.records if record.name == "asyncio"]
+
+
+def test_a_request_that_comes_with_the_end_of_its_client_is_no_trouble_either(
+    server: MockServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The end is read together with the request: a reply is owed, and TLS has no half-open connections."""
+    context = ssl.create_default_context(cafile=str(server.ca))
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = context.wrap_bio(incoming, outgoing, server_hostname="localhost")
+    with (
+        caplog.at_level(logging.WARNING),
+        socket.create_connection((server._runner.host, server._runner.port), timeout=10) as plain,
+    ):
+        while True:
+            try:
+                client.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                plain.sendall(outgoing.read())
+                incoming.write(plain.recv(65536))
+        body = json.dumps(ASKED).encode()
+        head = f"POST /v1/messages HTTP/1.1\r\nhost: localhost\r\nx-api-key: k\r\ncontent-length: {len(body)}\r\n\r\n"
+        client.write(head.encode() + body)
+        with contextlib.suppress(ssl.SSLWantReadError):
+            client.unwrap()
+        plain.sendall(outgoing.read())
+        while plain.recv(65536):
+            pass
     assert not [record for record in caplog.records if record.name == "asyncio"]
 
 

@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 the thing asked about is not so, 2 a mistake of the caller
 
 import argparse
 import asyncio
+import contextlib
 import importlib
 import itertools
 import logging
@@ -132,9 +133,10 @@ def _notes(runner: "Runner", paths: Sequence[Any]) -> Iterator[str]:
         how = f"the mount {folder} holds no scenario files (*.yaml, *.yml)" if mounted else f"{folder} is empty"
         cure = "put some there" if mounted else f'serve your own: docker run -v "$PWD/scenarios:{folder}:ro"'
         yield f"  {how}: the built-in library is served; {cure}"
-    for file in files(paths) if runner.settings.reload and not runner.stands_in else ():
-        if os.path.ismount(file):
-            yield f"  {file} is mounted by itself: an edit that replaces the file is not seen here; mount its folder"
+    with contextlib.suppress(ScenarioError):  # changed since it was loaded: the log tells of that
+        for file in files(paths) if runner.settings.reload and not runner.stands_in else ():
+            if os.path.ismount(file):
+                yield f"  {file} is mounted by itself: an edit that replaces it is not seen here; mount its folder"
     if runner.ca is not None:
         yield f"  TLS: clients must trust the CA in {runner.ca}; it is made anew at every start"
     if whereabouts.is_any(runner.host):

@@ -160,6 +160,15 @@ def test_check_without_a_path_checks_the_library(run) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_tls_that_cannot_be_is_one_line_and_exit_code_2(run, tmp_path: Path) -> None:
+    (tmp_path / "hello.yaml").write_text(HELLO)
+    done = run("--port", "0", "--tls-cert", "gone.pem", "hello.yaml")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.splitlines()[-1] == (
+        "mock-server: --tls-cert: gone.pem: cannot be read: No such file or directory"
+    )
+
+
 @pytest.mark.parametrize("words", [["--port", "x"], ["--rate-limits", "few"]])
 def test_a_wrong_flag_is_one_line_and_exit_code_2(run, words: list[str]) -> None:
     done = run(*words)

@@ -138,7 +138,7 @@ def test_a_file_that_is_mounted_by_itself_is_served_with_a_word_on_edits(start: 
     mock = start("--volume", f"{folder / 'mine.yaml'}:/scenarios/mine.yaml:ro")
     mock.health()
     assert "From the mount." in ask(mock.url())[1]
-    assert "/scenarios/mine.yaml is mounted by itself: an edit that replaces the file is not seen here" in mock.log
+    assert "/scenarios/mine.yaml is mounted by itself: an edit that replaces it is not seen here" in mock.log
 
 
 def test_a_file_in_the_place_of_the_folder_is_refused_by_the_engine(image: str, folder: Path) -> None:

@@ -101,7 +101,8 @@ def test_a_client_that_ends_its_side_first_is_no_trouble(server: MockServer, cap
     ):
         client.sendall(b"GET /_mock/ready HTTP/1.1\r\nhost: localhost\r\n\r\n")
         assert client.recv(65536).startswith(b"HTTP/1.1 200")
-        client.unwrap()  # waits for the server's own goodbye: it has seen ours
+        with contextlib.suppress(ssl.SSLEOFError):  # asyncio says no goodbye on Python 3.10
+            client.unwrap()  # waits for the server's own goodbye: it has seen ours
     assert not [record for record in caplog.records if record.name == "asyncio"]
 
 

@@ -22,6 +22,6 @@ ENV PATH=/opt/mock-server/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 USER 10001:10001
 EXPOSE 8787
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=5s --timeout=3s --start-period=10s --start-interval=250ms --retries=3 CMD ["mock-server", "health"]
+HEALTHCHECK --interval=5s --timeout=3s --start-period=10s --start-interval=500ms --retries=3 CMD ["mock-server", "health"]
 ENTRYPOINT ["mock-server"]
 CMD ["serve"]

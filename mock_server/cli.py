@@ -1,11 +1,11 @@
 """The command line: `mock-server [serve]`, `check`, `preview`, … A command is one function and its row in `COMMANDS`;
-those for authors of scenarios have a file each in `commands/`.
+those for authors of scenarios have a file each in `commands/`. What only some need is imported there: `health` runs
+again and again beside a server, and must cost next to nothing.
 
 Exit codes: 0 done, 1 the thing asked about is not so, 2 a mistake of the caller, said in clear lines on stderr.
 """
 
 import argparse
-import asyncio
 import contextlib
 import importlib
 import itertools
@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Any
 from mock_server import settings as configuration
 from mock_server import whereabouts
 from mock_server.commands import Mistake
-from mock_server.scenario.load import files, is_empty, library
 from mock_server.scenario.node import ScenarioError
 from mock_server.settings import Row, SettingError, Settings
 from mock_server.version import VERSION
@@ -51,12 +50,16 @@ def serve(given: argparse.Namespace) -> int:
         told = "an address that Kubernetes sets for a service named mock-server, not a port (enableServiceLinks: false)"
         log.warning("%s=%s is ignored: it is %s", linked, os.environ[linked], told)
     _raise_file_limit()
+    from mock_server.scenario.load import library
+
     paths: Sequence[Any] = settings.paths or (library(),)
     return _run(_serve(settings, paths))
 
 
 def _run(main: Coroutine[Any, Any, int]) -> int:
     """Run on uvloop where the extra `fast` is installed: it is the faster loop."""
+    import asyncio
+
     try:
         import uvloop
     except ImportError:
@@ -66,6 +69,8 @@ def _run(main: Coroutine[Any, Any, int]) -> int:
 
 
 async def _serve(settings: Settings, paths: Sequence[Any]) -> int:
+    import asyncio
+
     from mock_server.server import garbage
     from mock_server.server.runner import Runner  # aiohttp: not for the other commands
 
@@ -99,6 +104,8 @@ def _why(error: OSError) -> str:
 
 
 def _on_signals(call: Callable[[], None]) -> None:
+    import asyncio
+
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         try:
@@ -109,6 +116,8 @@ def _on_signals(call: Callable[[], None]) -> None:
 
 def _banner(runner: "Runner", paths: Sequence[Any]) -> list[str]:
     """The first line is for machines, the rest for people."""
+    from mock_server.scenario.load import library
+
     url, ca = runner.url, runner.ca
     over = f", with the chaos of {', '.join(runner.settings.chaos)}" if runner.settings.chaos else ""
     instead = runner.stands_in
@@ -128,6 +137,8 @@ def _banner(runner: "Runner", paths: Sequence[Any]) -> list[str]:
 
 def _notes(runner: "Runner", paths: Sequence[Any]) -> Iterator[str]:
     """What is not as one might think: folders, files and addresses."""
+    from mock_server.scenario.load import files
+
     for folder in runner.stands_in:
         mounted = os.path.ismount(folder)
         how = f"the mount {folder} holds no scenario files (*.yaml, *.yml)" if mounted else f"{folder} is empty"
@@ -302,6 +313,8 @@ def _with_library(settings: Settings) -> Settings:
 
 
 def _or_library(path: str) -> str:
+    from mock_server.scenario.load import is_empty, library
+
     return str(library()) if is_empty(Path(path)) else path
 
 

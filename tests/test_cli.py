@@ -208,6 +208,16 @@ def test_starting_imports_neither_faker_nor_jsonschema() -> None:
     assert done.stdout.strip() == "[]"
 
 
+def test_health_imports_nothing_that_it_does_not_need() -> None:
+    """It runs every few seconds in every container, and while the server beside it starts."""
+    code = (
+        "import sys; from mock_server.cli import main; code = main(['health', '--port', '1', '--host', '127.0.0.1']);"
+        "print(code, [m for m in ('yaml', 'asyncio', 'aiohttp', 'mock_server.scenario.load') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "1 []"
+
+
 # -- reload: real files, a real process; the waits end as soon as the change is seen ----------------------------------
 
 

@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 SOURCES := mock_server tests docs examples .ci
 
 .DEFAULT_GOAL := help
-.PHONY: help mock test unit browser compat lint types format bench docs check wheel docker compose clean
+.PHONY: help mock test unit browser compat packaging image lint types format bench docs check wheel docker compose clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -13,10 +13,10 @@ help:  ## list the targets
 mock: $(VENV)/.run  ## serve scenarios/ on http://127.0.0.1:8787, reloading when files change
 	@$(BIN)/mock-server serve --reload $(ARGS) scenarios
 
-test: unit browser compat  ## the whole test suite; a browser, the older SDKs and the SDK's own tests where they can be had
+test: unit browser compat packaging  ## the whole test suite; a browser, the older SDKs and the SDK's own tests where they can be had
 
 unit: $(VENV)/.dev
-	$(BIN)/python -m pytest -n auto --dist worksteal --ignore=tests/browser $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist worksteal --ignore=tests/browser --ignore=tests/packaging --ignore=tests/image $(ARGS)
 
 browser: $(VENV)/.dev  # a process of its own: Playwright keeps an event loop running
 	$(BIN)/python -m pytest tests/browser
@@ -24,6 +24,12 @@ browser: $(VENV)/.dev  # a process of its own: Playwright keeps an event loop ru
 compat: $(VENV)/.dev
 	$(BIN)/python tests/compat/matrix.py
 	$(BIN)/python tests/compat/sdk_suite.py
+
+packaging: $(VENV)/.dev  # wheel and sdist, and pip, uvx and pipx from the git repository
+	$(BIN)/python -m pytest tests/packaging
+
+image: $(VENV)/.dev  ## the tests of the image (needs docker)
+	$(BIN)/python -m pytest tests/image --timeout 300
 
 lint: $(VENV)/.dev  ## ruff: rules and format
 	$(BIN)/ruff check $(SOURCES)
@@ -61,15 +67,27 @@ compose:  ## the sidecar and a client that talks to it
 clean:  ## remove what the other targets made
 	rm -rf $(VENV) .compat dist build bench/bin bench/data .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
+# One line for each package: what takes the time, and how far it is. A failure ends with pip's own reason.
+define install
+	@echo "installing into $(VENV), once ..." >&2
+	@{ $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off -e $(1) 2>&1; echo "exit $$?"; } | { \
+	  n=0; while read -r first second rest; do case "$$first $$second" in \
+	    "Collecting "*) n=$$((n+1)); echo "  $$n $$second";; \
+	    "Installing collected") echo "  installing $$n packages";; \
+	    "exit 0") echo "installed: $(BIN)/mock-server";; \
+	    "exit "*) echo "not installed: pip has said why; run make again once that is mended"; exit "$$second";; \
+	    ERROR*|error*|"WARNING: Retrying"*) echo "$$first $$second $$rest";; \
+	  esac; done; } >&2
+endef
+
 $(VENV)/bin/python:
+	@echo "making $(VENV) with $$($(PYTHON) --version) ..." >&2
 	@$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.run: pyproject.toml | $(VENV)/bin/python
-	@echo "installing into $(VENV) ..." >&2
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	$(call install,.)
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
-	@echo "installing into $(VENV) ..." >&2
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	$(call install,'.[dev]')
 	@touch $@ $(VENV)/.run

@@ -173,6 +173,11 @@ class MockServer(Local):
         return self._runner.url
 
     @property
+    def ca(self) -> Path | None:
+        """The CA file that clients must trust, of a server with `tls="self-signed"`; it goes when the server stops."""
+        return self._runner.ca
+
+    @property
     def api_key(self) -> str:
         """Any key does; this one says where it belongs."""
         return "mock-server"

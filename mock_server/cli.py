@@ -1,11 +1,12 @@
 """The command line: `mock-server [serve]`, `check`, `preview`, … A command is one function and its row in `COMMANDS`;
-those for authors of scenarios have a file each in `commands/`.
+those for authors of scenarios have a file each in `commands/`. What only some need is imported there: `health` runs
+again and again beside a server, and must cost next to nothing.
 
 Exit codes: 0 done, 1 the thing asked about is not so, 2 a mistake of the caller, said in clear lines on stderr.
 """
 
 import argparse
-import asyncio
+import contextlib
 import importlib
 import io
 import itertools
@@ -14,18 +15,28 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from mock_server import settings as configuration
+from mock_server import whereabouts
 from mock_server.commands import Mistake
-from mock_server.scenario.load import library
 from mock_server.scenario.node import ScenarioError
 from mock_server.settings import Row, SettingError, Settings, Unusable
 from mock_server.version import VERSION
+from mock_server.whereabouts import Whereabouts
 
+if TYPE_CHECKING:
+    import ssl
+
+    from mock_server.server.runner import Runner
+
+log = logging.getLogger("mock_server")
 WANTED_FILES = 65_536
+BUILT_IN = "the built-in library"
+ALONE = "nothing outside this container reaches it; start it with --host 0.0.0.0 (MOCK_SERVER_HOST)"
 
 
 # -- serve ----------------------------------------------------------------------------------------------------------
@@ -35,13 +46,21 @@ def serve(given: argparse.Namespace) -> int:
     """Run the server until SIGTERM or Ctrl-C."""
     settings = _settings(given)
     _log(settings.log_level)
+    linked = configuration.service_link()
+    if linked is not None:
+        told = "an address that Kubernetes sets for a service named mock-server, not a port (enableServiceLinks: false)"
+        log.warning("%s=%s is ignored: it is %s", linked, os.environ[linked], told)
     _raise_file_limit()
+    from mock_server.scenario.load import library
+
     paths: Sequence[Any] = settings.paths or (library(),)
     return _run(_serve(settings, paths))
 
 
 def _run(main: Coroutine[Any, Any, int]) -> int:
     """Run on uvloop where the extra `fast` is installed: it is the faster loop."""
+    import asyncio
+
     try:
         import uvloop
     except ImportError:
@@ -51,6 +70,8 @@ def _run(main: Coroutine[Any, Any, int]) -> int:
 
 
 async def _serve(settings: Settings, paths: Sequence[Any]) -> int:
+    import asyncio
+
     from mock_server.server import garbage
     from mock_server.server.runner import Runner  # aiohttp: not for the other commands
 
@@ -67,9 +88,13 @@ async def _serve(settings: Settings, paths: Sequence[Any]) -> int:
         raise Mistake(f"cannot listen on {settings.host}:{settings.port}: {error}") from None
     garbage.settle()
     collecting = asyncio.create_task(garbage.Collector(runner.came, runner.under_way).run(), name="mock-server garbage")
-    _say(runner.url, runner.engine.scenarios, paths, settings.chaos)
-    if runner.token is not None and settings.control_token is None:
-        print(f"  control token (page and /_mock/): {runner.token}", flush=True)
+    alone = whereabouts.is_alone(runner.host)
+    whereabouts.tell(Whereabouts(runner.url, runner.host, runner.port, runner.token, alone))
+    print("\n".join([*_banner(runner, paths), *_notes(runner, paths)]), flush=True)
+    if alone:
+        log.error("%s: %s", runner.url, ALONE)
+    elif whereabouts.in_container() and not whereabouts.has_network():
+        log.error("this container has no network: only what runs in it reaches the server")
     await stopped.wait()
     await runner.drain(hurried)
     collecting.cancel()
@@ -82,6 +107,8 @@ def _why(error: OSError) -> str:
 
 
 def _on_signals(call: Callable[[], None]) -> None:
+    import asyncio
+
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         try:
@@ -90,19 +117,49 @@ def _on_signals(call: Callable[[], None]) -> None:
             signal.signal(number, lambda *_: loop.call_soon_threadsafe(call))
 
 
-def _say(url: str, scenarios: int, paths: Sequence[Any], chaos: Sequence[str]) -> None:
+def _banner(runner: "Runner", paths: Sequence[Any]) -> list[str]:
     """The first line is for machines, the rest for people."""
-    over = f", with the chaos of {', '.join(chaos)}" if chaos else ""
-    lines = [
+    from mock_server.scenario.load import library
+
+    url, ca = runner.url, runner.ca
+    over = f", with the chaos of {', '.join(runner.settings.chaos)}" if runner.settings.chaos else ""
+    instead = runner.stands_in
+    sources = dict.fromkeys(BUILT_IN if one == library() or str(one) in instead else str(one) for one in paths)
+    trusted = "" if ca is None else f"--cacert {ca} "
+    trusting = "" if ca is None else f"SSL_CERT_FILE={ca} NODE_EXTRA_CA_CERTS={ca} "
+    return [
         f"mock-server listening on {url}",
-        f"{scenarios} scenarios from {', '.join(map(str, paths))}" + over,
+        f"{runner.engine.scenarios} scenarios from {', '.join(sources)}" + over,
         "try it:",
-        f"  curl -N {url}/v1/messages -H 'x-api-key: any' -H 'x-mock-scenario: hello' -d "
+        f"  curl -N {trusted}{url}/v1/messages -H 'x-api-key: any' -H 'x-mock-scenario: hello' -d "
         '\'{"model":"claude-opus-4-8","max_tokens":99,"stream":true,"messages":[{"role":"user","content":"Hi"}]}\'',
-        f"  export ANTHROPIC_BASE_URL={url} ANTHROPIC_API_KEY=any     # then run your SDK, agent or CLI",
+        f"  export {trusting}ANTHROPIC_BASE_URL={url} ANTHROPIC_API_KEY=any     # then run your SDK, agent or CLI",
         f"  the journal, live: {url}/",
     ]
-    print("\n".join(lines), flush=True)
+
+
+def _notes(runner: "Runner", paths: Sequence[Any]) -> Iterator[str]:
+    """What is not as one might think: folders, files and addresses."""
+    from mock_server.scenario.load import files
+
+    for folder in runner.stands_in:
+        mounted = os.path.ismount(folder)
+        how = f"the mount {folder} holds no scenario files (*.yaml, *.yml)" if mounted else f"{folder} is empty"
+        cure = "put some there" if mounted else f'serve your own: docker run -v "$PWD/scenarios:{folder}:ro"'
+        yield f"  {how}: the built-in library is served; {cure}"
+    with contextlib.suppress(ScenarioError):  # changed since it was loaded: the log tells of that
+        for file in files(paths) if runner.settings.reload and not runner.stands_in else ():
+            if os.path.ismount(file):
+                yield f"  {file} is mounted by itself: an edit that replaces it is not seen here; mount its folder"
+    if runner.ca is not None:
+        yield f"  TLS: clients must trust the CA in {runner.ca}; it is made anew at every start"
+    if whereabouts.is_any(runner.host):
+        name = whereabouts.own_name()
+        there = whereabouts.url_of(name, runner.port, runner.settings.base_path, tls=runner.url.startswith("https"))
+        here = "container's network (or by its service's name; outside: the port that is published)"
+        yield f"  on every address, such as {there} in this " + (here if whereabouts.in_container() else "network")
+    if runner.token is not None and runner.settings.control_token is None:
+        yield f"  control token (page and /_mock/): {runner.token}"
 
 
 def _raise_file_limit() -> None:
@@ -115,7 +172,7 @@ def _raise_file_limit() -> None:
     wanted = WANTED_FILES if hard == resource.RLIM_INFINITY else min(WANTED_FILES, hard)
     if soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-        logging.getLogger("mock_server").info("open files: limit raised from %d to %d", soft, wanted)
+        log.info("open files: limit raised from %d to %d", soft, wanted)
 
 
 def _log(level: str) -> None:
@@ -128,31 +185,37 @@ def _log(level: str) -> None:
 
 
 def health(given: argparse.Namespace) -> int:
-    """Ask a running server whether it is well: exit 0 if so, 1 if not."""
+    """Ask a running server whether it is well: exit 0 if so, 1 if not.
+
+    Without --host and --port it asks the one that runs here, wherever that listens.
+    """
     import urllib.error
     import urllib.request
 
-    settings = _settings(given)
-    url = f"http://{_reachable(settings.host)}:{settings.port}/_mock/health"
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    where = _running(given)
+    url = f"{where.url}/_mock/health"
+    handlers = (urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=_trusting(where)))
     try:
-        with opener.open(url, timeout=2) as answer:
+        with urllib.request.build_opener(*handlers).open(url, timeout=2) as answer:
             print(answer.read().decode())
-            return 0
     except urllib.error.HTTPError as error:
         print(error.read().decode())
         return 1
     except (OSError, urllib.error.URLError) as error:
         print(f"no answer from {url}: {error}", file=sys.stderr)
         return 1
+    if where.alone:
+        print(f"{where.url}: {ALONE}", file=sys.stderr)
+        return 1
+    return 0
 
 
 def journal(given: argparse.Namespace) -> int:
     """Print the exchanges of a running server, oldest first; with --follow also those to come."""
     from mock_server.client import Http, Refused, Unreachable
 
-    settings = _settings(given)
-    http = Http(f"http://{_reachable(settings.host)}:{settings.port}", settings.control_token)
+    where = _running(given)
+    http = Http(where.url, where.token, _trusting(where))
     try:
         page = http("GET", "journal", session=given.session, limit=given.limit)
         lines = page["entries"][::-1] if not given.follow else http.events("journal/stream", session=given.session)
@@ -161,6 +224,38 @@ def journal(given: argparse.Namespace) -> int:
     except (Refused, Unreachable) as error:
         raise Mistake(str(error)) from None
     return 0
+
+
+def _running(given: argparse.Namespace) -> Whereabouts:
+    """The server that is meant: what flags say, else the one that runs, else what variables say.
+
+    Raises Mistake when several run and nothing tells which.
+    """
+    settings = _settings(given)
+    url = whereabouts.url_of(settings.host, settings.port, tls=settings.tls != "off" or settings.tls_cert is not None)
+    said = Whereabouts(url, settings.host, settings.port, settings.control_token)
+    if given.host is not None and not whereabouts.is_loopback(given.host):
+        return said
+    found = whereabouts.find()
+    same = [one for one in found if one.port == settings.port]
+    if not same and given.port is None and len(found) > 1:
+        raise Mistake(f"{len(found)} servers run here; say which with --port: {', '.join(one.url for one in found)}")
+    meant = (same or ([] if given.port is not None else found) or [said])[0]
+    # asked for by its address: whoever does so knows that it is a loopback
+    return replace(meant, token=settings.control_token or meant.token, alone=meant.alone and given.host is None)
+
+
+def _trusting(where: Whereabouts) -> "ssl.SSLContext | None":
+    """Any certificate of a server on this machine: it may be made out to the name that its clients use."""
+    here = whereabouts.is_loopback(where.host) or whereabouts.is_any(where.host) or where.found
+    if not (here and where.url.startswith("https")):
+        return None
+    import ssl
+
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
 
 
 def _line(entry: Mapping[str, Any]) -> str:
@@ -172,11 +267,6 @@ def _line(entry: Mapping[str, Any]) -> str:
     by += " (side call)" if entry["side"] else ""
     told = f"{entry['method']} {entry['path']} {said[:60]!r} -> {entry['status']} {by}, {entry['outcome']}{took}"
     return f"{entry['number']:>6} {at} {entry['session']} {told}"
-
-
-def _reachable(host: str) -> str:
-    """The address to ask a server at that is bound to all of them."""
-    return {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)  # noqa: S104
 
 
 def _journal_options(parser: argparse.ArgumentParser) -> None:
@@ -199,6 +289,7 @@ class Command:
 
 
 _ALL = tuple(row.name for row in configuration.rows())
+_WHERE = ("host", "port", "tls", "tls_cert")
 _AUTHOR = ("profile", "catalogue", "any_model", "timing", "time_scale", "seed", "unknown_parameters")
 
 
@@ -206,7 +297,7 @@ def _author(module: str, help: str, settings: tuple[str, ...] = ("paths",)) -> C
     """A command of `commands/`, imported only when it is meant: `health` has to be quick."""
 
     def run(given: argparse.Namespace) -> int:
-        code: int = _module(module).run(given, _settings(given))
+        code: int = _module(module).run(given, _with_library(_settings(given)))
         return code
 
     def options(parser: argparse.ArgumentParser) -> None:
@@ -216,6 +307,18 @@ def _author(module: str, help: str, settings: tuple[str, ...] = ("paths",)) -> C
             found.options(parser)
 
     return Command(run, help, settings, options)
+
+
+def _with_library(settings: Settings) -> Settings:
+    """The settings with the library in the place of empty folders, where that is wanted."""
+    wanted = settings.library_if_empty
+    return replace(settings, paths=tuple(_or_library(path) if wanted else path for path in settings.paths))
+
+
+def _or_library(path: str) -> str:
+    from mock_server.scenario.load import is_empty, library
+
+    return str(library()) if is_empty(Path(path)) else path
 
 
 def _module(name: str) -> Any:
@@ -232,9 +335,10 @@ COMMANDS: Mapping[str, Command] = {
     "new": _author("new", "write a commented scenario file to start from", ()),
     "import": _author("importing", "make scenarios of recorded calls", ("profile",)),
     "schema": _author("describe", "print the JSON Schema of scenario files, for editors", ()),
-    "health": Command(health, "ask a running server whether it is well", ("host", "port")),
+    "docs": _author("docs", "print a page of the documentation", ()),
+    "health": Command(health, "ask a running server whether it is well", _WHERE),
     "journal": Command(
-        journal, "print the exchanges of a running server", ("host", "port", "control_token"), _journal_options
+        journal, "print the exchanges of a running server", (*_WHERE, "control_token"), _journal_options
     ),
 }
 

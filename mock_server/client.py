@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import ssl
 import time
 import urllib.error
 import urllib.parse
@@ -46,10 +47,12 @@ class Refused(Exception):
 class Http:
     """The control API of one server."""
 
-    def __init__(self, url: str, token: str | None) -> None:
+    def __init__(self, url: str, token: str | None, tls: ssl.SSLContext | None = None) -> None:
+        """`tls`: whom to trust; none: what the system and SSL_CERT_FILE say."""
         self.url = url.rstrip("/")
         self._token = os.environ.get(TOKEN) if token is None else token
-        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        handlers = (urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=tls))
+        self._opener = urllib.request.build_opener(*handlers)
 
     def __call__(self, method: str, path: str, body: Any = None, **query: Any) -> Any:
         """Raises Refused, Unreachable."""

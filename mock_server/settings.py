@@ -141,6 +141,15 @@ class Settings:
         parse=base_path,
         metavar="PATH",
     )
+    tls: str = _option(
+        "off",
+        "speak TLS with a certificate made at the start (extra `tls`); where its CA lies is printed",
+        choices=("off", "self-signed"),
+    )
+    tls_cert: str | None = _option(
+        None, "speak TLS with the certificate in this PEM file, its chain behind it", metavar="FILE"
+    )
+    tls_key: str | None = _option(None, "the key of that certificate; none: it is in the same file", metavar="FILE")
     profile: str = _option(
         "octen",
         "the API to emulate: octen, anthropic or a file that describes one",
@@ -262,6 +271,9 @@ class Settings:
         "what the control API and the page ask for when bound beyond loopback; none: one is made and printed",
         metavar="TOKEN",
     )
+    library_if_empty: bool = _option(
+        False, "serve the built-in library where a folder holds no scenario file (yet); the image does", parse=_flag
+    )
     reload: bool = _option(False, "load scenarios again when their files change", parse=_flag)
     log_level: str = _option(
         "info", "how much the log on stderr says", choices=("debug", "info", "warning", "error"), metavar="LEVEL"
@@ -337,5 +349,16 @@ def spelled(value: Any) -> str:
 
 
 def from_environment(environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
-    """The settings that `MOCK_SERVER_*` variables give; an empty variable counts as unset."""
-    return {row.name: parse(row, environ[row.variable], row.variable) for row in rows() if environ.get(row.variable)}
+    """The settings that `MOCK_SERVER_*` variables give; an empty variable counts as unset, and so does a link."""
+    linked = service_link(environ)
+    return {
+        row.name: parse(row, environ[row.variable], row.variable)
+        for row in rows()
+        if environ.get(row.variable) and row.variable != linked
+    }
+
+
+def service_link(environ: Mapping[str, str] = os.environ) -> str | None:
+    """The variable of ours that Kubernetes has set for a service named `mock-server`: an address, no port."""
+    name = PREFIX + "PORT"
+    return name if re.fullmatch(r"(tcp|udp|sctp)://\S+:\d+", environ.get(name, "")) else None

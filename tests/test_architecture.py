@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).parent.parent / "mock_server"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 # who may import whom, by the first part of the module's name below the package
-LEAVES = {"clock", "fidelity", "leaks", "settings", "version"}
+LEAVES = {"clock", "fidelity", "leaks", "settings", "version", "whereabouts"}
 ALLOWED = {
     "protocol": {"protocol"},
     "scenario": {"protocol", "scenario"},
@@ -43,6 +43,7 @@ HOMES = {
     "faker": {"scenario/fakes.py"},
     "jinja2": {f"scenario/{name}.py" for name in ("template", "sandbox", "filters", "methods")},
     "pytest": {"pytest_plugin.py", "pytest_coverage.py"},
+    "trustme": {"server/tls.py"},
     "uvloop": {"cli.py"},
 }
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -14,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from mock_server.cli import main
 
 COMMAND = [sys.executable, "-m", "mock_server"]
 HELLO = "name: hello\nwhen: named\nreply: Hello!\n"
@@ -157,6 +160,15 @@ def test_check_without_a_path_checks_the_library(run) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_tls_that_cannot_be_is_one_line_and_exit_code_2(run, tmp_path: Path) -> None:
+    (tmp_path / "hello.yaml").write_text(HELLO)
+    done = run("--port", "0", "--tls-cert", "gone.pem", "hello.yaml")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.splitlines()[-1] == (
+        "mock-server: --tls-cert: gone.pem: cannot be read: No such file or directory"
+    )
+
+
 @pytest.mark.parametrize("words", [["--port", "x"], ["--rate-limits", "few"]])
 def test_a_wrong_flag_is_one_line_and_exit_code_2(run, words: list[str]) -> None:
     done = run(*words)
@@ -196,6 +208,16 @@ def test_starting_imports_neither_faker_nor_jsonschema() -> None:
     assert done.stdout.strip() == "[]"
 
 
+def test_health_imports_nothing_that_it_does_not_need() -> None:
+    """It runs every few seconds in every container, and while the server beside it starts."""
+    code = (
+        "import sys; from mock_server.cli import main; code = main(['health', '--port', '1', '--host', '127.0.0.1']);"
+        "print(code, [m for m in ('yaml', 'asyncio', 'aiohttp', 'mock_server.scenario.load') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "1 []"
+
+
 # -- reload: real files, a real process; the waits end as soon as the change is seen ----------------------------------
 
 
@@ -229,6 +251,79 @@ def test_reload_sees_changed_added_removed_and_broken_files(serve, run, tmp_path
 
     (folder / "sub" / "b.yaml").unlink()
     wait_for(url, lambda health: health["scenarios"] == 1)
+
+
+def test_the_library_stands_in_for_a_folder_while_it_is_empty(serve, tmp_path: Path) -> None:
+    folder = tmp_path / "scenarios"
+    (folder / ".hidden").mkdir(parents=True)
+    (folder / ".hidden" / "a.yaml").write_text(HELLO)
+    process = serve("--reload", "--library-if-empty", "scenarios")
+    url = url_of(process)
+    lines = [process.stdout.readline() for _ in range(6)]
+    assert lines[0].endswith("scenarios from the built-in library\n")
+    assert lines[5].startswith("  scenarios is empty: the built-in library is served; serve your own: docker run -v")
+    library = get(url + "/_mock/health")["scenarios"]
+    assert library > 50
+
+    (folder / "a.yaml").write_text(HELLO)
+    wait_for(url, lambda health: health["scenarios"] == 1)
+    (folder / "a.yaml").write_text("name: hello\nrepyl: broken\n")
+    wait_for(url, lambda health: health["status"] == "degraded")
+    (folder / "a.yaml").unlink()
+    wait_for(url, lambda health: (health["status"], health["scenarios"]) == ("ok", library))
+
+
+@pytest.mark.parametrize("words", [["serve"], ["serve", "--library-if-empty"], ["check"]])
+def test_a_folder_that_may_not_be_looked_into_is_one_line_and_exit_code_2(
+    words: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "closed").mkdir()
+    scandir = os.scandir
+
+    def refused(path: str | Path) -> Any:
+        if Path(path).name == "closed":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refused)
+    assert main([*words, str(tmp_path)]) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == f"{tmp_path / 'closed'}: cannot be read: Permission denied"
+
+
+def test_an_empty_folder_without_the_library_is_a_mistake(run, tmp_path: Path) -> None:
+    done = run("serve", ".")
+    assert (done.returncode, done.stderr) == (2, ".: no scenario files (*.yaml, *.yml) in this folder\n")
+    done = run("serve", "nowhere", "--library-if-empty")
+    assert (done.returncode, done.stderr) == (2, "nowhere: no such file or folder\n")
+
+
+# -- the docs ---------------------------------------------------------------------------------------------------------
+
+PAGES = sorted((Path(__file__).parent.parent / "docs").glob("*.md"))
+
+
+def test_docs_lists_the_pages_and_prints_one(run) -> None:
+    listed = run("docs").stdout
+    for page in PAGES:
+        heading = page.read_text().splitlines()[0].removeprefix("# ")
+        assert re.search(rf"(?m)^{page.stem} +{re.escape(heading)}$", listed)
+    for name in ("scenarios", "docs/scenarios.md", "scenarios.md#timing"):
+        assert run("docs", name).stdout == (PAGES[0].parent / "scenarios.md").read_text()
+
+
+def test_docs_of_a_page_that_is_not_there_is_one_line(run) -> None:
+    done = run("docs", "scenario")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert done.stderr.startswith("mock-server: no page 'scenario'; there are cli, endpoints, ")
+    assert done.stderr.endswith("did you mean 'scenarios'?\n")
+
+
+def test_what_messages_point_to_is_there_for_who_has_only_the_package() -> None:
+    package = Path(__file__).parent.parent / "mock_server"
+    texts = [file.read_text() for file in package.rglob("*.py")]
+    pointed = {name for text in texts for name in re.findall(r"mock-server docs ([a-z-]+)", text)}
+    assert "scenarios" in pointed
+    assert pointed <= {page.stem for page in PAGES}
 
 
 def test_without_reload_files_are_read_once(serve, tmp_path: Path) -> None:

@@ -207,6 +207,30 @@ def test_every_json_block_is_json(page: Path) -> None:
         json.loads(block)
 
 
+def tables(text: str) -> Iterator[list[list[str]]]:
+    """Every table of a page as it is rendered: rows of cells. A bar that is not escaped parts cells, in code too."""
+    outside = BLOCK.sub("", text)
+    for found in re.finditer(r"(?m)(?:^\|.*\n?)+", outside):
+        lines = found[0].strip().splitlines()
+        yield [[cell.strip() for cell in re.split(r"(?<!\\)\|", line.strip())[1:-1]] for line in lines]
+
+
+@pytest.mark.parametrize("page", [*PAGES, *(ROOT / "examples").rglob("*.md")], ids=lambda page: page.name)
+def test_every_row_of_a_table_has_the_cells_of_its_head_and_stands_once(page: Path) -> None:
+    for head, rule, *rows in tables(page.read_text()):
+        assert all(re.fullmatch(":?-+:?", cell) for cell in rule), rule
+        assert rows, head
+        for row in (rule, *rows):
+            assert len(row) == len(head), row
+        names = [row[0] + (row[1] if head[1] == "" else "") for row in rows]
+        assert len(set(names)) == len(names), head
+
+
+def test_a_row_of_docs_that_is_broken_is_seen() -> None:
+    (broken,) = tables("| a | b |\n|---|---|\n| `x`, `|` | y |\n| `x`, `\\|` | y |\n")
+    assert [len(row) for row in broken] == [2, 2, 3, 2]
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_link_leads_somewhere(page: Path) -> None:
     for link, _, section in re.findall(r"\]\(([^)#]*)(#([^)]+))?\)", page.read_text()):

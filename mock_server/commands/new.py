@@ -15,7 +15,7 @@ STARTER = """\
 name: {name}
 description: One line that `mock-server list` shows.
 # Every condition must hold. A text is looked for, whatever the case; a list means any of.
-# Other subjects: system, model, tools, tool_result, stream, header, body, … (docs/scenarios.md)
+# Other subjects: system, model, tools, tool_result, stream, header, body, … (mock-server docs scenarios)
 when:
   prompt: {prompt}
 # instant, fast, realistic or slow; or {{first: 400ms, rate: 80/s}}

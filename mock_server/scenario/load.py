@@ -152,6 +152,14 @@ def load_overlays(paths: Iterable[str | Path]) -> tuple[Scenario, ...]:
     return found
 
 
+def is_empty(path: Path) -> bool:
+    """Whether this is a folder that holds no scenario file. One that cannot be looked into is not empty."""
+    try:
+        return path.is_dir() and not any(_inside(path))
+    except OSError:
+        return False
+
+
 class Loader:
     """Loads files, and remembers those it has read: a file that is as it was is not read again."""
 

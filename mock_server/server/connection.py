@@ -129,8 +129,11 @@ class Connection(RequestHandler):
         """The client sends nothing more; False to close the connection.
 
         TCP does not tell a client that left from one that only closed its half. A reply that is due at once is sent
-        either way, and the connection closes then; while a reply waits for its time, the client counts as gone.
+        either way, and the connection closes then; while a reply waits for its time, the client counts as gone. TLS
+        knows no half that is closed.
         """
+        if self.ssl_context is not None:
+            return False
         self._has_ended = self._when_lost is None and self._owes_reply()
         return self._has_ended
 

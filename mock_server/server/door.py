@@ -9,6 +9,7 @@ import contextlib
 import errno
 import logging
 import socket
+import ssl
 from collections.abc import Callable
 
 log = logging.getLogger("mock_server")
@@ -21,8 +22,10 @@ SILENCE = 60.0  # seconds between two lines in the log
 class Door:
     """Takes every connection that comes, and makes its protocol."""
 
-    def __init__(self, make: Callable[[], asyncio.Protocol]) -> None:
+    def __init__(self, make: Callable[[], asyncio.Protocol], tls: ssl.SSLContext | None = None) -> None:
+        """`tls`: what connections are encrypted by, if they are."""
         self._make = make
+        self._tls = tls
         self._loop = asyncio.get_running_loop()
         self._sockets: list[socket.socket] = []
         self._servers: list[asyncio.Server] = []
@@ -44,7 +47,9 @@ class Door:
         try:
             self._watch()
         except NotImplementedError:  # Windows: the loop's own way
-            self._servers = [await self._loop.create_server(self._make, sock=one) for one in self._sockets]
+            self._servers = [
+                await self._loop.create_server(self._make, sock=one, ssl=self._tls) for one in self._sockets
+            ]
         return int(self._sockets[0].getsockname()[1])
 
     def _listen(self, family: int, address: tuple[object, ...]) -> None:
@@ -78,7 +83,7 @@ class Door:
 
     async def _take(self, client: socket.socket) -> None:
         try:
-            await self._loop.connect_accepted_socket(self._make, client)
+            await self._loop.connect_accepted_socket(self._make, client, ssl=self._tls)
         except OSError:  # it has left already
             client.close()
 

@@ -15,7 +15,7 @@ from aiohttp import web
 from mock_server.clock import SystemClock
 from mock_server.engine.engine import Engine, Prepared
 from mock_server.engine.masking import MASKING
-from mock_server.scenario.load import Loader, load_overlays
+from mock_server.scenario.load import Loader, is_empty, library, load_overlays
 from mock_server.scenario.model import Scenario
 from mock_server.scenario.node import ScenarioError
 from mock_server.scenario.profiles import load_profile
@@ -23,12 +23,13 @@ from mock_server.server.app import App
 from mock_server.server.connection import Server
 from mock_server.server.control import Desk
 from mock_server.server.control.control import Control
-from mock_server.server.control.guard import is_loopback
 from mock_server.server.door import Door
 from mock_server.server.journal_file import JournalFile
 from mock_server.server.reload import State, state, watch
+from mock_server.server.tls import Identity, identity
 from mock_server.server.upload import make_folder
 from mock_server.settings import Settings, base_path
+from mock_server.whereabouts import is_loopback, url_of
 
 
 class Runner:
@@ -53,16 +54,25 @@ class Runner:
         self._server: Server | None = None
         self._runner: web.ServerRunner | None = None
         self._door: Door | None = None
+        self._identity: Identity | None = None
         self.host, self.port = settings.host, settings.port
 
     @property
     def url(self) -> str:
         """The base URL for clients, with the base path."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{host}:{self.port}{self.settings.base_path}"
+        tls = self.settings.tls != "off" or self.settings.tls_cert is not None
+        return url_of(self.host, self.port, self.settings.base_path, tls=tls)
+
+    @property
+    def ca(self) -> Path | None:
+        """The certificate authority that clients must trust, when it was made here; only while the server runs."""
+        return None if self._identity is None else self._identity.ca
 
     async def start(self) -> None:
-        """Listen. Raises OSError when the address is taken or not ours, Unusable for a file or folder of a setting."""
+        """Listen. Raises OSError when the address is taken or not ours, Unusable for a file or folder of a setting,
+        SettingError for TLS that cannot be.
+        """
+        self._identity = identity(self.settings)
         make_folder(self.settings.files)
         if self.settings.journal is not None:
             self._file = JournalFile(self.settings.journal)
@@ -70,7 +80,7 @@ class Runner:
         self._server = Server(self._app)
         self._runner = web.ServerRunner(self._server, handle_signals=False, shutdown_timeout=0.5)
         await self._runner.setup()
-        self._door = Door(self._server)
+        self._door = Door(self._server, None if self._identity is None else self._identity.context)
         try:
             self.port = await self._door.open(self.host, self.port)
         except BaseException:
@@ -119,12 +129,22 @@ class Runner:
         if self._file is not None:
             self._file.close()
             self._file = None
+        if self._identity is not None:
+            self._identity.forget()
+            self._identity = None
+
+    @property
+    def stands_in(self) -> list[str]:
+        """The folders that the built-in library stands in for now, since they hold no scenario file."""
+        wanted = self._paths if self.settings.library_if_empty else ()
+        return [str(path) for path in wanted if is_empty(Path(path))]
 
     def _load(self, paths: Sequence[str | Path]) -> tuple[Scenario, ...]:
         """Everything to serve. Raises ScenarioError, also for files of chaos that answer something."""
         if self.settings.chaos:
             load_overlays(self.settings.chaos)
-        return self._loader.load(paths)
+        empty = self.stands_in
+        return self._loader.load([library() if str(path) in empty else path for path in paths])
 
     def _loaded(self, prepared: Prepared) -> None:
         self.engine.swap(prepared)

@@ -32,7 +32,7 @@ def browser() -> Iterator[Any]:
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:
-        absent("no playwright: pip install 'messages-mock-server[browser]'")
+        absent("no playwright: pip install -e '.[browser]'")
     if chromium is None:
         absent("no chromium on this machine")
     with sync_playwright() as playwright, tempfile.TemporaryDirectory() as folder:

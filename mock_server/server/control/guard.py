@@ -3,24 +3,11 @@ Bound elsewhere: whoever has the token.
 """
 
 import hmac
-import ipaddress
 from collections.abc import Mapping
 from urllib.parse import SplitResult, urlsplit
 
 from mock_server.server.control.answers import ControlError
-
-_NAMES = {"localhost", "ip6-localhost"}
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an address or name is this machine's own."""
-    name = host.strip("[]").lower().rstrip(".")
-    if name in _NAMES or name.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False
+from mock_server.whereabouts import is_loopback
 
 
 def _split(url: str) -> SplitResult | None:

@@ -53,7 +53,7 @@ def against(schema: str, *files: Path) -> subprocess.CompletedProcess[str]:
 def shown(file: Path, folder: Path) -> Path:
     """The file as the schema should see it: what is hidden in a job of GitLab's that begins with a dot, it does not."""
     copy = folder / f"{file.parent.name}-{file.name}"
-    copy.write_text(file.read_text().replace("\n.mock:\n", "\nmock:\n  script: []\n"))
+    copy.write_text(file.read_text().replace("\n.mock:\n", "\nmock:\n  script: [pytest]\n"))
     return copy
 
 

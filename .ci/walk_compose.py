@@ -1,7 +1,7 @@
 """Walks from a fresh clone to a healthy sidecar and a client that exits 0, by the commands of docs/sidecar.md alone.
 
-Needs git and a container engine. MOCK_PORT, when set, is the port to publish instead of 8787. Exit 0 when no command failed
-and none needed a guess: a name, a path or a flag that the page leaves to the reader.
+Needs git and a container engine. MOCK_PORT, when set, is the port to publish instead of 8787. Exit 0 when no command
+failed and none needed a guess: a name, a path or a flag that the page leaves to the reader.
 """
 
 import json

@@ -107,6 +107,24 @@ def test_a_port_in_use_is_told_in_a_line(runner: Runner) -> None:
     assert f"::error title=mock-server::{told}" in runner.printed
 
 
+def test_a_server_that_takes_too_long_is_ended_and_told(runner: Runner) -> None:
+    slow = runner.workspace / "slow"
+    slow.write_text("#!/bin/sh\nexec sleep 600\n")
+    slow.chmod(0o755)
+    with pytest.raises(subprocess.CalledProcessError):
+        runner.action(ACTION, executable="./slow", port="0", timeout="0")
+    assert "::error title=mock-server::it did not start within 0 seconds" in runner.printed
+
+
+def test_a_journal_elsewhere_is_kept_and_need_not_be_uploaded(runner: Runner) -> None:
+    runner.variables["MOCK_SERVER_JOURNAL"] = str(runner.workspace / "seen.jsonl")
+    runner.action(ACTION, executable=MOCK_SERVER, port="0", scenarios="tests/scenarios")
+    runner.step(ASK)
+    stopped = runner.action(ACTION, command="stop", artifact="")
+    assert stopped == {"url": "", "journal": str(runner.workspace / "seen.jsonl"), "requests": "1"}
+    assert runner.uploads == []
+
+
 def test_a_second_one_in_the_same_job_is_refused(runner: Runner) -> None:
     runner.action(ACTION, executable=MOCK_SERVER, port="0")
     with pytest.raises(subprocess.CalledProcessError):

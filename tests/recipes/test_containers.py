@@ -7,6 +7,7 @@ is built from the checkout.
 import importlib.util
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -208,7 +209,8 @@ def test_pytest_brings_the_scenarios_of_the_checkout_itself(service: str, tmp_pa
 
 
 def test_files_that_are_copied_into_the_service_are_served(service: str, runner: Runner) -> None:
-    docker("cp", "tests/scenarios/.", f"{service}:/scenarios", folder=runner.workspace)
+    (command,) = re.findall(r"`(docker cp [^`]+)`", (ROOT / "docs" / "sidecar.md").read_text())
+    runner.step(command, {"ID": service})
     until(lambda: ask(url(service))["stop_reason"] == "tool_use")
 
 

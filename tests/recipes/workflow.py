@@ -37,7 +37,6 @@ class Runner:
         unknown = inputs.keys() - action["inputs"].keys()
         assert not unknown, f"no input is named {unknown}"
         known = {
-            "github.action_path": str(file.parent),
             "github.job": "test",
             "strategy.job-index": "0",
         }
@@ -52,7 +51,7 @@ class Runner:
                 continue
             assert step["shell"] == "bash"
             said = {name: evaluated(str(text), known) for name, text in step.get("env", {}).items()}
-            outputs = self.step(step["run"], said)
+            outputs = self.step(step["run"], {"GITHUB_ACTION_PATH": str(file.parent), **said})
             known |= {f"steps.{step['id']}.outputs.{name}": text for name, text in outputs.items()}
         return {name: evaluated(said["value"], known) for name, said in action["outputs"].items()}
 

@@ -29,7 +29,7 @@ DOCS = Path(__file__).parent
 sys.path.insert(0, str(DOCS.parent / "tests"))  # the home of the table of faults
 from faults.table import ROWS, Row, Told, Way  # noqa: E402
 
-_PART = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+_PART = re.compile(r"(<!-- generated: (\w+)(?: (\S+))? -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def settings_table() -> str:
@@ -224,7 +224,14 @@ def _outcome(told: Told, row: Row) -> str:
     return said if not text or (error == "ok" and text == row.whole) else f"{said} after “{text.strip()}”"
 
 
-PARTS: dict[str, Callable[[], str]] = {
+def file(path: str) -> str:
+    """A file of the repository, as it is. Its language is not spelled as that of blocks which the docs' tests run."""
+    text = (DOCS.parent / path).read_text()
+    language = {".yaml": "yml", ".yml": "yml", ".py": "py"}[Path(path).suffix]
+    return f"```{language}\n{text}```"
+
+
+PARTS: dict[str, Callable[..., str]] = {
     "settings": settings_table,
     "commands": commands,
     "scenarios": scenarios,
@@ -239,12 +246,13 @@ PARTS: dict[str, Callable[[], str]] = {
     "fault_keys": fault_keys,
     "faults_streams": faults_streams,
     "faults_json": faults_json,
+    "file": file,
 }
 
 
 def rendered(text: str) -> str:
     """`text` with every generated part as it should be now."""
-    return _PART.sub(lambda found: f"{found[1]}{PARTS[found[2]]()}\n{found[3]}", text)
+    return _PART.sub(lambda found: f"{found[1]}{PARTS[found[2]](*filter(None, [found[3]]))}\n{found[4]}", text)
 
 
 def _pages() -> dict[Path, str]:

@@ -1,4 +1,7 @@
-"""A client in a container of its own: one tool round against the sidecar, over streams. Standard library only."""
+"""A client in a container of its own: an agent's rounds against the sidecar, over streams. Standard library only.
+
+`MOCK_SCENARIO` names the scenario that is to answer; without it the prompt chooses.
+"""
 
 import json
 import os
@@ -36,8 +39,9 @@ def ask(messages: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], str]:
         "content-type": "application/json",
         "x-api-key": os.environ["ANTHROPIC_API_KEY"],
         "anthropic-version": "2023-06-01",
-        "x-mock-scenario": "agent-loop",
     }
+    if name := os.environ.get("MOCK_SCENARIO"):
+        headers["x-mock-scenario"] = name
     url = os.environ["ANTHROPIC_BASE_URL"] + "/v1/messages"
     blocks: list[dict[str, Any]] = []
     partial, stop_reason = "", ""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from configmap import ConfigMapVolume
 
 from mock_server.engine.engine import Engine
 from mock_server.scenario.load import Loader, load, loads
@@ -204,3 +205,24 @@ def test_what_did_not_change_is_not_compiled_again(tmp_path: Path) -> None:
     assert after.compiled["a"] is before.compiled["a"]
     assert after.compiled["b"] is not before.compiled["b"]
     assert before.by_name["b"] is first[1]
+
+
+@in_a_loop
+async def test_the_swap_of_a_config_map_is_one_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    volume = ConfigMapVolume(tmp_path / "mount", {"a.yaml": scenario("a"), "b.yaml": scenario("b")})
+    assert [one.name for one in load([volume.folder])] == ["a", "b"]  # not a second time by way of ..data
+
+    async with watching(volume.folder, monkeypatch) as seen:
+        volume.update({"a.yaml": scenario("a", "changed"), "c.yaml": scenario("c")})
+        await seen.until(loads=1)
+        assert seen.names == ["a", "c"]
+        assert seen.loaded[-1][0].turns[0].reply[0].text == "changed"  # type: ignore[index,union-attr]
+
+        volume.update({"a.yaml": "name: a\nrepyl: x\n"})
+        await seen.until(failures=1)
+        assert str(seen.failed[-1]).startswith(f"{volume.folder / 'a.yaml'}:2:1: unknown key 'repyl'")
+
+        volume.update({"a.yaml": scenario("a", "changed")})
+        await seen.until(loads=2)
+        assert seen.names == ["a"]
+        assert not seen.failed[1:]

@@ -164,9 +164,9 @@ def test_gzip_may_have_several_members(serve, talk) -> None:
 @pytest.mark.parametrize(
     ("encoding", "data", "says"),
     [
-        ("gzip", gzip.compress(asks())[:-9], "ends too early"),
+        ("gzip", gzip.compress(asks(), mtime=0)[:-9], "ends too early"),
         ("gzip", b"no gzip at all", "could not be read"),
-        ("gzip", gzip.compress(asks()) + b"more", "could not be read"),
+        ("gzip", gzip.compress(asks(), mtime=0) + b"more", "could not be read"),
         ("deflate", zlib.compress(asks()) + b"more", "more behind"),
         ("br", asks(), "'br' is not supported"),
         ("gzip, gzip", asks(), "'gzip, gzip' is not supported"),

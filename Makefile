@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 SOURCES := mock_server tests docs examples .ci
 
 .DEFAULT_GOAL := help
-.PHONY: help mock test unit browser compat lint types format bench docs check wheel docker compose clean
+.PHONY: help mock test unit browser compat reliability audit lint types format bench docs check wheel docker compose clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 mock: $(VENV)/.run  ## serve scenarios/ on http://127.0.0.1:8787, reloading when files change
 	@$(BIN)/mock-server serve --reload $(ARGS) scenarios
@@ -24,6 +24,12 @@ browser: $(VENV)/.dev  # a process of its own: Playwright keeps an event loop ru
 compat: $(VENV)/.dev
 	$(BIN)/python tests/compat/matrix.py
 	$(BIN)/python tests/compat/sdk_suite.py
+
+reliability: $(VENV)/.dev  ## look for what hangs, kills or confuses the server; ARGS=--long goes on for hours
+	$(BIN)/python tests/reliability/run.py $(ARGS)
+
+audit: $(VENV)/.run  ## known holes in what is installed beside it, where their list can be reached
+	$(VENV)/bin/python .ci/audit.py
 
 lint: $(VENV)/.dev  ## ruff: rules and format
 	$(BIN)/ruff check $(SOURCES)

@@ -1,0 +1,20 @@
+"""What a request says of itself."""
+
+from typing import Any
+
+import pytest
+
+from mock_server.protocol.request import MessagesRequest
+
+
+@pytest.mark.parametrize(
+    ("tool", "name"),
+    [
+        ({"name": "add", "type": "custom"}, "add"),
+        ({"type": "mcp_toolset", "mcp_server_name": "files"}, "files"),
+        ({"type": "bash_20250124"}, "bash_20250124"),  # with `validation: off`
+        ({"name": "", "type": "custom"}, "custom"),
+    ],
+)
+def test_a_tool_goes_by_its_name_or_what_stands_for_it(tool: dict[str, Any], name: str) -> None:
+    assert MessagesRequest({"tools": [tool]}).tool_names == (name,)

@@ -72,7 +72,7 @@ def ask(at: tuple[str, int], draw: random.Random) -> None:
         "model": "claude-opus-4-8",
         "max_tokens": 300,
         "stream": draw.random() < 0.5,
-        "messages": [{"role": "user", "content": f"number {draw.random()}"}],
+        "messages": [{"role": "user", "content": f"number {draw.randrange(1000)}"}],
     }
     data = json.dumps(body).encode()
     headers = {"x-api-key": f"k{draw.randrange(50)}", "x-mock-scenario": name}

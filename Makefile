@@ -5,10 +5,11 @@ BIN := $(VENV)/bin
 SOURCES := mock_server tests docs examples .ci
 
 .DEFAULT_GOAL := help
-.PHONY: help mock test unit browser compat packaging image lint types format bench docs check wheel docker compose clean
+.PHONY: help mock test unit browser compat packaging image reliability audit lint types format bench docs check wheel docker \
+	compose clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 mock: $(VENV)/.run  ## serve scenarios/ on http://127.0.0.1:8787, reloading when files change
 	@$(BIN)/mock-server serve --reload $(ARGS) scenarios
@@ -30,6 +31,12 @@ packaging: $(VENV)/.dev  # wheel and sdist, and pip, uvx and pipx from the git r
 
 image: $(VENV)/.dev  ## the tests of the image (needs docker)
 	$(BIN)/python -m pytest tests/image --timeout 300
+
+reliability: $(VENV)/.dev  ## look for what hangs, kills or confuses the server; ARGS=--long goes on for hours
+	$(BIN)/python tests/reliability/run.py $(ARGS)
+
+audit: $(VENV)/.run  ## known holes in what is installed beside it, where their list can be reached
+	$(VENV)/bin/python .ci/audit.py
 
 lint: $(VENV)/.dev  ## ruff: rules and format
 	$(BIN)/ruff check $(SOURCES)

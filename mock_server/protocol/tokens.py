@@ -83,10 +83,13 @@ def _behind_space(text: str, at: int) -> int:
     return at + len(piece) - len(piece.lstrip())
 
 
+_PER_TEXT = 150  # bytes that a text takes in a dictionary beside its characters
+
+
 class TokenCounter:
     """`count` with a memory: an agent sends its whole history on every turn, so most texts come again.
 
-    Holds at most `budget` characters of text; past that it starts afresh.
+    Holds about `budget` bytes at most, short texts too; past that it starts afresh.
     """
 
     __slots__ = ("_budget", "_counts", "_held")
@@ -100,9 +103,10 @@ class TokenCounter:
         found = self._counts.get(text)
         if found is not None:
             return found
-        if self._held + len(text) > self._budget:
+        takes = len(text) + _PER_TEXT
+        if self._held + takes > self._budget:
             self._counts.clear()
             self._held = 0
-        self._held += len(text)
+        self._held += takes
         self._counts[text] = counted = count(text)
         return counted

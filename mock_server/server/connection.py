@@ -161,7 +161,8 @@ class Connection(RequestHandler):
             return
         super().data_received(data)
         if SHORT_WAY:
-            self._partial = self._waiter is not None and not self._waiter.done()
+            # while aiohttp does not wait, nobody can tell whether the parser has the beginning of another request
+            self._partial = self._waiter is None or not self._waiter.done()
 
     def handle_error(
         self,

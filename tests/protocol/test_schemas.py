@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator, SchemaError
 from pydantic import BaseModel, Field
 
-from mock_server.protocol.checker import is_schema
+from mock_server.protocol.checker import Checker, is_schema
 from mock_server.protocol.errors import ApiError
 from mock_server.protocol.expression import bounded
 from mock_server.protocol.request import MessagesRequest
@@ -176,3 +176,13 @@ def test_a_reference_to_another_server_is_not_followed() -> None:
     schema = {"type": "object", "properties": {"a": {"$ref": "http://127.0.0.1:9/never"}}}
     with pytest.raises(ApiError, match="input_schema cannot be applied"):
         judge(tools=[{"name": "f", "input_schema": schema, "input_examples": [{"a": 1}]}])
+
+
+def test_a_long_list_of_values_costs_more_checks_than_a_short_one() -> None:
+    def spent(values: int) -> int:
+        with bounded() as left:
+            before = left.client.checks
+            Checker({"enum": list(range(values))}).first(0)
+            return before - left.client.checks
+
+    assert spent(400) - spent(4) == 99

@@ -46,6 +46,7 @@ when: named
 reply: {{template: "{{{{ prompt | upper }}}} {{{{ fake.name() }}}}"}}
 """
 NAMES = ("text", "error", "slow", "template")
+FAULTS = ("error", "disconnect", "reset", "truncate", "garbage", "malformed_json", "error_event", "empty_response")
 MOST_MORE = 1.10  # of memory, at the end
 MORE = {"descriptors": 2, "tasks": 2, "timers": 8}  # at the end
 
@@ -71,10 +72,12 @@ def ask(at: tuple[str, int], draw: random.Random) -> None:
         "model": "claude-opus-4-8",
         "max_tokens": 300,
         "stream": draw.random() < 0.5,
-        "messages": [{"role": "user", "content": f"number {draw.random()}"}],
+        "messages": [{"role": "user", "content": f"number {draw.randrange(1000)}"}],
     }
     data = json.dumps(body).encode()
     headers = {"x-api-key": f"k{draw.randrange(50)}", "x-mock-scenario": name}
+    if draw.random() < 0.2:
+        headers["x-mock-fault"] = draw.choice(FAULTS)
     if draw.random() < 0.2:  # leaves, in its request or in the reply
         head = f"POST /v1/messages HTTP/1.1\r\nhost: t\r\ncontent-length: {len(data)}\r\nx-mock-scenario: slow\r\nx-api-key: k\r\n\r\n"
         with socket.create_connection(at, timeout=20) as client:
@@ -85,9 +88,9 @@ def ask(at: tuple[str, int], draw: random.Random) -> None:
         return
     with closing(http.client.HTTPConnection(*at, timeout=60)) as client:
         client.request("POST", "/v1/messages", data, headers)
-        with suppress(http.client.HTTPException, OSError):
-            client.getresponse().read()
-        if draw.random() < 0.02:
+        client.getresponse().read()
+    if draw.random() < 0.02:
+        with closing(http.client.HTTPConnection(*at, timeout=60)) as client:
             client.request("POST", "/_mock/reset")
             client.getresponse().read()
 

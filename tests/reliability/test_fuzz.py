@@ -140,6 +140,9 @@ ORDINARY["/v1/messages/batches"] = {"requests": [{"custom_id": "a", "params": OR
 tried = settings(max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 
 
+pytestmark = pytest.mark.timeout(60 + 2 * EXAMPLES)
+
+
 @pytest.fixture
 def answering(engine: Any) -> Engine:
     made: Engine = engine("name: never\nwhen: named\nreply: hi", unmatched="generate")
@@ -292,6 +295,19 @@ def spoilt(data: bytes, draw: random.Random) -> bytes:
     return data
 
 
+def is_followed(data: bytes) -> bool:
+    """Whether more stands behind a request. [known] In one packet with it, aiohttp may tell of that alone."""
+    head, _, body = data.lstrip(b"\r\n").partition(b"\r\n\r\n")
+    length = re.search(rb"(?i)\ncontent-length:[ +]*(\d+)", head)
+    return b"chunked" in head or len(body) > (int(length[1]) if length else 0)
+
+
+def reasonless(answer: bytes) -> bytes:
+    """The answer, but for which of several mistakes in its HTTP is told of."""
+    said = re.sub(rb'The request is not valid HTTP: [^"]*(?:\\"[^"]*)*', b"", answer)
+    return re.sub(rb"content-length: \d+", b"", said) if said != answer else said
+
+
 def test_both_ways_in_say_the_same_of_a_spoilt_request(tmp_path: Any) -> None:
     (tmp_path / "text.yaml").write_text(SCENARIOS)
     draw = random.Random(SEED)
@@ -305,13 +321,12 @@ def test_both_ways_in_say_the_same_of_a_spoilt_request(tmp_path: Any) -> None:
             asker = Asker(runner)
             for _ in range(EXAMPLES * 5):
                 data = spoilt(CORPUS[draw.choice(names)], draw)
-                if len(data) < 2:
+                if len(data) < 2 or is_followed(data):
                     continue
                 whole = await asker.answer([data])
                 at = draw.randrange(1, len(data))
                 cut = await asker.answer([data[:at], data[at:]], whole)
-                # [known] aiohttp drops a request when what follows in the same packet is no HTTP: the last answer is all
-                if cut != whole and not cut.endswith(whole) and not whole.endswith(cut):
+                if reasonless(cut) != reasonless(whole):
                     found.append((data, at, whole, cut))
         finally:
             await runner.stop()

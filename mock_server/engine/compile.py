@@ -311,8 +311,10 @@ class CompiledReply:
         return self._whole(to)
 
     def fits(self, to: Binding) -> bool:
-        """Whether there is room for all of it by our own count; what the script says of its length aside."""
+        """Whether there is room for all of it. What the script says of its length counts where it says its limit."""
         needs = self._cost.fixed + self._cost.text * to.model.token_factor
+        if self._reply.max_tokens is not None:
+            return needs <= self._room(to)
         return needs <= to.max_tokens and (to.room is None or needs <= to.room)
 
     def _room(self, to: Binding) -> float:

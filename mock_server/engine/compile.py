@@ -305,9 +305,11 @@ class CompiledReply:
         if not self.fits(to) or (to.stop_sequences and self._stops(to.stop_sequences)):
             shorter = self._cut(to, self._room(to))
             if shorter is not None:
-                reply = self._shortened(shorter, to.most, is_full=to.most < to.max_tokens)
-                uncut = to._replace(max_tokens=sys.maxsize, room=None, stop_sequences=())
-                return CompiledReply(reply, self._profile).bind(uncut)
+                left = CompiledReply(self._shortened(shorter, to.most, is_full=to.most < to.max_tokens), self._profile)
+                extras = to.extras
+                if extras is not None and extras.for_program and not left.runs_code:  # cut before its program
+                    extras = replace(extras, delta={})
+                return left.bind(to._replace(max_tokens=sys.maxsize, room=None, stop_sequences=(), extras=extras))
         return self._whole(to)
 
     def fits(self, to: Binding) -> bool:

@@ -838,6 +838,17 @@ def test_a_scenario_written_by_hand_can_say_its_limit(max_tokens: int, whole: bo
     assert got["usage"]["output_tokens"] == min(max_tokens, 5)
 
 
+@pytest.mark.parametrize("max_tokens", [1, 5])
+def test_a_stop_sequence_in_a_reply_with_a_limit_leaves_no_more_than_the_limit(
+    max_tokens: int, engine: MakeEngine
+) -> None:
+    made = engine("name: a\nreply: One two three four five six END.\nmax_tokens: 5\nstop_reason: max_tokens")
+    for stream in (False, True):
+        body = asks("Hi", max_tokens=max_tokens, stop_sequences=["END"])
+        got = answered(made, body, stream=stream)[1]
+        assert got["usage"]["output_tokens"] <= max_tokens
+
+
 # -- beside a reply ---------------------------------------------------------------------------------------------------
 
 

@@ -305,14 +305,18 @@ class CompiledReply:
         if not self.fits(to) or (to.stop_sequences and self._stops(to.stop_sequences)):
             shorter = self._cut(to, self._room(to))
             if shorter is not None:
-                reply = self._shortened(shorter, to.most, is_full=to.most < to.max_tokens)
-                uncut = to._replace(max_tokens=sys.maxsize, room=None, stop_sequences=())
-                return CompiledReply(reply, self._profile).bind(uncut)
+                left = CompiledReply(self._shortened(shorter, to), self._profile)
+                extras = to.extras
+                if extras is not None and extras.for_program and not left.runs_code:  # cut before its program
+                    extras = replace(extras, delta={})
+                return left.bind(to._replace(max_tokens=sys.maxsize, room=None, stop_sequences=(), extras=extras))
         return self._whole(to)
 
     def fits(self, to: Binding) -> bool:
-        """Whether there is room for all of it by our own count; what the script says of its length aside."""
+        """Whether there is room for all of it. What the script says of its length counts where it says its limit."""
         needs = self._cost.fixed + self._cost.text * to.model.token_factor
+        if self._reply.max_tokens is not None:
+            return needs <= self._room(to)
         return needs <= to.max_tokens and (to.room is None or needs <= to.room)
 
     def _room(self, to: Binding) -> float:
@@ -353,9 +357,13 @@ class CompiledReply:
     def _stops(self, sequences: Sequence[str]) -> bool:
         return any(sequence in text for text in self._texts for sequence in sequences)
 
-    def _shortened(self, shorter: cut.Cut, most: int, *, is_full: bool) -> Reply:
-        """What a cut left; `is_full`: the window was full before `max_tokens` was reached."""
-        at_limit = shorter.stop_reason == "max_tokens"
+    def _shortened(self, shorter: cut.Cut, to: Binding) -> Reply:
+        """What a cut left: told to be no longer than the request allows, whatever we count. Where the window was full
+        before `max_tokens` was reached, it ends with that.
+        """
+        at_limit, is_full = shorter.stop_reason == "max_tokens", to.most < to.max_tokens
+        left = cut.total_cost(shorter.content)
+        is_all = at_limit or left.fixed + left.text * to.model.token_factor > to.most
         override = {name: value for name, value in (self._reply.usage or {}).items() if name not in _OF_OUTPUT}
         return replace(
             self._reply,
@@ -364,7 +372,7 @@ class CompiledReply:
             stop_sequence=shorter.stop_sequence,
             stop_details=None,
             usage=override,
-            output_tokens=most if at_limit else None,
+            output_tokens=to.most if is_all else None,
             max_tokens=None,
         )
 

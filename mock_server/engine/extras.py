@@ -40,6 +40,7 @@ def extras(admitted: Admitted, ids: Ids, *, runs_code: bool = False) -> Extras |
         beside=_beside(admitted) if edits else {},
         iterates=iterates,
         advisor=_advisor(request) if iterates else None,
+        for_program="container" not in asked,
         usage=told | {name: body[name] for name in ("speed", "inference_geo") if name in asked},
     )
 

@@ -14,6 +14,7 @@ class Extras:
     """What only some requests are told: in the message, at its end, beside it, and in its usage.
 
     `iterates`: the usage lists the samplings of the reply; `advisor`: the model that gives advice between them.
+    `for_program`: the container is there for a program of the reply alone.
     """
 
     message: Mapping[str, Any] = field(default_factory=dict)
@@ -22,6 +23,7 @@ class Extras:
     usage: Mapping[str, Any] = field(default_factory=dict)
     iterates: bool = False
     advisor: str | None = None
+    for_program: bool = False
 
 
 NONE = Extras()

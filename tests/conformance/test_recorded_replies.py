@@ -527,3 +527,24 @@ def test_a_program_that_pauses_keeps_its_container() -> None:
 )
 def test_without_a_program_there_is_no_container(blocks: str) -> None:
     assert "container" not in told(f"name: a\nreply: {blocks}").message
+
+
+@pytest.mark.parametrize(
+    ("more", "is_told"),
+    [
+        ({"max_tokens": 3}, False),
+        ({"stop_sequences": ["look"]}, False),
+        ({"max_tokens": 45}, True),  # cut within the call of the program
+        ({"max_tokens": 3, "container": "container_01A"}, True),  # the request's own
+    ],
+)
+def test_a_reply_that_is_cut_before_its_program_has_no_container(more: dict[str, Any], is_told: bool) -> None:
+    script = f"""
+name: a
+reply:
+  - Let me look that up for you.
+  - {{type: server_tool_use, name: code_execution, input: {{code: {"look() " * 20}}}}}
+"""
+    message = told(script, tools=[CODE], **more).message
+    assert ("server_tool_use" in [block["type"] for block in message["content"]]) == (more == {"max_tokens": 45})
+    assert ("container" in message) == is_told

@@ -72,7 +72,7 @@ REMINDER = {"type": "text", "text": "<system-reminder>\nToday is Monday.\n</syst
         ("What is the weather in Paris?", "What is the weather in Paris"),
         ("[[scenario:made-up]] Fix the parser!", "Fix the parser"),
         ([REMINDER, {"type": "text", "text": "(Fix) the **parser**"}, REMINDER], "Fix the parser"),
-        ("<p>Fix</p> {city} the {{ x }} `parser` \ud800 \x00 now", "city the x parser now"),
+        ("<p>Fix</p> {city} the {{ x }} `parser` \x00 now", "city the x parser now"),
         ("日本語で要約してください。" * 50, "日本語で要約してください。日本語で要約してくださ"),
         ("x" * 100_000, "x" * 24),
         ("one two three " * 10_000, "one two three one two three one two three one two three one"),
@@ -85,7 +85,7 @@ def test_a_few_words_of_the_prompt_are_in_it(engine: MakeEngine, prompt: Any, to
     assert f'"{told}"' in block["text"]
 
 
-@pytest.mark.parametrize("prompt", ["???", "<p></p>", "\ud800", [REMINDER], "{}"])
+@pytest.mark.parametrize("prompt", ["???", "<p></p>", "\U0001f600", [REMINDER], "{}"])
 def test_a_prompt_without_a_word_gets_a_text_all_the_same(plain: Engine, prompt: Any) -> None:
     (block,) = ask(plain, [{"role": "user", "content": prompt}])["content"]
     assert '"' not in block["text"]

@@ -115,3 +115,12 @@ def test_what_is_nested_too_deeply_for_steps_is_written_at_once() -> None:
     for _ in range(900):
         value = [value]
     assert dumps_in_steps(value) == dumps(value)
+
+
+def test_others_are_answered_while_a_long_thread_begins(hello: Path) -> None:
+    data = body(" " * 30 * MB + "Hi", thread={"type": "create"})
+    with served(str(hello), "--time-scale", "0", "--profile", "anthropic") as address:
+        waited = during(address, lambda: ask(address, "POST", "/v1/messages", data))
+
+    assert waited.result[0] == 200
+    assert not waited.is_held, waited

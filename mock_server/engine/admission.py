@@ -123,7 +123,7 @@ def commit(admitted: Admitted, plan: Plan, limits: Collection[Buckets]) -> None:
         for buckets in limits:
             buckets.spend(session.clock.unix(), reply["usage"]["output_tokens"])
         if threaded:
-            session.threads.keep(body, reply)
+            session.threads.keep(body, reply, len(admitted.request.raw))
         if admitted.prefix is not None:
             session.cache.remember(reply["id"], admitted.prefix)
 

@@ -64,7 +64,8 @@ def _result(
         return kind, said
     if said:
         exchange = exchange._replace(plan=whole(exchange.plan.status, exchange.plan.headers, said))
-    engine.journals.record(session.journal, session.clock.unix(), http, exchange, session).end("completed", 1)
+    kept = engine.journals.kept(http)
+    engine.journals.record(session.journal, session.clock.unix(), kept, exchange, session).end("completed", 1)
     return kind, said
 
 

@@ -7,7 +7,7 @@ import logging
 import random
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from threading import Lock
+from threading import Lock, local
 from typing import Any, NamedTuple
 
 from mock_server import settings as configuration
@@ -25,7 +25,7 @@ from mock_server.engine.metrics import Metrics
 from mock_server.engine.reading import Reading, read_apart
 from mock_server.engine.received import Request
 from mock_server.engine.redaction import Redaction
-from mock_server.engine.routing import route
+from mock_server.engine.routing import find, route
 from mock_server.engine.session import Cursors, Session, Sessions, Terms
 from mock_server.protocol.errors import ApiError, invalid
 from mock_server.protocol.expression import OverLimit, begin, end
@@ -58,7 +58,7 @@ class Engine:
         self._profiles = profiles or (lambda name, catalogue: profile)
         self.terms = _terms(settings, profile)
         self.counter = TokenCounter()
-        self.generator = Generator()
+        self._made = _Made()
         self.making = Lock()  # held while a long reply is made up, in a thread of its own
         self.clock = clock or SystemClock()
         self.journals = Journals(settings.journal_bytes, Redaction(settings.redact) if settings.redact else None)
@@ -70,6 +70,11 @@ class Engine:
         self.chaos: tuple[Scenario, ...] = ()  # overlays added at run time, for every session
         self.off: frozenset[str] = frozenset()  # overlays that are switched off everywhere
         self._served: dict[_Compiled, Served] = {}
+
+    @property
+    def generator(self) -> Generator:
+        """What makes content, for this thread: its Fakers are seeded anew for each use."""
+        return self._made.generator
 
     @property
     def profile(self) -> Profile:
@@ -161,20 +166,22 @@ class Engine:
 
     def reading(self, http: HttpRequest) -> Callable[[], Reading | None] | None:
         """What reads a large body, in any thread; None for a body that is small, or that nobody reads apart."""
-        reader = READERS.get(http.path) if len(http.body) >= LONG and http.method == "POST" else None
+        found = find(http.path) if len(http.body) >= LONG and http.method == "POST" else None
+        reader = None if found is None else READERS.get(found.pattern)
         if reader is None:
             return None
         session, _, _ = self._sender(http)
         return functools.partial(read_apart, reader, http, session.terms)
 
-    def handle(self, http: HttpRequest, reading: Reading | None = None) -> Entry:
+    def handle(self, http: HttpRequest, reading: Reading | None = None, kept: HttpRequest | None = None) -> Entry:
         """Answer one request and note it. Never raises: the client's mistakes and ours both become replies.
 
-        `reading`: what was made of its body before.
+        `reading`: what was made of its body before. `kept`: what `Journals.kept` made of it.
         """
         session, key, refused = self._sender(http)
         exchange = self.answer(http, session, key, refused, reading=reading)
-        return self.journals.record(session.journal, self.clock.unix(), http, exchange, session)
+        kept = self.journals.kept(http) if kept is None else kept
+        return self.journals.record(session.journal, self.clock.unix(), kept, exchange, session)
 
     def answer(
         self,
@@ -301,6 +308,13 @@ class Engine:
         if allowed and not any(fnmatch.fnmatchcase(key, glob) for glob in allowed):
             raise ApiError("authentication_error")
         return key
+
+
+class _Made(local):
+    """What each thread has of its own."""
+
+    def __init__(self) -> None:
+        self.generator = Generator()
 
 
 class Served(NamedTuple):

@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from mock_server.clock import VirtualClock
 from mock_server.engine.exchange import Exchange
@@ -14,13 +14,14 @@ from mock_server.protocol import completion
 from mock_server.protocol.lazy import lazy
 from mock_server.protocol.message import fold
 from mock_server.protocol.plan import JSON_HEADERS, SSE_HEADERS, Plan
-from mock_server.protocol.request import SECRET_HEADERS, HttpRequest
+from mock_server.protocol.request import LONG, SECRET_HEADERS, HttpRequest
 from mock_server.protocol.sse import heard, parse, told
 
 PATIENCE = 5.0
 _TELLING = (JSON_HEADERS[0], SSE_HEADERS[0])
 KEPT_BODY = 32 << 20  # bytes of a request; of a larger one only the size is kept
 KEPT_DATA = 1 << 20  # bytes of a reply that is neither JSON nor events; of a larger one only the head is kept
+OUTLINED = 500  # characters of a prompt
 _OVERHEAD = 1000  # bytes that an entry and its objects take beside body and reply
 
 
@@ -42,6 +43,14 @@ class Keeper(Protocol):
     def ended(self, entry: "Entry") -> None: ...
     def failed(self, exception: BaseException) -> None: ...
     def wait_until(self, done: Callable[[], bool], timeout: float, else_: Callable[[], str]) -> None: ...
+
+
+class Outline(NamedTuple):
+    """Whether a request can be read, its model, and how its prompt begins."""
+
+    is_readable: bool = False
+    model: str | None = None
+    prompt: str = ""
 
 
 def _redacted(given: Mapping[str, str]) -> dict[str, str]:
@@ -90,6 +99,15 @@ class Entry:
         """What came."""
         http = HttpRequest(self.method, self.path, self.request_headers, self._body, None, self.query)
         return Request(http, refused="" if self.exchange.understood else self.exchange.note)
+
+    @lazy
+    def outline(self) -> "Outline":
+        """What a list shows of it. For that a long request is not kept in parsed form, many times its size."""
+        request = self.request
+        is_readable = self.exchange.understood and request.is_readable
+        if len(self._body) >= LONG:
+            self.__dict__.pop("request", None)
+        return Outline(True, request.model, request.prompt[:OUTLINED]) if is_readable else Outline()
 
     @property
     def key(self) -> str:

@@ -284,11 +284,18 @@ class Journals:
         self._order: OrderedDict[int, tuple[Journal, int]] = OrderedDict()
         self._lock = threading.Lock()
 
+    @property
+    def redacts(self) -> bool:
+        """Whether anything is blotted out."""
+        return self._redaction is not None
+
+    def kept(self, http: HttpRequest) -> HttpRequest:
+        """The request without what must not be kept."""
+        return http if self._redaction is None else self._redaction.apply(http)
+
     def record(self, journal: Journal, at: float, http: HttpRequest, exchange: Exchange, lane: Lane) -> Entry:
-        """A new entry in one session's journal."""
+        """A new entry in one session's journal, of a request as it is kept."""
         self.total += 1
-        if self._redaction is not None:
-            http = self._redaction.apply(http)
         entry = Entry(self.total, at, http, exchange, journal, lane)
         gone = journal.add(entry)
         with self._lock:

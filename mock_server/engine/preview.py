@@ -15,7 +15,7 @@ from mock_server.engine.session import Cursors, Session, Terms
 from mock_server.protocol.message import fold
 from mock_server.protocol.plan import Plan
 from mock_server.protocol.request import HttpRequest
-from mock_server.protocol.sse import dumps, encode, parse
+from mock_server.protocol.sse import dumps_in_steps, encode, parse
 from mock_server.scenario.model import Scenario
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def _played(
 ) -> Previewed:
     version = session.terms.profile.default_version
     sent = {"x-api-key": KEY, "anthropic-version": version, **{name.lower(): text for name, text in headers.items()}}
-    http = HttpRequest("POST", "/v1/messages", sent, encode(dumps(body)))
+    http = HttpRequest("POST", "/v1/messages", sent, encode(dumps_in_steps(body)))
     exchange = engine.answer(http, session, KEY)
     late = exchange.late
     if isinstance(late, Late) and late.is_ours and waits:

@@ -7,7 +7,7 @@ from typing import Any
 
 from mock_server.engine.masking import changed_query
 from mock_server.protocol.request import HttpRequest
-from mock_server.protocol.sse import dumps, encode
+from mock_server.protocol.sse import dumps_in_steps, encode
 
 BLOT = "[redacted]"
 _STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+|\*)\]")
@@ -36,9 +36,9 @@ class Redaction:
             value = json.loads(body)
             for path in self._paths:
                 value = _blotted(value, path)
+            return encode(dumps_in_steps(value))  # raises for NaN, which `loads` lets pass
         except (ValueError, RecursionError):
             return BLOT.encode()
-        return encode(dumps(value))
 
 
 def _steps(path: str) -> Sequence[str]:

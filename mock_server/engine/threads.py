@@ -16,6 +16,7 @@ from mock_server.protocol.errors import ApiError, invalid
 
 MOST_THREADS = 1_000
 MOST_BYTES = 32_000_000
+LONGEST = 1_000_000  # bytes of one: to read more with every turn would keep others waiting
 FIXED = ("system", "tools")
 # parameters that threads do not take (the SDK's ThreadUnsupportedFeatureName, as far as they are parameters)
 UNSUPPORTED = ("cache_control", "context_management", "fallbacks")
@@ -30,7 +31,9 @@ class Held(NamedTuple):
 
 
 class Threads:
-    """The conversations of one session, by the id of their newest reply. The oldest are forgotten."""
+    """The conversations of one session, by the id of their newest reply. The oldest are forgotten; one that grows
+    beyond `LONGEST` is not held, so that its client sends it whole, as a new thread.
+    """
 
     def __init__(self) -> None:
         self._held: OrderedDict[str, Held] = OrderedDict()
@@ -41,7 +44,7 @@ class Threads:
 
         Raises ApiError with the error code that clients look for.
         """
-        thread = _checked(body)
+        thread = checked(body)
         if thread["type"] == "create":
             return dict(body)
         held = self._held.get(thread["previous_message_id"])
@@ -55,15 +58,19 @@ class Threads:
         new = body.get("messages")
         return {**body, **held.fixed, "messages": [*held.messages, *(new if isinstance(new, list) else ())]}
 
-    def keep(self, body: Mapping[str, Any], reply: Mapping[str, Any]) -> None:
-        """Hold a resumed request and the reply to it under the reply's id; what it went on from is spent."""
+    def keep(self, body: Mapping[str, Any], reply: Mapping[str, Any], size: int) -> None:
+        """Hold a resumed request (of `size` bytes) and the reply to it under the reply's id; what it went on from is
+        spent.
+        """
         thread = body["thread"]
         if thread["type"] == "continue":
             self._put(thread["previous_message_id"], Held(None, {}, 0))
         answer = [{"role": "assistant", "content": reply["content"]}] if reply["content"] else []
-        messages = (*body["messages"], *answer)
+        size += len(json.dumps(answer))
+        if size > LONGEST:
+            return
         fixed = {name: body[name] for name in FIXED if name in body}
-        self._put(reply["id"], Held(messages, fixed, len(json.dumps([messages, fixed]))))
+        self._put(reply["id"], Held((*body["messages"], *answer), fixed, size))
 
     def _put(self, id: str, held: Held) -> None:
         old = self._held.pop(id, None)
@@ -73,7 +80,7 @@ class Threads:
             self._bytes -= self._held.popitem(last=False)[1].size
 
 
-def _checked(body: Mapping[str, Any]) -> Mapping[str, Any]:
+def checked(body: Mapping[str, Any]) -> Mapping[str, Any]:
     """The value of `thread`. Raises ApiError when it is none, or stands beside what threads do not take."""
     thread = body["thread"]
     type = thread.get("type") if isinstance(thread, Mapping) else None
@@ -85,8 +92,8 @@ def _checked(body: Mapping[str, Any]) -> Mapping[str, Any]:
     if unsupported:
         text = f"thread: Message threads are not supported together with {', '.join(unsupported)}"
         raise invalid(text, details={"error_code": "thread_unsupported_request", "unsupported": unsupported})
-    checked: Mapping[str, Any] = thread
-    return checked
+    told: Mapping[str, Any] = thread
+    return told
 
 
 def _same(one: Any, other: Any) -> bool:

@@ -24,6 +24,44 @@ def dumps(value: object) -> str:
     return _ENCODER.encode(value)
 
 
+_PIECE = 1 << 16
+
+
+def dumps_in_steps(value: object) -> str:
+    """The same for something long, in steps that let other threads run."""
+    parts: list[str] = []
+    try:
+        _add(value, parts)
+    except RecursionError:
+        return dumps(value)
+    return "".join(parts)
+
+
+def _add(value: object, parts: list[str]) -> None:
+    if isinstance(value, str) and len(value) > _PIECE:
+        parts.append('"')
+        parts += [encode_basestring(value[at : at + _PIECE])[1:-1] for at in range(0, len(value), _PIECE)]
+        parts.append('"')
+    elif isinstance(value, dict) and value:
+        mark = "{"
+        for name, item in value.items():
+            parts.append(mark)
+            _add(name, parts)
+            parts.append(":")
+            _add(item, parts)
+            mark = ","
+        parts.append("}")
+    elif isinstance(value, list | tuple) and value:
+        mark = "["
+        for item in value:
+            parts.append(mark)
+            _add(item, parts)
+            mark = ","
+        parts.append("]")
+    else:
+        parts.append(dumps(value))
+
+
 def spaced(value: object) -> str:
     """JSON the way a model writes the input of a call, and a stream carries it: `": "` and `", "`."""
     return _SPACED.encode(value)

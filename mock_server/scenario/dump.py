@@ -67,7 +67,7 @@ def _plain(node: Node) -> Any:
 
 def stub(prompt: str, tool: str | None = None) -> dict[str, Any]:
     """The scenario that would have answered a request with this prompt, or with a result of this tool."""
-    said = " ".join(prompt.split())
+    said = " ".join(prompt.lstrip()[: 100 * _LONGEST].split())
     if len(said) > _LONGEST:
         said = said[:_LONGEST].rsplit(" ", 1)[0]
     when: dict[str, Any] = {"prompt": said} if said else {}

@@ -24,7 +24,7 @@ from mock_server.server.control import Desk
 from mock_server.server.control.answers import SAFE, ControlError
 from mock_server.server.control.routes import STREAM
 from mock_server.server.inbox import Inbox
-from mock_server.server.journal_file import JournalFile
+from mock_server.server.journal_file import JournalFile, told_body
 from mock_server.server.late import resolve
 from mock_server.server.player import Outcome, Playing, frames_at_once, opening_of, play, play_at_once
 from mock_server.server.upload import Room, is_form, read_form, told
@@ -45,6 +45,8 @@ class App:
         self._base_path = engine.settings.base_path
         self._loop = asyncio.get_running_loop()
         self._readers = ThreadPoolExecutor(READERS, "mock-server reader")
+        self._clerks = ThreadPoolExecutor(READERS, "mock-server desk")
+        desk.control.changed = self._changed
         self.inbox = Inbox(self._loop)
         self.wheel = Wheel(self._loop, self.inbox.patience)
 
@@ -55,13 +57,18 @@ class App:
         if not (1, 0) <= request.version <= HTTP_1_1:
             return connection.not_http("a request line ends with HTTP/1.1 or HTTP/1.0")
         path = request.rel_url.raw_path
+        told: bytes | None = None
         try:
             http = await self._read(request, path)
             if http is None:
                 return Written(keep_alive=False)
             if self._is_stream(http):
                 return await self._stream(http, request)
-            answered = self.exchange(http, await self._reading(http))
+            answered = await self._asked(http)
+            if answered is None:
+                reading, kept = await self._reading(http), await self._kept(http)
+                answered = self.exchange(http, reading, kept)
+                told = await self._told(answered, http)
         except ApiError as error:
             answered = self.refused(error)
         if answered.exchange.late is not None:
@@ -72,7 +79,7 @@ class App:
         plan = answered.exchange.plan
         keep_alive = request.keep_alive and (version >= (1, 1) or not plan.stream)
         opening, chunked = opening_of(plan, keep_alive=keep_alive, version=version)
-        ended = functools.partial(self.ended, answered, request.method, path, start)
+        ended = functools.partial(self.ended, answered, request.method, path, start, told=told)
         if request.method == "HEAD":
             ended(Outcome("completed", 0))
             return Written(opening, keep_alive=keep_alive)
@@ -104,18 +111,48 @@ class App:
         read = self._engine.reading(addressed(http, self._base_path))
         return None if read is None else await self._loop.run_in_executor(self._readers, read)
 
+    async def _kept(self, http: HttpRequest) -> HttpRequest | None:
+        """What the journal keeps of a large body, where something is blotted out in it."""
+        if len(http.body) < LONG or not self._engine.journals.redacts:
+            return None
+        return await self._loop.run_in_executor(
+            self._readers, self._engine.journals.kept, addressed(http, self._base_path)
+        )
+
+    async def _told(self, answered: Answered, http: HttpRequest) -> bytes | None:
+        """What the journal file says of a large body, and lists show of it."""
+        if len(http.body) < LONG or not isinstance(answered, Entry):
+            return None
+        return await self._loop.run_in_executor(self._readers, _outlined, answered, self._file is not None)
+
+    async def _asked(self, http: HttpRequest) -> Answered | None:
+        """What the control API says to what may take it seconds, worked out in another thread; None to all else."""
+        if "/_mock/" not in http.path:
+            return None
+        http = addressed(http, self._base_path)
+        if not self._desk.takes_long(http):
+            return None
+        return await self._loop.run_in_executor(self._clerks, aside, http, self._desk, self._engine.sessions.first)
+
+    def _changed(self) -> None:
+        """Tell who watches that there are other scenarios, from any thread."""
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._desk.feed.say, "scenarios")
+
     def close(self) -> None:
         """Read nothing more."""
         self._readers.shutdown(wait=False, cancel_futures=True)
+        self._clerks.shutdown(wait=False, cancel_futures=True)
 
-    def exchange(self, http: HttpRequest, reading: Reading | None = None) -> Answered:
-        """What answers a request, whichever way it came in. `reading`: what its body says, where that is known."""
+    def exchange(self, http: HttpRequest, reading: Reading | None = None, kept: HttpRequest | None = None) -> Answered:
+        """What answers a request, whichever way it came in. `reading`: what its body says, where that is known; `kept`:
+        what the journal keeps of it."""
         if http.path != MESSAGES or http.method != "POST":
             http = addressed(http, self._base_path)
             answered = aside(http, self._desk, self._engine.sessions.first)
             if answered is not None:
                 return answered
-        entry = self._engine.handle(http, reading)
+        entry = self._engine.handle(http, reading, kept)
         self._share(entry)
         if self._desk.feed.is_watched:
             self._desk.feed.came(entry, entry.session)
@@ -194,14 +231,22 @@ class App:
         """What answers a request that could not be read."""
         return Aside(self._engine.refuse(error), self._engine.sessions.first)
 
-    def ended(self, answered: Answered, method: str, path: str, start: float, outcome: Outcome) -> None:
+    def ended(
+        self,
+        answered: Answered,
+        method: str,
+        path: str,
+        start: float,
+        outcome: Outcome,
+        told: bytes | None = None,
+    ) -> None:
         """The end of an exchange, told before its last bytes go out: the journal entry and the log line."""
         answered.end(outcome.kind, outcome.frames, outcome.sent)
         exchange = answered.exchange
         if isinstance(answered, Entry):
             self._engine.metrics.count(answered)
             if self._file is not None:
-                self._file.write(answered)
+                self._file.write(answered, told)
             if self._desk.feed.is_watched:
                 self._desk.feed.came(answered, answered.session)
         if exchange.note == "control" or not log.isEnabledFor(logging.INFO):
@@ -210,6 +255,13 @@ class App:
         took = (self._loop.time() - start) * 1000
         form = "stream" if exchange.plan.stream else "json"
         log.info("%s %s %d %s %s, %s in %.0f ms", method, path, exchange.plan.status, form, by, outcome.kind, took)
+
+
+def _outlined(entry: Entry, is_filed: bool) -> bytes | None:
+    """Has what lists show of an entry worked out, and what the file says of its body."""
+    told = told_body(entry) if is_filed else None
+    _ = entry.outline
+    return told
 
 
 def _headers(request: web.BaseRequest) -> Mapping[str, str]:

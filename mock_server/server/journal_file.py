@@ -14,7 +14,7 @@ from pathlib import Path
 
 from mock_server.engine.entry import Entry
 from mock_server.engine.masking import masked, masked_headers
-from mock_server.protocol.sse import dumps, encode
+from mock_server.protocol.sse import dumps, dumps_in_steps, encode
 from mock_server.server.control.views import body_of, summary
 from mock_server.settings import Unusable
 
@@ -51,9 +51,9 @@ class JournalFile:
             return file.read(1)
         return b""
 
-    def write(self, entry: Entry) -> None:
-        """Append an entry that has ended."""
-        line = encode(masked(dumps(record(entry)))) + b"\n"
+    def write(self, entry: Entry, told: bytes | None = None) -> None:
+        """Append an entry that has ended. `told`: what `told_body` made of it before."""
+        line = record(entry, told_body(entry) if told is None else told) + b"\n"
         if self._until is not None and self._size and self._size + len(line) > self._until:
             self._put_aside()
         try:
@@ -116,10 +116,16 @@ class JournalFile:
         os.close(self._file)
 
 
-def record(entry: Entry) -> dict[str, object]:
-    """One line of the file: the summary, the request and the reply."""
+def told_body(entry: Entry) -> bytes:
+    """What a line says of the body that came. A large one takes seconds, so that is done in another thread."""
     body, raw = body_of(entry)
+    return encode(f'"body":{masked(dumps_in_steps(body))},"raw":{masked(dumps_in_steps(raw))}')
+
+
+def record(entry: Entry, body: bytes) -> bytes:
+    """One line of the file: the summary, the request and the reply."""
     said = summary(entry, entry.session)
-    said["request"] = {"headers": masked_headers(entry.request.headers), "body": body, "raw": raw}
-    said["reply"] = {"headers": masked_headers(dict(entry.plan.headers)), "body": entry.reply}
-    return said
+    reply = {"headers": masked_headers(dict(entry.plan.headers)), "body": entry.reply}
+    before = masked(dumps({**said, "request": {"headers": masked_headers(entry.request_headers)}}))
+    behind = masked(dumps(reply))
+    return b"".join((encode(before[:-2]), b",", body, encode(f'}},"reply":{behind}}}')))

@@ -72,10 +72,10 @@ class Runner:
         """Listen. Raises OSError when the address is taken or not ours, Unusable for a file or folder of a setting,
         SettingError for TLS that cannot be.
         """
-        self._identity = identity(self.settings)
         make_folder(self.settings.files)
         if self.settings.journal is not None:
             self._file = JournalFile(self.settings.journal)
+        self._identity = identity(self.settings)
         self._app = App(self.engine, Desk(self._control, self.engine, self.token), self._file)
         self._server = Server(self._app)
         self._runner = web.ServerRunner(self._server, handle_signals=False, shutdown_timeout=0.5)

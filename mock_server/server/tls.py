@@ -78,9 +78,12 @@ def _made(host: str) -> Identity:
         ) from None
     folder = _folder()
     authority = trustme.CA()
-    names = ["localhost", "127.0.0.1", "::1", socket.gethostname()]
+    names = ["localhost", "127.0.0.1", "::1"]
     names += [] if is_any(host) or host in names else [host]
-    certificate = authority.issue_cert(*names)
+    try:
+        certificate = authority.issue_cert(*names, socket.gethostname())
+    except ValueError:  # a machine can have a name that no certificate can (`my_host`)
+        certificate = authority.issue_cert(*names)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     with certificate.private_key_and_cert_chain_pem.tempfile(dir=str(folder)) as file:
         context.load_cert_chain(file)

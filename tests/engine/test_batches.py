@@ -525,3 +525,13 @@ def test_results_come_piece_by_piece_but_all_at_once_while_the_clock_stands_stil
         api.session.clock.freeze()
     (part,) = api.send("GET", f"{PATH}/{id}/results").exchange.plan.parts
     assert (len(part.at), part.at[-1]) == (40, 0 if frozen else 2_000)
+
+
+def test_what_is_redacted_is_not_kept_of_the_requests_of_a_batch_either() -> None:
+    api = Api(redact=("$.metadata.user_id", "$.messages[*].content"))
+    params = {"model": "claude-opus-4-8", "max_tokens": 9, "messages": [{"role": "user", "content": "hello"}]}
+    id = api.create({"custom_id": "a", "params": {**params, "metadata": {"user_id": "anna"}}})
+    api.clock.advance(10)
+    api.results(id)
+    noted = [entry for entry in api.session.journal if entry.path == "/v1/messages"]
+    assert [json.loads(entry.request.raw)["metadata"] for entry in noted] == [{"user_id": "[redacted]"}]

@@ -9,6 +9,7 @@ import pytest
 from mock_server.engine.engine import Engine
 from mock_server.engine.entry import Entry
 from mock_server.engine.journal import Incomplete
+from mock_server.protocol.request import HttpRequest
 from mock_server.server.control.views import detail, summary
 from mock_server.settings import SettingError, Settings, parse, rows
 
@@ -92,9 +93,15 @@ def test_headers_are_blotted_out_by_name(engine: Make, ask: Ask) -> None:
     assert headers["cookie"].startswith("key-")
 
 
-def test_a_body_that_is_no_json_goes_whole(engine: Make) -> None:
-    from mock_server.protocol.request import HttpRequest
+@pytest.mark.parametrize("body", [b'{"model":NaN}', b'{"model":Infinity}', b'{"a":1e999}'])
+def test_a_body_of_numbers_that_are_no_json_goes_whole(engine: Make, body: bytes) -> None:
+    entry = engine(HELLO, redact=("$.metadata.user_id",)).handle(
+        HttpRequest("POST", "/v1/messages", {"x-api-key": "k"}, body)
+    )
+    assert (entry.status, entry.request.raw) == (400, b"[redacted]")
 
+
+def test_a_body_that_is_no_json_goes_whole(engine: Make) -> None:
     made = engine(HELLO, redact=("$.messages",))
     entry = made.handle(HttpRequest("POST", "/v1/messages", {"x-api-key": "k"}, b"{secret"))
     assert entry.request.raw == b"[redacted]"

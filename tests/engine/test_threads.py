@@ -144,7 +144,7 @@ def test_the_oldest_threads_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(threads, "MOST_THREADS", 3)
     held = Threads()
     for n in range(5):
-        held.keep({"thread": {"type": "create"}, "messages": []}, {"id": str(n), "content": []})
+        held.keep({"thread": {"type": "create"}, "messages": []}, {"id": str(n), "content": []}, 40)
     with pytest.raises(ApiError):
         held.resume({"thread": {"type": "continue", "previous_message_id": "1"}})
     assert held.resume({"thread": {"type": "continue", "previous_message_id": "2"}})["messages"] == []
@@ -160,6 +160,12 @@ def test_what_is_resumed_is_the_conversation_kept_by_hand(turns: list[list[str]]
         whole += new
         assert body["messages"] == whole
         reply = {"id": f"msg_{n}", "content": [{"type": "text", "text": str(n)}]}
-        held.keep(body, reply)
+        held.keep(body, reply, len(json.dumps(body)))
         whole.append({"role": "assistant", "content": reply["content"]})
         previous = reply["id"]
+
+
+def test_a_conversation_that_has_grown_long_is_sent_whole(client: Client) -> None:
+    first = client.create("a" + " " * threads.LONGEST)
+    refused = client.go_on(first, "b")
+    assert (refused["error"]["type"], code(refused)) == ("not_found_error", "thread_not_found")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from mock_server.engine.endpoints import batches, files, models
 from mock_server.engine.endpoints.complete import complete
+from mock_server.engine.endpoints.complete import read_ahead as read_completion
 from mock_server.engine.endpoints.count_tokens import count_tokens
 from mock_server.engine.endpoints.count_tokens import read_ahead as read_count
 from mock_server.engine.endpoints.messages import create
@@ -42,6 +43,7 @@ READERS: Mapping[str, Reader] = {
     "/v1/messages": read_message,
     "/v1/messages/count_tokens": read_count,
     "/v1/messages/batches": batches.read,
+    "/v1/complete": read_completion,
 }
 MAX_BODY = 32 << 20
 # bytes that the body of a request may have, where it is not `MAX_BODY`; a form has limits of its own

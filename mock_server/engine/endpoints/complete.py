@@ -4,27 +4,40 @@ from typing import TYPE_CHECKING, Any
 
 from mock_server.engine.endpoints import messages
 from mock_server.engine.exchange import Call, Exchange, Late
+from mock_server.engine.reading import Reading, read_apart
 from mock_server.engine.received import Request
 from mock_server.protocol.completion import as_completion, as_message
 from mock_server.protocol.errors import ApiError
-from mock_server.protocol.request import parse
-from mock_server.protocol.sse import dumps, encode
+from mock_server.protocol.request import HttpRequest, parse
+from mock_server.protocol.sse import dumps_in_steps, encode
 from mock_server.protocol.validate import completion
 
 if TYPE_CHECKING:
     from mock_server.engine.engine import Engine
+    from mock_server.engine.session import Terms
 
 
 def complete(engine: "Engine", call: Call) -> Exchange:
     """parse -> validate -> the line of a message -> completion. Raises ApiError for the client's mistakes."""
-    body = parse(call.http.body).body
-    completion.validate(body, call.session.terms.profile)
-    asked = call.http._replace(path="/v1/messages", body=encode(dumps(as_message(body))))
+    asked, reading = call.read(read)
     try:
-        exchange = messages.create(engine, call._replace(http=asked))
+        exchange = messages.create(engine, call._replace(http=asked, reading=reading))
     except ApiError as error:
         raise _renamed(error) from None
     return _completed(exchange, Request(call.http))
+
+
+def read(http: HttpRequest, terms: "Terms") -> tuple[HttpRequest, Reading | None]:
+    """The same prompt as a message. Raises ApiError."""
+    body = parse(http.body).body
+    completion.validate(body, terms.profile)
+    return http._replace(path="/v1/messages", body=encode(dumps_in_steps(as_message(body)))), None
+
+
+def read_ahead(http: HttpRequest, terms: "Terms") -> tuple[HttpRequest, Reading | None]:
+    """The same, and what that message says."""
+    asked, _ = read(http, terms)
+    return asked, read_apart(messages.read_ahead, asked, terms)
 
 
 def _completed(exchange: Exchange, request: Request) -> Exchange:

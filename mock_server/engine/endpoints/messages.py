@@ -21,6 +21,7 @@ from mock_server.engine.received import Request, ready
 from mock_server.engine.render import Rendering, rendered, said
 from mock_server.engine.session import Terms
 from mock_server.engine.sources import FILE, sourced
+from mock_server.engine.threads import checked
 from mock_server.engine.turns import waiting_call
 from mock_server.engine.unmatched import generated
 from mock_server.protocol import marks
@@ -59,7 +60,7 @@ SUMMARY = 60  # estimated tokens of a summary that is made up
 def create(engine: "Engine", call: Call) -> Exchange:
     """parse -> resume -> validate -> admit -> choose -> bind -> commit -> faults. Raises ApiError."""
     request, finding = call.read(read)
-    if _is_in_thread(request, call.session.terms):
+    if _goes_on(request, call.session.terms):
         call, request = _resumed(call, request)
         finding = judged(request, call.session.terms)
     if call.in_batch:
@@ -80,13 +81,13 @@ def read(http: HttpRequest, terms: Terms) -> tuple[MessagesRequest, ApiError | N
     judged when it has its history.
     """
     request = parse(http.body, http.headers)
-    return request, None if _is_in_thread(request, terms) else judged(request, terms)
+    return request, None if _goes_on(request, terms) else judged(request, terms)
 
 
 def read_ahead(http: HttpRequest, terms: Terms) -> tuple[MessagesRequest, ApiError | None]:
     """The same, and worked out already whatever `create` will ask of a long request."""
     request, finding = read(http, terms)
-    if not _is_in_thread(request, terms):
+    if not _goes_on(request, terms):
         model, counter = model_of(request, terms.profile), TokenCounter()
         counted(request, model, counter)
         if request.is_marked or request.body.get("diagnostics") is not None:
@@ -95,8 +96,11 @@ def read_ahead(http: HttpRequest, terms: Terms) -> tuple[MessagesRequest, ApiErr
     return request, finding
 
 
-def _is_in_thread(request: MessagesRequest, terms: Terms) -> bool:
-    return request.body.get("thread") is not None and terms.profile.threads
+def _goes_on(request: MessagesRequest, terms: Terms) -> bool:
+    """Whether it goes on in a thread. Raises ApiError where `thread` is wrong."""
+    if request.body.get("thread") is None or not terms.profile.threads:
+        return False
+    return bool(checked(request.body)["type"] == "continue")
 
 
 def _resumed(call: Call, request: MessagesRequest) -> tuple[Call, MessagesRequest]:

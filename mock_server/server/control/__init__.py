@@ -6,6 +6,7 @@ A route is one function in `control.py` and its row in `routes.py`; the OpenAPI 
 from mock_server.engine.engine import Engine
 from mock_server.protocol.expression import OverLimit, bounded
 from mock_server.protocol.plan import Plan
+from mock_server.protocol.request import HttpRequest
 from mock_server.server.control import page, routes
 from mock_server.server.control.answers import ControlError, Query, as_json
 from mock_server.server.control.control import Control
@@ -29,6 +30,10 @@ class Desk:
     def serves(path: str) -> bool:
         """Whether a path is the desk's rather than the emulated API's."""
         return path.startswith("/_mock/") or page.is_page(path)
+
+    def takes_long(self, http: HttpRequest) -> bool:
+        """Whether this request is for the desk, and may take it so long that others should not wait for it."""
+        return http.session is None and self.serves(http.path) and routes.is_apart(http.method, http.path)
 
     def is_stream(self, asked: Query) -> bool:
         """Whether a request is for the live stream, and may have it. Raises ControlError."""

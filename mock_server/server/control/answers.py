@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from mock_server.engine.masking import masked
 from mock_server.protocol.plan import JSON_HEADERS, Headers, Plan, whole
 from mock_server.protocol.request import strict_json
-from mock_server.protocol.sse import dumps, encode
+from mock_server.protocol.sse import dumps_in_steps, encode
 
 SAFE: Headers = (("cache-control", "no-store"), ("x-content-type-options", "nosniff"))
 
@@ -53,7 +53,7 @@ class ControlError(Exception):
 
 def as_json(status: int, body: Mapping[str, Any], *, mask: bool = False) -> Plan:
     """A JSON reply. `mask`: it tells what clients sent, so secrets in it are masked."""
-    text = dumps(body)
+    text = dumps_in_steps(body)
     return whole(status, (*JSON_HEADERS, *SAFE), encode(masked(text) if mask else text))
 
 

@@ -117,6 +117,7 @@ class Route:
     status: int = 200
     type: str = "application/json"
     open: bool = False  # needs neither token nor a loopback Host
+    apart: bool = False  # may take long (a large text, many entries), and changes nothing but a session's scenarios
 
 
 def _openapi(control: Control, asked: Query) -> Plan:
@@ -135,19 +136,25 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "metrics", Control.metrics, type="text/plain"),
     Route("GET", "openapi.json", _openapi),
     Route("GET", "scenarios", Control.scenarios, ("session",)),
-    Route("POST", "scenarios", Control.add, ("session",), _SCENARIO_BODY, 201),
+    Route("POST", "scenarios", Control.add, ("session",), _SCENARIO_BODY, 201, apart=True),
     Route("GET", "scenarios/{name}", Control.scenario, ("session",)),
-    Route("PUT", "scenarios/{name}", Control.put, ("session",), _SCENARIO_BODY),
+    Route("PUT", "scenarios/{name}", Control.put, ("session",), _SCENARIO_BODY, apart=True),
     Route("DELETE", "scenarios/{name}", Control.remove, ("session",)),
-    Route("GET", "journal", Control.journal, ("session", "scenario", "outcome", "text", "limit", "before", "after")),
+    Route(
+        "GET",
+        "journal",
+        Control.journal,
+        ("session", "scenario", "outcome", "text", "limit", "before", "after"),
+        apart=True,
+    ),
     Route("DELETE", "journal", Control.clear, ("session",)),
     Route("GET", "journal/stream", _stream, ("session",), type="text/event-stream"),
     Route("GET", "journal/counts", Control.counts, ("session",)),
-    Route("GET", "journal/{number}", Control.entry, ("session",)),
-    Route("POST", "verify", Control.verify, ("session",), _VERIFY_BODY),
+    Route("GET", "journal/{number}", Control.entry, ("session",), apart=True),
+    Route("POST", "verify", Control.verify, ("session",), _VERIFY_BODY, apart=True),
     Route("POST", "reset", Control.reset, ("session", "all")),
-    Route("POST", "preview", tryout.previewed, ("session",), _PREVIEW_BODY),
-    Route("POST", "explain", tryout.explained, ("session",), _EXPLAIN_BODY),
+    Route("POST", "preview", tryout.previewed, ("session",), _PREVIEW_BODY, apart=True),
+    Route("POST", "explain", tryout.explained, ("session",), _EXPLAIN_BODY, apart=True),
     Route("GET", "schema", tryout.language),
     Route("GET", "clock", levers.clock, ("session",)),
     Route("POST", "clock", levers.turn_clock, ("session",), _CLOCK_BODY),
@@ -176,6 +183,14 @@ def find(method: str, path: str) -> tuple[Route, str]:
         raise ControlError(405, f"{path} does not answer {method}", f"use {allowed}")
     served = ", ".join(dict.fromkeys(PREFIX + route.path for route in ROUTES))
     raise ControlError(404, f"no control route {path}", f"served are {served}")
+
+
+def is_apart(method: str, path: str) -> bool:
+    """Whether what a request asks for may take long, so that it is worked out in another thread."""
+    try:
+        return find(method, path)[0].apart
+    except ControlError:
+        return False
 
 
 def _pattern(route: Route) -> re.Pattern[str]:

@@ -9,7 +9,7 @@ from mock_server.engine.preview import preview
 from mock_server.engine.session import Session
 from mock_server.protocol.plan import Plan
 from mock_server.protocol.request import HttpRequest
-from mock_server.protocol.sse import dumps, encode
+from mock_server.protocol.sse import dumps_in_steps, encode
 from mock_server.scenario.load import loads
 from mock_server.scenario.model import Scenario
 from mock_server.scenario.node import ScenarioError, suggestion
@@ -37,7 +37,9 @@ def explained(control: Control, asked: Query) -> Plan:
     if body is None:
         raise ControlError(400, "request is missing", "the JSON body of a request to the API")
     version = session.terms.profile.default_version
-    http = HttpRequest("POST", "/v1/messages", {"anthropic-version": version, **_headers(said)}, encode(dumps(body)))
+    http = HttpRequest(
+        "POST", "/v1/messages", {"anthropic-version": version, **_headers(said)}, encode(dumps_in_steps(body))
+    )
     return as_json(200, explain(control.engine, session, http).told())
 
 

@@ -17,12 +17,12 @@ from mock_server.scenario.model import Scenario
 from mock_server.server.control.marks import marks
 
 PROMPT = 200
-_LONGEST_SECRET = 300  # characters that are looked at behind the end of a prompt that is cut
 
 
 def summary(entry: Entry, session: str) -> dict[str, Any]:
     """What a list shows of an entry."""
-    understood = entry.exchange.understood and entry.request.is_readable
+    outline = entry.outline
+    understood = entry.exchange.understood and outline.is_readable
     tokens = None if entry.exchange.late is not None else entry.tokens
     return {
         "number": entry.number,
@@ -34,14 +34,14 @@ def summary(entry: Entry, session: str) -> dict[str, Any]:
         "scenario": entry.scenario,
         "turn": entry.turn,
         "attempt": entry.attempt,
-        "model": entry.request.model if understood else None,
+        "model": outline.model if understood else None,
         "stream": entry.plan.stream,
         "status": None if entry.exchange.late is not None else entry.plan.status,
         "outcome": "open" if entry.is_open else entry.outcome,
         "input_tokens": None if tokens is None else tokens[0],
         "output_tokens": None if tokens is None else tokens[1],
         "duration_ms": None if entry.is_open else round(entry.duration * 1000, 3),
-        "prompt": masked(entry.request.prompt[: PROMPT + _LONGEST_SECRET])[:PROMPT] if understood else "",
+        "prompt": masked(outline.prompt)[:PROMPT] if understood else "",
         "note": masked(entry.note),
         "understood": understood,
         "aside": entry.exchange.aside,

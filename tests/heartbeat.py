@@ -16,6 +16,7 @@ from contextlib import closing, contextmanager
 from typing import Any, NamedTuple
 
 LONGEST = 0.1  # seconds that another client waits at most
+TRIES = 3
 
 
 class Waited(NamedTuple):
@@ -32,33 +33,44 @@ class Waited(NamedTuple):
 
 
 def during(address: tuple[str, int], attack: Callable[[], Any]) -> Waited:
-    """Do something to a server in a process of its own, and feel another client's pulse meanwhile."""
-    waits, over = [0.0], threading.Event()
-    pulse = threading.Thread(target=_pulse, args=(address, waits, over), daemon=True)
+    """Do something to a server in a process of its own, and feel another client's pulse meanwhile.
+
+    What holds a server holds it every time: of a few tries the calmest counts.
+    """
+    waited = _once(address, attack)
+    for _ in range(TRIES - 1):
+        if not waited.is_held:
+            break
+        waited = min(waited, _once(address, attack), key=lambda one: one.longest / one.busy)
+    return waited
+
+
+def _once(address: tuple[str, int], attack: Callable[[], Any]) -> Waited:
+    waits, busy, over = [0.0], [_busy()], threading.Event()
+    pulse = threading.Thread(target=_pulse, args=(address, waits, busy, over), daemon=True)
     pulse.start()
-    before = _busy()
     try:
         result = attack()
     finally:
         over.set()
         pulse.join(60)
-    return Waited(max(waits), max(before, _busy()), result)
+    return Waited(max(waits), max(*busy, _busy()), result)
 
 
-def _pulse(address: tuple[str, int], waits: list[float], over: threading.Event) -> None:
+def _pulse(address: tuple[str, int], waits: list[float], busy: list[float], over: threading.Event) -> None:
     with closing(http.client.HTTPConnection(*address, timeout=60)) as client:
         while not over.is_set():
             start = time.perf_counter()
             client.request("GET", "/")
             client.getresponse().read()
             waits.append(time.perf_counter() - start)
-            time.sleep(0.002)
+            busy.append(_busy(1))
 
 
-def _busy() -> float:
+def _busy(times: int = 5) -> float:
     """How much longer a bit of work takes than the processor spends on it."""
     longest = 1.0
-    for _ in range(5):
+    for _ in range(times):
         start, worked = time.perf_counter(), time.thread_time()
         sum(range(100_000))
         longest = max(longest, (time.perf_counter() - start) / max(1e-6, time.thread_time() - worked))

@@ -39,6 +39,7 @@ _TOOLS: Mapping[str, int] = {
 }
 # parameters that bring no hidden prompt of their own
 _PLAIN = frozenset(("model", "messages", "max_tokens", "system", "stream", "tools", "tool_choice", "metadata"))
+_PIECE = 1 << 16  # letters of a text that are digested at once
 _THOUGHTS = ("thinking", "redacted_thinking")
 _FORCED = ("any", "tool")
 TTL = Literal["5m", "1h"]
@@ -288,9 +289,19 @@ def _hash(before: bytes, said: str) -> bytes:
 
 
 def _unmarked(value: Any) -> Any:
+    """What of a block the cache goes by: all but its mark. Of a long text a digest stands for it, made in steps."""
     if isinstance(value, Mapping):
         return {key: _unmarked(item) for key, item in value.items() if key != "cache_control"}
+    if isinstance(value, str) and len(value) > _PIECE:
+        return {"text of many pieces": _digest(value)}
     return [_unmarked(item) for item in value] if isinstance(value, list) else value
+
+
+def _digest(text: str) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for at in range(0, len(text), _PIECE):
+        digest.update(text[at : at + _PIECE].encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()
 
 
 def _is_search(tool: Mapping[str, Any]) -> bool:

@@ -18,7 +18,7 @@ ACTION = ROOT / "action.yml"
 MOCK_SERVER = str(Path(sys.executable).with_name("mock-server"))
 ASK = """
 curl -sS --fail-with-body "$ANTHROPIC_BASE_URL/v1/messages" -H "x-api-key: $ANTHROPIC_API_KEY" -d '{"model":
-  "claude-opus-4-8", "max_tokens": 9, "messages": [{"role": "user", "content": "How is the weather?"}],
+  "claude-opus-4-8", "max_tokens": 99, "messages": [{"role": "user", "content": "How is the weather?"}],
   "tools": [{"name": "get_weather", "input_schema": {"type": "object"}}]}'
 """
 

@@ -197,7 +197,7 @@ def test_pytest_brings_the_scenarios_of_the_checkout_itself(service: str, tmp_pa
         "from anthropic import Anthropic\n"
         "def test_it(mock_server):\n"
         "    with Anthropic(base_url=mock_server.url, api_key=mock_server.api_key) as client:\n"
-        "        client.messages.create(model='claude-opus-4-8', max_tokens=9, tools=[\n"
+        "        client.messages.create(model='claude-opus-4-8', max_tokens=99, tools=[\n"
         "            {'name': 'get_weather', 'input_schema': {'type': 'object'}}],\n"
         "            messages=[{'role': 'user', 'content': 'weather?'}])\n"
         "    assert mock_server.journal[-1].scenario == 'weather'\n"

@@ -60,7 +60,7 @@ class App(Protocol):
 class Connection(RequestHandler):
     """The protocol of one connection; also the `Wire` that a plan is played on."""
 
-    __slots__ = ("_app", "_busy", "_has_ended", "_held", "_partial", "_when_lost", "reading")
+    __slots__ = ("_app", "_busy", "_has_ended", "_held", "_partial", "_when_lost", "handled", "reading")
 
     def __init__(self, manager: "Server", app: App, **how: Any) -> None:
         super().__init__(manager, loop=manager._loop, **how)
@@ -70,6 +70,7 @@ class Connection(RequestHandler):
         self._busy = False  # a reply is being played the short way
         self._has_ended = False  # the client sends nothing more
         self.reading: StreamReader | None = None  # the body of the request that aiohttp answers, or answered last
+        self.handled = True  # nothing of that request is still to be written or read
         self._held = b""
 
     # -- the Wire ----------------------------------------------------------------------------------------------
@@ -155,14 +156,17 @@ class Connection(RequestHandler):
         if self._busy:
             self._hold(data)
             return
-        post = whole_post(data) if SHORT_WAY and self._is_idle() else None
-        if post is not None:
+        post = whole_post(data) if SHORT_WAY and not self._partial else None
+        if post is not None and self._is_idle():
             self._take(post)
             return
         super().data_received(data)
-        if SHORT_WAY:
-            # while aiohttp does not wait, nobody can tell whether the parser has the beginning of another request
-            self._partial = self._waiter is None or not self._waiter.done()
+        if not SHORT_WAY:
+            return
+        if self._waiter is not None:
+            self._partial = not self._waiter.done()
+        elif post is None:  # while aiohttp does not wait, nobody can tell what of it the parser has kept
+            self._partial = True
 
     def handle_error(
         self,
@@ -197,9 +201,7 @@ class Connection(RequestHandler):
     # -- the short way -------------------------------------------------------------------------------------------
 
     def _is_idle(self) -> bool:
-        waiter = self._waiter
-        waits = waiter is not None and not waiter.done() and not self._messages
-        return waits and not (self._partial or self._close or self._force_close)
+        return self.handled and not (self._messages or self._partial or self._close or self._force_close)
 
     def _take(self, post: Post) -> None:
         """Have a request answered when its turn comes."""
@@ -323,11 +325,13 @@ class Written(web.StreamResponse):
     async def write_eof(self, data: bytes = b"") -> None:
         """Nothing is left to write."""
         unread, passed, connection = self._unread, 0, self._connection
-        if unread is None or connection is None:
+        if connection is None:
             return
-        with contextlib.suppress(asyncio.TimeoutError, ConnectionError, web.RequestPayloadError):
-            while connection.is_open and not unread.is_eof() and passed < MOST_REFUSED:
-                passed += len(await asyncio.wait_for(unread.readany(), PATIENCE))
+        if unread is not None:
+            with contextlib.suppress(asyncio.TimeoutError, ConnectionError, web.RequestPayloadError):
+                while connection.is_open and not unread.is_eof() and passed < MOST_REFUSED:
+                    passed += len(await asyncio.wait_for(unread.readany(), PATIENCE))
+        connection.handled = self._stays and (connection.reading is None or connection.reading.is_eof())
 
 
 class Server(web.Server):
@@ -339,7 +343,7 @@ class Server(web.Server):
 
     def _request(self, message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> web.BaseRequest:
         most = self._app.most_bytes(message.url.raw_path)
-        protocol.reading = payload
+        protocol.reading, protocol.handled = payload, False
         return web.BaseRequest(message, payload, protocol, writer, task, self._loop, client_max_size=most)
 
     def cut(self) -> None:

@@ -41,20 +41,21 @@ def let_pass(error: ApiError, terms: Terms) -> ApiError:
 def warned(exchange: Exchange, finding: ApiError) -> Exchange:
     """The exchange with what is wrong with its request in a header and in the journal."""
     text = f"{finding.status} {finding.type}: {finding}"
-    return _told(exchange, text, exchange.note or f"validation: {text}")
+    return _told(exchange, text, f"validation: {text}")
 
 
 def left_unjudged(exchange: Exchange, what: Iterable[str]) -> Exchange:
     """The exchange with what of its request nobody judged, as it would have taken too much, told in the same places."""
     text = "; ".join(what)
-    return _told(exchange, text, f"{exchange.note}; {text}" if exchange.note else text)
+    return _told(exchange, text, text)
 
 
-def _told(exchange: Exchange, text: str, note: str) -> Exchange:
+def _told(exchange: Exchange, text: str, noted: str) -> Exchange:
     header = ("x-mock-warning", text.replace("\n", " ").encode("ascii", "replace").decode())
     late = exchange.late
     if isinstance(late, Late):
         settle = late.settle
-        late = late._replace(settle=lambda given: _told(settled := settle(given), text, settled.note or note))
+        late = late._replace(settle=lambda given: _told(settle(given), text, noted))
     plan = exchange.plan._replace(headers=(*exchange.plan.headers, header))
+    note = f"{exchange.note}; {noted}" if exchange.note else noted
     return exchange._replace(plan=plan, late=late, note=note)

@@ -66,6 +66,7 @@ _PHRASES = ("Yes", "Done.", "Yes.", "Sure.", "All done.", "That works.", "It is 
 _CLOSINGS = (
     *("All done.", "That works.", "It is ready.", "Let me know.", "I hope that helps.", "That should do it."),
     *("That covers the main points.", "Let me know what you think.", "Please tell me if you need more."),
+    "Let me know which of these points you want to take up first.",
 )
 FORMATS: dict[str, str] = {
     "date": "{date}",

@@ -537,3 +537,20 @@ def test_a_recorded_reply_is_signed_anew_when_it_is_imported(engine: MakeEngine,
     assert (got[0]["thinking"], got[1]["type"]) == ("I look.", "redacted_thinking")
     last = send(made, after(got))
     assert (last.status, last.reply["content"][0]["text"]) == (200, "Done.")
+
+
+def test_a_warning_and_a_cut_reply_are_both_noted() -> None:
+    engine = Engine(Settings(seed=1, time_scale=0, validation="warn"), load_profile("anthropic"))
+    engine.load(loads("name: a\nreply: A text that is longer than its limit."))
+    damaged = {"type": "thinking", "thinking": "x", "signature": "abc"}
+    said: list[dict[str, Any]] = [{"role": "user", "content": "hi"}]
+    said += [
+        {"role": "assistant", "content": [damaged, {"type": "text", "text": "y"}]},
+        {"role": "user", "content": "go"},
+    ]
+    body = json.dumps({"model": "claude-haiku-4-5", "max_tokens": 3, "messages": said}).encode()
+    headers = {"x-api-key": "k", "anthropic-version": "2023-06-01"}
+    entry = engine.handle(HttpRequest("POST", "/v1/messages", headers, body))
+    cut, found = entry.exchange.note.split("; ", 1)
+    assert cut.startswith("the reply was cut short")
+    assert found.startswith("validation: 400")

@@ -24,7 +24,8 @@ def dumps(value: object) -> str:
     return _ENCODER.encode(value)
 
 
-_PIECE = 1 << 16
+_PIECE, _ITEMS = 1 << 16, 1 << 10
+_SMALL = frozenset((int, float, bool, type(None)))
 
 
 def dumps_in_steps(value: object) -> str:
@@ -53,10 +54,16 @@ def _add(value: object, parts: list[str]) -> None:
         parts.append("}")
     elif isinstance(value, list | tuple) and value:
         mark = "["
-        for item in value:
-            parts.append(mark)
-            _add(item, parts)
-            mark = ","
+        for at in range(0, len(value), _ITEMS):
+            items = value[at : at + _ITEMS]
+            if _SMALL.issuperset(map(type, items)):
+                parts += (mark, dumps(items)[1:-1])
+                mark = ","
+                continue
+            for item in items:
+                parts.append(mark)
+                _add(item, parts)
+                mark = ","
         parts.append("]")
     else:
         parts.append(dumps(value))

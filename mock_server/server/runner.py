@@ -72,18 +72,9 @@ class Runner:
         """Listen. Raises OSError when the address is taken or not ours, Unusable for a file or folder of a setting,
         SettingError for TLS that cannot be.
         """
-        make_folder(self.settings.files)
-        if self.settings.journal is not None:
-            self._file = JournalFile(self.settings.journal)
-        self._identity = identity(self.settings)
-        self._app = App(self.engine, Desk(self._control, self.engine, self.token), self._file)
-        self._server = Server(self._app)
-        self._runner = web.ServerRunner(self._server, handle_signals=False, shutdown_timeout=0.5)
-        await self._runner.setup()
-        self._door = Door(self._server, None if self._identity is None else self._identity.context)
         try:
-            self.port = await self._door.open(self.host, self.port)
-        except BaseException:
+            await self._open()
+        except BaseException:  # what was made until then goes again
             await self.stop()
             raise
         if self.settings.reload and self._paths:
@@ -91,6 +82,18 @@ class Runner:
                 watch(self._paths, self._load, self.engine.prepare, self._loaded, self._failed, self._known),
                 name="mock-server reload",
             )
+
+    async def _open(self) -> None:
+        self._identity = identity(self.settings)
+        make_folder(self.settings.files)
+        if self.settings.journal is not None:
+            self._file = JournalFile(self.settings.journal)
+        self._app = App(self.engine, Desk(self._control, self.engine, self.token), self._file)
+        self._server = Server(self._app)
+        self._runner = web.ServerRunner(self._server, handle_signals=False, shutdown_timeout=0.5)
+        await self._runner.setup()
+        self._door = Door(self._server, None if self._identity is None else self._identity.context)
+        self.port = await self._door.open(self.host, self.port)
 
     async def drain(self, enough: asyncio.Event) -> None:
         """Take no new connection, and give replies under way their time to end, until `enough` is set."""

@@ -104,7 +104,14 @@ def test_a_secret_is_found_wherever_it_stands_in_a_long_text() -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ['é\n"\\' * 40_000, {"a": [], "b": {}, "c": [1, "x", None, {"d": True}], "k" * 70_000: "\ud800"}, 1.5, []]
+    "value",
+    [
+        'é\n"\\' * 40_000,
+        {"a": [], "b": {}, "c": [1, "x", None, {"d": True}], "k" * 70_000: "\ud800"},
+        1.5,
+        [],
+        [1.5, None] * 3000 + ["x"] + [7] * 3000,
+    ],
 )
 def test_json_in_steps_is_the_same_json(value: Any) -> None:
     assert dumps_in_steps(value) == dumps(value)

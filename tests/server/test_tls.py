@@ -24,7 +24,7 @@ import uvloop
 
 from mock_server import MockClient, MockServer, fault
 from mock_server.server.tls import identity
-from mock_server.settings import SettingError, Settings
+from mock_server.settings import SettingError, Settings, Unusable
 
 ASKED: Any = {"model": "claude-opus-4-8", "max_tokens": 100, "messages": [{"role": "user", "content": "Hi"}]}
 LONG = " ".join(f"word{number}" for number in range(6_000))
@@ -169,6 +169,20 @@ def test_the_ca_goes_when_the_server_stops() -> None:
         assert [file.name for file in ca.parent.iterdir()] == ["ca.pem"]  # no key lies about
     assert not ca.parent.exists()
     assert server.ca is None
+
+
+def test_the_ca_goes_when_the_server_cannot_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    with pytest.raises(Unusable, match="cannot be opened"):
+        MockServer(tls="self-signed", journal=str(tmp_path / "none" / "journal.jsonl")).start()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["my_host", "a" * 64, "-x"])
+def test_a_machine_may_have_a_name_that_no_certificate_can(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setattr("mock_server.server.tls.socket.gethostname", lambda: name)
+    with MockServer(tls="self-signed") as server:
+        assert server.url.startswith("https://127.0.0.1:")
 
 
 def test_a_certificate_of_ones_own(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ import fnmatch
 import functools
 import hashlib
 import logging
-import random
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from threading import Lock, local
@@ -65,7 +64,7 @@ class Engine:
         self.metrics = Metrics()
         self.sessions = Sessions(self.clock, self.terms, self._forgotten)
         self.ended = Session("ended", self.clock, self.terms)  # sees what comes under the keys of ended sessions
-        self._chance = random.Random()
+        self._chance = seeds.Chance()
         self._scenarios: tuple[Scenario, ...] = ()
         self.chaos: tuple[Scenario, ...] = ()  # overlays added at run time, for every session
         self.off: frozenset[str] = frozenset()  # overlays that are switched off everywhere

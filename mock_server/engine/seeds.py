@@ -44,6 +44,24 @@ def _since(ticks: int) -> str:
     return digits
 
 
+class Chance:
+    """Letters and digits by chance, drawn for many exchanges at a time."""
+
+    MANY, SIZE = 64, 48  # pieces, and the bytes of each
+
+    def __init__(self) -> None:
+        self._random = random.Random()
+        self._pieces: list[str] = []
+
+    def piece(self) -> str:
+        """64 letters that nobody else gets, from whatever thread."""
+        try:
+            return self._pieces.pop()
+        except IndexError:
+            self._pieces += [letters(self._random.randbytes(self.SIZE)) for _ in range(self.MANY)]
+            return self._pieces.pop()
+
+
 class Ids:
     """The ids of one exchange: a stream of letters from its seed, or from `chance` when there is none.
 
@@ -53,7 +71,7 @@ class Ids:
 
     __slots__ = ("_at", "_begin", "_chance", "_drawn", "_rest", "_seed")
 
-    def __init__(self, seed: bytes | None, chance: random.Random | None = None, unix: float = 0.0) -> None:
+    def __init__(self, seed: bytes | None, chance: Chance | None = None, unix: float = 0.0) -> None:
         self._seed = seed
         self._chance = chance
         self._begin = _ALIKE if seed is not None else _ALIKE + _since(int(unix * _TICKS))
@@ -72,7 +90,7 @@ class Ids:
 
     def _more(self, at: int) -> str:
         if self._seed is None:
-            return letters(os.urandom(48) if self._chance is None else self._chance.randbytes(48))
+            return letters(os.urandom(48)) if self._chance is None else self._chance.piece()
         return letters(hashlib.blake2b(at.to_bytes(8, "big"), key=self._seed).digest())
 
     def message(self) -> str:

@@ -8,7 +8,6 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
-from random import Random
 from typing import TYPE_CHECKING, TypeVar
 
 from mock_server.clock import Clock, VirtualClock
@@ -19,7 +18,7 @@ from mock_server.engine.gates import Gates
 from mock_server.engine.journal import Journal
 from mock_server.engine.library import CompiledScenario, Library
 from mock_server.engine.limits import RateLimiter
-from mock_server.engine.seeds import Ids
+from mock_server.engine.seeds import Chance, Ids
 from mock_server.engine.threads import Threads
 from mock_server.protocol.errors import invalid
 from mock_server.protocol.profile import Limits, Model, Profile
@@ -179,7 +178,7 @@ class Session:
         self.gates.reset()
         self.clock.reset()
 
-    def ids(self, seed: bytes | None = None, chance: Random | None = None) -> Ids:
+    def ids(self, seed: bytes | None = None, chance: Chance | None = None) -> Ids:
         """The ids of one exchange: drawn from its seed, else from chance and the time."""
         return Ids(seed, chance, self.clock.unix() if seed is None else 0.0)
 

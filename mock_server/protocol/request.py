@@ -150,7 +150,7 @@ def strict_json(text: str) -> Any:
         raise _misread("nested too deeply", text, 0) from None
     except ValueError as error:
         raise _misread(str(error), text, 0) from None
-    if _ANY_HALF(text) if len(text) <= _PIECE else _has_halves(text):
+    if "\\" in text and (_ANY_HALF(text) if len(text) <= _PIECE else _has_halves(text)):
         _check_halves(text)
     return value
 

@@ -4,6 +4,7 @@ import os
 import shutil
 import socket
 import ssl
+import stat
 import tempfile
 from pathlib import Path
 
@@ -57,7 +58,10 @@ def _loaded(certificate: str, key: str | None) -> ssl.SSLContext:
 
 
 def _check(flag: str, file: str) -> None:
+    """Raises SettingError for what cannot be read; a pipe would wait for its other end."""
     try:
+        if not stat.S_ISREG(os.stat(file).st_mode):
+            raise SettingError(f"{flag}: {file}: not a file")
         with open(file, "rb"):
             pass
     except OSError as error:

@@ -217,12 +217,14 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     locked = key.private_bytes(how.Encoding.PEM, how.PrivateFormat.PKCS8, how.BestAvailableEncryption(b"secret"))
     (folder / "locked.pem").write_bytes(locked)
     (folder / "text.pem").write_text("no certificate")
+    os.mkfifo(folder / "pipe.pem")
     return folder
 
 
 @pytest.mark.parametrize(
     ("said", "line"),
     [
+        ({"tls_cert": "pipe.pem"}, "--tls-cert: pipe.pem: not a file"),
         ({"tls_cert": "gone.pem"}, "--tls-cert: gone.pem: cannot be read: No such file or directory"),
         (
             {"tls_cert": "cert.pem", "tls_key": "gone.pem"},

@@ -17,6 +17,7 @@ from mock_server.protocol.request import SECRET_HEADERS
 
 
 @functools.lru_cache(maxsize=1024)
+@functools.lru_cache(maxsize=64)  # a client sends the same again and again
 def key_mark(key: str) -> str:
     """What stands for a key or another secret wherever one is kept: a short hash."""
     return "key-" + hashlib.blake2b(key.encode("utf-8", "surrogateescape"), digest_size=4).hexdigest()

@@ -180,7 +180,7 @@ def _told(done: Applied, note: str) -> Exchange:
 
 def _chosen(done: Applied, found: Choice) -> Exchange:
     plan = done.plan
-    told = plan._replace(headers=(*plan.headers, found.scenario.header, ("x-mock-turn", str(found.turn))))
+    told = Plan(plan.status, (*plan.headers, found.scenario.header, ("x-mock-turn", str(found.turn))), *plan[2:])
     note = noted(done) if done.failed or done.notes else ""
     chosen = Exchange(
         told, found.scenario.name, found.turn, found.attempt, note, found.answer, understood=True, faults=done.faults

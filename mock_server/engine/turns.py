@@ -89,6 +89,8 @@ def conversation(messages: Sequence[Mapping[str, Any]]) -> Conversation:
     """The turns of `messages`. What the assistant says before the first human turn is a turn that no script counts;
     with no human turn at all, the first turn counts as one, whoever's it is.
     """
+    if len(messages) == 1 and messages[0]["role"] == "user":  # what most requests are
+        return Conversation((Turn("user", tuple(blocks(messages[0]["content"]))),), (0,))
     spoken = [message for message in messages if message["role"] != "system"]
     turns = tuple(
         [

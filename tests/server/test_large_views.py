@@ -28,8 +28,10 @@ TURNS = json.dumps({"name": "long", "turns": [{"reply": "a"}] * 5000}).encode()
 TEXT = "\n---\n".join(f"name: x{at}\nreply: y\n" for at in range(1500)).encode()
 
 
-def ask(address: tuple[str, int], method: str, path: str, data: bytes | None = None, type: str = "text/plain") -> Any:
-    said = {"x-api-key": "k", "anthropic-version": "2023-06-01", "content-type": type}
+def ask(
+    address: tuple[str, int], method: str, path: str, data: bytes | None = None, type: str = "text/plain", **more: str
+) -> Any:
+    said = {"x-api-key": "k", "anthropic-version": "2023-06-01", "content-type": type, **more}
     with closing(http.client.HTTPConnection(*address, timeout=100)) as client:
         client.request(method, path, data, said)
         reply = client.getresponse()
@@ -126,8 +128,9 @@ def test_what_is_nested_too_deeply_for_steps_is_written_at_once() -> None:
 
 def test_others_are_answered_while_a_long_thread_begins(hello: Path) -> None:
     data = body(" " * 30 * MB + "Hi", thread={"type": "create"})
+    beta = {"anthropic-beta": "message-threads-2026-08-12"}
     with served(str(hello), "--time-scale", "0", "--profile", "anthropic") as address:
-        waited = during(address, lambda: ask(address, "POST", "/v1/messages", data))
+        waited = during(address, lambda: ask(address, "POST", "/v1/messages", data, **beta))
 
     assert waited.result[0] == 200
     assert not waited.is_held, waited

@@ -311,7 +311,7 @@ class Entry:
         if self._outcome is None:
             self._outcome = (kind, frames, self._now() - self._began)
             self._sent = sent
-            if self.weight > KEPT_DATA and is_data(self.exchange.plan) and _size(self.exchange.plan) > KEPT_DATA:
+            if is_data(self.exchange.plan) and _size(self.exchange.plan) > KEPT_DATA:
                 self.exchange = self.exchange._replace(plan=_emptied(self.exchange.plan))
             self._journal.ended(self)
 

@@ -244,6 +244,17 @@ def violations(schema: object, value: object, limit: int = 5) -> list[str]:
     return Checker(schema).violations(value, limit)
 
 
+def depth(value: Any, most: int) -> int:
+    """How deep JSON data are nested, as far as `most` and one more; without recursion."""
+    level, deep = [value], 0
+    while level and deep <= most:
+        inner: list[Any] = []
+        for one in level:
+            inner += one.values() if isinstance(one, dict) else one if isinstance(one, list) else ()
+        level, deep = inner, deep + 1
+    return deep
+
+
 def size(value: Any, most: int) -> int:
     """How many values a value is made of, itself too; counted as far as `most`."""
     waiting, count = [value], 0

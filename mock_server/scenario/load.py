@@ -105,8 +105,8 @@ def files(paths: Iterable[str | Path]) -> list[Path]:
             listed, why = _of_library(path), "no such file or folder"
         except OSError as error:
             source, why = str(error.filename or path), f"cannot be read: {error.strerror}"
-        except ValueError as error:
-            why = f"no name of a file: {error}"
+        except ValueError:
+            why = "no name of a file: it holds a null character"
         if not listed:
             problems.append(Problem(source, None, why))
         found |= dict.fromkeys(listed)

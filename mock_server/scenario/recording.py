@@ -15,10 +15,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from mock_server.protocol.blocks import BLOCKS
+from mock_server.protocol.checker import depth
 from mock_server.protocol.message import fold
 from mock_server.protocol.sse import heard
 from mock_server.scenario.load import documents
-from mock_server.scenario.node import Node, Problems
+from mock_server.scenario.node import MOST_DEPTH, Node, Problems
 
 MAX_BYTES = 64_000_000
 MOST_EXCHANGES = 2_000
@@ -235,6 +236,8 @@ class _Reading:
             return replace(_conversation(body, where), headers=headers)
         if not _is_reply(reply):
             raise _Skipped("the response is neither a message nor an error of the Messages API")
+        if depth([body, reply], MOST_DEPTH) > MOST_DEPTH:  # or it would hang on the Python whether recursion ends
+            raise _Skipped(f"nested more than {MOST_DEPTH} levels deep")
         _judge(body["messages"])
         return Exchange(body, _judged(reply), where, headers, _status(response), told)
 

@@ -444,7 +444,7 @@ def test_a_folder_with_pipes_devices_links_and_a_file_of_9_gb_is_told_of_them_wi
 
 @pytest.mark.parametrize(
     ("path", "why"),
-    [("a" * 5000, "cannot be read: File name too long"), ("a\0b.yaml", "no name of a file: embedded null byte")],
+    [("a" * 5000, "cannot be read: File name too long"), ("a\0b.yaml", "no name of a file: it holds a null character")],
     ids=["long", "null"],
 )
 def test_a_path_that_cannot_be_one_is_a_mistake(path: str, why: str) -> None:

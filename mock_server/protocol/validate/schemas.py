@@ -11,7 +11,7 @@ from functools import lru_cache
 from itertools import islice
 from typing import Any, NamedTuple, TypeGuard
 
-from mock_server.protocol.checker import Checker, SchemaProblem, is_schema
+from mock_server.protocol.checker import Checker, SchemaProblem, depth, is_schema
 from mock_server.protocol.errors import invalid
 from mock_server.protocol.expression import bounded
 from mock_server.protocol.profile import Profile
@@ -189,20 +189,9 @@ def _weight(said: str) -> Weight:
 
 def _is_schema(schema: Any) -> TypeGuard[dict[str, Any]]:
     """Rule 69: whether it is an object that draft 2020-12 has, and not nested beyond reason."""
-    if not isinstance(schema, dict) or _depth(schema) > DEEPEST:
+    if not isinstance(schema, dict) or depth(schema, DEEPEST) > DEEPEST:
         return False
     return is_schema(schema)
-
-
-def _depth(value: Any) -> int:
-    """How deep a value is nested, as far as `DEEPEST`; without recursion."""
-    level, deep = [value], 0
-    while level and deep <= DEEPEST:
-        inner: list[Any] = []
-        for one in level:
-            inner += one.values() if isinstance(one, dict) else one if isinstance(one, list) else ()
-        level, deep = inner, deep + 1
-    return deep
 
 
 def _unfit(example: Any, checker: Checker) -> str | None:

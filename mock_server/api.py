@@ -3,25 +3,23 @@
 import asyncio
 import itertools
 import os
+import threading
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from mock_server.engine.chaos import ServerOverlays, SessionOverlays
+from mock_server.controls import Ask, Chaos, Gates, Refused
 from mock_server.engine.engine import Engine
-from mock_server.engine.explain import explain
+from mock_server.engine.gates import GateView
 from mock_server.engine.journal import Journal
-from mock_server.engine.preview import preview
 from mock_server.engine.session import Session
 from mock_server.hosting import Host, InLoop, InThread
-from mock_server.levers import Call, Chaos, Clock, Gates, LocalChaos, LocalClock, LocalGates
-from mock_server.protocol.request import HttpRequest
-from mock_server.protocol.sse import dumps, encode
-from mock_server.scenario.load import loads
 from mock_server.scenario.model import Scenario
-from mock_server.scenario.node import Problem, ScenarioError, suggestion
+from mock_server.server.control.answers import ControlError
+from mock_server.server.control.control import Control
+from mock_server.server.control.routes import answered
 from mock_server.server.runner import Runner
 from mock_server.settings import Settings
 from mock_server.verbs import Verbs
@@ -48,20 +46,30 @@ class Local(Verbs):
         """What this session is answered from, in order of precedence: its own, then those served to everybody."""
         return self._engine.library(self._session).scenarios
 
-    def reset(self) -> None:
-        self._call(lambda: self._engine.reset(self._session))
-
-    @property
-    def clock(self) -> Clock:
-        return LocalClock(self._session, Call(self._call))
-
     @property
     def gates(self) -> Gates:
-        return LocalGates(self._session, Call(self._call))
+        return _Gates(self._ask, self._session, self._call)
 
     @property
     def chaos(self) -> Chaos:
-        return LocalChaos(SessionOverlays(self._engine, self._session))
+        return Chaos(self._ask, self._overlaid, self._lay)
+
+    @property
+    def _name(self) -> str:
+        return self._session.name
+
+    def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None, **query: Any) -> Any:
+        try:
+            return answered(self._control, self._call, method, path, body, query)
+        except ControlError as error:
+            raise Refused(error.status, **error.body) from None
+
+    def _lay(self, overlays: Sequence[Scenario]) -> None:
+        self._engine.add(self._session, *overlays)
+
+    @property
+    @abstractmethod
+    def _control(self) -> Control: ...
 
     @abstractmethod
     def _call(self, function: Callable[[], _T]) -> _T:
@@ -82,27 +90,29 @@ class Local(Verbs):
     def _last_number(self) -> int:
         return self._engine.journals.total
 
-    def explain(self, request: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Mapping[str, Any]:
-        version = self._session.terms.profile.default_version
-        given = {name.lower(): text for name, text in (headers or {}).items()}
-        http = HttpRequest("POST", "/v1/messages", {"anthropic-version": version, **given}, encode(dumps(request)))
-        return explain(self._engine, self._session, http).told()
-
-    def preview(self, scenario: str, request: Mapping[str, Any] | None = None) -> Sequence[Mapping[str, Any]]:
-        if "\n" in scenario:
-            meant = loads(scenario, "preview()")
-        else:
-            known = self._engine.library(self._session).by_name
-            if scenario not in known:
-                text = f"no scenario '{scenario}'{suggestion(scenario, known)}"
-                raise ScenarioError([Problem("preview()", None, text)])
-            meant = (known[scenario],)
-        terms = self._session.terms
-        return [one.told() for each in meant for one in preview(self._engine, terms, each, request)]
-
     @property
     def _own(self) -> Sequence[Scenario]:
         return [one.scenario for one in reversed(self._session.scenarios)]
+
+
+class _Gates(Gates):
+    """Gates in this process: waiting for one takes no asking again."""
+
+    def __init__(self, ask: Ask, session: Session, call: Callable[[Callable[[], int]], int]) -> None:
+        super().__init__(ask, session.name)
+        self._gates = session.gates
+        self._call = call
+
+    def wait(self, name: str, count: int = 1, timeout: float = 5.0) -> None:
+        if self._gates.waiting(name) < count and self._call(threading.get_ident) == threading.get_ident():
+            raise RuntimeError("wait() would block the server's own event loop: use `await gates.wait_async(…)`")
+        self._gates.wait(name, count, timeout)
+
+    async def wait_async(self, name: str, count: int = 1, timeout: float = 5.0) -> None:
+        await self._gates.wait_async(name, count, timeout)
+
+    def all(self) -> Sequence[GateView]:
+        return self._gates.all()
 
 
 class MockServer(Local):
@@ -201,8 +211,15 @@ class MockServer(Local):
         return self._engine.sessions.first
 
     @property
-    def chaos(self) -> Chaos:
-        return LocalChaos(ServerOverlays(self._engine))
+    def _control(self) -> Control:
+        return self._runner.control
+
+    @property
+    def _overlaid(self) -> None:
+        return None
+
+    def _lay(self, overlays: Sequence[Scenario]) -> None:
+        self._engine.lay(*overlays)
 
     def _call(self, function: Callable[[], _T]) -> _T:
         self._host.check()
@@ -254,6 +271,10 @@ class MockSession(Local):
     @property
     def _session(self) -> Session:
         return self._lane
+
+    @property
+    def _control(self) -> Control:
+        return self._server._control
 
     def _call(self, function: Callable[[], _T]) -> _T:
         return self._server._call(function)

@@ -212,7 +212,8 @@ def health(given: argparse.Namespace) -> int:
 
 def journal(given: argparse.Namespace) -> int:
     """Print the exchanges of a running server, oldest first; with --follow also those to come."""
-    from mock_server.client import Http, Refused, Unreachable
+    from mock_server.client import Http, Unreachable
+    from mock_server.controls import Refused
 
     where = _running(given)
     http = Http(where.url, where.token, _trusting(where))

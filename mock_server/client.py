@@ -12,36 +12,25 @@ from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from mock_server.controls import POLL, Refused
 from mock_server.engine.entry import Entry
 from mock_server.engine.exchange import Exchange
 from mock_server.engine.journal import Hit, Journal, StillOpen
-from mock_server.levers import Chaos, Clock, Gates
 from mock_server.protocol.plan import JSON_HEADERS, Part, Plan, whole
 from mock_server.protocol.request import HttpRequest
 from mock_server.protocol.sse import dumps, encode, frame
-from mock_server.remote import RemoteChaos, RemoteClock, RemoteGates
 from mock_server.scenario.answer import Answer, name_of
 from mock_server.scenario.model import Scenario
-from mock_server.scenario.node import Problem, ScenarioError
 from mock_server.settings import SettingError
 from mock_server.verbs import Verbs
 
 TOKEN = "MOCK_SERVER_CONTROL_TOKEN"  # noqa: S105 - the name of a variable
 TIMEOUT = 10.0
-POLL = 0.02
 PAGE = 1000
 
 
 class Unreachable(ConnectionError):
     """The server does not answer, or not as ours does; the text says what was asked and what came."""
-
-
-class Refused(Exception):
-    """The control API refused a request; the text is its error and its hint."""
-
-    def __init__(self, status: int, error: str, hint: str) -> None:
-        super().__init__(f"{error}; {hint}")
-        self.status = status
 
 
 class Http:
@@ -89,7 +78,7 @@ class Http:
 def _refused(error: urllib.error.HTTPError, what: str) -> Exception:
     try:
         said = json.loads(error.read())
-        return Refused(error.code, said["error"], said["hint"])
+        return Refused(error.code, said["error"], said["hint"], said.get("problems", ()))
     except (ValueError, KeyError, TypeError):
         return Unreachable(f"{what}: status {error.code}, and not from a mock-server")
 
@@ -103,12 +92,12 @@ class MockClient(Verbs):
     def __init__(self, url: str, *, token: str | None = None, session: str | None = None, key: str = "any") -> None:
         """`token`: of the control API; none: the environment's MOCK_SERVER_CONTROL_TOKEN. Raises Unreachable."""
         self._http = Http(url, token)
-        self._name = session or "default"
+        self._session = session or "default"
         self._key = key
-        self._names = itertools.count(1)
+        self._sessions = itertools.count(1)
         self._kept: dict[str, Scenario] = {}
         self._http("GET", "ready")
-        self._journal = RemoteJournal(self._http, self._name)
+        self._journal = RemoteJournal(self._http, self._session)
         self._began = self._total()
 
     @property
@@ -130,9 +119,9 @@ class MockClient(Verbs):
 
     def close(self) -> None:
         """End the session: its streams are cut, its key is refused from now on."""
-        if self._name != "default":
+        if self._session != "default":
             self._journal.keep()
-            self._http("DELETE", f"sessions/{urllib.parse.quote(self._name)}")
+            self._http("DELETE", f"sessions/{urllib.parse.quote(self._session)}")
 
     def __enter__(self) -> "MockClient":
         return self
@@ -153,30 +142,29 @@ class MockClient(Verbs):
         """The scenarios this client has added, newest first."""
         return list(reversed(self._kept.values()))
 
-    @property
-    def clock(self) -> Clock:
-        return RemoteClock(self._http, self._name)
-
-    @property
-    def gates(self) -> Gates:
-        return RemoteGates(self._http, self._name)
-
-    @property
-    def chaos(self) -> Chaos:
-        return RemoteChaos(self._http, None if self._name == "default" else self._name)
-
     def reset(self) -> None:
-        self._http("POST", "reset", session=self._name)
+        super().reset()
         self._kept.clear()
 
     def override(self, **settings: Any) -> None:
         try:
-            self._http("POST", "sessions", {"name": self._name, "settings": settings})
+            self._http("POST", "sessions", {"name": self._session, "settings": settings})
         except Refused as error:
             raise SettingError(str(error)) if error.status == 422 else error from None
 
+    @property
+    def _name(self) -> str:
+        return self._session
+
+    @property
+    def _overlaid(self) -> str | None:
+        return None if self._session == "default" else self._session
+
+    def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None, **query: Any) -> Any:
+        return self._http(method, path, body, **query)
+
     def _new_name(self) -> str:
-        return f"added-{next(self._names)}"
+        return f"added-{next(self._sessions)}"
 
     def _put(self, *scenarios: Scenario) -> None:
         for scenario in scenarios:
@@ -185,35 +173,19 @@ class MockClient(Verbs):
             data = {**scenario.data.plain(), "name": scenario.name}
             if scenario.when is None:
                 data.pop("when", None)
-            self._http("PUT", f"scenarios/{urllib.parse.quote(scenario.name, safe='')}", data, session=self._name)
+            self._http("PUT", f"scenarios/{urllib.parse.quote(scenario.name, safe='')}", data, session=self._session)
             self._kept[scenario.name] = scenario
 
     def _remove(self, name: str) -> None:
         if self._kept.pop(name, None) is not None:
-            self._http("DELETE", f"scenarios/{urllib.parse.quote(name, safe='')}", session=self._name)
+            self._http("DELETE", f"scenarios/{urllib.parse.quote(name, safe='')}", session=self._session)
 
     def _last_number(self) -> int:
         return self._total()
 
     def _total(self) -> int:
-        counts = self._http("GET", "journal/counts", session=self._name)
+        counts = self._http("GET", "journal/counts", session=self._session)
         return int(counts["total"]) + int(counts["elsewhere"])
-
-    def explain(self, request: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Mapping[str, Any]:
-        said = {"request": dict(request), "headers": dict(headers or {})}
-        found: Mapping[str, Any] = self._http("POST", "explain", said, session=self._name)
-        return found
-
-    def preview(self, scenario: str, request: Mapping[str, Any] | None = None) -> Sequence[Mapping[str, Any]]:
-        meant = {"yaml" if "\n" in scenario else "scenario": scenario, "request": request}
-        try:
-            found = self._http("POST", "preview", meant, session=self._name)
-        except Refused as error:
-            if error.status not in (404, 422):
-                raise
-            raise ScenarioError([Problem("preview()", None, str(error))]) from None
-        exchanges: Sequence[Mapping[str, Any]] = found["exchanges"]
-        return exchanges
 
     @property
     def _own(self) -> Sequence[Scenario]:

@@ -117,7 +117,8 @@ def _mock_server_process(pytestconfig: pytest.Config) -> Iterator["MockServer | 
 
 
 def _running(url: str) -> "MockClient":
-    from mock_server.client import MockClient, Refused, Unreachable
+    from mock_server.client import MockClient, Unreachable
+    from mock_server.controls import Refused
 
     try:
         return MockClient(url)

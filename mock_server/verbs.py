@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mock_server.builders import Reply, ReplyFunction
+from mock_server.controls import Chaos, Clock, Gates, Refused
 from mock_server.engine import verify
 from mock_server.engine.entry import Entry
 from mock_server.engine.journal import Incomplete, Journal
-from mock_server.levers import Chaos, Clock, Gates
 from mock_server.scenario.load import build, files, library, load
 from mock_server.scenario.model import Scenario, lifted
 from mock_server.scenario.node import Problem, ScenarioError, suggestion
@@ -146,9 +146,9 @@ class Verbs(ABC):
         self._put(*found)
         return routes
 
-    @abstractmethod
     def reset(self) -> None:
         """Forget what this session added, counted and noted."""
+        self._ask("POST", "reset", session=self._name)
 
     @abstractmethod
     def override(self, **settings: Any) -> None:
@@ -185,19 +185,33 @@ class Verbs(ABC):
     # -- what is turned meanwhile ------------------------------------------------------------------------------
 
     @property
-    @abstractmethod
     def clock(self) -> Clock:
         """The clock of this session: real until it is frozen or advanced."""
+        return Clock(self._ask, self._name)
 
     @property
-    @abstractmethod
     def gates(self) -> Gates:
         """The gates that hold replies of this session."""
+        return Gates(self._ask, self._name)
+
+    @property
+    def chaos(self) -> Chaos:
+        """Overlays: faults laid over replies, of this session or (on a server) of all."""
+        return Chaos(self._ask, self._overlaid)
 
     @property
     @abstractmethod
-    def chaos(self) -> Chaos:
-        """Overlays: faults laid over replies, of this session or (on a server) of all."""
+    def _name(self) -> str:
+        """The name of the session in the control API."""
+
+    @property
+    def _overlaid(self) -> str | None:
+        """The session whose overlays `chaos` means; None: those of the whole server."""
+        return self._name
+
+    @abstractmethod
+    def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None, **query: Any) -> Any:
+        """What the control API says, in this process or over HTTP. Raises Refused."""
 
     # -- what came ---------------------------------------------------------------------------------------------
 
@@ -211,19 +225,31 @@ class Verbs(ABC):
     def elsewhere(self) -> int:
         """How many requests came to the server under other keys since this session began."""
 
-    @abstractmethod
     def explain(self, request: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Mapping[str, Any]:
         """Which scenario answers this request body, which turn of it and why, or what came near; nothing is noted.
 
         Keys: matched, scenario, turn, attempt, conditions, captures, differences, near_misses, error, text.
         """
+        said = {"request": dict(request), "headers": dict(headers or {})}
+        found: Mapping[str, Any] = self._ask("POST", "explain", said, session=self._name)
+        return found
 
-    @abstractmethod
     def preview(self, scenario: str, request: Mapping[str, Any] | None = None) -> Sequence[Mapping[str, Any]]:
         """What a scenario (by name, or its YAML text) sends, exchange by exchange; of a request only its answer.
 
         Keys of each: scenario, turn, attempt, request, status, stream, headers, frames (at_ms, text), reply, note.
+        Raises ScenarioError.
         """
+        meant = {"yaml" if "\n" in scenario else "scenario": scenario, "request": request}
+        try:
+            found = self._ask("POST", "preview", meant, session=self._name)
+        except Refused as error:
+            if error.status not in (404, 422):
+                raise
+            said = error.problems or (str(error),)
+            raise ScenarioError([Problem("preview()", None, text) for text in said]) from None
+        exchanges: Sequence[Mapping[str, Any]] = found["exchanges"]
+        return exchanges
 
     def assert_called(
         self,

@@ -46,7 +46,7 @@ class Runner:
         self._known: State = state(self._paths) if settings.reload else ()
         self._loader = Loader()
         self.engine.load(self._load(self._paths) if self._paths else ())
-        self._control = Control(self.engine, clock)
+        self.control = Control(self.engine, clock)
         self.token = None if is_loopback(settings.host) else settings.control_token or secrets.token_urlsafe(18)
         self._file: JournalFile | None = None
         self._watching: asyncio.Task[None] | None = None
@@ -88,7 +88,7 @@ class Runner:
         make_folder(self.settings.files)
         if self.settings.journal is not None:
             self._file = JournalFile(self.settings.journal)
-        self._app = App(self.engine, Desk(self._control, self.engine, self.token), self._file)
+        self._app = App(self.engine, Desk(self.control, self.engine, self.token), self._file)
         self._server = Server(self._app)
         self._runner = web.ServerRunner(self._server, handle_signals=False, shutdown_timeout=0.5)
         await self._runner.setup()
@@ -151,7 +151,7 @@ class Runner:
 
     def _loaded(self, prepared: Prepared) -> None:
         self.engine.swap(prepared)
-        self._control.load_error = None
+        self.control.load_error = None
 
     def _failed(self, error: ScenarioError) -> None:
-        self._control.load_error = error
+        self.control.load_error = error

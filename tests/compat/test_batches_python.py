@@ -9,7 +9,7 @@ import pytest
 from anthropic import Anthropic, AsyncAnthropic
 
 from mock_server import MockClient, MockServer, error, reply
-from mock_server.levers import Clock
+from mock_server.controls import Clock
 from mock_server.settings import Settings
 
 GENERATION = int(anthropic.__version__.split(".")[0])

@@ -48,9 +48,11 @@ class Desk:
             with bounded():
                 return self._answer(asked)
         except ControlError as error:
-            return as_json(error.status, error.body)
+            return as_json(error.status, error.body).plan
         except OverLimit as error:
-            return as_json(422, {"error": str(error), "hint": "a condition that takes less, or one on fewer requests"})
+            return as_json(
+                422, {"error": str(error), "hint": "a condition that takes less, or one on fewer requests"}
+            ).plan
 
     def _answer(self, asked: Query) -> Plan:
         if page.is_page(asked.path):
@@ -61,7 +63,7 @@ class Desk:
         route, rest = routes.find(asked.method, asked.path)
         if not route.open:
             self._guard.check(asked.headers, asked.query)
-        plan = route.run(self.control, asked._replace(rest=rest))
+        answer = route.run(self.control, asked._replace(rest=rest))
         if (route.method == "DELETE" and route.path == "journal") or route.path == "reset":
             self.feed.say("reset")
-        return plan
+        return answer.plan

@@ -12,7 +12,9 @@ SAFE: Headers = (("cache-control", "no-store"), ("x-content-type-options", "nosn
 
 
 class Query(NamedTuple):
-    """One control request. `query` holds the last value of each name; `rest` what the path had for `{name}`."""
+    """One control request. `query` holds the last value of each name; `rest` what the path had for `{name}`; `data` is
+    the JSON body of one that was made in this process.
+    """
 
     method: str
     path: str
@@ -20,6 +22,7 @@ class Query(NamedTuple):
     headers: Mapping[str, str]
     body: bytes = b""
     rest: str = ""
+    data: Mapping[str, Any] | None = None
 
     def number(self, name: str, default: int | None, least: int = 0, most: int | None = None) -> int | None:
         """A whole number of the query. Raises ControlError (400) for anything else."""
@@ -33,6 +36,8 @@ class Query(NamedTuple):
 
     def json(self) -> dict[str, Any]:
         """The body as a JSON object. Raises ControlError (400)."""
+        if self.data is not None:
+            return dict(self.data)
         try:
             value = strict_json(self.body.decode() or "{}")
         except ValueError as error:
@@ -51,12 +56,30 @@ class ControlError(Exception):
         self.body = {"error": error, "hint": hint, **more}
 
 
-def as_json(status: int, body: Mapping[str, Any], *, mask: bool = False) -> Plan:
-    """A JSON reply. `mask`: it tells what clients sent, so secrets in it are masked."""
-    text = dumps_in_steps(body)
-    return whole(status, (*JSON_HEADERS, *SAFE), encode(masked(text) if mask else text))
+class Answer(NamedTuple):
+    """What a route says: JSON, or text of a `type`. `mask`: it tells what clients sent, so secrets in it are masked
+    where it leaves the process.
+    """
+
+    status: int
+    value: Mapping[str, Any] | str
+    mask: bool = False
+    type: str = ""
+
+    @property
+    def plan(self) -> Plan:
+        """It as a reply."""
+        if isinstance(self.value, str):
+            return whole(self.status, (("content-type", self.type), *SAFE), encode(self.value))
+        text = dumps_in_steps(self.value)
+        return whole(self.status, (*JSON_HEADERS, *SAFE), encode(masked(text) if self.mask else text))
 
 
-def as_text(status: int, text: str, type: str) -> Plan:
-    """A reply of text."""
-    return whole(status, (("content-type", type), *SAFE), encode(text))
+def as_json(status: int, body: Mapping[str, Any], *, mask: bool = False) -> Answer:
+    """A JSON answer."""
+    return Answer(status, body, mask)
+
+
+def as_text(status: int, text: str, type: str) -> Answer:
+    """An answer of text."""
+    return Answer(status, text, type=type)

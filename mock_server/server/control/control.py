@@ -12,18 +12,16 @@ from mock_server.engine.entry import Entry
 from mock_server.engine.journal import Incomplete
 from mock_server.engine.masking import masked
 from mock_server.engine.session import Session
-from mock_server.protocol.plan import Plan
 from mock_server.scenario.dump import written
 from mock_server.scenario.load import build, loads
 from mock_server.scenario.model import Scenario
 from mock_server.scenario.node import ScenarioError, suggestion
 from mock_server.server.control import views
-from mock_server.server.control.answers import ControlError, Query, as_json, as_text
+from mock_server.server.control.answers import Answer, ControlError, Query, as_json, as_text
 from mock_server.settings import SettingError
 
 log = logging.getLogger("mock_server")
 MAX_PAGE = 1000
-_VERIFIED = ("times", "when", "scenario", "sequence", "all_used", "expected")
 
 
 class Control:
@@ -50,7 +48,7 @@ class Control:
 
     # -- the server ------------------------------------------------------------------------------------------------
 
-    def health(self, asked: Query) -> Plan:
+    def health(self, asked: Query) -> Answer:
         """`status` is `ok`, or `degraded` (503) while a broken edit keeps the last good scenarios in force."""
         problems = self._problems()
         state: dict[str, Any] = {
@@ -64,11 +62,11 @@ class Control:
             return as_json(200, state)
         return as_json(503, {**state, "load_error": problems})
 
-    def ready(self, asked: Query) -> Plan:
+    def ready(self, asked: Query) -> Answer:
         """200 once requests are answered, whatever the scenarios are like."""
         return as_json(200, {"ready": True})
 
-    def metrics(self, asked: Query) -> Plan:
+    def metrics(self, asked: Query) -> Answer:
         """Counts in the text format of Prometheus."""
         sessions = tuple(self.engine.sessions.all())
         gauges = {
@@ -81,18 +79,18 @@ class Control:
 
     # -- scenarios -------------------------------------------------------------------------------------------------
 
-    def scenarios(self, asked: Query) -> Plan:
+    def scenarios(self, asked: Query) -> Answer:
         """What is served, in order of precedence; with `session`, what that session is answered from."""
         listed = [views.scenario_view(one, owner, self._calls(one, asked)) for one, owner in self._listed(asked)]
         return as_json(200, {"scenarios": listed, "load_error": self._problems()})
 
-    def scenario(self, asked: Query) -> Plan:
+    def scenario(self, asked: Query) -> Answer:
         """One scenario with its source."""
         one, owner = self._find(asked)
         view = views.scenario_view(one, owner, self._calls(one, asked))
         return as_json(200, {**view, "yaml": written(one).rstrip()})
 
-    def add(self, asked: Query) -> Plan:
+    def add(self, asked: Query) -> Answer:
         """Add scenarios, as YAML or JSON, to one session (without `session`: to the default one)."""
         session = self.session(asked)
         added = self.read(asked)
@@ -103,7 +101,7 @@ class Control:
         self.changed()
         return as_json(201, {"added": [one.name for one in added]})
 
-    def put(self, asked: Query) -> Plan:
+    def put(self, asked: Query) -> Answer:
         """Add or replace the scenario of this name."""
         found = self.read(asked, asked.rest)
         if len(found) != 1 or found[0].name != asked.rest:
@@ -112,7 +110,7 @@ class Control:
         self.changed()
         return as_json(200, {"added": [asked.rest]})
 
-    def remove(self, asked: Query) -> Plan:
+    def remove(self, asked: Query) -> Answer:
         """Take a scenario away that was added at run time."""
         session = self.session(asked)
         if not session.remove(asked.rest):
@@ -128,8 +126,7 @@ class Control:
                 data = asked.json()
                 fallback = name or self.session(asked).new_name()
                 return [build({"name": fallback, **data}, "request")]
-            text = asked.body.decode("utf-8")
-            return loads(text, "request")
+            return loads(asked.body.decode("utf-8"), "request")
         except UnicodeDecodeError:
             raise ControlError(400, "the body is not UTF-8", "send YAML, or JSON with content-type json") from None
         except ScenarioError as error:
@@ -164,7 +161,7 @@ class Control:
 
     # -- the journal -----------------------------------------------------------------------------------------------
 
-    def journal(self, asked: Query) -> Plan:
+    def journal(self, asked: Query) -> Answer:
         """Entries, newest first: `before` and `after` are numbers, `next` is the `before` of the following page."""
         limit = asked.number("limit", 100, 1, MAX_PAGE) or 100
         before, after = asked.number("before", None), asked.number("after", 0) or 0
@@ -188,7 +185,7 @@ class Control:
             },
         )
 
-    def entry(self, asked: Query) -> Plan:
+    def entry(self, asked: Query) -> Answer:
         """One entry with everything that is known of it."""
         number = int(asked.rest) if asked.rest.isdecimal() and len(asked.rest) < 16 else -1
         for entry, session in self._entries(asked):
@@ -199,7 +196,7 @@ class Control:
             404, f"no entry {asked.rest}", "it may have left the ring; GET /_mock/journal lists what is held"
         )
 
-    def clear(self, asked: Query) -> Plan:
+    def clear(self, asked: Query) -> Answer:
         """Forget the entries of one session, or of all."""
         cleared = 0
         for session in self._sessions(asked):
@@ -209,7 +206,7 @@ class Control:
         self.changed()
         return as_json(200, {"cleared": cleared})
 
-    def counts(self, asked: Query) -> Plan:
+    def counts(self, asked: Query) -> Answer:
         """The exact counts of one session's journal, also of what the ring has dropped."""
         session = self.session(asked)
         return as_json(200, views.counts(session, self.engine.journals.total - session.journal.total))
@@ -223,7 +220,7 @@ class Control:
             return (*self.engine.sessions.all(), self.engine.ended)
         return (self.session(asked),)
 
-    def verify(self, asked: Query) -> Plan:
+    def verify(self, asked: Query) -> Answer:
         """Whether so many requests came (times, when, scenario), in this order (sequence), all used or expected."""
         session, said = self.session(asked), asked.json()
         unknown = set(said) - {"times", "when", "scenario", "sequence", "all_used", "expected"}
@@ -241,12 +238,12 @@ class Control:
 
     # -- sessions --------------------------------------------------------------------------------------------------
 
-    def sessions(self, asked: Query) -> Plan:
+    def sessions(self, asked: Query) -> Answer:
         """Every session with its counts and settings."""
         listed = [views.session_view(one, self.engine) for one in self.engine.sessions.all()]
         return as_json(200, {"sessions": listed})
 
-    def open_session(self, asked: Query) -> Plan:
+    def open_session(self, asked: Query) -> Answer:
         """Make a session: `name`, `key` to claim for it, `default` to give it all other clients, `settings`."""
         said = asked.json()
         name, key = said.get("name"), said.get("key")
@@ -273,7 +270,7 @@ class Control:
             self.engine.sessions.default = session
         return as_json(201, views.session_view(session, self.engine))
 
-    def close_session(self, asked: Query) -> Plan:
+    def close_session(self, asked: Query) -> Answer:
         """End a session: its streams, its keys (refused from now on), its journal."""
         session = self._known(asked.rest)
         if session is None or session is self.engine.sessions.first:
@@ -288,7 +285,7 @@ class Control:
         self.changed()
         return as_json(200, {"ended": asked.rest, "cut": cut})
 
-    def reset(self, asked: Query) -> Plan:
+    def reset(self, asked: Query) -> Answer:
         """Forget what one session added, counted and noted; `all=true` for every session."""
         if "session" not in asked.query and asked.query.get("all") != "true":
             raise ControlError(400, "reset of what?", "session=NAME, or all=true on a server that nobody shares")

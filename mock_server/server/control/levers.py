@@ -7,9 +7,8 @@ from typing import Any, TypeVar
 from mock_server.engine.chaos import OverlayView, ServerOverlays, SessionOverlays
 from mock_server.engine.gates import GateView
 from mock_server.engine.session import Session
-from mock_server.protocol.plan import Plan
 from mock_server.scenario.faults import FAULTS
-from mock_server.server.control.answers import ControlError, Query, as_json
+from mock_server.server.control.answers import Answer, ControlError, Query, as_json
 from mock_server.server.control.control import Control
 
 _T = TypeVar("_T")
@@ -19,12 +18,12 @@ MOST_TIMES = 1_000_000
 # -- the clock --------------------------------------------------------------------------------------------------------
 
 
-def clock(control: Control, asked: Query) -> Plan:
+def clock(control: Control, asked: Query) -> Answer:
     """The clock of a session: its time, and whether it stands still."""
     return as_json(200, _clock(control.session(asked)))
 
 
-def turn_clock(control: Control, asked: Query) -> Plan:
+def turn_clock(control: Control, asked: Query) -> Answer:
     """Turn the clock of a session: `freeze`, `advance` by so many seconds, `resume`, in this order."""
     session, said = control.session(asked), asked.json()
     _only(said, "freeze", "advance", "resume")
@@ -52,13 +51,13 @@ def _clock(session: Session) -> Mapping[str, Any]:
 # -- gates ------------------------------------------------------------------------------------------------------------
 
 
-def gates(control: Control, asked: Query) -> Plan:
+def gates(control: Control, asked: Query) -> Answer:
     """The gates that have been used, and how many replies each holds."""
     session = control.session(asked)
     return as_json(200, {"gates": [_gate(one) for one in session.gates.all()]})
 
 
-def turn_gate(control: Control, asked: Query) -> Plan:
+def turn_gate(control: Control, asked: Query) -> Answer:
     """Open a gate for good; with `times` let so many replies through; with `shut` hold what comes again."""
     session, said = control.session(asked), asked.json()
     _only(said, "times", "shut")
@@ -82,12 +81,12 @@ def _gate(one: GateView) -> Mapping[str, Any]:
 # -- chaos ------------------------------------------------------------------------------------------------------------
 
 
-def chaos(control: Control, asked: Query) -> Plan:
+def chaos(control: Control, asked: Query) -> Answer:
     """The overlays in order: of the whole server, or with `session` those of that session; and the faults there are."""
     return as_json(200, {"overlays": [_overlay(one) for one in _chaos(control, asked).all()], "faults": _faults()})
 
 
-def lay(control: Control, asked: Query) -> Plan:
+def lay(control: Control, asked: Query) -> Answer:
     """Lay overlays (YAML, or JSON) over every reply; with `session` over those of that session."""
     found = control.read(asked)
     wrong = next((one for one in found if not one.is_overlay), None)
@@ -99,7 +98,7 @@ def lay(control: Control, asked: Query) -> Plan:
     return as_json(201, {"added": [one.name for one in found]})
 
 
-def switch(control: Control, asked: Query) -> Plan:
+def switch(control: Control, asked: Query) -> Answer:
     """Switch an overlay on or off: `{"on": false}`."""
     said = asked.json()
     _only(said, "on")
@@ -111,7 +110,7 @@ def switch(control: Control, asked: Query) -> Plan:
     return as_json(200, {"name": asked.rest, "on": said["on"]})
 
 
-def lift(control: Control, asked: Query) -> Plan:
+def lift(control: Control, asked: Query) -> Answer:
     """Take an overlay away that was laid at run time."""
     where = _chaos(control, asked)
     _known(lambda: where.remove(asked.rest))

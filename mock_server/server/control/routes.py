@@ -7,9 +7,8 @@ from typing import Any
 from urllib.parse import unquote
 
 from mock_server import version
-from mock_server.protocol.plan import Plan
 from mock_server.server.control import levers, tryout
-from mock_server.server.control.answers import ControlError, Query, as_json
+from mock_server.server.control.answers import Answer, ControlError, Query, as_json
 from mock_server.server.control.control import Control
 
 PREFIX = "/_mock/"
@@ -111,7 +110,7 @@ class Route:
 
     method: str
     path: str
-    run: Callable[[Control, Query], Plan]
+    run: Callable[[Control, Query], Answer]
     parameters: tuple[str, ...] = ()
     body: Mapping[str, Any] | None = None
     status: int = 200
@@ -120,12 +119,12 @@ class Route:
     apart: bool = False  # may take long (a large text, many entries), and changes nothing but a session's scenarios
 
 
-def _openapi(control: Control, asked: Query) -> Plan:
+def _openapi(control: Control, asked: Query) -> Answer:
     """This document."""
     return as_json(200, document())
 
 
-def _stream(control: Control, asked: Query) -> Plan:
+def _stream(control: Control, asked: Query) -> Answer:
     """Entries as they come and end, as server-sent events."""
     raise ControlError(400, "the stream is asked for by GET over a plain connection", "GET /_mock/journal/stream")
 
@@ -183,6 +182,23 @@ def find(method: str, path: str) -> tuple[Route, str]:
         raise ControlError(405, f"{path} does not answer {method}", f"use {allowed}")
     served = ", ".join(dict.fromkeys(PREFIX + route.path for route in ROUTES))
     raise ControlError(404, f"no control route {path}", f"served are {served}")
+
+
+def answered(
+    control: Control,
+    call: Callable[[Callable[[], Answer]], Answer],
+    method: str,
+    path: str,
+    body: Mapping[str, Any] | None,
+    query: Mapping[str, Any],
+) -> Any:
+    """What a request from this process is told, as data: the path is below `/_mock/`. `call` runs on the server's loop
+    what must run there. Raises ControlError.
+    """
+    route, rest = find(method, PREFIX + path)
+    said = {name: str(value) for name, value in query.items() if value is not None}
+    asked = Query(method, PREFIX + path, said, {"content-type": "application/json"}, rest=rest, data=body or {})
+    return (route.run(control, asked) if route.apart else call(lambda: route.run(control, asked))).value
 
 
 def is_apart(method: str, path: str) -> bool:

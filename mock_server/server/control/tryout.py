@@ -7,17 +7,16 @@ from mock_server.engine.engine import Engine
 from mock_server.engine.explain import explain
 from mock_server.engine.preview import preview
 from mock_server.engine.session import Session
-from mock_server.protocol.plan import Plan
 from mock_server.protocol.request import HttpRequest
 from mock_server.protocol.sse import dumps_in_steps, encode
 from mock_server.scenario.load import loads
 from mock_server.scenario.model import Scenario
 from mock_server.scenario.node import ScenarioError, suggestion
-from mock_server.server.control.answers import ControlError, Query, as_json
+from mock_server.server.control.answers import Answer, ControlError, Query, as_json
 from mock_server.server.control.control import Control
 
 
-def previewed(control: Control, asked: Query) -> Plan:
+def previewed(control: Control, asked: Query) -> Answer:
     """What a scenario (`scenario`: a name, or `yaml`) sends: events with their times; of a `request` its answer."""
     session, said = control.session(asked), asked.json()
     request = _object(said, "request")
@@ -25,12 +24,14 @@ def previewed(control: Control, asked: Query) -> Plan:
     exchanges = [
         one
         for scenario in scenarios
-        for one in preview(control.engine, session.terms, scenario, request, _headers(said), waits=False)
+        for one in preview(
+            control.engine, session.terms, scenario, request, _headers(said), waits=asked.data is not None
+        )
     ]
     return as_json(200, {"scenario": scenarios[0].name, "exchanges": [one.told() for one in exchanges]})
 
 
-def explained(control: Control, asked: Query) -> Plan:
+def explained(control: Control, asked: Query) -> Answer:
     """Which scenario answers a `request` (with these `headers`), which turn and why; or what came near."""
     session, said = control.session(asked), asked.json()
     body = _object(said, "request")
@@ -43,7 +44,7 @@ def explained(control: Control, asked: Query) -> Plan:
     return as_json(200, explain(control.engine, session, http).told())
 
 
-def language(control: Control, asked: Query) -> Plan:
+def language(control: Control, asked: Query) -> Answer:
     """The JSON Schema of scenario files, for editors."""
     from mock_server.scenario.language import schema  # made when first asked for: a server starts without it
 

@@ -91,6 +91,16 @@ class NoMatch:
         return "\n".join(["No scenario matches this request. Nearest:", *lines])
 
 
+class Watched:
+    """Counts, and whether anybody has looked at them: what was decided without them is decided so again."""
+
+    __slots__ = ("counts", "were_read")
+
+    def __init__(self, counts: Cursors) -> None:
+        self.counts = counts
+        self.were_read = False
+
+
 class Question(NamedTuple):
     """One request as scenarios are asked about it. `facts` fills as human turns are asked about."""
 
@@ -98,9 +108,15 @@ class Question(NamedTuple):
     talk: Conversation
     key: str
     retries: int
-    cursors: Cursors
+    watched: Watched
     facts: dict[int, Facts]
     seed: int | None = None
+
+    @property
+    def cursors(self) -> Cursors:
+        """How often what came before: every question that asks for it may be answered otherwise the next time."""
+        self.watched.were_read = True
+        return self.watched.counts
 
     @property
     def request(self) -> MessagesRequest:
@@ -129,9 +145,8 @@ def question(
     talk = conversation(request.messages)
     asked = Asked(request, headers, talk.turns[-1].content, talk.newest_results)
     retries = headers.get("x-stainless-retry-count", "0")
-    return Question(
-        asked, talk, key, int(retries) if retries.isdecimal() and len(retries) < 4 else 0, cursors, {}, seed
-    )
+    again = int(retries) if retries.isdecimal() and len(retries) < 4 else 0
+    return Question(asked, talk, key, again, Watched(cursors), {}, seed)
 
 
 @dataclass(frozen=True, slots=True)

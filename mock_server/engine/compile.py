@@ -9,7 +9,7 @@ whose thoughts are not shown, is made anew for its request.
 import math
 import random
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any, NamedTuple, Protocol, get_args
@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, Protocol, get_args
 from mock_server.engine import citations
 from mock_server.engine.cache import CacheUse
 from mock_server.engine.form import Form, Hole
-from mock_server.engine.pace import Pace
+from mock_server.engine.pace import Pace, Timeline
 from mock_server.engine.seal import OPEN_CALL, sealed
 from mock_server.engine.seeds import Ids, chance
 from mock_server.protocol import cut, marks, tokens, usage
@@ -52,8 +52,8 @@ _MEMBERS = (*_MESSAGE, *_DELTA, *_BESIDE, *_USAGE, _ITERATIONS)
 class Draw(Protocol):
     """Where the ids and the jitter of one exchange come from, and the server's call that a resumed turn answers."""
 
-    ids: Ids
-
+    @property
+    def ids(self) -> Ids: ...
     def jitter(self) -> random.Random: ...
     def open_call(self) -> str: ...
 
@@ -186,6 +186,38 @@ class _Round(NamedTuple):
     advice: int
 
 
+class Filled(NamedTuple):
+    """A reply to one request, in all but what is drawn for it: ids. Those of the same request come from anew each time.
+
+    `headers`: those of the reply itself, which come before all others. `known`: the values that the request decides.
+    """
+
+    headers: Headers
+    form: Form
+    known: dict[str, bytes]
+    stamps: Sequence[tuple[str, marks.Stamp]]
+    resumes: bool
+    timeline: Timeline
+    stream: bool
+
+    def drawn(self, ids: Ids, open_call: Callable[[], str]) -> dict[str, bytes]:
+        """The values that are drawn: the id of the message, then those of its calls."""
+        values = {"id": b'"%b"' % ids.message().encode()}
+        for name, stamped in self.stamps:
+            values[name] = b'"%b"' % marks.mint(ids.take(6), stamped).encode()
+        if self.resumes:
+            values["open_call"] = encode(dumps(open_call()))
+        return values
+
+    def plan(self, drawn: Mapping[str, bytes], headers: Headers) -> Plan:
+        """The plan with these values in it, and `headers` behind its own."""
+        values, at = {**self.known, **drawn}, self.timeline.at
+        if not self.stream:
+            return whole(200, self.headers + headers, self.form.json.fill(values), at[-1])
+        frames = self.timeline.filled(self.form.fill(values))
+        return Plan(200, self.headers + headers, (Part(frames, at),), True, at[0])
+
+
 class CompiledReply:
     """A reply as bytes with holes. `bind` may be called from many requests.
 
@@ -302,6 +334,11 @@ class CompiledReply:
 
     def bind(self, to: Binding) -> Plan:
         """The plan that answers one request."""
+        filled = self.filled(to)
+        return filled.plan(filled.drawn(to.draw.ids, to.draw.open_call), to.headers)
+
+    def filled(self, to: Binding) -> "Filled":
+        """The reply to one request in all but what is drawn for it."""
         if not self.fits(to) or (to.stop_sequences and self._stops(to.stop_sequences)):
             shorter = self._cut(to, self._room(to))
             if shorter is not None:
@@ -309,7 +346,7 @@ class CompiledReply:
                 extras = to.extras
                 if extras is not None and extras.for_program and not left.runs_code:  # cut before its program
                     extras = replace(extras, delta={})
-                return left.bind(to._replace(max_tokens=sys.maxsize, room=None, stop_sequences=(), extras=extras))
+                return left.filled(to._replace(max_tokens=sys.maxsize, room=None, stop_sequences=(), extras=extras))
         return self._whole(to)
 
     def fits(self, to: Binding) -> bool:
@@ -376,12 +413,11 @@ class CompiledReply:
             max_tokens=None,
         )
 
-    def _whole(self, to: Binding) -> Plan:
+    def _whole(self, to: Binding) -> "Filled":
         timing = self._reply.timing.of(to.model.id)
         pace, form, forms = self._paced.get(id(timing)) or self._at_pace(timing)
         model = self._reply.model or to.model.id
         values = {
-            "id": b'"%b"' % to.draw.ids.message().encode(),
             "model": self._profile.json_names.get(model) or encode(dumps(model)),
             "inference_geo": _GEOS[to.model.inference_geo],
             **self._counts(to),
@@ -390,17 +426,10 @@ class CompiledReply:
             form = self._form_of(to, forms, timing.chunking)
         if to.extras is not None:
             values |= self._told(to, to.extras)
-        for name, stamped in self._stamps:
-            values[name] = b'"%b"' % marks.mint(to.draw.ids.take(6), stamped).encode()
-        if self._resumes:
-            values["open_call"] = encode(dumps(to.draw.open_call()))
         given = to.input_tokens if to.cache is None else to.input_tokens - to.cache.read
         timeline = pace.timeline(to.time_scale, to.model.token_factor, given, to.draw.jitter)
-        at = timeline.at
-        if not to.stream:
-            return whole(200, self._json_headers + to.headers, form.json.fill(values), at[-1])
-        frames = timeline.filled(form.fill(values))
-        return Plan(200, self._sse_headers + to.headers, (Part(frames, at),), True, at[0])
+        headers = self._sse_headers if to.stream else self._json_headers
+        return Filled(headers, form, values, self._stamps, self._resumes, timeline, to.stream)
 
     def _form_of(self, to: Binding, forms: _Forms, chunk: Chunk | None) -> Form:
         """The form that has room for all that this request is told."""

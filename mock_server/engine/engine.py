@@ -20,6 +20,7 @@ from mock_server.engine.failure import failure
 from mock_server.engine.journal import Journals
 from mock_server.engine.judged import left_unjudged
 from mock_server.engine.library import CompiledScenario, Library, compile_scenario
+from mock_server.engine.memory import Memory, Remembered, Repeated
 from mock_server.engine.metrics import Metrics
 from mock_server.engine.reading import Reading, read_apart
 from mock_server.engine.received import Request
@@ -69,6 +70,7 @@ class Engine:
         self.chaos: tuple[Scenario, ...] = ()  # overlays added at run time, for every session
         self.off: frozenset[str] = frozenset()  # overlays that are switched off everywhere
         self._served: dict[_Compiled, Served] = {}
+        self.memory = Memory()
 
     @property
     def generator(self) -> Generator:
@@ -182,6 +184,49 @@ class Engine:
         kept = self.journals.kept(http) if kept is None else kept
         return self.journals.record(session.journal, self.clock.unix(), kept, exchange, session)
 
+    def remember(self, came: bytes, http: HttpRequest, entry: Entry) -> Remembered | None:
+        """Keep what the bytes that came are answered from, when they come the second time. None where nothing is kept.
+
+        `http`, `entry`: the request that they are, and what it came to, which has ended.
+        """
+        again = entry.exchange.again
+        if again is None or not self.memory.has_seen(came):
+            return None
+        session, key, refused = self._sender(http)
+        if refused is not None or again.library is not self.library(session) or again.terms is not session.terms:
+            return None
+        one = Remembered(came, session, http.headers.get("x-mock-session") or http.session, key, entry)
+        self.memory.keep(one)
+        return one
+
+    def remembered(self, came: bytes) -> Remembered | None:
+        """What these bytes are answered from, where they came before and would be answered alike."""
+        one = self.memory.find(came)
+        if one is None:
+            return None
+        again = one.again
+        try:
+            session = self.sessions.of(one.asked, one.key)
+        except ApiError:  # it has ended
+            session = self.ended
+        if session is one.session and session.terms is again.terms and self.library(session) is again.library:
+            return one
+        self.memory.drop(one)
+        return None
+
+    def repeat(self, one: Remembered) -> Repeated:
+        """Answer a request as the one before, with ids and times of its own, and note it. It ends at once."""
+        session, journals = one.session, self.journals
+        unix = session.clock.unix()
+        ids = seeds.Ids(None, self._chance, unix)
+        request_id = ids.request()
+        drawn = one.again.filled.drawn(ids, str)
+        entry = Repeated(one, journals.total + 1, self.clock.unix(), int(unix), request_id, drawn)
+        journals.note(session.journal, entry, one.entry.exchange)
+        session.journal.ended(entry)
+        self.metrics.add(*one.tally)
+        return entry
+
     def answer(
         self,
         http: HttpRequest,
@@ -198,7 +243,7 @@ class Engine:
             exchange = self._answered(http, session, key, refused, in_batch=in_batch, reading=reading)
         finally:
             end(token)
-        return left_unjudged(exchange, left.unjudged) if left.unjudged else exchange
+        return left_unjudged(exchange, left.unjudged)._replace(again=None) if left.unjudged else exchange
 
     def _answered(
         self,

@@ -13,6 +13,7 @@ from mock_server.protocol.request import HttpRequest
 from mock_server.scenario.answer import Answer
 
 if TYPE_CHECKING:
+    from mock_server.engine.memory import Again
     from mock_server.engine.session import Session
 
 NO_PARAMS: Mapping[str, str] = {}
@@ -85,7 +86,7 @@ class Exchange(NamedTuple):
     `late` stands in for the plan while a function has yet to give the reply, or work has to be done for it.
     `understood`: the request was valid; `unexpected`: it was not as the script expects it; `aside`: no scenario is
     asked about requests of this kind; `side`: it was a side call of an agent. `faults`: what was done to the plan, in
-    words.
+    words. `again`: what the same request is answered from the next time, where nothing stands against it.
     """
 
     plan: Plan
@@ -100,6 +101,7 @@ class Exchange(NamedTuple):
     aside: bool = False
     side: bool = False
     faults: tuple[str, ...] = ()
+    again: "Again | None" = None
 
 
 def worked(steps: Steps) -> Exchange:

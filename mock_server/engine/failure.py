@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from mock_server.protocol.errors import MESSAGE, ApiError, envelope
 from mock_server.protocol.moment import http_date
 from mock_server.protocol.plan import JSON_HEADERS, Headers, Plan, whole
+from mock_server.protocol.profile import Profile
 from mock_server.protocol.sse import dumps, encode
 from mock_server.scenario.answer import Answer
 from mock_server.scenario.error import Failure
@@ -18,16 +19,26 @@ if TYPE_CHECKING:
 
 def reply_headers(session: "Session", request_id: str, *, is_known: bool = True) -> Headers:
     """The headers that every reply has: when it was made, its id, and whose key it was if that `is_known`."""
-    profile = session.terms.profile
+    return headers_at(session.terms.profile, int(session.told_unix()), request_id, is_known=is_known)
+
+
+def headers_at(profile: Profile, second: int, request_id: str, *, is_known: bool = True) -> Headers:
+    """The same, of a reply that was made in this second (unix)."""
     ids = [(name, request_id) for name in profile.request_id_headers]
     owner = profile.owner_headers if is_known else ()
-    return (_date(int(session.told_unix())), *ids, *owner)
+    return (_date(second), *ids, *owner)
 
 
 @functools.lru_cache(maxsize=16)
 def _date(unix: int) -> tuple[str, str]:
     """The same pair for all replies of one second, which the journal keeps."""
     return ("date", http_date(unix))
+
+
+@functools.lru_cache(maxsize=16)
+def date_bytes(second: int) -> bytes:
+    """The date of a reply as it is sent."""
+    return http_date(second).encode()
 
 
 # What `x-should-retry` says of a status, where the error has no word of its own. Of the others nothing is said.

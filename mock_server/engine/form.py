@@ -32,21 +32,21 @@ class Hole:
 
 
 class Stencil:
-    """Bytes with holes. `fill` takes the value of each hole as JSON bytes."""
+    """Bytes with holes. `fill` takes the value of each hole as bytes."""
 
     __slots__ = ("_parts", "_slots")
 
-    def __init__(self, text: str, holes: Mapping[str, str]) -> None:
-        """`holes`: name of the value -> how the hole looks in `text`."""
-        cuts = sorted((at, at + len(look), name) for name, look in holes.items() for at in _all(text, look))
+    def __init__(self, data: bytes, holes: Mapping[str, bytes]) -> None:
+        """`holes`: name of the value -> how the hole looks in `data`."""
+        cuts = sorted((at, at + len(look), name) for name, look in holes.items() for at in _all(data, look))
         self._parts: list[bytes] = []
         self._slots: list[tuple[int, str]] = []
         at = 0
         for start, end, name in cuts:
-            self._parts += [encode(text[at:start]), b""]
+            self._parts += [data[at:start], b""]
             self._slots.append((len(self._parts) - 1, name))
             at = end
-        self._parts.append(encode(text[at:]))
+        self._parts.append(data[at:])
 
     @property
     def has_holes(self) -> bool:
@@ -59,7 +59,7 @@ class Stencil:
         return b"".join(parts)
 
 
-def _all(text: str, look: str) -> list[int]:
+def _all(text: bytes, look: bytes) -> list[int]:
     found, at = [], text.find(look)
     while at >= 0:
         found.append(at)
@@ -74,7 +74,7 @@ class Form:
         """`looks`: name of each value -> how its hole looks in the events."""
         self.steps = tuple(steps)
         self.events = tuple(step for step in self.steps if isinstance(step, Event))
-        self._looks = looks
+        self._looks = {name: encode(look) for name, look in looks.items()}
         self._templates: list[tuple[int, Stencil]] = []
 
     @lazy
@@ -85,7 +85,7 @@ class Form:
     @lazy
     def json(self) -> Stencil:
         """The reply that is not a stream: what the events fold to."""
-        return Stencil(dumps(fold(event.payload for event in self.events)), self._looks)
+        return Stencil(encode(dumps(fold(event.payload for event in self.events))), self._looks)
 
     def fill(self, values: Mapping[str, bytes]) -> tuple[bytes, ...]:
         """The frames with a request's values in place."""
@@ -99,7 +99,7 @@ class Form:
         data = frame(event.payload)
         if Hole.OPENS not in data:
             return data
-        template = Stencil(data.decode("utf-8"), self._looks)
+        template = Stencil(data, self._looks)
         if not template.has_holes:
             return data
         self._templates.append((at, template))

@@ -69,9 +69,8 @@ class Journal:
 
     # -- writing: the server's loop ----------------------------------------------------------------------------
 
-    def add(self, entry: Entry) -> Entry | None:
-        """Keep an entry; returns the one that had to go for it."""
-        exchange = entry.exchange
+    def add(self, entry: Entry, exchange: Exchange) -> Entry | None:
+        """Keep the entry of an exchange; returns the one that had to go for it."""
         self.loop_thread = threading.get_ident()
         with self._lock:
             self._count(exchange)
@@ -295,9 +294,14 @@ class Journals:
 
     def record(self, journal: Journal, at: float, http: HttpRequest, exchange: Exchange, lane: Lane) -> Entry:
         """A new entry in one session's journal, of a request as it is kept."""
+        entry = Entry(self.total + 1, at, http, exchange, journal, lane)
+        self.note(journal, entry, exchange)
+        return entry
+
+    def note(self, journal: Journal, entry: Entry, exchange: Exchange) -> None:
+        """Keep an entry in one session's journal. `exchange`: what counts of it."""
         self.total += 1
-        entry = Entry(self.total, at, http, exchange, journal, lane)
-        gone = journal.add(entry)
+        gone = journal.add(entry, exchange)
         with self._lock:
             if gone is not None:
                 self.bytes -= self._order.pop(gone.number, (journal, 0))[1]
@@ -307,7 +311,6 @@ class Journals:
                 _, (oldest, weight) = self._order.popitem(last=False)
                 self.bytes -= weight
                 oldest.drop_oldest()
-        return entry
 
     def forget(self, journal: Journal) -> None:
         """A session has ended: its entries are no longer counted."""

@@ -19,15 +19,18 @@ class Metrics:
 
     def count(self, entry: Entry) -> None:
         """An exchange has ended."""
-        self._requests[entry.scenario or "", entry.plan.status, entry.outcome] += 1
-        tokens = entry.tokens
-        if tokens is not None:
-            self._tokens["input"] += tokens[0]
-            self._tokens["output"] += tokens[1]
+        self.add((entry.scenario or "", entry.plan.status, entry.outcome), entry.tokens)
         if entry.is_paced:
             late = entry.lateness
             self._late_sum += late
             self._late[next((edge for edge in BUCKETS if late <= edge), float("inf"))] += 1
+
+    def add(self, ended: tuple[str, int, str], tokens: tuple[int, int] | None) -> None:
+        """One more of these (scenario, status, outcome), and the tokens that it told."""
+        self._requests[ended] += 1
+        if tokens is not None:
+            self._tokens["input"] += tokens[0]
+            self._tokens["output"] += tokens[1]
 
     def text(self, gauges: Mapping[str, tuple[str, float]]) -> str:
         """The exposition format; `gauges`: name -> help and value now."""

@@ -9,7 +9,6 @@ from mock_server.engine.judged import let_pass
 from mock_server.protocol.errors import ApiError, invalid
 from mock_server.protocol.request import Block, MessagesRequest
 
-FILE = b'"file_id"'
 MOST_TEXT = 32 << 20  # bytes of a text that are read: more than any window holds
 _KINDS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "image": ("an image", ("image/",)),
@@ -23,7 +22,7 @@ def sourced(request: MessagesRequest, call: Call) -> tuple[MessagesRequest, ApiE
 
     Raises ApiError: 404 for a file that is not there, 400 for one of the wrong kind.
     """
-    if not request.has_blocks or not request.may_have(FILE):
+    if not request.has_files:
         return request, None
     now = call.session.clock.now()
 

@@ -248,6 +248,11 @@ class MessagesRequest:
         return self.may_have(b'"cache_control"')
 
     @lazy
+    def has_files(self) -> bool:
+        """Whether it can name files."""
+        return self.has_blocks and self.may_have(b'"file_id"')
+
+    @lazy
     def had(self) -> dict[bytes, bool]:
         """What was looked for in the bytes, and whether it is there."""
         return {}

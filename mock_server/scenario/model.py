@@ -85,6 +85,11 @@ class Scenario:
         return tuple(turn.attempts is not None or turn.cases is not None for turn in self.turns)
 
     @lazy
+    def counts(self) -> bool:
+        """Whether anything is counted when it answers, but for the exchanges that `times` limits."""
+        return self.draws or any(self.counts_attempts) or self.anchored_at == "session"
+
+    @lazy
     def expects(self) -> bool:
         """Whether any of its turns says what the request must look like."""
         return any(answer.expect is not None for turn in self.turns for answer in turn.every)

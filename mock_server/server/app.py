@@ -11,6 +11,8 @@ from aiohttp import web
 from mock_server.engine.address import addressed
 from mock_server.engine.engine import Engine
 from mock_server.engine.entry import Entry
+from mock_server.engine.form import Stencil
+from mock_server.engine.memory import Remembered
 from mock_server.engine.reading import Reading
 from mock_server.engine.routing import most_bytes
 from mock_server.protocol.errors import ApiError
@@ -26,7 +28,7 @@ from mock_server.server.control.routes import STREAM
 from mock_server.server.inbox import Inbox
 from mock_server.server.journal_file import JournalFile, told_body
 from mock_server.server.late import resolve
-from mock_server.server.player import Outcome, Playing, frames_at_once, opening_of, play, play_at_once
+from mock_server.server.player import Outcome, Playing, at_once, frames_at_once, opening_of, play
 from mock_server.server.upload import Room, is_form, read_form, told
 from mock_server.server.wheel import Wheel
 
@@ -64,11 +66,7 @@ class App:
                 return Written(keep_alive=False)
             if self._is_stream(http):
                 return await self._stream(http, request)
-            answered = await self._asked(http)
-            if answered is None:
-                reading, kept = await self._reading(http), await self._kept(http)
-                answered = self.exchange(http, reading, kept)
-                told = await self._told(answered, http)
+            answered, told = await self.answered(http)
         except ApiError as error:
             answered = self.refused(error)
         if answered.exchange.late is not None:
@@ -86,7 +84,7 @@ class App:
         frames = frames_at_once(plan)
         if frames >= 0:
             ended(Outcome("completed", frames))
-            play_at_once(plan, connection, opening, chunked=chunked)
+            connection.write(at_once(plan, opening, chunked=chunked))
             return Written(keep_alive=keep_alive, unread=request.content)
         playing = Playing(plan, connection, answered.lane, self.wheel, start, opening, chunked, ended)
         answered.opened(connection.cutter(playing))
@@ -103,6 +101,15 @@ class App:
         except ConnectionError:
             log.debug("%s %s: the client left in the midst of its request", request.method, path)
             return None
+
+    async def answered(self, http: HttpRequest) -> tuple[Answered, bytes | None]:
+        """What answers a request, where parts of that may take long, and what the journal file says of its body."""
+        answered = await self._asked(http)
+        if answered is not None:
+            return answered, None
+        reading, kept = await self._reading(http), await self._kept(http)
+        answered = self.exchange(http, reading, kept)
+        return answered, await self._told(answered, http)
 
     async def _reading(self, http: HttpRequest) -> Reading | None:
         """What a large body says, read in another thread: it may take seconds, and others are answered meanwhile."""
@@ -157,6 +164,26 @@ class App:
         if self._desk.feed.is_watched:
             self._desk.feed.came(entry, entry.session)
         return entry
+
+    def remembered(self, came: bytes) -> Remembered | None:
+        """What the bytes of a request are answered from, where the same came before."""
+        return self._engine.remembered(came)
+
+    def remember(self, came: bytes, http: HttpRequest, answered: Answered) -> None:
+        """Keep what a request that has been answered all at once came to, for when the same bytes come again."""
+        if isinstance(answered, Entry):
+            one = self._engine.remember(came, addressed(http, self._base_path), answered)
+            if one is not None:
+                plan, marks = one.marked()
+                opening, chunked = opening_of(plan, keep_alive=True, version=HTTP_1_1)
+                one.wire = Stencil(at_once(plan, opening, chunked=chunked), marks)
+
+    def again(self, one: Remembered, start: float) -> bytes:
+        """The bytes that answer a request as the same was answered before; it is noted, and has ended."""
+        assert one.wire is not None
+        entry = self._engine.repeat(one)
+        self._tell(entry, "POST", entry.path, start, "completed")
+        return entry.sent_by(one.wire)
 
     def most_bytes(self, path: str) -> int:
         """How large the body of a request to this path may be."""
@@ -242,19 +269,26 @@ class App:
     ) -> None:
         """The end of an exchange, told before its last bytes go out: the journal entry and the log line."""
         answered.end(outcome.kind, outcome.frames, outcome.sent)
-        exchange = answered.exchange
         if isinstance(answered, Entry):
             self._engine.metrics.count(answered)
+        self._tell(answered, method, path, start, outcome.kind, told)
+
+    def _tell(
+        self, answered: Answered, method: str, path: str, start: float, outcome: str, told: bytes | None = None
+    ) -> None:
+        """Tell whoever listens of an exchange that has ended."""
+        if isinstance(answered, Entry):
             if self._file is not None:
                 self._file.write(answered, told)
             if self._desk.feed.is_watched:
                 self._desk.feed.came(answered, answered.session)
-        if exchange.note == "control" or not log.isEnabledFor(logging.INFO):
+        if not log.isEnabledFor(logging.INFO) or answered.exchange.note == "control":
             return
+        exchange = answered.exchange
         by = f"{exchange.scenario} turn {exchange.turn}" if exchange.scenario else exchange.note.split("\n")[0][:200]
         took = (self._loop.time() - start) * 1000
         form = "stream" if exchange.plan.stream else "json"
-        log.info("%s %s %d %s %s, %s in %.0f ms", method, path, exchange.plan.status, form, by, outcome.kind, took)
+        log.info("%s %s %d %s %s, %s in %.0f ms", method, path, exchange.plan.status, form, by, outcome, took)
 
 
 def _outlined(entry: Entry, is_filed: bool) -> bytes | None:

@@ -1,5 +1,6 @@
 """One client connection: aiohttp's own, with three things changed. Its error pages become the API's envelopes, a reply
-is written as prepared bytes instead of through header maps and payload writers, a plain POST takes the short way in.
+is written as prepared bytes instead of through header maps and payload writers, a plain POST takes the short way in, in
+however many reads it comes.
 """
 
 import asyncio
@@ -13,12 +14,13 @@ from aiohttp.web_protocol import RequestHandler
 
 from mock_server.engine.entry import Lane
 from mock_server.engine.exchange import Exchange
+from mock_server.engine.memory import Remembered
 from mock_server.protocol.errors import ApiError, invalid
-from mock_server.protocol.request import HttpRequest
+from mock_server.protocol.request import LONG, HttpRequest
 from mock_server.server.inbox import Inbox
-from mock_server.server.player import Outcome, Playing, frames_at_once, head, opening_of, play_at_once
+from mock_server.server.player import Outcome, Playing, at_once, frames_at_once, head, opening_of
 from mock_server.server.resets import on_the_way, reset_on_close
-from mock_server.server.shortcut import Post, whole_post
+from mock_server.server.shortcut import Head, Post, begun_post
 from mock_server.server.wheel import Wheel
 
 MAX_HEADER = 64 * 1024
@@ -27,9 +29,13 @@ MOST_REFUSED = 1 << 30  # bytes that a client may go on sending after it was ref
 PATIENCE = 10.0  # seconds that it may pause meanwhile
 HTTP_1_1 = (1, 1)
 
-# What the short way reads of aiohttp's connection. Where a release lacks them, every request takes the long way.
-_FIELDS = {"_waiter", "_messages", "_next_keepalive_close_time", "_keepalive_timeout", "_close", "_force_close"}
-SHORT_WAY = set(RequestHandler.__slots__) >= _FIELDS
+# What is used of aiohttp's connection that it does not promise to have. Where a release lacks any of it, every request
+# takes the long way, and a test fails.
+_FIELDS = {
+    *("_waiter", "_messages", "_next_keepalive_close_time", "_keepalive_timeout", "_keepalive_handle", "_close"),
+    *("_force_close", "_loop", "_process_keepalive"),
+}
+SHORT_WAY = all(hasattr(RequestHandler, field) for field in _FIELDS)
 
 
 class Answered(Protocol):
@@ -51,23 +57,30 @@ class App(Protocol):
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse: ...
     def exchange(self, http: HttpRequest) -> Answered: ...
+    async def answered(self, http: HttpRequest) -> tuple[Answered, bytes | None]: ...
+    def remembered(self, came: bytes) -> Remembered | None: ...
+    def remember(self, came: bytes, http: HttpRequest, answered: Answered) -> None: ...
+    def again(self, one: Remembered, start: float) -> bytes: ...
     def most_bytes(self, path: str) -> int: ...
     async def settle(self, answered: Answered) -> None: ...
     def refused(self, error: ApiError) -> Answered: ...
-    def ended(self, answered: Answered, method: str, path: str, start: float, outcome: Outcome) -> None: ...
+    def ended(
+        self, answered: Answered, method: str, path: str, start: float, outcome: Outcome, told: bytes | None = None
+    ) -> None: ...
 
 
 class Connection(RequestHandler):
     """The protocol of one connection; also the `Wire` that a plan is played on."""
 
-    __slots__ = ("_app", "_busy", "_has_ended", "_held", "_partial", "_when_lost", "handled", "reading")
+    __slots__ = ("_app", "_begun", "_busy", "_has_ended", "_held", "_partial", "_when_lost", "handled", "reading")
 
     def __init__(self, manager: "Server", app: App, **how: Any) -> None:
         super().__init__(manager, loop=manager._loop, **how)
         self._app = app
         self._when_lost: Callable[[], None] | None = None
         self._partial = False  # the parser has the beginning of a request
-        self._busy = False  # a reply is being played the short way
+        self._busy = False  # a request is being answered that took the short way
+        self._begun: _Begun | None = None  # a request of which more is to come
         self._has_ended = False  # the client sends nothing more
         self.reading: StreamReader | None = None  # the body of the request that aiohttp answers, or answered last
         self.handled = True  # nothing of that request is still to be written or read
@@ -155,17 +168,19 @@ class Connection(RequestHandler):
     def data_received(self, data: bytes) -> None:
         if self._busy:
             self._hold(data)
-            return
-        post = whole_post(data) if SHORT_WAY and not self._partial else None
-        if post is not None and self._is_idle():
-            self._take(post)
-            return
+        elif not SHORT_WAY or self._partial or not self._is_idle():
+            self._leave(data)
+        elif self._begun is not None:
+            self._go_on(self._begun, data)
+        else:
+            self._begin(data)
+
+    def _leave(self, data: bytes) -> None:
+        """Have aiohttp read it."""
         super().data_received(data)
-        if not SHORT_WAY:
-            return
         if self._waiter is not None:
             self._partial = not self._waiter.done()
-        elif post is None:  # while aiohttp does not wait, nobody can tell what of it the parser has kept
+        else:  # while aiohttp does not wait, nobody can tell what of it the parser has kept
             self._partial = True
 
     def handle_error(
@@ -201,7 +216,55 @@ class Connection(RequestHandler):
     # -- the short way -------------------------------------------------------------------------------------------
 
     def _is_idle(self) -> bool:
-        return self.handled and not (self._messages or self._partial or self._close or self._force_close)
+        return self.handled and not (self._messages or self._close or self._force_close)
+
+    def _begin(self, data: bytes) -> None:
+        """A request begins; it may be there as a whole, or with the beginning of the next behind it."""
+        known = self._app.remembered(data)
+        if known is not None:
+            self._repeat(known)
+            return
+        found = begun_post(data)
+        if found is None:
+            self._leave(data)
+            return
+        head, at = found
+        missing = head.length - (len(data) - at)
+        if not missing:
+            self._take(Post(head, data, at))
+        elif missing < 0:
+            self._held = data[missing:]
+            self._whole(Post(head, data[:missing], at))
+        elif head.length > LONG and head.length > self._app.most_bytes(head.path):
+            self._leave(data)  # it is refused before it has come
+        else:
+            self._begun = _Begun(head, at, [data], missing)
+
+    def _go_on(self, begun: "_Begun", data: bytes) -> None:
+        """More comes of a request that has begun."""
+        begun.pieces.append(data)
+        begun.missing -= len(data)
+        if begun.missing > 0:
+            return
+        self._begun = None
+        came = b"".join(begun.pieces)
+        if begun.missing:
+            self._held, came = came[begun.missing :], came[: begun.missing]
+        self._whole(Post(begun.head, came, begun.at))
+
+    def _whole(self, post: Post) -> None:
+        """A request has come as a whole, in several reads or with more behind it; that waits for its turn."""
+        known = None if self._held else self._app.remembered(post.came)
+        if known is None:
+            self._take(post)
+        else:
+            self._repeat(known)
+
+    def _repeat(self, known: Remembered) -> None:
+        """Answer a request that is as one before: there is nothing to wait for."""
+        start = self._loop.time()
+        self._stays_open(start)
+        self.write(self._app.again(known, start))
 
     def _take(self, post: Post) -> None:
         """Have a request answered when its turn comes."""
@@ -210,39 +273,63 @@ class Connection(RequestHandler):
 
     def _answer(self, post: Post, start: float) -> None:
         try:
-            answered = self._app.exchange(HttpRequest("POST", post.path, post.headers, post.body, None, post.query))
+            http = post.http
+            if len(http.body) >= LONG:
+                self._loop.create_task(self._answer_large(post, http, start))
+                return
+            answered = self._app.exchange(http)
             if answered.exchange.late is None:
-                self._send(post, answered, start)
+                self._send(post, http, answered, start)
             elif self.is_open:
-                task = self._loop.create_task(self._answer_late(post, answered, start))
+                task = self._loop.create_task(self._answer_late(post, http, answered, start))
                 self.when_lost(canceling(task))
             else:
                 answered.end("client_left", 0)
         except Exception as error:
-            self.write(self._fault(error))
-            self.force_close()
+            self._fail(error)
 
-    async def _answer_late(self, post: Post, answered: Answered, start: float) -> None:
+    async def _answer_large(self, post: Post, http: HttpRequest, start: float) -> None:
+        """The same for a large body, which is read while others are answered."""
+        try:
+            answered, told = await self._app.answered(http)
+            if answered.exchange.late is not None:
+                self.when_lost(canceling(asyncio.current_task()))
+                await self._answer_late(post, http, answered, start, told)
+            else:
+                self._send(post, http, answered, start, told)
+        except Exception as error:
+            self._fail(error)
+
+    async def _answer_late(
+        self, post: Post, http: HttpRequest, answered: Answered, start: float, told: bytes | None = None
+    ) -> None:
         try:
             await self._app.settle(answered)
         except asyncio.CancelledError:
             self.force_close()
             raise
         self._when_lost = None
-        self._send(post, answered, start)
+        self._send(post, http, answered, start, told)
 
-    def _send(self, post: Post, answered: Answered, start: float) -> None:
+    def _fail(self, error: Exception) -> None:
+        """A mistake of ours."""
+        self.write(self._fault(error))
+        self.force_close()
+
+    def _send(self, post: Post, http: HttpRequest, answered: Answered, start: float, told: bytes | None = None) -> None:
         plan = answered.exchange.plan
         opening, chunked = opening_of(plan, keep_alive=True, version=HTTP_1_1)
         self._stays_open(start)
         frames = frames_at_once(plan)
         if frames >= 0:
             outcome = Outcome("completed", frames) if self.is_open else Outcome("client_left", 0)
-            self._app.ended(answered, "POST", post.path, start, outcome)
-            play_at_once(plan, self, opening, chunked=chunked)
+            self._app.ended(answered, "POST", http.path, start, outcome, told)
+            self.write(at_once(plan, opening, chunked=chunked))
+            if answered.exchange.again is not None:
+                self._app.remember(post.came, http, answered)
             self._free(outcome)
         else:
-            ended = functools.partial(self._app.ended, answered, "POST", post.path, start)
+            ended = functools.partial(self._app.ended, answered, "POST", http.path, start, told=told)
             self._play(answered, Playing(plan, self, answered.lane, self._app.wheel, start, opening, chunked, ended))
 
     def _play(self, answered: Answered, playing: Playing) -> None:
@@ -255,7 +342,7 @@ class Connection(RequestHandler):
 
     def _process_keepalive(self) -> None:
         """aiohttp's timer for idle connections, which does not see what is played the short way."""
-        if not self._busy:
+        if not self._busy and self._begun is None:
             super()._process_keepalive()
             return
         self._keepalive_handle = self._loop.call_at(
@@ -273,11 +360,27 @@ class Connection(RequestHandler):
         self._busy = False
         self._when_lost = None
         self._stays_open(self._loop.time())
+        self._take_held()
+        if self._has_ended and not self._owes_reply():
+            self.force_close()
+
+    def _take_held(self) -> None:
+        """Go on with what came ahead of its turn."""
         if self._held and self.is_open:
             held, self._held = self._held, b""
             self.data_received(held)
-        if self._has_ended and not self._owes_reply():
-            self.force_close()
+
+
+class _Begun:
+    """A request of which the head has come: where in that its body begins, what came so far, how much is missing."""
+
+    __slots__ = ("at", "head", "missing", "pieces")
+
+    def __init__(self, head: Head, at: int, pieces: list[bytes], missing: int) -> None:
+        self.head = head
+        self.at = at
+        self.pieces = pieces
+        self.missing = missing
 
 
 def canceling(task: "asyncio.Task[Any] | None") -> Callable[[], None]:

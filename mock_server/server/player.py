@@ -93,10 +93,10 @@ def frames_at_once(plan: Plan) -> int:
     return frames
 
 
-def play_at_once(plan: Plan, wire: Wire, opening: bytes, *, chunked: bool) -> None:
-    """Send `opening` (the head) and everything else in one write."""
+def at_once(plan: Plan, opening: bytes, *, chunked: bool) -> bytes:
+    """All that is sent of a plan whose frames are due at once: `opening` (the head) and everything else."""
     body = plan.body()
-    wire.write(opening + (_chunk(body) + _LAST_CHUNK if chunked else body))
+    return opening + (_chunk(body) + _LAST_CHUNK if chunked else body)
 
 
 async def play(playing: "Playing") -> Outcome:

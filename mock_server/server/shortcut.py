@@ -1,4 +1,4 @@
-"""The short way in: a POST that arrives whole, in one read, on an idle connection. What is unusual is left to aiohttp.
+"""The short way in: a POST whose head arrives in one read, on an idle connection. What is unusual is left to aiohttp.
 
 It saves the parser, the request object, the body stream and the task: half of what a small request costs. Both ways
 lead to the same `App.exchange`; tests hold their bytes together.
@@ -11,6 +11,8 @@ import functools
 import re
 from collections.abc import Mapping
 from typing import NamedTuple
+
+from mock_server.protocol.request import HttpRequest
 
 # RFC 3986 without what is escaped, RFC 9110 for names and values of headers
 _PATH, _QUERY = r"/[\w.~!$&'()*+,;=:@/-]*", r"[\w.~!$&'()*+,;=:@/?-]*"
@@ -27,15 +29,6 @@ REMEMBERED = 2048  # bytes of a head that is read once for all who send it
 _UNUSUAL = frozenset(("transfer-encoding", "content-encoding", "expect", "upgrade", "sec-websocket-key1"))
 
 
-class Post(NamedTuple):
-    """A request that was there as a whole."""
-
-    path: str
-    headers: Mapping[str, str]
-    body: bytes
-    query: str = ""
-
-
 class Head(NamedTuple):
     """What stands before a body."""
 
@@ -45,16 +38,29 @@ class Head(NamedTuple):
     length: int
 
 
-def whole_post(data: bytes) -> Post | None:
-    """The HTTP/1.1 POST that `data` is, when it is exactly one and there is nothing unusual about it."""
-    end = data.find(b"\r\n\r\n") + 2
-    if not 2 <= end <= LONGEST_HEAD or not data.startswith(b"POST /"):
+class Post(NamedTuple):
+    """A request that is there as a whole. `came`: all its bytes, of which the body begins at `at`."""
+
+    head: Head
+    came: bytes
+    at: int
+
+    @property
+    def http(self) -> HttpRequest:
+        """The request as the engine takes it."""
+        head = self.head
+        return HttpRequest("POST", head.path, head.headers, self.came[self.at :], None, head.query)
+
+
+def begun_post(data: bytes) -> tuple[Head, int] | None:
+    """The head of the HTTP/1.1 POST that begins here, and where its body begins; None when the head is not there as a
+    whole, or is unusual in any way."""
+    end = data.find(b"\r\n\r\n", 0, LONGEST_HEAD + 2) + 2
+    if end < 2 or not data.startswith(b"POST /"):
         return None
     told = data[:end]
     head = _remembered(told) if end <= REMEMBERED else _head(told)
-    if head is None or head.length != len(data) - end - 2:
-        return None
-    return Post(head.path, head.headers, data[end + 2 :], head.query)
+    return None if head is None else (head, end + 2)
 
 
 def _head(told: bytes) -> Head | None:

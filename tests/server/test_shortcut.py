@@ -8,30 +8,38 @@ from rawclient import answer, asks, dechunked, post
 
 from mock_server import Settings
 from mock_server.server import connection
-from mock_server.server.shortcut import whole_post
+from mock_server.server.shortcut import Post, begun_post
 
 HEAD = b"POST /v1/messages HTTP/1.1\r\nHost: t\r\nX-Api-Key:  k \r\nContent-Length: 2\r\n"
 
 
-def test_a_whole_post_is_taken_apart() -> None:
-    found = whole_post(HEAD + b"\r\n{}")
+def test_the_head_of_a_post_is_taken_apart() -> None:
+    found = begun_post(HEAD + b"\r\n{}")
     assert found is not None
-    assert found.path == "/v1/messages"
-    assert found.headers == {"host": "t", "x-api-key": "k", "content-length": "2"}
-    assert found.body == b"{}"
+    head, at = found
+    assert head.path == "/v1/messages"
+    assert head.headers == {"host": "t", "x-api-key": "k", "content-length": "2"}
+    post = Post(head, HEAD + b"\r\n{}", at)
+    assert post.http.body == b"{}"
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"{}POST"], ids=["body not there yet", "half of it", "the next request too"]
+)
+def test_a_head_is_taken_however_much_of_the_body_is_there(body: bytes) -> None:
+    assert begun_post(HEAD + b"\r\n" + body) is not None
 
 
 def test_the_query_is_left_out_of_the_path() -> None:
-    found = whole_post(HEAD.replace(b"/v1/messages", b"/v1/messages?beta=true") + b"\r\n{}")
+    found = begun_post(HEAD.replace(b"/v1/messages", b"/v1/messages?beta=true") + b"\r\n{}")
     assert found is not None
-    assert found.path == "/v1/messages"
+    assert found[0].path == "/v1/messages"
+    assert found[0].query == "beta=true"
 
 
 @pytest.mark.parametrize(
     "data",
     [
-        pytest.param(HEAD + b"\r\n{", id="body not there yet"),
-        pytest.param(HEAD + b"\r\n{}POST", id="more than one request"),
         pytest.param(HEAD, id="head not there yet"),
         pytest.param(b"GET" + HEAD[4:] + b"\r\n{}", id="another method"),
         pytest.param(HEAD.replace(b"1.1", b"1.0") + b"\r\n{}", id="HTTP/1.0"),
@@ -53,7 +61,7 @@ def test_the_query_is_left_out_of_the_path() -> None:
     ],
 )
 def test_anything_unusual_is_left_to_aiohttp(data: bytes) -> None:
-    assert whole_post(data) is None
+    assert begun_post(data) is None
 
 
 def test_this_aiohttp_has_what_the_short_way_needs() -> None:

@@ -9,7 +9,7 @@ import pytest
 from handloop import HandLoop, Lane, Timer, Wire, played
 
 from mock_server.protocol.plan import Part, Plan
-from mock_server.server.player import Outcome, Playing, frames_at_once, head, play, play_at_once
+from mock_server.server.player import Outcome, Playing, at_once, frames_at_once, head, play
 from mock_server.server.wheel import Wheel
 
 
@@ -174,10 +174,8 @@ def test_a_timer_for_a_tick_finds_it_over() -> None:
 
 @pytest.mark.parametrize("chunked", [False, True])
 def test_a_plan_without_delays_is_one_write(chunked: bool) -> None:
-    wire = Wire(HandLoop())
-    play_at_once(plan(0, 0, 0), wire, b"head;", chunked=chunked)
     body = b"6\r\n0;0;0;\r\n0\r\n\r\n" if chunked else b"0;0;0;"
-    assert [data for _, data in wire.written] == [b"head;" + body]
+    assert at_once(plan(0, 0, 0), b"head;", chunked=chunked) == b"head;" + body
 
 
 def test_a_plan_with_delays_is_not_played_at_once() -> None:

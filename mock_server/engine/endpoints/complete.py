@@ -43,7 +43,7 @@ def read_ahead(http: HttpRequest, terms: "Terms") -> tuple[HttpRequest, Reading 
 def _completed(exchange: Exchange, request: Request) -> Exchange:
     late = exchange.late
     if not isinstance(late, Late):
-        return exchange._replace(plan=as_completion(exchange.plan))
+        return exchange._replace(plan=as_completion(exchange.plan), again=None)
     settle = late.settle
 
     def completed(given: Any) -> Exchange:

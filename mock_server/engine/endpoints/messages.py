@@ -2,25 +2,27 @@
 
 import json
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mock_server.engine import citations, seeds, server_tools
 from mock_server.engine.admission import Admitted, admit, commit, let_in, told_limits, too_long
 from mock_server.engine.breaking import HEADER, NONE, Breaks, as_json, breaks_of, noted, refused, struck
 from mock_server.engine.choose import NAMES, Choice, NoMatch, Question, choose, question
-from mock_server.engine.compile import Binding, CompiledReply, Reply, View, reply_of
+from mock_server.engine.compile import Binding, CompiledReply, Filled, Reply, View, reply_of
 from mock_server.engine.exchange import Call, Exchange, Late
 from mock_server.engine.extras import extras
 from mock_server.engine.failure import failure, reply_headers, scripted
 from mock_server.engine.judged import judged, let_pass, warned
+from mock_server.engine.library import Library
+from mock_server.engine.memory import Again
 from mock_server.engine.pace import first_due
 from mock_server.engine.received import Request, ready
 from mock_server.engine.render import Rendering, rendered, said
 from mock_server.engine.session import Terms
-from mock_server.engine.sources import FILE, sourced
+from mock_server.engine.sources import sourced
 from mock_server.engine.threads import checked
 from mock_server.engine.turns import waiting_call
 from mock_server.engine.unmatched import generated
@@ -37,10 +39,11 @@ from mock_server.protocol.validate.batches import allowed_in_batch
 from mock_server.protocol.validate.models import model_of
 from mock_server.protocol.validate.params import EMULATED
 from mock_server.scenario.answer import Answer, name_of
-from mock_server.scenario.faults import Applied, Fault
+from mock_server.scenario.faults import Applied
 from mock_server.scenario.generate import Generator
 from mock_server.scenario.load import read_answer
 from mock_server.scenario.match import Miss
+from mock_server.scenario.model import Scenario
 from mock_server.scenario.parts import GeneratedReply, generated_in
 from mock_server.scenario.template import Template
 from mock_server.scenario.timing import Pacing
@@ -54,6 +57,10 @@ MANY = 2_000  # made-up tokens of a reply: about 15 ms of work; more are made be
 LONG = 4_000  # events of a reply: to cut it for a request takes as long
 PATIENCE = 60.0  # seconds for those of more, as one waits for another
 _ANY = GeneratedReply()
+NO_ANSWER = Answer()
+NOBODY = NoMatch(lambda: ())
+# parameters whose meaning hangs on what was said before, or on when it is said
+_LASTING = frozenset(("thread", "container", "diagnostics", "compaction"))
 SUMMARY = 60  # estimated tokens of a summary that is made up
 
 
@@ -73,7 +80,7 @@ def create(engine: "Engine", call: Call) -> Exchange:
     if log.isEnabledFor(logging.DEBUG):
         _log_accepted(request)
     exchange = _answered(engine, admitted)
-    return exchange if finding is None else warned(exchange, finding)
+    return exchange if finding is None else warned(exchange, finding)._replace(again=None)
 
 
 def read(http: HttpRequest, terms: Terms) -> tuple[MessagesRequest, ApiError | None]:
@@ -92,7 +99,7 @@ def read_ahead(http: HttpRequest, terms: Terms) -> tuple[MessagesRequest, ApiErr
         counted(request, model, counter)
         if request.is_marked or request.body.get("diagnostics") is not None:
             prefixed(request, model, counter)
-        _ = request.fingerprint, request.may_have(NAMES), request.may_have(FILE)
+        _ = request.fingerprint, request.may_have(NAMES), request.has_files
     return request, finding
 
 
@@ -123,30 +130,87 @@ def _let_in(admitted: Admitted, name: str, limits: Limits | None) -> Admitted:
     return admitted if buckets is None else admitted._replace(limits=(*admitted.limits, buckets))
 
 
+class Turn(NamedTuple):
+    """The turn being answered: the request that was let in, what answers it, what goes wrong with that, and what is
+    drawn for it. `answer`: that of the choice, unless a function gave another.
+    """
+
+    engine: "Engine"
+    library: Library
+    admitted: Admitted
+    asked: Question
+    found: Choice | NoMatch
+    draw: "Draw"
+    answer: Answer = NO_ANSWER
+    compiled: CompiledReply | None = None
+    breaks: Breaks = NONE
+
+    @property
+    def choice(self) -> Choice:
+        """What answers. Only for turns that a scenario answers."""
+        assert isinstance(self.found, Choice)
+        return self.found
+
+    @property
+    def expects(self) -> bool:
+        """Whether the scenario that answers says what requests must look like."""
+        return isinstance(self.found, Choice) and self.found.scenario.expects
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the reply is to come as its script has it; a side call's one token is what its agent wants."""
+        return isinstance(self.found, Choice) and self.answer.generate is None and not self.found.scenario.side
+
+
 def _answered(engine: "Engine", admitted: Admitted) -> Exchange:
     call, request = admitted.call, admitted.request
+    terms = call.session.terms
     library = engine.library(call.session)
-    asked = question(request, call.http.headers, call.key, call.session.cursors, call.session.terms.settings.seed)
+    asked = question(request, call.http.headers, call.key, call.session.cursors, terms.settings.seed)
     found = choose(library, asked)
+    draw = Draw(terms.settings.seed, call, request)
     overlays = engine.overlays(call.session) if library.overlays else ()
     if request.body.get("compaction") is not None and not _compacts(found):
-        return _told(_compaction(engine, admitted, breaks_of(call, asked, overlays, None)), "compaction")
+        breaks = breaks_of(call, asked, overlays, None)
+        return _told(_compaction(Turn(engine, library, admitted, asked, found, draw, breaks=breaks)), "compaction")
     if isinstance(found, NoMatch):
-        return _unmatched(engine, admitted, found, lambda: breaks_of(call, asked, overlays, None))
-    admitted = _let_in(admitted, f"scenario {found.scenario.name}", found.scenario.rate_limits)
-    differences = found.unmet(asked) if found.scenario.expects else ()
+        return _unmatched(Turn(engine, library, admitted, asked, found, draw), overlays)
+    answer, scenario = found.answer, found.scenario
+    if scenario.rate_limits is not None:
+        admitted = _let_in(admitted, f"scenario {scenario.name}", scenario.rate_limits)
+    differences = found.unmet(asked) if scenario.expects else ()
     if differences:
         return _unexpected(call, found, differences)
-    answer = found.answer
     is_whole = not overlays and answer.fault is None and answer.gate is None and HEADER not in call.http.headers
     breaks = NONE if is_whole else breaks_of(call, asked, overlays, answer)
-    call.session.cursors.commit(call.key, found, request)
+    if found.begins or scenario.counts:
+        asked.cursors.commit(call.key, found, request)
+    compiled = None if answer.reply is None else library.compiled[scenario.name].reply(answer)
+    turn = Turn(engine, library, admitted, asked, found, draw, answer, compiled, breaks)
     if answer.call is not None:
-        return _late(engine, admitted, found, asked, breaks)
-    compiled = None if answer.reply is None else library.compiled[found.scenario.name].reply(answer)
+        return _late(turn)
     if _is_long(answer, request) or (compiled is not None and compiled.size > LONG):
-        return _long(engine, admitted, found, answer, compiled, asked, breaks)
-    return _chosen(_played(engine, admitted, found, answer, compiled, asked, breaks), found)
+        return _long(turn)
+    return _chosen(_played(turn), turn)
+
+
+def _again(turn: Turn) -> Again | None:
+    """What the same request is answered from the next time; None where anything was counted, drawn, limited, expected
+    or broken for it, or looked up where the next one may find something else.
+    """
+    filled, admitted, answer = turn.draw.filled, turn.admitted, turn.answer
+    if filled is None or turn.draw.has_seed or turn.asked.watched.were_read or turn.breaks is not NONE:
+        return None
+    if admitted.limits or admitted.prefix is not None or turn.library.overlays or admitted.call.in_batch:
+        return None
+    if answer.is_open or answer.call is not None or turn.expects:
+        return None
+    request = admitted.request
+    if request.has_files or not _LASTING.isdisjoint(request.body) or "origin" in request.headers:
+        return None
+    if log.isEnabledFor(logging.DEBUG):  # every request is told of
+        return None
+    return Again(turn.library, admitted.call.session.terms, filled)
 
 
 def _unexpected(call: Call, found: Choice, differences: Sequence[Miss]) -> Exchange:
@@ -155,7 +219,23 @@ def _unexpected(call: Call, found: Choice, differences: Sequence[Miss]) -> Excha
     text = f"scenario '{found.scenario.name}' turn {found.turn} expects another request:\n{listed}"
     log.warning("%s", text)
     plan = failure(invalid(text, headers={"x-should-retry": "false"}), call.session, call.ids.request())
-    return _chosen(Applied(plan), found)._replace(note=text, unexpected=True)
+    plan, scenario = _headed(plan, found), found.scenario
+    return Exchange(
+        plan,
+        scenario.name,
+        found.turn,
+        found.attempt,
+        text,
+        found.answer,
+        understood=True,
+        unexpected=True,
+        side=scenario.side,
+    )
+
+
+def _headed(plan: Plan, found: Choice) -> Plan:
+    """The plan with the headers that tell which scenario answered."""
+    return Plan(plan.status, (*plan.headers, found.scenario.header, ("x-mock-turn", str(found.turn))), *plan[2:])
 
 
 def _compacts(found: Choice | NoMatch) -> bool:
@@ -163,71 +243,69 @@ def _compacts(found: Choice | NoMatch) -> bool:
     return isinstance(found, Choice) and any(block.type == "compaction" for block in found.answer.reply or ())
 
 
-def _compaction(engine: "Engine", admitted: Admitted, breaks: Breaks) -> Applied:
+def _compaction(turn: Turn) -> Applied:
     """The summary that `compaction` asks for, and nothing else: no other reply is sampled then."""
-    terms = admitted.call.session.terms
-    seed = seeds.content_seed(terms.settings.seed, admitted.request.fingerprint)
-    summary = engine.generator.text(seed, SUMMARY)
+    terms, request = turn.admitted.call.session.terms, turn.admitted.request
+    seed = seeds.content_seed(terms.settings.seed, request.fingerprint)
+    summary = turn.engine.generator.text(seed, SUMMARY)
     block = Compaction(content=summary, signature=marks.signature("compaction", summary))
-    reply = Reply((block,), "compaction", timing=breaks.timing or terms.timing)
-    return _bound(CompiledReply(reply, terms.profile), admitted, breaks.faults)
+    reply = Reply((block,), "compaction", timing=turn.breaks.timing or terms.timing)
+    return _bound(turn._replace(found=NOBODY), CompiledReply(reply, terms.profile))
 
 
-def _told(done: Applied, note: str) -> Exchange:
+def _told(done: Applied, note: str, again: Again | None = None) -> Exchange:
     """The exchange of a reply that no scenario gives."""
-    return Exchange(done.plan, note=noted(done, note), understood=True, faults=done.faults)
+    return Exchange(done.plan, note=noted(done, note), understood=True, faults=done.faults, again=again)
 
 
-def _chosen(done: Applied, found: Choice) -> Exchange:
-    plan = done.plan
-    told = Plan(plan.status, (*plan.headers, found.scenario.header, ("x-mock-turn", str(found.turn))), *plan[2:])
+def _chosen(done: Applied, turn: Turn) -> Exchange:
+    found = turn.choice
+    scenario = found.scenario
     note = noted(done) if done.failed or done.notes else ""
-    chosen = Exchange(
-        told, found.scenario.name, found.turn, found.attempt, note, found.answer, understood=True, faults=done.faults
+    return Exchange(
+        _headed(done.plan, found),
+        scenario.name,
+        found.turn,
+        found.attempt,
+        note,
+        found.answer,
+        understood=True,
+        side=scenario.side,
+        faults=done.faults,
+        again=None if note else _again(turn),
     )
-    return chosen._replace(side=True) if found.scenario.side else chosen
 
 
-def _played(
-    engine: "Engine",
-    admitted: Admitted,
-    found: Choice,
-    answer: Answer,
-    compiled: CompiledReply | None,
-    asked: Question,
-    breaks: Breaks,
-) -> Applied:
+def _played(turn: Turn) -> Applied:
     """The plan of an answer: an error, a generated reply, or a scripted one (compiled before, unless it came late)."""
-    if answer.error is not None:
-        return _error(admitted, _filled_in(engine, admitted, found, answer, asked), breaks.faults)
-    if breaks.timing is not None:
-        answer, compiled = replace(answer, timing=breaks.timing), None
-    if compiled is None or compiled.is_open:
-        compiled, warnings = _made(engine.generator, admitted, found, answer, asked)
-    else:
-        warnings = _warning(admitted.request, found, answer)
-    return _bound(compiled, admitted, breaks.faults, warnings, _whole(found, answer))
+    if turn.answer.error is not None:
+        return _error(turn)
+    turn = _at_pace(turn)
+    if turn.compiled is None or turn.compiled.is_open:
+        return _bound(turn, *_made(turn, turn.engine.generator))
+    return _bound(turn, turn.compiled, _warning(turn))
 
 
-def _whole(found: Choice, answer: Answer) -> Choice | None:
-    """What chose a reply that is to come as its script has it; a side call's one token is what its agent wants."""
-    return found if answer.generate is None and not found.scenario.side else None
+def _at_pace(turn: Turn) -> Turn:
+    """The turn with the pace that is laid over its own, where there is one."""
+    timing = turn.breaks.timing
+    if timing is None:
+        return turn
+    return turn._replace(answer=replace(turn.answer, timing=timing), compiled=None)
 
 
-def _made(
-    generator: Generator, admitted: Admitted, found: Choice, answer: Answer, asked: Question
-) -> tuple[CompiledReply, Headers]:
+def _made(turn: Turn, generator: Generator) -> tuple[CompiledReply, Headers]:
     """A reply that is made for its request, and what is to be warned of."""
-    terms = admitted.call.session.terms
-    warnings = _warning(admitted.request, found, answer)
+    answer, found, terms = turn.answer, turn.choice, turn.admitted.call.session.terms
+    warnings = _warning(turn)
     if answer.generate is not None:
-        reply = _generated(generator, admitted, answer.timing or terms.timing, answer.generate)
+        reply = _generated(generator, turn.admitted, answer.timing or terms.timing, answer.generate)
         reply = replace(reply, scenario=found.scenario.name, position=found.turn)
     else:
         scripted = answer.reply or ()
         if answer.is_open:
-            scripted = rendered(scripted, _rendering(generator, admitted, found, asked))
-        blocks, lost = _filled(generator, admitted, scripted)
+            scripted = rendered(scripted, _rendering(turn, generator))
+        blocks, lost = _filled(generator, turn.admitted, scripted)
         warnings += _lost(found, lost)
         reply = reply_of(replace(answer, reply=blocks), terms.timing, found.scenario.name, found.turn)
     return CompiledReply(reply, terms.profile), warnings
@@ -241,30 +319,22 @@ def _is_long(answer: Answer, request: MessagesRequest) -> bool:
     return sum(min(one.tokens[1], request.max_tokens) for one in wanted if one is not None and one.tokens) > MANY
 
 
-def _long(
-    engine: "Engine",
-    admitted: Admitted,
-    found: Choice,
-    answer: Answer,
-    compiled: CompiledReply | None,
-    asked: Question,
-    breaks: Breaks,
-) -> Exchange:
+def _long(turn: Turn) -> Exchange:
     """The exchange of a reply that is long to make up or to cut: that is done beside everything else, one at a time."""
-    if breaks.timing is not None:
-        answer, compiled = replace(answer, timing=breaks.timing), None
-    draw = _draw(admitted)
-    draw.seed()  # the request is counted when it comes
+    engine, call = turn.engine, turn.admitted.call
+    turn = _at_pace(turn)
+    compiled = turn.compiled
+    turn.draw.seed()  # the request is counted when it comes
     left = allowance()
 
     def make(request: Request) -> Any:
         try:
             with engine.making, bounded(left):
                 if compiled is None or compiled.is_open:
-                    reply, warnings = _made(Generator(), admitted, found, answer, asked)
+                    reply, warnings = _made(turn, Generator())
                 else:
-                    reply, warnings = compiled, _warning(admitted.request, found, answer)
-                return _plan(reply, admitted, draw, breaks.faults, warnings, _whole(found, answer))
+                    reply, warnings = compiled, _warning(turn)
+                return _plan(turn, reply, warnings)
         except OverLimit as error:
             return ApiError("api_error", f"mock-server: {error}", headers={"x-should-retry": "false"})
         except ApiError as error:
@@ -272,27 +342,27 @@ def _long(
 
     def settle(given: Any) -> Exchange:
         if isinstance(given, ApiError):
-            plan = failure(given, admitted.call.session, admitted.call.ids.request())
+            plan = failure(given, call.session, call.ids.request())
             return Exchange(plan, note=str(given))
-        plan, lacking = given
-        return _chosen(_sent(plan, admitted, breaks.faults, draw, lacking), found)
+        return _chosen(_sent(turn, *given), turn)
 
-    pending = _chosen(Applied(NOTHING), found)
-    return pending._replace(late=Late(make, Request(admitted.call.http), settle, PATIENCE, is_ours=True))
+    pending = _chosen(Applied(NOTHING), turn)
+    return pending._replace(late=Late(make, Request(call.http), settle, PATIENCE, is_ours=True))
 
 
-def _rendering(generator: Generator, admitted: Admitted, found: Choice, asked: Question) -> Rendering:
-    call = admitted.call
+def _rendering(turn: Turn, generator: Generator) -> Rendering:
+    call, asked = turn.admitted.call, turn.asked
     seed = seeds.content_seed(call.session.terms.settings.seed, asked.request.fingerprint)
-    return Rendering(asked, found, seed, generator, call.session.name, call.session.told_unix())
+    return Rendering(asked, turn.choice, seed, generator, call.session.name, call.session.told_unix())
 
 
-def _filled_in(engine: "Engine", admitted: Admitted, found: Choice, answer: Answer, asked: Question) -> Answer:
+def _filled_in(turn: Turn) -> Answer:
     """An error whose message is a template, with the message filled in."""
+    answer = turn.answer
     error = answer.error
     if error is None or not isinstance(error.message, Template):
         return answer
-    message = said(error.message, _rendering(engine.generator, admitted, found, asked))
+    message = said(error.message, _rendering(turn, turn.engine.generator))
     return replace(answer, error=replace(error, message=message))
 
 
@@ -320,86 +390,76 @@ def _warning_of(text: str) -> Headers:
     return (("x-mock-warning", text.encode("ascii", "replace").decode().replace("\n", " ")),)
 
 
-def _late(engine: "Engine", admitted: Admitted, found: Choice, asked: Question, breaks: Breaks) -> Exchange:
+def _late(turn: Turn) -> Exchange:
     """An exchange whose reply a Python function gives. Raises ScenarioError, when settled, for what is no reply."""
-    function = found.answer.call
+    scripted, breaks = turn.answer, turn.breaks
+    function = scripted.call
     assert function is not None
 
     def settle(given: Any) -> Exchange:
         answer = read_answer(given, f"the reply of {name_of(function)}")
         inherited = replace(
-            answer, timing=answer.timing or found.answer.timing, headers={**found.answer.headers, **answer.headers}
+            answer, timing=answer.timing or scripted.timing, headers={**scripted.headers, **answer.headers}
         )
         suffered = breaks._replace(faults=(*answer.breaks, *breaks.faults)) if answer.breaks else breaks
         with bounded():
-            return _chosen(_played(engine, admitted, found, inherited, None, asked, suffered), found)
+            done = _played(turn._replace(answer=inherited, compiled=None, breaks=suffered))
+        return _chosen(done, turn)
 
-    pending = _chosen(Applied(NOTHING), found)
-    return pending._replace(late=Late(function, Request(admitted.call.http), settle))
-
-
-def _bound(
-    reply: CompiledReply,
-    admitted: Admitted,
-    breaks: tuple[Fault, ...] = (),
-    more: Headers = (),
-    found: Choice | None = None,
-) -> Applied:
-    """The plan of a reply, and what it used up written down. Faults see it as a stream, whatever was asked for.
-
-    `found`: what chose a reply that is to come as its script has it, so that it is told when it cannot.
-    """
-    draw = _draw(admitted)
-    plan, lacking = _plan(reply, admitted, draw, breaks, more, found)
-    return _sent(plan, admitted, breaks, draw, lacking)
+    pending = _chosen(Applied(NOTHING), turn)
+    return pending._replace(late=Late(function, Request(turn.admitted.call.http), settle))
 
 
-def _draw(admitted: Admitted) -> "Draw":
-    call = admitted.call
-    return Draw(call.session.terms.settings.seed, call, admitted.request)
+def _bound(turn: Turn, reply: CompiledReply, more: Headers = ()) -> Applied:
+    """The plan of a reply, and what it used up written down. Faults see it as a stream, whatever was asked for."""
+    return _sent(turn, *_plan(turn, reply, more))
 
 
-def _plan(
-    reply: CompiledReply,
-    admitted: Admitted,
-    draw: "Draw",
-    breaks: Sequence[Fault],
-    more: Headers,
-    found: Choice | None,
-) -> tuple[Plan, str]:
+def _plan(turn: Turn, reply: CompiledReply, more: Headers) -> tuple[Plan, str]:
     """The plan of a reply for this request, and why it does not come whole, if it does not."""
+    admitted, draw = turn.admitted, turn.draw
     request, terms = admitted.request, admitted.call.session.terms
     if reply.thinks or (reply.calls and (request.may_have(_EAGER) or "anthropic-beta" in request.headers)):
         reply = reply.viewed(_view(reply, admitted))
+    headers = reply_headers(admitted.call.session, draw.ids.request())
+    if admitted.limits:
+        headers += told_limits(admitted, admitted.limits[0])
+    told = extras(admitted, draw.ids, runs_code=reply.runs_code)
     binding = Binding(
         model=admitted.model,
         input_tokens=admitted.input_tokens,
         max_tokens=request.max_tokens,
         stop_sequences=request.stop_sequences,
-        stream=request.stream or bool(breaks),
-        headers=_headers(admitted, draw) + more,
+        stream=request.stream or bool(turn.breaks.faults),
+        headers=headers + more,
         time_scale=terms.settings.time_scale,
         draw=draw,
         room=admitted.room,
         cache=None if admitted.cache is None else admitted.cache.use,
-        extras=extras(admitted, draw.ids, runs_code=reply.runs_code),
+        extras=told,
         thinks=request.thinking.get("type", "disabled") != "disabled",
     )
-    lacking = "" if found is None or reply.fits(binding) else reply.lacking(binding)
-    if found is not None and lacking:
-        text = f"scenario '{found.scenario.name}' turn {found.turn}: {lacking}"
+    lacking = ""
+    if turn.is_whole and not reply.fits(binding) and (lacking := reply.lacking(binding)):
+        text = f"scenario '{turn.choice.scenario.name}' turn {turn.choice.turn}: {lacking}"
         log.info("%s", text)  # no warning: many a request asks for one token and means it
         binding = binding._replace(headers=binding.headers + _warning_of(text))
-    return reply.bind(binding), lacking
+    filled = reply.filled(binding)
+    drawn = filled.drawn(draw.ids, draw.open_call)
+    is_lasting = told is None or not (told.delta or told.message)
+    if is_lasting and not (more or lacking or filled.resumes or filled.timeline.at[-1]):
+        draw.filled = filled
+    return filled.plan(drawn, binding.headers), lacking
 
 
-def _sent(plan: Plan, admitted: Admitted, breaks: tuple[Fault, ...], draw: "Draw", lacking: str) -> Applied:
+def _sent(turn: Turn, plan: Plan, lacking: str) -> Applied:
     """The plan with what it used up written down, and with what is done to it."""
+    admitted, breaks = turn.admitted, turn.breaks.faults
     commit(admitted, plan, admitted.limits)
     done = Applied(plan)
     if breaks:
         said = plan if admitted.request.stream else as_json(plan)
-        done = struck(admitted.call, said, breaks, plan, draw.seed())
+        done = struck(admitted.call, said, breaks, plan, turn.draw.seed())
     return done._replace(notes=(lacking,)) if lacking else done
 
 
@@ -421,22 +481,33 @@ def _eager(request: MessagesRequest) -> Iterator[str]:
             yield str(tool.get("name"))
 
 
-def _headers(admitted: Admitted, draw: "Draw") -> Headers:
-    headers = reply_headers(admitted.call.session, draw.ids.request())
-    return headers + told_limits(admitted, admitted.limits[0]) if admitted.limits else headers
-
-
 class Draw:
-    """What is drawn for one exchange: ids and jitter. A request is counted only when something is drawn for it."""
+    """What is drawn for one exchange: ids and jitter. A request is counted only when something is drawn for it.
 
-    __slots__ = ("_call", "_request", "_seed", "_server_seed", "ids")
+    `filled`: the reply in all else, where nothing but this was made for this one exchange.
+    """
+
+    __slots__ = ("_call", "_ids", "_request", "_seed", "_server_seed", "filled")
 
     def __init__(self, server_seed: int | None, call: Call, request: MessagesRequest) -> None:
         self._server_seed = server_seed
         self._call = call
         self._request = request
         self._seed: bytes | None = None
-        self.ids = call.ids if server_seed is None else seeds.Ids(self.seed())
+        self._ids: seeds.Ids | None = call.ids if server_seed is None else None
+        self.filled: Filled | None = None
+
+    @property
+    def ids(self) -> seeds.Ids:
+        """Where its ids come from."""
+        if self._ids is None:
+            self._ids = seeds.Ids(self.seed())
+        return self._ids
+
+    @property
+    def has_seed(self) -> bool:
+        """Whether anything was drawn that depends on how often the request came."""
+        return self._seed is not None
 
     def seed(self) -> bytes:
         if self._seed is None:
@@ -453,23 +524,22 @@ class Draw:
         return waiting_call(self._request.messages) or "srvtoolu_01" + self.ids.take(22)
 
 
-def _error(admitted: Admitted, answer: Answer, breaks: tuple[Fault, ...]) -> Applied:
+def _error(turn: Turn) -> Applied:
+    answer, admitted, breaks = _filled_in(turn), turn.admitted, turn.breaks.faults
     assert answer.error is not None
     call = admitted.call
-    terms = call.session.terms
+    settings = call.session.terms.settings
     at = 0
     if answer.timing is not None:
-        scale, seed = terms.settings.time_scale, terms.settings.seed
-        at = first_due(answer.timing, scale, admitted.input_tokens, lambda: Draw(seed, call, admitted.request).jitter())
-    error = scripted(answer.error, answer, fast_retries=terms.settings.fast_retries)
+        at = first_due(answer.timing, settings.time_scale, admitted.input_tokens, turn.draw.jitter)
+    error = scripted(answer.error, answer, fast_retries=settings.fast_retries)
     plan = failure(error, call.session, call.ids.request(), at)
-    if not breaks:
-        return Applied(plan)
-    return struck(call, plan, breaks, None, Draw(terms.settings.seed, call, admitted.request).seed())
+    return struck(call, plan, breaks, None, turn.draw.seed()) if breaks else Applied(plan)
 
 
-def _unmatched(engine: "Engine", admitted: Admitted, found: NoMatch, breaks_of: Callable[[], Breaks]) -> Exchange:
+def _unmatched(turn: Turn, overlays: Sequence[Scenario]) -> Exchange:
     """The generated reply, or the error that says why nothing matched."""
+    admitted, found = turn.admitted, turn.found
     call = admitted.call
     terms = call.session.terms
     if terms.settings.unmatched == "error":
@@ -477,9 +547,10 @@ def _unmatched(engine: "Engine", admitted: Admitted, found: NoMatch, breaks_of: 
             log.warning("%s\nThis scenario would match:\n%s", found, ready(Request(call.http)))
         error = refused(invalid(str(found), headers={"x-should-retry": "false"}), call.http.headers)
         return Exchange(failure(error, call.session, call.ids.request()), note=str(found), understood=True)
-    breaks = breaks_of()
-    reply = _generated(engine.generator, admitted, breaks.timing or terms.timing)
-    return _told(_bound(CompiledReply(reply, terms.profile), admitted, breaks.faults), "generated")
+    turn = turn._replace(breaks=breaks_of(call, turn.asked, overlays, None))
+    reply = _generated(turn.engine.generator, admitted, turn.breaks.timing or terms.timing)
+    done = _bound(turn, CompiledReply(reply, terms.profile))
+    return _told(done, "generated", _again(turn))
 
 
 def _generated(generator: Generator, admitted: Admitted, timing: Pacing, wanted: GeneratedReply = _ANY) -> Reply:
@@ -490,11 +561,13 @@ def _generated(generator: Generator, admitted: Admitted, timing: Pacing, wanted:
     return generated(request, seed, generator, timing, wanted, admitted.model.token_factor)
 
 
-def _warning(request: MessagesRequest, found: Choice, answer: Answer) -> Headers:
+def _warning(turn: Turn) -> Headers:
     """A scripted call although the request forbids calls: played, since the script says so, but loudly."""
-    if request.tool_choice.get("type") != "none" or not any(type(b) is ToolUse for b in answer.reply or ()):
+    if turn.admitted.request.tool_choice.get("type") != "none":
         return ()
-    text = f"scenario '{found.scenario.name}' turn {found.turn} calls a tool although tool_choice is none"
+    if not any(type(block) is ToolUse for block in turn.answer.reply or ()):
+        return ()
+    text = f"scenario '{turn.choice.scenario.name}' turn {turn.choice.turn} calls a tool although tool_choice is none"
     log.warning("%s", text)
     return _warning_of(text)
 

@@ -1,0 +1,173 @@
+"""Requests that came before and would be answered alike: the same bytes again go from bytes to bytes.
+
+What is kept is the result of the straight line, and it says itself when it may be kept (`Exchange.again`). It stands as
+long as the same request would be answered by the same scenarios, under the same settings, in the same session: all of
+these are replaced when they change, never changed.
+"""
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING, NamedTuple
+
+from mock_server.engine.entry import Entry
+from mock_server.engine.exchange import Exchange
+from mock_server.engine.failure import date_bytes, headers_at
+from mock_server.engine.form import Stencil
+from mock_server.engine.seeds import Ids
+from mock_server.protocol.lazy import lazy
+from mock_server.protocol.plan import Headers, Plan
+
+if TYPE_CHECKING:
+    from mock_server.engine.compile import Filled
+    from mock_server.engine.library import Library
+    from mock_server.engine.session import Session, Terms
+
+MOST_BYTES = 16_000_000  # of what is kept
+MOST_KEPT = 4_000
+LARGEST = 1_000_000  # bytes of a request that is kept
+_HASHED = 4_096  # bytes of which all are hashed; of more a share, and all are compared
+_OVERHEAD = 4_000
+
+
+class Again(NamedTuple):
+    """What the same request is answered from the next time: the reply without ids, and what it was found among."""
+
+    library: "Library"
+    terms: "Terms"
+    filled: "Filled"
+
+
+class Repeated(Entry):
+    """One more exchange like one before, which has ended: what is told of it is worked out when somebody asks."""
+
+    def __init__(
+        self, first: "Remembered", number: int, at: float, second: int, request_id: str, drawn: dict[str, bytes]
+    ) -> None:
+        """`second`: when the reply says it was made. `drawn`: the ids in it."""
+        self.__dict__.update(first.shared)
+        self.number = number
+        self.at = at
+        self._first = first
+        self._second = second
+        self._request_id = request_id
+        self._drawn = drawn
+
+    @lazy
+    def exchange(self) -> Exchange:
+        """Its plan, and what chose it."""
+        return self._first.exchange(self._second, self._request_id, self._drawn)
+
+    def sent_by(self, wire: Stencil) -> bytes:
+        """The bytes of its reply."""
+        return wire.fill({_DATE: date_bytes(self._second), _REQUEST: self._request_id.encode(), **self._drawn})
+
+
+_DATE, _REQUEST = "date", "request_id"
+# what no other entry shares with the first
+_OWN = frozenset(("number", "at", "exchange", "request", "outline", "_outcome"))
+
+
+class Remembered:
+    """A request that came, with what its reply is made from.
+
+    `wire`: the bytes of the reply with holes, as a connection sends them; made by whoever has one.
+    """
+
+    __slots__ = ("_behind", "again", "asked", "came", "entry", "key", "session", "shared", "tally", "wire")
+
+    def __init__(self, came: bytes, session: "Session", asked: str | None, key: str, entry: Entry) -> None:
+        """`asked`, `key`: what the request's session goes by. `entry`: what it came to, which has ended."""
+        self.came = came
+        self.session = session
+        self.asked = asked
+        self.key = key
+        self.entry = entry
+        again = entry.exchange.again
+        assert again is not None
+        self.again = again
+        self._behind = len(again.filled.headers) + len(self._own(0, ""))  # where headers begin that are always the same
+        whole = ("completed", len(entry.plan.frames), 0.0)
+        self.shared = {**{name: value for name, value in vars(entry).items() if name not in _OWN}, "_outcome": whole}
+        self.tally = (entry.scenario or "", entry.status, whole[0]), entry.tokens
+        self.wire: Stencil | None = None
+
+    @property
+    def weight(self) -> int:
+        """The bytes that it keeps."""
+        return _OVERHEAD + 2 * len(self.came) + 2 * sum(map(len, self.entry.plan.frames))
+
+    def exchange(self, second: int, request_id: str, drawn: dict[str, bytes]) -> Exchange:
+        """The same exchange with other ids and another time."""
+        first = self.entry.exchange
+        plan = self.again.filled.plan(drawn, self._own(second, request_id))
+        return first._replace(plan=plan._replace(headers=(*plan.headers, *first.plan.headers[self._behind :])))
+
+    def marked(self) -> tuple[Plan, dict[str, bytes]]:
+        """Its plan with a mark in every place that each exchange has for itself, as long as what will stand there, and
+        the marks: nothing else in a reply has the byte that they begin with."""
+        ids = Ids(None)
+        said = {_DATE: date_bytes(0), _REQUEST: ids.request().encode(), **self.again.filled.drawn(ids, str)}
+        marks = {name: b"\0%d" % at + b"\0" * (len(said[name]) - len(b"\0%d" % at)) for at, name in enumerate(said)}
+        drawn = {name: mark for name, mark in marks.items() if name not in (_DATE, _REQUEST)}
+        exchange = self.exchange(0, marks[_REQUEST].decode(), drawn)
+        at = len(self.again.filled.headers)  # where the date stands
+        headers = exchange.plan.headers
+        dated = (*headers[:at], (headers[at][0], marks[_DATE].decode()), *headers[at + 1 :])
+        return exchange.plan._replace(headers=dated), marks
+
+    def _own(self, second: int, request_id: str) -> Headers:
+        """The headers that every reply has for itself: the date, its ids, whose it is."""
+        return headers_at(self.again.terms.profile, second, request_id)
+
+
+class Memory:
+    """Requests that are remembered, by the bytes that came: at most so many, and so much; the oldest go first.
+
+    One is kept when it comes the second time: most never do.
+    """
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[object, Remembered] = OrderedDict()
+        self._bytes = 0
+        self._seen: set[int] = set()
+        self._seen_before: set[int] = set()
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def find(self, came: bytes) -> Remembered | None:
+        """What is known of these bytes."""
+        found = self._kept.get(_name(came))
+        return found if found is not None and found.came == came else None
+
+    def has_seen(self, came: bytes) -> bool:
+        """Whether these bytes came before; they have from now on."""
+        if len(came) > LARGEST:
+            return False
+        name = hash(_name(came))
+        if name in self._seen or name in self._seen_before:
+            return True
+        self._seen.add(name)
+        if len(self._seen) > MOST_KEPT:
+            self._seen_before, self._seen = self._seen, set()
+        return False
+
+    def keep(self, one: Remembered) -> None:
+        """Remember a request."""
+        self.drop(one)
+        self._kept[_name(one.came)] = one
+        self._bytes += one.weight
+        while len(self._kept) > 1 and (len(self._kept) > MOST_KEPT or self._bytes > MOST_BYTES):
+            _, oldest = self._kept.popitem(last=False)
+            self._bytes -= oldest.weight
+
+    def drop(self, one: Remembered) -> None:
+        """Forget a request, and whatever goes by the same name."""
+        found = self._kept.pop(_name(one.came), None)
+        if found is not None:
+            self._bytes -= found.weight
+
+
+def _name(came: bytes) -> object:
+    """What bytes go by: those that are alike go by the same name, and few others do."""
+    length = len(came)
+    return came if length <= _HASHED else (length, came[:: length // 1024], came[-256:])

@@ -170,7 +170,7 @@ def _compaction(engine: "Engine", admitted: Admitted, breaks: Breaks) -> Applied
     summary = engine.generator.text(seed, SUMMARY)
     block = Compaction(content=summary, signature=marks.signature("compaction", summary))
     reply = Reply((block,), "compaction", timing=breaks.timing or terms.timing)
-    return _bound(CompiledReply(reply, terms.profile), admitted, breaks.faults)
+    return _bound(CompiledReply(reply, terms.profile, once=True), admitted, breaks.faults)
 
 
 def _told(done: Applied, note: str) -> Exchange:
@@ -230,7 +230,7 @@ def _made(
         blocks, lost = _filled(generator, admitted, scripted)
         warnings += _lost(found, lost)
         reply = reply_of(replace(answer, reply=blocks), terms.timing, found.scenario.name, found.turn)
-    return CompiledReply(reply, terms.profile), warnings
+    return CompiledReply(reply, terms.profile, once=True), warnings
 
 
 def _is_long(answer: Answer, request: MessagesRequest) -> bool:
@@ -479,7 +479,7 @@ def _unmatched(engine: "Engine", admitted: Admitted, found: NoMatch, breaks_of: 
         return Exchange(failure(error, call.session, call.ids.request()), note=str(found), understood=True)
     breaks = breaks_of()
     reply = _generated(engine.generator, admitted, breaks.timing or terms.timing)
-    return _told(_bound(CompiledReply(reply, terms.profile), admitted, breaks.faults), "generated")
+    return _told(_bound(CompiledReply(reply, terms.profile, once=True), admitted, breaks.faults), "generated")
 
 
 def _generated(generator: Generator, admitted: Admitted, timing: Pacing, wanted: GeneratedReply = _ANY) -> Reply:

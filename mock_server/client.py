@@ -294,7 +294,8 @@ def entry_of(said: Mapping[str, Any], journal: Journal) -> Entry:
 def _faulty(said: Mapping[str, Any]) -> Plan:
     """The plan of a reply that faults were applied to, and what it was before: its reply as JSON."""
     body = encode(dumps(said["reply"]["body"] or {}))
-    return _plan(said)._replace(intact=whole(said["status"] or 200, JSON_HEADERS, body))
+    intact = whole(said["status"] or 200, JSON_HEADERS, body, 0, said["reply"]["body"])
+    return _plan(said)._replace(intact=intact._replace(tokens=_tokens(said)))
 
 
 def _plan(said: Mapping[str, Any]) -> Plan:
@@ -302,9 +303,18 @@ def _plan(said: Mapping[str, Any]) -> Plan:
     events = said["events"]
     if not said["stream"] or not events:
         body = b"" if said["reply"]["body"] is None else encode(dumps(said["reply"]["body"]))
-        return Plan(said["status"] or 0, headers, (Part((body,), array("I", (0,))),), False)
+        source = None if said["reply"]["body"] is None else (said["reply"]["body"],)
+        part = Part((body,), array("I", (0,)), None, source)
+        return Plan(said["status"] or 0, headers, (part,), False, tokens=_tokens(said))
     at = array("I", [round(event["due_ms"] * 1000) for event in events])
-    return Plan(said["status"], headers, (Part(tuple(frame(event["payload"]) for event in events), at),), True)
+    payloads = tuple(event["payload"] for event in events)
+    part = Part(tuple(map(frame, payloads)), at, None, payloads)
+    return Plan(said["status"], headers, (part,), True, tokens=_tokens(said))
+
+
+def _tokens(said: Mapping[str, Any]) -> tuple[int, int] | None:
+    given, made = said["input_tokens"], said["output_tokens"]
+    return None if given is None or made is None else (given, made)
 
 
 def _sent(events: Sequence[Mapping[str, Any]]) -> Sequence[int]:

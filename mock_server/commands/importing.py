@@ -10,9 +10,8 @@ from typing import Any
 
 from mock_server.commands import Mistake
 from mock_server.commands.loading import engine_of
-from mock_server.protocol.message import fold
+from mock_server.protocol.message import plain, said
 from mock_server.protocol.request import HttpRequest
-from mock_server.protocol.sse import parse
 from mock_server.scenario import recording
 from mock_server.scenario.dump import dump
 from mock_server.scenario.load import MAX_BYTES, loads
@@ -136,7 +135,7 @@ def unequal(settings: Settings, scenarios: Sequence[Scenario], exchanges: Sequen
         body = json.dumps(exchange.body, default=repr).encode()
         http = HttpRequest("POST", "/v1/messages", headers, body)
         plan = engine.answer(http, engine.sessions.default, KEY).plan
-        got = fold(parse(plan.body())) if plan.stream else json.loads(plan.body() or b"{}")
+        got = plain(said(plan) or {})
         found = list(differences(exchange.reply, got))
         if found:
             more = f" and {len(found) - 1} more" if len(found) > 1 else ""

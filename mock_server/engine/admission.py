@@ -4,21 +4,19 @@
 prompt that is too long.
 """
 
-import json
 from collections.abc import Collection
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from mock_server.engine.cache import Admission
 from mock_server.engine.editing import Edits, after, applied_edits
 from mock_server.engine.exchange import Call
 from mock_server.engine.limits import Buckets, refused
 from mock_server.protocol.errors import ApiError, invalid
-from mock_server.protocol.message import fold
+from mock_server.protocol.message import said
 from mock_server.protocol.plan import Headers, Plan
 from mock_server.protocol.profile import Limits, Model
 from mock_server.protocol.prompt import Prefix, counted, prefixed
 from mock_server.protocol.request import MessagesRequest
-from mock_server.protocol.sse import parse as parse_events
 from mock_server.protocol.tokens import TokenCounter
 from mock_server.protocol.validate.models import model_of
 
@@ -118,17 +116,13 @@ def commit(admitted: Admitted, plan: Plan, limits: Collection[Buckets]) -> None:
     if admitted.cache is not None:
         session.cache.commit(admitted.cache, admitted.now, admitted.now + plan.at / 1_000_000)
     threaded = body.get("thread") is not None and session.terms.profile.threads
-    if threaded or limits or body.get("diagnostics") is not None:
-        reply = said(plan)
+    if plan.tokens is not None:
         for buckets in limits:
-            buckets.spend(session.clock.unix(), reply["usage"]["output_tokens"])
+            buckets.spend(session.clock.unix(), plan.tokens[1])
+    if threaded or body.get("diagnostics") is not None:
+        reply = said(plan)
+        assert reply is not None
         if threaded:
             session.threads.keep(body, reply, len(admitted.request.raw))
         if admitted.prefix is not None:
             session.cache.remember(reply["id"], admitted.prefix)
-
-
-def said(plan: Plan) -> dict[str, Any]:
-    """The message that a plan sends."""
-    body = plan.body()
-    return fold(parse_events(body)) if plan.stream else dict(json.loads(body))

@@ -3,18 +3,18 @@
 In the journal each is a request like any other; of one batch the first `NOTED` are kept, the others are only counted.
 """
 
-import json
 from collections.abc import Generator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mock_server.engine.batches import Batch, Item, Kind
 from mock_server.engine.exchange import Exchange, Late
 from mock_server.engine.failure import failure
 from mock_server.engine.session import Session
+from mock_server.protocol import message
 from mock_server.protocol.errors import ApiError
-from mock_server.protocol.plan import whole
+from mock_server.protocol.plan import Payload, whole
 from mock_server.protocol.request import HttpRequest
-from mock_server.protocol.sse import dumps, encode
+from mock_server.protocol.sse import dumps, encode, read_json
 
 if TYPE_CHECKING:
     from mock_server.engine.engine import Engine
@@ -58,12 +58,14 @@ def _result(
     exchange = engine.answer(http, session, batch.sender.key, in_batch=True)
     if isinstance(exchange.late, Late):
         exchange = yield from _given(exchange.late, session)
-    kind, said = _as_result(exchange)
+    kind, body = _as_result(exchange)
+    said = b"" if body is None else encode(dumps(body))
     if not is_noted:
         session.journal.pass_over(exchange)
         return kind, said
     if said:
-        exchange = exchange._replace(plan=whole(exchange.plan.status, exchange.plan.headers, said))
+        plan = exchange.plan
+        exchange = exchange._replace(plan=whole(plan.status, plan.headers, said, 0, body)._replace(tokens=plan.tokens))
     kept = engine.journals.kept(http)
     engine.journals.record(session.journal, session.clock.unix(), kept, exchange, session).end("completed", 1)
     return kind, said
@@ -83,22 +85,14 @@ def _given(late: Late, session: Session) -> Generator[Late | None, Exchange | No
     return exchange
 
 
-def _as_result(exchange: Exchange) -> Result:
+def _as_result(exchange: Exchange) -> tuple[Kind, Payload | None]:
     """The result that the line of a request tells: its kind, and the message or the error."""
     if exchange.answer is not None and exchange.answer.batch is not None:
-        return exchange.answer.batch, b""
-    body = _json(exchange.plan.body())
-    if exchange.plan.status == 200 and body.get("type") == "message":
-        body["usage"]["service_tier"] = "batch"
-        return "succeeded", encode(dumps(body))
+        return exchange.answer.batch, None
+    plan = exchange.plan
+    body = (message.said(plan) if plan.intact is None else read_json(plan.body())) or {}
+    if plan.status == 200 and body.get("type") == "message":
+        return "succeeded", {**body, "usage": {**body["usage"], "service_tier": "batch"}}
     if body.get("type") != "error":  # cut off or garbled by a fault: nothing a line could hold
         body = {"type": "error", "error": {"type": "api_error", "message": "Internal server error"}}
-    return "errored", encode(dumps(body))
-
-
-def _json(body: bytes) -> dict[str, Any]:
-    try:
-        value = json.loads(body)
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}
+    return "errored", body

@@ -14,9 +14,9 @@ from mock_server.engine.choose import Question
 from mock_server.engine.exchange import Call, Exchange, Late, Steps, Work
 from mock_server.engine.failure import failure, scripted
 from mock_server.protocol.errors import ApiError, invalid
-from mock_server.protocol.message import fold
+from mock_server.protocol.message import said
 from mock_server.protocol.plan import JSON_HEADERS, SSE_HEADERS, Headers, Plan, whole
-from mock_server.protocol.sse import dumps, encode, parse
+from mock_server.protocol.sse import dumps, encode
 from mock_server.scenario import faults
 from mock_server.scenario.answer import Answer
 from mock_server.scenario.error import Failure
@@ -140,7 +140,8 @@ def warnings(failed: Iterable[str]) -> Iterator[tuple[str, str]]:
 def as_json(told: Plan) -> Plan:
     """The reply that is not a stream, from the one that is: what the events fold to, due when the last one is."""
     headers: Headers = (*JSON_HEADERS, *told.headers[len(SSE_HEADERS) :])
-    return whole(told.status, headers, encode(dumps(fold(parse(told.body())))), told.due[-1])
+    message = said(told)
+    return whole(told.status, headers, encode(dumps(message)), told.due[-1], message)._replace(tokens=told.tokens)
 
 
 def refused(error: ApiError, call_headers: Iterable[str]) -> ApiError:

@@ -11,6 +11,7 @@ import random
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import pairwise
 from typing import Any, NamedTuple, Protocol, get_args
 
@@ -26,7 +27,7 @@ from mock_server.protocol.chunk import Chunk
 from mock_server.protocol.events import steps
 from mock_server.protocol.lazy import lazy
 from mock_server.protocol.message import NONE, UNEDITED, Extras, Message
-from mock_server.protocol.plan import JSON_HEADERS, SSE_HEADERS, Headers, Part, Plan, whole
+from mock_server.protocol.plan import AT_ONCE, JSON_HEADERS, SSE_HEADERS, Headers, Part, Plan
 from mock_server.protocol.profile import Geo, Model, Profile
 from mock_server.protocol.results import AdvisorToolResult, WebSearchToolResult
 from mock_server.protocol.sse import dumps, encode
@@ -190,6 +191,7 @@ class Filled(NamedTuple):
     """A reply to one request, in all but what is drawn for it: ids. Those of the same request come from anew each time.
 
     `headers`: those of the reply itself, which come before all others. `known`: the values that the request decides.
+    `tokens`: of its input and output, as its usage tells them.
     """
 
     headers: Headers
@@ -199,6 +201,7 @@ class Filled(NamedTuple):
     resumes: bool
     timeline: Timeline
     stream: bool
+    tokens: tuple[int, int]
 
     def drawn(self, ids: Ids, open_call: Callable[[], str]) -> dict[str, bytes]:
         """The values that are drawn: the id of the message, then those of its calls."""
@@ -211,11 +214,16 @@ class Filled(NamedTuple):
 
     def plan(self, drawn: Mapping[str, bytes], headers: Headers) -> Plan:
         """The plan with these values in it, and `headers` behind its own."""
-        values, at = {**self.known, **drawn}, self.timeline.at
-        if not self.stream:
-            return whole(200, self.headers + headers, self.form.json.fill(values), at[-1])
-        frames = self.timeline.filled(self.form.fill(values))
-        return Plan(200, self.headers + headers, (Part(frames, at),), True, at[0])
+        values, at, form = {**self.known, **drawn}, self.timeline.at, self.form
+        if self.stream:
+            frames, due = self.timeline.filled(form.fill(values)), at[0]
+            part = Part(frames, at, None, partial(form.payloads, values, self.timeline.pings))
+        else:
+            due = at[-1]
+            part = Part((form.json.fill(values),), at[-1:] if due else AT_ONCE, None, partial(form.message, values))
+        if form.once:
+            form.forget()
+        return Plan(200, self.headers + headers, (part,), self.stream, due, tokens=self.tokens)
 
 
 class CompiledReply:
@@ -223,12 +231,14 @@ class CompiledReply:
 
     `is_open`: parts of it are made for each request. `runs_code`: the server runs a program for it, or goes on with
     one, or the script tells of a container whose id or end is to be made. `thinks`, `calls`: what of it a request can
-    have shown otherwise: whether there are thoughts, and the names of the tools it calls.
+    have shown otherwise: whether there are thoughts, and the names of the tools it calls. `once`: it answers one
+    request, and is not kept ready for others.
     """
 
-    def __init__(self, reply: Reply, profile: Profile) -> None:
+    def __init__(self, reply: Reply, profile: Profile, *, once: bool = False) -> None:
         self._reply = reply
         self._profile = profile
+        self._once = once
         self._content, self._stamps = sealed(reply.content, profile, reply.scenario, reply.position)
         self._counted = _counted(self._content)
         self._cost = cut.total_cost(self._content)
@@ -266,12 +276,15 @@ class CompiledReply:
                 self._views.clear()
             content = tuple(_viewed(block, view) for block in self._reply.content)
             same = content == self._reply.content
-            found = self if same else CompiledReply(replace(self._reply, content=content), self._profile)
+            if same:
+                found = self
+            else:
+                found = CompiledReply(replace(self._reply, content=content), self._profile, once=self._once)
             self._views[view] = found
         return found
 
     def _made(self, kind: _Kind, chunk: Chunk | None) -> Form:
-        return Form(steps(self.message(kind), chunk), self._looks)
+        return Form(lambda: steps(self.message(kind), chunk), self._looks, once=self._once)
 
     def _at_pace(self, timing: Timing) -> _Paced:
         """The reply at this pace; forms are shared by paces that split texts alike."""
@@ -342,7 +355,7 @@ class CompiledReply:
         if not self.fits(to) or (to.stop_sequences and self._stops(to.stop_sequences)):
             shorter = self._cut(to, self._room(to))
             if shorter is not None:
-                left = CompiledReply(self._shortened(shorter, to), self._profile)
+                left = CompiledReply(self._shortened(shorter, to), self._profile, once=True)
                 extras = to.extras
                 if extras is not None and extras.for_program and not left.runs_code:  # cut before its program
                     extras = replace(extras, delta={})
@@ -420,8 +433,8 @@ class CompiledReply:
         values = {
             "model": self._profile.json_names.get(model) or encode(dumps(model)),
             "inference_geo": _GEOS[to.model.inference_geo],
-            **self._counts(to),
         }
+        tokens = self._count(to, values)
         if to.cache is not None or to.extras is not None:
             form = self._form_of(to, forms, timing.chunking)
         if to.extras is not None:
@@ -429,7 +442,9 @@ class CompiledReply:
         given = to.input_tokens if to.cache is None else to.input_tokens - to.cache.read
         timeline = pace.timeline(to.time_scale, to.model.token_factor, given, to.draw.jitter)
         headers = self._sse_headers if to.stream else self._json_headers
-        return Filled(headers, form, values, self._stamps, self._resumes, timeline, to.stream)
+        if self._once:
+            self._forms, self._paced = {}, {}
+        return Filled(headers, form, values, self._stamps, self._resumes, timeline, to.stream, tokens)
 
     def _form_of(self, to: Binding, forms: _Forms, chunk: Chunk | None) -> Form:
         """The form that has room for all that this request is told."""
@@ -442,23 +457,23 @@ class CompiledReply:
             form = forms[kind] = self._made(kind, chunk)
         return form
 
-    def _counts(self, to: Binding) -> dict[str, bytes]:
-        """The counters of one request, as JSON."""
+    def _count(self, to: Binding, values: dict[str, bytes]) -> tuple[int, int]:
+        """Adds the counters of one request, as JSON; returns the input and output tokens that its usage tells."""
         factor, use = to.model.token_factor, to.cache
         output = self._output(to)
-        given = to.input_tokens if use is None else use.uncached
-        counts = {
-            "input_tokens": b"%d" % given,
-            "output_tokens": b"%d" % output,
-            "first_output_tokens": b"%d" % min(output, 1),
-            "output_tokens_details": self._details(to, output),
-        }
+        given = final = to.input_tokens if use is None else use.uncached
+        values["input_tokens"] = b"%d" % given
+        values["output_tokens"] = b"%d" % output
+        values["first_output_tokens"] = b"%d" % min(output, 1)
+        values["output_tokens_details"] = self._details(to, output)
         if self._fed_back:
-            counts["final_input_tokens"] = b"%d" % (given + round(self._fed_back * factor))
+            final = given + round(self._fed_back * factor)
+            values["final_input_tokens"] = b"%d" % final
         if use is not None:
-            counts["cache_read"], counts["cache_written"] = b"%d" % use.read, b"%d" % use.written
-            counts["cache_written_5m"], counts["cache_written_1h"] = b"%d" % use.written_5m, b"%d" % use.written_1h
-        return counts
+            values["cache_read"], values["cache_written"] = b"%d" % use.read, b"%d" % use.written
+            values["cache_written_5m"], values["cache_written_1h"] = b"%d" % use.written_5m, b"%d" % use.written_1h
+        said = self._reply.usage
+        return (said.get("input_tokens", final), said.get("output_tokens", output)) if said else (final, output)
 
     def _output(self, to: Binding) -> int:
         if self._reply.output_tokens is not None:

@@ -1,6 +1,5 @@
 """An entry of the journal: one exchange, from the request to how its reply ended."""
 
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
@@ -12,16 +11,17 @@ from mock_server.engine.masking import key_mark, masked, masked_query
 from mock_server.engine.received import Request
 from mock_server.protocol import completion
 from mock_server.protocol.lazy import lazy
-from mock_server.protocol.message import fold
+from mock_server.protocol.message import plain, said
 from mock_server.protocol.plan import JSON_HEADERS, SSE_HEADERS, Plan
 from mock_server.protocol.request import LONG, SECRET_HEADERS, HttpRequest
-from mock_server.protocol.sse import heard, parse, told
+from mock_server.protocol.sse import heard, read_json, told
 
 PATIENCE = 5.0
 _TELLING = (JSON_HEADERS[0], SSE_HEADERS[0])
 KEPT_BODY = 32 << 20  # bytes of a request; of a larger one only the size is kept
 KEPT_DATA = 1 << 20  # bytes of a reply that is neither JSON nor events; of a larger one only the head is kept
 OUTLINED = 500  # characters of a prompt
+_STRUCK = 400  # bytes that a frame and what it says take beside its text, where faults made them anew
 _OVERHEAD = 1000  # bytes that an entry and its objects take beside body and reply
 
 
@@ -183,21 +183,15 @@ class Entry:
         plan = self._ended_exchange.plan.whole
         if is_data(plan):
             return {"type": "data", "content_type": dict(plan.headers)["content-type"], "size_bytes": _size(plan)}
-        if plan.stream:
-            return (completion.fold if self.path == completion.PATH else fold)(parse(plan.body()))
-        found: dict[str, Any] = json.loads(plan.body() or b"{}")
-        return found
+        if plan.stream and self.path == completion.PATH:
+            return completion.fold([payload for payload in plan.payloads if payload is not None])
+        known: dict[str, Any] | None = plain(said(plan))
+        return (read_json(plan.body()) or {}) if known is None else known
 
     @property
     def tokens(self) -> tuple[int, int] | None:
         """Input and output tokens as the reply's usage tells them; None for an error."""
-        plan = self.exchange.plan.whole
-        if is_data(plan):
-            return None
-        frames = plan.parts[-1].frames
-        said = frames[-2] if plan.stream and len(frames) > 1 else frames[-1]
-        found = [_number_after(said, name) for name in (b'"input_tokens":', b'"output_tokens":')]
-        return None if None in found else (found[0] or 0, found[1] or 0)
+        return self.exchange.plan.whole.tokens
 
     @property
     def text(self) -> str:
@@ -215,7 +209,8 @@ class Entry:
         plan = self._ended_exchange.plan
         if not plan.stream or is_data(plan):
             return ()
-        return tuple(parse(plan.body())) if plan.intact is None else tuple(told(frame) for frame in plan.frames)
+        sent = zip(plan.payloads, plan.frames, strict=True)
+        return tuple([told(frame) if payload is None else plain(payload) for payload, frame in sent])
 
     @property
     def events(self) -> Sequence[Mapping[str, Any]]:
@@ -225,7 +220,9 @@ class Entry:
         """
         if not self.plan.stream or is_data(self.plan):
             return ()
-        return tuple(parse(self.sent) if self.plan.intact is None else heard(self.sent))
+        if self.plan.intact is not None:
+            return tuple(heard(self.sent))
+        return tuple(map(plain, self.plan.payloads[: self._wait()[1]]))
 
     @property
     def sent(self) -> bytes:
@@ -364,15 +361,6 @@ class Entry:
         return f"<Entry {self.number}: {self}>"
 
 
-def _number_after(said: bytes, name: bytes) -> int | None:
-    """The number after the last `name`: usage stands at the end, after anything a reply may say."""
-    at = said.rfind(name)
-    if at < 0:
-        return None
-    digits = said[at + len(name) : at + len(name) + 20].split(b",")[0].rstrip(b"}\n")
-    return int(digits) if digits.isdigit() else None
-
-
 def is_data(plan: Plan) -> bool:
     """Whether a reply is neither JSON nor events."""
     plan = plan.whole
@@ -381,7 +369,9 @@ def is_data(plan: Plan) -> bool:
 
 def _emptied(plan: Plan) -> Plan:
     """The plan with its times, and without what it sends."""
-    return plan._replace(parts=tuple(part._replace(frames=(b"",) * len(part.frames)) for part in plan.parts))
+    return plan._replace(
+        parts=tuple(part._replace(frames=(b"",) * len(part.frames), source=None) for part in plan.parts)
+    )
 
 
 def _size(plan: Plan) -> int:
@@ -393,7 +383,7 @@ def _weight(plan: Plan) -> int:
     if is_data(plan):
         return min(_size(plan), KEPT_DATA)
     if plan.intact is not None:  # what faults made of it is its own
-        return _weight(plan.intact) + sum([50 + len(frame) for frame in plan.frames])
+        return _weight(plan.intact) + sum([_STRUCK + len(frame) for frame in plan.frames])
     if plan.stream:
         return 16 * sum([len(part.frames) for part in plan.parts])
     return len(plan.parts[0].frames[0])

@@ -61,7 +61,7 @@ def failure(error: ApiError, session: "Session", request_id: str, at: int = 0, *
         own["x-should-retry"] = SHOULD_RETRY[error.status]
     printable = ((name, value.replace("\r", " ").replace("\n", " ")) for name, value in own.items())
     told = reply_headers(session, request_id, is_known=error.type != "authentication_error")
-    return whole(error.status, (*JSON_HEADERS, *told, *printable), encode(dumps(body)), at)
+    return whole(error.status, (*JSON_HEADERS, *told, *printable), encode(dumps(body)), at, body)
 
 
 _RETRIED = {408, 409, 429}

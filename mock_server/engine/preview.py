@@ -4,7 +4,6 @@ Without a request of its own a preview goes through the whole script as an agent
 pauses, says something more where the exchange is over, and tries again after errors.
 """
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -12,10 +11,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from mock_server.engine.exchange import Late
 from mock_server.engine.rehearsal import request_for
 from mock_server.engine.session import Cursors, Session, Terms
-from mock_server.protocol.message import fold
+from mock_server.protocol.message import plain, said
 from mock_server.protocol.plan import Plan
 from mock_server.protocol.request import HttpRequest
-from mock_server.protocol.sse import dumps_in_steps, encode, parse
+from mock_server.protocol.sse import dumps_in_steps, encode
 from mock_server.scenario.model import Scenario
 
 if TYPE_CHECKING:
@@ -47,10 +46,8 @@ class Previewed(NamedTuple):
     @property
     def reply(self) -> Mapping[str, Any]:
         """The whole reply as JSON; no fault is in it."""
-        plan = self.plan.whole
-        body = plan.body()
-        said: dict[str, Any] = fold(parse(body)) if plan.stream else json.loads(body or b"{}")
-        return said
+        reply: dict[str, Any] = plain(said(self.plan.whole) or {})
+        return reply
 
     def told(self) -> dict[str, Any]:
         """The same as JSON."""

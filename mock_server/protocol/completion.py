@@ -7,10 +7,12 @@ import json
 import re
 from array import array
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from mock_server.protocol.errors import invalid
-from mock_server.protocol.plan import Part, Plan
+from mock_server.protocol.events import PING
+from mock_server.protocol.plan import Part, Payload, Payloads, Plan
 from mock_server.protocol.sse import PING_FRAME, dumps, encode, frame
 from mock_server.protocol.sse import parse as parse_events
 
@@ -48,7 +50,7 @@ def as_completion(plan: Plan) -> Plan:
     """The reply with a message, as a reply with a completion: the same times. An error stays as it is."""
     if plan.whole.status != 200:
         return plan
-    told = plan._replace(parts=tuple(_streamed(plan.parts)) if plan.stream else _whole(plan.parts))
+    told = plan._replace(parts=tuple(_streamed(plan.parts)) if plan.stream else _whole(plan.parts), tokens=None)
     return told if plan.intact is None else told._replace(intact=as_completion(plan.intact))
 
 
@@ -79,39 +81,72 @@ def _stop(ending: Mapping[str, Any]) -> str | None:
 
 
 def _whole(parts: tuple[Part, ...]) -> tuple[Part, ...]:
-    try:
-        message = json.loads(b"".join(frame for part in parts for frame in part.frames))
-        text = "".join(block["text"] for block in message["content"] if block["type"] == "text")
-    except (ValueError, KeyError, TypeError):  # a fault has spoilt it
+    message = _message(parts)
+    if message is None:
         return parts
-    body = encode(dumps(_completion(message, text, message)))
-    return (*parts[:-1], parts[-1]._replace(frames=(body,), at=array("I", parts[-1].at[-1:])))
+    text = "".join(block["text"] for block in message["content"] if block["type"] == "text")
+    completion = _completion(message, text, message)
+    body = encode(dumps(completion))
+    at = array("I", parts[-1].at[-1:])
+    return (*parts[:-1], parts[-1]._replace(frames=(body,), at=at, source=(completion,)))
+
+
+def _message(parts: tuple[Part, ...]) -> Payload | None:
+    """The message that a JSON body tells, perhaps in pieces; None where a fault has spoilt it."""
+    payloads = [payload for part in parts for payload in part.payloads]
+    if len(payloads) == 1 and payloads[0] is not None:
+        message: Any = payloads[0]
+    else:
+        try:
+            message = json.loads(b"".join(frame for part in parts for frame in part.frames))
+        except ValueError:
+            return None
+    return message if isinstance(message, Mapping) and isinstance(message.get("content"), list) else None
 
 
 def _streamed(parts: Iterable[Part]) -> Iterator[Part]:
     message: dict[str, Any] = {"id": "", "model": ""}
     for part in parts:
-        told = [(new, at) for old, at in zip(part.frames, part.at, strict=True) for new in _events(old, message)]
         if not part.frames:  # it only waits
             yield part
             continue
-        frames, times = zip(*(told or [(PING_FRAME, part.at[-1])]), strict=True)
-        yield part._replace(frames=frames, at=array("I", times))
+        told = _completions(part, message) or [(PING_FRAME, PING, part.at[-1])]
+        at = array("I", [due for _, _, due in told])
+        yield Part(tuple([data for data, _, _ in told]), at, part.wait, partial(_payloads, part, message))
 
 
-def _events(old: bytes, message: dict[str, Any]) -> Iterator[bytes]:
-    """What one frame of a message's stream becomes; `message` keeps what its beginning tells."""
+def _payloads(part: Part, message: dict[str, Any]) -> Payloads:
+    """What the events of a completion say, worked out again for whoever looks: it is many times their bytes."""
+    return tuple([payload for _, payload, _ in _completions(part, message)] or [PING])
+
+
+def _heard(frame: bytes) -> Payload | None:
+    """What a frame that a fault has been at still says, if it is one event."""
     try:
-        (payload,) = parse_events(old)
-        kind = payload["type"]
-    except (ValueError, KeyError, TypeError):  # a fault has spoilt it
-        yield old
-        return
-    if kind == "message_start":
-        message.update(payload["message"])
-    elif kind == "content_block_delta" and payload["delta"]["type"] == "text_delta":
-        yield frame(_completion(message, payload["delta"]["text"], None))
-    elif kind == "message_delta":
-        yield frame(_completion(message, "", payload["delta"]))
-    elif kind in ("ping", "error"):
-        yield old
+        (payload,) = parse_events(frame)
+    except ValueError:
+        return None
+    return payload if isinstance(payload, dict) and "type" in payload else None
+
+
+def _completions(part: Part, message: dict[str, Any]) -> list[tuple[bytes, Payload | None, int]]:
+    """What the frames of a message's stream become: bytes, payloads and times. One that a fault has spoilt stays.
+
+    `message` keeps what the beginning of the stream tells.
+    """
+    told: list[tuple[bytes, Payload | None, int]] = []
+    for old, known, at in zip(part.frames, part.payloads, part.at, strict=True):
+        payload = _heard(old) if known is None else known
+        kind = None if payload is None else payload["type"]
+        said: Payload | None = None
+        if payload is None or kind in ("ping", "error"):
+            told.append((old, known, at))
+        elif kind == "message_start":
+            message.update(payload["message"])
+        elif kind == "content_block_delta" and payload["delta"]["type"] == "text_delta":
+            said = _completion(message, payload["delta"]["text"], None)
+        elif kind == "message_delta":
+            said = _completion(message, "", payload["delta"])
+        if said is not None:
+            told.append((frame(said), said, at))
+    return told

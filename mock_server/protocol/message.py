@@ -6,6 +6,8 @@ from typing import Any
 
 from mock_server.protocol import partial
 from mock_server.protocol.blocks import Block
+from mock_server.protocol.plan import Payload, Plan
+from mock_server.protocol.sse import dumps
 from mock_server.protocol.usage import merged
 
 
@@ -68,6 +70,22 @@ def fold(payloads: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
                 message |= {name: payload[name] for name in _BESIDE if name in payload}
     message["content"] = [block.close() for block in message["content"]]
     return message
+
+
+def said(plan: Plan) -> Payload | None:
+    """The message that a plan sends, or what else its JSON body says; None where only the bytes of that are kept.
+
+    It may be shared: nobody may change it.
+    """
+    payloads = [payload for payload in plan.payloads if payload is not None]
+    return fold(payloads) if plan.stream else payloads[0] if payloads else None
+
+
+def plain(value: Any) -> Any:
+    """A value as it comes back out of JSON, and of which nothing is shared."""
+    if isinstance(value, Mapping):
+        return {name if isinstance(name, str) else dumps(name): plain(item) for name, item in value.items()}
+    return [plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 # delta type -> the field of the block it adds to, and the field of the delta that holds the addition

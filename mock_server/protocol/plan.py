@@ -1,10 +1,13 @@
 """What goes on the wire and when, as plain data. No socket, no callback: the server only plays it."""
 
 from array import array
-from collections.abc import Iterable
-from typing import Literal, NamedTuple
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Literal, NamedTuple
 
 Headers = tuple[tuple[str, str], ...]
+# what an event, or a JSON body, says: the value that became its bytes
+Payload = Mapping[str, Any]
+Payloads = tuple[Payload | None, ...]
 
 JSON_HEADERS: Headers = (("content-type", "application/json"),)
 SSE_HEADERS: Headers = (("content-type", "text/event-stream; charset=utf-8"), ("cache-control", "no-cache"))
@@ -27,12 +30,25 @@ class Part(NamedTuple):
     """Frames and when each is due, in microseconds from the part's start (a shared array when there is no jitter).
 
     The first part starts when the request came; a later one when the part before it ended; one with a `wait` when
-    that is over.
+    that is over. `source`: the payloads of its frames, or what works them out for whoever looks; None where only the
+    bytes are kept.
     """
 
     frames: tuple[bytes, ...]
     at: "array[int]"
     wait: Wait | None = None
+    source: Callable[[], Payloads] | Payloads | None = None
+
+    @property
+    def payloads(self) -> Payloads:
+        """What each frame says, as it was before it became bytes; None for what is no event, or not known.
+
+        They are shared by many replies: nobody may change them.
+        """
+        source = self.source
+        if source is None:
+            return (None,) * len(self.frames)
+        return source() if callable(source) else source
 
 
 class Manner(NamedTuple):
@@ -53,7 +69,7 @@ class Plan(NamedTuple):
     """One reply: its head (due `at` microseconds after the request) and its body.
 
     `stream` says how the body is framed: each frame as it comes, or one body of known length. A plan that faults were
-    applied to keeps what it was before in `intact`.
+    applied to keeps what it was before in `intact`. `tokens`: input and output as the usage of a message tells them.
     """
 
     status: int
@@ -63,6 +79,7 @@ class Plan(NamedTuple):
     at: int = 0
     manner: Manner | None = None
     intact: "Plan | None" = None
+    tokens: tuple[int, int] | None = None
 
     def body(self) -> bytes:
         """Everything the client receives after the head."""
@@ -79,6 +96,11 @@ class Plan(NamedTuple):
         return tuple([frame for part in self.parts for frame in part.frames])
 
     @property
+    def payloads(self) -> Payloads:
+        """The payloads of all parts."""
+        return tuple([payload for part in self.parts for payload in part.payloads])
+
+    @property
     def due(self) -> list[int]:
         """When each frame is due, in microseconds after the request; a wait counts as no time."""
         times: list[int] = []
@@ -89,13 +111,22 @@ class Plan(NamedTuple):
         return times
 
 
-def whole(status: int, headers: Headers, body: bytes, at: int = 0) -> Plan:
-    """A plan that sends one body at once."""
-    return Plan(status, headers, (Part((body,), array("I", (at,)) if at else AT_ONCE),), False, at)
+def whole(status: int, headers: Headers, body: bytes, at: int = 0, payload: Payload | None = None) -> Plan:
+    """A plan that sends one body at once. `payload`: what the body says, where that is kept beside its bytes."""
+    source = None if payload is None else (payload,)
+    return Plan(status, headers, (Part((body,), array("I", (at,)) if at else AT_ONCE, None, source),), False, at)
 
 
-# a frame with its delay after the one before it (microseconds), or what is waited for
-Step = tuple[int, bytes] | Wait
+class Send(NamedTuple):
+    """A frame with its delay after the one before it (microseconds). `payload`: what it says, while it says that."""
+
+    delay: int
+    frame: bytes
+    payload: Payload | None = None
+
+
+# a frame, or what is waited for
+Step = Send | Wait
 
 
 def unrolled(plan: Plan) -> list[Step]:
@@ -105,8 +136,8 @@ def unrolled(plan: Plan) -> list[Step]:
         if part.wait is not None:
             steps.append(part.wait)
         before = 0
-        for at, frame in zip(part.at, part.frames, strict=True):
-            steps.append((at - before, frame))
+        for at, frame, payload in zip(part.at, part.frames, part.payloads, strict=True):
+            steps.append(Send(at - before, frame, payload))
             before = at
     return steps
 
@@ -115,27 +146,29 @@ def rolled(plan: Plan, steps: Iterable[Step]) -> Plan:
     """The plan with these steps for its own."""
     parts: list[Part] = []
     frames: list[bytes] = []
+    payloads: list[Payload | None] = []
     at = array("I")
     wait: Wait | None = None
 
     def close() -> None:
-        nonlocal frames, at, wait
+        nonlocal frames, payloads, at, wait
         if frames or wait is not None:
-            parts.append(Part(tuple(frames), at, wait))
-        frames, at, wait = [], array("I"), None
+            parts.append(Part(tuple(frames), at, wait, tuple(payloads)))
+        frames, payloads, at, wait = [], [], array("I"), None
 
     for step in steps:
         if isinstance(step, Wait):
             close()
             wait = step
             continue
-        delay, frame = step
+        delay, frame, payload = step
         due = (at[-1] if at else 0) + delay
         if due > _LATEST:
             close()
             due = min(delay, _LATEST)
         at.append(due)
         frames.append(frame)
+        payloads.append(payload)
     close()
     return plan._replace(parts=tuple(parts))
 

@@ -92,6 +92,15 @@ def frame(payload: Mapping[str, Any]) -> bytes:
 PING_FRAME = frame({"type": "ping"})
 
 
+def read_json(body: bytes) -> dict[str, Any] | None:
+    """The JSON object of a body that faults may have been at; None when it is none any more."""
+    try:
+        value = json.loads(body)
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
 def told(frame: bytes) -> dict[str, Any]:
     """The payload of one frame; what is no event is told as `(bytes)` with its text."""
     found = list(heard(frame))

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from mock_server.protocol.plan import Plan, Step, Wait, rolled, unrolled
+from mock_server.protocol.events import PING
+from mock_server.protocol.plan import Plan, Send, Step, Wait, rolled, unrolled
 from mock_server.protocol.sse import PING_FRAME
 from mock_server.scenario.durations import Duration
 from mock_server.scenario.endings import ended
@@ -21,8 +22,8 @@ def _late(steps: list[Step], delay: int) -> list[Step]:
     """The steps with a delay before the first frame."""
     for at, step in enumerate(steps):
         if not isinstance(step, Wait):
-            return [*steps[:at], (step[0] + delay, step[1]), *steps[at + 1 :]]
-    return [*steps, (delay, b"")]
+            return [*steps[:at], step._replace(delay=step.delay + delay), *steps[at + 1 :]]
+    return [*steps, Send(delay, b"")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +49,7 @@ class Stall:
         if not every:
             return [], length
         count = min((length - 1) // every, MOST_PIECES)
-        return [(every, PING_FRAME)] * count, length - count * every
+        return [Send(every, PING_FRAME, PING)] * count, length - count * every
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +87,7 @@ class Trickle:
         rest = unrolled(plan)
         if self.after is not None:
             before, rest = split(plan, self.after, site)
-        total = sum(len(step[1]) for step in rest if not isinstance(step, Wait))
+        total = sum(len(step.frame) for step in rest if not isinstance(step, Wait))
         size = max(1, self.bytes_per_second // WRITES_A_SECOND, total // MOST_PIECES + 1)
         return rolled(plan, [*before, *(piece for step in rest for piece in self._pieces(step, size))])
 
@@ -95,10 +96,11 @@ class Trickle:
         if isinstance(step, Wait):
             yield step
             return
-        delay, data = step
+        delay, data, payload = step
         for at in range(0, len(data), size):
             piece = data[at : at + size]
-            yield (0 if at else delay) + len(piece) * 1_000_000 // self.bytes_per_second, piece
+            due = (0 if at else delay) + len(piece) * 1_000_000 // self.bytes_per_second
+            yield Send(due, piece, payload if len(piece) == len(data) else None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

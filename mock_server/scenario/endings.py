@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
-from mock_server.protocol.plan import Manner, Plan, Step, Wait, rolled, unrolled
+from mock_server.protocol.plan import Manner, Plan, Send, Step, Wait, rolled, unrolled
 from mock_server.protocol.sse import encode
 from mock_server.scenario.error import Failure, Struck
 from mock_server.scenario.place import CannotApply, Place, Site, split
@@ -59,12 +59,12 @@ class ErrorEvent:
     def apply(self, plan: Plan, site: Site) -> Plan:
         failed = site.failure(self.error, streamed=plan.stream)
         if not plan.stream:
-            late = sum(step[0] for step in unrolled(plan) if not isinstance(step, Wait))
-            told = rolled(failed, [(late, failed.body())])._replace(at=late)
+            late = sum(step.delay for step in unrolled(plan) if not isinstance(step, Wait))
+            told = rolled(failed, [Send(late, failed.body(), failed.payloads[0])])._replace(at=late)
             return told if self.then == "end" else ended(told, unrolled(told), self.then)
         before, _ = split(plan, self.after, site)
         said = encode("event: error\ndata: ") + failed.body() + b"\n\n"
-        return ended(plan, [*before, (0, said)], self.then)
+        return ended(plan, [*before, Send(0, said, failed.payloads[0])], self.then)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,8 +120,8 @@ class Truncate:
 def _half(rest: Sequence[Step]) -> list[Step]:
     """The steps up to the middle of the next frame."""
     for at, step in enumerate(rest):
-        if not isinstance(step, Wait) and step[1]:
-            return [*rest[:at], (step[0], step[1][: len(step[1]) // 2])]
+        if not isinstance(step, Wait) and step.frame:
+            return [*rest[:at], Send(step.delay, step.frame[: len(step.frame) // 2])]
     raise CannotApply("truncate: nothing comes after this place")
 
 
@@ -130,9 +130,9 @@ def _to_character(rest: Sequence[Step]) -> list[Step]:
     for at, step in enumerate(rest):
         if isinstance(step, Wait):
             continue
-        where = next((i for i, byte in enumerate(step[1]) if byte >= 0xC0), None)
+        where = next((i for i, byte in enumerate(step.frame) if byte >= 0xC0), None)
         if where is not None:
-            return [*rest[:at], (step[0], step[1][: where + 1])]
+            return [*rest[:at], Send(step.delay, step.frame[: where + 1])]
     raise CannotApply("truncate inside a character: no character of several bytes comes after this place")
 
 
@@ -151,7 +151,7 @@ class Garbage:
 
     def apply(self, plan: Plan, site: Site) -> Plan:
         before, rest = split(plan, self.after, site)
-        steps: list[Step] = [*before, (0, site.random.randbytes(self.bytes))]
+        steps: list[Step] = [*before, Send(0, site.random.randbytes(self.bytes))]
         if self.then == "go_on":
             return rolled(plan, [*steps, *rest])
         return ended(rolled(plan, [*steps, *rest]), steps, self.then)

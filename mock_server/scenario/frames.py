@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from mock_server.protocol.plan import Plan, Step, Wait, rolled, unrolled
+from mock_server.protocol.plan import Payload, Plan, Send, Step, Wait, rolled, unrolled
 from mock_server.protocol.sse import dumps, encode
 from mock_server.protocol.sse import frame as frame_of
-from mock_server.scenario.place import CannotApply, Place, Site, name_of, payload_of, split
+from mock_server.scenario.place import CannotApply, Place, Site, event_of, said_by, split
 
 EventName = Literal[
     "message_start",
@@ -30,7 +30,7 @@ def _nth(steps: list[Step], event: str, nth: int) -> int:
     """The step of the nth event of this name, counted from 1."""
     seen = 0
     for at, step in enumerate(steps):
-        if not isinstance(step, Wait) and name_of(step[1]) == event:
+        if event_of(step) == event:
             seen += 1
             if seen == nth:
                 return at
@@ -61,8 +61,8 @@ class MalformedJson(_OneEvent):
             body = plan.body()
             return _body(plan, body[: max(1, len(body) - 2)])
         at = _nth(steps, self.event, self.nth)
-        delay, data = _frame(steps[at])
-        return rolled(plan, [*steps[:at], (delay, data[:-3] + b"\n\n"), *steps[at + 1 :]])
+        sent = _sent(steps[at])
+        return rolled(plan, [*steps[:at], Send(sent.delay, sent.frame[:-3] + b"\n\n"), *steps[at + 1 :]])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,10 +76,9 @@ class MissingEvent(_OneEvent):
         _need_events(plan, self.type)
         steps = unrolled(plan)
         at = _nth(steps, self.event, self.nth)
-        delay, _ = _frame(steps[at])
         rest = steps[at + 1 :]
         if rest and not isinstance(rest[0], Wait):
-            rest[0] = (rest[0][0] + delay, rest[0][1])
+            rest[0] = rest[0]._replace(delay=rest[0].delay + _sent(steps[at]).delay)
         return rolled(plan, [*steps[:at], *rest])
 
 
@@ -93,7 +92,7 @@ class DuplicateEvent(_OneEvent):
         _need_events(plan, self.type)
         steps = unrolled(plan)
         at = _nth(steps, self.event, self.nth)
-        return rolled(plan, [*steps[: at + 1], (0, _frame(steps[at])[1]), *steps[at + 1 :]])
+        return rolled(plan, [*steps[: at + 1], _sent(steps[at])._replace(delay=0), *steps[at + 1 :]])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,8 +108,8 @@ class Reorder(_OneEvent):
         after = next((i for i in range(at + 1, len(steps)) if not isinstance(steps[i], Wait)), None)
         if after is None:
             raise CannotApply(f"{self.type}: nothing comes after {self.event} {self.nth}")
-        (first, one), (second, other) = _frame(steps[at]), _frame(steps[after])
-        steps[at], steps[after] = (first, other), (second, one)
+        one, other = _sent(steps[at]), _sent(steps[after])
+        steps[at], steps[after] = other._replace(delay=one.delay), one._replace(delay=other.delay)
         return rolled(plan, steps)
 
 
@@ -129,7 +128,7 @@ class UnknownEvent:
     def apply(self, plan: Plan, site: Site) -> Plan:
         _need_events(plan, self.type)
         before, rest = split(plan, self.after, site)
-        return rolled(plan, [*before, (0, frame_of({"type": self.name, "mood": "unknown"})), *rest])
+        return rolled(plan, [*before, _event({"type": self.name, "mood": "unknown"}), *rest])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,15 +143,15 @@ class UnknownDelta:
         _need_events(plan, self.type)
         before, rest = split(plan, self.after, site)
         payload = {"type": "content_block_delta", "index": _open_block(before), "delta": {"type": self.name, "mood": 1}}
-        return rolled(plan, [*before, (0, frame_of(payload)), *rest])
+        return rolled(plan, [*before, _event(payload), *rest])
 
 
 def _open_block(before: list[Step]) -> int:
     """The index of the block that is open after these steps."""
     for step in reversed(before):
-        event = "" if isinstance(step, Wait) else name_of(step[1])
+        event = event_of(step)
         if event in ("content_block_start", "content_block_delta"):
-            return int(payload_of(_frame(step)[1])["index"])
+            return int(said_by(_sent(step))["index"])
         if event in ("content_block_stop", "message_delta"):
             break
     raise CannotApply("unknown_delta: no block is open at this place")
@@ -189,27 +188,41 @@ class NoUsage:
         return kept
 
 
-def _edited(plan: Plan, edit: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> Plan:
+def _edited(plan: Plan, edit: Callable[[Payload], Payload]) -> Plan:
     """The plan with every event, or the JSON body, as `edit` makes it; what is no whole event stays as it is."""
     if not plan.stream:
         try:
-            return _body(plan, encode(dumps(edit(json.loads(plan.body())))))
+            edited = edit(_body_of(plan))
         except ValueError:
             raise CannotApply("the body is no JSON any more") from None
+        return _body(plan, encode(dumps(edited)), edited)
     steps = [
-        step if isinstance(step, Wait) or not (payload := payload_of(step[1])) else (step[0], frame_of(edit(payload)))
+        step if isinstance(step, Wait) or not (said := said_by(step)) else _event(edit(said), step.delay)
         for step in unrolled(plan)
     ]
     return rolled(plan, steps)
 
 
-def _body(plan: Plan, body: bytes) -> Plan:
+def _body_of(plan: Plan) -> Payload:
+    """What a JSON body says. Where a fault has been at it, it is read as a client does: ValueError for no JSON."""
+    payloads = plan.payloads
+    if len(payloads) == 1 and payloads[0] is not None:
+        return payloads[0]
+    said: Payload = json.loads(plan.body())
+    return said
+
+
+def _body(plan: Plan, body: bytes, payload: Payload | None = None) -> Plan:
     """A JSON plan with another body, due when the whole was."""
     waits: list[Step] = [step for step in unrolled(plan) if isinstance(step, Wait)]
-    due = sum(step[0] for step in unrolled(plan) if not isinstance(step, Wait))
-    return rolled(plan, [*waits, (due, body)])
+    due = sum(step.delay for step in unrolled(plan) if not isinstance(step, Wait))
+    return rolled(plan, [*waits, Send(due, body, payload)])
 
 
-def _frame(step: Step) -> tuple[int, bytes]:
+def _event(payload: Payload, delay: int = 0) -> Send:
+    return Send(delay, frame_of(payload), payload)
+
+
+def _sent(step: Step) -> Send:
     assert not isinstance(step, Wait)
     return step

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from mock_server.protocol.plan import Headers, Manner, Plan, Step, Wait, rolled, unrolled, whole
+from mock_server.protocol.plan import Headers, Manner, Plan, Send, Step, Wait, rolled, unrolled, whole
 from mock_server.scenario.place import CannotApply, Site
 
 _PAGE = """<html>
@@ -101,19 +101,21 @@ class Gzip:
         if not plan.stream:
             return self._whole(unrolled(plan))
         steps: list[Step] = [
-            step if isinstance(step, Wait) else (step[0], packer.compress(step[1]) + packer.flush(zlib.Z_SYNC_FLUSH))
+            step
+            if isinstance(step, Wait)
+            else Send(step.delay, packer.compress(step.frame) + packer.flush(zlib.Z_SYNC_FLUSH))
             for step in unrolled(plan)
         ]
         if self.how == "truncated":
             return _half(steps)
-        return [*steps, (0, self._damaged(packer.flush()))]
+        return [*steps, Send(0, self._damaged(packer.flush()))]
 
     def _whole(self, steps: list[Step]) -> list[Step]:
         """A JSON body, compressed as one; what waits in it waits before it."""
         waits: list[Step] = [step for step in steps if isinstance(step, Wait)]
         parts = [step for step in steps if not isinstance(step, Wait)]
-        packed = gzip.compress(b"".join(data for _, data in parts), 6, mtime=0)
-        return [*waits, (sum(delay for delay, _ in parts), self._damaged(packed))]
+        packed = gzip.compress(b"".join(step.frame for step in parts), 6, mtime=0)
+        return [*waits, Send(sum(step.delay for step in parts), self._damaged(packed))]
 
     def _damaged(self, packed: bytes) -> bytes:
         """The end of a compressed body (its checksum and length are the last 8 bytes)."""
@@ -126,12 +128,12 @@ class Gzip:
 
 def _half(steps: list[Step]) -> list[Step]:
     """The steps up to half of their bytes, so that the last piece is one that cannot be unpacked."""
-    left = sum(len(step[1]) for step in steps if not isinstance(step, Wait)) // 2
+    left = sum(len(step.frame) for step in steps if not isinstance(step, Wait)) // 2
     kept: list[Step] = []
     for step in steps:
         if isinstance(step, Wait):
             kept.append(step)
         elif left > 0:
-            kept.append((step[0], step[1][:left]))
-            left -= len(step[1])
+            kept.append(Send(step.delay, step.frame[:left]))
+            left -= len(step.frame)
     return kept

@@ -45,8 +45,8 @@ def _plan(leaf: Answer) -> Plan | None:
         return None
     chunk = (leaf.timing or Timing()).chunking
     message = Message("", "", leaf.reply, leaf.ending, leaf.stop_sequence, None, _NO_USAGE, _NO_USAGE)
-    frames = tuple(frame(event.payload) for event in events(message, chunk))
-    return Plan(200, (), (Part(frames, AT_ONCE * len(frames)),), True)
+    payloads = tuple(event.payload for event in events(message, chunk))
+    return Plan(200, (), (Part(tuple(map(frame, payloads)), AT_ONCE * len(payloads), None, payloads),), True)
 
 
 def _failed(script: Failure, *, streamed: bool = False) -> Plan:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar, NamedTuple, Protocol
 
 from mock_server.protocol import tokens
 from mock_server.protocol.blocks import BLOCKS
-from mock_server.protocol.plan import Plan, Step, Wait, unrolled
+from mock_server.protocol.plan import Payload, Plan, Send, Step, Wait, unrolled
 from mock_server.protocol.sse import dumps, encode
 from mock_server.scenario.decode import Reads, decode
 from mock_server.scenario.error import Failure
@@ -113,6 +113,18 @@ Place = Annotated[After, Reads(_read_after)]
 # -- in a stream ---------------------------------------------------------------------------------------------------
 
 
+def event_of(step: Step) -> str:
+    """The event that a step of a stream sends; empty for what is no whole event."""
+    if isinstance(step, Wait):
+        return ""
+    return name_of(step.frame) if step.payload is None else str(step.payload["type"])
+
+
+def said_by(step: Send) -> Payload:
+    """What a step of a stream says; empty for what is no event. What a fault has been at is read as a client does."""
+    return payload_of(step.frame) if step.payload is None else step.payload
+
+
 def name_of(frame: bytes) -> str:
     """The event that a frame tells; empty for what is no whole event."""
     if not frame.startswith(b"event: ") or not frame.endswith(b"\n\n"):
@@ -130,14 +142,14 @@ def payload_of(frame: bytes) -> dict[str, Any]:
     return payload if isinstance(payload, dict) else {}
 
 
-def _spot(after: After | None, frames: Sequence[bytes]) -> tuple[int, int]:
+def _spot(after: After | None, sent: Sequence[Send]) -> tuple[int, int]:
     """The frame that comes next at this place, and how many of its bytes come before it."""
     if after is None:
-        return len(frames) // 2, 0
+        return len(sent) // 2, 0
     name, count = after.counter
     if name == "bytes":
-        return _at_byte(count, frames)
-    return _at_count(after, name, count, frames), 0
+        return _at_byte(count, [step.frame for step in sent])
+    return _at_count(after, name, count, sent), 0
 
 
 def _at_byte(count: int, frames: Sequence[bytes]) -> tuple[int, int]:
@@ -151,14 +163,14 @@ def _at_byte(count: int, frames: Sequence[bytes]) -> tuple[int, int]:
     raise CannotApply(f"after {count} bytes: the reply has {passed}")
 
 
-def _at_count(after: After, name: str, count: int, frames: Sequence[bytes]) -> int:
+def _at_count(after: After, name: str, count: int, sent: Sequence[Send]) -> int:
     """The frame that follows the one with which the counter reaches `count`."""
     seen, first, kind = 0, None, ""
-    for at, frame in enumerate(frames):
-        event = name_of(frame)
+    for at, step in enumerate(sent):
+        event = event_of(step)
         if event == "content_block_start" and after.in_ is not None:
-            kind = str(payload_of(frame).get("content_block", {}).get("type"))
-        worth = _WORTH[name](event, frame) if after.in_ in (None, kind) else 0
+            kind = str(said_by(step).get("content_block", {}).get("type"))
+        worth = _WORTH[name](event, step) if after.in_ in (None, kind) else 0
         if first is None and (worth or event in _OPENS[name]):
             first = at
         seen += worth
@@ -170,18 +182,18 @@ def _at_count(after: After, name: str, count: int, frames: Sequence[bytes]) -> i
     raise CannotApply(f"{after}: the reply has {_number_of(seen, name)}{where}")
 
 
-def _tokens(event: str, frame: bytes) -> int:
+def _tokens(event: str, step: Send) -> int:
     if event != "content_block_delta":
         return 0
-    delta = payload_of(frame).get("delta", {})
+    delta = said_by(step).get("delta", {})
     return tokens.count(str(delta.get(_ADDS.get(str(delta.get("type")), _NOTHING)[0], "")))
 
 
 # what a frame counts for under each counter
-_WORTH: Mapping[str, Callable[[str, bytes], int]] = {
-    "events": lambda event, frame: int(event not in ("", "ping")),
-    "deltas": lambda event, frame: int(event == "content_block_delta"),
-    "blocks": lambda event, frame: int(event == "content_block_stop"),
+_WORTH: Mapping[str, Callable[[str, Send], int]] = {
+    "events": lambda event, step: int(event not in ("", "ping")),
+    "deltas": lambda event, step: int(event == "content_block_delta"),
+    "blocks": lambda event, step: int(event == "content_block_stop"),
     "tokens": _tokens,
 }
 # the event before which a counter stands at 0
@@ -204,11 +216,11 @@ def _offset(after: After | None, body: bytes, told: Plan | None) -> int:
         return _at_byte(after.bytes, (body,))[1] if after.bytes < len(body) else _whole(after, body)
     if told is None:
         raise CannotApply(f"{after}: an error reply has no events")
-    frames = told.frames
-    at, _ = _spot(after, frames)
+    sent = _sends(unrolled(told))
+    at, _ = _spot(after, sent)
     if at == 0:
         return 0
-    return len(body) if at == len(frames) else _end_of(frames, at, body)
+    return len(body) if at == len(sent) else _end_of(sent, at, body)
 
 
 def _whole(after: After, body: bytes) -> int:
@@ -217,10 +229,14 @@ def _whole(after: After, body: bytes) -> int:
     raise CannotApply(f"{after}: the reply has {len(body)}")
 
 
-def _end_of(frames: Sequence[bytes], upto: int, body: bytes) -> int:
+def _sends(steps: Sequence[Step]) -> list[Send]:
+    return [step for step in steps if not isinstance(step, Wait)]
+
+
+def _end_of(sent: Sequence[Send], upto: int, body: bytes) -> int:
     """Where the content of the first `upto` frames ends in the body that tells the same message."""
     at = reached = 0
-    for key, pieces in _contents(frames):
+    for key, pieces in _contents(sent):
         content = key + b"".join(piece for _, piece in pieces)
         start = body.find(content, at)
         if start < 0:
@@ -235,15 +251,15 @@ def _end_of(frames: Sequence[bytes], upto: int, body: bytes) -> int:
     return reached
 
 
-def _contents(frames: Sequence[bytes]) -> Iterator[tuple[bytes, list[tuple[int, bytes]]]]:
+def _contents(sent: Sequence[Send]) -> Iterator[tuple[bytes, list[tuple[int, bytes]]]]:
     """For each field that deltas fill: the key before it in a JSON reply, and the frames that fill it with what they
     add, as it stands there."""
     pieces: list[tuple[int, bytes]] = []
     kind = ""
     state = _OUTSIDE
-    for at, frame in enumerate(frames):
-        event = name_of(frame)
-        delta = payload_of(frame).get("delta", {}) if event == "content_block_delta" else {}
+    for at, step in enumerate(sent):
+        event = event_of(step)
+        delta = said_by(step).get("delta", {}) if event == "content_block_delta" else {}
         new = str(delta.get("type", kind))
         if pieces and (event == "content_block_stop" or new != kind):
             yield _ADDS[kind][1], pieces
@@ -282,15 +298,16 @@ def _compact(piece: str, state: int) -> tuple[str, int]:
 def split(plan: Plan, after: After | None, site: Site) -> tuple[list[Step], list[Step]]:
     """The steps before a place and those behind it. Without a place: in the middle. Raises CannotApply."""
     steps = unrolled(plan)
-    frames = [(at, step) for at, step in enumerate(steps) if not isinstance(step, Wait)]
+    sent = _sends(steps)
     if plan.stream:
-        spot, inside = _spot(after, [frame for _, (_, frame) in frames])
+        spot, inside = _spot(after, sent)
     else:
-        body = b"".join(frame for _, (_, frame) in frames)
-        spot, inside = _at_byte(_offset(after, body, site.told), [frame for _, (_, frame) in frames])
-    if spot == len(frames):
+        frames = [step.frame for step in sent]
+        spot, inside = _at_byte(_offset(after, b"".join(frames), site.told), frames)
+    if spot == len(sent):
         return steps, []
-    at, (delay, frame) = frames[spot]
+    places = [at for at, step in enumerate(steps) if not isinstance(step, Wait)]
+    at, (delay, frame, _) = places[spot], sent[spot]
     if not inside:
         return steps[:at], steps[at:]
-    return [*steps[:at], (delay, frame[:inside])], [(0, frame[inside:]), *steps[at + 1 :]]
+    return [*steps[:at], Send(delay, frame[:inside])], [Send(0, frame[inside:]), *steps[at + 1 :]]

@@ -10,10 +10,10 @@ from random import Random
 from typing import Any, ClassVar
 
 from mock_server.protocol.events import PING
-from mock_server.protocol.plan import Manner, Plan, Step, Wait, rolled, unrolled
+from mock_server.protocol.plan import Manner, Payload, Plan, Send, Step, Wait, rolled, unrolled
 from mock_server.protocol.sse import dumps, encode
 from mock_server.protocol.sse import frame as frame_of
-from mock_server.scenario.place import Site, name_of, payload_of
+from mock_server.scenario.place import Site, event_of, said_by
 
 _EMPTY = {"text_delta": "text", "thinking_delta": "thinking", "input_json_delta": "partial_json"}
 _COMMENTS = (": keep-alive", ":", ": OPENROUTER PROCESSING", ":x")
@@ -44,27 +44,26 @@ def _framed(step: Step, newline: str, draw: Random) -> Iterator[Step]:
     if isinstance(step, Wait):
         yield step
         return
-    delay, frame = step
-    payload = payload_of(frame)
+    delay, payload = step.delay, said_by(step)
     if not payload:
         yield step
         return
-    event = name_of(frame)
+    event = event_of(step)
     if event == "content_block_delta" and payload["delta"].get("type") in _EMPTY and draw.random() < 0.15:
-        yield delay, _said(_without_text(payload), newline, draw)
+        yield Send(delay, _said(_without_text(payload), newline, draw))
         delay = 0
     if event not in ("message_start", "error") and draw.random() < 0.1:
-        yield delay, _said(PING, newline, draw)
+        yield Send(delay, _said(PING, newline, draw))
         delay = 0
-    yield delay, _said(payload, newline, draw)
+    yield Send(delay, _said(payload, newline, draw))
 
 
-def _without_text(payload: dict[str, Any]) -> dict[str, Any]:
+def _without_text(payload: Payload) -> dict[str, Any]:
     kind = payload["delta"]["type"]
     return {**payload, "delta": {"type": kind, _EMPTY[kind]: ""}}
 
 
-def _said(payload: dict[str, Any], newline: str, draw: Random) -> bytes:
+def _said(payload: Payload, newline: str, draw: Random) -> bytes:
     """One event as a block of lines."""
     plain = frame_of(payload).decode("utf-8").split("\n")[0]
     lines = [plain, *_data(dumps(payload), draw)]
@@ -120,7 +119,7 @@ def _pieces(steps: Sequence[Step], draw: Random) -> Iterator[Step]:
             delay, held = 0, b""
             yield step
             continue
-        delay, held = delay + step[0], held + step[1]
+        delay, held = delay + step.delay, held + step.frame
         if draw.random() < 0.7:
             yield from _split(delay, held, draw)
             delay, held = 0, b""
@@ -135,4 +134,4 @@ def _split(delay: int, data: bytes, draw: Random) -> Iterator[Step]:
         cuts |= set(range(1, 5))
     ends = [*sorted(cuts), len(data)]
     for start, end in zip([0, *ends[:-1]], ends, strict=True):
-        yield (0 if start else delay), data[start:end]
+        yield Send(0 if start else delay, data[start:end])

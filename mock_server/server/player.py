@@ -224,7 +224,7 @@ class Playing:
 
     def _usual_step(self, now: float, part: Part) -> float:
         """The same as `_step`, for one frame in the middle of a part: what nearly all steps of a server are."""
-        frames, at, _ = part
+        frames, at = part.frames, part.at
         wire, frame = self._wire, self._frame + 1
         if frame == len(at) or wire.is_full or not wire.is_open:
             return self._step(now)

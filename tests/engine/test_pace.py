@@ -230,7 +230,7 @@ def test_nothing_is_drawn_at_scale_0(engine: MakeEngine, ask: Ask) -> None:
         ask(engine(f"name: a\ntiming: {timing}\nreply: hi"), stream=True)
         for timing in ("instant", "{first: {p50: 1s, p95: 2s}}")
     )
-    assert plain.plan.parts == varying.plan.parts
+    assert [part[:3] for part in plain.plan.parts] == [part[:3] for part in varying.plan.parts]
 
 
 def test_fixed_times_are_one_array_for_all_requests(engine: MakeEngine, ask: Ask) -> None:

@@ -44,14 +44,14 @@ SIGNS = {
 def stream(*blocks: Block, gap: int = 0) -> Plan:
     """A reply as a stream, an event every `gap` milliseconds."""
     message = Message("msg_1", "m", blocks, "end_turn", None, None, COUNT, COUNT)
-    frames = tuple(frame(event.payload) for event in events(message, "token"))
-    at = array("I", [number * gap * 1000 for number in range(len(frames))])
-    return Plan(200, SSE_HEADERS, (Part(frames, at),), True)
+    payloads = tuple(event.payload for event in events(message, "token"))
+    at = array("I", [number * gap * 1000 for number in range(len(payloads))])
+    return Plan(200, SSE_HEADERS, (Part(tuple(map(frame, payloads)), at, None, payloads),), True)
 
 
 def failure(script: Failure, *, streamed: bool = False) -> Plan:
-    body = dumps({"type": "error", "error": {"type": script.error_type, "message": "Broken"}})
-    return whole(script.http_status, JSON_HEADERS, encode(body))
+    body = {"type": "error", "error": {"type": script.error_type, "message": "Broken"}}
+    return whole(script.http_status, JSON_HEADERS, encode(dumps(body)), 0, body)
 
 
 def site(told: Plan, seed: int = 1) -> Site:

@@ -250,7 +250,7 @@ def _compaction(turn: Turn) -> Applied:
     summary = turn.engine.generator.text(seed, SUMMARY)
     block = Compaction(content=summary, signature=marks.signature("compaction", summary))
     reply = Reply((block,), "compaction", timing=turn.breaks.timing or terms.timing)
-    return _bound(turn._replace(found=NOBODY), CompiledReply(reply, terms.profile))
+    return _bound(turn._replace(found=NOBODY), CompiledReply(reply, terms.profile, once=True))
 
 
 def _told(done: Applied, note: str, again: Again | None = None) -> Exchange:
@@ -308,7 +308,7 @@ def _made(turn: Turn, generator: Generator) -> tuple[CompiledReply, Headers]:
         blocks, lost = _filled(generator, turn.admitted, scripted)
         warnings += _lost(found, lost)
         reply = reply_of(replace(answer, reply=blocks), terms.timing, found.scenario.name, found.turn)
-    return CompiledReply(reply, terms.profile), warnings
+    return CompiledReply(reply, terms.profile, once=True), warnings
 
 
 def _is_long(answer: Answer, request: MessagesRequest) -> bool:
@@ -549,7 +549,7 @@ def _unmatched(turn: Turn, overlays: Sequence[Scenario]) -> Exchange:
         return Exchange(failure(error, call.session, call.ids.request()), note=str(found), understood=True)
     turn = turn._replace(breaks=breaks_of(call, turn.asked, overlays, None))
     reply = _generated(turn.engine.generator, admitted, turn.breaks.timing or terms.timing)
-    done = _bound(turn, CompiledReply(reply, terms.profile))
+    done = _bound(turn, CompiledReply(reply, terms.profile, once=True))
     return _told(done, "generated", _again(turn))
 
 

@@ -66,7 +66,7 @@ def _struck(plan: Plan, faults: Sequence[str]) -> Iterator[Mark]:
 
 
 def _steps(plan: Plan) -> list[tuple[int, bytes]]:
-    return [step for step in unrolled(plan) if not isinstance(step, Wait)]
+    return [(step.delay, step.frame) for step in unrolled(plan) if not isinstance(step, Wait)]
 
 
 def _first_change(before: Sequence[tuple[int, bytes]], after: Sequence[tuple[int, bytes]]) -> int | None:

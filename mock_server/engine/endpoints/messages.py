@@ -11,7 +11,7 @@ from mock_server.engine import citations, seeds, server_tools
 from mock_server.engine.admission import Admitted, admit, commit, let_in, told_limits, too_long
 from mock_server.engine.breaking import HEADER, NONE, Breaks, as_json, breaks_of, noted, refused, struck
 from mock_server.engine.choose import NAMES, Choice, NoMatch, Question, choose, question
-from mock_server.engine.compile import Binding, CompiledReply, Reply, View, reply_of
+from mock_server.engine.compile import Binding, CompiledReply, Reply, View, is_one_text, reply_of
 from mock_server.engine.exchange import Call, Exchange, Late
 from mock_server.engine.extras import extras
 from mock_server.engine.failure import failure, reply_headers, scripted
@@ -203,7 +203,7 @@ def _played(
     if breaks.timing is not None:
         answer, compiled = replace(answer, timing=breaks.timing), None
     if compiled is None or compiled.is_open:
-        compiled, warnings = _made(engine.generator, admitted, found, answer, asked)
+        compiled, warnings = _made(engine.generator, admitted, found, answer, asked, compiled)
     else:
         warnings = _warning(admitted.request, found, answer)
     return _bound(compiled, admitted, breaks.faults, warnings, _whole(found, answer))
@@ -215,21 +215,29 @@ def _whole(found: Choice, answer: Answer) -> Choice | None:
 
 
 def _made(
-    generator: Generator, admitted: Admitted, found: Choice, answer: Answer, asked: Question
+    generator: Generator,
+    admitted: Admitted,
+    found: Choice,
+    answer: Answer,
+    asked: Question,
+    slots: CompiledReply | None,
 ) -> tuple[CompiledReply, Headers]:
-    """A reply that is made for its request, and what is to be warned of."""
+    """A reply that is made for its request, and what is to be warned of. `slots`: the reply that wants only its texts,
+    if it is such a one.
+    """
     terms = admitted.call.session.terms
     warnings = _warning(admitted.request, found, answer)
+    if slots is not None and answer.is_open:
+        return slots.poured(rendered(answer.reply or (), _rendering(generator, admitted, found, asked))), warnings
     if answer.generate is not None:
         reply = _generated(generator, admitted, answer.timing or terms.timing, answer.generate)
-        reply = replace(reply, scenario=found.scenario.name, position=found.turn)
-    else:
-        scripted = answer.reply or ()
-        if answer.is_open:
-            scripted = rendered(scripted, _rendering(generator, admitted, found, asked))
-        blocks, lost = _filled(generator, admitted, scripted)
-        warnings += _lost(found, lost)
-        reply = reply_of(replace(answer, reply=blocks), terms.timing, found.scenario.name, found.turn)
+        return _compiled(replace(reply, scenario=found.scenario.name, position=found.turn), terms), warnings
+    scripted = answer.reply or ()
+    if answer.is_open:
+        scripted = rendered(scripted, _rendering(generator, admitted, found, asked))
+    blocks, lost = _filled(generator, admitted, scripted)
+    warnings += _lost(found, lost)
+    reply = reply_of(replace(answer, reply=blocks), terms.timing, found.scenario.name, found.turn)
     return CompiledReply(reply, terms.profile), warnings
 
 
@@ -261,7 +269,7 @@ def _long(
         try:
             with engine.making, bounded(left):
                 if compiled is None or compiled.is_open:
-                    reply, warnings = _made(Generator(), admitted, found, answer, asked)
+                    reply, warnings = _made(Generator(), admitted, found, answer, asked, compiled)
                 else:
                     reply, warnings = compiled, _warning(admitted.request, found, answer)
                 return _plan(reply, admitted, draw, breaks.faults, warnings, _whole(found, answer))
@@ -283,7 +291,7 @@ def _long(
 
 def _rendering(generator: Generator, admitted: Admitted, found: Choice, asked: Question) -> Rendering:
     call = admitted.call
-    seed = seeds.content_seed(call.session.terms.settings.seed, asked.request.fingerprint)
+    seed = call.session.terms.settings.seed
     return Rendering(asked, found, seed, generator, call.session.name, call.session.told_unix())
 
 
@@ -479,7 +487,14 @@ def _unmatched(engine: "Engine", admitted: Admitted, found: NoMatch, breaks_of: 
         return Exchange(failure(error, call.session, call.ids.request()), note=str(found), understood=True)
     breaks = breaks_of()
     reply = _generated(engine.generator, admitted, breaks.timing or terms.timing)
-    return _told(_bound(CompiledReply(reply, terms.profile), admitted, breaks.faults), "generated")
+    return _told(_bound(_compiled(reply, terms), admitted, breaks.faults), "generated")
+
+
+def _compiled(reply: Reply, terms: Terms) -> CompiledReply:
+    """A reply that was made up, to be bound. Of one that is nothing but a text all else is made already."""
+    if reply.timing is terms.timing and is_one_text(reply):
+        return terms.one_text.poured(reply.content)
+    return CompiledReply(reply, terms.profile)
 
 
 def _generated(generator: Generator, admitted: Admitted, timing: Pacing, wanted: GeneratedReply = _ANY) -> Reply:

@@ -17,14 +17,13 @@ from typing import Any, NamedTuple, Protocol, get_args
 
 from mock_server.engine import citations
 from mock_server.engine.cache import CacheUse
-from mock_server.engine.form import Form, Hole
-from mock_server.engine.pace import Pace, Timeline
+from mock_server.engine.form import Form, Hole, PouredForm, Slot
+from mock_server.engine.pace import INSTANTLY, Pace, Timeline
 from mock_server.engine.seal import OPEN_CALL, sealed
 from mock_server.engine.seeds import Ids, chance
 from mock_server.protocol import cut, marks, tokens, usage
 from mock_server.protocol.blocks import Block, McpToolResult, ServerToolUse, Text, Thinking, ToolUse, is_server_tool
 from mock_server.protocol.chunk import Chunk
-from mock_server.protocol.events import steps
 from mock_server.protocol.lazy import lazy
 from mock_server.protocol.message import NONE, UNEDITED, Extras, Message
 from mock_server.protocol.plan import AT_ONCE, JSON_HEADERS, SSE_HEADERS, Headers, Part, Plan
@@ -33,6 +32,7 @@ from mock_server.protocol.results import AdvisorToolResult, WebSearchToolResult
 from mock_server.protocol.sse import dumps, encode
 from mock_server.protocol.usage import CacheKind, Usage
 from mock_server.scenario.answer import Answer
+from mock_server.scenario.parts import OpenText
 from mock_server.scenario.timing import Pacing, Timing
 
 _AT_LIMIT = ("max_tokens", "model_context_window_exceeded")
@@ -42,7 +42,7 @@ _OUTPUT, _FIRST_OUTPUT, _THINKING = Hole("output_tokens"), Hole("first_output_to
 _READ, _WRITTEN = Hole("cache_read"), Hole("cache_written")
 _WRITTEN_5M, _WRITTEN_1H = Hole("cache_written_5m"), Hole("cache_written_1h")
 _COUNTERS = (_INPUT, _FINAL_INPUT, _OUTPUT, _FIRST_OUTPUT, _READ, _WRITTEN, _WRITTEN_5M, _WRITTEN_1H)
-_DETAILS = ("output_tokens_details", f',"output_tokens_details":{{"thinking_tokens":{_THINKING.quoted}}}')
+_DETAILS = (_THINKING.name, f',"output_tokens_details":{{"thinking_tokens":{_THINKING.quoted}}}')
 _GEO = Hole("inference_geo")
 # what only some requests are told, by where it stands
 _MESSAGE, _DELTA, _BESIDE = (Hole("diagnostics"),), (Hole("container"),), (Hole("context_management"),)
@@ -125,6 +125,16 @@ class Reply:
     output_tokens: int | None = None
     max_tokens: int | None = None
     model: str | None = None
+
+
+def of_one_text(profile: Profile, timing: Pacing) -> "CompiledReply":
+    """The reply that most made-up ones are: a text, to be `poured`."""
+    return CompiledReply.of_slots(Reply((OpenText(),), "end_turn", timing=timing), profile)
+
+
+def is_one_text(reply: Reply) -> bool:
+    """Whether a made-up reply is nothing but a text."""
+    return len(reply.content) == 1 and type(text := reply.content[0]) is Text and text.citations is None
 
 
 def reply_of(answer: Answer, default: Pacing, scenario: str, position: int) -> Reply:
@@ -226,6 +236,14 @@ class Filled(NamedTuple):
         return Plan(200, self.headers + headers, (part,), self.stream, due, tokens=self.tokens)
 
 
+def has_slots(content: Sequence[Block]) -> bool:
+    """Whether all that only a request can give of a reply are texts: those can have slots. Thoughts cannot, as their
+    signatures tell of the texts beside them; results of tools and quotes are looked up in a request."""
+    kinds = {type(block) for block in content}
+    cited = any(isinstance(block, Text) and block.citations is not None for block in content)
+    return OpenText in kinds and kinds <= {OpenText, Text, ToolUse} and not cited
+
+
 class CompiledReply:
     """A reply as bytes with holes. `bind` may be called from many requests.
 
@@ -260,6 +278,7 @@ class CompiledReply:
         self._forms: dict[Chunk | None, _Forms] = {}
         self._paced: dict[int, _Paced] = {}
         self.size = 0  # steps of its stream, when it was made ready
+        self._texts_json: Mapping[str, bytes] = {}  # of slots
 
     def ready(self) -> "CompiledReply":
         """This reply, with all that is the same for everybody made by now."""
@@ -267,6 +286,18 @@ class CompiledReply:
         plain.frames  # noqa: B018
         self.size = len(plain.steps)
         return self
+
+    @classmethod
+    def of_slots(cls, reply: Reply, profile: Profile) -> "CompiledReply":
+        """A reply whose open texts have slots (`has_slots`), to be `poured` for each request."""
+        slots = [Slot(f"text{at}") if isinstance(block, OpenText) else block for at, block in enumerate(reply.content)]
+        made = cls(replace(reply, content=tuple(slots)), profile)
+        made.is_open = True
+        return made
+
+    def poured(self, content: tuple[Block, ...]) -> "CompiledReply":
+        """This reply with the content of one request, which has texts where this one has slots."""
+        return _Poured(self, content)
 
     def viewed(self, view: View) -> "CompiledReply":
         """This reply as a request has it shown; made once for each way."""
@@ -284,15 +315,21 @@ class CompiledReply:
         return found
 
     def _made(self, kind: _Kind, chunk: Chunk | None) -> Form:
-        return Form(lambda: steps(self.message(kind), chunk), self._looks, once=self._once)
+        return Form(self.message(kind), chunk, self._looks, once=self._once)
+
+    def form(self, kind: _Kind, chunk: Chunk | None) -> Form:
+        """The form with room for what a request is told, of texts split so; made once."""
+        forms = self._forms.setdefault(chunk, {})
+        form = forms.get(kind)
+        if form is None:
+            form = forms[kind] = self._made(kind, chunk)
+        return form
 
     def _at_pace(self, timing: Timing) -> _Paced:
         """The reply at this pace; forms are shared by paces that split texts alike."""
         chunk = timing.chunking
-        forms = self._forms.get(chunk)
-        if forms is None:
-            forms = self._forms[chunk] = {_PLAIN: self._made(_PLAIN, chunk)}
-        found = _Paced(Pace(forms[_PLAIN].steps, timing), forms[_PLAIN], forms)
+        plain = self.form(_PLAIN, chunk)
+        found = _Paced(Pace(plain, timing), plain, self._forms[chunk])
         self._paced[id(timing)] = found  # the reply keeps the timing, so the number stays its own
         return found
 
@@ -340,8 +377,9 @@ class CompiledReply:
     def _looks(self) -> dict[str, str]:
         """The holes in this reply: their names and how they look."""
         calls = (Hole(name) for name, _ in self._stamps)
+        slots = {slot.name: dumps(slot.text) for slot in self._reply.content if isinstance(slot, Slot)}
         values = {hole.name: hole.quoted for hole in (_ID, _MODEL, OPEN_CALL, *_COUNTERS, *calls)}
-        return values | {hole.name: hole.member for hole in _MEMBERS} | {_DETAILS[0]: _DETAILS[1]}
+        return values | slots | {hole.name: hole.member for hole in _MEMBERS} | {_DETAILS[0]: _DETAILS[1]}
 
     # -- one request -------------------------------------------------------------------------------------------
 
@@ -433,6 +471,7 @@ class CompiledReply:
         values = {
             "model": self._profile.json_names.get(model) or encode(dumps(model)),
             "inference_geo": _GEOS[to.model.inference_geo],
+            **self._texts_json,
         }
         tokens = self._count(to, values)
         if to.cache is not None or to.extras is not None:
@@ -440,7 +479,10 @@ class CompiledReply:
         if to.extras is not None:
             values |= self._told(to, to.extras)
         given = to.input_tokens if to.cache is None else to.input_tokens - to.cache.read
-        timeline = pace.timeline(to.time_scale, to.model.token_factor, given, to.draw.jitter)
+        if not to.stream and (pace.is_instant or not to.time_scale):
+            timeline = INSTANTLY
+        else:
+            timeline = pace.timeline(to.time_scale, to.model.token_factor, given, to.draw.jitter)
         headers = self._sse_headers if to.stream else self._json_headers
         if self._once:
             self._forms, self._paced = {}, {}
@@ -452,10 +494,7 @@ class CompiledReply:
         if to.cache is not None:
             cache = "write" if to.cache.written or self._profile.complete_usage else "read"
         kind = _Kind(cache, to.extras is not None)
-        form = forms.get(kind)
-        if form is None:
-            form = forms[kind] = self._made(kind, chunk)
-        return form
+        return forms.get(kind) or self.form(kind, chunk)
 
     def _count(self, to: Binding, values: dict[str, bytes]) -> tuple[int, int]:
         """Adds the counters of one request, as JSON; returns the input and output tokens that its usage tells."""
@@ -465,7 +504,7 @@ class CompiledReply:
         values["input_tokens"] = b"%d" % given
         values["output_tokens"] = b"%d" % output
         values["first_output_tokens"] = b"%d" % min(output, 1)
-        values["output_tokens_details"] = self._details(to, output)
+        values[_THINKING.name] = self._details(to, output)
         if self._fed_back:
             final = given + round(self._fed_back * factor)
             values["final_input_tokens"] = b"%d" % final
@@ -547,6 +586,32 @@ class CompiledReply:
                 cost = cut.block_cost(block)
                 output, fed_back = output + cost.text + cost.fixed, fed_back + _fed_back(block)
         return (*rounds, _Round(output, fed_back, 0))
+
+
+class _Poured(CompiledReply):
+    """A reply of slots with the content of one request; what is around its texts is made once for all."""
+
+    def __init__(self, slots: CompiledReply, content: tuple[Block, ...]) -> None:
+        self.__dict__ |= slots.__dict__
+        self.__dict__.pop("_rounds", None)
+        texts = {
+            slot: block
+            for slot, block in zip(slots._reply.content, content, strict=True)
+            if isinstance(slot, Slot) and isinstance(block, Text)
+        }
+        self.is_open = False
+        self._once = True
+        self._slots = slots
+        self._poured = {slot.text: block.text for slot, block in texts.items()}
+        self._texts_json = {slot.name: encode(dumps(block.text)) for slot, block in texts.items()}
+        self._reply = replace(slots._reply, content=content)
+        self._content = tuple([texts.get(block, block) if type(block) is Slot else block for block in slots._content])
+        self._texts = tuple([block.text for block in content if isinstance(block, Text)])
+        self._cost = cut.total_cost(content)
+        self._views, self._forms, self._paced = {}, {}, {}
+
+    def _made(self, kind: _Kind, chunk: Chunk | None) -> Form:
+        return PouredForm(self._slots.form(kind, chunk), self._poured, chunk)
 
 
 # -- what is told --------------------------------------------------------------------------------------------------

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from mock_server.engine.choose import Choice, NearMiss, NoMatch, Question, choose, question
 from mock_server.engine.render import Rendering, rendered
 from mock_server.engine.render import said as filled
-from mock_server.engine.seeds import content_seed
 from mock_server.engine.session import Cursors, Session
 from mock_server.protocol.errors import MESSAGE, ApiError
 from mock_server.protocol.expression import OverLimit, bounded
@@ -125,7 +124,7 @@ def _failing(engine: "Engine", session: Session, found: Choice, asked: Question)
     answer = found.answer
     if not answer.templates:
         return ""
-    seed = content_seed(session.terms.settings.seed, asked.request.fingerprint)
+    seed = session.terms.settings.seed
     by = Rendering(asked, found, seed, engine.generator, session.name, session.told_unix())
     try:
         rendered([block for block in answer.reply or () if any(templates_of(block))], by)

@@ -1,12 +1,14 @@
 """Events with holes -> bytes with holes: what of a reply is the same for everybody is made once."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from mock_server.protocol.events import PING, Event, Silence
+from mock_server.protocol.blocks import Delta, Text
+from mock_server.protocol.chunk import Chunk
+from mock_server.protocol.events import PING, Event, Silence, events, steps
 from mock_server.protocol.lazy import lazy
-from mock_server.protocol.message import fold
+from mock_server.protocol.message import Message, fold
 from mock_server.protocol.plan import Payload, Payloads
 from mock_server.protocol.sse import dumps, encode, frame, told
 
@@ -16,6 +18,7 @@ class Hole:
     """Stands in a frame for a value that only a request has: how it looks while compiling."""
 
     OPENS: ClassVar[bytes] = "\ue000".encode()
+    CLOSES: ClassVar[bytes] = "\ue001".encode()
     name: str
 
     @property
@@ -37,13 +40,12 @@ class Stencil:
 
     __slots__ = ("_parts", "_slots")
 
-    def __init__(self, data: bytes, holes: Mapping[str, bytes]) -> None:
-        """`holes`: name of the value -> how the hole looks in `data`."""
-        cuts = sorted((at, at + len(look), name) for name, look in holes.items() for at in _all(data, look))
+    def __init__(self, data: bytes, holes: Iterable[tuple[int, int, str]]) -> None:
+        """`holes`: where each begins and ends in `data`, and the name of its value; in order."""
         self._parts: list[bytes] = []
         self._slots: list[tuple[int, str]] = []
         at = 0
-        for start, end, name in cuts:
+        for start, end, name in holes:
             self._parts += [data[at:start], b""]
             self._slots.append((len(self._parts) - 1, name))
             at = end
@@ -60,12 +62,29 @@ class Stencil:
         return b"".join(parts)
 
 
-def _all(text: bytes, look: bytes) -> list[int]:
-    found, at = [], text.find(look)
-    while at >= 0:
-        found.append(at)
-        at = text.find(look, at + len(look))
-    return found
+def places(data: bytes, looks: Mapping[str, bytes]) -> list[tuple[int, int, str]]:
+    """Where some bytes stand in others: start, end and name of each."""
+    found = []
+    for name, look in looks.items():
+        at = data.find(look)
+        while at >= 0:
+            found.append((at, at + len(look), name))
+            at = data.find(look, at + len(look))
+    return sorted(found)
+
+
+def _holes(data: bytes, looks: Mapping[str, bytes]) -> Iterator[tuple[int, int, str]]:
+    """The holes in some bytes, in order. What looks like a hole and is none stays."""
+    opens = data.find(Hole.OPENS)
+    while opens >= 0:
+        closes = data.find(Hole.CLOSES, opens)
+        name = data[opens + len(Hole.OPENS) : closes].decode("utf-8", "replace")
+        look = looks.get(name)
+        if look is not None:
+            start = opens - look.index(Hole.OPENS)
+            if data.startswith(look, start):
+                yield start, start + len(look), name
+        opens = data.find(Hole.OPENS, opens + 1)
 
 
 # the places of frames with holes, and what fills them
@@ -73,18 +92,17 @@ Templates = Sequence[tuple[int, Stencil]]
 
 
 class Form:
-    """The frames and the JSON of a reply, from the same events; all is made when first asked for.
+    """The frames and the JSON of a reply, from the events of one message; all is made when first asked for.
 
     `once`: it is filled for one request only. What was made is forgotten then, many times the size of the reply as it
     is, and made again for whoever reads the journal.
     """
 
-    def __init__(
-        self, make: Callable[[], Iterable[Event | Silence]], looks: Mapping[str, str], *, once: bool = False
-    ) -> None:
-        """`make` gives the steps; `looks`: name of each value -> how its hole looks in the events."""
+    def __init__(self, message: Message, chunk: Chunk | None, looks: Mapping[str, str], *, once: bool = False) -> None:
+        """`looks`: name of each value -> how its hole looks in the events, with that name between its marks."""
         self.once = once
-        self._make = make
+        self._message = message
+        self._chunk = chunk
         self._looks = {name: encode(look) for name, look in looks.items()}
 
     def forget(self) -> None:
@@ -93,14 +111,14 @@ class Form:
             self.__dict__.pop(name, None)
 
     @lazy
-    def steps(self) -> tuple[Event | Silence, ...]:
-        """What is sent, and what takes time only."""
-        return tuple(self._make())
+    def steps(self) -> Sequence[Event | Silence]:
+        """The stream and what is silent in it."""
+        return tuple(steps(self._message, self._chunk))
 
     @lazy
-    def events(self) -> tuple[Event, ...]:
+    def events(self) -> Sequence[Event]:
         """What is sent."""
-        return tuple(step for step in self.steps if isinstance(step, Event))
+        return tuple([step for step in self.steps if isinstance(step, Event)])
 
     @property
     def frames(self) -> tuple[bytes, ...]:
@@ -114,7 +132,7 @@ class Form:
         templates: list[tuple[int, Stencil]] = []
         for event in self.events:
             data = frame(event.payload)
-            template = Stencil(data, self._looks) if Hole.OPENS in data else None
+            template = Stencil(data, _holes(data, self._looks)) if Hole.OPENS in data else None
             if template is not None and template.has_holes:
                 templates.append((len(frames), template))
                 data = b""
@@ -123,8 +141,10 @@ class Form:
 
     @lazy
     def json(self) -> Stencil:
-        """The reply that is not a stream: what the events fold to."""
-        return Stencil(encode(dumps(fold(event.payload for event in self.events))), self._looks)
+        """The reply that is not a stream: what the events fold to, however texts are split."""
+        coarse = events(self._message, self._chunk, in_pieces=False)
+        data = encode(dumps(fold(event.payload for event in coarse)))
+        return Stencil(data, _holes(data, self._looks))
 
     def fill(self, values: Mapping[str, bytes]) -> tuple[bytes, ...]:
         """The frames with a request's values in place."""
@@ -153,3 +173,66 @@ class Form:
         if self.once:
             self.forget()
         return found
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class Slot(Text):
+    """A text that each request has its own of: the hole in its place, in a single delta."""
+
+    name: str
+
+    def __init__(self, name: str) -> None:
+        object.__setattr__(self, "name", name)
+        object.__setattr__(self, "text", Hole(name).text)
+        object.__setattr__(self, "citations", None)
+
+    def deltas(self, chunk: Chunk | None) -> Iterator[Delta]:
+        yield {"type": "text_delta", "text": self.text}, 0
+
+
+class PouredForm(Form):
+    """A form of slots with the texts of one request in them: what is around them is that of the form."""
+
+    def __init__(self, form: Form, texts: Mapping[str, str], chunk: Chunk | None) -> None:
+        """`texts`: how each slot looks -> what stands there."""
+        self.once = True
+        self._form = form
+        self._texts = texts
+        self._chunk = chunk
+
+    @lazy
+    def steps(self) -> Sequence[Event | Silence]:
+        listed: list[Event | Silence] = []
+        for step in self._form.steps:
+            deltas = self._deltas(step)
+            listed += [step] if deltas is None else deltas
+        return listed
+
+    @property
+    def json(self) -> Stencil:
+        return self._form.json
+
+    def fill(self, values: Mapping[str, bytes]) -> tuple[bytes, ...]:
+        frames: list[bytes] = []
+        for event, filled in zip(self._form.events, self._form.fill(values), strict=True):
+            deltas = self._deltas(event)
+            frames += [filled] if deltas is None else [frame(one.payload) for one in deltas]
+        return tuple(frames)
+
+    def _filled(self, values: Mapping[str, bytes]) -> list[Payload]:
+        found: list[Payload] = []
+        for event, payload in zip(self._form.events, self._form._filled(values), strict=True):
+            deltas = self._deltas(event)
+            found += [payload] if deltas is None else [one.payload for one in deltas]
+        return found
+
+    def _deltas(self, step: Event | Silence) -> Sequence[Event] | None:
+        """The deltas of the text that stands in the slot of an event; None where it has none."""
+        if not isinstance(step, Event) or step.payload["type"] != "content_block_delta":
+            return None
+        text = self._texts.get(step.payload["delta"].get("text"))
+        if text is None:
+            return None
+        place = {"type": "content_block_delta", "index": step.payload["index"]}
+        deltas = Text(text=text).deltas(self._chunk)
+        return [Event({**place, "delta": delta}, tokens) for delta, tokens in deltas if delta is not None]

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from mock_server.engine.compile import CompiledReply, reply_of
+from mock_server.engine.compile import CompiledReply, has_slots, reply_of
 from mock_server.engine.index import Index
 from mock_server.engine.sides import Sides
 from mock_server.protocol.profile import Profile
@@ -20,17 +20,20 @@ class CompiledScenario:
     replies: Mapping[int, CompiledReply]
 
     def reply(self, answer: Answer) -> CompiledReply | None:
-        """None for a reply that is made for each request."""
+        """None for a reply that is made for each request; of one that only wants its texts all else is there."""
         return self.replies.get(id(answer))
 
 
 def compile_scenario(scenario: Scenario, profile: Profile, timing: Pacing) -> CompiledScenario:
     """Every reply of one scenario; `timing` is the pace of those that set none."""
-    replies = {
-        id(leaf): CompiledReply(reply_of(leaf, timing, scenario.name, position), profile).ready()
-        for position, leaf in _leaves(scenario)
-        if leaf.reply is not None and not leaf.is_open
-    }
+    replies = {}
+    for position, leaf in _leaves(scenario):
+        if leaf.reply is not None:
+            reply = reply_of(leaf, timing, scenario.name, position)
+            if not leaf.is_open:
+                replies[id(leaf)] = CompiledReply(reply, profile).ready()
+            elif has_slots(reply.content):
+                replies[id(leaf)] = CompiledReply.of_slots(reply, profile)
     return CompiledScenario(scenario, replies)
 
 

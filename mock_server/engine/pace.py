@@ -9,9 +9,10 @@ from array import array
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from random import Random
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from mock_server.protocol.events import Event, Silence
+from mock_server.protocol.lazy import lazy
 from mock_server.protocol.sse import PING_FRAME
 from mock_server.scenario.distributions import Distribution
 from mock_server.scenario.durations import LONGEST
@@ -20,6 +21,7 @@ from mock_server.scenario.timing import Replay, Timing
 LATEST = 0xFFFFFFFF
 MOSTPING_FRAMES = 10_000
 _MOST_KEPT = 64
+_INSTANT = Timing()
 
 Delays = list[int | Distribution]
 
@@ -40,21 +42,38 @@ class Timeline(NamedTuple):
         return tuple(listed)
 
 
+class Stepped(Protocol):
+    """What has steps, made when first asked for."""
+
+    @property
+    def steps(self) -> Sequence[Event | Silence]: ...
+
+
+INSTANTLY = Timeline(array("I", (0,)))  # of a reply that is no stream and waits for nothing
+
+
 class Pace:
     """The pace of one reply at one timing."""
 
-    __slots__ = ("_delays", "_draws", "_kept", "_sent", "_steps", "_timing", "_varies")
-
-    def __init__(self, steps: Sequence[Event | Silence], timing: Timing) -> None:
-        self._steps = steps
-        sent = [at for at, step in enumerate(steps) if isinstance(step, Event)]
-        self._sent = None if len(sent) == len(steps) else sent
+    def __init__(self, reply: Stepped, timing: Timing) -> None:
+        self._reply = reply
         self._timing = timing
+        self.is_instant = timing == _INSTANT  # nothing ever waits
         rest = (timing.gap or 0, *timing.pauses.values())
         self._draws = bool(timing.jitter) or not all(isinstance(delay, int) for delay in rest)
         self._varies = self._draws or bool(timing.per_input_token) or not isinstance(timing.first, int)
         self._delays: dict[float, Delays] = {}
         self._kept: dict[tuple[float, float], Timeline] = {}
+
+    @lazy
+    def _steps(self) -> Sequence[Event | Silence]:
+        return self._reply.steps
+
+    @lazy
+    def _sent(self) -> list[int] | None:
+        """The places of the steps that send something; None when all do."""
+        sent = [at for at, step in enumerate(self._steps) if isinstance(step, Event)]
+        return None if len(sent) == len(self._steps) else sent
 
     def timeline(self, scale: float, factor: float, input_tokens: int, source: Callable[[], Random]) -> Timeline:
         """The times of one request. `factor`: tokens of its model per estimated one; `source` is asked if need be."""

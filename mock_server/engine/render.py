@@ -9,6 +9,7 @@ from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
 from mock_server.engine.choose import Choice, Question
+from mock_server.engine.seeds import content_seed
 from mock_server.engine.unmatched import made_input, text
 from mock_server.protocol.blocks import BLOCKS, Block, Text, Thinking
 from mock_server.protocol.errors import ApiError
@@ -22,14 +23,25 @@ from mock_server.scenario.values import CannotGenerate
 
 
 class Rendering(NamedTuple):
-    """What the open parts of one reply are made from. `unix`: the time that the reply tells."""
+    """What the open parts of one reply are made from. `server_seed`: that of the settings; `unix`: the time that the
+    reply tells.
+    """
 
     asked: Question
     choice: Choice
-    seed: bytes
+    server_seed: int | None
     generator: Generator
     session: str
     unix: float
+
+    @property
+    def seed(self) -> bytes:
+        """The seed of what is drawn; most templates draw nothing, so it is worked out when asked for."""
+        return content_seed(self.server_seed, self.asked.request.fingerprint)
+
+    def number(self) -> int:
+        """The seed as a number."""
+        return int.from_bytes(self.seed, "big")
 
     @property
     def where(self) -> str:
@@ -115,7 +127,7 @@ class _Values(Mapping[str, Any]):
 
     def __init__(self, by: Rendering) -> None:
         self._by = by
-        self.budget = budget(int.from_bytes(by.seed, "big"))
+        self.budget = budget(by.number)
         self._known: dict[str, Any] = {}
 
     def __getitem__(self, name: str) -> Any:
@@ -177,7 +189,7 @@ _VALUES: Mapping[str, Callable[[Rendering], Any]] = {
     "tool_result": _result,
     "tool_results": _results,
     "captures": lambda by: by.choice.captures(by.asked),
-    "fake": lambda by: Fake(lambda: by.generator.fakes.seeded(int.from_bytes(by.seed, "big"))),
+    "fake": lambda by: Fake(lambda: by.generator.fakes.seeded(by.number())),
     "now": _now,
     "session": lambda by: by.session,
     "turn": lambda by: by.choice.turn,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 from mock_server.clock import Clock, VirtualClock
 from mock_server.engine.batches import Batches
 from mock_server.engine.cache import PromptCache
+from mock_server.engine.compile import CompiledReply, of_one_text
 from mock_server.engine.files import Files
 from mock_server.engine.gates import Gates
 from mock_server.engine.journal import Journal
@@ -21,6 +22,7 @@ from mock_server.engine.limits import RateLimiter
 from mock_server.engine.seeds import Chance, Ids
 from mock_server.engine.threads import Threads
 from mock_server.protocol.errors import invalid
+from mock_server.protocol.lazy import lazy
 from mock_server.protocol.profile import Limits, Model, Profile
 from mock_server.protocol.request import MessagesRequest
 from mock_server.scenario.model import Scenario
@@ -92,6 +94,11 @@ class Terms:
     profile: Profile
     timing: Pacing
     limits: Limits | None = None
+
+    @lazy
+    def one_text(self) -> CompiledReply:
+        """A made-up reply that is a text, in all but the text."""
+        return of_one_text(self.profile, self.timing)
 
     def limits_of(self, model: Model) -> Limits | None:
         """The rate limits of a model; None where they are off. Those of the settings win over the profile's."""

@@ -61,6 +61,8 @@ class Turn(NamedTuple):
 
 def _bare(word: str) -> str:
     """A word without the punctuation and symbols around it."""
+    if word.isalnum():
+        return word
     return word.strip("".join(one for one in word if category(one)[0] in "PS"))
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from mock_server.protocol.blocks import Text, Thinking
 from mock_server.protocol.chunk import Chunk
 from mock_server.protocol.message import Message
 
@@ -25,15 +26,17 @@ class Silence:
     tokens: int
 
 
-def events(message: Message, chunk: Chunk | None = None) -> Iterator[Event]:
+def events(message: Message, chunk: Chunk | None = None, *, in_pieces: bool = True) -> Iterator[Event]:
     """The whole stream, without what is silent."""
-    return (step for step in steps(message, chunk) if isinstance(step, Event))
+    return (step for step in steps(message, chunk, in_pieces=in_pieces) if isinstance(step, Event))
 
 
-def steps(message: Message, chunk: Chunk | None = None) -> Iterator[Event | Silence]:
+def steps(message: Message, chunk: Chunk | None = None, *, in_pieces: bool = True) -> Iterator[Event | Silence]:
     """The whole stream. One ping comes after the first content_block_start, or after message_start if there is none.
 
-    `chunk`: how texts are split; None: as the API does it.
+    `chunk`: how texts are split; None: as the API does it. Not `in_pieces`, each text and thought comes at once: for
+    those who only want what the stream folds to. The input of a call always comes as it does: of one that was cut short
+    only what was sent is told.
     """
     yield Event(_message_start(message))
     if not message.content:
@@ -42,7 +45,7 @@ def steps(message: Message, chunk: Chunk | None = None) -> Iterator[Event | Sile
         yield Event({"type": "content_block_start", "index": index, "content_block": block.start()})
         if index == 0:
             yield Event(PING)
-        for delta, tokens in block.deltas(chunk):
+        for delta, tokens in block.deltas(chunk if in_pieces or not isinstance(block, Text | Thinking) else "all"):
             if delta is None:
                 yield Silence(tokens)
             else:

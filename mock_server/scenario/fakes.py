@@ -5,9 +5,11 @@ the clock; those that templates may use have stand-ins here, the others are refu
 """
 
 import inspect
+from bisect import bisect
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from functools import cache
+from itertools import accumulate
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +36,30 @@ class Fakes:
             from faker import Faker
 
             self._made[locale] = Faker(locale)
+            if locale == DEFAULT:
+                _quicken(self._made[locale])
         return self._made[locale]
+
+
+def _quicken(fake: "Faker") -> None:
+    """Draw first and last names from sums of their weights that are made once: the same names, in a tenth of the time
+    that Faker takes to sum up a thousand weights for each.
+    """
+    [generator] = fake.factories
+    for method in ("first_name", "last_name"):
+        weights = getattr(getattr(generator, method).__self__, f"{method}s")
+        if isinstance(weights, dict):
+            generator.set_formatter(method, _weighted(generator, weights))
+
+
+def _weighted(generator: Any, weights: Mapping[str, float]) -> Callable[[], str]:
+    names, sums = tuple(weights), list(accumulate(weights.values()))
+    total, last = sums[-1], len(sums) - 1
+
+    def draw() -> str:
+        return names[bisect(sums, generator.random.random() * total, 0, last)]
+
+    return draw
 
 
 @cache

@@ -2,9 +2,9 @@
 wanted, what came, how far off) and `captures` (what the named groups of its regular expressions found).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Union
+from typing import Any, NamedTuple, Union
 
 from mock_server.protocol.lazy import lazy
 from mock_server.protocol.request import Block, MessagesRequest, result_text
@@ -117,14 +117,23 @@ class Match:
 _NOTHING: Mapping[str, str] = {}
 
 
+class Exact(NamedTuple):
+    """One place of a request where one of these texts must stand: its name, what is read there."""
+
+    place: str
+    read: Callable[[Facts], Sequence[Any]]
+    values: frozenset[str]
+
+
 @dataclass(frozen=True, slots=True)
 class Test:
     """One subject: the test it has to pass, and how what was wanted and what came are told.
 
     `far`: how far off a text is that failed. `captures`: what its named `groups` found. `needs`: folded texts of which
-    one must stand in the prompt for this to hold at all; none when nothing can be said. `of_shape`: model, tools,
-    stream, tool_choice and system prompt alone decide it; `of_result`: it asks for a tool's result; `headers`: those
-    that it asks about, and nothing else.
+    one must stand in the prompt for this to hold at all; none when nothing can be said; `last_needs`: the same of the
+    last message; `exact_at`: a place where a text must stand. `of_shape`: model, tools, stream, tool_choice and system
+    prompt alone decide it; `of_result`: it asks for a tool's result; `headers`: those that it asks about, and nothing
+    else.
     """
 
     __test__ = False  # not a test class, whatever pytest thinks
@@ -141,6 +150,8 @@ class Test:
     of_shape: bool = False
     of_result: bool = False
     headers: tuple[str, ...] = ()
+    last_needs: tuple[str, ...] = ()
+    exact_at: Exact | None = None
 
     @property
     def subjects(self) -> frozenset[str]:
@@ -195,6 +206,16 @@ class All(_Several):
         """What the prompt needs for the part that is hardest to meet."""
         return max((condition.needs for condition in self.conditions), key=_hardest, default=())
 
+    @property
+    def last_needs(self) -> tuple[str, ...]:
+        """The same of the last message."""
+        return max((condition.last_needs for condition in self.conditions), key=_hardest, default=())
+
+    @property
+    def exact_at(self) -> Exact | None:
+        """A place where a text must stand; the first that there is."""
+        return next((one.exact_at for one in self.conditions if one.exact_at is not None), None)
+
     def holds(self, facts: Facts) -> bool:
         return all(condition.holds(facts) for condition in self.conditions)
 
@@ -211,6 +232,12 @@ def _hardest(needs: tuple[str, ...]) -> int:
     return min(map(len, needs), default=0)
 
 
+def _any_of(needs: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
+    """What is needed where one of several must hold: nothing can be said when one of them needs nothing."""
+    parts = list(needs)
+    return tuple(text for part in parts for text in part) if all(parts) else ()
+
+
 class AnyOf(_Several):
     """One condition must hold."""
 
@@ -222,8 +249,16 @@ class AnyOf(_Several):
 
     @property
     def needs(self) -> tuple[str, ...]:
-        parts = [condition.needs for condition in self.conditions]
-        return tuple(text for part in parts for text in part) if all(parts) else ()
+        return _any_of(condition.needs for condition in self.conditions)
+
+    @property
+    def last_needs(self) -> tuple[str, ...]:
+        return _any_of(condition.last_needs for condition in self.conditions)
+
+    @property
+    def exact_at(self) -> Exact | None:
+        """None, as another of them may hold."""
+        return None
 
     def holds(self, facts: Facts) -> bool:
         return any(condition.holds(facts) for condition in self.conditions)
@@ -246,6 +281,8 @@ class Not:
     condition: "Condition"
     groups: frozenset[str] = frozenset()
     needs: tuple[str, ...] = ()
+    last_needs: tuple[str, ...] = ()
+    exact_at: Exact | None = None
 
     @property
     def subjects(self) -> frozenset[str]:
@@ -280,6 +317,8 @@ class Named:
     of_shape: bool = True
     groups: frozenset[str] = frozenset()
     needs: tuple[str, ...] = ()
+    last_needs: tuple[str, ...] = ()
+    exact_at: Exact | None = None
 
     def holds(self, facts: Facts) -> bool:
         return False

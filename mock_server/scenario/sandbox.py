@@ -65,7 +65,7 @@ class Budget:
 
     __slots__ = ("_ends", "_random", "_seed", "depth", "output", "steps")
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: Callable[[], int]) -> None:
         self.steps = MAX_STEPS
         self.output = MAX_OUTPUT
         self.depth = MAX_DEPTH
@@ -77,7 +77,7 @@ class Budget:
     def random(self) -> Random:
         """The source of what is drawn."""
         if self._random is None:
-            self._random = Random(self._seed)
+            self._random = Random(self._seed())
         return self._random
 
     def take(self, steps: int) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 from mock_server.protocol.expression import OverLimit
 from mock_server.protocol.request import SECRET_HEADERS
 from mock_server.scenario import paths
-from mock_server.scenario.match import Facts, Said, Test
+from mock_server.scenario.match import Exact, Facts, Said, Test
 from mock_server.scenario.node import Node, Problems, kind, suggestion
 from mock_server.scenario.operators import read_texts, short
 from mock_server.scenario.paths import MISSING
@@ -31,6 +31,7 @@ def _said(subject: str, node: Node, problems: Problems, said: Callable[[Facts], 
         wanted.groups,
         wanted.needs if subject == "prompt" else (),
         subject == "system",
+        last_needs=wanted.needs if subject == "last_message" else (),
     )
 
 
@@ -191,7 +192,14 @@ def _header(node: Node, problems: Problems) -> Test:
         },
         groups=frozenset(group for one in wanted.values() for group in one.groups),
         headers=tuple(wanted),
+        exact_at=_exact("header", wanted, lambda facts, name: (facts.asked.headers.get(name),)),
     )
+
+
+def _exact(subject: str, wanted: Mapping[str, Wanted], read: Callable[[Facts, str], Sequence[Any]]) -> Exact | None:
+    """The first of several places where no other text may stand than those that are wanted."""
+    place = next((place for place, one in wanted.items() if one.exact), None)
+    return None if place is None else Exact(f"{subject} {place}", lambda facts: read(facts, place), wanted[place].exact)
 
 
 def _body(node: Node, problems: Problems) -> Test:
@@ -222,6 +230,7 @@ def _body(node: Node, problems: Problems) -> Test:
             for name, text in one.captures(each).items()
         },
         groups=frozenset(name for one in wanted.values() for name in one.groups),
+        exact_at=_exact("body", wanted, found),
     )
 
 

@@ -75,8 +75,8 @@ class Template:
         return f"template {line if len(line) <= 60 else line[:59] + '…'!r}"
 
 
-def budget(seed: int) -> "Budget":
-    """What the templates of one reply may do together; what is random in them comes from the seed."""
+def budget(seed: Callable[[], int]) -> "Budget":
+    """What the templates of one reply may do together; what is random in them comes from the seed, if anything is."""
     from mock_server.scenario.sandbox import Budget
 
     return Budget(seed)

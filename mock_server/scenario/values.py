@@ -82,7 +82,7 @@ class Words:
         return _SLOT.sub(self._slot, self.rng.choice(templates))
 
     def prose(self, tokens: int, about: str = "", *, thought: bool = False) -> str:
-        return vocabulary.prose(self.pick, self.rng, tokens, vocabulary.openings(about, thought=thought))
+        return vocabulary.prose(self.pick, self.rng, tokens, vocabulary.openings(about, thought=thought), about)
 
     def _slot(self, found: re.Match[str]) -> str:
         fill = _SLOTS.get(found[1])

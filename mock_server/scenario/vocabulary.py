@@ -5,6 +5,7 @@ Knows nothing of JSON Schema or Faker; random only through the `Random` it is gi
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from random import Random
 from typing import TypeVar
 
@@ -195,20 +196,28 @@ def _words(text: str) -> list[str]:
 
 
 def openings(about: str, *, thought: bool = False) -> Sequence[str]:
-    """What a text or a thought begins with; `about` (no braces) is what it is about, if anything."""
+    """What a text or a thought begins with; one that is `about` something says where: `{about}`."""
     if not about:
         return _THOUGHTS if thought else _OPENINGS
-    return [one.replace("{about}", about) for one in (_THOUGHTS_ABOUT if thought else _OPENINGS_ABOUT)]
+    return _THOUGHTS_ABOUT if thought else _OPENINGS_ABOUT
 
 
-def prose(pick: Callable[[Sequence[str]], str], rng: Random, tokens: int, openings: Sequence[str] = _OPENINGS) -> str:
-    """Whole sentences that fit into `tokens` tokens, in paragraphs; `pick` fills one of some templates."""
+def prose(
+    pick: Callable[[Sequence[str]], str],
+    rng: Random,
+    tokens: int,
+    openings: Sequence[str] = _OPENINGS,
+    about: str = "",
+) -> str:
+    """Whole sentences that fit into `tokens` tokens, in paragraphs; `pick` fills one of some templates. `about`: what
+    the first one is about (no braces), where its opening says so.
+    """
     parts: list[str] = []
     deck: list[str] = []
     left, misses, room = tokens, 0, rng.randint(2, 4)
     while misses < 3:
         deck = deck or rng.sample(_SENTENCES, len(_SENTENCES))
-        sentence = pick((deck.pop(),) if parts else openings)
+        sentence = pick((deck.pop(),)) if parts else pick(openings).replace("{about}", about)
         gap = "" if not parts else " " if room else "\n\n"
         # Counts add up: a space counts with the word after it, a paragraph break counts as one.
         cost = token.count(sentence) + (gap == "\n\n")
@@ -224,5 +233,11 @@ def prose(pick: Callable[[Sequence[str]], str], rng: Random, tokens: int, openin
 def _closing(rng: Random, left: int, gap: str) -> str:
     """The longest line that fits, so that little of the budget is left."""
     lines = _CLOSINGS if gap or left > 4 else _PHRASES
-    longest = max((cost for line in lines if (cost := token.count(line)) <= left), default=0)
-    return gap + rng.choice([line for line in lines if token.count(line) == longest]) if longest else ""
+    longest = max((cost for line in lines if (cost := _cost(line)) <= left), default=0)
+    return gap + rng.choice([line for line in lines if _cost(line) == longest]) if longest else ""
+
+
+@cache
+def _cost(line: str) -> int:
+    """The tokens of one of our own lines."""
+    return token.count(line)

@@ -12,17 +12,20 @@ from mock_server.scenario.operators import Operator, glob, read_operators, read_
 from mock_server.scenario.paths import MISSING
 from mock_server.scenario.pattern import literal
 
+_WILD = re.compile(r"[*?\[]")
 _SEEN = 2_000  # characters of a text that the distance looks at
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What one value must be like: how it is told, the test, and the operators it was written with."""
+    """What one value must be like: how it is told, the test, and the operators it was written with. `exact`: bare texts
+    of which it must be one, letter by letter."""
 
     said: str
     test: Callable[[Any], bool]
     operators: tuple[Operator, ...] = ()
     texts: tuple[str, ...] = ()  # bare ones, folded
+    exact: frozenset[str] = frozenset()
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -81,7 +84,8 @@ def read_name(node: Node, problems: Problems) -> Wanted:
     bare = read_texts(node, problems)
     if bare is not None:
         tests = [glob(text) for text in bare]
-        return Wanted(" or ".join(map(short, bare)), lambda value: any(test(value) for test in tests))
+        exact = frozenset() if any(_WILD.search(text) for text in bare) else frozenset(bare)
+        return Wanted(" or ".join(map(short, bare)), lambda value: any(test(value) for test in tests), exact=exact)
     return by_operators(node, problems)
 
 
@@ -95,8 +99,13 @@ def read_value(node: Node, problems: Problems) -> Wanted:
     said = " or ".join(f"equals {short(one)}" for one in wanted)
     if len(wanted) == 1:
         only = wanted[0]
-        return Wanted(said, lambda value: same(value, only))
-    return Wanted(said, lambda value: any(same(value, one) for one in wanted))
+        return Wanted(said, lambda value: same(value, only), exact=_texts(wanted))
+    return Wanted(said, lambda value: any(same(value, one) for one in wanted), exact=_texts(wanted))
+
+
+def _texts(values: Sequence[Any]) -> frozenset[str]:
+    """The values, where all of them are texts."""
+    return frozenset(values) if all(isinstance(one, str) for one in values) else frozenset()
 
 
 def by_operators(node: Node, problems: Problems) -> Wanted:

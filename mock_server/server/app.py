@@ -11,7 +11,7 @@ from aiohttp import web
 from mock_server.engine.address import addressed
 from mock_server.engine.engine import Engine
 from mock_server.engine.entry import Entry
-from mock_server.engine.form import Stencil
+from mock_server.engine.form import Stencil, places
 from mock_server.engine.memory import Remembered
 from mock_server.engine.reading import Reading
 from mock_server.engine.routing import most_bytes
@@ -176,7 +176,8 @@ class App:
             if one is not None:
                 plan, marks = one.marked()
                 opening, chunked = opening_of(plan, keep_alive=True, version=HTTP_1_1)
-                one.wire = Stencil(at_once(plan, opening, chunked=chunked), marks)
+                data = at_once(plan, opening, chunked=chunked)
+                one.wire = Stencil(data, places(data, marks))
 
     def again(self, one: Remembered, start: float) -> bytes:
         """The bytes that answer a request as the same was answered before; it is noted, and has ended."""

@@ -49,6 +49,13 @@ def conditions(rng: Random) -> dict[str, Any]:
         "stream": lambda: rng.random() < 0.5,
         "system": lambda: rng.choice(["kind", {"exists": False}]),
         "tool_result": lambda: rng.choice([True, False, {"of": "get_*"}]),
+        "last_message": lambda: rng.choice([text(), [text(), text()], {"contains": text()}, {"equals": text()}]),
+        "header": lambda: {
+            rng.choice(["x-user", "x-team"]): rng.choice(["ann", "bob", ["ann", "b?b"], {"exists": False}])
+        },
+        "body": lambda: {
+            rng.choice(["metadata.user_id", "messages[*].role"]): rng.choice(["ann", "user", 1, ["ann", "bob"]])
+        },
     }
     chosen = {name: subjects[name]() for name in rng.sample(sorted(subjects), rng.randint(1, 2))}
     if rng.random() < 0.2:
@@ -66,8 +73,32 @@ def request(rng: Random) -> bytes:
     if rng.random() < 0.5:
         body["tools"] = [{"name": "get_weather", "input_schema": {}}]
     if rng.random() < 0.5:
+        body["metadata"] = {"user_id": rng.choice(["ann", "bob"])}
+    if rng.random() < 0.5:
         body |= {"stream": True, "system": "Be kind."}
     return json.dumps(body).encode()
+
+
+def texts(rng: Random, words: int) -> list[str]:
+    """Many texts that share words and parts of words with one another."""
+    syllables = ("re", "port", "num", "ber", "a", "1", "22", "weather", "of")
+    return [" ".join("".join(rng.choices(syllables, k=rng.randint(1, 3))) for _ in range(words)) for _ in range(300)]
+
+
+@pytest.mark.parametrize("words", [1, 2, 3, 5])
+@pytest.mark.parametrize("subject", ["prompt", "last_message"])
+def test_of_many_alike_the_first_that_stands_in_the_text_answers(subject: str, words: int) -> None:
+    rng = Random(words)
+    wanted = texts(rng, words)
+    built = [build({"name": f"s{at}", "when": {subject: text}, "reply": "x"}) for at, text in enumerate(wanted)]
+    library = Library([compile_scenario(one, PROFILE, PRESETS["instant"]) for one in built])
+    for length in (1, 10, 100):
+        for _ in range(20):
+            said = " ".join(rng.choices([*wanted, *texts(rng, 1)], k=length))
+            body = {"model": "claude-opus-4-8", "max_tokens": 9, "messages": [{"role": "user", "content": said}]}
+            found = choose(library, question(parse(json.dumps(body).encode()), {}, "k", Cursors()))
+            first = next((f"s{at}" for at, text in enumerate(wanted) if text in said), None)
+            assert (found.scenario.name if isinstance(found, Choice) else None) == first
 
 
 @pytest.mark.parametrize("seed", range(25))
@@ -83,7 +114,8 @@ def test_the_same_scenario_answers_with_and_without(seed: int) -> None:
 
     matched = 0
     for _ in range(60):
-        asked = question(parse(request(rng)), {}, "k", Cursors())
+        headers = {} if rng.random() < 0.3 else {"x-user": rng.choice(["ann", "bob"])}
+        asked = question(parse(request(rng)), headers, "k", Cursors())
         found, wanted = choose(library, asked), choose(plain, asked)
         assert isinstance(found, Choice) is isinstance(wanted, Choice)
         if isinstance(found, Choice) and isinstance(wanted, Choice):

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from mock_server.protocol import tokens as token
 from mock_server.scenario import pattern, vocabulary
+from mock_server.scenario.fakes import Fakes
 from mock_server.scenario.generate import Generator
 from mock_server.scenario.schema import Schema
 from mock_server.scenario.values import CannotGenerate
@@ -694,3 +695,14 @@ def test_a_match_can_be_asked_for_in_a_range_of_lengths(shortest: int, longest: 
     text = pattern.matching(r"^id-[a-z0-9]+$", Random(1), shortest, longest)
     assert text is not None
     assert shortest <= len(text) <= longest
+
+
+def test_names_are_drawn_as_faker_draws_them() -> None:
+    from faker import Faker
+
+    plain, ours = Faker("en_US"), Fakes()
+    for seed in range(200):
+        plain.seed_instance(seed)
+        drawn = ours.seeded(seed)
+        for method in ("first_name", "last_name", "company", "name", "user_name", "first_name"):
+            assert getattr(drawn, method)() == getattr(plain, method)()

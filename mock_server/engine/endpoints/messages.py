@@ -11,7 +11,7 @@ from mock_server.engine import citations, seeds, server_tools
 from mock_server.engine.admission import Admitted, admit, commit, let_in, told_limits, too_long
 from mock_server.engine.breaking import HEADER, NONE, Breaks, as_json, breaks_of, noted, refused, struck
 from mock_server.engine.choose import NAMES, Choice, NoMatch, Question, choose, question
-from mock_server.engine.compile import Binding, CompiledReply, Filled, Reply, View, reply_of
+from mock_server.engine.compile import Binding, CompiledReply, Filled, Reply, View, is_one_text, reply_of
 from mock_server.engine.exchange import Call, Exchange, Late
 from mock_server.engine.extras import extras
 from mock_server.engine.failure import failure, reply_headers, scripted
@@ -298,16 +298,17 @@ def _made(turn: Turn, generator: Generator) -> tuple[CompiledReply, Headers]:
     """A reply that is made for its request, and what is to be warned of."""
     answer, found, terms = turn.answer, turn.choice, turn.admitted.call.session.terms
     warnings = _warning(turn)
+    scripted = answer.reply or ()
+    if answer.is_open:
+        scripted = rendered(scripted, _rendering(turn, generator))
+        if turn.compiled is not None:  # it wants only its texts
+            return turn.compiled.poured(scripted), warnings
     if answer.generate is not None:
         reply = _generated(generator, turn.admitted, answer.timing or terms.timing, answer.generate)
-        reply = replace(reply, scenario=found.scenario.name, position=found.turn)
-    else:
-        scripted = answer.reply or ()
-        if answer.is_open:
-            scripted = rendered(scripted, _rendering(turn, generator))
-        blocks, lost = _filled(generator, turn.admitted, scripted)
-        warnings += _lost(found, lost)
-        reply = reply_of(replace(answer, reply=blocks), terms.timing, found.scenario.name, found.turn)
+        return _compiled(replace(reply, scenario=found.scenario.name, position=found.turn), terms), warnings
+    blocks, lost = _filled(generator, turn.admitted, scripted)
+    warnings += _lost(found, lost)
+    reply = reply_of(replace(answer, reply=blocks), terms.timing, found.scenario.name, found.turn)
     return CompiledReply(reply, terms.profile, once=True), warnings
 
 
@@ -351,9 +352,9 @@ def _long(turn: Turn) -> Exchange:
 
 
 def _rendering(turn: Turn, generator: Generator) -> Rendering:
-    call, asked = turn.admitted.call, turn.asked
-    seed = seeds.content_seed(call.session.terms.settings.seed, asked.request.fingerprint)
-    return Rendering(asked, turn.choice, seed, generator, call.session.name, call.session.told_unix())
+    session = turn.admitted.call.session
+    seed = session.terms.settings.seed
+    return Rendering(turn.asked, turn.choice, seed, generator, session.name, session.told_unix())
 
 
 def _filled_in(turn: Turn) -> Answer:
@@ -549,8 +550,14 @@ def _unmatched(turn: Turn, overlays: Sequence[Scenario]) -> Exchange:
         return Exchange(failure(error, call.session, call.ids.request()), note=str(found), understood=True)
     turn = turn._replace(breaks=breaks_of(call, turn.asked, overlays, None))
     reply = _generated(turn.engine.generator, admitted, turn.breaks.timing or terms.timing)
-    done = _bound(turn, CompiledReply(reply, terms.profile, once=True))
-    return _told(done, "generated", _again(turn))
+    return _told(_bound(turn, _compiled(reply, terms)), "generated", _again(turn))
+
+
+def _compiled(reply: Reply, terms: Terms) -> CompiledReply:
+    """A reply that was made up, to be bound. Of one that is nothing but a text all else is made already."""
+    if reply.timing is terms.timing and is_one_text(reply):
+        return terms.one_text.poured(reply.content)
+    return CompiledReply(reply, terms.profile, once=True)
 
 
 def _generated(generator: Generator, admitted: Admitted, timing: Pacing, wanted: GeneratedReply = _ANY) -> Reply:

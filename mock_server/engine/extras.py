@@ -1,6 +1,6 @@
 """What only some requests are told beside the reply itself: container, diagnostics, edits of the context, speed …
 
-`extras` gives None for a request that asks for nothing of the kind. Shapes: protocol notes B.2, C.1, C.2.
+`extras` gives None for a request that asks for nothing of the kind. Shapes: docs/protocol.md B.2, C.1, C.2.
 """
 
 from collections.abc import Mapping

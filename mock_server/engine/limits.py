@@ -2,7 +2,7 @@
 
 A bucket holds a minute's worth (requests per second: a second's) and fills up evenly. Input is taken when a request
 is let in, output when its reply is known, if need be on credit. A request larger than a whole bucket is let in when
-the bucket is full. Facts: protocol notes E.3 and G.3; times are unix seconds.
+the bucket is full. Facts: docs/protocol.md E.3 and G.3; times are unix seconds.
 """
 
 import math

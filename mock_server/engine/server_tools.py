@@ -1,7 +1,7 @@
 """Turns of the server's own tools that nobody wrote: the call, a plausible result, and a text that cites it.
 
 Everything comes from the seed and the request, and keeps to what the request allows: how many results, which domains,
-when they were published. Shapes: protocol notes A.4, B.4 and C.3; dates are around a fixed day, so that they repeat.
+when they were published. Shapes: docs/protocol.md A.4, B.4 and C.3; dates are around a fixed day, so that they repeat.
 """
 
 from collections.abc import Callable, Mapping, Sequence

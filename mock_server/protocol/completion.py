@@ -1,6 +1,6 @@
 """The legacy `POST /v1/complete`: its prompt as a request for a message, and the message's reply as a completion.
 
-Shapes: protocol notes F.5; SDKs before 1.0 have it. What a message says beside text is left out of a completion.
+Shapes: docs/protocol.md F.5; SDKs before 1.0 have it. What a message says beside text is left out of a completion.
 """
 
 import json

@@ -1,6 +1,6 @@
 """Errors as the Messages API reports them: types, statuses, the envelope.
 
-To add an error type, add a row to `STATUS`. Source of the table: protocol notes E.1 and E.2.
+To add an error type, add a row to `STATUS`. Source of the table: docs/protocol.md E.1 and E.2.
 """
 
 from collections.abc import Mapping

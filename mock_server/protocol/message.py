@@ -47,7 +47,7 @@ class Message:
     extras: Extras = NONE
 
 
-# what stands beside the delta in message_delta (protocol notes C.1, beta)
+# what stands beside the delta in message_delta (docs/protocol.md C.1, beta)
 _BESIDE = ("context_management", "input_transformations")
 
 

@@ -63,7 +63,7 @@ class Model:
     """One model: the id that replies carry, other names it answers to, its limits in tokens, and what it can do.
 
     What is None or left at its default is not judged: a model of which nobody knows the rules accepts everything.
-    Facts and their sources: protocol notes B.6, B.7, G.1 and G.2.
+    Facts and their sources: docs/protocol.md B.6, B.7, G.1 and G.2.
 
     `thinking`: the modes it accepts. `thinking_default`: what happens without the parameter. `efforts`: the levels it
     accepts, empty when it has none; `thinking_efforts`: those at which thinking cannot be disabled. `fast`: has a fast
@@ -136,7 +136,7 @@ class Model:
 
 # groups of endpoints beside /v1/messages
 Family = Literal["count_tokens", "models", "batches", "files", "complete"]
-# shapes of a request that a newer version of the API refuses: protocol notes section 0, fact 3
+# shapes of a request that a newer version of the API refuses: docs/protocol.md 0
 Refusable = Literal["sampling", "assistant_documents", "user_citations"]
 
 

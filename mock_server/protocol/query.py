@@ -70,7 +70,7 @@ class Several(NamedTuple):
         return tuple(given)
 
 
-# how lists by id are asked for: protocol notes F.6
+# how lists by id are asked for: docs/protocol.md F.6
 PAGE: Mapping[str, Parameter] = {"limit": Whole(1, 1000, 20), "after_id": Text(), "before_id": Text()}
 
 

@@ -1,4 +1,4 @@
-"""Server-sent events: payload <-> frame bytes. The framing is that of protocol notes D.1.
+"""Server-sent events: payload <-> frame bytes. The framing is that of docs/protocol.md D.1.
 
 Clients of the official SDKs drop events without an `event:` line; others read `data:` alone. So both are always there.
 """

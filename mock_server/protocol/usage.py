@@ -1,4 +1,4 @@
-"""What a reply reports as `usage`. Shapes: protocol notes C.2 and D.4, and A.5 for the fields Octen leaves out.
+"""What a reply reports as `usage`. Shapes: docs/protocol.md C.2 and D.4, and A.5 for the fields Octen leaves out.
 
 A counter is a number, or the text that stands for one until a request is known.
 """

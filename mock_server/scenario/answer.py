@@ -234,7 +234,7 @@ class Answer:
                     yield ("attempts", at, key), f"attempts are taken in order; '{key}' belongs to cases"
 
 
-# counter -> whether it is a number, an object of numbers, or a text (protocol notes C.2)
+# counter -> whether it is a number, an object of numbers, or a text (docs/protocol.md C.2)
 COUNTERS: Mapping[str, type] = {
     **dict.fromkeys(("input_tokens", "output_tokens", "cache_creation_input_tokens", "cache_read_input_tokens"), int),
     "full_content_extra_count": int,

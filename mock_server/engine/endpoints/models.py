@@ -1,4 +1,4 @@
-"""`GET /v1/models` and `/v1/models/{id}`: the models of the profile. Shapes: protocol notes F.2 and the SDK's types."""
+"""`GET /v1/models` and `/v1/models/{id}`: the models of the profile. Shapes: docs/protocol.md F.2, the SDK's types."""
 
 from typing import TYPE_CHECKING, Any
 

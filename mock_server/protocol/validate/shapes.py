@@ -1,4 +1,4 @@
-"""Rules about the shape of messages and content blocks. Tables: protocol notes B.3."""
+"""Rules about the shape of messages and content blocks. Tables: docs/protocol.md B.3."""
 
 from collections.abc import Mapping
 from typing import Any

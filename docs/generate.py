@@ -24,14 +24,17 @@ from mock_server.protocol.profile import Model
 from mock_server.protocol.results import ERROR_CODES
 from mock_server.protocol.validate import validate
 from mock_server.protocol.validate.params import BETA_PARAMETERS
-from mock_server.scenario import filters, hover, methods, sandbox
+from mock_server.scenario import filters, methods, sandbox
 from mock_server.scenario.error import Failure
 from mock_server.scenario.faults import FAULTS
-from mock_server.scenario.language import schema
+from mock_server.scenario.language import explained, schema
 from mock_server.scenario.load import library, load
 from mock_server.scenario.model import Scenario
 from mock_server.scenario.operators import OPERATORS
 from mock_server.scenario.profiles import load_profile
+from mock_server.scenario.subjects import CASE_SUBJECTS
+from mock_server.scenario.timing import Timing
+from mock_server.scenario.when import JOINED
 from mock_server.server.control.routes import ROUTES
 
 DOCS = Path(__file__).parent
@@ -79,7 +82,7 @@ def _purpose(one: Scenario) -> str:
 
 def subjects() -> str:
     """Every subject of `when`."""
-    return _rows("subject", hover.SUBJECTS)
+    return _rows("subject", {**{name: one.about for name, one in CASE_SUBJECTS.items()}, **JOINED})
 
 
 def operators() -> str:
@@ -93,7 +96,7 @@ def _rows(head: str, told: Mapping[str, str]) -> str:
 
 def timing() -> str:
     """Every key of a timing."""
-    return _rows("key", hover.TIMING)
+    return _rows("key", explained(Timing))
 
 
 def templates() -> str:

@@ -18,10 +18,15 @@ class Limits:
     """Rate limits: per minute, but for `requests_per_second`; None: no such limit. `tokens` is input and output."""
 
     requests: int | None = None
+    """Requests a minute."""
     input_tokens: int | None = None
+    """Input tokens a minute."""
     output_tokens: int | None = None
+    """Output tokens a minute."""
     tokens: int | None = None
+    """Input and output tokens a minute."""
     requests_per_second: int | None = None
+    """Requests a second."""
 
     def mistakes(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
         """What is well-formed but cannot work, as (path to the key, text)."""

@@ -33,19 +33,33 @@ class Scenario:
     shorthand: ClassVar[tuple[str, ...]] = ANSWER_KEYS
 
     name: str
+    """What it is called: in errors, in the journal, and by clients that ask for it by name."""
     description: str = ""
+    """One line for people: lists, the page, the docs."""
     when: Annotated[Condition, Reads(read_when)] | None = None
+    """Which requests it answers: every condition must hold. `named`: only those that name it. Left out: all."""
     turns: tuple[Answer, ...] = ()
+    """What it answers, position by position; the position is read from the conversation."""
     timing: Pace | None = None
+    """The pace: instant, fast, realistic, slow, or {first: 400ms, rate: 80/s}. Inner ones win whole."""
     priority: int = 0
+    """Higher is asked first; the default is 0."""
     anchor: Literal["prompt", "conversation", "session"] | None = None
+    """Where positions are counted from: the newest prompt, the conversation's first, or the session."""
     at_end: Literal["pass", "repeat", "loop", "error"] = "pass"
+    """Past the last turn: pass on (default), repeat the last, loop, or error."""
     times: int | None = None
+    """How many exchanges may begin; those under way always go on."""
     rate_limits: Limits | None = None
+    """Limits of its own, beside those of the profile: a 429 past them."""
     chance: Share | None = None
+    """Of an overlay: how often it strikes, such as 20%, drawn from the seed and the request."""
     fault: Faults | None = None
+    """Without turns: what it lays over the replies of others."""
     gate: Gates | None = None
+    """Without turns: where it holds the replies of others."""
     tags: tuple[str, ...] = ()
+    """Words to sort scenarios by. One has a meaning: `side` marks the scenarios for side calls of agents."""
     source: str = field(default="", metadata={"hidden": True})
     data: Any = field(default=None, repr=False, compare=False, metadata={"hidden": True})  # as the author wrote it
 

@@ -58,11 +58,17 @@ class After:
 
     noun: ClassVar[str] = "place"
     events: int | None = None
+    """After so many events, pings not counted."""
     deltas: int | None = None
+    """After so many deltas; 0: before the first."""
     blocks: int | None = None
+    """After so many blocks; 0: before the first."""
     tokens: int | None = None
+    """After the delta that completes so many tokens."""
     bytes: int | None = None
+    """After so many bytes of the body, also inside an event."""
     in_: str | None = field(default=None, metadata={"key": "in"})
+    """Count only the deltas of this kind of block, such as tool_use."""
 
     def mistakes(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
         given = [name for name in COUNTERS if getattr(self, name) is not None]

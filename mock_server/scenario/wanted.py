@@ -8,9 +8,13 @@ from typing import Any
 from mock_server.scenario import paths
 from mock_server.scenario.match import Said, fold
 from mock_server.scenario.node import Node, Problems, suggestion
-from mock_server.scenario.operators import Operator, glob, read_operators, read_texts, same, short
+from mock_server.scenario.operators import Operator, Shape, glob, read_operators, read_texts, same, short
 from mock_server.scenario.paths import MISSING
 from mock_server.scenario.pattern import literal
+
+# how it is written, as the language's JSON Schema has it
+TEXT: Shape = {"$ref": "#/$defs/text"}
+PATHS: Shape = {"type": "object", "minProperties": 1, "additionalProperties": {"$ref": "#/$defs/value"}}
 
 _SEEN = 2_000  # characters of a text that the distance looks at
 

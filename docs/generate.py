@@ -143,8 +143,8 @@ def rules() -> str:
 
 
 def rulebook(span: str) -> str:
-    """The rules with numbers in a span such as `22-43`: the sentence, and what is said to a request that breaks it."""
-    first, last = map(int, span.split("-"))
+    """The rules of a span (`22-43`; `146-`: to the end): each in a sentence, and what is said when it is broken."""
+    first, last = (int(end or len(RULES)) for end in span.split("-"))
     lines = ["| | what must hold | else | in these words | profile | known from |", "|---|---|---|---|---|---|"]
     for one in RULES[first - 1 : last]:
         told = (*_answer_to(one), one.evidence)

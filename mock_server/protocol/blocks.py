@@ -63,7 +63,7 @@ class Text:
             yield {"type": "text_delta", "text": piece}, tokens.count(piece)
 
 
-# the step in which a thought that is not shown tells how long it is: recorded streams count by fifties
+# how often a thought that is not shown reports its length: recorded streams count by fifties
 QUANTUM = 50
 
 

@@ -53,7 +53,7 @@ def as_completion(plan: Plan) -> Plan:
 
 
 def fold(payloads: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """The completion that a stream of its events tells."""
+    """The completion that the events of its stream add up to."""
     told = [payload for payload in payloads if payload["type"] == "completion"]
     return {**told[-1], "completion": "".join(one["completion"] for one in told)} if told else {}
 
@@ -100,7 +100,7 @@ def _streamed(parts: Iterable[Part]) -> Iterator[Part]:
 
 
 def _events(old: bytes, message: dict[str, Any]) -> Iterator[bytes]:
-    """What one frame of a message's stream becomes; `message` keeps what its beginning tells."""
+    """What one frame of a message's stream becomes; `message` keeps what `message_start` said."""
     try:
         (payload,) = parse_events(old)
         kind = payload["type"]

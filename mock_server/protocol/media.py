@@ -47,7 +47,7 @@ def size(data: str) -> int:
 
 
 def image(data: str) -> Image | None:
-    """The image that base64 begins with; None when it is none of the four kinds, or its size cannot be told."""
+    """The image that base64 begins with; None when it is none of the four kinds, or its size cannot be found."""
     data = _joined(data)
     head = _bytes(data, 0, 12)
     for start, end, kind, measure in _KINDS:

@@ -11,7 +11,7 @@ from mock_server.protocol.usage import merged
 
 @dataclass(frozen=True, slots=True)
 class Extras:
-    """What only some requests are told: in the message, at its end, beside it, and in its usage.
+    """What only some replies carry: in the message, at its end, beside it, and in its usage.
 
     `iterates`: the usage lists the samplings of the reply; `advisor`: the model that gives advice between them.
     `for_program`: the container is there for a program of the reply alone.
@@ -27,7 +27,7 @@ class Extras:
 
 
 NONE = Extras()
-# what most of those who ask for edits of the context are told
+# what most requests for edits of the context get
 UNEDITED: Mapping[str, Any] = {"context_management": {"applied_edits": []}}
 
 
@@ -52,7 +52,7 @@ _BESIDE = ("context_management", "input_transformations")
 
 
 def fold(payloads: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """The message that a stream of event payloads tells, as the SDKs' accumulators read it."""
+    """The message that the event payloads of a stream add up to, as the SDKs' accumulators read it."""
     message: dict[str, Any] = {}
     for payload in payloads:
         match payload["type"]:

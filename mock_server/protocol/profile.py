@@ -36,7 +36,7 @@ class Limits:
                 yield (one.name,), f"{one.name} is 1 or more, got {value}"
 
 
-# what /v1/models tells of a model beside its thinking and its efforts
+# what /v1/models says of a model beside its thinking and its efforts
 Capability = Literal[
     "batch",
     "citations",
@@ -52,7 +52,7 @@ Capability = Literal[
     "web_search",
 ]
 
-# where a reply was made, as its usage tells
+# where a reply was made, as its usage has it
 Geo = Literal["global", "not_available"]
 
 
@@ -238,7 +238,7 @@ class Profile:
 
     @lazy
     def owner_headers(self) -> tuple[tuple[str, str], ...]:
-        """What tells whose key it was."""
+        """The headers that say whose key it was."""
         told = {"organization": self.organization, "workspace": self.workspace}
         return tuple([(f"anthropic-{name}-id", id) for name, id in told.items() if id is not None])
 

@@ -93,7 +93,7 @@ PING_FRAME = frame({"type": "ping"})
 
 
 def told(frame: bytes) -> dict[str, Any]:
-    """The payload of one frame; what is no event is told as `(bytes)` with its text."""
+    """The payload of one frame; what is no event becomes a payload of type `(bytes)` with its text."""
     found = list(heard(frame))
     return found[0] if len(found) == 1 else {"type": "(bytes)", "text": frame.decode("utf-8", "replace")}
 

@@ -17,8 +17,8 @@ class Usage:
     """The counters of one reply.
 
     `final_input_tokens`: the input side at the end, larger when results of server tools were fed back.
-    `thinking_tokens` None: not told. `ran_server_tool`: a tool of the server ran, counted or not. `extras`: counters
-    that only some requests are told (`speed` …). `override` holds what a scenario sets by hand; it wins.
+    `thinking_tokens` None: not sent. `ran_server_tool`: a tool of the server ran, counted or not. `extras`: counters
+    that only some replies have (`speed` …). `override` holds what a scenario sets by hand; it wins.
     """
 
     input_tokens: Count = 0

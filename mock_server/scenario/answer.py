@@ -61,7 +61,7 @@ _OF_BETAS = ("recommended_model", "fallback_credit_token", "fallback_has_prefill
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Container:
-    """The container a reply tells of. What is not written is made: a new id, an hour from now."""
+    """The container that a reply names. What is not written is made: a new id, an hour from now."""
 
     id: str | None = None
     """Its id; else that of the request, or a new one."""

@@ -140,7 +140,7 @@ def _either(members: tuple[Any, ...]) -> Reader:
 
 
 def _tagged(classes: Mapping[str, Any]) -> Reader:
-    """A union told apart by `type`. A mistake inside a member is reported as that member's own."""
+    """A union whose members are distinguished by `type`. A mistake inside a member is reported as that member's own."""
 
     def read(node: Node, problems: Problems) -> Any:
         if not isinstance(node.value, dict):

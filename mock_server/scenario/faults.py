@@ -77,7 +77,7 @@ KEYS: Mapping[str, str] = {
 
 
 class Applied(NamedTuple):
-    """A plan after its faults: which were applied, and what could not be and why. `notes`: what else is to be said."""
+    """A plan after its faults: which were applied, and what could not be and why. `notes`: anything else to say."""
 
     plan: Plan
     faults: tuple[str, ...] = ()
@@ -221,8 +221,3 @@ def _inside(block: Node, after: Node | None) -> Node:
 
 def _number(text: str) -> int | str:
     return int(text) if text.removeprefix("-").isdecimal() and len(text) < 12 else text
-
-
-def gates_in(faults: Iterable[Fault]) -> tuple[str, ...]:
-    """The names of the gates among faults."""
-    return tuple(fault.name for fault in faults if isinstance(fault, Gate))

@@ -249,7 +249,7 @@ _READ: Mapping[Callable[..., Any], Schema] = {
 
 
 def _block() -> Schema:
-    """A text, a template, or a mapping told apart by its `type`."""
+    """A text, a template, or a mapping with a `type`."""
     mapping = _tagged_by_type(BLOCKS)
     return {
         "if": {"type": "object"},
@@ -259,7 +259,7 @@ def _block() -> Schema:
 
 
 def _tagged_by_type(classes: Mapping[str, Any], *, short: bool = False) -> Schema:
-    """One of several kinds of mapping, told apart by `type`; `short`: the bare name of one does as well."""
+    """One of several kinds of mapping, by its `type`; `short`: the bare name of one does as well."""
     told = [
         {"if": {"properties": {"type": {"const": name}}, "required": ["type"]}, "then": _of_type(name, cls)}
         for name, cls in classes.items()

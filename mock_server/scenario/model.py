@@ -70,17 +70,17 @@ class Scenario:
 
     @lazy
     def header(self) -> tuple[str, str]:
-        """What tells a client which scenario answered; a header holds ASCII only."""
+        """The header that says which scenario answered; a header holds ASCII only."""
         return "x-mock-scenario", quote(self.name, safe=" !#$&'()*+,/:;=?@~")
 
     @lazy
     def is_overlay(self) -> bool:
-        """Whether it answers nothing itself, and is laid over what another one answers."""
+        """Whether it answers nothing itself, and changes the replies of other scenarios."""
         return not self.turns
 
     @property
     def strikes(self) -> tuple[str, ...]:
-        """What an overlay lays over replies, in words."""
+        """What an overlay does to replies, in words."""
         pace = () if self.timing is None else ("timing",)
         return (*(label(one) for one in (*(self.gate or ()), *(self.fault or ()))), *pace)
 
@@ -90,7 +90,7 @@ class Scenario:
 
     @lazy
     def side(self) -> bool:
-        """Whether it answers the side calls of agents: asked before any name, and left out of what tests count."""
+        """Whether it answers side calls of agents: tried before a named scenario, and left out of what tests count."""
         return SIDE in self.tags
 
     @lazy

@@ -41,7 +41,7 @@ class Fails(Protocol):
 
 
 class Site(NamedTuple):
-    """What a fault may know of the reply it strikes.
+    """What a fault may know of the reply it changes.
 
     `told`: the same message as a stream, before any fault; None for what is no message. `failure` makes an error reply
     under the same request id.
@@ -120,7 +120,7 @@ Place = Annotated[After, Reads(_read_after)]
 
 
 def name_of(frame: bytes) -> str:
-    """The event that a frame tells; empty for what is no whole event."""
+    """The name of the event in a frame; empty for what is no whole event."""
     if not frame.startswith(b"event: ") or not frame.endswith(b"\n\n"):
         return ""
     return frame[7 : frame.index(b"\n")].decode("ascii", "replace")
@@ -224,7 +224,7 @@ def _whole(after: After, body: bytes) -> int:
 
 
 def _end_of(frames: Sequence[bytes], upto: int, body: bytes) -> int:
-    """Where the content of the first `upto` frames ends in the body that tells the same message."""
+    """Where the content of the first `upto` frames ends in the body of the same message."""
     at = reached = 0
     for key, pieces in _contents(frames):
         content = key + b"".join(piece for _, piece in pieces)

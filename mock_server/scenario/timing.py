@@ -197,8 +197,10 @@ def pacing(name: str, profile: Profile) -> Pacing:
 
 
 def misfit(timing: Timing, reply: Sequence[Block]) -> str | None:
-    """Why a recorded timeline is not that of this reply. None too where only a request tells: quoted texts whose place
-    is yet to be found are left out where they have none."""
+    """Why a recorded timeline is not that of this reply; None too where that depends on the request.
+
+    Quoted texts whose place is yet to be found are left out where they have none.
+    """
     if timing.replay is None:
         return None
     if any("type" not in one for block in reply if isinstance(block, Text) for one in block.citations or ()):

@@ -58,7 +58,7 @@ def _result_of(node: Node, problems: Problems) -> _OfResult:
 
 
 def _result_for(node: Node, problems: Problems) -> _OfResult:
-    """The input of the call that the result answers, by paths: one of several parallel calls is told so."""
+    """The input of the call that the result answers, by paths: so that one of several parallel calls can be meant."""
     if not isinstance(node.value, dict) or not node.value:
         problems.add(node, f"expected a mapping of paths into the call's input, got {kind(node)}")
         return "", lambda facts, block: False, None

@@ -21,7 +21,7 @@ _SEEN = 2_000  # characters of a text that the distance looks at
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What one value must be like: how it is told, the test, and the operators it was written with."""
+    """What one value must be like: in words, the test, and the operators it was written with."""
 
     said: str
     test: Callable[[Any], bool]

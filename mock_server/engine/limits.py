@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from mock_server.clock import INSTANT
 from mock_server.protocol.errors import ApiError
+from mock_server.protocol.moment import whole_seconds
 from mock_server.protocol.plan import Headers
 from mock_server.protocol.profile import Limits, Profile
 
@@ -136,7 +137,7 @@ def _needed(name: str, input_tokens: int) -> float:
 
 
 def _moment(unix: float) -> str:
-    return datetime.fromtimestamp(math.ceil(unix - INSTANT / 2), timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return whole_seconds(datetime.fromtimestamp(math.ceil(unix - INSTANT / 2), timezone.utc))
 
 
 class RateLimiter:

@@ -77,6 +77,11 @@ def invalid(message: str, **more: Any) -> ApiError:
     return ApiError("invalid_request_error", message, **more)
 
 
+def excerpt(text: str, most: int) -> str:
+    """A text as messages and tables quote it: of one that is longer than `most`, the beginning and `…`."""
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
 def envelope(type: str, message: str, details: Mapping[str, Any] | None, request_id: str | None) -> dict[str, Any]:
     """The JSON body of an error; `request_id` None where the profile's bodies carry none."""
     error: dict[str, Any] = {"type": type, "message": message}

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, TypeVar
 from urllib.parse import parse_qsl
 
-from mock_server.protocol.errors import invalid
+from mock_server.protocol.errors import excerpt, invalid
 
 MAX_FIELDS = 1000
 _T = TypeVar("_T")
@@ -128,4 +128,4 @@ def id_page(
 
 
 def _short(text: str) -> str:
-    return text if len(text) <= 100 else text[:99] + "…"
+    return excerpt(text, 100)

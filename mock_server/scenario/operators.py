@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from mock_server.protocol.errors import excerpt
 from mock_server.protocol.expression import Expression, OverLimit, shown
 from mock_server.scenario.node import Node, Problems, kind, suggestion
 from mock_server.scenario.paths import MISSING
@@ -48,8 +49,7 @@ def short(value: object, limit: int = 80) -> str:
     """A value as an explanation shows it."""
     if value is MISSING:
         return "nothing"
-    text = repr(value) if isinstance(value, str) else str(value)
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+    return excerpt(repr(value) if isinstance(value, str) else str(value), limit)
 
 
 # -- what each does: (wanted, ignore_case) -> test ------------------------------------------------------------------

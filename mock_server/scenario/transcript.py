@@ -14,6 +14,7 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from mock_server.protocol.blocks import is_server_tool
+from mock_server.protocol.errors import excerpt
 from mock_server.protocol.request import MessagesRequest, blocks
 from mock_server.scenario import paths
 from mock_server.scenario.dump import answer, is_same_model, stub, unsaid
@@ -493,5 +494,4 @@ def _is_own(value: Mapping[str, Any], key: str) -> bool:
 
 
 def _short(value: Any) -> str:
-    said = json.dumps(value, ensure_ascii=False)
-    return said if len(said) <= EXCERPT else said[: EXCERPT - 1] + "…"
+    return excerpt(json.dumps(value, ensure_ascii=False), EXCERPT)

@@ -24,7 +24,19 @@ STEP = re.compile(
     r"```\w+\n(?P<text>.*?)```$",
     re.MULTILINE | re.DOTALL,
 )
-LEFT_OUT = (".git", ".venv", ".compat", "__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".hypothesis")
+LEFT_OUT = (
+    ".git",
+    ".venv",
+    ".compat",
+    "node_modules",
+    "dist",
+    "build",
+    "__pycache__",
+    ".mypy_cache",
+    ".pytest_cache",
+    ".ruff_cache",
+    ".hypothesis",
+)
 # what a preview leaves to chance, since it depends on what came before, or can ask for anything
 NOT_MADE_UP = {"tool_result", "schema", "turn", "attempt"}
 

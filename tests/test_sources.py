@@ -107,3 +107,9 @@ def test_words_that_are_written_down_are_the_codes(number: int) -> None:
 def test_every_module_that_a_page_names_is_there(page: Path) -> None:
     for path in re.findall(r"`(mock_server/[\w./-]+|tests/[\w./-]+|bench/[\w./-]+)`", told(page)):
         assert (ROOT / path).exists(), path
+
+
+def test_the_diagrams_of_the_house_name_what_is_there() -> None:
+    named = re.findall(r"mock_server/[\w/.-]*\w/?", (DOCS / "how-it-works.md").read_text())
+    assert len(named) > 30
+    assert [path for path in named if not (ROOT / path).exists()] == []

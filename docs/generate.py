@@ -3,6 +3,7 @@
 `python docs/generate.py` writes, `--check` only tells (exit 1) whether something is out of date.
 """
 
+import functools
 import itertools
 import json
 import re
@@ -13,21 +14,33 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
+import yaml
+
 from mock_server import settings
 from mock_server.cli import COMMANDS
 from mock_server.fidelity import FEATURES, RULES, Feature, Rule
-from mock_server.scenario import filters, hover, methods, sandbox
+from mock_server.protocol.errors import STATUS, TYPE, ApiError
+from mock_server.protocol.profile import Model
+from mock_server.protocol.results import ERROR_CODES
+from mock_server.protocol.validate import validate
+from mock_server.protocol.validate.params import BETA_PARAMETERS
+from mock_server.scenario import filters, methods, sandbox
 from mock_server.scenario.error import Failure
 from mock_server.scenario.faults import FAULTS
-from mock_server.scenario.language import schema
+from mock_server.scenario.language import explained, schema
 from mock_server.scenario.load import library, load
 from mock_server.scenario.model import Scenario
 from mock_server.scenario.operators import OPERATORS
+from mock_server.scenario.profiles import load_profile
+from mock_server.scenario.subjects import CASE_SUBJECTS
+from mock_server.scenario.timing import Timing
+from mock_server.scenario.when import JOINED
 from mock_server.server.control.routes import ROUTES
 
 DOCS = Path(__file__).parent
-sys.path.insert(0, str(DOCS.parent / "tests"))  # the home of the table of faults
+sys.path.insert(0, str(DOCS.parent / "tests"))  # the home of the tables of faults and of broken rules
 from faults.table import ROWS, Row, Told, Way  # noqa: E402
+from protocol import test_more_rules, test_validate  # noqa: E402
 
 _PART = re.compile(r"(<!-- generated: (\w+)(?: (\S+))? -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -69,7 +82,7 @@ def _purpose(one: Scenario) -> str:
 
 def subjects() -> str:
     """Every subject of `when`."""
-    return _rows("subject", hover.SUBJECTS)
+    return _rows("subject", {**{name: one.about for name, one in CASE_SUBJECTS.items()}, **JOINED})
 
 
 def operators() -> str:
@@ -83,7 +96,7 @@ def _rows(head: str, told: Mapping[str, str]) -> str:
 
 def timing() -> str:
     """Every key of a timing."""
-    return _rows("key", hover.TIMING)
+    return _rows("key", explained(Timing))
 
 
 def templates() -> str:
@@ -127,6 +140,135 @@ def features() -> str:
 def rules() -> str:
     """Every request rule and what becomes of it."""
     return _states("rule", ((one.number, one.what, one) for one in RULES))
+
+
+def rulebook(span: str) -> str:
+    """The rules of a span (`22-43`; `146-`: to the end): each in a sentence, and what is said when it is broken."""
+    first, last = (int(end or len(RULES)) for end in span.split("-"))
+    lines = ["| | what must hold | else | in these words | profile | known from |", "|---|---|---|---|---|---|"]
+    for one in RULES[first - 1 : last]:
+        told = (*_answer_to(one), one.evidence)
+        lines.append(
+            f'| <a id="rule-{one.number}"></a>{one.number} | {written()[one.number]["rule"]} | {" | ".join(told)} |'
+        )
+    return "\n".join(lines)
+
+
+@functools.cache
+def written() -> Mapping[int, Mapping[str, Any]]:
+    """The rules as docs/rules.yaml has them, by number."""
+    found: Mapping[int, Mapping[str, Any]] = yaml.safe_load((DOCS / "rules.yaml").read_text())
+    return found
+
+
+def _answer_to(one: Rule) -> tuple[str, str, str]:
+    """The status, the words and the profile of a rule, of which the code is asked where a test breaks the rule."""
+    if one.state in ("none", "not"):
+        return one.state, "", ""
+    row = written()[one.number]
+    judge = _breaking(one.number)
+    if judge is None:
+        status, says, profile = str(row["status"]), row.get("says", ""), row.get("profile", "both")
+    else:
+        strict, lenient = _refusal(judge, "anthropic"), _refusal(judge, "octen")
+        assert strict is not None, f"rule {one.number}: what its row of tests breaks is let pass"
+        status, says = str(strict.status), str(strict.message)
+        profile = row.get("profile", "anthropic" if lenient is None else "both")
+    scripted = ", scripted" if one.state == "scripted" else ""
+    return status + scripted, _words(says), profile if profile == "both" else f"`{profile}`"
+
+
+def _breaking(number: int) -> Callable[[str], None] | None:
+    """What judges, in a profile, the first request of the tables of tests that breaks a rule; None: no row does."""
+    if "breaks" in written()[number]:
+        return functools.partial(test_validate.check, written()[number]["breaks"])
+    wanted = re.compile(rf"{number}( |$)")
+    for name, change, *_ in test_validate.TABLE:
+        if wanted.match(name):
+            return functools.partial(test_validate.check, change)
+    for name, change, *_ in test_more_rules.TABLE:
+        if wanted.match(name):
+            return lambda profile, change=change: validate(  # type: ignore[misc]
+                test_more_rules.request(change), test_more_rules.PROFILES[profile]
+            )
+    return None
+
+
+def _refusal(judge: Callable[[str], None], profile: str) -> ApiError | None:
+    try:
+        judge(profile)
+    except ApiError as error:
+        return error
+    return None
+
+
+def _words(message: str) -> str:
+    """A message in a cell of a table; what is longer than a line or two ends in `…`."""
+    short = message if len(message) <= 200 else message[:199] + "…"
+    return f"`` {short} ``".replace("|", "\\|") if short else ""
+
+
+def beta_parameters() -> str:
+    """Every parameter of a beta, and how the names of its headers begin."""
+    lines = ["| parameter | beta |", "|---|---|"]
+    for name, betas in BETA_PARAMETERS.items():
+        lines.append(f"| `{name}` | {', '.join(f'`{beta}…`' for beta in betas)} |")
+    return "\n".join(lines)
+
+
+def _models() -> Iterator[Model]:
+    return iter(load_profile("anthropic").models)
+
+
+def thinking_models() -> str:
+    """Which model takes which kind of thinking."""
+    lines = ["| model | takes | without the parameter | `display` | efforts |", "|---|---|---|---|---|"]
+    for one in _models():
+        efforts = "any" if one.efforts is None else ", ".join(one.efforts)
+        modes = "any" if one.thinking is None else ", ".join(one.thinking)
+        lines.append(f"| `{one.id}` | {modes} | {one.thinking_default} | {one.thinking_display} | {efforts} |")
+    return "\n".join(lines)
+
+
+def model_limits() -> str:
+    """How much a model takes and writes, and what it costs beside text."""
+    lines = [
+        "| model | window | most output | prefill | sampling | least cached | hidden prompt of tools | when forced |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for one in _models():
+        told = (
+            _amount(one.context_window),
+            _amount(one.max_output),
+            "yes" if one.prefill else "no",
+            one.sampling,
+            _amount(one.cache_minimum),
+            _amount(one.tool_tokens),
+            _amount(one.forced_tool_tokens) if one.forced_tools else "not forced",
+        )
+        lines.append(f"| `{one.id}` | {' | '.join(told)} |")
+    return "\n".join(lines)
+
+
+def _amount(number: int | None) -> str:
+    return "" if number is None else f"{number:,}"
+
+
+def result_errors() -> str:
+    """The codes that errors of the server's tools have."""
+    lines = ["| result | codes of its errors |", "|---|---|"]
+    for name, codes in ERROR_CODES.items():
+        lines.append(f"| `{name}` | {', '.join(f'`{code}`' for code in codes)} |")
+    return "\n".join(lines)
+
+
+def error_types() -> str:
+    """Every type of an error with its status."""
+    lines = ["| type | status | also with |", "|---|---|---|"]
+    for name, status in STATUS.items():
+        others = ", ".join(str(other) for other, type in TYPE.items() if type == name and other != status)
+        lines.append(f"| `{name}` | {status} | {others} |")
+    return "\n".join(lines)
 
 
 def _states(head: str, rows: Iterable[tuple[object, str, Rule | Feature]]) -> str:
@@ -243,6 +385,12 @@ PARTS: dict[str, Callable[..., str]] = {
     "control": control,
     "features": features,
     "rules": rules,
+    "rulebook": rulebook,
+    "beta_parameters": beta_parameters,
+    "thinking_models": thinking_models,
+    "model_limits": model_limits,
+    "result_errors": result_errors,
+    "error_types": error_types,
     "fault_keys": fault_keys,
     "faults_streams": faults_streams,
     "faults_json": faults_json,

@@ -314,7 +314,7 @@ def test_docs_lists_the_pages_and_prints_one(run) -> None:
 def test_docs_of_a_page_that_is_not_there_is_one_line(run) -> None:
     done = run("docs", "scenario")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    assert done.stderr.startswith("mock-server: no page 'scenario'; there are cli, endpoints, ")
+    assert done.stderr.startswith("mock-server: no page 'scenario'; there are cli, contributing, endpoints, ")
     assert done.stderr.endswith("did you mean 'scenarios'?\n")
 
 

@@ -240,9 +240,10 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 
 
 def sections(page: Path) -> set[str]:
-    """What a link may name in a page: its headings as they are written in an address."""
+    """What a link may name in a page: its headings as they are written in an address, and its anchors."""
     headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    anchors = re.findall(r"<a id=\"([\w-]+)\"></a>", page.read_text())
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings} | set(anchors)
 
 
 def test_the_generated_parts_are_up_to_date() -> None:

@@ -4,6 +4,7 @@ import argparse
 import json
 
 from mock_server.commands.terminal import Paint, table
+from mock_server.protocol.errors import excerpt
 from mock_server.scenario.load import library, load
 from mock_server.scenario.model import Scenario
 from mock_server.settings import Settings
@@ -32,7 +33,7 @@ def _row(one: Scenario) -> tuple[str, ...]:
 
 def _when(one: Scenario) -> str:
     said = "anything" if one.when is None else "named" if one.named_only else ", ".join(one.when.told)
-    return said if len(said) <= 50 else said[:49] + "…"
+    return excerpt(said, 50)
 
 
 def _told(one: Scenario) -> dict[str, object]:

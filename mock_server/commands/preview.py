@@ -9,6 +9,7 @@ from typing import Any
 from mock_server.commands.loading import engine_of, meant, read_request
 from mock_server.commands.terminal import Paint
 from mock_server.engine.preview import Previewed, preview
+from mock_server.protocol.errors import excerpt
 from mock_server.protocol.plan import Plan
 from mock_server.protocol.sse import dumps, told
 from mock_server.settings import Settings
@@ -157,5 +158,4 @@ _TOLD: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
 
 def _cut(text: str, most: int) -> str:
     line = " ".join(str(text).split(" "))
-    line = line.replace("\n", "\\n")
-    return line if len(line) <= most else line[: most - 1] + "…"
+    return excerpt(line.replace("\n", "\\n"), most)

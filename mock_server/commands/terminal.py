@@ -8,7 +8,7 @@ _CODES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "
 
 
 class Paint:
-    """`paint.red("text")`: the text in a colour, or as it is."""
+    """`paint("red", "text")`: the text in a colour, or as it is."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
         stream = sys.stdout if stream is None else stream

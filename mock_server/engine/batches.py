@@ -2,7 +2,7 @@
 
 Nothing runs in the background: a batch is told the time when somebody looks. It is `in_progress` until its seconds have
 passed, `canceling` for a while when it is canceled, and `ended` once its requests are answered, which the first to look
-sees to. Facts: protocol notes F.3. Times are seconds; `now` is of a clock that never goes back.
+sees to. Facts: docs/protocol.md F.3. Times are seconds; `now` is of a clock that never goes back.
 """
 
 from collections import Counter, OrderedDict

@@ -1,4 +1,4 @@
-"""The prompt cache, by prefix: what a request reads from it, what it writes. Rules and arithmetic: protocol notes G.1.
+"""The prompt cache, by prefix: what a request reads from it, what it writes. Arithmetic: docs/protocol.md G.1.
 
 An entry is the digest of a prompt up to a mark. A request looks back from each of its marks over 20 blocks; the
 longest entry found is read, what lies between it and the last mark is written. Below a model's minimum nothing

@@ -1,4 +1,4 @@
-"""Citations that point at what a request brought: its documents and search results. Index rules: protocol notes B.3.
+"""Citations that point at what a request brought: its documents and search results. Index rules: docs/protocol.md B.3.
 
 Documents and search results are counted from 0 over all messages; characters and blocks from 0 and pages from 1, the
 end exclusive.

@@ -1,4 +1,4 @@
-"""Context editing: what the edits of `context_management` take out of a prompt. Protocol notes B.2, C.1 and G 22."""
+"""Context editing: what the edits of `context_management` take out of a prompt. docs/protocol.md B.2 and C.1."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple

@@ -405,7 +405,7 @@ def _bearer(authorization: str) -> str:
 
 
 def _check_version(http: HttpRequest, profile: Profile) -> None:
-    """Rules 4 and 5."""
+    """Rules 4 and 5: `anthropic-version` is there, and is one that was released."""
     version = http.headers.get("anthropic-version")
     if version is None:
         if profile.version_required:

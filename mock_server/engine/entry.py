@@ -10,6 +10,7 @@ from mock_server.engine.gates import Gates
 from mock_server.engine.masking import key_mark, masked, masked_query
 from mock_server.engine.received import Request
 from mock_server.protocol import completion
+from mock_server.protocol.errors import excerpt
 from mock_server.protocol.lazy import lazy
 from mock_server.protocol.message import plain, said
 from mock_server.protocol.plan import JSON_HEADERS, SSE_HEADERS, Plan
@@ -353,7 +354,7 @@ class Entry:
         if not self.exchange.understood or not self.request.is_readable:
             return f"({len(self._body)} bytes)"
         prompt = masked(" ".join(self.request.prompt.split()))
-        shown = repr(prompt if len(prompt) <= 60 else prompt[:59] + "…")
+        shown = repr(excerpt(prompt, 60))
         results = self.request.tool_results
         return shown + (f" + result of {', '.join(one.of or one.id for one in results)}" if results else "")
 

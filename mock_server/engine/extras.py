@@ -1,6 +1,6 @@
 """What only some requests are told beside the reply itself: container, diagnostics, edits of the context, speed …
 
-`extras` gives None for a request that asks for nothing of the kind. Shapes: protocol notes B.2, C.1, C.2.
+`extras` gives None for a request that asks for nothing of the kind. Shapes: docs/protocol.md B.2, C.1, C.2.
 """
 
 from collections.abc import Mapping
@@ -10,6 +10,7 @@ from typing import Any
 from mock_server.engine.admission import Admitted
 from mock_server.engine.seeds import Ids
 from mock_server.protocol.message import UNEDITED, Extras
+from mock_server.protocol.moment import whole_seconds
 from mock_server.protocol.request import MessagesRequest
 
 # parameters (and parts of the tools) that make a reply say more
@@ -77,7 +78,7 @@ def _container(admitted: Admitted, ids: Ids) -> dict[str, Any]:
     ends = datetime.fromtimestamp(int(admitted.call.session.told_unix()) + CONTAINER_SECONDS, timezone.utc)
     container = {
         "id": str(asked.get("id") or ids.container()),
-        "expires_at": ends.isoformat().replace("+00:00", "Z"),
+        "expires_at": whole_seconds(ends),
     }
     skills = asked.get("skills")
     if isinstance(skills, list):

@@ -1,6 +1,6 @@
 """The files of one session: what is known of each, and its bytes, in memory or in a folder. State only.
 
-A file expires by the clock, when somebody looks; `now` is of a clock that never goes back. Facts: protocol notes F.4
+A file expires by the clock, when somebody looks; `now` is of a clock that never goes back. Facts: docs/protocol.md F.4
 and the SDK's `files.upload`.
 """
 

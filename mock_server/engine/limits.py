@@ -2,7 +2,7 @@
 
 A bucket holds a minute's worth (requests per second: a second's) and fills up evenly. Input is taken when a request
 is let in, output when its reply is known, if need be on credit. A request larger than a whole bucket is let in when
-the bucket is full. Facts: protocol notes E.3 and G.3; times are unix seconds.
+the bucket is full. Facts: docs/protocol.md E.3 and G.3; times are unix seconds.
 """
 
 import math
@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from mock_server.clock import INSTANT
 from mock_server.protocol.errors import ApiError
+from mock_server.protocol.moment import whole_seconds
 from mock_server.protocol.plan import Headers
 from mock_server.protocol.profile import Limits, Profile
 
@@ -136,7 +137,7 @@ def _needed(name: str, input_tokens: int) -> float:
 
 
 def _moment(unix: float) -> str:
-    return datetime.fromtimestamp(math.ceil(unix - INSTANT / 2), timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return whole_seconds(datetime.fromtimestamp(math.ceil(unix - INSTANT / 2), timezone.utc))
 
 
 class RateLimiter:

@@ -19,7 +19,7 @@ from mock_server.scenario.durations import LONGEST
 from mock_server.scenario.timing import Replay, Timing
 
 LATEST = 0xFFFFFFFF
-MOSTPING_FRAMES = 10_000
+MOST_PINGS = 10_000
 _MOST_KEPT = 64
 _INSTANT = Timing()
 
@@ -235,7 +235,7 @@ def pinged(at: "array[int]", every: float) -> Timeline:
     pings: list[int] = []
     for earlier, later in pairwise(at[:-1]):
         if later - earlier > every:
-            count = min(math.ceil((later - earlier) / every) - 1, MOSTPING_FRAMES - len(pings))
+            count = min(math.ceil((later - earlier) / every) - 1, MOST_PINGS - len(pings))
             pings += range(len(due), len(due) + count)
             due.extend([earlier + round(number * every) for number in range(1, count + 1)])
         due.append(later)

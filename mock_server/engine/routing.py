@@ -7,7 +7,7 @@ from urllib.parse import unquote
 from mock_server.engine.endpoints import BODIES, ENDPOINTS, MAX_BODY, Endpoint, family
 from mock_server.engine.exchange import NO_PARAMS
 from mock_server.engine.session import Terms
-from mock_server.protocol.errors import ApiError
+from mock_server.protocol.errors import ApiError, excerpt
 from mock_server.protocol.profile import Profile
 from mock_server.protocol.request import HttpRequest
 
@@ -85,7 +85,7 @@ def served(profile: Profile) -> Iterator[str]:
 
 def _not_found(path: str, terms: Terms, found: Found | None) -> str:
     base, profile = terms.settings.base_path, terms.profile
-    shown = path if len(path) <= 200 else path[:199] + "…"
+    shown = excerpt(path, 200)
     listed = f"served are {', '.join(served(profile))}"
     if found is not None:
         return f"Not found: {shown}; profile {profile.name} has no {family(found.pattern)} (endpoints); {listed}"

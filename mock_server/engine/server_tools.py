@@ -1,7 +1,7 @@
 """Turns of the server's own tools that nobody wrote: the call, a plausible result, and a text that cites it.
 
 Everything comes from the seed and the request, and keeps to what the request allows: how many results, which domains,
-when they were published. Shapes: protocol notes A.4, B.4 and C.3; dates are around a fixed day, so that they repeat.
+when they were published. Shapes: docs/protocol.md A.4, B.4 and C.3; dates are around a fixed day, so that they repeat.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from mock_server.protocol import marks, tokens
 from mock_server.protocol.blocks import Block, ServerToolUse, Text, result_class
+from mock_server.protocol.moment import whole_seconds
 from mock_server.protocol.request import MessagesRequest, blocks
 from mock_server.protocol.request import text as text_of
 from mock_server.protocol.results import WebSearchToolResult
@@ -208,8 +209,8 @@ def _octen_item(what: str, site: str, making: Making) -> dict[str, Any]:
     chance = making.chance(f"when {what}")
     published = _published(parameters, chance)
     item["authors"] = chance.choice(("A. Marine", "B. Okafor", "C. Lindqvist", "D. Tanaka"))
-    item["time_published"] = _iso(published)
-    item["time_last_crawled"] = _iso(max(published, TODAY - timedelta(days=chance.randrange(1, 7))))
+    item["time_published"] = whole_seconds(published)
+    item["time_last_crawled"] = whole_seconds(max(published, TODAY - timedelta(days=chance.randrange(1, 7))))
     return item
 
 
@@ -244,10 +245,6 @@ def _parsed(given: Any) -> datetime | None:
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=timezone.utc)
 
 
-def _iso(moment: datetime) -> str:
-    return moment.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
 # -- the other tools --------------------------------------------------------------------------------------------------
 
 
@@ -260,7 +257,12 @@ def _fetch(said: Mapping[str, Any], making: Making) -> dict[str, Any]:
         "title": making.words("title", 9).rstrip("."),
         "citations": {"enabled": bool((making.tool.get("citations") or {}).get("enabled"))},
     }
-    return {"type": "web_fetch_result", "url": said.get("url"), "content": document, "retrieved_at": _iso(TODAY)}
+    return {
+        "type": "web_fetch_result",
+        "url": said.get("url"),
+        "content": document,
+        "retrieved_at": whole_seconds(TODAY),
+    }
 
 
 def _ran(kind: str) -> Callable[[Mapping[str, Any], Making], dict[str, Any]]:

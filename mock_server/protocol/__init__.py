@@ -1,1 +1,1 @@
-"""What the Messages API says. Standard library only: no scenario, no clock, no socket."""
+"""What the Messages API says: no scenario, no clock, no socket. Standard library only, but for schemas and patterns."""

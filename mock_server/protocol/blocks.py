@@ -2,7 +2,7 @@
 
 A block knows the payload that opens it (`start`) and the deltas that fill it (`deltas`, each with the tokens it
 stands for, which is what paces it; a delta of None takes its time and is not sent). Fields are the API's own; None
-means "not sent". Shapes: protocol notes C.3, D.3.
+means "not sent". Shapes: docs/protocol.md C.3, D.3.
 """
 
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ from mock_server.protocol.results import (
 from mock_server.protocol.sse import spaced
 
 Delta = tuple[dict[str, Any] | None, int]
-# what a citation can point at (protocol notes B.3)
+# what a citation can point at (docs/protocol.md B.3)
 LOCATIONS = (
     "char_location",
     "page_location",
@@ -63,7 +63,7 @@ class Text:
             yield {"type": "text_delta", "text": piece}, tokens.count(piece)
 
 
-# the step in which a thought that is not shown tells how long it is: recorded streams count by fifties
+# how often a thought that is not shown reports its length: recorded streams count by fifties
 QUANTUM = 50
 
 

@@ -1,6 +1,6 @@
 """The legacy `POST /v1/complete`: its prompt as a request for a message, and the message's reply as a completion.
 
-Shapes: protocol notes F.5; SDKs before 1.0 have it. What a message says beside text is left out of a completion.
+Shapes: docs/protocol.md F.5; SDKs before 1.0 have it. What a message says beside text is left out of a completion.
 """
 
 import json
@@ -55,7 +55,7 @@ def as_completion(plan: Plan) -> Plan:
 
 
 def fold(payloads: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """The completion that a stream of its events tells."""
+    """The completion that the events of its stream add up to."""
     told = [payload for payload in payloads if payload["type"] == "completion"]
     return {**told[-1], "completion": "".join(one["completion"] for one in told)} if told else {}
 

@@ -1,4 +1,4 @@
-"""What `max_tokens` and `stop_sequences` of a request leave of a reply. Rules: protocol notes G.3 and G.4."""
+"""What `max_tokens` and `stop_sequences` of a request leave of a reply. Rules: docs/protocol.md G.3 and G.4."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

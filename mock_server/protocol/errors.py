@@ -1,6 +1,6 @@
 """Errors as the Messages API reports them: types, statuses, the envelope.
 
-To add an error type, add a row to `STATUS`. Source of the table: protocol notes E.1 and E.2.
+To add an error type, add a row to `STATUS`. Source of the table: docs/protocol.md E.1 and E.2.
 """
 
 from collections.abc import Mapping
@@ -75,6 +75,11 @@ class ApiError(Exception):
 def invalid(message: str, **more: Any) -> ApiError:
     """A 400 `invalid_request_error`, the commonest of all."""
     return ApiError("invalid_request_error", message, **more)
+
+
+def excerpt(text: str, most: int) -> str:
+    """A text as messages and tables quote it: of one that is longer than `most`, the beginning and `…`."""
+    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def envelope(type: str, message: str, details: Mapping[str, Any] | None, request_id: str | None) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A message -> the events of its stream, message_start to message_stop. Order and shapes: protocol notes D.2."""
+"""A message -> the events of its stream, message_start to message_stop. Order and shapes: docs/protocol.md D.2."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

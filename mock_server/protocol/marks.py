@@ -72,7 +72,7 @@ def mint(nonce: str, stamped: Stamp) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Minted:
-    """What an id of ours tells."""
+    """What can be read from an id of ours."""
 
     scenario: str
     position: int
@@ -88,7 +88,7 @@ class Minted:
 
 
 def read(id: object) -> Minted | None:
-    """What `id` tells, or None when it is not one of ours."""
+    """What can be read from `id`; None when it is not one of ours."""
     if not isinstance(id, str) or id[:-22] not in _HEAD:
         return None
     body = id[-22:]
@@ -123,7 +123,7 @@ NOWHERE = Place()
 
 
 class Signed(NamedTuple):
-    """What a signature of ours tells: the mark of its text, made with `salt`; None: it stands for any text."""
+    """What a signature of ours holds: the mark of its text, made with `salt`; None: it stands for any text."""
 
     place: Place
     mark: str | None
@@ -134,7 +134,7 @@ class Signed(NamedTuple):
 
 
 class NotASignature(ValueError):
-    """What was given can be nobody's signature, or was one of ours before it was changed."""
+    """This can be nobody's signature, or it was one of ours before it was changed."""
 
 
 _BRAND = hashlib.blake2b(b"ours", key=_KEY, digest_size=8).digest()
@@ -152,7 +152,7 @@ def _digest(said: str, size: int) -> bytes:
 
 
 def reply_mark(scenario: str, position: int, said: Sequence[str]) -> bytes:
-    """What tells one reply from others: whose it is, and all that it says."""
+    """What distinguishes a reply from all others: whose it is, and its whole content."""
     return _digest("\0".join(("reply", scenario, str(position), *said)), _REPLY)
 
 
@@ -180,7 +180,7 @@ def _checksum(kind: str, made: bytes) -> bytes:
 
 
 def opened(kind: str, given: str) -> Signed | None:
-    """What a signature of ours tells; None: it was made elsewhere, and has the form of one.
+    """What can be read from a signature of ours; None: it was made elsewhere, and has the form of one.
 
     Raises NotASignature: it is empty, no base64, too short, its lengths do not fit, or it was ours before a letter of
     it was changed.
@@ -211,7 +211,7 @@ def _decoded(given: object) -> bytes | None:
 
 
 def _ours(kind: str, data: bytes) -> Signed | Literal[False] | None:
-    """What it tells; False: it was ours before it was changed; None: it was made elsewhere."""
+    """What can be read from it; False: it was ours before it was changed; None: it was made elsewhere."""
     if _BRAND not in data:
         return _of_0_1(kind, data)
     told, checksum = data[: -_SUM - len(_BRAND)], data[-_SUM - len(_BRAND) :]

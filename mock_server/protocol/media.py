@@ -47,7 +47,7 @@ def size(data: str) -> int:
 
 
 def image(data: str) -> Image | None:
-    """The image that base64 begins with; None when it is none of the four kinds, or its size cannot be told."""
+    """The image that base64 begins with; None when it is none of the four kinds, or its size cannot be found."""
     data = _joined(data)
     head = _bytes(data, 0, 12)
     for start, end, kind, measure in _KINDS:
@@ -204,5 +204,5 @@ def _patches(width: int, height: int) -> int:
 
 
 def image_tokens(width: int, height: int, model: Model) -> int:
-    """Tokens of an image of this many pixels: one for each patch of what the model sees. Protocol notes G.2."""
+    """Tokens of an image of this many pixels: one for each patch of what the model sees. docs/protocol.md G.2."""
     return min(model.image_tokens, _patches(*fitted(max(1, width), max(1, height), model)))

@@ -13,7 +13,7 @@ from mock_server.protocol.usage import merged
 
 @dataclass(frozen=True, slots=True)
 class Extras:
-    """What only some requests are told: in the message, at its end, beside it, and in its usage.
+    """What only some replies carry: in the message, at its end, beside it, and in its usage.
 
     `iterates`: the usage lists the samplings of the reply; `advisor`: the model that gives advice between them.
     `for_program`: the container is there for a program of the reply alone.
@@ -29,7 +29,7 @@ class Extras:
 
 
 NONE = Extras()
-# what most of those who ask for edits of the context are told
+# what most requests for edits of the context get
 UNEDITED: Mapping[str, Any] = {"context_management": {"applied_edits": []}}
 
 
@@ -49,12 +49,12 @@ class Message:
     extras: Extras = NONE
 
 
-# what stands beside the delta in message_delta (protocol notes C.1, beta)
+# what stands beside the delta in message_delta (docs/protocol.md C.1, beta)
 _BESIDE = ("context_management", "input_transformations")
 
 
 def fold(payloads: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """The message that a stream of event payloads tells, as the SDKs' accumulators read it."""
+    """The message that the event payloads of a stream add up to, as the SDKs' accumulators read it."""
     message: dict[str, Any] = {}
     for payload in payloads:
         match payload["type"]:

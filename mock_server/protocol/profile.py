@@ -18,10 +18,15 @@ class Limits:
     """Rate limits: per minute, but for `requests_per_second`; None: no such limit. `tokens` is input and output."""
 
     requests: int | None = None
+    """Requests a minute."""
     input_tokens: int | None = None
+    """Input tokens a minute."""
     output_tokens: int | None = None
+    """Output tokens a minute."""
     tokens: int | None = None
+    """Input and output tokens a minute."""
     requests_per_second: int | None = None
+    """Requests a second."""
 
     def mistakes(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
         """What is well-formed but cannot work, as (path to the key, text)."""
@@ -31,7 +36,7 @@ class Limits:
                 yield (one.name,), f"{one.name} is 1 or more, got {value}"
 
 
-# what /v1/models tells of a model beside its thinking and its efforts
+# what /v1/models says of a model beside its thinking and its efforts
 Capability = Literal[
     "batch",
     "citations",
@@ -47,7 +52,7 @@ Capability = Literal[
     "web_search",
 ]
 
-# where a reply was made, as its usage tells
+# where a reply was made, as its usage has it
 Geo = Literal["global", "not_available"]
 
 
@@ -63,7 +68,7 @@ class Model:
     """One model: the id that replies carry, other names it answers to, its limits in tokens, and what it can do.
 
     What is None or left at its default is not judged: a model of which nobody knows the rules accepts everything.
-    Facts and their sources: protocol notes B.6, B.7, G.1 and G.2.
+    Facts and their sources: docs/protocol.md B.6, B.7, G.1 and G.2.
 
     `thinking`: the modes it accepts. `thinking_default`: what happens without the parameter. `efforts`: the levels it
     accepts, empty when it has none; `thinking_efforts`: those at which thinking cannot be disabled. `fast`: has a fast
@@ -136,7 +141,7 @@ class Model:
 
 # groups of endpoints beside /v1/messages
 Family = Literal["count_tokens", "models", "batches", "files", "complete"]
-# shapes of a request that a newer version of the API refuses: protocol notes section 0, fact 3
+# shapes of a request that a newer version of the API refuses: docs/protocol.md 0
 Refusable = Literal["sampling", "assistant_documents", "user_citations"]
 
 
@@ -233,7 +238,7 @@ class Profile:
 
     @lazy
     def owner_headers(self) -> tuple[tuple[str, str], ...]:
-        """What tells whose key it was."""
+        """The headers that say whose key it was."""
         told = {"organization": self.organization, "workspace": self.workspace}
         return tuple([(f"anthropic-{name}-id", id) for name, id in told.items() if id is not None])
 

@@ -1,7 +1,7 @@
 """What the prompt of a request costs, block by block: tools, then system, then messages.
 
 The numbers are estimates: text by the one token count times the model's factor, images by the published formula, all
-else by what recorded requests cost beside their text. Facts: protocol notes G.1 and G.2.
+else by what recorded requests cost beside their text. Facts: docs/protocol.md G.1 and G.2.
 """
 
 import hashlib

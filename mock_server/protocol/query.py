@@ -8,14 +8,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, TypeVar
 from urllib.parse import parse_qsl
 
-from mock_server.protocol.errors import invalid
+from mock_server.protocol.errors import excerpt, invalid
 
 MAX_FIELDS = 1000
 _T = TypeVar("_T")
 
 
 class Parameter(Protocol):
-    """Reads the values that one name was given; `several` tells whether it may have more than one."""
+    """Reads the values that one name was given; `several`: whether it may have more than one."""
 
     @property
     def several(self) -> bool: ...
@@ -70,12 +70,12 @@ class Several(NamedTuple):
         return tuple(given)
 
 
-# how lists by id are asked for: protocol notes F.6
+# how lists by id are asked for: docs/protocol.md F.6
 PAGE: Mapping[str, Parameter] = {"limit": Whole(1, 1000, 20), "after_id": Text(), "before_id": Text()}
 
 
 def read_query(query: str, known: Mapping[str, Parameter]) -> dict[str, Any]:
-    """A value for every known parameter. Raises ApiError (400) for what is unknown, wrong, or said twice."""
+    """A value for every known parameter. Raises ApiError (400) for what is unknown, wrong, or given twice."""
     given: dict[str, list[str]] = {name: [] for name in known}
     for name, value in _fields(query):
         base = name.removesuffix("[]")
@@ -106,7 +106,7 @@ def id_page(
 ) -> dict[str, Any]:
     """One page of `items` (by id, in the order they are listed in), as `asked` by the parameters of PAGE.
 
-    `before_id` gives the items just before that one, still in the list's order; `has_more` then tells of those
+    `before_id` gives the items just before that one, still in the list's order; `has_more` then is about those
     before them. Raises ApiError (400) for an id that is not in the list [INF].
     """
     ids = list(items)
@@ -128,4 +128,4 @@ def id_page(
 
 
 def _short(text: str) -> str:
-    return text if len(text) <= 100 else text[:99] + "…"
+    return excerpt(text, 100)

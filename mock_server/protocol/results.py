@@ -1,4 +1,4 @@
-"""The blocks that results of server tools come in, and what their errors can be. Shapes: protocol notes C.3."""
+"""The blocks that results of server tools come in, and what their errors can be. Shapes: docs/protocol.md C.3."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from mock_server.protocol.chunk import Chunk
 
 _CODES = ("invalid_tool_input", "unavailable", "too_many_requests")
-# type of a result -> the codes its error can have (protocol notes C.3)
+# type of a result -> the codes its error can have (docs/protocol.md C.3)
 ERROR_CODES: dict[str, tuple[str, ...]] = {
     "web_search_tool_result": (*_CODES, "max_uses_exceeded", "query_too_long", "request_too_large"),
     "web_fetch_tool_result": (

@@ -1,4 +1,4 @@
-"""Server-sent events: payload <-> frame bytes. The framing is that of protocol notes D.1.
+"""Server-sent events: payload <-> frame bytes. The framing is that of docs/protocol.md D.1.
 
 Clients of the official SDKs drop events without an `event:` line; others read `data:` alone. So both are always there.
 """
@@ -102,7 +102,7 @@ def read_json(body: bytes) -> dict[str, Any] | None:
 
 
 def told(frame: bytes) -> dict[str, Any]:
-    """The payload of one frame; what is no event is told as `(bytes)` with its text."""
+    """The payload of one frame; what is no event becomes a payload of type `(bytes)` with its text."""
     found = list(heard(frame))
     return found[0] if len(found) == 1 else {"type": "(bytes)", "text": frame.decode("utf-8", "replace")}
 

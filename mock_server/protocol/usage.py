@@ -1,4 +1,4 @@
-"""What a reply reports as `usage`. Shapes: protocol notes C.2 and D.4, and A.5 for the fields Octen leaves out.
+"""What a reply reports as `usage`. Shapes: docs/protocol.md C.2 and D.4, and A.5 for the fields Octen leaves out.
 
 A counter is a number, or the text that stands for one until a request is known.
 """
@@ -17,8 +17,8 @@ class Usage:
     """The counters of one reply.
 
     `final_input_tokens`: the input side at the end, larger when results of server tools were fed back.
-    `thinking_tokens` None: not told. `ran_server_tool`: a tool of the server ran, counted or not. `extras`: counters
-    that only some requests are told (`speed` …). `override` holds what a scenario sets by hand; it wins.
+    `thinking_tokens` None: not sent. `ran_server_tool`: a tool of the server ran, counted or not. `extras`: counters
+    that only some replies have (`speed` …). `override` holds what a scenario sets by hand; it wins.
     """
 
     input_tokens: Count = 0

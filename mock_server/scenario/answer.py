@@ -37,11 +37,17 @@ class StopDetails:
     """Why a reply was refused."""
 
     type: Literal["refusal"] = "refusal"
+    """Always `refusal`."""
     category: Literal["cyber", "bio", "frontier_llm", "reasoning_extraction", "general_harms"] | None = None
+    """What it was refused for."""
     explanation: str | None = None
+    """A sentence for people."""
     recommended_model: str | None = None
+    """Which model would take it (beta)."""
     fallback_credit_token: str | None = None
+    """What pays for asking that model (beta)."""
     fallback_has_prefill_claim: bool | None = None
+    """Whether that model may go on from what was said (beta)."""
 
     @property
     def told(self) -> dict[str, Any]:
@@ -55,11 +61,14 @@ _OF_BETAS = ("recommended_model", "fallback_credit_token", "fallback_has_prefill
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Container:
-    """The container a reply tells of. What is not written is made: a new id, an hour from now."""
+    """The container that a reply names. What is not written is made: a new id, an hour from now."""
 
     id: str | None = None
+    """Its id; else that of the request, or a new one."""
     expires_at: str | None = None
+    """When it ends, such as 2026-06-01T09:00:00Z; else an hour from now."""
     skills: list[Any] | None = None
+    """The skills in it: a list of {type, skill_id, version}."""
 
     @property
     def told(self) -> dict[str, Any]:
@@ -103,29 +112,52 @@ class Answer:
     """A turn, a case of a turn, or an attempt: a reply, an error, or a choice between further answers."""
 
     when: Annotated[Condition, Reads(read_case_when)] | None = None
+    """The condition of a case; the first case that holds wins. Here `turn` and `attempt` can be asked too."""
     chance: Share | None = None
+    """How often a case is taken, such as 20%: drawn once a request, from the seed."""
     expect: Annotated[Condition, Reads(read_case_when)] | None = None
+    """What the request must be like, in the words of `when`; else a 400 that lists the differences."""
     reply: tuple[Part, ...] | None = None
+    """A text, a block, or a list of them. The API's own JSON is always a valid block."""
     error: Failure | None = None
+    """An error instead: its type, its status, or {type, message, retry_after, …}."""
     generate: GeneratedReply | None = None
+    """A reply made up for the request: {tokens: 200..300, style: markdown}."""
     call: Annotated[Function, Reads(_read_function)] | None = field(default=None, metadata={"unlisted": True})
     cases: "tuple[Answer, ...] | None" = None
+    """Answers that depend on the request: the first whose `when` holds."""
     attempts: "tuple[Answer, ...] | None" = None
+    """What the first, second, … try of the same request gets."""
     timing: Pace | None = None
+    """The pace of this answer."""
     fault: Faults | None = None
+    """What goes wrong with this reply: a fault by name, {type: disconnect, after: {deltas: 5}}, or a list."""
     gate: Gates | None = None
+    """Where this reply is held until a test lets it go on: a name, or {name, after, ping}."""
     stop_reason: StopReason | None = None
+    """Why it ends, where the blocks do not say so by themselves."""
     stop_sequence: str | None = None
+    """The stop sequence that ended it."""
     stop_details: StopDetails | None = None
-    max_tokens: int | None = None  # the limit it was said under: it fits in that, whatever we count
+    """Why it was refused: {category: cyber, explanation: …}."""
+    max_tokens: int | None = None
+    """The limit it was said under: with this or more it is sent as it is, with less it is cut."""
     usage: Mapping[str, Any] | None = None
+    """Counters to tell instead of the reckoned ones."""
     model: str | None = None
+    """The model that is said to have replied, where it is not the one asked for."""
     container: Container | None = None
+    """The container it tells of: {id, expires_at, skills}; what is left out is made."""
     context_management: Mapping[str, Any] | None = None
+    """The edits it tells of: {applied_edits: […]}."""
     diagnostics: Mapping[str, Any] | None = None
+    """Why the prompt missed the cache: {cache_miss_reason: …}."""
     input_transformations: list[Any] | None = None
+    """What was done to the input, as a list."""
     headers: Mapping[str, Any] = field(default_factory=dict)
-    batch: Literal["expired", "canceled"] | None = None  # what a request of a batch comes to instead
+    """More headers of the reply."""
+    batch: Literal["expired", "canceled"] | None = None
+    """What a request of a message batch comes to instead: expired or canceled."""
 
     @property
     def leaves(self) -> "tuple[Answer, ...]":
@@ -234,7 +266,7 @@ class Answer:
                     yield ("attempts", at, key), f"attempts are taken in order; '{key}' belongs to cases"
 
 
-# counter -> whether it is a number, an object of numbers, or a text (protocol notes C.2)
+# counter -> whether it is a number, an object of numbers, or a text (docs/protocol.md C.2)
 COUNTERS: Mapping[str, type] = {
     **dict.fromkeys(("input_tokens", "output_tokens", "cache_creation_input_tokens", "cache_read_input_tokens"), int),
     "full_content_extra_count": int,

@@ -140,7 +140,7 @@ def _either(members: tuple[Any, ...]) -> Reader:
 
 
 def _tagged(classes: Mapping[str, Any]) -> Reader:
-    """A union told apart by `type`. A mistake inside a member is reported as that member's own."""
+    """A union whose members are distinguished by `type`. A mistake inside a member is reported as that member's own."""
 
     def read(node: Node, problems: Problems) -> Any:
         if not isinstance(node.value, dict):
@@ -152,8 +152,11 @@ def _tagged(classes: Mapping[str, Any]) -> Reader:
             hint = f"; '{known}' is an answer of its own and stands beside blocks nowhere" if known else ""
             problems.add(node, f"missing key 'type'; expected one of {', '.join(classes)}{hint}")
             return None
+        if not isinstance(tag.value, str):
+            problems.add(tag, f"expected the name of a type, got {kind(tag)}; one of {', '.join(classes)}")
+            return None
         if tag.value not in classes:
-            close = problems.hint(str(tag.value), classes)
+            close = problems.hint(tag.value, classes)
             problems.add(tag, f"unknown type {tag.plain()!r}; expected one of {', '.join(classes)}{close}")
             return None
         rest = {key: item for key, item in node.value.items() if key != "type"}

@@ -1,7 +1,7 @@
 """Numbers that vary, as authors write them: `{uniform: [200ms, 600ms]}`, `{p50: 400ms, p95: 2s}`, ….
 
-Times are in microseconds inside. Every draw comes from a source that is given. What a draw may be at the least and at
-the most is for whoever draws: a normal distribution has no ends of its own.
+Times are in microseconds inside. Every draw comes from a source that is passed in. The caller decides the
+least and the most a draw may be: a normal distribution has no ends of its own.
 """
 
 import math

@@ -107,10 +107,10 @@ def _goes_on(messages: Any) -> bool:
 
 
 def answer(reply: Mapping[str, Any], asked: Mapping[str, Any] | None = None, status: int = 200) -> dict[str, Any]:
-    """A message or an error envelope as the answer of a scenario that says it again, field by field.
+    """A message or an error envelope as the answer of a scenario that repeats it, field by field.
 
     Left to the server: the ids of the message and of calls of the client's tools, signatures of thoughts, and what is
-    encrypted by us. `asked`: the body of the request, which tells under what limit and of which model it was said.
+    encrypted by us. `asked`: the body of the request, for the limit and the model that it was made under.
     """
     if reply.get("type") == "error":
         return {"error": _error(reply["error"], status)}

@@ -17,12 +17,19 @@ class Failure:
 
     noun: ClassVar[str] = "error"
     type: str | None = None
+    """The error's type, such as overloaded_error."""
     status: int | None = None
+    """The HTTP status; by default the type's own."""
     message: Said | None = None
+    """What it says: a text, or {template: …}."""
     retry_after: Duration | None = None
+    """The header retry-after, such as 2s."""
     retry_after_ms: int | None = None
+    """The header retry-after-ms, in milliseconds."""
     should_retry: bool | None = None
+    """The header x-should-retry."""
     details: Mapping[str, Any] | None = None
+    """More keys of the error object."""
 
     def mistakes(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
         if self.type is None and self.status is None:

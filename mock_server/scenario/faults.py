@@ -55,10 +55,29 @@ Fault = Union[  # noqa: UP007 - get_args of it is the registry
     Gate,
 ]
 FAULTS: Mapping[str, Any] = {cls.type: cls for cls in get_args(Fault)}
+# what the keys of faults mean, the same in each of them
+KEYS: Mapping[str, str] = {
+    "after": "Where it strikes: {deltas: 5}, {events: 3}, {blocks: 1}, {tokens: 20}, {bytes: 100}; else the middle.",
+    "then": "How the connection goes on: end (the body ends properly), close (FIN), reset (RST), hang.",
+    "error": "The error: its type, its status, or {type, message, …}.",
+    "for_": "How long, such as 2s.",
+    "ping": "Send a ping each time this long has passed.",
+    "event": "Which kind of event.",
+    "nth": "Which one of that kind, from 1.",
+    "name": "What it is called.",
+    "bytes": "How many bytes.",
+    "bytes_per_second": "How fast, in bytes a second.",
+    "inside": "What is cut in two: a frame, or a character of several bytes.",
+    "status": "The HTTP status.",
+    "content_type": "The content-type that is told.",
+    "by": "How many bytes too long (above 0) or too short.",
+    "how": "What is wrong with the compression.",
+    "seed": "A seed of its own; without it, that of the request.",
+}
 
 
 class Applied(NamedTuple):
-    """A plan after its faults: which were applied, and what could not be and why. `notes`: what else is to be said."""
+    """A plan after its faults: which were applied, and what could not be and why. `notes`: anything else to say."""
 
     plan: Plan
     faults: tuple[str, ...] = ()
@@ -202,8 +221,3 @@ def _inside(block: Node, after: Node | None) -> Node:
 
 def _number(text: str) -> int | str:
     return int(text) if text.removeprefix("-").isdecimal() and len(text) < 12 else text
-
-
-def gates_in(faults: Iterable[Fault]) -> tuple[str, ...]:
-    """The names of the gates among faults."""
-    return tuple(fault.name for fault in faults if isinstance(fault, Gate))

@@ -83,7 +83,7 @@ class WrongContentLength:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gzip:
-    """Compression: in order, cut short, damaged, only told of, or not told of."""
+    """Compression: in order, cut short, damaged, only announced, or not announced."""
 
     type: ClassVar[str] = "gzip"
     how: Literal["valid", "truncated", "corrupt", "header_only", "body_only"] = "truncated"

@@ -3,48 +3,39 @@
 Shorthands are part of it. The loader does not use this; tests hold the two together.
 """
 
+import ast
 import dataclasses
+import inspect
+import textwrap
 import types
 import typing
 from collections.abc import Callable, Mapping
+from functools import cache
+from itertools import pairwise
 from typing import Any, Literal, get_args, get_origin
 
 from mock_server.protocol.blocks import BLOCKS
 from mock_server.protocol.errors import STATUS, TYPE
-from mock_server.protocol.profile import Limits
-from mock_server.scenario import hover, subjects
-from mock_server.scenario.answer import ANSWER_KEYS, Answer, Container, StopDetails
+from mock_server.scenario.answer import ANSWER_KEYS, Answer
 from mock_server.scenario.decode import Reads
 from mock_server.scenario.delays import Gate
 from mock_server.scenario.distributions import PERCENTILES
 from mock_server.scenario.durations import CHUNKS, MOST_IN_BURST, Chunk, Count, Delay, Duration, Offsets, Rate, Share
 from mock_server.scenario.error import Failure, read_failure
-from mock_server.scenario.faults import FAULTS, read_faults, read_gates
+from mock_server.scenario.faults import FAULTS, KEYS, read_faults, read_gates
 from mock_server.scenario.model import Scenario
-from mock_server.scenario.operators import OPERATORS
-from mock_server.scenario.parts import MADE, Generate, GeneratedReply, Locale, Part, Tokens
+from mock_server.scenario.operators import IGNORE_CASE, OPERATORS, Kind, Word
+from mock_server.scenario.parts import MADE, Generate, Locale, Part, Tokens
 from mock_server.scenario.place import After, Place
 from mock_server.scenario.shorthand import DEFAULTS
+from mock_server.scenario.subjects import CASE_SUBJECTS, SUBJECTS
 from mock_server.scenario.template import Said, read_template
 from mock_server.scenario.timing import PAUSES, PRESETS, Pace, Pauses, Recorded, Replay, Timing
-from mock_server.scenario.when import read_case_when, read_when
+from mock_server.scenario.when import JOINED, read_case_when, read_when
 
 Schema = dict[str, Any]
 ID = "https://json-schema.org/draft/2020-12/schema"
 _TEXT: Schema = {"type": "string", "pattern": r"\S"}
-_HINTS: Mapping[type, Mapping[str, str]] = {
-    Scenario: hover.SCENARIO,
-    Answer: hover.ANSWER,
-    Failure: hover.FAILURE,
-    Timing: hover.TIMING,
-    Replay: hover.REPLAY,
-    StopDetails: hover.STOP_DETAILS,
-    Container: hover.CONTAINER,
-    Generate: hover.GENERATE,
-    GeneratedReply: hover.GENERATED_REPLY,
-    Limits: hover.LIMITS,
-    After: hover.AFTER,
-}
 
 
 def schema() -> Schema:
@@ -77,8 +68,8 @@ def _definitions() -> dict[str, Schema]:
         "delay": {"anyOf": [_DURATION, *_distributions(_DURATION)]},
         "replay": _replay(),
         "when": {"anyOf": [{"const": "named"}, _ref("conditions")]},
-        "conditions": _conditions(subjects.SUBJECTS),
-        "case_conditions": _conditions(subjects.CASE_SUBJECTS),
+        "conditions": _conditions(SUBJECTS),
+        "case_conditions": _conditions(CASE_SUBJECTS),
         "text": {"anyOf": [_TEXT, {"type": "array", "items": _TEXT, "minItems": 1}, _ref("operators")]},
         "value": {"anyOf": [{"not": {"type": "object"}}, _ref("operators")]},
         "operators": _operators(),
@@ -95,8 +86,8 @@ def _object(properties: Mapping[str, Schema], required: list[str] | None = None,
     return made if not required else {**made, "required": required}
 
 
-def _said(value: Schema, text: str | None) -> Schema:
-    return value if text is None else {**value, "description": text}
+def _said(value: Mapping[str, Any], text: str | None) -> Schema:
+    return dict(value) if text is None else {**value, "description": text}
 
 
 # -- scenario and answers -------------------------------------------------------------------------------------------
@@ -137,7 +128,7 @@ def _record(cls: Any) -> Schema:
 def _fields(cls: Any) -> dict[str, Schema]:
     """The schema of every key of a class, as an author may write it."""
     hints = typing.get_type_hints(cls, include_extras=True)
-    told = _HINTS.get(cls, hover.FAULT if cls in FAULTS.values() else {})
+    told = explained(cls)
     return {
         field.metadata.get("key", field.name): _said(_of(hints[field.name]), told.get(field.name))
         for field in dataclasses.fields(cls)
@@ -163,6 +154,21 @@ def _of(type: Any) -> Schema:
     if type in _CLASSES:
         return _CLASSES[type]
     return _record(type) if dataclasses.is_dataclass(type) else _SCALARS[origin or type]
+
+
+@cache
+def explained(cls: Any) -> Mapping[str, str]:
+    """What each field of a class means: the text below it in its source. The keys of faults mean the same in each."""
+    if cls in FAULTS.values():
+        return KEYS
+    found: dict[str, str] = {}
+    for one in reversed(cls.__mro__[:-1]):
+        (node,) = ast.parse(textwrap.dedent(inspect.getsource(one))).body
+        assert isinstance(node, ast.ClassDef)
+        for field, text in pairwise(node.body):
+            if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(text, ast.Expr):
+                found[field.target.id] = " ".join(str(ast.literal_eval(text.value)).split())
+    return found
 
 
 def _reads(type: Any) -> Callable[..., Any]:
@@ -243,7 +249,7 @@ _READ: Mapping[Callable[..., Any], Schema] = {
 
 
 def _block() -> Schema:
-    """A text, a template, or a mapping told apart by its `type`."""
+    """A text, a template, or a mapping with a `type`."""
     mapping = _tagged_by_type(BLOCKS)
     return {
         "if": {"type": "object"},
@@ -253,7 +259,7 @@ def _block() -> Schema:
 
 
 def _tagged_by_type(classes: Mapping[str, Any], *, short: bool = False) -> Schema:
-    """One of several kinds of mapping, told apart by `type`; `short`: the bare name of one does as well."""
+    """One of several kinds of mapping, by its `type`; `short`: the bare name of one does as well."""
     told = [
         {"if": {"properties": {"type": {"const": name}}, "required": ["type"]}, "then": _of_type(name, cls)}
         for name, cls in classes.items()
@@ -266,9 +272,12 @@ def _one_or_more(one: Schema) -> Schema:
     return {"if": {"type": "array"}, "then": {"type": "array", "items": one, "minItems": 1}, "else": one}
 
 
+_BETWEEN = "A gate between two blocks: the reply is held here until a test lets it go on."
+
+
 def _item() -> Schema:
     """What stands in a list of blocks: a block, or a gate between two."""
-    gate = _object({"gate": _TEXT, "ping": _READ[_reads(Duration)]}, ["gate"], description=hover.BETWEEN)
+    gate = _object({"gate": _TEXT, "ping": _READ[_reads(Duration)]}, ["gate"], description=_BETWEEN)
     is_gate = {"type": "object", "required": ["gate"], "not": {"required": ["type"]}}
     return {"if": is_gate, "then": gate, "else": _ref("block")}
 
@@ -306,57 +315,13 @@ _WAYS: Mapping[str, tuple[str, Mapping[str, Schema]]] = {
 # -- conditions -----------------------------------------------------------------------------------------------------
 
 
-def _conditions(known: Mapping[str, Any]) -> Schema:
+def _conditions(known: Mapping[str, Word[Any]]) -> Schema:
     inner = _ref("case_conditions" if "turn" in known else "conditions")
     combined = {"type": "array", "items": inner, "minItems": 1}
-    shapes = {**{name: _SUBJECT[name] for name in known}, "all": combined, "any": combined, "not": inner}
-    return _object({key: _said(one, hover.SUBJECTS[key]) for key, one in shapes.items()}, minProperties=1)
+    joined = {name: _said(inner if name == "not" else combined, about) for name, about in JOINED.items()}
+    return _object({**{name: _said(one.shape, one.about) for name, one in known.items()}, **joined}, minProperties=1)
 
 
 def _operators() -> Schema:
-    shapes = {name: _said(_OPERATOR.get(name, {}), kind.about) for name, kind in OPERATORS.items()}
-    whether = {"ignore_case": {"type": "boolean", "description": "Upper and lower case are the same."}}
-    return _object({**shapes, **whether}, minProperties=1)
-
-
-_NUMBER: Schema = {"type": "number"}
-_OPERATOR: Mapping[str, Schema] = {
-    **dict.fromkeys(("regex", "glob"), _TEXT),
-    **dict.fromkeys(("gt", "gte", "lt", "lte"), _NUMBER),
-    "in": {"type": "array", "minItems": 1},
-    "exists": {"type": "boolean"},
-    **{key: {"not": {"type": "string", "pattern": r"^\s*$"}} for key in ("equals", "contains")},
-}
-_PLACE: Schema = {"type": "integer", "minimum": 1}
-_COUNTED: Schema = {"anyOf": [_PLACE, {"type": "array", "items": _PLACE, "minItems": 1}, _ref("operators")]}
-_PATHS: Schema = {"type": "object", "minProperties": 1, "additionalProperties": _ref("value")}
-_KINDS: Schema = {"enum": list(subjects.HAS)}
-_RESULT: Schema = {
-    "of": _ref("text"),
-    "for": _PATHS,
-    "id": _ref("text"),
-    "is_error": {"type": "boolean"},
-    "content": _ref("text"),
-}
-_SUBJECT: Mapping[str, Schema] = {
-    **dict.fromkeys(("prompt", "last_message", "system", "model"), _ref("text")),
-    "tools": {"anyOf": [_TEXT, {"type": "array", "items": _ref("text"), "minItems": 1}, _ref("operators")]},
-    "tool_choice": {
-        "anyOf": [
-            {"not": {"type": "object"}},
-            _object({"type": _ref("text"), "name": _ref("text"), "disable_parallel_tool_use": {"type": "boolean"}}),
-        ]
-    },
-    "tool_result": {
-        "if": {"type": "object"},
-        "then": _object({key: _said(one, hover.RESULT[key]) for key, one in _RESULT.items()}, minProperties=1),
-        "else": {"type": "boolean"},
-    },
-    "stream": {"type": "boolean"},
-    "has": {"anyOf": [_KINDS, {"type": "array", "items": _KINDS, "minItems": 1}]},
-    "header": {"type": "object", "minProperties": 1, "additionalProperties": _ref("text")},
-    "body": _PATHS,
-    "schema": {},
-    "turn": _COUNTED,
-    "attempt": _COUNTED,
-}
+    told: Mapping[str, Kind | Word[Any]] = {**OPERATORS, "ignore_case": IGNORE_CASE}
+    return _object({name: _said(one.shape, one.about) for name, one in told.items()}, minProperties=1)

@@ -1,4 +1,4 @@
-"""Answers that are written and never given: what loads well and still cannot be what its author meant."""
+"""Answers that no request can get: they load well, and still cannot be what their author meant."""
 
 from collections.abc import Iterator
 from typing import Any

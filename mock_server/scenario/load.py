@@ -15,6 +15,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import yaml
 
+from mock_server.protocol.errors import excerpt
 from mock_server.scenario.answer import Answer
 from mock_server.scenario.decode import decode
 from mock_server.scenario.match import Condition
@@ -461,4 +462,4 @@ class _Reader:
 
 def _short(text: str) -> str:
     """A value as a message quotes it."""
-    return repr(text if len(text) <= 60 else text[:59] + "…")
+    return repr(excerpt(text, 60))

@@ -18,8 +18,8 @@ _NO_USAGE = {"input_tokens": 0, "output_tokens": 0}
 
 
 def misfits(leaf: Answer) -> Mistakes:
-    """What cannot apply to this reply or error, as (path to the fault, text). What is made for each request is not
-    known yet: there the request is told."""
+    """What cannot apply to this reply or error, as (path to the fault, text). A reply that is made for each
+    request is not known yet: there the request gets a warning."""
     plan = _plan(leaf)
     if plan is None:
         return

@@ -33,19 +33,33 @@ class Scenario:
     shorthand: ClassVar[tuple[str, ...]] = ANSWER_KEYS
 
     name: str
+    """What it is called: in errors, in the journal, and by clients that ask for it by name."""
     description: str = ""
+    """One line for people: lists, the page, the docs."""
     when: Annotated[Condition, Reads(read_when)] | None = None
+    """Which requests it answers: every condition must hold. `named`: only those that name it. Left out: all."""
     turns: tuple[Answer, ...] = ()
+    """What it answers, position by position; the position is read from the conversation."""
     timing: Pace | None = None
+    """The pace: instant, fast, realistic, slow, or {first: 400ms, rate: 80/s}. Inner ones win whole."""
     priority: int = 0
+    """Higher is asked first; the default is 0."""
     anchor: Literal["prompt", "conversation", "session"] | None = None
+    """Where positions are counted from: the newest prompt, the conversation's first, or the session."""
     at_end: Literal["pass", "repeat", "loop", "error"] = "pass"
+    """Past the last turn: pass on (default), repeat the last, loop, or error."""
     times: int | None = None
+    """How many exchanges may begin; those under way always go on."""
     rate_limits: Limits | None = None
+    """Limits of its own, beside those of the profile: a 429 past them."""
     chance: Share | None = None
+    """Of an overlay: how often it strikes, such as 20%, drawn from the seed and the request."""
     fault: Faults | None = None
+    """Without turns: what it lays over the replies of others."""
     gate: Gates | None = None
+    """Without turns: where it holds the replies of others."""
     tags: tuple[str, ...] = ()
+    """Words to sort scenarios by. One has a meaning: `side` marks the scenarios for side calls of agents."""
     source: str = field(default="", metadata={"hidden": True})
     data: Any = field(default=None, repr=False, compare=False, metadata={"hidden": True})  # as the author wrote it
 
@@ -56,17 +70,17 @@ class Scenario:
 
     @lazy
     def header(self) -> tuple[str, str]:
-        """What tells a client which scenario answered; a header holds ASCII only."""
+        """The header that says which scenario answered; a header holds ASCII only."""
         return "x-mock-scenario", quote(self.name, safe=" !#$&'()*+,/:;=?@~")
 
     @lazy
     def is_overlay(self) -> bool:
-        """Whether it answers nothing itself, and is laid over what another one answers."""
+        """Whether it answers nothing itself, and changes the replies of other scenarios."""
         return not self.turns
 
     @property
     def strikes(self) -> tuple[str, ...]:
-        """What an overlay lays over replies, in words."""
+        """What an overlay does to replies, in words."""
         pace = () if self.timing is None else ("timing",)
         return (*(label(one) for one in (*(self.gate or ()), *(self.fault or ()))), *pace)
 
@@ -76,7 +90,7 @@ class Scenario:
 
     @lazy
     def side(self) -> bool:
-        """Whether it answers the side calls of agents: asked before any name, and left out of what tests count."""
+        """Whether it answers side calls of agents: tried before a named scenario, and left out of what tests count."""
         return SIDE in self.tags
 
     @lazy

@@ -153,7 +153,7 @@ class Problems:
         return f"{self.source}:{at.mark.line}" if at.mark else self.source
 
     def hint(self, wrong: str, known: Iterable[str]) -> str:
-        """The `suggestion` for a mistake; none once there are more mistakes than anyone is told."""
+        """The `suggestion` for a mistake; none once there are more mistakes than are shown."""
         return suggestion(wrong, known) if len(self.found) < MOST_TOLD else ""
 
 

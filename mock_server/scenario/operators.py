@@ -8,13 +8,19 @@ import fnmatch
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
+from mock_server.protocol.errors import excerpt
 from mock_server.protocol.expression import Expression, OverLimit, shown
 from mock_server.scenario.node import Node, Problems, kind, suggestion
 from mock_server.scenario.paths import MISSING
 
 Test = Callable[[Any], bool]
+Shape = Mapping[str, Any]  # a JSON Schema; what `$ref` names is in the language's own
+NAME: Shape = {"type": "string", "pattern": r"\S"}
+TRUTH: Shape = {"type": "boolean"}
+_NUMBER: Shape = {"type": "number"}
+_SOMETHING: Shape = {"not": {"type": "string", "pattern": r"^\s*$"}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +49,7 @@ def short(value: object, limit: int = 80) -> str:
     """A value as an explanation shows it."""
     if value is MISSING:
         return "nothing"
-    text = repr(value) if isinstance(value, str) else str(value)
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+    return excerpt(repr(value) if isinstance(value, str) else str(value), limit)
 
 
 # -- what each does: (wanted, ignore_case) -> test ------------------------------------------------------------------
@@ -195,28 +200,45 @@ def _is_anything(node: Node, problems: Problems) -> bool:
     return not isinstance(node.value, str) or _is_text(node, problems)
 
 
+_Read = TypeVar("_Read")
+
+
+class Word(Generic[_Read]):
+    """A word of `when`: what reads what stands beside it, its line of help, and the JSON Schema of it."""
+
+    __slots__ = ("about", "read", "shape")
+
+    def __init__(self, read: Callable[[Node, Problems], _Read], about: str, shape: Shape) -> None:
+        self.read = read
+        self.about = about
+        self.shape = shape
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """An operator: what may stand beside it, and the test made of that. `text`: it also makes sense for texts."""
+    """An operator: what may stand beside it, the test made of that, its line of help, and the JSON Schema of it."""
 
     accepts: Callable[[Node, Problems], bool]
     make: Callable[[Any, bool], Test]
     about: str
-    text: bool = True
+    shape: Shape
 
 
 OPERATORS: Mapping[str, Kind] = {
-    "equals": Kind(_is_anything, _equals, "the whole value"),
-    "contains": Kind(_is_anything, _contains, "a part of the text, or an item of the list"),
-    "regex": Kind(_is_regex, _regex, "a regular expression, searched for; named groups are captured for templates"),
-    "glob": Kind(_is_text, glob, "the whole text, with * ? and [abc]"),
-    "in": Kind(_is_list, _in, "one of these values"),
-    "gt": Kind(_is_number, _compared(lambda value, wanted: value > wanted), "a number above this"),
-    "gte": Kind(_is_number, _compared(lambda value, wanted: value >= wanted), "a number from this up"),
-    "lt": Kind(_is_number, _compared(lambda value, wanted: value < wanted), "a number below this"),
-    "lte": Kind(_is_number, _compared(lambda value, wanted: value <= wanted), "a number up to this"),
-    "exists": Kind(_is_truth, _exists, "whether there is a value at all"),
+    "equals": Kind(_is_anything, _equals, "the whole value", _SOMETHING),
+    "contains": Kind(_is_anything, _contains, "a part of the text, or an item of the list", _SOMETHING),
+    "regex": Kind(
+        _is_regex, _regex, "a regular expression, searched for; named groups are captured for templates", NAME
+    ),
+    "glob": Kind(_is_text, glob, "the whole text, with * ? and [abc]", NAME),
+    "in": Kind(_is_list, _in, "one of these values", {"type": "array", "minItems": 1}),
+    "gt": Kind(_is_number, _compared(lambda value, wanted: value > wanted), "a number above this", _NUMBER),
+    "gte": Kind(_is_number, _compared(lambda value, wanted: value >= wanted), "a number from this up", _NUMBER),
+    "lt": Kind(_is_number, _compared(lambda value, wanted: value < wanted), "a number below this", _NUMBER),
+    "lte": Kind(_is_number, _compared(lambda value, wanted: value <= wanted), "a number up to this", _NUMBER),
+    "exists": Kind(_is_truth, _exists, "whether there is a value at all", TRUTH),
 }
+IGNORE_CASE = Word(_is_truth, "Upper and lower case are the same.", TRUTH)
 
 
 def read_operators(node: Node, problems: Problems) -> tuple[Operator, ...]:

@@ -65,8 +65,11 @@ class Generate:
 
     noun: ClassVar[str] = "generate"
     tokens: Tokens | None = None
+    """How long: a number, or a range such as 200..300."""
     style: Style = "prose"
+    """What kind of text."""
     locale: Locale = "en_US"
+    """Whose words and names, such as de_DE."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +81,9 @@ class GeneratedReply(Generate):
     """
 
     thinking: bool | None = None
+    """Whether a thought comes first; without it as the request asks."""
     tools: Literal["forced", "matching"] | None = None
+    """Which tools it calls: those that tool_choice forces, or the offered one that fits the prompt too."""
 
 
 # -- open blocks ----------------------------------------------------------------------------------------------------

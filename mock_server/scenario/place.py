@@ -41,7 +41,7 @@ class Fails(Protocol):
 
 
 class Site(NamedTuple):
-    """What a fault may know of the reply it strikes.
+    """What a fault may know of the reply it changes.
 
     `told`: the same message as a stream, before any fault; None for what is no message. `failure` makes an error reply
     under the same request id.
@@ -58,11 +58,17 @@ class After:
 
     noun: ClassVar[str] = "place"
     events: int | None = None
+    """After so many events, pings not counted."""
     deltas: int | None = None
+    """After so many deltas; 0: before the first."""
     blocks: int | None = None
+    """After so many blocks; 0: before the first."""
     tokens: int | None = None
+    """After the delta that completes so many tokens."""
     bytes: int | None = None
+    """After so many bytes of the body, also inside an event."""
     in_: str | None = field(default=None, metadata={"key": "in"})
+    """Count only the deltas of this kind of block, such as tool_use."""
 
     def mistakes(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
         given = [name for name in COUNTERS if getattr(self, name) is not None]
@@ -126,7 +132,7 @@ def said_by(step: Send) -> Payload:
 
 
 def name_of(frame: bytes) -> str:
-    """The event that a frame tells; empty for what is no whole event."""
+    """The name of the event in a frame; empty for what is no whole event."""
     if not frame.startswith(b"event: ") or not frame.endswith(b"\n\n"):
         return ""
     return frame[7 : frame.index(b"\n")].decode("ascii", "replace")
@@ -234,7 +240,7 @@ def _sends(steps: Sequence[Step]) -> list[Send]:
 
 
 def _end_of(sent: Sequence[Send], upto: int, body: bytes) -> int:
-    """Where the content of the first `upto` frames ends in the body that tells the same message."""
+    """Where the content of the first `upto` frames ends in the body of the same message."""
     at = reached = 0
     for key, pieces in _contents(sent):
         content = key + b"".join(piece for _, piece in pieces)

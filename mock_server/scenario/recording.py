@@ -2,7 +2,7 @@
 
 JSON: a list of messages, the body of a request, a reply, `{request, response}` or a list of them, an entry of the
 journal, lines of JSON, HAR, betamax, nock, results of a batch. YAML: cassettes of vcrpy, go-vcr, PHP-VCR and of VCR for
-Ruby and R. Server-sent events as they came, with or without the head of the response. All are told by their content.
+Ruby and R. Server-sent events as they came, with or without the head of the response. All are known by their content.
 Only requests that hold `messages` and got a message or an error count; what else was recorded is left out and named.
 """
 
@@ -30,7 +30,7 @@ EXPECTED = (
 
 
 class NoTranscript(ValueError):
-    """What was given is no conversation; one line says why."""
+    """The file holds no conversation; one line says why."""
 
 
 @dataclass(frozen=True)
@@ -242,7 +242,7 @@ class _Reading:
         return Exchange(body, _judged(reply), where, headers, _status(response), told)
 
     def _body(self, part: Any, headers: Mapping[str, str]) -> Any:
-        """The body of a request or a response as JSON; a stream as the message it tells."""
+        """The body of a request or a response as JSON; a stream as the message it adds up to."""
         if isinstance(part, Mapping) and not _is_reply(part) and "messages" not in part:
             part = next((part[key] for key in _BODIES if key in part), None)
         return self._decoded(part, headers)
@@ -324,7 +324,7 @@ def _headers(given: Any) -> dict[str, str]:
 
 
 def _status(response: Any) -> int:
-    """The HTTP status of a response; 200 where it tells none."""
+    """The HTTP status of a response; 200 where it has none."""
     given = response.get("status", response.get("code")) if isinstance(response, Mapping) else None
     if isinstance(given, Mapping):
         given = given.get("code", given.get("status_code"))
@@ -344,7 +344,7 @@ def _is_stream(text: str) -> bool:
 
 
 def _streams(text: str) -> Iterator[tuple[Any, str]]:
-    """The reply that each stream in a text tells; a stream begins with its message_start."""
+    """The reply that each stream in a text adds up to; a stream begins with its message_start."""
     groups: list[list[Mapping[str, Any]]] = []
     for payload in heard(text.encode("utf-8", "replace")):
         if payload["type"] == "message_start" or not groups:
@@ -378,7 +378,7 @@ def _folded(payloads: Iterable[Any]) -> Any:
 
 
 def _with_usage(payload: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A counter that message_delta has as null keeps what message_start told, as the SDKs have it."""
+    """A counter that message_delta has as null keeps the value of message_start, as the SDKs have it."""
     if payload["type"] != "message_delta":
         return payload
     usage = payload.get("usage")

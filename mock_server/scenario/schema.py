@@ -115,7 +115,7 @@ def _both_types(first: object, second: object) -> list[Any]:
 
 
 def _shared(first: list[Any], second: list[Any]) -> list[Any]:
-    """The values of both, as JSON tells them apart."""
+    """The values that both have, equal as JSON has it."""
     there = set(map(_SORTED.encode, second))
     return [value for value in first if _SORTED.encode(value) in there]
 

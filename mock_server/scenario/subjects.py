@@ -8,10 +8,21 @@ from mock_server.protocol.request import SECRET_HEADERS
 from mock_server.scenario import paths
 from mock_server.scenario.match import Exact, Facts, Said, Test
 from mock_server.scenario.node import Node, Problems, kind, suggestion
-from mock_server.scenario.operators import read_texts, short
+from mock_server.scenario.operators import NAME, TRUTH, Shape, Word, read_texts, short
 from mock_server.scenario.paths import MISSING
-from mock_server.scenario.tool_results import tool_result
-from mock_server.scenario.wanted import Wanted, by_operators, far, read_name, read_paths, read_text, read_value, unknown
+from mock_server.scenario.tool_results import RESULT_KEYS, tool_result
+from mock_server.scenario.wanted import (
+    PATHS,
+    TEXT,
+    Wanted,
+    by_operators,
+    far,
+    read_name,
+    read_paths,
+    read_text,
+    read_value,
+    unknown,
+)
 
 
 def _said(subject: str, node: Node, problems: Problems, said: Callable[[Facts], Said]) -> Test:
@@ -273,23 +284,67 @@ def _number(subject: str, value: Callable[[Facts], int]) -> Callable[[Node, Prob
     return read
 
 
-SUBJECTS: Mapping[str, Callable[[Node, Problems], Test]] = {
-    "prompt": _prompt,
-    "last_message": _last_message,
-    "system": _system,
-    "model": _model,
-    "tools": _tools,
-    "tool_choice": _tool_choice,
-    "tool_result": tool_result,
-    "stream": _stream,
-    "has": _has,
-    "header": _header,
-    "body": _body,
-    "schema": _schema,
+_KINDS: Shape = {"enum": list(HAS)}
+_PLACE: Shape = {"type": "integer", "minimum": 1}
+_COUNTED: Shape = {"anyOf": [_PLACE, {"type": "array", "items": _PLACE, "minItems": 1}, {"$ref": "#/$defs/operators"}]}
+
+
+def _keys(keys: Mapping[str, Shape], **more: Any) -> Shape:
+    return {"type": "object", "properties": keys, "additionalProperties": False, **more}
+
+
+SUBJECTS: Mapping[str, Word[Test]] = {
+    "prompt": Word(
+        _prompt, "The text of the human turn: a text is looked for, whatever the case and white space.", TEXT
+    ),
+    "last_message": Word(_last_message, "The text of the newest turn, tool results included.", TEXT),
+    "system": Word(_system, "The system prompt.", TEXT),
+    "model": Word(_model, "The model as the client spells it: a name or a glob.", TEXT),
+    "tools": Word(
+        _tools,
+        "Tools on offer, by name or glob: a list means all of them.",
+        {"anyOf": [NAME, {"type": "array", "items": TEXT, "minItems": 1}, {"$ref": "#/$defs/operators"}]},
+    ),
+    "tool_choice": Word(
+        _tool_choice,
+        "auto, any, tool or none; or {type: tool, name: x}.",
+        {
+            "anyOf": [
+                {"not": {"type": "object"}},
+                _keys({"type": TEXT, "name": TEXT, "disable_parallel_tool_use": TRUTH}),
+            ]
+        },
+    ),
+    "tool_result": Word(
+        tool_result,
+        "A result in the newest turn: {of: tool, for: {city: Paris}, is_error: true, content: text}.",
+        {
+            "if": {"type": "object"},
+            "then": _keys(
+                {key: {**one.shape, "description": one.about} for key, one in RESULT_KEYS.items()}, minProperties=1
+            ),
+            "else": TRUTH,
+        },
+    ),
+    "stream": Word(_stream, "Whether a stream is asked for.", TRUTH),
+    "has": Word(
+        _has,
+        "A kind of content anywhere in the conversation: image, document, thinking, …",
+        {"anyOf": [_KINDS, {"type": "array", "items": _KINDS, "minItems": 1}]},
+    ),
+    "header": Word(
+        _header,
+        "Headers by name: {x-team: search}.",
+        {"type": "object", "minProperties": 1, "additionalProperties": TEXT},
+    ),
+    "body": Word(_body, "Values at paths into the JSON: {max_tokens: {gt: 1000}, messages[0].role: user}.", PATHS),
+    "schema": Word(_schema, "A JSON Schema that the body must fit.", {}),
 }
 # only where the place in the script is known already
-CASE_SUBJECTS: Mapping[str, Callable[[Node, Problems], Test]] = {
+CASE_SUBJECTS: Mapping[str, Word[Test]] = {
     **SUBJECTS,
-    "turn": _number("turn", lambda facts: facts.turn),
-    "attempt": _number("attempt", lambda facts: facts.attempt),
+    "turn": Word(_number("turn", lambda facts: facts.turn), "The turn of the script, counted from 1.", _COUNTED),
+    "attempt": Word(
+        _number("attempt", lambda facts: facts.attempt), "Which time this request comes, counted from 1.", _COUNTED
+    ),
 }

@@ -27,7 +27,9 @@ class Replay:
 
     noun: ClassVar[str] = "replay"
     events: Offsets | None = None
+    """The offset of every event, from message_start to message_stop."""
     deltas: Offsets | None = None
+    """The offset of every content_block_delta; the other events come with the delta before them."""
 
     @property
     def offsets(self) -> tuple[int, ...]:
@@ -80,15 +82,26 @@ class Timing:
     """
 
     first: Delay = 0
+    """Time to the first event, such as 400ms, or a distribution such as {p50: 400ms, p95: 2s}."""
     per_input_token: Duration = 0
+    """What each input token adds to it, such as 0.2ms; tokens read from the cache add nothing."""
     gap: Delay | None = None
+    """Time between two deltas, or a distribution."""
     rate: Rate | None = None
+    """Tokens a second, such as 80/s, instead of a gap."""
     jitter: Share = 0.0
+    """How far each fixed delay may be off, such as 20%: drawn for each request."""
     pauses: Pauses = field(default_factory=dict)
+    """Time before blocks of a type, or a distribution: {server_tool: 1500ms, text: 300ms}."""
     ping: Duration | None = None
+    """A ping whenever this long passes without an event, such as 5s."""
     chunk: Chunk | None = None
+    """What texts and tool JSON are split by: token, word, sentence, all, a number of characters, or {bytes: 7}. Without
+    it texts come by token, tool JSON value by value."""
     burst: Count | None = None
+    """How many such chunks one delta carries: 5, 1..10, or a distribution of numbers."""
     replay: Recorded | None = None
+    """A recorded timeline instead: the offset of every delta, or {events: […]}."""
 
     def of(self, model: str) -> "Timing":
         """This pace: it is the same for every model."""
@@ -184,8 +197,10 @@ def pacing(name: str, profile: Profile) -> Pacing:
 
 
 def misfit(timing: Timing, reply: Sequence[Block]) -> str | None:
-    """Why a recorded timeline is not that of this reply. None too where only a request tells: quoted texts whose place
-    is yet to be found are left out where they have none."""
+    """Why a recorded timeline is not that of this reply; None too where that depends on the request.
+
+    Quoted texts whose place is yet to be found are left out where they have none.
+    """
     if timing.replay is None:
         return None
     if any("type" not in one for block in reply if isinstance(block, Text) for one in block.citations or ()):

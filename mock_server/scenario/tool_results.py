@@ -6,8 +6,8 @@ from mock_server.protocol.request import Block, result_text
 from mock_server.scenario import paths
 from mock_server.scenario.match import Facts, Said, Test
 from mock_server.scenario.node import Node, Problems, kind
-from mock_server.scenario.operators import short
-from mock_server.scenario.wanted import Wanted, read_name, read_paths, read_text, unknown
+from mock_server.scenario.operators import TRUTH, Word, short
+from mock_server.scenario.wanted import PATHS, TEXT, Wanted, read_name, read_paths, read_text, unknown
 
 _OfResult = tuple[str, Callable[[Facts, Block], bool], Wanted | None]
 
@@ -18,7 +18,7 @@ def tool_result(node: Node, problems: Problems) -> Test:
         wanted = node.value
         said = "a tool result" if wanted else "no tool result"
         return Test("tool_result", said, lambda facts: bool(facts.asked.results) is wanted, _got_results, of_shape=True)
-    known = tuple(_RESULT_KEYS)
+    known = tuple(RESULT_KEYS)
     if not isinstance(node.value, dict) or not node.value:
         problems.add(node, f"expected true, false or a mapping of {', '.join(known)}; got {kind(node)}")
         return Test("tool_result", "", lambda facts: False, _got_results)
@@ -27,7 +27,7 @@ def tool_result(node: Node, problems: Problems) -> Test:
         if key not in known:
             unknown(node, key, known, "tool_result", problems)
         else:
-            tests.append(_RESULT_KEYS[key](item, problems))
+            tests.append(RESULT_KEYS[key].read(item, problems))
 
     def meeting(facts: Facts) -> Iterable[Block]:
         return (result for result in facts.asked.results if all(test(facts, result) for _, test, _ in tests))
@@ -58,7 +58,7 @@ def _result_of(node: Node, problems: Problems) -> _OfResult:
 
 
 def _result_for(node: Node, problems: Problems) -> _OfResult:
-    """The input of the call that the result answers, by paths: one of several parallel calls is told so."""
+    """The input of the call that the result answers, by paths: so that one of several parallel calls can be meant."""
     if not isinstance(node.value, dict) or not node.value:
         problems.add(node, f"expected a mapping of paths into the call's input, got {kind(node)}")
         return "", lambda facts, block: False, None
@@ -88,12 +88,12 @@ def _result_content(node: Node, problems: Problems) -> _OfResult:
     return wanted.said, lambda facts, block: wanted.test(Said([result_text(block)])), wanted
 
 
-_RESULT_KEYS: Mapping[str, Callable[[Node, Problems], _OfResult]] = {
-    "of": _result_of,
-    "for": _result_for,
-    "id": _result_id,
-    "is_error": _result_error,
-    "content": _result_content,
+RESULT_KEYS: Mapping[str, Word[_OfResult]] = {
+    "of": Word(_result_of, "The tool's name or a glob.", TEXT),
+    "for": Word(_result_for, "The input of the call it answers: {city: Paris}.", PATHS),
+    "id": Word(_result_id, "The call's id.", TEXT),
+    "is_error": Word(_result_error, "Whether the tool failed.", TRUTH),
+    "content": Word(_result_content, "The text of the result.", TEXT),
 }
 
 

@@ -14,6 +14,7 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from mock_server.protocol.blocks import is_server_tool
+from mock_server.protocol.errors import excerpt
 from mock_server.protocol.request import MessagesRequest, blocks
 from mock_server.scenario import paths
 from mock_server.scenario.dump import answer, is_same_model, stub, unsaid
@@ -28,7 +29,7 @@ EXCERPT = 60
 
 
 class Imported(NamedTuple):
-    """Scenarios as plain data, in the order in which they must be asked; a line for each thing they cannot say."""
+    """Scenarios as plain data, in their order of precedence; a line for each thing that they cannot express."""
 
     scenarios: tuple[dict[str, Any], ...]
     notes: tuple[str, ...] = ()
@@ -75,7 +76,7 @@ def _free(name: str, taken: set[str]) -> str:
 
 
 def _answer(exchange: Exchange) -> dict[str, Any]:
-    """The answer that says a recorded reply again, or its error with what it told about retries."""
+    """The answer that repeats a recorded reply, or its error with its headers about retries."""
     assert exchange.reply is not None
     said = answer(exchange.reply, exchange.body, exchange.status)
     if "error" in said:
@@ -88,7 +89,7 @@ def _answer(exchange: Exchange) -> dict[str, Any]:
 
 
 def _of_replies(alone: Sequence[Exchange], name: str, *, is_one: bool) -> dict[str, Any]:
-    """Replies whose requests nobody kept: one after the other, whatever is asked."""
+    """Replies without their requests: one after the other, for any request."""
     said = [_answer(one) for one in alone]
     replies = "1 reply" if len(said) == 1 else f"{len(said)} replies, one for each new request"
     head = {"name": name, "description": f"Imported: {replies}; no request was recorded."}
@@ -175,7 +176,7 @@ def _histories(messages: Sequence[Mapping[str, Any]]) -> Iterator[bytes]:
 
 
 def _canonical(value: Any) -> str:
-    """One text for all that says the same; YAML may hold bytes, which are told as they look."""
+    """The same text for equal values; YAML may hold bytes, which become their `repr`."""
     return json.dumps(_bare(value), sort_keys=True, default=repr)
 
 
@@ -345,7 +346,7 @@ def _talks(exchanges: Sequence[Exchange]) -> list[_Talk]:
     return talks
 
 
-# what was asked, message by message -> the conversations that asked it, with what they were told
+# the messages of a request -> the conversations that sent them, with the replies they got
 _ByHistory = dict[bytes, list[tuple[_Talk, Mapping[str, Any] | None]]]
 
 
@@ -385,11 +386,11 @@ def _gist(content: Sequence[Mapping[str, Any]]) -> tuple[str, list[Any]]:
 
 
 def _apart(talks: list[_Talk]) -> tuple[list[_Talk], list[tuple[int, int]]]:
-    """The conversations in the order in which to ask them, with what tells them apart; and pairs that nothing does.
+    """The conversations in their order of precedence, with what distinguishes them; and pairs that nothing does.
 
-    One that goes on where another one ended otherwise can be told from it, and not the other way: it is asked first.
+    One that goes on where another one ended can be recognized, and not the other way round: it comes first.
     """
-    after: dict[int, list[int]] = {}  # which ones must be asked before this one
+    after: dict[int, list[int]] = {}  # which ones must come before this one
     for at, talk in enumerate(talks):
         others = [(nth, request) for nth, other in enumerate(talks) if nth != at for request in other.requests]
         taken = [(nth, request) for nth, request in others if talk.answers(request)]
@@ -456,7 +457,7 @@ def _checked(path: str, wanted: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _excerpt(own: str, other: str) -> Any:
-    """What of a text tells it from another: the whole, or of a long one the words around their first difference."""
+    """What distinguishes a text from another: the whole, or in a long one the words around the first difference."""
     if len(own) <= EXCERPT:
         return {"equals": own}
     at = next((at for at, (one, two) in enumerate(zip(own, other, strict=False)) if one != two), len(other))
@@ -493,5 +494,4 @@ def _is_own(value: Mapping[str, Any], key: str) -> bool:
 
 
 def _short(value: Any) -> str:
-    said = json.dumps(value, ensure_ascii=False)
-    return said if len(said) <= EXCERPT else said[: EXCERPT - 1] + "…"
+    return excerpt(json.dumps(value, ensure_ascii=False), EXCERPT)

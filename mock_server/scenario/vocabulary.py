@@ -27,7 +27,7 @@ _OPENINGS = (
     "Thanks for the question about the {adjective} {thing}.",
     "There are a few points to settle before the {adjective} {thing} is ready.",
 )
-# the same for what is asked about, and for a thought about it
+# the same for a text about something, and for a thought about it
 _OPENINGS_ABOUT = (
     'You asked about "{about}".',
     'Here is where things stand on "{about}".',

@@ -8,9 +8,13 @@ from typing import Any
 from mock_server.scenario import paths
 from mock_server.scenario.match import Said, fold
 from mock_server.scenario.node import Node, Problems, suggestion
-from mock_server.scenario.operators import Operator, glob, read_operators, read_texts, same, short
+from mock_server.scenario.operators import Operator, Shape, glob, read_operators, read_texts, same, short
 from mock_server.scenario.paths import MISSING
 from mock_server.scenario.pattern import literal
+
+# how it is written, as the language's JSON Schema has it
+TEXT: Shape = {"$ref": "#/$defs/text"}
+PATHS: Shape = {"type": "object", "minProperties": 1, "additionalProperties": {"$ref": "#/$defs/value"}}
 
 _WILD = re.compile(r"[*?\[]")
 _SEEN = 2_000  # characters of a text that the distance looks at
@@ -18,8 +22,8 @@ _SEEN = 2_000  # characters of a text that the distance looks at
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What one value must be like: how it is told, the test, and the operators it was written with. `exact`: bare texts
-    of which it must be one, letter by letter."""
+    """What one value must be like: in words, the test, and the operators it was written with. `exact`: bare texts of
+    which it must be one, letter by letter."""
 
     said: str
     test: Callable[[Any], bool]

@@ -3,10 +3,11 @@
 A bare text is `contains` (folded) for what people say and a glob for names; a list means any of, for `tools` all of.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from mock_server.scenario.match import All, AnyOf, Condition, Named, Not, Test
 from mock_server.scenario.node import Node, Problems, kind
+from mock_server.scenario.operators import Word
 from mock_server.scenario.subjects import CASE_SUBJECTS, SUBJECTS
 from mock_server.scenario.wanted import unknown
 
@@ -23,7 +24,13 @@ def read_case_when(node: Node, problems: Problems) -> Condition:
     return _condition(node, problems, CASE_SUBJECTS)
 
 
-_Subjects = Mapping[str, Callable[[Node, Problems], Test]]
+_Subjects = Mapping[str, Word[Test]]
+# what joins conditions, with its line of help
+JOINED: Mapping[str, str] = {
+    "all": "Every one of these conditions.",
+    "any": "One of these conditions.",
+    "not": "Not this condition.",
+}
 
 
 def _condition(node: Node, problems: Problems, subjects: _Subjects) -> Condition:
@@ -38,7 +45,7 @@ def _condition(node: Node, problems: Problems, subjects: _Subjects) -> Condition
 
 def _entry(node: Node, key: str, item: Node, problems: Problems, subjects: _Subjects) -> Condition:
     if key in subjects:
-        return subjects[key](item, problems)
+        return subjects[key].read(item, problems)
     if key == "not":
         return Not(_condition(item, problems, subjects))
     if key in ("all", "any"):
@@ -50,5 +57,5 @@ def _entry(node: Node, key: str, item: Node, problems: Problems, subjects: _Subj
     if key in CASE_SUBJECTS:
         problems.add(node.keys.get(key) or node, f"'{key}' can be asked only in a case: here it is circular")
     else:
-        unknown(node, key, (*subjects, "all", "any", "not"), "when", problems)
+        unknown(node, key, (*subjects, *JOINED), "when", problems)
     return All()

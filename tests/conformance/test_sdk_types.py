@@ -253,7 +253,7 @@ def octen(problem: str, why: str) -> Difference:
     return Difference("octen", problem, why)
 
 
-# What the API that is emulated is documented to do, by the protocol notes.
+# What the API that is emulated is documented to do, by docs/protocol.md.
 DIFFERENCES: tuple[Difference, ...] = (
     octen("*.name: not one of *; it is 'octen_search'", "A.4: its own search tool"),
     octen("*.content.*.encrypted_content: missing", "A.4: results carry no encrypted_content"),
@@ -326,7 +326,7 @@ def test_pydantic_agrees_that_a_reply_without_problems_has_none(profile: str, gr
 @each_profile
 @each_group
 def test_a_reply_says_how_it_ended(profile: str, group: str, replies: Replies) -> None:
-    """The types let `stop_reason` be null, since it is so at the start of a stream. Protocol notes C.1."""
+    """The types let `stop_reason` be null, since it is so at the start of a stream. docs/protocol.md C.1."""
     for got in replies(profile, group):
         if got.status == 200:
             assert got.message["stop_reason"] in get_args(StopReason), got.what

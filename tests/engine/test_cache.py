@@ -1,4 +1,4 @@
-"""The prompt cache: whole conversations, their arithmetic worked out by hand. Rules: protocol notes G.1.
+"""The prompt cache: whole conversations, their arithmetic worked out by hand. Rules: docs/protocol.md G.1.
 
 Texts are made of `word ` (one token each), and the model is one whose tokens are the estimated ones (factor 1, at least
 4,096 tokens in the cache), so that every number here can be checked with a pencil.

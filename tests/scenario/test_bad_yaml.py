@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from mock_server.scenario.faults import FAULTS
 from mock_server.scenario.load import build, load, loads
 from mock_server.scenario.node import ScenarioError
 
@@ -77,6 +78,11 @@ TABLE: list[tuple[str, str, list[str]]] = [
             "text_editor_code_execution_tool_result, tool_search_tool_result, advisor_tool_result, mcp_tool_use, "
             "mcp_tool_result, mcp_tool_listing, container_upload, compaction, fallback; did you mean 'text'?"
         ],
+    ),
+    (
+        "a type that is no name",
+        "name: a\nreply: x\nfault: {type: [stall]}",
+        [f"3:15: expected the name of a type, got a list; one of {', '.join(FAULTS)}"],
     ),
     (
         "unknown key of a block",

@@ -7,15 +7,18 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from mock_server.scenario import hover
+from mock_server.protocol.profile import Limits
 from mock_server.scenario.answer import Answer, Container, Failure, StopDetails
-from mock_server.scenario.language import schema
+from mock_server.scenario.faults import FAULTS, KEYS
+from mock_server.scenario.language import explained, schema
 from mock_server.scenario.load import documents, library, loads
 from mock_server.scenario.model import Scenario
 from mock_server.scenario.node import Problems, ScenarioError
-from mock_server.scenario.parts import Generate
+from mock_server.scenario.parts import Generate, GeneratedReply
+from mock_server.scenario.place import After
 from mock_server.scenario.subjects import CASE_SUBJECTS
 from mock_server.scenario.timing import Replay, Timing
+from mock_server.scenario.when import JOINED
 
 ROOT = Path(__file__).parent.parent.parent
 WRITTEN = [
@@ -145,24 +148,25 @@ def test_a_mistake_is_refused_for_the_same_reason(text: str, word: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("cls", "told"),
-    [
-        (Scenario, hover.SCENARIO),
-        (Answer, hover.ANSWER),
-        (Failure, hover.FAILURE),
-        (Timing, hover.TIMING),
-        (Replay, hover.REPLAY),
-        (StopDetails, hover.STOP_DETAILS),
-        (Container, hover.CONTAINER),
-        (Generate, hover.GENERATE),
-    ],
+    "cls",
+    [Scenario, Answer, Failure, Timing, Replay, StopDetails, Container, Generate, GeneratedReply, Limits, After],
 )
-def test_every_key_is_explained(cls: Any, told: dict[str, str]) -> None:
+def test_every_key_is_explained_below_its_field(cls: Any) -> None:
     written = [
         field.name
         for field in dataclasses.fields(cls)
         if not field.metadata.get("hidden") and not field.metadata.get("unlisted")
     ]
 
-    assert list(told) == written
-    assert set(hover.SUBJECTS) == {*CASE_SUBJECTS, "all", "any", "not"}
+    assert list(explained(cls)) == written
+
+
+def test_a_key_means_the_same_in_every_fault_that_has_it() -> None:
+    assert {field.name for cls in FAULTS.values() for field in dataclasses.fields(cls)} == set(KEYS)
+
+
+def test_the_help_of_a_word_of_when_stands_in_its_row() -> None:
+    known = schema()["$defs"]["case_conditions"]["properties"]
+    told = {name: one.about for name, one in CASE_SUBJECTS.items()} | dict(JOINED)
+    assert {name: one["description"] for name, one in known.items()} == told
+    assert all(text.endswith((".", "…")) for text in told.values())

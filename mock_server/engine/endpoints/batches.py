@@ -1,4 +1,4 @@
-"""`/v1/messages/batches`: create, list, get, cancel, delete, results. Shapes: protocol notes F.3."""
+"""`/v1/messages/batches`: create, list, get, cancel, delete, results. Shapes: docs/protocol.md F.3."""
 
 from array import array
 from collections.abc import Callable, Iterable

@@ -1,6 +1,6 @@
 """`POST /v1/messages/count_tokens`: the input tokens that the same request would be told by `POST /v1/messages`.
 
-Asks no scenario, takes nothing from a rate limit and leaves nothing in the session. Shapes: protocol notes F.1.
+Asks no scenario, takes nothing from a rate limit and leaves nothing in the session. Shapes: docs/protocol.md F.1.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -1,4 +1,4 @@
-"""`/v1/files`: upload, list, get, content, delete. Shapes: protocol notes F.4 and the SDK's resources."""
+"""`/v1/files`: upload, list, get, content, delete. Shapes: docs/protocol.md F.4 and the SDK's resources."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any

@@ -1,10 +1,10 @@
-"""`GET /v1/models` and `/v1/models/{id}`: the models of the profile. Shapes: protocol notes F.2 and the SDK's types."""
+"""`GET /v1/models` and `/v1/models/{id}`: the models of the profile. Shapes: docs/protocol.md F.2, the SDK's types."""
 
 from typing import TYPE_CHECKING, Any
 
 from mock_server.engine.endpoints.replies import json_reply
 from mock_server.engine.exchange import Call, Exchange
-from mock_server.protocol.errors import ApiError
+from mock_server.protocol.errors import ApiError, excerpt
 from mock_server.protocol.profile import Model, Profile
 from mock_server.protocol.query import PAGE, Several, id_page
 
@@ -40,8 +40,7 @@ def retrieved(engine: "Engine", call: Call) -> Exchange:
     profile, name = call.session.terms.profile, call.params["id"]
     model = profile.model(name)
     if model is None:
-        shown = name if len(name) <= _MOST else name[: _MOST - 1] + "…"
-        raise ApiError("not_found_error", profile.unknown_model_message.format(model=shown))
+        raise ApiError("not_found_error", profile.unknown_model_message.format(model=excerpt(name, _MOST)))
     beta = "anthropic-beta" in call.http.headers
     return Exchange(json_reply(call, info(model, profile, beta=beta)), note=f"models: {model.id}")
 

@@ -1,6 +1,6 @@
 """Request rules: a request that breaks one gets the API's own error. They are asked in the order of the tables.
 
-One error per response, the first in that order. Numbers are those of the validation notes. To add a rule, write a
+One error per response, the first in that order. Numbers are those of docs/rules.md. To add a rule, write a
 small function beside its kind and name it in a table here.
 
 Rules about shape are asked of the body as it was sent. Rules about the conversation are asked of it as the API takes

@@ -56,7 +56,7 @@ def requests_of(body: Any, profile: Profile) -> list[Mapping[str, Any]]:
 
 
 def allowed_in_batch(params: Mapping[str, Any]) -> None:
-    """Raise the ApiError (400) of what an ordinary request may ask for and one of a batch may not. Rule 148."""
+    """Raise the ApiError (400) of what an ordinary request may ask for and one of a batch may not (rule 148)."""
     if params.get("stream"):
         raise invalid('"stream=True" is not supported in the Message Batches API')
     if params.get("speed") is not None:

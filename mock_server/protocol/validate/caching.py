@@ -37,7 +37,7 @@ def _marked(blocks: Any, path: str) -> Iterator[Breakpoint]:
 
 
 def cache_control(request: MessagesRequest, profile: Profile) -> None:
-    """Rules 117 to 119 and 122."""
+    """Rules 117 to 119 and 122: at most four marks, none on an empty text, an hour before five minutes."""
     automatic = request.body.get("cache_control")
     marks = list(breakpoints(request))
     found = len(marks) + (automatic is not None)

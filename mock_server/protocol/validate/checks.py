@@ -147,7 +147,10 @@ def tagged(variants: Mapping[str, Check]) -> Check:
 
 
 def cache_control(*, closed: bool, scoped: bool = False) -> Check:
-    """A mark for the prompt cache; `scoped`: a beta lets it have a scope. Rules 120, 121."""
+    """A mark for the prompt cache: `type` and a `ttl` of `5m` or `1h` (rules 120 and 121).
+
+    `scoped`: a beta lets it have a scope.
+    """
     fields = {"ttl": optional(nullable(one_of("5m", "1h")))}
     if scoped:
         fields["scope"] = optional(nullable(string))

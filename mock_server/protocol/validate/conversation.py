@@ -15,7 +15,7 @@ Place = tuple[int, int, Mapping[str, Any]]  # message index, block index, block
 
 
 def not_empty(request: MessagesRequest, profile: Profile) -> None:
-    """Rules 50 to 52."""
+    """Rules 50 to 52: messages have content, and texts are more than white space."""
     last = len(request.messages) - 1
     for index, message in enumerate(request.messages):
         content = message["content"]
@@ -34,7 +34,10 @@ def not_empty(request: MessagesRequest, profile: Profile) -> None:
 
 
 def _said_something(content: Sequence[Mapping[str, Any]], role: str) -> None:
-    """Rules 51 and 52. The API itself says white space beside other blocks: from the assistant it takes it back."""
+    """Rules 51 and 52: a text is more than white space.
+
+    The API itself says white space beside other blocks, and takes that back from the assistant.
+    """
     blank = [block for block in content if block["type"] == "text" and not block["text"].strip()]
     if any(not block["text"] for block in blank):
         raise invalid("messages: text content blocks must be non-empty")
@@ -55,7 +58,7 @@ def sides(request: MessagesRequest, profile: Profile) -> None:
 
 
 def ids_unique(request: MessagesRequest, profile: Profile) -> None:
-    """Rule 90: within one turn."""
+    """Rule 90: the calls of one turn have different ids."""
     for index, message in enumerate(request.messages):
         seen: set[str] = set()
         for at, block in enumerate(_listed(message)):
@@ -66,7 +69,10 @@ def ids_unique(request: MessagesRequest, profile: Profile) -> None:
 
 
 def results_paired(request: MessagesRequest, profile: Profile) -> None:
-    """Rules 86 to 89. System messages stand beside the turns."""
+    """Rules 86 to 89: every call has one result, in the next message and before any text.
+
+    System messages stand beside the turns.
+    """
     asked: dict[str, int] = {}
     for role, places in _turns(request.messages):
         if role == "user":

@@ -1,4 +1,4 @@
-"""The rules of `count_tokens`: those of a message, but for what is about the reply. Parameters: protocol notes F.1."""
+"""The rules of `count_tokens`: those of a message without what is about the reply. See docs/protocol.md F.1."""
 
 from mock_server.protocol.errors import invalid
 from mock_server.protocol.profile import Profile
@@ -25,7 +25,7 @@ PARAMETERS = frozenset(
 
 
 def required(request: MessagesRequest, profile: Profile) -> None:
-    """Rule 23."""
+    """Rule 23: `model` and `messages` are there."""
     for name in ("model", "messages"):
         if name not in request.body:
             raise invalid(f"{name}: Field required")
@@ -37,7 +37,7 @@ def fields(request: MessagesRequest, profile: Profile) -> None:
 
 
 def no_unknown(request: MessagesRequest, profile: Profile) -> None:
-    """Rule 28: also for what only a request for a message has."""
+    """Rule 28: nothing that nobody knows, nor what only a request for a message has."""
     for name in request.body if profile.is_strict else ():
         if name not in PARAMETERS:
             raise invalid(f"{name}: Extra inputs are not permitted")

@@ -25,7 +25,7 @@ from mock_server.protocol.validate.checks import (
 )
 from mock_server.protocol.validate.shapes import BLOCK_PARAMS
 
-# Protocol notes E.5.
+# docs/protocol.md E.5
 IMAGE_BYTES = 10 << 20  # of base64
 SIDE = 8000  # pixels
 MANY = 20  # images; with more of them in a request each must be smaller
@@ -92,7 +92,7 @@ def _listed(content: Any, path: str, plain: str) -> Iterator[Place]:
 
 
 def _tag(block: Block) -> str:
-    """What stands for the block in a path: a document in base64 is a `pdf` there (protocol notes E.6)."""
+    """What stands for the block in a path: a document in base64 is a `pdf` there (docs/protocol.md E.6)."""
     source = block.get("source")
     is_pdf = block["type"] == "document" and isinstance(source, dict) and source.get("type") == "base64"
     return "pdf" if is_pdf else str(block["type"])
@@ -110,14 +110,14 @@ def _held(request: MessagesRequest, profile: Profile, places: Iterable[Place]) -
 
 
 def count(held: Held) -> None:
-    """Rule 131."""
+    """Rule 131: a request has at most so many images and documents as its model takes."""
     images, documents, most = len(held.images), len(held.documents), held.model.media
     if images + documents > most:
         raise invalid(f"too many images and documents: {images} + {documents} > {most}")
 
 
 def images(held: Held) -> None:
-    """Rules 124 to 129 and 132."""
+    """Rules 124 to 129 and 132: each image is one, is what it says, and is not too large."""
     seen = [(place, _image(place)) for place in held.images if place.block["source"]["type"] == "base64"]
     _within_side(seen, many=len(held.images) > MANY)
     for place, image in seen:
@@ -126,7 +126,7 @@ def images(held: Held) -> None:
 
 
 def _image(place: Place) -> media.Image:
-    """Rules 126, 129 and 125."""
+    """Rules 126, 129 and 125: an image has at most 10 MB, can be read, and is of the type it says."""
     source, path = place.block["source"], f"{place.path}.source.base64"
     data, named = source["data"], source["media_type"]
     if len(data) > IMAGE_BYTES:
@@ -144,7 +144,10 @@ def _image(place: Place) -> media.Image:
 
 
 def _within_side(seen: Iterable[tuple[Place, media.Image]], *, many: bool) -> None:
-    """Rules 127 and 128; `details` as newer servers send it names every image over the limit."""
+    """Rules 127 and 128: no side has too many pixels.
+
+    `details`, as newer servers send it, names every image over the limit.
+    """
     most, kind = (SIDE_OF_MANY, " for many-image requests") if many else (SIDE, "")
     over = [place for place, image in seen if max(image.width, image.height) > most]
     if over:
@@ -160,7 +163,7 @@ def _within_side(seen: Iterable[tuple[Place, media.Image]], *, many: bool) -> No
 
 
 def _not_oversized(place: Place, image: media.Image, model: Model) -> None:
-    """Rule 132."""
+    """Rule 132: an image that asks for `oversized_image: error` need not be scaled down."""
     width, height = media.fitted(image.width, image.height, model)
     if (width, height) != (image.width, image.height):
         raise invalid(
@@ -170,7 +173,7 @@ def _not_oversized(place: Place, image: media.Image, model: Model) -> None:
 
 
 def documents(held: Held) -> None:
-    """Rules 129 and 130: the pages of all PDFs of a request count together."""
+    """Rules 129 and 130: a PDF can be read, and the pages of all PDFs of a request count together."""
     most, total = held.model.media, 0
     for place in held.documents:
         source = place.block["source"]
@@ -185,7 +188,7 @@ def documents(held: Held) -> None:
 
 
 def citations(held: Held) -> None:
-    """Rules 133, 135 and 134."""
+    """Rules 133 to 135: citations for all documents or none, for all search results or none, and not with a format."""
     for name, places in (("document", held.documents), ("search_result", held.results)):
         enabled = [_cited(place.block) for place in places]
         if any(enabled) and not all(enabled):
@@ -207,7 +210,7 @@ ASKED: tuple[Callable[[Held], None], ...] = (count, images, documents, citations
 
 
 def _fields(*, closed: bool) -> Mapping[str, Check]:
-    """block type -> its check, its path's own tag left out. Sources: protocol notes B.3; also rule 124."""
+    """block type -> its check, its path's own tag left out. Sources: docs/protocol.md B.3; also rule 124."""
 
     def one(fields: Mapping[str, tuple[bool, Check]]) -> Check:
         return record(fields, closed=closed, skip="type")

@@ -32,7 +32,10 @@ def is_thinking(request: MessagesRequest, model: Model) -> bool:
 
 
 def sampling(request: MessagesRequest, profile: Profile) -> None:
-    """Rules 30 to 32 and 34. A profile that ignores what it does not support asks none of them."""
+    """Rules 30 to 32 and 34: sampling as version and model allow.
+
+    A profile that ignores what it does not support asks none of them.
+    """
     given = {name: request.body[name] for name in SAMPLING if request.body.get(name) is not None}
     if not profile.is_strict or not given:
         return
@@ -68,7 +71,7 @@ _USE_ENABLED = (
 
 
 def thinking_mode(request: MessagesRequest, profile: Profile) -> None:
-    """Rules 102 to 106."""
+    """Rules 102 to 106: the model has this kind of thinking, and the kind has these fields."""
     thinking = request.thinking
     mode = thinking.get("type")
     if mode is None:
@@ -101,7 +104,10 @@ def _unsupported(mode: str, model: Model) -> str:
 
 
 def thinking_budget(request: MessagesRequest, profile: Profile) -> None:
-    """Rule 101. With interleaved thinking the budget is for all thoughts of a turn, and may be larger."""
+    """Rule 101: the budget is below `max_tokens`.
+
+    With interleaved thinking it is for all thoughts of a turn, and may be larger.
+    """
     thinking = request.thinking
     if thinking.get("type") != "enabled" or request.has_beta(INTERLEAVED):
         return
@@ -113,7 +119,7 @@ def thinking_budget(request: MessagesRequest, profile: Profile) -> None:
 
 
 def effort(request: MessagesRequest, profile: Profile) -> None:
-    """Rule 142."""
+    """Rule 142: the model has this effort."""
     allowed = model_of(request, profile).efforts
     if request.effort is None or allowed is None or request.effort in allowed:
         return
@@ -124,7 +130,7 @@ def effort(request: MessagesRequest, profile: Profile) -> None:
 
 
 def forced_tool(request: MessagesRequest, profile: Profile) -> None:
-    """Rules 77 and 78."""
+    """Rules 77 and 78: a call is forced only without thinking, and only on models that can be forced."""
     if request.tool_choice.get("type") not in ("any", "tool"):
         return
     if request.thinking.get("type") == "enabled":
@@ -134,7 +140,7 @@ def forced_tool(request: MessagesRequest, profile: Profile) -> None:
 
 
 def speed(request: MessagesRequest, profile: Profile) -> None:
-    """Rule 42."""
+    """Rule 42: `speed: fast` is asked of models that have it."""
     if request.body.get("speed") == "fast" and not model_of(request, profile).fast:
         raise invalid("speed: 'fast' is not supported for this model")
 
@@ -143,7 +149,10 @@ def speed(request: MessagesRequest, profile: Profile) -> None:
 
 
 def prefill(request: MessagesRequest, profile: Profile) -> None:
-    """Rules 53 and 54. A turn that paused comes back as the last message too, and is no prefill."""
+    """Rules 53 and 54: who may end with the assistant, and how.
+
+    A turn that paused comes back as the last message too, and is no prefill.
+    """
     message = request.messages[-1]
     if message["role"] != "assistant" or is_continuation(message):
         return

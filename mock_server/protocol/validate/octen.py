@@ -1,4 +1,4 @@
-"""The parameters of Octen's search tools: types and ranges. Table: protocol notes A.4; rule 84.
+"""The parameters of Octen's search tools: types and ranges. Table: docs/protocol.md A.4; rule 84.
 
 What is wrong is told in the gateway's own short words, since no others have been seen; a header says where it is.
 """
@@ -77,7 +77,7 @@ _CHECK = record(PARAMETERS)
 
 
 def parameters(request: MessagesRequest, profile: Profile) -> None:
-    """Rule 84."""
+    """Rule 84: the parameters of Octen's search have their types and ranges."""
     for index, tool in enumerate(request.tools):
         if tool.get("type") not in TOOLS:
             continue

@@ -64,7 +64,7 @@ THINKING: Mapping[str, Fields] = {
 _THINKING = tagged({type: record(fields) for type, fields in THINKING.items()})
 _FORMAT = record({"type": needs(one_of("json_schema")), "schema": needs(shaped)})
 
-# Every parameter of the API (protocol notes B.1 and B.2), in the order they are checked. What the emulator does
+# Every parameter of the API (docs/protocol.md B.1 and B.2), in the order they are checked. What the emulator does
 # not act on yet is accepted all the same.
 PARAMETERS: Mapping[str, Check] = {
     "model": string,
@@ -133,7 +133,7 @@ LEAST_COMPACTION = 50_000
 
 
 def required(request: MessagesRequest, profile: Profile) -> None:
-    """Rules 22, 23."""
+    """Rules 22 and 23: `model`, `messages` and `max_tokens` are there."""
     for name in ("model", "messages", "max_tokens"):
         if name not in request.body:
             raise invalid(f"{name}: Field required")
@@ -158,14 +158,14 @@ def check_fields(body: Mapping[str, Any]) -> None:
 
 
 def known_model(request: MessagesRequest, profile: Profile) -> None:
-    """Rule 29. The hint header tells a developer which setting would let the name pass."""
+    """Rule 29: the model exists. The hint header tells a developer which setting would let the name pass."""
     if profile.model(request.model) is None:
         hint = f"profile {profile.name} has no such model; start the server with --any-model to accept every name"
         message = profile.unknown_model_message.format(model=request.model)
         raise ApiError("not_found_error", message, headers={"x-mock-hint": hint})
 
 
-# parameters of a beta -> how the names of the betas that bring them begin (protocol notes B.2)
+# parameters of a beta -> how the names of the betas that bring them begin (docs/protocol.md B.2)
 BETA_PARAMETERS: Mapping[str, tuple[str, ...]] = {
     "mcp_servers": ("mcp-client-",),
     "context_management": ("context-management-", "compact-"),
@@ -178,7 +178,7 @@ BETA_PARAMETERS: Mapping[str, tuple[str, ...]] = {
 
 
 def no_unknown(request: MessagesRequest, profile: Profile) -> None:
-    """Rule 28; what a beta brings is unknown without its header."""
+    """Rule 28: there are no keys that nobody knows; what a beta brings is unknown without its header."""
     if not profile.is_strict:
         return
     for name, value in request.body.items():
@@ -188,7 +188,7 @@ def no_unknown(request: MessagesRequest, profile: Profile) -> None:
 
 
 def known_betas(request: MessagesRequest, profile: Profile) -> None:
-    """Rule 6."""
+    """Rule 6: every name in `anthropic-beta` is that of a beta."""
     if not profile.is_strict or not profile.betas or "anthropic-beta" not in request.headers:
         return
     unknown = [beta for beta in request.betas if not any(fnmatchcase(beta, glob) for glob in profile.betas)]
@@ -201,14 +201,14 @@ def known_betas(request: MessagesRequest, profile: Profile) -> None:
 
 
 def many_messages(request: MessagesRequest, profile: Profile) -> None:
-    """Rule 40."""
+    """Rule 40: there are at most 100,000 messages."""
     if len(request.messages) > MOST_MESSAGES:
         found = len(request.messages)
         raise invalid(f"messages: List should have at most {MOST_MESSAGES} items after validation, not {found}")
 
 
 def within_cap(request: MessagesRequest, profile: Profile) -> None:
-    """Rule 26."""
+    """Rule 26: `max_tokens` is at most what the model can write."""
     if request.max_tokens <= profile.least_max_output:
         return
     model = profile.model(request.model)
@@ -261,7 +261,7 @@ def fallbacks(request: MessagesRequest, profile: Profile) -> None:
 
 
 def compaction_trigger(request: MessagesRequest, profile: Profile) -> None:
-    """Rule 145."""
+    """Rule 145: compaction begins at 50,000 tokens or later."""
     edits = (request.body.get("context_management") or {}).get("edits")
     for at, edit in enumerate(edits if isinstance(edits, list) else ()):
         trigger = edit.get("trigger") if isinstance(edit, dict) else None

@@ -47,7 +47,7 @@ _MAPPED = ("properties", "$defs", "definitions")
 
 
 def tool_schemas(request: MessagesRequest, profile: Profile) -> None:
-    """Rules 69 to 73."""
+    """Rules 69 to 72: the schema of a tool is a JSON Schema, its examples fit it, a strict one can become a grammar."""
     for index, tool in enumerate(request.tools):
         if is_custom(tool):
             strict = profile.is_strict and bool(tool.get("strict"))
@@ -57,7 +57,7 @@ def tool_schemas(request: MessagesRequest, profile: Profile) -> None:
 
 
 def output_schema(request: MessagesRequest, profile: Profile) -> None:
-    """Rules 138 to 140."""
+    """Rules 138 to 140: the schema of a format has closed objects, and only what a grammar can be made of."""
     where, schema = _asked_for(request)
     if schema is not None:
         within_reason(f"{where}.schema", [schema])

@@ -1,9 +1,9 @@
-"""Rules about the shape of messages and content blocks. Tables: protocol notes B.3."""
+"""Rules about the shape of messages and content blocks. Tables: docs/protocol.md B.3."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from mock_server.protocol.errors import invalid
+from mock_server.protocol.errors import excerpt, invalid
 from mock_server.protocol.profile import Profile
 from mock_server.protocol.request import MessagesRequest
 from mock_server.protocol.validate.checks import (
@@ -148,7 +148,7 @@ def _message(message: Any, path: str, check: Check, *, closed: bool) -> None:
     if not isinstance(message["role"], str):
         raise invalid(f"{path}.role: Input should be a valid string")
     if message["role"] not in _ROLES:
-        shown = message["role"] if len(message["role"]) <= 100 else message["role"][:99] + "…"
+        shown = excerpt(message["role"], 100)
         raise invalid(f'messages: Unexpected role "{shown}". Allowed roles are "user" or "assistant"')
     extra = next((name for name in message if name not in _ROLES[message["role"]]), None) if closed else None
     if extra is not None:

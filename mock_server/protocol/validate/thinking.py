@@ -13,7 +13,7 @@ _DOCS = "https://platform.claude.com/docs/en/build-with-claude/extended-thinking
 
 
 def thinking_blocks(request: MessagesRequest, profile: Profile) -> None:
-    """Rules 109 and 114, then 108 and 115 for the newest assistant message."""
+    """A thought comes first in its message (rule 109) and never last (rule 114); then the newest (108 and 115)."""
     mode = request.thinking.get("type")
     if mode != "enabled" and request.kinds.isdisjoint(_THOUGHTS):
         return
@@ -65,7 +65,7 @@ def _starts_with_thinking(request: MessagesRequest, newest: int) -> None:
 
 
 def _no_thinking(message: Mapping[str, Any], index: int) -> None:
-    """Rule 115."""
+    """Rule 115: where thinking is off, the assistant's message at the end has no thought in it."""
     content = message["content"]
     for at, block in enumerate(content if not isinstance(content, str) else ()):
         if block["type"] in _THOUGHTS:

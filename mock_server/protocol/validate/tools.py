@@ -1,4 +1,4 @@
-"""Rules about tool definitions and tool_choice. Table of the tools: protocol notes B.4."""
+"""Rules about tool definitions and tool_choice. Table of the tools: docs/protocol.md B.4."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -224,7 +224,7 @@ def _typed(tool: dict[str, Any], path: str, checks: Mapping[str, Check], profile
 
 
 def domains(request: MessagesRequest, profile: Profile) -> None:
-    """Rule 82."""
+    """Rule 82: a search names domains that are allowed, or that are blocked."""
     for index, tool in enumerate(request.tools):
         if tool.get("allowed_domains") and tool.get("blocked_domains"):
             raise invalid(
@@ -233,7 +233,7 @@ def domains(request: MessagesRequest, profile: Profile) -> None:
 
 
 def deferred(request: MessagesRequest, profile: Profile) -> None:
-    """Rule 80."""
+    """Rule 80: at least one tool is not deferred."""
     tools = request.tools
     if tools and all(tool.get("defer_loading") is True for tool in tools):
         raise invalid("At least one tool must have defer_loading=false. All tools cannot be deferred.")
@@ -265,7 +265,7 @@ def _referred(content: Any) -> Sequence[str]:
 
 
 def choice(request: MessagesRequest, profile: Profile) -> None:
-    """Rules 74 to 76."""
+    """Rules 74 to 76: a choice that forces a call comes with tools, and with the one it names."""
     value = request.body.get("tool_choice")
     if value is None:
         return

@@ -942,6 +942,7 @@ def test_a_copy_from_the_page_answers_its_own_request(case: str, engine: MakeEng
 # -- files that are none ----------------------------------------------------------------------------------------------
 
 OPENAI = [{"request": {"messages": [{"role": "user", "content": "Hi"}]}, "response": {"choices": []}}]
+HELLO = {"role": "assistant", "content": [{"type": "text", "text": "Hello."}]}
 CUT = sse(TOLD_2).split("event: message_delta")[0]
 
 
@@ -967,6 +968,8 @@ CUT = sse(TOLD_2).split("event: message_delta")[0]
         ([1, 2], "message 1: expected an object with role user or assistant"),
         ({"messages": []}, "expected a list of messages"),
         ([pair(asks("Hi"), says({"type": "hologram"}))], "a block of type 'hologram' cannot stand in a reply"),
+        ([pair(asks("Hi"), says({"type": {}}))], "left out entry 1: a block of a reply without a type"),
+        ([{"custom_id": "a", "result": {"message": "Hi"}}, 1], "left out entry 1, entry 2: no object"),
         ([pair(asks("Hi"), says(stop_reason="bored"))], "it cannot be told as a scenario"),
         ("[" * 100_000, "nested too deeply"),
         (
@@ -985,6 +988,15 @@ def test_a_file_that_is_no_recording_says_what_was_expected(said: Any, told: str
     out, err = capsys.readouterr()
     assert (code, out) == (2, "")
     assert told in err
+
+
+@pytest.mark.parametrize("said", [[HELLO], {"messages": [HELLO]}, [[HELLO]]], ids=["messages", "request", "list"])
+def test_an_assistants_message_alone_is_a_reply(said: Any, engine: MakeEngine, capsys: Any) -> None:
+    out, err = imported(said, capsys=capsys)
+
+    assert err == ""
+    status, got = answered(engine(loads(out)), asks("Anything"), stream=False)
+    assert (status, got["content"]) == (200, HELLO["content"])
 
 
 def test_a_recording_is_bounded() -> None:

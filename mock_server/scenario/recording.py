@@ -211,10 +211,10 @@ class _Reading:
         """Raises _Skipped."""
         if isinstance(item, list):  # the events of a stream
             item = _folded(item)
+        if isinstance(item, Mapping) and isinstance(item.get("result"), Mapping) and "custom_id" in item:
+            item = item["result"].get("message") or item["result"].get("error") or {}  # a line of a batch's results
         if not isinstance(item, Mapping):
             raise _Skipped("no object")
-        if isinstance(item.get("result"), Mapping) and "custom_id" in item:  # a line of the results of a batch
-            item = item["result"].get("message") or item["result"].get("error") or {}
         if _is_reply(item):
             return Exchange(None, _judged(item), where)
         for body in (item, item.get("params")):
@@ -397,8 +397,10 @@ def _conversation(body: Mapping[str, Any], where: str) -> Exchange:
         return Exchange(body, None, where)
     content = messages[-1]["content"]
     blocks = [{"type": "text", "text": content}] if isinstance(content, str) else content
-    reply = {**messages[-1], "content": blocks}
-    return Exchange({**body, "messages": messages[:-1]}, _judged(reply), where)
+    reply = _judged({**messages[-1], "content": blocks})
+    if len(messages) == 1:  # nobody kept what it replies to
+        return Exchange(None, reply, where)
+    return Exchange({**body, "messages": messages[:-1]}, reply, where)
 
 
 def _judge(messages: Sequence[Any]) -> None:
@@ -420,10 +422,12 @@ def _judge(messages: Sequence[Any]) -> None:
 
 def _judge_blocks(content: Sequence[Any]) -> None:
     for block in content:
-        if not isinstance(block, Mapping) or block.get("type") not in BLOCKS:
-            kind = block.get("type") if isinstance(block, Mapping) else type(block).__name__
+        kind = block.get("type") if isinstance(block, Mapping) else type(block).__name__
+        if not isinstance(kind, str):
+            raise _Skipped("a block of a reply without a type")
+        if kind not in BLOCKS:
             raise _Skipped(f"a block of type '{kind}' cannot stand in a reply")
-        if block["type"] == "text" and not isinstance(block.get("text"), str):
+        if kind == "text" and not isinstance(block.get("text"), str):
             raise _Skipped("a text block without text")
 
 

@@ -1,0 +1,208 @@
+"""Where a rule ends: the last value that is in and the first that is out, and keywords that schemas seldom have.
+
+Found by mutants that no other test noticed (`make reliability ARGS="--only mutants"`).
+"""
+
+import re
+from typing import Any
+
+import pytest
+
+from mock_server.protocol import request
+from mock_server.protocol.checker import Checker, is_schema
+from mock_server.protocol.errors import ApiError
+from mock_server.protocol.expression import Expression, OverLimit, Purse
+from mock_server.protocol.query import Whole
+from mock_server.protocol.request import MessagesRequest
+from mock_server.protocol.validate import batches, validate
+from mock_server.scenario.profiles import load_profile
+
+ANTHROPIC = load_profile("anthropic")
+
+# schema, what fits it, what does not, and what is told of that
+DEPENDENT = {
+    "properties": {"a": {}},
+    "dependentSchemas": {"a": {"properties": {"b": {}}}},
+    "unevaluatedProperties": False,
+}
+SEEN = {
+    "allOf": [{"properties": {"a": {}}, "additionalProperties": {"type": "string"}}],
+    "unevaluatedProperties": False,
+}
+SCHEMAS: dict[str, tuple[dict[str, Any], Any, Any, str]] = {
+    "a pattern": ({"pattern": "^a"}, "ab", "ba", "$: 'ba' does not match '^a'"),
+    "names by patterns": (
+        {"patternProperties": {"^a": {}}, "additionalProperties": False},
+        {"ab": 1},
+        {"ab": 1, "b": 1},
+        "$: 'b' does not match any of the regexes: '^a'",
+    ),
+    "what depends on a name": (
+        DEPENDENT,
+        {"a": 1, "b": 1},
+        {"b": 1},
+        "$: Unevaluated properties are not allowed ('b' was unexpected)",
+    ),
+    "names that a part has looked at": (
+        SEEN,
+        {"a": 1, "b": "x"},
+        {"a": 1, "b": 1},
+        "$: Unevaluated properties are not allowed ('a', 'b' were unexpected)",
+    ),
+    "names that are judged where nothing else does": (
+        {"properties": {"a": {}}, "unevaluatedProperties": {"type": "string"}},
+        {"a": 1, "b": "x"},
+        {"a": 1, "b": 1},
+        "$: Unevaluated properties are not valid under the given schema ('b' was unevaluated and invalid)",
+    ),
+    "the first items": (
+        {"prefixItems": [{}], "unevaluatedItems": False},
+        [1],
+        [1, 2],
+        "$: Unevaluated items are not allowed (2 was unexpected)",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", SCHEMAS)
+def test_a_keyword_tells_what_fits_from_what_does_not(case: str) -> None:
+    schema, fits, breaks, told = SCHEMAS[case]
+
+    assert Checker(schema).violations(fits) == []
+    assert told in Checker(schema).violations(breaks)
+
+
+@pytest.mark.parametrize(("pattern", "is_one"), [("a", True), ("(", False), (5, False)])
+def test_a_pattern_is_a_regular_expression(pattern: Any, is_one: bool) -> None:
+    assert is_schema({"pattern": pattern}) == is_one
+
+
+def test_what_is_wrong_with_a_schema_is_told_of_its_pattern() -> None:
+    with pytest.raises(ValueError, match="'\\(' is not a 'regex'"):
+        Checker({"pattern": "("})
+
+
+@pytest.mark.parametrize("of_client", [True, False])
+def test_too_much_is_left_unjudged_for_a_client_and_told_to_an_author(of_client: bool) -> None:
+    checker = Checker({"items": {"enum": list(range(4_000))}}, of_client=of_client)
+
+    if of_client:
+        assert checker.violations(["x"] * 100_000) == []
+    else:
+        with pytest.raises(OverLimit):
+            checker.violations(["x"] * 100_000)
+
+
+def strict(schema: dict[str, Any], **more: Any) -> MessagesRequest:
+    closed = {"type": "object", "additionalProperties": False, **schema}
+    tool = {"name": "f", "input_schema": closed, "strict": True}
+    said = [{"role": "user", "content": "q"}]
+    return MessagesRequest({"model": "claude-opus-4-8", "max_tokens": 9, "messages": said, "tools": [tool], **more})
+
+
+NODE = {"type": "object", "additionalProperties": False, "properties": {"next": {"$ref": "#/definitions/node"}}}
+
+
+@pytest.mark.parametrize(
+    ("schema", "told"),
+    [
+        (
+            {"properties": {"a": {"$ref": "#/definitions/node"}}, "definitions": {"node": NODE}},
+            "Circular reference detected in schema definitions: node -> node",
+        ),
+        (
+            {"properties": {"a": {"type": "array", "items": {"type": "array", "minItems": 2}}}},
+            "'minItems' values other than 0 or 1 are not supported",
+        ),
+    ],
+    ids=["an old name for definitions", "items of items"],
+)
+def test_a_part_outside_the_subset_is_found_wherever_it_stands(schema: dict[str, Any], told: str) -> None:
+    with pytest.raises(ApiError, match=told):
+        validate(strict(schema), ANTHROPIC)
+
+
+@pytest.mark.parametrize(("text", "is_number"), [("9" * 15, True), ("9" * 16, False), ("-" + "9" * 15, True)])
+def test_a_whole_number_has_at_most_15_digits(text: str, is_number: bool) -> None:
+    whole = Whole(-(10**16), 10**16, 0)
+
+    if is_number:
+        assert whole.read("limit", [text]) == int(text)
+    else:
+        with pytest.raises(ApiError, match="limit: Input should be a valid integer"):
+            whole.read("limit", [text])
+
+
+def test_an_id_of_a_batch_has_at_most_64_characters() -> None:
+    def asked(id: str) -> list[Any]:
+        return list(batches.requests_of({"requests": [{"custom_id": id, "params": {}}]}, ANTHROPIC))
+
+    assert len(asked("a" * 64)) == 1
+    with pytest.raises(ApiError, match="custom_id: String should have at most 64 characters"):
+        asked("a" * 65)
+
+
+def test_a_batch_of_100000_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batches, "MOST_REQUESTS", 2)
+    listed = [{"custom_id": str(at), "params": {}} for at in range(3)]
+
+    assert len(batches.requests_of({"requests": listed[:2]}, ANTHROPIC)) == 2
+    with pytest.raises(ApiError, match="List should have at most 2 items after validation, not 3"):
+        batches.requests_of({"requests": listed}, ANTHROPIC)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "stop_sequences: each stop sequence must be non-empty"),
+        (" \n", "stop_sequences: each stop sequence must contain non-whitespace"),
+    ],
+)
+def test_a_stop_sequence_says_something(text: str, told: str) -> None:
+    with pytest.raises(ApiError) as refused:
+        validate(strict({}, stop_sequences=[text]), ANTHROPIC)
+    assert str(refused.value).endswith(told.partition(": ")[2])
+
+
+def test_the_last_step_of_a_purse_may_be_spent() -> None:
+    purse = Purse(1.0, 10, 10)
+    purse.search(10)
+    with pytest.raises(OverLimit, match="more than 10 steps"):
+        purse.search(1)
+    purse.check(10)
+    with pytest.raises(OverLimit, match="more than 10 checks"):
+        purse.check(1)
+
+
+@pytest.mark.parametrize("pattern", ["(?:(a|b*){2}c)", "(a|b*){1}c", "(?:a|b*){2}c", "(x){0,1}y"])
+@pytest.mark.parametrize("text", ["abc", "c", "bbc", "aac", "y", "xy", "d"])
+def test_repeats_of_nothing_find_what_re_finds(pattern: str, text: str) -> None:
+    assert Expression(pattern).found_in(text) == (re.search(pattern, text) is not None)
+
+
+def test_json_of_many_objects_is_read_in_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A text of many small objects holds as many values as one of commas, and is read in steps as well."""
+    taken: list[str] = []
+    whole = request._InSteps.decode
+
+    def noted(self: Any, text: str) -> Any:
+        taken.append(text)
+        return whole(self, text)
+
+    monkeypatch.setattr(request._InSteps, "decode", noted)
+    monkeypatch.setattr(request, "_VALUES_AT_ONCE", 100)
+    for text in ("[" * 101 + "]" * 101, '{"a":' * 101 + "1" + "}" * 101, "[" + "1," * 101 + "1]"):
+        request.parse_json(text.encode())
+    request.parse_json(b"[" + b" " * 200 + b"1,2]")
+    assert len(taken) == 3
+
+
+def test_nulls_and_marks_do_not_make_a_prompt_another_one() -> None:
+    def fingerprint(block: dict[str, Any]) -> bytes:
+        said = [{"role": "user", "content": [{"type": "text", "text": "Hi", **block}]}]
+        return MessagesRequest({"model": "m", "messages": said}).fingerprint
+
+    plain = fingerprint({})
+    assert fingerprint({"cache_control": {"type": "ephemeral"}}) == plain
+    assert fingerprint({"citations": None}) == plain
+    assert fingerprint({"citations": {"enabled": True}}) != plain

@@ -1,13 +1,13 @@
 """Events with holes -> bytes with holes: what of a reply is the same for everybody is made once."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import ClassVar
 
 from mock_server.protocol.events import Event, Silence
 from mock_server.protocol.lazy import lazy
 from mock_server.protocol.message import fold
 from mock_server.protocol.sse import dumps, encode, frame
+from mock_server.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

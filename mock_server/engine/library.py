@@ -1,12 +1,12 @@
 """The scenarios in force, in order of precedence, each compiled once. Immutable: a change is a new Library."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 
 from mock_server.engine.compile import CompiledReply, reply_of
 from mock_server.engine.index import Index
 from mock_server.engine.sides import Sides
 from mock_server.protocol.profile import Profile
+from mock_server.records import dataclass
 from mock_server.scenario.answer import Answer
 from mock_server.scenario.model import Scenario
 from mock_server.scenario.timing import Pacing

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields, is_dataclass, replace
+from dataclasses import field, fields, is_dataclass, replace
 from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import quote
 
@@ -12,6 +12,7 @@ from mock_server.protocol.chunk import Burst, Bytes, Chunk
 from mock_server.protocol.lazy import lazy
 from mock_server.protocol.profile import Limits
 from mock_server.protocol.results import WebSearchToolResult
+from mock_server.records import dataclass
 from mock_server.scenario.answer import ANSWER_KEYS, Answer
 from mock_server.scenario.decode import Reads
 from mock_server.scenario.durations import Share

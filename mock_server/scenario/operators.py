@@ -7,10 +7,10 @@ request may raises OverLimit, with the place of the expression.
 import fnmatch
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from mock_server.protocol.expression import Expression, OverLimit, shown
+from mock_server.records import dataclass
 from mock_server.scenario.node import Node, Problems, kind, suggestion
 from mock_server.scenario.paths import MISSING
 

@@ -8,7 +8,8 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from aiohttp import StreamReader, web
+from aiohttp import web
+from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import RequestHandler
 
 from mock_server.engine.entry import Lane

@@ -2,12 +2,12 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
 from mock_server import version
 from mock_server.protocol.plan import Plan
+from mock_server.records import dataclass
 from mock_server.server.control import levers, tryout
 from mock_server.server.control.answers import ControlError, Query, as_json
 from mock_server.server.control.control import Control

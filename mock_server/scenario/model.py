@@ -308,19 +308,20 @@ def inherit(scenario: Scenario) -> Scenario:
     """The scenario with timing, faults, gates and headers written out on every reply and error: the inner one wins."""
 
     def resolve(answer: Answer, outer: Answer) -> Answer:
-        whole = replace(
-            answer,
-            timing=answer.timing or outer.timing,
-            fault=answer.fault or outer.fault,
-            gate=answer.gate or outer.gate,
-            headers={**outer.headers, **answer.headers},
-        )
+        taken: dict[str, Any] = {
+            name: value
+            for name in ("timing", "fault", "gate")
+            if not getattr(answer, name) and (value := getattr(outer, name)) is not None
+        }
+        if outer.headers:
+            taken["headers"] = {**outer.headers, **answer.headers}
+        whole = replace(answer, **taken) if taken else answer
         inner: dict[str, Any] = {
             kind: tuple(resolve(one, whole) for one in listed)
             for kind in ("cases", "attempts")
             if (listed := getattr(answer, kind)) is not None
         }
-        return replace(whole, **inner)
+        return replace(whole, **inner) if inner else whole
 
     return replace(scenario, turns=tuple(resolve(turn, Answer(timing=scenario.timing)) for turn in scenario.turns))
 

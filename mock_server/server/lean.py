@@ -48,6 +48,7 @@ class _Package(ModuleType):
     def _run(self) -> ModuleType:
         """Become what `import aiohttp` makes."""
         self.__class__ = ModuleType  # type: ignore[assignment]
-        assert self.__spec__ is not None and self.__spec__.loader is not None
+        assert self.__spec__ is not None
+        assert self.__spec__.loader is not None
         self.__spec__.loader.exec_module(self)
         return self

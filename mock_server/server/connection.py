@@ -82,6 +82,14 @@ class Connection(RequestHandler):
         return transport.write if transport is not None else _nowhere
 
     @property
+    def writes_now(self) -> Callable[[bytes], None] | None:
+        """What writes on it; None while it is not open, or full."""
+        transport = self.transport
+        if transport is None or self.writing_paused or transport.is_closing():
+            return None
+        return transport.write
+
+    @property
     def is_open(self) -> bool:
         return self.transport is not None and not self.transport.is_closing()
 

@@ -51,3 +51,24 @@ def test_an_aiohttp_that_is_there_already_stays_as_it_is() -> None:
         python("import aiohttp; before = aiohttp.ClientSession; " + LEAN + "print(aiohttp.ClientSession is before)")
         == "True"
     )
+
+
+def test_what_only_some_ask_for_is_not_imported_before() -> None:
+    heavy = {
+        "jinja2",
+        "faker",
+        "jsonschema",
+        "re2",
+        "regex",
+        "uvloop",
+        "trustme",
+        "fractions",
+        "difflib",
+        "importlib.resources",
+    }
+    rare = {
+        f"mock_server.{name}" for name in ("server.control.routes", "server.control.tryout", "client", "api", "verbs")
+    }
+    code = f"import mock_server.cli, mock_server.server.runner; print(sorted({heavy | rare} & sys.modules.keys()))"
+
+    assert python(LEAN + code) == "[]"

@@ -89,7 +89,7 @@ class App:
             play_at_once(plan, connection, opening, chunked=chunked)
             return Written(keep_alive=keep_alive, unread=request.content)
         playing = Playing(plan, connection, answered.lane, self.wheel, start, opening, chunked, ended)
-        answered.opened(connection.cutter(playing))
+        answered.opened(playing.cut)
         outcome = await play(playing)
         return Written(keep_alive=keep_alive and outcome.is_in_order(plan))
 

@@ -119,15 +119,6 @@ class Connection(RequestHandler):
         if call is not None and self._has_ended:
             self.force_close()
 
-    def cutter(self, playing: Playing) -> Callable[[str], None]:
-        """What ends a reply that is under way, and the connection with it."""
-
-        def cut(kind: str) -> None:
-            playing.stop(kind)
-            self.force_close()
-
-        return cut
-
     # -- what asyncio and aiohttp call -------------------------------------------------------------------------
 
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -255,7 +246,7 @@ class Connection(RequestHandler):
             self._play(answered, Playing(plan, self, answered.lane, self._app.wheel, start, opening, chunked, ended))
 
     def _play(self, answered: Answered, playing: Playing) -> None:
-        answered.opened(self.cutter(playing))
+        answered.opened(playing.cut)
         playing.begin(self._free)
 
     def _stays_open(self, now: float) -> None:

@@ -185,6 +185,11 @@ class Playing:
         self._end(kind)
         self._finish()
 
+    def cut(self, kind: str) -> None:
+        """Send nothing more, and end the connection with it."""
+        self.stop(kind)
+        self._wire.end(reset=False)
+
     def forget(self) -> None:
         """Leave every queue, and send nothing more."""
         self._over = None

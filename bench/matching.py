@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 
 from mock_server.engine.choose import choose, question
-from mock_server.engine.library import Library, compile_scenario
+from mock_server.engine.library import CompiledScenario, Library
 from mock_server.engine.session import Cursors
 from mock_server.protocol.request import parse
 from mock_server.scenario.load import loads
@@ -53,7 +53,7 @@ def measured(count: int, when: Callable[[int], str]) -> float:
     """Microseconds for one choice among so many scenarios, the median of 500."""
     profile = load_profile("anthropic")
     text = "\n---\n".join(f"name: s{at}\nwhen: {when(at)}\nreply: hi" for at in range(count))
-    library = Library([compile_scenario(one, profile, PRESETS["instant"]) for one in loads(text)])
+    library = Library([CompiledScenario(one, profile, PRESETS["instant"]) for one in loads(text)])
     body = json.dumps(BODY).encode()
     times = []
     for _ in range(500):

@@ -7,6 +7,7 @@ Exit codes: 0 done, 1 the thing asked about is not so, 2 a mistake of the caller
 
 import argparse
 import contextlib
+import gc
 import importlib
 import io
 import itertools
@@ -16,13 +17,14 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mock_server import settings as configuration
 from mock_server import whereabouts
 from mock_server.commands import Mistake
+from mock_server.records import dataclass
 from mock_server.scenario.node import ScenarioError
 from mock_server.settings import Row, SettingError, Settings, Unusable
 from mock_server.version import VERSION
@@ -72,7 +74,9 @@ def _run(main: Coroutine[Any, Any, int]) -> int:
 async def _serve(settings: Settings, paths: Sequence[Any]) -> int:
     import asyncio
 
-    from mock_server.server import garbage
+    from mock_server.server import garbage, lean
+
+    lean.without_client()
     from mock_server.server.runner import Runner  # aiohttp: not for the other commands
 
     runner = Runner(settings, paths)
@@ -403,8 +407,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):  # the name of a file need not be text
         sys.stdout.reconfigure(errors="backslashreplace")
     given = parser(words[0]).parse_args(words)
+    command = COMMANDS[given.command]
+    if command.run is not serve:  # which does so when it listens
+        gc.enable()
     try:
-        return COMMANDS[given.command].run(given)
+        return command.run(given)
     except ScenarioError as error:
         print(error, file=sys.stderr)
     except (Mistake, SettingError) as error:

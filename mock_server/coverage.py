@@ -1,11 +1,12 @@
 """Which scenarios, turns and cases tests have played: counted per file scenario, merged over processes. Plain data."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
 from mock_server.engine.journal import Journal
+from mock_server.records import dataclass
 from mock_server.scenario.answer import Answer
 from mock_server.scenario.model import Scenario
 

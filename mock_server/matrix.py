@@ -1,12 +1,13 @@
 """The fault matrix: a variant of a scenario for every fault at every event, to prove that a client survives each."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from mock_server.engine.engine import Engine
 from mock_server.engine.preview import Previewed, preview
+from mock_server.records import dataclass
 from mock_server.scenario.faults import faults_of, label
 from mock_server.scenario.load import build, files, library, load
 from mock_server.scenario.model import Scenario, lifted

@@ -6,8 +6,10 @@ A leaf: imports nothing of the package. To add a setting, add a field to `Settin
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import field, fields, replace
 from typing import Any, Literal
+
+from mock_server.records import dataclass
 
 PREFIX = "MOCK_SERVER_"
 

@@ -13,8 +13,10 @@ import json
 import os
 import socket
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
+
+from mock_server.records import dataclass
 
 NAME = "mock-server"
 PROCESSES = Path("/proc")

@@ -64,6 +64,10 @@ class Wire:
         self.ended: str | None = None
         self.lost: Callable[[], None] | None = None
 
+    @property
+    def writes_now(self) -> Callable[[bytes], None] | None:
+        return self.write if self.is_open and not self.is_full else None
+
     def write(self, data: bytes) -> None:
         self.written.append((round((self._loop.time() - 100) * 1000), data))
 

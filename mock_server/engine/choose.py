@@ -1,7 +1,6 @@
 """Scenarios + request + session -> Choice, or NoMatch with the near misses. Pure: nothing is counted here."""
 
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from mock_server.engine import seeds
@@ -11,6 +10,7 @@ from mock_server.engine.turns import NAMED, Conversation, conversation, position
 from mock_server.protocol.errors import invalid
 from mock_server.protocol.lazy import lazy
 from mock_server.protocol.request import MessagesRequest
+from mock_server.records import dataclass
 from mock_server.scenario.answer import Answer
 from mock_server.scenario.match import Asked, Condition, Facts, Miss
 from mock_server.scenario.model import Scenario

@@ -10,7 +10,7 @@ import math
 import random
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import partial
 from itertools import pairwise
 from typing import Any, NamedTuple, Protocol, get_args
@@ -31,6 +31,7 @@ from mock_server.protocol.profile import Geo, Model, Profile
 from mock_server.protocol.results import AdvisorToolResult, WebSearchToolResult
 from mock_server.protocol.sse import dumps, encode
 from mock_server.protocol.usage import CacheKind, Usage
+from mock_server.records import dataclass
 from mock_server.scenario.answer import Answer
 from mock_server.scenario.parts import OpenText
 from mock_server.scenario.timing import Pacing, Timing

@@ -19,7 +19,7 @@ from mock_server.engine.exchange import Call, Exchange, Work
 from mock_server.engine.failure import failure
 from mock_server.engine.journal import Journals
 from mock_server.engine.judged import left_unjudged
-from mock_server.engine.library import CompiledScenario, Library, compile_scenario
+from mock_server.engine.library import CompiledScenario, Library
 from mock_server.engine.memory import Memory, Remembered, Repeated
 from mock_server.engine.metrics import Metrics
 from mock_server.engine.reading import Reading, read_apart
@@ -96,7 +96,7 @@ class Engine:
         before = self._served.get(key)
         kept = {id(one.scenario): one for one in (before.compiled if before is not None else ())}
         every = (*self.chaos, *scenarios)
-        compiled = tuple(kept.get(id(one)) or compile_scenario(one, terms.profile, terms.timing) for one in every)
+        compiled = tuple(kept.get(id(one)) or CompiledScenario(one, terms.profile, terms.timing) for one in every)
         return Served(terms, compiled)
 
     def swap(self, prepared: "Prepared") -> None:
@@ -140,7 +140,7 @@ class Engine:
             terms = _terms(changed, self._profiles(changed.profile, changed.catalogue))
         except ScenarioError as error:
             raise SettingError(str(error)) from None
-        session.agree(terms, lambda scenario: compile_scenario(scenario, terms.profile, terms.timing))
+        session.agree(terms, lambda scenario: CompiledScenario(scenario, terms.profile, terms.timing))
         session.journal.size = changed.journal_entries
 
     @property
@@ -163,7 +163,7 @@ class Engine:
         return session.library(served.compiled)
 
     def _compiled(self, scenarios: Iterable[Scenario], terms: Terms) -> tuple[CompiledScenario, ...]:
-        return tuple(compile_scenario(one, terms.profile, terms.timing) for one in scenarios)
+        return tuple(CompiledScenario(one, terms.profile, terms.timing) for one in scenarios)
 
     def reading(self, http: HttpRequest) -> Callable[[], Reading | None] | None:
         """What reads a large body, in any thread; None for a body that is small, or that nobody reads apart."""

@@ -1,7 +1,6 @@
 """Events with holes -> bytes with holes: what of a reply is the same for everybody is made once."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import ClassVar
 
 from mock_server.protocol.blocks import Delta, Text
@@ -11,6 +10,7 @@ from mock_server.protocol.lazy import lazy
 from mock_server.protocol.message import Message, fold
 from mock_server.protocol.plan import Payload, Payloads
 from mock_server.protocol.sse import dumps, encode, frame, told
+from mock_server.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
-"""The scenarios in force, in order of precedence, each compiled once. Immutable: a change is a new Library."""
+"""The scenarios in force, in order of precedence, each compiled once, when it is first chosen. Immutable: a change is a
+new Library.
+"""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 
 from mock_server.engine.compile import CompiledReply, has_slots, reply_of
 from mock_server.engine.index import Index
@@ -12,29 +13,36 @@ from mock_server.scenario.model import Scenario
 from mock_server.scenario.timing import Pacing
 
 
-@dataclass(frozen=True)
 class CompiledScenario:
-    """A scenario and its replies as bytes with holes, by the identity of the answer they stand in."""
+    """A scenario and its replies as bytes with holes, each made when it is first chosen."""
 
-    scenario: Scenario
-    replies: Mapping[int, CompiledReply]
+    __slots__ = ("_positions", "_profile", "_replies", "_timing", "scenario")
+
+    def __init__(self, scenario: Scenario, profile: Profile, timing: Pacing) -> None:
+        """`timing` is the pace of replies that set none."""
+        self.scenario = scenario
+        self._profile = profile
+        self._timing = timing
+        # by the identity of the answer, which the scenario keeps; without those that are made whole for each request
+        self._positions = {
+            id(leaf): position
+            for position, leaf in _leaves(scenario)
+            if leaf.reply is not None and (not leaf.is_open or has_slots(leaf.reply))
+        }
+        self._replies: dict[int, CompiledReply] = {}
 
     def reply(self, answer: Answer) -> CompiledReply | None:
         """None for a reply that is made for each request; of one that only wants its texts all else is there."""
-        return self.replies.get(id(answer))
+        found = self._replies.get(id(answer))
+        if found is None and (position := self._positions.get(id(answer))) is not None:
+            found = self._replies.setdefault(id(answer), self._compiled(answer, position))
+        return found
 
-
-def compile_scenario(scenario: Scenario, profile: Profile, timing: Pacing) -> CompiledScenario:
-    """Every reply of one scenario; `timing` is the pace of those that set none."""
-    replies = {}
-    for position, leaf in _leaves(scenario):
-        if leaf.reply is not None:
-            reply = reply_of(leaf, timing, scenario.name, position)
-            if not leaf.is_open:
-                replies[id(leaf)] = CompiledReply(reply, profile).ready()
-            elif has_slots(reply.content):
-                replies[id(leaf)] = CompiledReply.of_slots(reply, profile)
-    return CompiledScenario(scenario, replies)
+    def _compiled(self, answer: Answer, position: int) -> CompiledReply:
+        reply = reply_of(answer, self._timing, self.scenario.name, position)
+        if answer.is_open:
+            return CompiledReply.of_slots(reply, self._profile)
+        return CompiledReply(reply, self._profile).ready()
 
 
 def _leaves(scenario: Scenario) -> Iterator[tuple[int, Answer]]:

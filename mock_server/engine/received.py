@@ -1,7 +1,6 @@
 """A request as the author of a test looks at it: the parsed body under the API's names, and what was said in it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from mock_server.engine.masking import without_secrets
@@ -10,6 +9,7 @@ from mock_server.protocol import completion
 from mock_server.protocol.errors import ApiError
 from mock_server.protocol.lazy import lazy
 from mock_server.protocol.request import HttpRequest, MessagesRequest, parse, parse_json, result_text
+from mock_server.records import dataclass
 from mock_server.scenario.dump import dump, stub
 from mock_server.scenario.match import Asked, Facts
 

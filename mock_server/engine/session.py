@@ -7,7 +7,7 @@ server's default. Counters are per key inside a session. Everything here is boun
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, TypeVar
 
 from mock_server.clock import Clock, VirtualClock
@@ -25,6 +25,7 @@ from mock_server.protocol.errors import invalid
 from mock_server.protocol.lazy import lazy
 from mock_server.protocol.profile import Limits, Model, Profile
 from mock_server.protocol.request import MessagesRequest
+from mock_server.records import dataclass
 from mock_server.scenario.model import Scenario
 from mock_server.scenario.timing import Pacing
 from mock_server.settings import Settings

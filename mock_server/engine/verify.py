@@ -1,6 +1,5 @@
 """What a test asserts about the requests that came, and the explanation when it is not so. Reads journals only."""
 
-import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -73,6 +72,8 @@ def _difference(miss: Miss) -> Iterator[str]:
     """A diff of two texts that should have been equal, where one look does not show how they differ."""
     if miss.exact is None or max(map(len, miss.exact)) <= 40:
         return
+    import difflib  # only a miss that is looked at needs it
+
     wanted, got = (text.splitlines() for text in miss.exact)
     for line in difflib.ndiff(wanted, got):
         if not line.startswith("?"):

@@ -6,7 +6,7 @@ means "not sent". Shapes: docs/protocol.md C.3, D.3.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, ClassVar, Union, get_args
 
 from mock_server.protocol import tokens
@@ -22,6 +22,7 @@ from mock_server.protocol.results import (
     result_type,
 )
 from mock_server.protocol.sse import spaced
+from mock_server.records import dataclass
 
 Delta = tuple[dict[str, Any] | None, int]
 # what a citation can point at (docs/protocol.md B.3)

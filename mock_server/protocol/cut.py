@@ -1,7 +1,7 @@
 """What `max_tokens` and `stop_sequences` of a request leave of a reply. Rules: docs/protocol.md G.3 and G.4."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from mock_server.protocol import tokens
@@ -18,6 +18,7 @@ from mock_server.protocol.blocks import (
     ToolUse,
 )
 from mock_server.protocol.prompt import Cost
+from mock_server.records import dataclass
 
 _NOTHING = 1e-9  # what rounding may add to a sum of tokens
 

@@ -1,12 +1,12 @@
 """A message -> the events of its stream, message_start to message_stop. Order and shapes: docs/protocol.md D.2."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from mock_server.protocol.blocks import Text, Thinking
 from mock_server.protocol.chunk import Chunk
 from mock_server.protocol.message import Message
+from mock_server.records import dataclass
 
 PING: dict[str, Any] = {"type": "ping"}
 

@@ -15,12 +15,13 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar, Token
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cache, lru_cache
 from types import ModuleType
 from typing import Any
 
 from mock_server.protocol.lazy import lazy
+from mock_server.records import dataclass
 
 MOST_CHARACTERS = 10_000
 """Characters of all the patterns that the schemas of one request bring."""

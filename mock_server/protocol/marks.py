@@ -9,8 +9,9 @@ import base64
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
+
+from mock_server.records import dataclass
 
 _KEY = b"messages-mock-server"
 _LETTERS = bytes.maketrans(b"+/", b"Kz")

@@ -1,7 +1,7 @@
 """The message: what the model says, and `fold`, the only builder of the reply that is not a stream."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from mock_server.protocol import partial
@@ -9,6 +9,7 @@ from mock_server.protocol.blocks import Block
 from mock_server.protocol.plan import Payload, Plan
 from mock_server.protocol.sse import dumps
 from mock_server.protocol.usage import merged
+from mock_server.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,13 @@
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import field, fields, replace
 from datetime import date
 from typing import Any, Literal, get_args
 
 from mock_server.protocol.errors import STATUS
 from mock_server.protocol.lazy import lazy
+from mock_server.records import dataclass
 
 _NATIVE = re.compile(r"(claude-[a-z]+)-(\d+)(?:-(\d{1,2}))?(?:-\d{8})?")
 

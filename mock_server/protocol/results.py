@@ -1,10 +1,10 @@
 """The blocks that results of server tools come in, and what their errors can be. Shapes: docs/protocol.md C.3."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from mock_server.protocol.chunk import Chunk
+from mock_server.records import dataclass
 
 _CODES = ("invalid_tool_input", "unavailable", "too_many_requests")
 # type of a result -> the codes its error can have (docs/protocol.md C.3)

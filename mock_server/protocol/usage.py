@@ -4,8 +4,10 @@ A counter is a number, or the text that stands for one until a request is known.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal
+
+from mock_server.records import dataclass
 
 Count = int | str
 # what a prompt did with the cache: nothing, or it read at most, or it wrote

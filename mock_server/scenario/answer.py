@@ -4,11 +4,12 @@
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Annotated, Any, Literal
 
 from mock_server.protocol.blocks import Block, ToolUse, is_server_tool
 from mock_server.protocol.lazy import lazy
+from mock_server.records import dataclass
 from mock_server.scenario.decode import Reads
 from mock_server.scenario.durations import Share
 from mock_server.scenario.error import Failure

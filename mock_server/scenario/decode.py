@@ -13,12 +13,13 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any, Literal, get_args, get_origin
 
+from mock_server.records import dataclass
 from mock_server.scenario.node import Node, Problems, kind
 
 Reader = Callable[[Node, Problems], Any]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Reads:
     """Marks a type that reads itself."""
 

@@ -4,12 +4,13 @@ Their times are those of the session's clock; `time_scale` does not touch them.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import ClassVar
 
 from mock_server.protocol.events import PING
 from mock_server.protocol.plan import Plan, Send, Step, Wait, rolled, unrolled
 from mock_server.protocol.sse import PING_FRAME
+from mock_server.records import dataclass
 from mock_server.scenario.durations import Duration
 from mock_server.scenario.endings import ended
 from mock_server.scenario.place import CannotApply, Place, Site, split

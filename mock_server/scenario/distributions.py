@@ -6,10 +6,10 @@ least and the most a draw may be: a normal distribution has no ends of its own.
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from random import Random
 from typing import Any
 
+from mock_server.records import dataclass
 from mock_server.scenario.decode import Reader
 from mock_server.scenario.node import Node, Problems, kind, suggestion
 

@@ -4,11 +4,12 @@ Each has `apply(plan, site) -> plan`; on a JSON reply it does the same to the bo
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import ClassVar, Literal
 
 from mock_server.protocol.plan import Manner, Plan, Send, Step, Wait, rolled, unrolled
 from mock_server.protocol.sse import encode
+from mock_server.records import dataclass
 from mock_server.scenario.error import Failure, Struck
 from mock_server.scenario.place import CannotApply, Place, Site, split
 

@@ -1,10 +1,10 @@
 """An error reply, as authors write it: `overloaded_error`, `529`, or its keys."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
 from mock_server.protocol.errors import STATUS, TYPE
+from mock_server.records import dataclass
 from mock_server.scenario.decode import Reads, decode
 from mock_server.scenario.durations import Duration
 from mock_server.scenario.node import Node, Problems, suggestion

@@ -2,12 +2,12 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from mock_server.protocol.plan import Payload, Plan, Send, Step, Wait, rolled, unrolled
 from mock_server.protocol.sse import dumps, encode
 from mock_server.protocol.sse import frame as frame_of
+from mock_server.records import dataclass
 from mock_server.scenario.place import CannotApply, Place, Site, event_of, said_by, split
 
 EventName = Literal[

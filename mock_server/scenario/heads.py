@@ -3,10 +3,10 @@
 import gzip
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from mock_server.protocol.plan import Headers, Manner, Plan, Send, Step, Wait, rolled, unrolled, whole
+from mock_server.records import dataclass
 from mock_server.scenario.place import CannotApply, Site
 
 _PAGE = """<html>

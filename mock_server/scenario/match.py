@@ -3,11 +3,11 @@ wanted, what came, how far off) and `captures` (what the named groups of its reg
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple, Union
 
 from mock_server.protocol.lazy import lazy
 from mock_server.protocol.request import Block, MessagesRequest, result_text
+from mock_server.records import dataclass
 
 
 class Said:

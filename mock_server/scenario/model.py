@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields, is_dataclass, replace
+from dataclasses import field, fields, is_dataclass, replace
 from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import quote
 
@@ -12,6 +12,7 @@ from mock_server.protocol.chunk import Burst, Bytes, Chunk
 from mock_server.protocol.lazy import lazy
 from mock_server.protocol.profile import Limits
 from mock_server.protocol.results import WebSearchToolResult
+from mock_server.records import dataclass
 from mock_server.scenario.answer import ANSWER_KEYS, Answer
 from mock_server.scenario.decode import Reads
 from mock_server.scenario.durations import Share
@@ -326,19 +327,20 @@ def inherit(scenario: Scenario) -> Scenario:
     """The scenario with timing, faults, gates and headers written out on every reply and error: the inner one wins."""
 
     def resolve(answer: Answer, outer: Answer) -> Answer:
-        whole = replace(
-            answer,
-            timing=answer.timing or outer.timing,
-            fault=answer.fault or outer.fault,
-            gate=answer.gate or outer.gate,
-            headers={**outer.headers, **answer.headers},
-        )
+        taken: dict[str, Any] = {
+            name: value
+            for name in ("timing", "fault", "gate")
+            if not getattr(answer, name) and (value := getattr(outer, name)) is not None
+        }
+        if outer.headers:
+            taken["headers"] = {**outer.headers, **answer.headers}
+        whole = replace(answer, **taken) if taken else answer
         inner: dict[str, Any] = {
             kind: tuple(resolve(one, whole) for one in listed)
             for kind in ("cases", "attempts")
             if (listed := getattr(answer, kind)) is not None
         }
-        return replace(whole, **inner)
+        return replace(whole, **inner) if inner else whole
 
     return replace(scenario, turns=tuple(resolve(turn, Answer(timing=scenario.timing)) for turn in scenario.turns))
 

@@ -3,8 +3,10 @@
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, NamedTuple
+
+from mock_server.records import dataclass
 
 MOST_TOLD = 100  # mistakes of one run; the others are counted
 MOST_DIGITS = 4300  # of a whole number: what Python writes and reads (its int_max_str_digits)

@@ -7,11 +7,11 @@ request may raises OverLimit, with the place of the expression.
 import fnmatch
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from mock_server.protocol.errors import excerpt
 from mock_server.protocol.expression import Expression, OverLimit, shown
+from mock_server.records import dataclass
 from mock_server.scenario.node import Node, Problems, kind, suggestion
 from mock_server.scenario.paths import MISSING
 

@@ -5,7 +5,7 @@ An open block is one of the API's with `template`, `generate` or an input that i
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Annotated, Any, ClassVar, Literal
 
 from mock_server.protocol.blocks import (
@@ -19,6 +19,7 @@ from mock_server.protocol.blocks import (
     Thinking,
     ToolUse,
 )
+from mock_server.records import dataclass
 from mock_server.scenario.decode import Reads, decode
 from mock_server.scenario.node import Node, Problems, kind, suggestion, wrap
 from mock_server.scenario.template import Template, compiled, read_template

@@ -7,7 +7,7 @@ same content ends in the body.
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from random import Random
 from typing import Annotated, Any, ClassVar, NamedTuple, Protocol
 
@@ -15,6 +15,7 @@ from mock_server.protocol import tokens
 from mock_server.protocol.blocks import BLOCKS
 from mock_server.protocol.plan import Payload, Plan, Send, Step, Wait, unrolled
 from mock_server.protocol.sse import dumps, encode
+from mock_server.records import dataclass
 from mock_server.scenario.decode import Reads, decode
 from mock_server.scenario.error import Failure
 from mock_server.scenario.node import Mark, Node, Problems, suggestion

@@ -20,7 +20,7 @@ _OWN = ("id", "aliases", "display_name", "created", "lifecycle", "deprecated", "
 
 def built_in() -> tuple[str, ...]:
     """The names of the profiles that come with the package; the default first."""
-    return tuple(sorted((file.stem for file in FOLDER.glob("*.yaml")), key=lambda name: name != "octen"))
+    return tuple(sorted((file.stem for file in FOLDER.iterdir()), key=lambda name: (name != "octen", name)))
 
 
 def load_profile(profile: str, catalogue: str | None = None) -> Profile:

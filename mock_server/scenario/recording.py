@@ -11,13 +11,14 @@ import json
 import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any, NamedTuple
 
 from mock_server.protocol.blocks import BLOCKS
 from mock_server.protocol.checker import depth
 from mock_server.protocol.message import fold
 from mock_server.protocol.sse import heard
+from mock_server.records import dataclass
 from mock_server.scenario.load import documents
 from mock_server.scenario.node import MOST_DEPTH, Node, Problems
 

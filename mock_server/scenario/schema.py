@@ -9,9 +9,11 @@ import math
 import operator
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from fractions import Fraction
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote
+
+if TYPE_CHECKING:
+    from fractions import Fraction
 
 Schema = dict[str, Any]
 _Kind = TypeVar("_Kind", list[Any], dict[str, Any], int)
@@ -61,15 +63,17 @@ def strings(schema: Schema, key: str) -> list[str]:
     return list(dict.fromkeys(item for item in typed(schema, key, list) if isinstance(item, str)))
 
 
-def number(schema: Schema, key: str) -> Fraction | None:
+def number(schema: Schema, key: str) -> "Fraction | None":
     """`schema[key]` as the decimal number it was written as; None where there is no finite number."""
     value = schema.get(key)
     if isinstance(value, bool) or not isinstance(value, (int, float)) or value - value != 0:
         return None
+    from fractions import Fraction  # only bounds need it
+
     return Fraction(str(value))
 
 
-def bounds(schema: Schema) -> tuple[Fraction | None, Fraction | None]:
+def bounds(schema: Schema) -> "tuple[Fraction | None, Fraction | None]":
     """The lowest and highest number, themselves allowed unless exclusive; None for no bound."""
     lows = [low for key in ("minimum", "exclusiveMinimum") if (low := number(schema, key)) is not None]
     highs = [high for key in ("maximum", "exclusiveMaximum") if (high := number(schema, key)) is not None]

@@ -4,10 +4,11 @@ What a template gives is text and stays text. What it may name is known at load;
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Annotated, Any
 
+from mock_server.records import dataclass
 from mock_server.scenario import fakes
 from mock_server.scenario.decode import Reads
 from mock_server.scenario.node import Mark, Node, Problems, kind, suggestion

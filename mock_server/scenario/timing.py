@@ -1,7 +1,7 @@
 """The pace of a reply, as authors write it: a preset by name, or the keys of a timing."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from itertools import pairwise
 from typing import Annotated, Any, ClassVar
 
@@ -9,6 +9,7 @@ from mock_server.protocol.blocks import BLOCKS, Block, Text
 from mock_server.protocol.chunk import Burst
 from mock_server.protocol.chunk import Chunk as Chunking
 from mock_server.protocol.profile import Profile
+from mock_server.records import dataclass
 from mock_server.scenario.decode import Reads, decode
 from mock_server.scenario.distributions import Distribution
 from mock_server.scenario.durations import Chunk, Count, Delay, Duration, Offsets, Rate, Share

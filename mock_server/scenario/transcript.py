@@ -9,13 +9,14 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import islice
 from typing import Any, NamedTuple
 
 from mock_server.protocol.blocks import is_server_tool
 from mock_server.protocol.errors import excerpt
 from mock_server.protocol.request import MessagesRequest, blocks
+from mock_server.records import dataclass
 from mock_server.scenario import paths
 from mock_server.scenario.dump import answer, is_same_model, stub, unsaid
 from mock_server.scenario.load import read_condition

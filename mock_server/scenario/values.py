@@ -10,7 +10,6 @@ import math
 import re
 from collections.abc import Callable, Iterator, Sequence
 from datetime import date, timedelta
-from fractions import Fraction
 from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -21,6 +20,8 @@ from mock_server.scenario import schema as reading
 from mock_server.scenario.schema import Flattener, Schema, size, strings, typed
 
 if TYPE_CHECKING:
+    from fractions import Fraction
+
     from mock_server.scenario.fakes import Faker
 
 TRIES = 20
@@ -318,6 +319,8 @@ def _number(maker: Maker, flat: Schema, at: _Place, *, whole: bool = False) -> o
     hinted = vocabulary.hint(vocabulary.NUMBER_HINTS, at.name, flat.get("description"))
     lowest, highest, digits = hinted or (1, 100, 2)
     multiple = reading.number(flat, "multipleOf")
+    from fractions import Fraction  # only numbers need it
+
     step = multiple if multiple and multiple > 0 else Fraction(1, 1 if whole else 10**digits)
     step = Fraction(step.numerator) if whole else step
     low, high = _span(flat, step, Fraction(lowest), Fraction(highest))
@@ -329,17 +332,17 @@ def _number(maker: Maker, flat: Schema, at: _Place, *, whole: bool = False) -> o
     return _plain((low + high) / 2)
 
 
-def _span(flat: Schema, step: Fraction, lowest: Fraction, highest: Fraction) -> tuple[Fraction, Fraction]:
+def _span(flat: Schema, step: "Fraction", lowest: "Fraction", highest: "Fraction") -> "tuple[Fraction, Fraction]":
     """The usual range as far as the schema's bounds allow it, else a range next to those bounds."""
     low, high = reading.bounds(flat)
     usual = max(lowest, lowest if low is None else low), min(highest, highest if high is None else high)
     if math.ceil(usual[0] / step) <= math.floor(usual[1] / step):
         return usual
-    low = low if low is not None else Fraction(0) if high is None else high - 100 * step
+    low = low if low is not None else step * 0 if high is None else high - 100 * step
     return low, low + 100 * step if high is None else high
 
 
-def _plain(value: Fraction) -> float:
+def _plain(value: "Fraction") -> float:
     return int(value) if value.denominator == 1 else float(value)
 
 

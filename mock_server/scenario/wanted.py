@@ -2,9 +2,9 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from mock_server.records import dataclass
 from mock_server.scenario import paths
 from mock_server.scenario.match import Said, fold
 from mock_server.scenario.node import Node, Problems, suggestion

@@ -5,7 +5,6 @@ several lines. What TCP allows: pieces of any size. What the API allows: pings a
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from random import Random
 from typing import Any, ClassVar
 
@@ -13,6 +12,7 @@ from mock_server.protocol.events import PING
 from mock_server.protocol.plan import Manner, Payload, Plan, Send, Step, Wait, rolled, unrolled
 from mock_server.protocol.sse import dumps, encode
 from mock_server.protocol.sse import frame as frame_of
+from mock_server.records import dataclass
 from mock_server.scenario.place import Site, event_of, said_by
 
 _EMPTY = {"text_delta": "text", "thinking_delta": "thinking", "input_json_delta": "partial_json"}

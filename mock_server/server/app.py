@@ -24,7 +24,7 @@ from mock_server.server.body import read_body
 from mock_server.server.connection import HTTP_1_1, Answered, Connection, Written, canceling, nobody_asks
 from mock_server.server.control import Desk
 from mock_server.server.control.answers import SAFE, ControlError
-from mock_server.server.control.routes import STREAM
+from mock_server.server.control.feed import STREAM
 from mock_server.server.inbox import Inbox
 from mock_server.server.journal_file import JournalFile, told_body
 from mock_server.server.late import resolve
@@ -87,7 +87,7 @@ class App:
             connection.write(at_once(plan, opening, chunked=chunked))
             return Written(keep_alive=keep_alive, unread=request.content)
         playing = Playing(plan, connection, answered.lane, self.wheel, start, opening, chunked, ended)
-        answered.opened(connection.cutter(playing))
+        answered.opened(playing.cut)
         outcome = await play(playing)
         return Written(keep_alive=keep_alive and outcome.is_in_order(plan))
 

@@ -9,7 +9,8 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from aiohttp import StreamReader, web
+from aiohttp import web
+from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import RequestHandler
 
 from mock_server.engine.entry import Lane
@@ -94,6 +95,14 @@ class Connection(RequestHandler):
         return transport.write if transport is not None else _nowhere
 
     @property
+    def writes_now(self) -> Callable[[bytes], None] | None:
+        """What writes on it; None while it is not open, or full."""
+        transport = self.transport
+        if transport is None or self.writing_paused or transport.is_closing():
+            return None
+        return transport.write
+
+    @property
     def is_open(self) -> bool:
         return self.transport is not None and not self.transport.is_closing()
 
@@ -122,15 +131,6 @@ class Connection(RequestHandler):
         self._when_lost = call
         if call is not None and self._has_ended:
             self.force_close()
-
-    def cutter(self, playing: Playing) -> Callable[[str], None]:
-        """What ends a reply that is under way, and the connection with it."""
-
-        def cut(kind: str) -> None:
-            playing.stop(kind)
-            self.force_close()
-
-        return cut
 
     # -- what asyncio and aiohttp call -------------------------------------------------------------------------
 
@@ -333,7 +333,7 @@ class Connection(RequestHandler):
             self._play(answered, Playing(plan, self, answered.lane, self._app.wheel, start, opening, chunked, ended))
 
     def _play(self, answered: Answered, playing: Playing) -> None:
-        answered.opened(self.cutter(playing))
+        answered.opened(playing.cut)
         playing.begin(self._free)
 
     def _stays_open(self, now: float) -> None:

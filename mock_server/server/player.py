@@ -42,6 +42,8 @@ class Wire(Protocol):
     @property
     def write(self) -> Callable[[bytes], None]: ...
     @property
+    def writes_now(self) -> Callable[[bytes], None] | None: ...
+    @property
     def is_open(self) -> bool: ...
     @property
     def is_full(self) -> bool: ...
@@ -183,6 +185,11 @@ class Playing:
         self._end(kind)
         self._finish()
 
+    def cut(self, kind: str) -> None:
+        """Send nothing more, and end the connection with it."""
+        self.stop(kind)
+        self._wire.end(reset=False)
+
     def forget(self) -> None:
         """Leave every queue, and send nothing more."""
         self._over = None
@@ -195,10 +202,29 @@ class Playing:
     # -- what wakes it -----------------------------------------------------------------------------------------
 
     def step(self, now: float) -> float | None:
-        """It is time (the loop's); when to come again, or None."""
+        """It is time (the loop's); when to come again, or None.
+
+        What nearly all steps of a server are, one frame in the middle of a part, is done here at once: it is `_step`
+        with all left out that such a frame does not need.
+        """
         if now < self._next:
             return None
-        due = self._next = self._usual_step(now, self._usual) if self._usual is not None else self._step(now)
+        part, frame = self._usual, self._frame + 1
+        if part is not None and frame < len(part.at) and (write := self._wire.writes_now) is not None:
+            due, time = self._start + part.at[frame] / 1_000_000, now + self._shift
+            if due > time:
+                self._frame = frame
+                self._at += 1
+                passed = int((time - self._began) * 1_000_000 + 0.5)
+                note = self._sent.append
+                note(self._at)
+                note(passed if passed < _LATEST else _LATEST)
+                self.due = due
+                data = part.frames[frame - 1]
+                write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked and data else data)
+                self._next = due = due - self._shift
+                return due
+        due = self._next = self._step(now)
         return None if due == NEVER else due
 
     def wake(self) -> None:
@@ -221,23 +247,6 @@ class Playing:
         return self._clock.now()
 
     # -- one step ----------------------------------------------------------------------------------------------
-
-    def _usual_step(self, now: float, part: Part) -> float:
-        """The same as `_step`, for one frame in the middle of a part: what nearly all steps of a server are."""
-        frames, at = part.frames, part.at
-        wire, frame = self._wire, self._frame + 1
-        if frame == len(at) or wire.is_full or not wire.is_open:
-            return self._step(now)
-        due, time = self._start + at[frame] / 1_000_000, now + self._shift
-        if due <= time:
-            return self._step(now)
-        self._frame = frame
-        self._at += 1
-        self._note(time)
-        self.due = due
-        data = frames[frame - 1]
-        wire.write(_chunk(data) if self._chunked else data)
-        return due - self._shift
 
     def _step(self, now: float) -> float:
         """Send what is due by now; the loop time to come again."""

@@ -71,7 +71,12 @@ class Wheel:
             while order and order[0] <= reached:
                 for steps in slots.pop(heapq.heappop(order)):
                     due = steps.step(now)
-                    if due is not None:
+                    if due is None:
+                        continue
+                    waiting = slots.get(int((due + INSTANT) / TICK) + 1)  # `_slot` and `add`, for nearly all
+                    if waiting is not None:
+                        waiting.append(steps)
+                    else:
                         self.add(due, steps)
         finally:
             self._running = False

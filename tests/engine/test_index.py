@@ -8,7 +8,7 @@ import pytest
 
 from mock_server.engine.choose import Choice, choose, question
 from mock_server.engine.index import Index
-from mock_server.engine.library import Library, compile_scenario
+from mock_server.engine.library import CompiledScenario, Library
 from mock_server.engine.session import Cursors
 from mock_server.protocol.request import parse
 from mock_server.scenario.load import build
@@ -91,7 +91,7 @@ def test_of_many_alike_the_first_that_stands_in_the_text_answers(subject: str, w
     rng = Random(words)
     wanted = texts(rng, words)
     built = [build({"name": f"s{at}", "when": {subject: text}, "reply": "x"}) for at, text in enumerate(wanted)]
-    library = Library([compile_scenario(one, PROFILE, PRESETS["instant"]) for one in built])
+    library = Library([CompiledScenario(one, PROFILE, PRESETS["instant"]) for one in built])
     for length in (1, 10, 100):
         for _ in range(20):
             said = " ".join(rng.choices([*wanted, *texts(rng, 1)], k=length))
@@ -108,8 +108,8 @@ def test_the_same_scenario_answers_with_and_without(seed: int) -> None:
     for at in range(40):
         anchor = {"anchor": "conversation"} if rng.random() < 0.3 else {}
         scenarios.append(build({"name": f"s{at}", "when": conditions(rng), "reply": "x", "at_end": "repeat", **anchor}))
-    library = Library([compile_scenario(one, PROFILE, PRESETS["instant"]) for one in scenarios])
-    plain = Library([compile_scenario(one, PROFILE, PRESETS["instant"]) for one in scenarios])
+    library = Library([CompiledScenario(one, PROFILE, PRESETS["instant"]) for one in scenarios])
+    plain = Library([CompiledScenario(one, PROFILE, PRESETS["instant"]) for one in scenarios])
     plain.index = Everything(plain.scenarios)
 
     matched = 0

@@ -75,7 +75,7 @@ def test_the_metadata(metadata: Message, installed: Path) -> None:
     assert {"fast", "tls"} <= set(metadata.get_all("Provides-Extra", []))
     assert metadata.get_all("Project-URL") is None  # there is no address of it yet
     info = installed / f"messages_mock_server-{VERSION}.dist-info"
-    assert "mock-server = mock_server.cli:main" in (info / "entry_points.txt").read_text()
+    assert "mock-server = mock_server.__main__:run" in (info / "entry_points.txt").read_text()
     assert "[pytest11]\nmock_server = mock_server.pytest_plugin" in (info / "entry_points.txt").read_text()
     assert (info / "licenses" / "LICENSE").read_text() == (ROOT / "LICENSE").read_text()
 

@@ -1,6 +1,8 @@
 """When garbage is collected: between bursts, and in none of them."""
 
 import gc
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -62,3 +64,33 @@ def test_not_while_a_reply_is_under_way(traffic: Traffic) -> None:
     for _ in range(3):
         traffic.collector.look()
     assert traffic.collections == 0
+
+
+def test_what_outlived_a_look_at_the_new_is_collected_too(traffic: Traffic) -> None:
+    gc.collect(0)
+    for _ in range(2):
+        traffic.collector.look()
+    assert traffic.collections == 1
+
+
+def test_a_server_that_listens_collects_again_but_nothing_of_its_start() -> None:
+    code = (
+        "import gc; gc.disable(); from mock_server.server import garbage; garbage.settle(); "
+        "print(gc.isenabled(), gc.get_freeze_count() > 1000, gc.get_threshold() == garbage.THRESHOLDS)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "True True True\n"
+
+
+@pytest.mark.parametrize(("command", "collects"), [("serve", "False"), ("list", "True")])
+def test_nothing_is_collected_while_a_server_starts_and_another_command_is_as_any_program(
+    command: str, collects: str
+) -> None:
+    code = (
+        f"import gc, sys; sys.argv = ['mock-server', '{command}', 'hello']; "
+        "from mock_server import cli; from mock_server.__main__ import run; "
+        "cli._serve, cli._run = (lambda *given: None), (lambda main: 0); "
+        "run(); print(gc.isenabled())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.split()[-1] == collects

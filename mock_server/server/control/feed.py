@@ -9,6 +9,7 @@ from mock_server.engine.masking import masked
 from mock_server.protocol.sse import dumps, encode
 from mock_server.server.control.views import summary
 
+STREAM = "/_mock/journal/stream"
 FIRST = 100
 BATCH = 50
 INTERVAL = 0.25

@@ -1,7 +1,6 @@
 """The files of the journal page, with the headers that keep it to itself."""
 
 from collections.abc import Mapping
-from importlib.resources import files
 
 from mock_server.protocol.plan import Headers, Plan, whole
 from mock_server.server.control.answers import ControlError
@@ -35,6 +34,8 @@ class Page:
     def answer(self, path: str) -> Plan:
         """One file. Raises ControlError (404)."""
         if self._files is None:
+            from importlib.resources import files  # only who looks at the page needs it
+
             folder = files("mock_server.server") / "page"
             found = {one.name: one.read_bytes() for one in folder.iterdir() if one.is_file()}
             told = b'name="base-path" content="%b"' % self._base_path.encode()

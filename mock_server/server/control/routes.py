@@ -2,17 +2,16 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
 from mock_server import version
+from mock_server.records import dataclass
 from mock_server.server.control import levers, tryout
 from mock_server.server.control.answers import Answer, ControlError, Query, as_json
 from mock_server.server.control.control import Control
 
 PREFIX = "/_mock/"
-STREAM = "/_mock/journal/stream"
 
 # name of a query parameter -> its schema and what it means
 _PARAMETERS: Mapping[str, tuple[Mapping[str, Any], str]] = {

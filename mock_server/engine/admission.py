@@ -59,7 +59,7 @@ def admit(call: Call, request: MessagesRequest, counter: TokenCounter) -> Admitt
     steps = prefixed(request, model, counter)
     found = None
     if request.is_marked:
-        found = call.session.cache.admit(steps.steps, original, model.cache_minimum, now)
+        found = call.session.cache.admit(steps, original, model.cache_minimum, now)
         if edits:  # what is cached is not cleared
             uncached = max(0, found.use.uncached - (original - total))
             total = original - (found.use.uncached - uncached)

@@ -45,35 +45,57 @@ def count(text: str) -> int:
     return total + len(_TOKEN.findall(text, at))
 
 
+# what a character of ASCII is, as a byte; a plain space is white space, too
+_LETTER, _DIGIT, _SIGN, _LINE, _WHITE, _SPACE = 1, 2, 4, 8, 16, 32
+
+
 def _count_ascii(text: str) -> int:
-    """The same as the length of `split`, for ASCII, in half the time: runs of one kind are shortened, then counted."""
+    """The same as the length of `split`, for ASCII, in a tenth of the time: a text as one large number with a byte for
+    each character, so that one operation looks at all of them at once.
+    """
     kinds = text.encode("ascii").translate(_KINDS)
-    tokens = kinds.count(b".") + kinds.count(b"_")
-    if b"\n" in kinds or b"  " in kinds:
-        tokens += len(_OWN_SPACE.findall(kinds))
-    else:  # single spaces belong to what follows
-        tokens += kinds.count(b" _") + kinds.endswith(b" ")
-    letters = kinds.replace(b"aaaaaaa", b"A")
-    tokens += letters.count(b"A") + _runs(letters, b"a")
-    if b"0" in kinds:
-        digits = kinds.replace(b"000", b"1")
-        tokens += digits.count(b"1") + _runs(digits, b"0")
-    return tokens
+    number = int.from_bytes(kinds, "little")
+    white = number >> 4 & _EACH
+    behind_white = white << 8
+    # what follows a plain space takes it along, unless that ends a run of white space or stands before an underscore
+    joined = (number >> 5) & (number | number >> 1 | number >> 2) >> 8 & _EACH
+    spaces = _starts(white, white & behind_white) - _starts(joined, joined & behind_white)
+    tokens = kinds.count(_SIGN) + kinds.count(_LINE) + spaces + _runs(kinds, _LETTER, number & _EACH, 7)
+    digits = number >> 1 & _EACH
+    return tokens + _runs(kinds, _DIGIT, digits, 3) if digits else tokens
 
 
-def _runs(kinds: bytes, kind: bytes) -> int:
-    """How many runs of a kind there are, none longer than six."""
-    return kinds.replace(kind * 3, kind).replace(kind * 2, kind).replace(kind * 2, kind).count(kind)
+def _starts(some: int, others: int) -> int:
+    return some.bit_count() - others.bit_count()
 
 
-def _kind(char: str) -> str:
+def _runs(kinds: bytes, kind: int, found: int, most: int) -> int:
+    """How many pieces of at most so many characters the runs of a kind are cut into. `found`: where they are."""
+    second = found & found << 8
+    tokens = _starts(found, second)
+    longer = second & second << 16  # behind 3 of its kind
+    if most == 7:
+        longer &= longer << 32  # behind 7
+    if not longer:
+        return tokens
+    starts = (found ^ second) << 8 * most & longer
+    again = starts << 8 * most & longer
+    if again << 8 * most & longer:  # very long ones are cut by hand
+        rest = kinds.replace(bytes((kind,)) * most, _CUT)
+        left = int.from_bytes(rest, "little") >> (kind >> 1) & _EACH
+        return rest.count(_CUT) + _starts(left, left & left << 8)
+    return tokens + starts.bit_count() + again.bit_count()
+
+
+def _kind(char: str) -> int:
     if char == "_" or char == " ":
-        return char
-    return "a" if char.isalpha() else "0" if char.isdecimal() else "\n" if char.isspace() else "."
+        return _LINE if char == "_" else _SPACE | _WHITE
+    return _LETTER if char.isalpha() else _DIGIT if char.isdecimal() else _WHITE if char.isspace() else _SIGN
 
 
-_KINDS = "".join(_kind(chr(code)) if code < 128 else "." for code in range(256)).encode("ascii")
-_OWN_SPACE = re.compile(rb"\s\s+|\n| (?=_)| \Z")  # white space that is a token of its own
+_KINDS = bytes(_kind(chr(code)) if code < 128 else _SIGN for code in range(256))
+_CUT = b"\x80"
+_EACH = int.from_bytes(b"\x01" * _PIECE, "little")
 
 
 def _behind_space(text: str, at: int) -> int:

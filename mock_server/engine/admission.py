@@ -45,7 +45,9 @@ class Admitted(NamedTuple):
 
 def admit(call: Call, request: MessagesRequest, counter: TokenCounter) -> Admitted:
     """What the prompt costs, and what it finds in the session's cache."""
-    model = model_of(request, call.session.terms.profile)
+    model: Model | None = request.steady.get("model")
+    if model is None:
+        model = request.steady["model"] = model_of(request, call.session.terms.profile)
     original = total = counted(request, model, counter)
     edits: Edits = ()
     if "context_management" in request.body:

@@ -18,6 +18,7 @@ from mock_server.protocol.request import Block, MessagesRequest, blocks
 from mock_server.scenario.match import Said
 
 NAMED = re.compile(r"\[\[scenario:([^\[\]\n]+)\]\]")  # how a text names the scenario that is to answer
+_FIRST = (0,)
 _FEW = 6  # messages or turns; so many are worked out again, since the last of them may differ
 _MOST_READ, _LONGEST_TOPIC, _LONGEST_WORD = 4000, 60, 24  # characters
 _MARKUP = frozenset('<>{}[]"`\\|')
@@ -91,7 +92,7 @@ class Conversation:
 
     def __init__(self, turns: tuple[Turn, ...], human: tuple[int, ...]) -> None:
         self.turns = turns
-        self.human = human or (0,)
+        self.human = human or _FIRST
         self.reached: dict[Any, tuple[int, int]] = {}
         self.before: dict[Any, tuple[int, int]] = {}
         self.settled = 0
@@ -115,8 +116,6 @@ def conversation(messages: Sequence[Mapping[str, Any]]) -> Conversation:
     """The turns of `messages`. What the assistant says before the first human turn is a turn that no script counts;
     with no human turn at all, the first turn counts as one, whoever's it is.
     """
-    if len(messages) == 1 and messages[0]["role"] == "user":  # what most requests are
-        return Conversation((Turn("user", tuple(blocks(messages[0]["content"]))),), (0,))
     turns = tuple(_turns(messages)) or (Turn("user", ()),)  # none: system messages alone
     return Conversation(turns, tuple([at for at, turn in enumerate(turns) if turn.is_human]))
 
@@ -136,6 +135,8 @@ def _role(message: Mapping[str, Any]) -> str:
 def conversed(request: MessagesRequest) -> Conversation:
     """The same of a request, whose turns may be known as far as it goes on from an earlier one."""
     messages = request.messages
+    if len(messages) == 1 and messages[0]["role"] == "user":  # what most requests are
+        return Conversation((Turn("user", tuple(blocks(messages[0]["content"]))),), _FIRST)
     if len(messages) < _FEW or request.has_system_messages:
         return conversation(messages)
     begins = request.scan("turns", _BEGIN, _with_message)

@@ -16,7 +16,7 @@ from json.decoder import WHITESPACE, JSONArray, JSONObject  # type: ignore[attr-
 from typing import Any
 
 from mock_server.protocol.profile import Profile
-from mock_server.protocol.request import LONG, SCAN, Known, MessagesRequest, check_halves, parse, strict_json
+from mock_server.protocol.request import LONG, SCAN, STEADY, Known, MessagesRequest, check_halves, parse
 
 _BUDGET = 24 << 20
 _LONG_ENOUGH = 4 << 10  # bytes of a conversation that is kept: a shorter one is read again in no time
@@ -61,13 +61,16 @@ class Story:
 class Frame:
     """All of a body but its messages: how it begins and ends, its fields, and what it was sent with."""
 
-    __slots__ = ("conditions", "fields", "head", "profile", "steady", "stories", "tail")
+    __slots__ = ("conditions", "fields", "head", "profile", "steady", "stories", "tail", "worked_out")
 
-    def __init__(self, head: bytes, tail: bytes, fields: dict[str, Any], steady: dict[Any, Any], sent: "_Sent") -> None:
+    def __init__(
+        self, head: bytes, tail: bytes, fields: dict[str, Any], request: MessagesRequest, sent: "_Sent"
+    ) -> None:
         self.head = head
         self.tail = tail
         self.fields = fields
-        self.steady = steady
+        self.steady = request.steady
+        self.worked_out = {name: getattr(request, name) for name in STEADY if name != "max_tokens" or name in fields}
         self.profile, self.conditions = sent
         self.stories: dict[bytes, list[Story]] = {}
 
@@ -88,13 +91,19 @@ class Frame:
         known = Known(self, self.steady, start, stop)
         try:
             if stop - start < _LONG_ENOUGH:
-                messages = strict_json(f"[{body[start:stop].decode()}]")
+                text = f"[{body[start:stop].decode()}]"
+                messages, end = SCAN(text, 0)
+                if end != len(text):
+                    return None
+                if "\\" in text:
+                    check_halves(text)
             else:
                 messages = self._continued(body, known)
-        except ValueError:
+        except (ValueError, StopIteration, RecursionError):
             return None
         request = MessagesRequest({**self.fields, "messages": messages}, headers, body)
         request.known = known
+        vars(request).update(self.worked_out, messages=messages)
         return request
 
     def _continued(self, body: bytes, known: Known) -> list[Any]:
@@ -153,7 +162,7 @@ class Beginnings:
 
     def __init__(self, budget: int = _BUDGET) -> None:
         self.budget = budget
-        self._held = 0
+        self.held = 0
         self._last: Frame | None = None
         self._buckets: OrderedDict[Any, _Bucket] = OrderedDict()
 
@@ -201,11 +210,11 @@ class Beginnings:
             return
         fields, start, ends, stop = apart
         head, tail = body[:start], body[stop:]
-        frame = Frame(head, tail, fields, request.steady, sent)
+        frame = Frame(head, tail, fields, request, sent)
         bucket.frames.insert(0, frame)
         self._forget(bucket.frames[_FRAMES:])
         del bucket.frames[_FRAMES:]
-        self._held += _weight(head) + _weight(tail)
+        self.held += _weight(head) + _weight(tail)
         self._last = frame
         if stop - start >= _LONG_ENOUGH:
             request.known = Known(frame, request.steady, start, stop)
@@ -222,25 +231,25 @@ class Beginnings:
             if old.scanned is known.scanned:  # the one it goes on from
                 weight += old.weight * known.shared // len(old.ends)
                 if len(old.ends) - known.shared < 4:
-                    self._held -= old.weight
+                    self.held -= old.weight
                     del listed[at]
                 break
         listed.insert(0, Story(said, ends, request, weight))
-        self._held += weight + sum(-one.weight for one in listed[_STORIES:])
+        self.held += weight + sum(-one.weight for one in listed[_STORIES:])
         del listed[_STORIES:]
         self._within_budget()
 
     def _forget(self, frames: list[Frame]) -> None:
         for frame in frames:
-            self._held -= _weight(frame.head) + _weight(frame.tail)
-            self._held -= sum(one.weight for listed in frame.stories.values() for one in listed)
+            self.held -= _weight(frame.head) + _weight(frame.tail)
+            self.held -= sum(one.weight for listed in frame.stories.values() for one in listed)
             if frame is self._last:
                 self._last = None
 
     def _within_budget(self) -> None:
-        if self._held > self.budget:
+        if self.held > self.budget:
             self._buckets.clear()
-            self._held = 0
+            self.held = 0
             self._last = None
 
 

@@ -87,8 +87,11 @@ def input_tokens(request: MessagesRequest, model: Model, counter: TokenCounter) 
         steady = request.steady[name] = _steady_cost(request, model, counter)
     text, fixed = steady
     messages = request.messages
-    if len(messages) == 1 and type(messages[0]["content"]) is str:
-        return round((text + counter.count(messages[0]["content"])) * model.token_factor) + fixed
+    if len(messages) == 1:
+        content = messages[0]["content"]
+        said = [content] if type(content) is str else [block["text"] for block in content if block["type"] == "text"]
+        if type(content) is str or len(said) == len(content):
+            return round((text + sum(map(counter.count, said))) * model.token_factor) + fixed
     if _cites(request):
         fixed += CITATIONS
 
@@ -385,10 +388,10 @@ def _hash(before: bytes, said: str) -> bytes:
 
 def _unmarked(value: Any) -> Any:
     """What of a block the cache goes by: all but its mark. Of a long text a digest stands for it, made in steps."""
-    if isinstance(value, Mapping):
+    if isinstance(value, str):
+        return {"text of many pieces": _digest(value)} if len(value) > _PIECE else value
+    if isinstance(value, dict):
         return {key: _unmarked(item) for key, item in value.items() if key != "cache_control"}
-    if isinstance(value, str) and len(value) > _PIECE:
-        return {"text of many pieces": _digest(value)}
     return [_unmarked(item) for item in value] if isinstance(value, list) else value
 
 

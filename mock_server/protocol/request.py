@@ -412,6 +412,8 @@ class MessagesRequest:
     @lazy
     def has_blocks(self) -> bool:
         """Whether any message is more than a bare string."""
+        if len(self.messages) == 1:
+            return type(self.messages[0]["content"]) is not str
         return any(type(message["content"]) is not str for message in self.messages)
 
     @lazy
@@ -460,6 +462,8 @@ class MessagesRequest:
         return digest.digest()
 
 
+# what is worked out of all but the messages
+STEADY = ("betas", "max_tokens", "model", "steady", "tool_names", "tools")
 _PRINTED = ("model", "system", "tools")
 _PRINT = hashlib.blake2b(b'{"messages":[', digest_size=16)
 _NO_KINDS: frozenset[str] = frozenset()

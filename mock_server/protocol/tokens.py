@@ -55,36 +55,39 @@ def _count_ascii(text: str) -> int:
     """
     kinds = text.encode("ascii").translate(_KINDS)
     number = int.from_bytes(kinds, "little")
-    white = number >> 4 & _EACH
-    behind_white = white << 8
-    # what follows a plain space takes it along, unless that ends a run of white space or stands before an underscore
-    joined = (number >> 5) & (number | number >> 1 | number >> 2) >> 8 & _EACH
-    spaces = _starts(white, white & behind_white) - _starts(joined, joined & behind_white)
-    tokens = kinds.count(_SIGN) + kinds.count(_LINE) + spaces + _runs(kinds, _LETTER, number & _EACH, 7)
-    digits = number >> 1 & _EACH
-    return tokens + _runs(kinds, _DIGIT, digits, 3) if digits else tokens
+    tokens = kinds.count(_SIGN) + kinds.count(_LINE)
+    letters, digits, white = number & _EACH, number >> 1 & _EACH, number >> 4 & _EACH
+    # a run of white space is one token; what follows a plain space takes it along, unless it ends a longer run
+    behind = white << 8
+    joined = number >> 5 & (letters | digits | number >> 2 & _EACH) >> 8
+    tokens += white.bit_count() - (white & behind).bit_count() - joined.bit_count() + (joined & behind).bit_count()
+    second = letters & letters << 8
+    tokens += letters.bit_count() - second.bit_count()
+    longer = second & second << 16
+    longer &= longer << 32  # behind 7 letters
+    if longer:
+        tokens += _more(kinds, _LETTER, letters ^ second, longer, 7)
+    if digits:
+        second = digits & digits << 8
+        tokens += digits.bit_count() - second.bit_count()
+        longer = second & second << 16  # behind 3 digits
+        if longer:
+            tokens += _more(kinds, _DIGIT, digits ^ second, longer, 3)
+    return tokens
 
 
-def _starts(some: int, others: int) -> int:
-    return some.bit_count() - others.bit_count()
+def _more(kinds: bytes, kind: int, starts: int, longer: int, most: int) -> int:
+    """How many pieces the runs of a kind have beyond the first of each, none longer than `most`.
 
-
-def _runs(kinds: bytes, kind: int, found: int, most: int) -> int:
-    """How many pieces of at most so many characters the runs of a kind are cut into. `found`: where they are."""
-    second = found & found << 8
-    tokens = _starts(found, second)
-    longer = second & second << 16  # behind 3 of its kind
-    if most == 7:
-        longer &= longer << 32  # behind 7
-    if not longer:
-        return tokens
-    starts = (found ^ second) << 8 * most & longer
-    again = starts << 8 * most & longer
-    if again << 8 * most & longer:  # very long ones are cut by hand
-        rest = kinds.replace(bytes((kind,)) * most, _CUT)
-        left = int.from_bytes(rest, "little") >> (kind >> 1) & _EACH
-        return rest.count(_CUT) + _starts(left, left & left << 8)
-    return tokens + starts.bit_count() + again.bit_count()
+    `starts`: where runs begin; `longer`: what stands behind `most` characters of its run.
+    """
+    second = starts << 8 * most & longer
+    third = second << 8 * most & longer
+    if not third << 8 * most & longer:
+        return second.bit_count() + third.bit_count()
+    rest = kinds.replace(bytes((kind,)) * most, _CUT)  # very long ones are cut one by one
+    left = int.from_bytes(rest, "little") >> (kind >> 1) & _EACH
+    return rest.count(_CUT) + left.bit_count() - (left & left << 8).bit_count() - starts.bit_count()
 
 
 def _kind(char: str) -> int:

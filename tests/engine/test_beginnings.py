@@ -2,6 +2,7 @@
 that forgets them at once."""
 
 import json
+import sys
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from random import Random
@@ -14,7 +15,8 @@ from mock_server.clock import ManualClock
 from mock_server.engine.engine import Engine
 from mock_server.engine.entry import Entry
 from mock_server.protocol import marks
-from mock_server.protocol.request import HttpRequest
+from mock_server.protocol.beginnings import Beginnings, elements, taken_apart
+from mock_server.protocol.request import LONG, HttpRequest, MessagesRequest
 from mock_server.scenario.load import loads
 from mock_server.scenario.profiles import load_profile
 
@@ -235,7 +237,7 @@ def test_a_server_that_remembers_answers_as_one_that_forgets(profile: str, setti
     """Several conversations at a time, so that what is remembered of one is there when another comes."""
     rng = Random(f"{profile} {settings}")
     both = Both(profile, **settings)
-    for _ in range(12 if not settings else 4):
+    for _ in range(8 if not settings else 3):
         under_way = [bodies(rng) for _ in range(3)]
         while under_way:
             one = rng.choice(under_way)
@@ -247,3 +249,157 @@ def test_a_server_that_remembers_answers_as_one_that_forgets(profile: str, setti
             both.ask(body, path, **headers)
             if rng.random() < 0.1:
                 both.ask(body, path, **headers)
+
+
+def growing(rounds: int, *, marked: bool = False, tools: bool = False) -> Iterator[bytes]:
+    """An agent's conversation, turn by turn."""
+    rng = Random(3)
+    system = [said("You are a helpful assistant.", **({"cache_control": {"type": "ephemeral"}} if marked else {}))]
+    body: Json = {
+        "model": "claude-opus-4-8",
+        "max_tokens": 500,
+        "system": system,
+        **({"tools": TOOLS} if tools else {}),
+    }
+    messages = [{"role": "user", "content": "the weather " + "long " * 900}]
+    for at in range(rounds):
+        sent = deepcopy(messages)
+        if marked and at:
+            sent[-1]["content"][-1]["cache_control"] = {"type": "ephemeral"}
+        yield json.dumps({**body, "messages": sent}).encode()
+        id, words = f"toolu_{at}", " ".join(rng.choices(WORDS, k=30))
+        call = {"type": "tool_use", "id": id, "name": "look", "input": {"at": words}}
+        result = {"type": "tool_result", "tool_use_id": id, "content": words}
+        messages += [assistant(said(words), call), user(result)]
+
+
+@pytest.mark.parametrize("marked", [False, True])
+@pytest.mark.parametrize("tools", [False, True])
+def test_a_turn_is_read_from_where_it_parts_from_the_one_before(marked: bool, tools: bool) -> None:
+    both = Both("anthropic")
+    for number, body in enumerate(growing(30, marked=marked, tools=tools)):
+        both.ask(body)
+        request = both.warm.terms.beginnings.read(body, {**HEADERS}, both.warm.terms.profile, "/v1/messages")
+        known = request.known
+        if number > 1:  # one that comes once is not kept, one that comes again is
+            assert known is not None
+            assert known.shared == len(request.messages)
+
+
+@pytest.mark.parametrize("marked", [False, True])
+def test_a_turn_takes_the_same_work_however_long_the_conversation_is(marked: bool) -> None:
+    """Counted in calls of our functions, which does not depend on how fast a machine is."""
+    engine = Both("anthropic").warm
+    calls: list[int] = []
+    for body in growing(120, marked=marked):
+        counted = 0
+
+        def count(frame: Any, event: str, argument: Any) -> None:
+            nonlocal counted
+            counted += event == "call"
+
+        before = sys.getprofile()
+        sys.setprofile(count)
+        try:
+            entry = engine.handle(HttpRequest("POST", "/v1/messages", HEADERS, body))
+        finally:
+            sys.setprofile(before)
+        assert entry.exchange.scenario == "weather"
+        calls.append(counted)
+
+    assert max(calls[100:]) < 1.5 * min(calls[8:20])
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (b'{"a": 1, "messages": [{}, [2]], "b": 2}', ({"a": 1, "messages": None, "b": 2}, 22, [2, 7], 29)),
+        (b'{"messages" : [ 1 ]}', ({"messages": None}, 15, [2], 18)),
+        (b'{"messages": []}', ({"messages": None}, 14, [], 14)),
+        ('{"ü": "日本", "messages": ["é"]}'.encode(), ({"ü": "日本", "messages": None}, 30, [4], 34)),
+        (b'{"\\u006dessages": [{}]}', ({"messages": None}, 19, [2], 21)),
+        (b'{"messages": [1], "messages": [2]}', None),
+        (b'{"messages": {}}', None),
+        (b'{"tools": [{"messages": [1]}]}', None),
+        (b"[]", None),
+        (b"{", None),
+        (b"\xff", None),
+    ],
+)
+def test_a_body_is_taken_apart(body: bytes, expected: Any) -> None:
+    assert taken_apart(body) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", ([], [])),
+        (" {} ,\n[1, 2]", ([{}, [1, 2]], [3, 12])),
+        ('"日", 1', (["日", 1], [5, 8])),
+    ],
+)
+def test_the_elements_of_a_list(text: str, expected: Any) -> None:
+    assert elements(text) == expected
+
+
+@pytest.mark.parametrize("text", ["1,", ",1", "1 2", "1], [2", "]", "{", "NaN", '"\\ud800"', "[" * 9999, "1e999"])
+def test_what_is_no_list_of_elements(text: str) -> None:
+    with pytest.raises(ValueError):
+        elements(text)
+
+
+def test_a_message_that_was_not_judged_is_not_taken_for_known() -> None:
+    """What is refused is not kept: the same beginning is refused the next time, too."""
+    both = Both("anthropic")
+    *_, body = growing(5)
+    for _ in range(4):
+        assert both.ask(body).status == 200
+    wrong = body.replace(b'"tool_use_id": "toolu_3"', b'"tool_use_id": "toolu_x"')
+    for _ in range(3):
+        assert both.ask(wrong).status == 400
+    for _ in range(2):
+        assert both.ask(body).status == 200
+
+
+def test_what_is_kept_is_bounded() -> None:
+    """Conversations that nobody goes on with, in bodies that differ in everything: the oldest are let go."""
+    both = Both("anthropic")
+    kept = both.warm.terms.beginnings
+    kept.budget = 200_000
+    for number in range(60):
+        for again in range(3):
+            body = {"model": "claude-opus-4-8", "max_tokens": 5, "metadata": {"user_id": str(number)}}
+            messages = [{"role": "user", "content": f"{number} {again} " + "long " * 900}]
+            assert both.ask(json.dumps({**body, "messages": messages}).encode()).status == 200
+            assert kept.held <= kept.budget
+
+
+def test_a_large_body_is_not_kept() -> None:
+    """It is read in another thread, so nothing may be shared with it."""
+    both = Both("anthropic")
+    body = {"model": "claude-opus-4-8", "max_tokens": 5, "messages": [{"role": "user", "content": "x" * LONG}]}
+    for _ in range(3):
+        both.ask(json.dumps(body).encode())
+    assert both.warm.terms.beginnings.held == 0
+
+
+def test_what_is_kept_of_one_profile_is_not_known_to_another() -> None:
+    """The same bytes are judged by the rules that are in force where they come."""
+    both = Both("octen")
+    for one in (both.warm, both.cold):
+        one._profiles = lambda name, catalogue: load_profile(name)
+        session = one.sessions.named("strict")
+        one.override(session, profile="anthropic")
+    *_, body = growing(4)
+    odd = body.replace(b'"max_tokens"', b'"unheard_of": 1, "max_tokens"')
+    for _ in range(3):
+        assert both.ask(odd).status == 200
+    for _ in range(2):
+        assert both.ask(odd, **{"x-mock-session": "strict"}).status == 400
+        assert both.ask(odd).status == 200
+
+
+def test_a_request_without_its_raw_bytes_is_never_kept() -> None:
+    kept = Beginnings()
+    kept.keep(MessagesRequest({"messages": []}), load_profile("anthropic"), "/v1/messages")
+    assert kept.held == 0

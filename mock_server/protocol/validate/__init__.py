@@ -166,9 +166,14 @@ def _goes_on_well(request: MessagesRequest, profile: Profile, *, has_cache_marks
     more, since that is what the error is about.
     """
     messages = request.body["messages"]
-    if len(messages) == 1 and not has_cache_marks and is_question(messages[0]):
+    is_plain_question = len(messages) == 1 and is_question(messages[0], marked=has_cache_marks)
+    if is_plain_question and not has_cache_marks:
         return True
     try:
+        if is_plain_question:
+            for rule in CACHE_RULES:
+                rule(request, profile)
+            return True
         end = _end(request)
         shapes.messages(end, profile)
         if request.has_system_messages:

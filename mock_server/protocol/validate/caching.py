@@ -36,9 +36,9 @@ def _marks(before: object, message: Mapping[str, Any]) -> Sequence[Breakpoint] |
 
 
 def _marked(blocks: Any, path: str) -> Iterator[Breakpoint]:
-    for at, block in enumerate(blocks if isinstance(blocks, Sequence) and not isinstance(blocks, str) else ()):
+    for at, block in enumerate(blocks if isinstance(blocks, list | tuple) else ()):
         mark = block.get("cache_control")
-        if isinstance(mark, Mapping):
+        if isinstance(mark, dict):
             yield Breakpoint(f"{path}.{at}", block, mark.get("ttl") or _SHORT)
         if block.get("type") == "tool_result":
             yield from _marked(block.get("content"), f"{path}.{at}.tool_result.content")

@@ -11,6 +11,7 @@ from mock_server.protocol.request import MessagesRequest
 from mock_server.protocol.validate.params import PARAMETERS
 
 _NAMES = frozenset(("model", "max_tokens", "messages", "stream", "system", "metadata"))
+_MARK = {"type": "ephemeral"}
 _TEXT = frozenset(("type", "text"))
 _MESSAGE = frozenset(("role", "content"))
 
@@ -33,14 +34,23 @@ def is_plain(request: MessagesRequest, profile: Profile) -> bool:
     )
 
 
-def is_question(message: Any) -> bool:
-    """Whether it is a user's text that is not blank: a bare string, or blocks that are nothing but text."""
+def is_question(message: Any, *, marked: bool = False) -> bool:
+    """Whether it is a user's text that is not blank: a bare string, or blocks that are nothing but text.
+
+    `marked`: they may carry marks for the cache, about which rules may still have something to say.
+    """
     if type(message) is not dict or message.keys() != _MESSAGE or message["role"] != "user":
         return False
     said = message["content"]
     if type(said) is str:
         return said != "" and not said.isspace()
-    return type(said) is list and said != [] and all(map(_is_text, said))
+    return type(said) is list and said != [] and all(map(_is_marked_text if marked else _is_text, said))
+
+
+def _is_marked_text(block: Any) -> bool:
+    if type(block) is dict and block.get("cache_control") == _MARK:
+        block = {name: value for name, value in block.items() if name != "cache_control"}
+    return _is_text(block)
 
 
 def _is_text(block: Any) -> bool:

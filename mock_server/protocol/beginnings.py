@@ -171,13 +171,19 @@ class Beginnings:
         if len(body) < LONG:
             sent = _sent(headers, profile, endpoint)
             frame = self._last
-            if frame is not None and frame.fits(body, sent) and (request := frame.read(body, headers)) is not None:
+            if frame is None or not frame.fits(body, sent):
+                frame = self._fitting(body, sent)
+            if frame is not None and (request := frame.read(body, headers)) is not None:
                 return request
-            bucket = self._buckets.get(_key(body, sent))
-            for frame in () if bucket is None else sorted(bucket.frames, key=_longest_tail):
-                if frame.fits(body, sent) and (request := frame.read(body, headers)) is not None:
-                    return request
         return parse(body, headers)
+
+    def _fitting(self, body: bytes, sent: _Sent) -> Frame | None:
+        """Of the rests that a body may have, the one that leaves least of it to be read."""
+        bucket = self._buckets.get(_key(body, sent))
+        fitting = () if bucket is None else [frame for frame in bucket.frames if frame.fits(body, sent)]
+        if bucket is not None and fitting:
+            bucket.missed = 0
+        return max(fitting, key=_length, default=None)
 
     def keep(self, request: MessagesRequest, profile: Profile, endpoint: str) -> None:
         """Remember a request that passed every rule of an endpoint under a profile."""
@@ -248,6 +254,9 @@ class Beginnings:
 
     def _within_budget(self) -> None:
         if self.held > self.budget:
+            kept = [frame for bucket in self._buckets.values() for frame in bucket.frames]
+            for frame in kept if self._last is None else [*kept, self._last]:
+                frame.stories.clear()  # a request under way may still have it
             self._buckets.clear()
             self.held = 0
             self._last = None
@@ -263,8 +272,8 @@ def _key(body: bytes, sent: _Sent) -> Any:
     return sent[1], at, body[max(0, at - _KEY) : at]
 
 
-def _longest_tail(frame: Frame) -> int:
-    return -len(frame.tail)
+def _length(frame: Frame) -> int:
+    return len(frame.head) + len(frame.tail)
 
 
 def _weight(text: bytes) -> int:

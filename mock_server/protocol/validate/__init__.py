@@ -158,6 +158,9 @@ OF_THE_WHOLE: frozenset[Rule] = frozenset(
 )
 
 
+_MANY = 20
+
+
 def _goes_on_well(request: MessagesRequest, profile: Profile, *, has_cache_marks: bool, said: BlockRules) -> bool:
     """Whether no rule has anything to say about a request whose beginning passed them all before.
 
@@ -166,6 +169,8 @@ def _goes_on_well(request: MessagesRequest, profile: Profile, *, has_cache_marks
     more, since that is what the error is about.
     """
     messages = request.body["messages"]
+    if len(messages) > _MANY and not (request.known and request.known.shared):
+        return False  # there is little to save, and where something is wrong it would be looked for twice
     is_plain_question = len(messages) == 1 and is_question(messages[0], marked=has_cache_marks)
     if is_plain_question and not has_cache_marks:
         return True

@@ -43,7 +43,9 @@ class Admitted(NamedTuple):
 
 def admit(call: Call, request: MessagesRequest, counter: TokenCounter) -> Admitted:
     """What the prompt costs, and what it finds in the session's cache."""
-    model = model_of(request, call.session.terms.profile)
+    model: Model | None = request.steady.get("model")
+    if model is None:
+        model = request.steady["model"] = model_of(request, call.session.terms.profile)
     original = total = counted(request, model, counter)
     edits: Edits = ()
     if "context_management" in request.body:
@@ -57,7 +59,7 @@ def admit(call: Call, request: MessagesRequest, counter: TokenCounter) -> Admitt
     steps = prefixed(request, model, counter)
     found = None
     if request.is_marked:
-        found = call.session.cache.admit(steps.steps, original, model.cache_minimum, now)
+        found = call.session.cache.admit(steps, original, model.cache_minimum, now)
         if edits:  # what is cached is not cleared
             uncached = max(0, found.use.uncached - (original - total))
             total = original - (found.use.uncached - uncached)

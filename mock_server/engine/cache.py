@@ -50,9 +50,10 @@ class PromptCache:
         self._entries: OrderedDict[bytes, _Entry] = OrderedDict()
         self._asked: OrderedDict[str, Prefix] = OrderedDict()
 
-    def admit(self, steps: Sequence[Step], total: int, minimum: int, now: float) -> Admission:
+    def admit(self, prefix: Prefix, total: int, minimum: int, now: float) -> Admission:
         """What a prompt of `total` tokens finds and would leave behind."""
-        marked = [at for at, step in enumerate(steps) if step.ttl is not None and step.tokens >= minimum]
+        steps = prefix.steps
+        marked = [at for at in prefix.marked if steps[at].tokens >= minimum]
         if not marked:
             return Admission(CacheUse(uncached=total))
         hit = max((found for at in marked if (found := self._found(steps, at, now)) is not None), default=None)

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from mock_server.engine import seeds
 from mock_server.engine.library import Library
 from mock_server.engine.session import Cursors
-from mock_server.engine.turns import NAMED, Conversation, conversation, position
+from mock_server.engine.turns import NAMED, Conversation, conversed, position
 from mock_server.protocol.errors import invalid
 from mock_server.protocol.lazy import lazy
 from mock_server.protocol.request import MessagesRequest
@@ -142,7 +142,7 @@ def question(
     request: MessagesRequest, headers: Mapping[str, str], key: str, cursors: Cursors, seed: int | None = None
 ) -> Question:
     """What scenarios are asked: the request with its turns worked out."""
-    talk = conversation(request.messages)
+    talk = conversed(request)
     asked = Asked(request, headers, talk.turns[-1].content, talk.newest_results)
     retries = headers.get("x-stainless-retry-count", "0")
     again = int(retries) if retries.isdecimal() and len(retries) < 4 else 0

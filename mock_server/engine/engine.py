@@ -27,6 +27,7 @@ from mock_server.engine.received import Request
 from mock_server.engine.redaction import Redaction
 from mock_server.engine.routing import find, route
 from mock_server.engine.session import Cursors, Session, Sessions, Terms
+from mock_server.protocol.beginnings import Beginnings
 from mock_server.protocol.errors import ApiError, invalid
 from mock_server.protocol.expression import OverLimit, begin, end
 from mock_server.protocol.profile import Limits, Profile
@@ -56,7 +57,8 @@ class Engine:
         """`profiles` finds a profile by name and catalogue, for sessions that ask for another one."""
         self.settings = settings
         self._profiles = profiles or (lambda name, catalogue: profile)
-        self.terms = _terms(settings, profile)
+        self._beginnings = Beginnings()
+        self.terms = _terms(settings, profile, self._beginnings)
         self.counter = TokenCounter()
         self._made = _Made()
         self.making = Lock()  # held while a long reply is made up, in a thread of its own
@@ -137,7 +139,7 @@ class Engine:
         """Give one session settings of its own. Raises SettingError for a value a setting cannot have."""
         changed = configuration.changed(session.terms.settings, settings)
         try:
-            terms = _terms(changed, self._profiles(changed.profile, changed.catalogue))
+            terms = _terms(changed, self._profiles(changed.profile, changed.catalogue), self._beginnings)
         except ScenarioError as error:
             raise SettingError(str(error)) from None
         session.agree(terms, lambda scenario: CompiledScenario(scenario, terms.profile, terms.timing))
@@ -383,12 +385,12 @@ def _compiled_as(settings: Settings) -> _Compiled:
     return settings.profile, settings.catalogue, settings.any_model, settings.timing, settings.unknown_parameters
 
 
-def _terms(settings: Settings, profile: Profile) -> Terms:
+def _terms(settings: Settings, profile: Profile, beginnings: Beginnings) -> Terms:
     changed = replace(profile, any_model=settings.any_model)
     if settings.unknown_parameters is not None:
         changed = replace(changed, unknown_parameters=settings.unknown_parameters)
     own = None if settings.rate_limits in ("off", "on") else Limits(**configuration.limits(settings.rate_limits))
-    return Terms(settings, changed, pacing(settings.timing, changed), own)
+    return Terms(settings, changed, pacing(settings.timing, changed), own, beginnings)
 
 
 def _early_seed(http: HttpRequest, seed: int | None) -> bytes | None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from mock_server.engine.exchange import Exchange, Late
 from mock_server.engine.session import Terms
 from mock_server.protocol.errors import ApiError
+from mock_server.protocol.expression import allowance
 from mock_server.protocol.profile import Profile
 from mock_server.protocol.request import MessagesRequest
 from mock_server.protocol.validate import readable, validate
@@ -28,6 +29,12 @@ def judged(
     except ApiError as error:
         return let_pass(error, terms)
     return None
+
+
+def keep(request: MessagesRequest, terms: Terms, endpoint: str) -> None:
+    """Remember a request about which no rule of an endpoint had anything to say, and which was judged whole."""
+    if terms.settings.validation != "off" and not allowance().unjudged:
+        terms.beginnings.keep(request, terms.profile, endpoint)
 
 
 def let_pass(error: ApiError, terms: Terms) -> ApiError:

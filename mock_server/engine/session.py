@@ -21,6 +21,7 @@ from mock_server.engine.library import CompiledScenario, Library
 from mock_server.engine.limits import RateLimiter
 from mock_server.engine.seeds import Chance, Ids
 from mock_server.engine.threads import Threads
+from mock_server.protocol.beginnings import Beginnings
 from mock_server.protocol.errors import invalid
 from mock_server.protocol.lazy import lazy
 from mock_server.protocol.profile import Limits, Model, Profile
@@ -89,12 +90,16 @@ class Cursors:
 
 @dataclass(frozen=True)
 class Terms:
-    """What holds for one session: the server's settings with its own on top, and what they name."""
+    """What holds for one session: the server's settings with its own on top, and what they name.
+
+    `beginnings`: what was understood of bodies before, in all sessions of a server.
+    """
 
     settings: Settings
     profile: Profile
     timing: Pacing
     limits: Limits | None = None
+    beginnings: Beginnings = field(default_factory=Beginnings, compare=False, repr=False)
 
     @lazy
     def one_text(self) -> CompiledReply:

@@ -5,37 +5,56 @@ warm-up call or second replica can push a script out of step.
 """
 
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import Any
 from unicodedata import category
 
 from mock_server.protocol import marks
 from mock_server.protocol.blocks import is_server_tool
-from mock_server.protocol.request import Block, blocks
+from mock_server.protocol.lazy import lazy
+from mock_server.protocol.request import Block, MessagesRequest, blocks
 from mock_server.scenario.match import Said
 
 NAMED = re.compile(r"\[\[scenario:([^\[\]\n]+)\]\]")  # how a text names the scenario that is to answer
+_FIRST = (0,)
+_FEW = 6  # messages or turns; so many are worked out again, since the last of them may differ
 _MOST_READ, _LONGEST_TOPIC, _LONGEST_WORD = 4000, 60, 24  # characters
 _MARKUP = frozenset('<>{}[]"`\\|')
 
 
-class Turn(NamedTuple):
+class Turn:
     """Consecutive messages of one role as one; system messages are left out before."""
 
-    role: str
-    content: tuple[Block, ...]
+    def __init__(self, role: str, content: tuple[Block, ...]) -> None:
+        self.role = role
+        self.content = content
 
-    @property
+    @lazy
     def is_human(self) -> bool:
         """A user turn that is not an answer to a tool call."""
         return self.role == "user" and "tool_result" not in [block["type"] for block in self.content]
 
-    @property
+    @lazy
     def said(self) -> Said:
         """What a person says in it: in a turn of the assistant's nothing, even where that stands in for a human one."""
         texts = [block["text"] for block in self.content if block["type"] == "text"] if self.role == "user" else []
         return Said(texts or [""])
+
+    @lazy
+    def ids(self) -> list[str]:
+        """The ids of its calls, or of those that it brings results of.
+
+        An assistant's turn stands where its own calls do: a result in it may answer a call of an earlier turn.
+        """
+        key = "id" if self.role == "assistant" else "tool_use_id"
+        return [id for block in self.content if block["type"] != "text" and isinstance(id := block.get(key), str)]
+
+    @lazy
+    def minted(self) -> list[tuple[str, int]]:
+        """The scenarios and positions that these ids name."""
+        return [(found.scenario, found.position) for id in self.ids if (found := marks.read(id)) is not None]
 
     @property
     def typed(self) -> list[str]:
@@ -66,11 +85,19 @@ def _bare(word: str) -> str:
     return word.strip("".join(one for one in word if category(one)[0] in "PS"))
 
 
-class Conversation(NamedTuple):
-    """The turns of one request and which of them are human."""
+class Conversation:
+    """The turns of one request and which of them are human.
 
-    turns: tuple[Turn, ...]
-    human: tuple[int, ...]
+    `reached`: how far scripts had come a few turns before the end, for a longer conversation to go on from; the first
+    `settled` turns are those of an earlier one, of which `before` tells that.
+    """
+
+    def __init__(self, turns: tuple[Turn, ...], human: tuple[int, ...]) -> None:
+        self.turns = turns
+        self.human = human or _FIRST
+        self.reached: dict[Any, tuple[int, int]] = {}
+        self.before: dict[Any, tuple[int, int]] = {}
+        self.settled = 0
 
     @property
     def continues(self) -> bool:
@@ -91,19 +118,55 @@ def conversation(messages: Sequence[Mapping[str, Any]]) -> Conversation:
     """The turns of `messages`. What the assistant says before the first human turn is a turn that no script counts;
     with no human turn at all, the first turn counts as one, whoever's it is.
     """
-    if len(messages) == 1 and messages[0]["role"] == "user":  # what most requests are
-        return Conversation((Turn("user", tuple(blocks(messages[0]["content"]))),), (0,))
+    turns = tuple(_turns(messages)) or (Turn("user", ()),)  # none: system messages alone
+    return Conversation(turns, tuple([at for at, turn in enumerate(turns) if turn.is_human]))
+
+
+def _turns(messages: Sequence[Mapping[str, Any]]) -> list[Turn]:
     spoken = [message for message in messages if message["role"] != "system"]
-    turns = tuple(
-        [
-            Turn(role, tuple([block for message in run for block in blocks(message["content"])]))
-            for role, run in groupby(spoken, key=lambda message: str(message["role"]))
-        ]
-    )
-    if not turns:  # system messages alone
-        turns = (Turn("user", ()),)
-    human = tuple([at for at, turn in enumerate(turns) if turn.is_human])
-    return Conversation(turns, human or (0,))
+    return [
+        Turn(role, tuple([block for message in run for block in blocks(message["content"])]))
+        for role, run in groupby(spoken, key=_role)
+    ]
+
+
+def _role(message: Mapping[str, Any]) -> str:
+    return str(message["role"])
+
+
+def conversed(request: MessagesRequest) -> Conversation:
+    """The same of a request, whose turns may be known as far as it goes on from an earlier one."""
+    messages = request.messages
+    if len(messages) == 1 and messages[0]["role"] == "user":  # what most requests are
+        return Conversation((Turn("user", tuple(blocks(messages[0]["content"]))),), _FIRST)
+    if len(messages) < _FEW or request.has_system_messages:
+        return conversation(messages)
+    begins = request.scan("turns", _BEGIN, _with_message)
+    old: Conversation | None
+    old, shared = request.before("conversation")
+    _, settled, begin, _ = begins[shared]  # the last turn that they share may be longer now
+    if old is None or settled <= 0:
+        found = conversation(messages)
+    else:
+        new = _turns(messages[begin:])
+        human = [at for at, turn in enumerate(new, settled) if turn.is_human]
+        kept = old.human[: bisect_left(old.human, settled)] if old.turns[old.human[0]].is_human else ()
+        found = Conversation((*old.turns[:settled], *new), (*kept, *human))
+        found.settled, found.before = settled, old.reached
+    request.scanned["conversation"] = found
+    return found
+
+
+# how many messages there are, the number of the last turn, the message that it begins with, and its role
+_Begin = tuple[int, int, int, str]
+_BEGIN: _Begin = (0, -1, 0, "")
+
+
+def _with_message(before: _Begin, message: Mapping[str, Any]) -> _Begin:
+    count, turn, begin, role = before
+    if message["role"] == role:
+        return count + 1, turn, begin, role
+    return count + 1, turn + 1, count, message["role"]
 
 
 _NONE: Mapping[str, int] = {}
@@ -122,10 +185,16 @@ def position(
     last = len(found.turns) - 1
     if anchor == last and found.turns[last].is_human:
         return 1
-    reached = 0
-    for at in range(anchor, last + 1):
+    name = (anchor, tag, pauses, id(pinned))
+    begin, reached = found.before.get(name, (anchor, 0))
+    if not anchor <= begin <= found.settled:
+        begin, reached = anchor, 0
+    note = max(begin, last - _FEW)
+    for at in range(begin, last + 1):
+        if at == note:
+            found.reached[name] = at, reached
         turn = found.turns[at]
-        named = max(_positions(turn, tag, pinned), default=0)
+        named = _position(turn, tag, pinned)
         if turn.role == "user":
             reached = max(reached, named)
         elif at < last:
@@ -141,15 +210,12 @@ def _resumed(reached: int, pauses: Callable[[int], bool]) -> int:
     return reached
 
 
-def _positions(turn: Turn, tag: str, pinned: Mapping[str, int]) -> list[int]:
-    """The positions that ids in this turn name, for the scenario of this tag.
-
-    An assistant's turn stands where its own calls do: a result in it may answer a call of an earlier turn.
-    """
-    key = "id" if turn.role == "assistant" else "tool_use_id"
-    ids = [id for block in turn.content if block["type"] != "text" and isinstance(id := block.get(key), str)]
-    minted = [found for id in ids if (found := marks.read(id)) is not None and found.scenario == tag]
-    return [found.position for found in minted] + [pinned[id] for id in ids if id in pinned]
+def _position(turn: Turn, tag: str, pinned: Mapping[str, int]) -> int:
+    """The newest position that ids in this turn name, for the scenario of this tag; 0 where they name none."""
+    minted = [at for scenario, at in turn.minted if scenario == tag] if turn.minted else []
+    if pinned:
+        minted += [pinned[id] for id in turn.ids if id in pinned]
+    return max(minted, default=0)
 
 
 def waiting_call(messages: Sequence[Mapping[str, Any]]) -> str | None:

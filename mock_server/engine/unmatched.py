@@ -13,7 +13,7 @@ from mock_server.engine import citations, server_tools
 from mock_server.engine.compile import Reply
 from mock_server.engine.seeds import chance
 from mock_server.engine.server_tools import Making
-from mock_server.engine.turns import Conversation, conversation
+from mock_server.engine.turns import Conversation, conversed
 from mock_server.protocol.blocks import Block, Text, Thinking, ToolUse
 from mock_server.protocol.errors import invalid
 from mock_server.protocol.request import MessagesRequest
@@ -54,7 +54,7 @@ def generated(
 
     `wanted`: what it is to be like, lengths in tokens of a model whose tokens are `factor` times the estimated ones.
     """
-    talk = conversation(request.messages)
+    talk = conversed(request)
     about = talk.turns[talk.human[-1]].topic
     thoughts: tuple[Block, ...] = ()
     if _thinks(request, talk, seed) if wanted.thinking is None else wanted.thinking:

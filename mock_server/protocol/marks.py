@@ -18,6 +18,7 @@ _LETTERS = bytes.maketrans(b"+/", b"Kz")
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _HEAD = {"toolu_01", "srvtoolu_01", "mcptoolu_01"}
 _CUT = "\0cut"
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 
 
 def letters(data: bytes) -> str:
@@ -32,7 +33,7 @@ def code(text: str, length: int) -> str:
 
 def canonical(value: Any) -> str:
     """JSON that is the same before and after a client's round trip: sorted keys, no nulls, 1.0 as 1."""
-    return json.dumps(_plain(value), sort_keys=True, separators=(",", ":"))
+    return _CANONICAL(_plain(value))
 
 
 def _plain(value: Any) -> Any:

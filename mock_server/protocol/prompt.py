@@ -81,7 +81,33 @@ def prefixed(request: MessagesRequest, model: Model, counter: TokenCounter) -> "
 def input_tokens(request: MessagesRequest, model: Model, counter: TokenCounter) -> int:
     """The estimate of what a request's prompt costs."""
     request = request.merged
-    text, fixed = 0, FRAMING + PER_MESSAGE * (len(request.messages) - 1)
+    name = ("cost", model.id)
+    steady: Cost | None = request.steady.get(name)
+    if steady is None:
+        steady = request.steady[name] = _steady_cost(request, model, counter)
+    text, fixed = steady
+    messages = request.messages
+    if len(messages) == 1:
+        content = messages[0]["content"]
+        said = [content] if type(content) is str else [block["text"] for block in content if block["type"] == "text"]
+        if type(content) is str or len(said) == len(content):
+            return round((text + sum(map(counter.count, said))) * model.token_factor) + fixed
+    if _cites(request):
+        fixed += CITATIONS
+
+    def add(before: "_Costs", message: Mapping[str, Any]) -> "_Costs":
+        return _with_message(before, message, model, counter)
+
+    costs = request.scan(name, _NOTHING, add)
+    past, whole = costs[current_turn(request)], costs[-1]
+    text += whole[0] - past[2]
+    fixed += whole[1] - past[3] + PER_MESSAGE * (len(messages) - 1)
+    return round(text * model.token_factor) + fixed
+
+
+def _steady_cost(request: MessagesRequest, model: Model, counter: TokenCounter) -> Cost:
+    """What all but the messages costs."""
+    text, fixed = 0, FRAMING
     for block in blocks(request.body.get("system")):
         text += counter.count(block["text"])
     if request.tools:
@@ -90,22 +116,29 @@ def input_tokens(request: MessagesRequest, model: Model, counter: TokenCounter) 
             text += counter.count(dumps(tool))
             if "type" in tool:
                 fixed += own_prompt(tool)
-    is_plain = _PLAIN.issuperset(request.body)
-    if not is_plain:
-        fixed += thinking_prompt(request, model)
-    if request.has_blocks or not is_plain:
-        fixed += system_prompts(request)
-    now = current_turn(request) if request.has_blocks else 0
-    for at, message in enumerate(request.messages):
-        content = message["content"]
-        if isinstance(content, str):
-            text += counter.count(content)
-            continue
-        for block in content:
-            cost = block_cost(block, model, counter, is_current=at >= now)
-            text += cost.text
-            fixed += cost.fixed
-    return Cost(text, fixed).on(model)
+    if not _PLAIN.issuperset(request.body):
+        fixed += thinking_prompt(request, model) + format_prompt(request)
+    return Cost(text, fixed)
+
+
+# of some messages: the text and the fixed tokens of all of it, and those of the thoughts in it
+_Costs = tuple[int, int, int, int]
+_NOTHING: _Costs = (0, 0, 0, 0)
+
+
+def _with_message(before: _Costs, message: Mapping[str, Any], model: Model, counter: TokenCounter) -> _Costs:
+    text, fixed, text_thought, fixed_thought = before
+    content = message["content"]
+    if type(content) is str:
+        return text + counter.count(content), fixed, text_thought, fixed_thought
+    for block in content:
+        cost = block_cost(block, model, counter)
+        text += cost.text
+        fixed += cost.fixed
+        if block["type"] in _THOUGHTS:
+            text_thought += cost.text
+            fixed_thought += cost.fixed
+    return text, fixed, text_thought, fixed_thought
 
 
 def tool_prompt(request: MessagesRequest, model: Model) -> int:
@@ -123,24 +156,25 @@ def thinking_prompt(request: MessagesRequest, model: Model) -> int:
     return model.thinking_tokens if request.thinking.get("type") == "enabled" else 0
 
 
-def system_prompts(request: MessagesRequest) -> int:
-    """The hidden prompts that ask for an output format and for citations."""
-    tokens = 0
+def format_prompt(request: MessagesRequest) -> int:
+    """The hidden prompt that asks for an output format."""
     format = request.format
-    if format is not None:
-        tokens += _FORMAT + round(_FORMAT_LETTER * len(dumps(format)))
-    if request.has_blocks and "document" in request.kinds and _cites(request):
-        tokens += CITATIONS
-    return tokens
+    return 0 if format is None else _FORMAT + round(_FORMAT_LETTER * len(dumps(format)))
 
 
 def current_turn(request: MessagesRequest) -> int:
     """Where the turn begins that is under way: after the last message of a user that is more than tool results."""
-    for at in range(len(request.messages) - 1, -1, -1):
-        message = request.messages[at]
-        if message["role"] == "user" and any(b["type"] != "tool_result" for b in blocks(message["content"])):
-            return at
-    return 0
+    return request.scan("turn", (0, 0), _with_turn)[-1][1]
+
+
+def _with_turn(before: tuple[int, int], message: Mapping[str, Any]) -> tuple[int, int]:
+    """How many messages there are, and where the newest turn begins."""
+    at, begins = before
+    if message["role"] != "user":
+        return at + 1, begins
+    content = message["content"]
+    is_more = type(content) is str or any(block["type"] != "tool_result" for block in content)
+    return at + 1, at if is_more else begins
 
 
 def block_cost(block: Block, model: Model, counter: TokenCounter, *, is_current: bool = True) -> Cost:
@@ -202,9 +236,12 @@ class Step(NamedTuple):
 
 
 class Prefix(NamedTuple):
-    """The steps of a prompt, and digests of the model, of the tools and of the system prompt."""
+    """The steps of a prompt, where those with a mark are, and digests of the model, of the tools and of the system
+    prompt.
+    """
 
-    steps: tuple[Step, ...]
+    steps: Sequence[Step]
+    marked: Sequence[int]
     model: bytes
     tools: bytes
     system: bytes
@@ -213,73 +250,134 @@ class Prefix(NamedTuple):
 class _Chain:
     """Digests that each stand for all before them, with the cost so far."""
 
-    def __init__(self, root: str, model: Model) -> None:
-        self.digest = _hash(b"", root)
-        self.cost = Cost()
-        self._model = model
+    def __init__(self, model: Model, digest: bytes, cost: Cost) -> None:
+        self.digest = digest
+        self.text, self.fixed = cost
+        self._factor = model.token_factor
         self.steps: list[Step] = []
+        self.marked: list[int] = []
 
     def mix(self, said: object) -> None:
         self.digest = _hash(self.digest, marks.canonical(said))
 
     def add(self, said: Mapping[str, Any], cost: Cost) -> None:
         self.mix(_unmarked(said))
-        self.cost += cost
+        self.text += cost.text
+        self.fixed += cost.fixed
         mark = said.get("cache_control")
         ttl: TTL | None = None if not isinstance(mark, Mapping) else "1h" if mark.get("ttl") == "1h" else "5m"
-        self.steps.append(Step(self.digest, self.cost.on(self._model), ttl))
+        if ttl is not None:
+            self.marked.append(len(self.steps))
+        self.steps.append(Step(self.digest, round(self.text * self._factor) + self.fixed, ttl))
+
+    def mark(self, at: int, ttl: TTL) -> None:
+        """Give a step a mark, or another one."""
+        self.steps[at] = self.steps[at]._replace(ttl=ttl)
+        if at not in self.marked:
+            self.marked.append(at)
+            self.marked.sort()
+
+
+class _Opening(NamedTuple):
+    """A prompt up to its messages: the digest and the cost to go on from, and its steps."""
+
+    digest: bytes
+    cost: Cost
+    steps: Sequence[Step]
+    marked: Sequence[int]
+    model: bytes
+    tools: bytes
+    system: bytes
+
+
+class _Told(NamedTuple):
+    """The steps of all messages: how many there are before each message and after the last, the digest and the cost
+    there, and where the turn began that was under way.
+    """
+
+    steps: Sequence[Step]
+    marked: Sequence[int]
+    counts: Sequence[int]
+    states: Sequence[tuple[bytes, Cost]]
+    turn: int
 
 
 def prefix(request: MessagesRequest, model: Model, counter: TokenCounter) -> Prefix:
     """The prompt as the cache sees it. What changes for a level is mixed in where that level begins."""
     request = request.merged
-    chain = _Chain(model.id, model)
+    name = ("opening", model.id, _cites(request), "image" in request.kinds)
+    opening: _Opening | None = request.steady.get(name)
+    if opening is None:
+        opening = request.steady[name] = _opening(request, model, counter)
+    told = _told(request, opening, ("steps", *name), model, counter)
+    chain = _Chain(model, opening.digest, opening.cost)
+    chain.steps = [*opening.steps, *told.steps]
+    first = len(opening.steps)
+    chain.marked = [*opening.marked, *[first + at for at in told.marked]]
+    _mark_automatically(chain, request)
+    return Prefix(chain.steps, chain.marked, opening.model, opening.tools, opening.system)
+
+
+def _opening(request: MessagesRequest, model: Model, counter: TokenCounter) -> _Opening:
+    chain = _Chain(model, _hash(b"", model.id), Cost())
     root = chain.digest
     searches = [tool for tool in request.tools if _is_search(tool)]
     if request.tools:
-        chain.cost += Cost(fixed=tool_prompt(request, model))
+        chain.fixed += tool_prompt(request, model)
     for tool in request.tools:
         chain.add({} if _is_search(tool) else tool, Cost(counter.count(dumps(tool)), own_prompt(tool)))
         if _is_search(tool) and tool.get("cache_control"):
-            chain.steps[-1] = chain.steps[-1]._replace(ttl=tool["cache_control"].get("ttl") or "5m")
+            chain.mark(-1 + len(chain.steps), tool["cache_control"].get("ttl") or "5m")
     tools = chain.digest
-    chain.mix([searches, request.body.get("speed"), _cites(request), request.format])
-    chain.cost += Cost(fixed=system_prompts(request))
+    cites = _cites(request)
+    chain.mix([searches, request.body.get("speed"), cites, request.format])
+    chain.fixed += format_prompt(request) + (CITATIONS if cites else 0)
     for block in blocks(request.body.get("system")):
         chain.add(block, Cost(counter.count(block["text"])))
     system = chain.digest
     body = request.body
-    chain.mix([body.get("tool_choice"), body.get("thinking"), request.effort, _has_images(request)])
-    chain.cost += Cost(fixed=thinking_prompt(request, model))
-    _messages(chain, request, model, counter)
-    return Prefix(_with_automatic(chain.steps, request), root, tools, system)
+    chain.mix([body.get("tool_choice"), body.get("thinking"), request.effort, "image" in request.kinds])
+    chain.fixed += thinking_prompt(request, model)
+    return _Opening(chain.digest, Cost(chain.text, chain.fixed), chain.steps, chain.marked, root, tools, system)
 
 
-def _messages(chain: _Chain, request: MessagesRequest, model: Model, counter: TokenCounter) -> None:
+def _told(request: MessagesRequest, opening: _Opening, name: Any, model: Model, counter: TokenCounter) -> _Told:
+    """The steps of the messages; from where they part from those of an earlier conversation, if there was one."""
     now = current_turn(request)
-    framing = FRAMING - CLOSING
-    for at, message in enumerate(request.messages):
+    old, shared = request.before(name)
+    if old is None:
+        old, shared = _Told((), (), (0,), ((opening.digest, opening.cost),), now), 0
+    elif old.turn != now and not request.kinds.isdisjoint(_THOUGHTS):
+        shared = min(shared, old.turn, now)  # thoughts cost nothing once their turn is over
+    counts, states = [*old.counts[: shared + 1]], [*old.states[: shared + 1]]
+    chain = _Chain(model, *states[-1])
+    chain.steps = [*old.steps[: counts[-1]]]
+    chain.marked = [at for at in old.marked if at < counts[-1]]
+    for at in range(shared, len(request.messages)):
+        message = request.messages[at]
         chain.mix(message["role"])
-        chain.cost += Cost(fixed=framing)
-        framing = PER_MESSAGE
+        chain.fixed += PER_MESSAGE if at else FRAMING - CLOSING
         for block in blocks(message["content"]):
             chain.add(block, block_cost(block, model, counter, is_current=at >= now))
+        counts.append(len(chain.steps))
+        states.append((chain.digest, Cost(chain.text, chain.fixed)))
+    told = request.scanned[name] = _Told(chain.steps, chain.marked, counts, states, now)
+    return told
 
 
-def _with_automatic(steps: list[Step], request: MessagesRequest) -> tuple[Step, ...]:
-    """The steps with the mark of the top level on the last block that can carry one."""
+def _mark_automatically(chain: _Chain, request: MessagesRequest) -> None:
+    """Put the mark of the top level on the last block that can carry one."""
     mark = request.body.get("cache_control")
     if not isinstance(mark, Mapping):
-        return tuple(steps)
+        return
     contents = [*request.tools, *blocks(request.body.get("system"))]
     contents += [block for message in request.messages for block in blocks(message["content"])]
-    for at in range(len(steps) - 1, -1, -1):
+    for at in range(len(chain.steps) - 1, -1, -1):
         block = contents[at]
         if block.get("type") not in _THOUGHTS and block.get("text") != "":
-            if steps[at].ttl is None:
-                steps[at] = steps[at]._replace(ttl=mark.get("ttl") or "5m")
+            if chain.steps[at].ttl is None:
+                chain.mark(at, mark.get("ttl") or "5m")
             break
-    return tuple(steps)
 
 
 def _hash(before: bytes, said: str) -> bytes:
@@ -290,10 +388,10 @@ def _hash(before: bytes, said: str) -> bytes:
 
 def _unmarked(value: Any) -> Any:
     """What of a block the cache goes by: all but its mark. Of a long text a digest stands for it, made in steps."""
-    if isinstance(value, Mapping):
+    if isinstance(value, str):
+        return {"text of many pieces": _digest(value)} if len(value) > _PIECE else value
+    if isinstance(value, dict):
         return {key: _unmarked(item) for key, item in value.items() if key != "cache_control"}
-    if isinstance(value, str) and len(value) > _PIECE:
-        return {"text of many pieces": _digest(value)}
     return [_unmarked(item) for item in value] if isinstance(value, list) else value
 
 
@@ -318,9 +416,7 @@ def _all_blocks(request: MessagesRequest) -> Iterator[Mapping[str, Any]]:
 
 
 def _cites(request: MessagesRequest) -> bool:
+    if "document" not in request.kinds:
+        return False
     documents = (block for block in _all_blocks(request) if block["type"] == "document")
     return any((document.get("citations") or {}).get("enabled") for document in documents)
-
-
-def _has_images(request: MessagesRequest) -> bool:
-    return any(block["type"] == "image" for block in _all_blocks(request))

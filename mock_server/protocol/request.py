@@ -9,14 +9,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
 from json.decoder import WHITESPACE, JSONArray, JSONObject, scanstring  # type: ignore[attr-defined]
 from json.encoder import encode_basestring_ascii
-from operator import eq
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from mock_server.protocol.errors import invalid
 from mock_server.protocol.lazy import lazy
 from mock_server.protocol.upload import Form
 
 Block = Mapping[str, Any]
+_S = TypeVar("_S")
 # headers whose values are shown to nobody
 SECRET_HEADERS = frozenset(("x-api-key", "authorization", "proxy-authorization", "cookie"))
 
@@ -72,7 +72,8 @@ _VALUES_AT_ONCE = 50_000
 MOST_VALUES = 1_000_000  # of one body: Python needs 100 bytes or more for each. [INF] what the API says to so many
 
 
-_SCAN: Callable[[str, int], tuple[Any, int]] = _DECODER.scan_once  # type: ignore[attr-defined]
+SCAN: Callable[[str, int], tuple[Any, int]] = _DECODER.scan_once  # type: ignore[attr-defined]
+"""Reads the value that begins somewhere in a text, and where it ends. Raises StopIteration where none begins."""
 
 
 class _Names(dict[str, str]):
@@ -113,7 +114,7 @@ class _InSteps:
         elif first == "[":
             found = JSONArray((text, at + 1), self._scan)
         else:
-            found = _SCAN(text, at)
+            found = SCAN(text, at)
         return found
 
 
@@ -150,8 +151,7 @@ def strict_json(text: str) -> Any:
         raise _misread("nested too deeply", text, 0) from None
     except ValueError as error:
         raise _misread(str(error), text, 0) from None
-    if "\\" in text and (_ANY_HALF(text) if len(text) <= _PIECE else _has_halves(text)):
-        _check_halves(text)
+    check_halves(text)
     return value
 
 
@@ -167,8 +167,10 @@ def _place_of(digits: str, text: str) -> int:
     return 0 if found is None else found.start()
 
 
-def _check_halves(text: str) -> None:
-    """Every `\\ud83d` is followed by its `\\ude00`, and none of these comes first."""
+def check_halves(text: str) -> None:
+    """Raise ValueError unless every `\\ud83d` is followed by its `\\ude00`, and none of these comes first."""
+    if "\\" not in text or not (_ANY_HALF(text) if len(text) <= _PIECE else _has_halves(text)):
+        return
     for found in _halves(text):
         if found["high"]:
             raise _misread("invalid high surrogate in string", text, found.start())
@@ -219,7 +221,38 @@ def parse(body: bytes, headers: Mapping[str, str] | None = None) -> "MessagesReq
 
 _NO_HEADERS: Mapping[str, str] = {}
 _SORTED = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
+_SHORT = 4 << 10  # bytes of a body; to look through so many takes no longer than to remember what was found
 LONG = 256 << 10  # bytes of a body; what takes long is done in steps, so that others have their turn
+
+
+class Known:
+    """What is known of a request, since the rest of its body, or the beginning of its conversation too, came before.
+
+    `steady`: what was worked out of all but the messages. `shared`: how many messages came before, and passed every
+    rule there was; `scanned`, `had`: what was worked out of those then, and which texts were in their bytes (which may
+    be those of a longer conversation). `start` and `stop`: the bytes of the messages that are new.
+    """
+
+    __slots__ = ("ends", "had", "kept", "scanned", "shared", "start", "steady", "stop")
+
+    def __init__(self, kept: Any, steady: dict[Any, Any], start: int, stop: int) -> None:
+        self.kept = kept
+        self.steady = steady
+        self.start = start
+        self.stop = stop
+        self.shared = 0
+        self.scanned: dict[Any, Any] = {}
+        self.had: dict[bytes, bool] = {}
+        self.ends: list[int] = []
+
+    def may_have(self, text: bytes, raw: bytes) -> bool:
+        """Whether `text` is in the bytes of a request; no text that is asked for is half in one part of it."""
+        rest = self.steady.get(text)
+        if rest is None:
+            rest = self.steady[text] = text in self.kept.head or text in self.kept.tail
+        if rest or text in raw[self.start : self.stop]:
+            return True
+        return bool(self.shared) and self.had.get(text, True) and text in raw[len(self.kept.head) : self.start]
 
 
 class MessagesRequest:
@@ -228,6 +261,8 @@ class MessagesRequest:
     `raw`: the bytes it was read from, where they are known.
     """
 
+    known: "Known | None" = None
+
     def __init__(self, body: dict[str, Any], headers: Mapping[str, str] = _NO_HEADERS, raw: bytes = b"") -> None:
         self.body = body
         self.headers = headers
@@ -235,12 +270,48 @@ class MessagesRequest:
 
     def may_have(self, text: bytes) -> bool:
         """Whether `text` can be anywhere in it, so that nobody need look when it cannot."""
-        if len(self.raw) < LONG:
+        if len(self.raw) < _SHORT:
             return text in self.raw or not self.raw
         found = self.had.get(text)
         if found is None:
-            found = self.had[text] = text in self.raw
+            known = self.known
+            found = self.had[text] = text in self.raw if known is None else known.may_have(text, self.raw)
         return found
+
+    @lazy
+    def steady(self) -> dict[Any, Any]:
+        """What was worked out of all but its messages; requests that differ in these alone share it."""
+        return {} if self.known is None else self.known.steady
+
+    @lazy
+    def scanned(self) -> dict[Any, Any]:
+        """What was worked out message by message, for a longer conversation to go on from."""
+        return {}
+
+    def before(self, name: Any) -> tuple[Any, int]:
+        """What was worked out under this name for a conversation that begins as this one does, and how many messages
+        the two share; None and 0 where nothing was.
+        """
+        known = self.known
+        found = None if known is None or not known.shared else known.scanned.get(name)
+        return (None, 0) if found is None or known is None else (found, known.shared)
+
+    def scan(self, name: Any, first: _S, step: Callable[[_S, Any], _S]) -> list[_S]:
+        """`first`, and what `step` makes of it with each message in turn: one more than there are messages.
+
+        Each depends on the messages so far and on what stands in `steady`, so that what is known of a beginning is
+        taken over.
+        """
+        states: list[_S] | None = self.scanned.get(name)
+        if states is None:
+            old, shared = self.before(name)
+            states = [first] if old is None else old[: shared + 1]
+            state = states[-1]
+            for message in self.messages[len(states) - 1 :]:
+                state = step(state, message)
+                states.append(state)
+            self.scanned[name] = states
+        return states
 
     @lazy
     def is_marked(self) -> bool:
@@ -311,8 +382,7 @@ class MessagesRequest:
 
     @lazy
     def _merged(self) -> "MessagesRequest | None":
-        roles = [message["role"] for message in self.messages]
-        if not any(map(eq, roles, roles[1:])):
+        if not self.scan("neighbours", ("", False), _neighbours)[-1][1]:
             return None  # not the request itself: it would hold itself in memory
         messages = [_as_one(list(run)) for _, run in groupby(self.messages, key=lambda message: message["role"])]
         return MessagesRequest({**self.body, "messages": messages}, self.headers, self.raw)
@@ -347,26 +417,28 @@ class MessagesRequest:
     @lazy
     def has_blocks(self) -> bool:
         """Whether any message is more than a bare string."""
+        if len(self.messages) == 1:
+            return type(self.messages[0]["content"]) is not str
         return any(type(message["content"]) is not str for message in self.messages)
 
     @lazy
     def kinds(self) -> frozenset[str]:
         """The types of all content blocks that are not bare strings, those inside tool results too."""
-        found: set[str] = set()
-        for message in self.messages:
-            content = message["content"]
-            if type(content) is str:
-                continue
-            for block in content:
-                found.add(block["type"])
-                if block["type"] == "tool_result" and type(block.get("content")) is list:
-                    found.update([inner["type"] for inner in block["content"]])
-        return frozenset(found)
+        return self.scan("kinds", _NO_KINDS, _with_kinds)[-1]
+
+    @property
+    def has_system_messages(self) -> bool:
+        """Whether a message is the system's."""
+        if len(self.messages) == 1:
+            return bool(self.messages[0]["role"] == "system")
+        return self.scan("system", False, _or_system)[-1]
 
     @lazy
     def system(self) -> str:
         """The system prompt: the top-level one and the text of system messages, joined by newlines."""
-        parts = [self.body.get("system"), *(m["content"] for m in self.messages if m["role"] == "system")]
+        parts = [self.body.get("system")]
+        if self.has_system_messages:
+            parts += [message["content"] for message in self.messages if message["role"] == "system"]
         return "\n".join(text(blocks(part)) for part in parts if part)
 
     @lazy
@@ -379,12 +451,59 @@ class MessagesRequest:
 
         `stream` does not count: some clients fall back from a stream to JSON. Neither do cache marks and nulls.
         """
-        messages = [{"content": blocks(m["content"]), "role": m["role"]} for m in self.messages]
-        said = {"messages": messages, **{name: self.body.get(name) for name in ("model", "system", "tools")}}
         if self.is_long:
-            return _DigestInSteps().of(said)
-        data = ",".join([f'"{name}":{_written(value)}' for name, value in said.items()])
-        return hashlib.blake2b(f"{{{data}}}".encode(), digest_size=16).digest()
+            messages = [{"content": blocks(m["content"]), "role": m["role"]} for m in self.messages]
+            return _DigestInSteps().of({"messages": messages, **{name: self.body.get(name) for name in _PRINTED}})
+        if len(self.messages) == 1:
+            digest = _printed(_PRINT, self.messages[0], b"")
+        else:
+            digest = self.scan("print", None, _print)[-1] or _PRINT
+        rest = self.steady.get("print")
+        if rest is None:
+            rest = ",".join([f'"{name}":{_written(self.body.get(name))}' for name in _PRINTED])
+            rest = self.steady["print"] = f"],{rest}}}".encode()
+        digest = digest.copy()
+        digest.update(rest)
+        return digest.digest()
+
+
+# what is worked out of all but the messages
+STEADY = ("betas", "max_tokens", "model", "steady", "tool_names", "tools")
+_PRINTED = ("model", "system", "tools")
+_PRINT = hashlib.blake2b(b'{"messages":[', digest_size=16)
+_NO_KINDS: frozenset[str] = frozenset()
+
+
+def _printed(before: "hashlib.blake2b", message: Mapping[str, Any], mark: bytes) -> "hashlib.blake2b":
+    digest = before.copy()
+    said = _written({"content": blocks(message["content"]), "role": message["role"]})
+    digest.update(mark + said.encode())
+    return digest
+
+
+def _print(before: "hashlib.blake2b | None", message: Mapping[str, Any]) -> "hashlib.blake2b | None":
+    return _printed(_PRINT, message, b"") if before is None else _printed(before, message, b",")
+
+
+def _neighbours(before: tuple[str, bool], message: Mapping[str, Any]) -> tuple[str, bool]:
+    """The role of the last message, and whether two of one role have followed one another."""
+    role = message["role"]
+    return role, before[1] or role == before[0]
+
+
+def _or_system(before: bool, message: Mapping[str, Any]) -> bool:
+    return before or message["role"] == "system"
+
+
+def _with_kinds(before: frozenset[str], message: Mapping[str, Any]) -> frozenset[str]:
+    content = message["content"]
+    if type(content) is str:
+        return before
+    found = {block["type"] for block in content}
+    for block in content:
+        if block["type"] == "tool_result" and type(block.get("content")) is list:
+            found.update([inner["type"] for inner in block["content"]])
+    return before if found <= before else before | found
 
 
 def blocks(content: Any) -> Sequence[Block]:

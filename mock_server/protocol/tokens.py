@@ -45,35 +45,60 @@ def count(text: str) -> int:
     return total + len(_TOKEN.findall(text, at))
 
 
+# what a character of ASCII is, as a byte; a plain space is white space, too
+_LETTER, _DIGIT, _SIGN, _LINE, _WHITE, _SPACE = 1, 2, 4, 8, 16, 32
+
+
 def _count_ascii(text: str) -> int:
-    """The same as the length of `split`, for ASCII, in half the time: runs of one kind are shortened, then counted."""
+    """The same as the length of `split`, for ASCII, in a tenth of the time: a text as one large number with a byte for
+    each character, so that one operation looks at all of them at once.
+    """
     kinds = text.encode("ascii").translate(_KINDS)
-    tokens = kinds.count(b".") + kinds.count(b"_")
-    if b"\n" in kinds or b"  " in kinds:
-        tokens += len(_OWN_SPACE.findall(kinds))
-    else:  # single spaces belong to what follows
-        tokens += kinds.count(b" _") + kinds.endswith(b" ")
-    letters = kinds.replace(b"aaaaaaa", b"A")
-    tokens += letters.count(b"A") + _runs(letters, b"a")
-    if b"0" in kinds:
-        digits = kinds.replace(b"000", b"1")
-        tokens += digits.count(b"1") + _runs(digits, b"0")
+    number = int.from_bytes(kinds, "little")
+    tokens = kinds.count(_SIGN) + kinds.count(_LINE)
+    letters, digits, white = number & _EACH, number >> 1 & _EACH, number >> 4 & _EACH
+    # a run of white space is one token; what follows a plain space takes it along, unless it ends a longer run
+    behind = white << 8
+    joined = number >> 5 & (letters | digits | number >> 2 & _EACH) >> 8
+    tokens += white.bit_count() - (white & behind).bit_count() - joined.bit_count() + (joined & behind).bit_count()
+    second = letters & letters << 8
+    tokens += letters.bit_count() - second.bit_count()
+    longer = second & second << 16
+    longer &= longer << 32  # behind 7 letters
+    if longer:
+        tokens += _more(kinds, _LETTER, letters ^ second, longer, 7)
+    if digits:
+        second = digits & digits << 8
+        tokens += digits.bit_count() - second.bit_count()
+        longer = second & second << 16  # behind 3 digits
+        if longer:
+            tokens += _more(kinds, _DIGIT, digits ^ second, longer, 3)
     return tokens
 
 
-def _runs(kinds: bytes, kind: bytes) -> int:
-    """How many runs of a kind there are, none longer than six."""
-    return kinds.replace(kind * 3, kind).replace(kind * 2, kind).replace(kind * 2, kind).count(kind)
+def _more(kinds: bytes, kind: int, starts: int, longer: int, most: int) -> int:
+    """How many pieces the runs of a kind have beyond the first of each, none longer than `most`.
+
+    `starts`: where runs begin; `longer`: what stands behind `most` characters of its run.
+    """
+    second = starts << 8 * most & longer
+    third = second << 8 * most & longer
+    if not third << 8 * most & longer:
+        return second.bit_count() + third.bit_count()
+    rest = kinds.replace(bytes((kind,)) * most, _CUT)  # very long ones are cut one by one
+    left = int.from_bytes(rest, "little") >> (kind >> 1) & _EACH
+    return rest.count(_CUT) + left.bit_count() - (left & left << 8).bit_count() - starts.bit_count()
 
 
-def _kind(char: str) -> str:
+def _kind(char: str) -> int:
     if char == "_" or char == " ":
-        return char
-    return "a" if char.isalpha() else "0" if char.isdecimal() else "\n" if char.isspace() else "."
+        return _LINE if char == "_" else _SPACE | _WHITE
+    return _LETTER if char.isalpha() else _DIGIT if char.isdecimal() else _WHITE if char.isspace() else _SIGN
 
 
-_KINDS = "".join(_kind(chr(code)) if code < 128 else "." for code in range(256)).encode("ascii")
-_OWN_SPACE = re.compile(rb"\s\s+|\n| (?=_)| \Z")  # white space that is a token of its own
+_KINDS = bytes(_kind(chr(code)) if code < 128 else _SIGN for code in range(256))
+_CUT = b"\x80"
+_EACH = int.from_bytes(b"\x01" * _PIECE, "little")
 
 
 def _behind_space(text: str, at: int) -> int:

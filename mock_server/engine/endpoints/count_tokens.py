@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mock_server.engine.editing import after, applied_edits
 from mock_server.engine.endpoints.replies import json_reply
 from mock_server.engine.exchange import Call, Exchange
-from mock_server.engine.judged import judged, warned
+from mock_server.engine.judged import judged, keep, warned
 from mock_server.engine.session import Terms
 from mock_server.engine.sources import sourced
 from mock_server.protocol.errors import ApiError
@@ -24,13 +24,17 @@ if TYPE_CHECKING:
 
 def read(http: HttpRequest, terms: Terms) -> tuple[MessagesRequest, ApiError | None]:
     """The request, and what is wrong with it where that is let pass. Raises ApiError."""
-    request = parse(http.body, http.headers)
-    return request, judged(request, terms, counting.readable, counting.validate)
+    request = terms.beginnings.read(http.body, http.headers, terms.profile, http.path)
+    finding = judged(request, terms, counting.readable, counting.validate)
+    if finding is None:
+        keep(request, terms, http.path)
+    return request, finding
 
 
 def read_ahead(http: HttpRequest, terms: Terms) -> tuple[MessagesRequest, ApiError | None]:
     """The same, and counted already."""
-    request, finding = read(http, terms)
+    request = parse(http.body, http.headers)
+    finding = judged(request, terms, counting.readable, counting.validate)
     counted(request, model_of(request, terms.profile), TokenCounter())
     return request, finding
 

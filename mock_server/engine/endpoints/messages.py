@@ -15,7 +15,7 @@ from mock_server.engine.compile import Binding, CompiledReply, Filled, Reply, Vi
 from mock_server.engine.exchange import Call, Exchange, Late
 from mock_server.engine.extras import extras
 from mock_server.engine.failure import failure, reply_headers, scripted
-from mock_server.engine.judged import judged, let_pass, warned
+from mock_server.engine.judged import judged, keep, let_pass, warned
 from mock_server.engine.library import Library
 from mock_server.engine.memory import Again
 from mock_server.engine.pace import first_due
@@ -87,14 +87,21 @@ def read(http: HttpRequest, terms: Terms) -> tuple[MessagesRequest, ApiError | N
     """The request, and what is wrong with it where that is let pass. Raises ApiError. One that goes on in a thread is
     judged when it has its history.
     """
-    request = parse(http.body, http.headers)
-    return request, None if _goes_on(request, terms) else judged(request, terms)
+    request = terms.beginnings.read(http.body, http.headers, terms.profile, http.path)
+    if _goes_on(request, terms):
+        return request, None
+    finding = judged(request, terms)
+    if finding is None:
+        keep(request, terms, http.path)
+    return request, finding
 
 
 def read_ahead(http: HttpRequest, terms: Terms) -> tuple[MessagesRequest, ApiError | None]:
     """The same, and worked out already whatever `create` will ask of a long request."""
-    request, finding = read(http, terms)
+    request = parse(http.body, http.headers)
+    finding = None
     if not _goes_on(request, terms):
+        finding = judged(request, terms)
         model, counter = model_of(request, terms.profile), TokenCounter()
         counted(request, model, counter)
         if request.is_marked or request.body.get("diagnostics") is not None:

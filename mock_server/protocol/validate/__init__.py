@@ -10,6 +10,7 @@ it, with messages of one role in a row as one (`MessagesRequest.merged`); their 
 from collections.abc import Callable
 from functools import lru_cache
 
+from mock_server.protocol.errors import ApiError
 from mock_server.protocol.profile import Profile
 from mock_server.protocol.request import MessagesRequest
 from mock_server.protocol.validate import (
@@ -25,7 +26,7 @@ from mock_server.protocol.validate import (
     thinking,
     tools,
 )
-from mock_server.protocol.validate.plain import is_plain
+from mock_server.protocol.validate.plain import is_plain, is_question
 
 Rule = Callable[[MessagesRequest, Profile], None]
 # What a rule is about, and the rule: a parameter (asked only when the request has it), or "" for every request.
@@ -117,7 +118,7 @@ LONGER_RULES: tuple[Rule, ...] = (
 
 def validate(request: MessagesRequest, profile: Profile, *, has_cache_marks: bool = True) -> None:
     """Raise the ApiError of the first rule the request breaks. `has_cache_marks`: `cache_control` may be in it."""
-    if not is_plain(request, profile):
+    if request.known is not None or not is_plain(request, profile):
         judge(RULES, request, profile, has_cache_marks=has_cache_marks)
 
 
@@ -125,6 +126,8 @@ def judge(
     rules: Rules, request: MessagesRequest, profile: Profile, *, has_cache_marks: bool, said: BlockRules = SAID_RULES
 ) -> None:
     """The same, with `rules` for what is asked first, and `said` for the rules about the blocks of the conversation."""
+    if request.known is not None and _goes_on_well(request, profile, has_cache_marks=has_cache_marks, said=said):
+        return
     ask(rules, request, profile)
     for rule in CACHE_RULES if has_cache_marks else ():
         rule(request, profile)
@@ -138,6 +141,83 @@ def judge(
         params.many_messages(request, profile)  # 40
         for rule in LONGER_RULES:
             rule(conversed, profile)
+
+
+# About all of a conversation: what one message says of it may be wrong because of one far away. To all others a message
+# is right or wrong by itself, by its neighbours of the same turn and the turn before, or because it is the last.
+OF_THE_WHOLE: frozenset[Rule] = frozenset(
+    (
+        *media.MEDIA_RULES,
+        tools.references,
+        conversation.server_results_paired,
+        conversation.server_calls_answered,
+        conversation.container_named,
+        conversation.toolset_results,
+        replay.paused_content,
+    )
+)
+
+
+_MANY = 20
+
+
+def _goes_on_well(request: MessagesRequest, profile: Profile, *, has_cache_marks: bool, said: BlockRules) -> bool:
+    """Whether no rule has anything to say about a request whose beginning passed them all before.
+
+    All but its messages passed, and so did the messages it shares with an earlier one; the rest is judged, from the
+    last turn of the assistant that they share on. Where a rule has something to say, all of the request is judged once
+    more, since that is what the error is about.
+    """
+    messages = request.body["messages"]
+    if len(messages) > _MANY and not (request.known and request.known.shared):
+        return False  # there is little to save, and where something is wrong it would be looked for twice
+    is_plain_question = len(messages) == 1 and is_question(messages[0], marked=has_cache_marks)
+    if is_plain_question and not has_cache_marks:
+        return True
+    try:
+        if is_plain_question:
+            for rule in CACHE_RULES:
+                rule(request, profile)
+            return True
+        end = _end(request)
+        shapes.messages(end, profile)
+        if request.has_system_messages:
+            models.system_messages(request, profile)
+            end = request
+        for rule in CACHE_RULES if has_cache_marks else ():
+            rule(request, profile)
+        conversed = end.merged
+        conversation.not_empty(conversed, profile)
+        if request.has_blocks:
+            _ask_of_end(said, request.merged, conversed, profile)
+            _ask_of_end(BLOCK_RULES, request, end, profile)
+            _ask_of_end(REPLAY_RULES, request.merged, conversed, profile)
+        if len(messages) > 1 or messages[0]["role"] != "user":
+            params.many_messages(request, profile)
+            for rule in LONGER_RULES:
+                rule(conversed, profile)
+    except ApiError:
+        return False
+    return True
+
+
+def _end(request: MessagesRequest) -> MessagesRequest:
+    """The request with the last messages alone: from a turn of the assistant on that stood in an earlier one, too."""
+    messages = request.messages
+    known = request.known
+    at = 0 if known is None else known.shared - 1
+    while at > 0 and not (messages[at]["role"] == "assistant" and messages[at - 1]["role"] == "user"):
+        at -= 1
+    if at <= 0:
+        return request
+    return MessagesRequest({**request.body, "messages": messages[at:]}, request.headers, request.raw)
+
+
+def _ask_of_end(rules: BlockRules, request: MessagesRequest, end: MessagesRequest, profile: Profile) -> None:
+    for about, rule in rules:
+        asked = request if rule in OF_THE_WHOLE else end
+        if not about or not about.isdisjoint(asked.kinds):
+            rule(asked, profile)
 
 
 def _ask_of_blocks(rules: BlockRules, request: MessagesRequest, profile: Profile) -> None:

@@ -23,14 +23,22 @@ def breakpoints(request: MessagesRequest) -> Iterator[Breakpoint]:
     """Every explicit mark, in the order of the prompt: tools, system, messages."""
     yield from _marked(request.tools, "tools")
     yield from _marked(request.body.get("system"), "system")
-    for index, message in enumerate(request.messages):
-        yield from _marked(message["content"], f"messages.{index}.content")
+    states = request.scan("marks", None, _marks)
+    for index, found in enumerate(states[1:]):
+        for path, block, ttl in found or ():
+            yield Breakpoint(f"messages.{index}.content{path}", block, ttl)
+
+
+def _marks(before: object, message: Mapping[str, Any]) -> Sequence[Breakpoint] | None:
+    """The marks of one message, their paths without its own."""
+    content = message["content"]
+    return None if type(content) is str else tuple(_marked(content, "")) or None
 
 
 def _marked(blocks: Any, path: str) -> Iterator[Breakpoint]:
-    for at, block in enumerate(blocks if isinstance(blocks, Sequence) and not isinstance(blocks, str) else ()):
+    for at, block in enumerate(blocks if isinstance(blocks, list | tuple) else ()):
         mark = block.get("cache_control")
-        if isinstance(mark, Mapping):
+        if isinstance(mark, dict):
             yield Breakpoint(f"{path}.{at}", block, mark.get("ttl") or _SHORT)
         if block.get("type") == "tool_result":
             yield from _marked(block.get("content"), f"{path}.{at}.tool_result.content")

@@ -212,7 +212,7 @@ def _runs_programs(request: MessagesRequest) -> bool:
 
 def toolset_results(request: MessagesRequest, profile: Profile) -> None:
     """Rule 97: the result of a toolset's call names the toolset too."""
-    if not any("toolset_name" in block for message in request.messages for block in _listed(message)):
+    if not request.scan("toolset_name", False, _or_toolset)[-1]:
         return
     calls: dict[str, str] = {}
     for index, message in enumerate(request.messages):
@@ -221,6 +221,10 @@ def toolset_results(request: MessagesRequest, profile: Profile) -> None:
                 calls[block["id"]] = block["toolset_name"]
             elif block["type"] == "tool_result" and block["tool_use_id"] in calls and not block.get("toolset_name"):
                 raise invalid(f"messages.{index}.content.{at}.tool_result.toolset_name: Field required")
+
+
+def _or_toolset(before: bool, message: Mapping[str, Any]) -> bool:
+    return before or any("toolset_name" in block for block in _listed(message))
 
 
 def _listed(message: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:

@@ -1,0 +1,353 @@
+"""What was understood of bodies, for those that begin as one of them did: an agent's n-th turn costs what is new in it.
+
+A body is its messages and the rest: `head`, the bytes before the first message, and `tail`, those from the end of the
+list on. A rest that passed every rule is kept, with all that was worked out of it, and so are the conversations that
+came with it. A body with the same head and tail is read again only from where its bytes part from a kept conversation.
+
+Nothing is guessed: JSON is read from left to right, so the same bytes mean the same up to there, and what is new has to
+be whole messages, read by the same decoder, or else the body is read as any other. What is kept hangs on the profile,
+the endpoint and the headers that rules ask for. Past a budget of bytes it starts afresh.
+"""
+
+from bisect import bisect_right
+from collections import OrderedDict
+from collections.abc import Mapping
+from json.decoder import WHITESPACE, JSONArray, JSONObject  # type: ignore[attr-defined]
+from typing import Any
+
+from mock_server.protocol.profile import Profile
+from mock_server.protocol.request import LONG, SCAN, STEADY, Known, MessagesRequest, check_halves, parse
+
+_BUDGET = 24 << 20
+_LONG_ENOUGH = 4 << 10  # bytes of a conversation that is kept: a shorter one is read again in no time
+_FRAMES, _STORIES = 6, 4  # kept under one key, the newest first
+_KEYS = 512
+_PATIENCE = 8  # rests that are kept under one key without any coming again, before only few are
+_KEY = 64  # bytes
+_PER_VALUE = 100  # bytes that Python takes for a value of JSON beside its letters
+_SPACE = b" \t\r\n"
+_MARK = b'"messages"'
+
+
+class Story:
+    """A conversation: the bytes of its messages, where each ends in them, the messages, and what is known of them."""
+
+    __slots__ = ("ends", "had", "messages", "said", "scanned", "weight")
+
+    def __init__(self, said: bytes, ends: list[int], request: MessagesRequest, weight: int) -> None:
+        self.said = said
+        self.ends = ends
+        self.messages: list[Any] = request.body["messages"]
+        self.scanned = request.scanned
+        self.had = request.had
+        self.weight = weight
+
+    def shared(self, body: bytes, start: int, stop: int) -> int:
+        """How many of its messages stand at the beginning of those that `body` has there, byte by byte."""
+        ends, said = self.ends, self.said
+        if start + len(said) <= stop and body.startswith(said, start):
+            return len(ends)
+        low, high = 0, bisect_right(ends, stop - start)  # so many are the same, and so many may be
+        while low < high:
+            middle = (low + high + 1) // 2
+            begin, end = (ends[low - 1] if low else 0), ends[middle - 1]
+            if said[begin:end] == body[start + begin : start + end]:
+                low = middle
+            else:
+                high = middle - 1
+        return low
+
+
+class Frame:
+    """All of a body but its messages: how it begins and ends, its fields, and what it was sent with."""
+
+    __slots__ = ("conditions", "fields", "head", "profile", "steady", "stories", "tail", "worked_out")
+
+    def __init__(
+        self, head: bytes, tail: bytes, fields: dict[str, Any], request: MessagesRequest, sent: "_Sent"
+    ) -> None:
+        self.head = head
+        self.tail = tail
+        self.fields = fields
+        self.steady = request.steady
+        self.worked_out = {name: getattr(request, name) for name in STEADY if name != "max_tokens" or name in fields}
+        self.profile, self.conditions = sent
+        self.stories: dict[bytes, list[Story]] = {}
+
+    def fits(self, body: bytes, sent: "_Sent") -> bool:
+        """Whether a body begins and ends so."""
+        profile, conditions = sent
+        return (
+            self.profile is profile
+            and self.conditions == conditions
+            and len(self.head) + len(self.tail) <= len(body)
+            and body.startswith(self.head)
+            and body.endswith(self.tail)
+        )
+
+    def read(self, body: bytes, headers: Mapping[str, str]) -> MessagesRequest | None:
+        """The request of a body that fits, or None: what stands between is no whole messages, or no JSON."""
+        start, stop = len(self.head), len(body) - len(self.tail)
+        known = Known(self, self.steady, start, stop)
+        try:
+            if stop - start < _LONG_ENOUGH:
+                text = f"[{body[start:stop].decode()}]"
+                messages, end = SCAN(text, 0)
+                if end != len(text):
+                    return None
+                if "\\" in text:
+                    check_halves(text)
+            else:
+                messages = self._continued(body, known)
+        except (ValueError, StopIteration, RecursionError):
+            return None
+        request = MessagesRequest({**self.fields, "messages": messages}, headers, body)
+        request.known = known
+        vars(request).update(self.worked_out, messages=messages)
+        return request
+
+    def _continued(self, body: bytes, known: Known) -> list[Any]:
+        """The messages of a longer conversation. Raises ValueError when they are none."""
+        start, stop = known.start, known.stop
+        story, shared = self._nearest(body, start, stop)
+        if story is None:
+            messages, known.ends = elements(body[start:stop].decode())
+            return messages
+        end = story.ends[shared - 1]
+        known.shared, known.scanned, known.had = shared, story.scanned, story.had
+        known.start = start + end
+        rest = body[known.start : stop].lstrip(_SPACE)
+        if not rest:
+            known.ends = story.ends[:shared]
+            return story.messages[:shared]
+        if not rest.startswith(b","):
+            raise ValueError
+        new, ends = elements(rest[1:].decode())
+        if not new:
+            raise ValueError
+        at = stop - start - len(rest) + 1
+        known.ends = [*story.ends[:shared], *[at + one for one in ends]]
+        return [*story.messages[:shared], *new]
+
+    def _nearest(self, body: bytes, start: int, stop: int) -> tuple[Story | None, int]:
+        """The conversation that most messages are shared with, and how many; none where they share none."""
+        best, most = None, 0
+        for story in self.stories.get(body[start : min(stop, start + _KEY)], ()):
+            shared = story.shared(body, start, stop)
+            if shared > most:
+                best, most = story, shared
+            if shared == len(story.ends):
+                break
+        return best, most
+
+
+_Sent = tuple[Profile, tuple[str, str | None, str | None]]
+
+
+class _Bucket:
+    """The rests that are told apart only by looking at all of them; `missed`: kept since one of them came again."""
+
+    __slots__ = ("frames", "missed")
+
+    def __init__(self) -> None:
+        self.frames: list[Frame] = []
+        self.missed = 0
+
+
+class Beginnings:
+    """Reads bodies with what it kept of earlier ones. `keep` is for requests that passed every rule, and for no other.
+
+    For one thread: a body that is read apart (`LONG`) is not looked up here.
+    """
+
+    def __init__(self, budget: int = _BUDGET) -> None:
+        self.budget = budget
+        self.held = 0
+        self._last: Frame | None = None
+        self._buckets: OrderedDict[Any, _Bucket] = OrderedDict()
+
+    def read(self, body: bytes, headers: Mapping[str, str], profile: Profile, endpoint: str) -> MessagesRequest:
+        """The request a body holds. Raises ApiError (400) when it is not a JSON object."""
+        if len(body) < LONG:
+            sent = _sent(headers, profile, endpoint)
+            frame = self._last
+            if frame is None or not frame.fits(body, sent):
+                frame = self._fitting(body, sent)
+            if frame is not None and (request := frame.read(body, headers)) is not None:
+                return request
+        return parse(body, headers)
+
+    def _fitting(self, body: bytes, sent: _Sent) -> Frame | None:
+        """Of the rests that a body may have, the one that leaves least of it to be read."""
+        bucket = self._buckets.get(_key(body, sent))
+        fitting = () if bucket is None else [frame for frame in bucket.frames if frame.fits(body, sent)]
+        if bucket is not None and fitting:
+            bucket.missed = 0
+        return max(fitting, key=_length, default=None)
+
+    def keep(self, request: MessagesRequest, profile: Profile, endpoint: str) -> None:
+        """Remember a request that passed every rule of an endpoint under a profile."""
+        body = request.raw
+        if not body or len(body) >= LONG:
+            return
+        known = request.known
+        if known is not None:
+            self._last = known.kept
+            if known.ends:
+                self._story(known.kept, request, known.ends, _weight(body[known.start : known.stop]))
+            return
+        sent = _sent(request.headers, profile, endpoint)
+        key = _key(body, sent)
+        bucket = self._buckets.get(key)
+        if bucket is None:  # one that comes once is not worth it
+            self._buckets[key] = _Bucket()
+            if len(self._buckets) > _KEYS:
+                self._forget(self._buckets.popitem(last=False)[1].frames)
+            return
+        self._buckets.move_to_end(key)
+        bucket.missed += 1
+        if bucket.missed <= _PATIENCE or bucket.missed % _PATIENCE == 0:
+            self._frame(bucket, request, sent)
+
+    def _frame(self, bucket: _Bucket, request: MessagesRequest, sent: _Sent) -> None:
+        body = request.raw
+        apart = taken_apart(body)
+        if apart is None:
+            return
+        fields, start, ends, stop = apart
+        head, tail = body[:start], body[stop:]
+        frame = Frame(head, tail, fields, request, sent)
+        bucket.frames.insert(0, frame)
+        self._forget(bucket.frames[_FRAMES:])
+        del bucket.frames[_FRAMES:]
+        self.held += _weight(head) + _weight(tail)
+        self._last = frame
+        if stop - start >= _LONG_ENOUGH:
+            request.known = Known(frame, request.steady, start, stop)
+            self._story(frame, request, ends, _weight(body[start:stop]))
+        self._within_budget()
+
+    def _story(self, frame: Frame, request: MessagesRequest, ends: list[int], weight: int) -> None:
+        known = request.known
+        assert known is not None
+        start = len(frame.head)
+        said = request.raw[start : start + ends[-1]]
+        listed = frame.stories.setdefault(said[:_KEY], [])
+        for at, old in enumerate(listed):
+            if old.scanned is known.scanned:  # the one it goes on from
+                weight += old.weight * known.shared // len(old.ends)
+                if len(old.ends) - known.shared < 4:
+                    self.held -= old.weight
+                    del listed[at]
+                break
+        listed.insert(0, Story(said, ends, request, weight))
+        self.held += weight + sum(-one.weight for one in listed[_STORIES:])
+        del listed[_STORIES:]
+        self._within_budget()
+
+    def _forget(self, frames: list[Frame]) -> None:
+        for frame in frames:
+            self.held -= _weight(frame.head) + _weight(frame.tail)
+            self.held -= sum(one.weight for listed in frame.stories.values() for one in listed)
+            if frame is self._last:
+                self._last = None
+
+    def _within_budget(self) -> None:
+        if self.held > self.budget:
+            kept = [frame for bucket in self._buckets.values() for frame in bucket.frames]
+            for frame in kept if self._last is None else [*kept, self._last]:
+                frame.stories.clear()  # a request under way may still have it
+            self._buckets.clear()
+            self.held = 0
+            self._last = None
+
+
+def _sent(headers: Mapping[str, str], profile: Profile, endpoint: str) -> _Sent:
+    return profile, (endpoint, headers.get("anthropic-beta"), headers.get("anthropic-version"))
+
+
+def _key(body: bytes, sent: _Sent) -> Any:
+    """What bodies of the same rest have in common, whatever is in their messages."""
+    at = body.find(_MARK)
+    return sent[1], at, body[max(0, at - _KEY) : at]
+
+
+def _length(frame: Frame) -> int:
+    return len(frame.head) + len(frame.tail)
+
+
+def _weight(text: bytes) -> int:
+    """About so many bytes are held for what a JSON text says."""
+    return 4 * len(text) + _PER_VALUE * (text.count(b",") + text.count(b"[") + text.count(b"{"))
+
+
+def elements(text: str) -> tuple[list[Any], list[int]]:
+    """The elements of a list, whose text this is but for its brackets, and where each ends, in bytes.
+
+    Raises ValueError when it is none.
+    """
+    ends: list[int] = []
+
+    def element(text: str, at: int) -> tuple[Any, int]:
+        found: tuple[Any, int] = SCAN(text, at)
+        ends.append(found[1])
+        return found
+
+    whole = f"[{text}]"
+    try:
+        values, end = JSONArray((whole, 1), element)
+    except (StopIteration, RecursionError) as error:
+        raise ValueError from error
+    if end != len(whole):
+        raise ValueError
+    check_halves(whole)
+    return values, [at - 1 for at in _in_bytes(whole, ends)]
+
+
+def taken_apart(body: bytes) -> tuple[dict[str, Any], int, list[int], int] | None:
+    """A JSON object's fields, with None for `messages`; where the first message begins, where in what follows each
+    ends, and where the list ends. None where it is no object with one list of that name.
+    """
+    lists: list[tuple[int, list[int], int] | None] = []
+
+    def element(text: str, at: int) -> tuple[Any, int]:
+        found: tuple[Any, int] = SCAN(text, at)
+        lists[-1][1].append(found[1])  # type: ignore[index]
+        return found
+
+    def value(text: str, at: int) -> tuple[Any, int]:
+        if text[at : at + 1] != "[":
+            lists.append(None)
+            return SCAN(text, at)
+        lists.append((at + 1, [], 0))
+        found: tuple[Any, int] = JSONArray((text, at + 1), element)
+        lists[-1] = (*lists[-1][:2], found[1] - 1)  # type: ignore[index]
+        return found
+
+    try:
+        text = body.decode()
+        begin = WHITESPACE.match(text, 0).end()
+        if text[begin : begin + 1] != "{":
+            return None
+        pairs, _ = JSONObject((text, begin + 1), True, value, None, list, {})
+    except (ValueError, StopIteration, RecursionError):
+        return None
+    named = [at for at, (name, _) in enumerate(pairs) if name == "messages"]
+    place = lists[named[0]] if len(named) == 1 else None
+    if place is None:
+        return None
+    first, ends, last = place
+    first, *ends, last = _in_bytes(text, [first, *ends, last])
+    return {**dict(pairs), "messages": None}, first, [end - first for end in ends], last
+
+
+def _in_bytes(text: str, places: list[int]) -> list[int]:
+    """Where these places of a text, in order, are in its bytes."""
+    if text.isascii():
+        return places
+    found, at, before = [], 0, 0
+    for place in places:
+        at += len(text[before:place].encode())
+        found.append(at)
+        before = place
+    return found

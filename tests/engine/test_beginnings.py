@@ -1,0 +1,405 @@
+"""What is understood once is not understood again, and nobody can tell: a server that remembers beginnings answers as one
+that forgets them at once."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from copy import deepcopy
+from random import Random
+from typing import Any
+
+import pytest
+
+from mock_server import Settings
+from mock_server.clock import ManualClock
+from mock_server.engine.engine import Engine
+from mock_server.engine.entry import Entry
+from mock_server.protocol import marks
+from mock_server.protocol.beginnings import Beginnings, elements, taken_apart
+from mock_server.protocol.request import LONG, HttpRequest, MessagesRequest
+from mock_server.scenario.load import loads
+from mock_server.scenario.profiles import load_profile
+
+SCENARIOS = """
+name: weather
+when: {prompt: {contains: weather}}
+anchor: conversation
+turns:
+  - reply: {type: tool_use, name: look, input: {at: Paris}}
+  - reply: It is sunny.
+at_end: loop
+---
+name: quoted
+when: {prompt: {contains: quote}}
+reply: {template: "You said {{ prompt[:40] }}."}
+---
+name: found
+when: {tool_result: true}
+reply: The tool says so.
+---
+name: tried
+when: {prompt: {contains: again}}
+attempts:
+  - error: overloaded_error
+  - reply: At last.
+"""
+PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
+TOOLS = [
+    {"name": name, "description": "Looks.", "input_schema": {"type": "object", "properties": {"messages": {}}}}
+    for name in ("look", "seek")
+]
+WORDS = ["the", "weather", "in", "Paris", "quote", "again", "ünd", "日本", "so", "\\", '"said"', "😀", "a", "", "b\n"]
+HEADERS = {"x-api-key": "k", "anthropic-version": "2023-06-01", "content-type": "application/json"}
+Json = dict[str, Any]
+
+
+class Both:
+    """Two servers that are asked the same: one remembers, the other forgets at once."""
+
+    def __init__(self, profile: str, **settings: Any) -> None:
+        self.clock = ManualClock()
+        self.warm, self.cold = (self._made(profile, settings) for _ in range(2))
+        self.cold.terms.beginnings.budget = 0
+        self.asked = 0
+
+    def _made(self, profile: str, settings: Json) -> Engine:
+        made = Engine(Settings(profile=profile, seed=7, **settings), load_profile(profile), self.clock)
+        made.load(loads(SCENARIOS))
+        return made
+
+    def ask(self, body: bytes, path: str = "/v1/messages", **headers: str) -> Entry:
+        """The entry of the one that remembers; what both say is the same."""
+        http = HttpRequest("POST", path, {**HEADERS, **headers}, body)
+        found, expected = (one.handle(http) for one in (self.warm, self.cold))
+        assert told(found) == told(expected), body[:2000]
+        self.clock.advance(10)
+        self.asked += 1
+        return found
+
+
+def told(entry: Entry) -> Any:
+    plan = entry.exchange.plan
+    headers = [(name, value) for name, value in plan.headers if name.lower() not in ("date", "request-id")]
+    exchange = entry.exchange
+    return plan.status, plan.body(), headers, exchange.scenario, exchange.turn, exchange.attempt, exchange.note
+
+
+def text(rng: Random) -> str:
+    return " ".join(rng.choices(WORDS, k=rng.choice((1, 4, 30, 200))))
+
+
+def user(*content: Any) -> Json:
+    return {"role": "user", "content": list(content)}
+
+
+def assistant(*content: Any) -> Json:
+    return {"role": "assistant", "content": list(content)}
+
+
+def said(words: str, **more: Any) -> Json:
+    return {"type": "text", "text": words, **more}
+
+
+def round_of(rng: Random, at: int) -> list[Json]:
+    """What an agent's conversation grows by."""
+    id = f"toolu_{at}" if rng.random() < 0.9 else "toolu_same"
+    call = {"type": "tool_use", "id": id, "name": "look", "input": {"at": text(rng)}}
+    result: Json = {"type": "tool_result", "tool_use_id": id, "content": text(rng)}
+    kind = rng.random()
+    if kind < 0.35:
+        return [assistant(said("I look."), call), user(result)]
+    if kind < 0.45:
+        thought = {"type": "thinking", "thinking": text(rng), "signature": marks.SIGNATURE}
+        return [assistant(thought, call), user(result)]
+    if kind < 0.55:
+        image = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PNG}}
+        return [assistant(call), user({**result, "content": [said("see"), image]})]
+    if kind < 0.65:
+        search = {"type": "server_tool_use", "id": f"srvtoolu_{at}", "name": "web_search", "input": {}}
+        given = {"type": "web_search_tool_result", "tool_use_id": f"srvtoolu_{at}", "content": []}
+        return [assistant(search, *([given] if rng.random() < 0.97 else [])), user(said(text(rng)))]
+    if kind < 0.72:
+        source = {"type": "text", "media_type": "text/plain", "data": text(rng)}
+        cited = {"citations": {"enabled": True}} if rng.random() < 0.5 else {}
+        return [assistant(said("Yes.")), user({"type": "document", "source": source, **cited}, said("this"))]
+    if kind < 0.76:
+        return [assistant({**call, "toolset_name": "set"}), user({**result, "toolset_name": "set"})]
+    if kind < 0.8:
+        return [{"role": "assistant", "content": "So?"}, user(said(text(rng))), {"role": "system", "content": "Hush."}]
+    return [{"role": "assistant", "content": text(rng)}, {"role": "user", "content": text(rng)}]
+
+
+def spoil(rng: Random, messages: list[Json]) -> None:
+    """Something is wrong, or at least odd, somewhere in a conversation."""
+    at = rng.randrange(len(messages))
+    message = messages[at]
+    odd: list[Callable[[], Any]] = [
+        lambda: message.update(role=rng.choice(["user", "assistant", "system", "robot"])),
+        lambda: message.update(content=rng.choice(["", [], " ", [said("")], [said(" ")], 5, None, [5], [{}]])),
+        lambda: message.update(extra=1),
+        lambda: message.pop("content", None),
+        lambda: message.update(content=[{"type": "tool_result", "tool_use_id": "toolu_1", "content": "x"}]),
+        lambda: message.update(content=[{"type": "thinking", "thinking": "hm", "signature": "bad"}]),
+        lambda: messages.pop(at),
+        lambda: messages.insert(at, deepcopy(message)),
+        lambda: messages.insert(at, rng.choice([5, None, [], "x"])),  # type: ignore[arg-type]
+    ]
+    rng.choice(odd)()
+
+
+LAYOUTS: list[Json] = [{}, {}, {"separators": (",", ":")}, {"indent": 1}, {"ensure_ascii": False}]
+
+
+def written(rng: Random, body: Json, layout: Json) -> bytes:
+    """A body as one client or another writes it."""
+    names = list(body)
+    if rng.random() < 0.05:
+        rng.shuffle(names)
+    return json.dumps({name: body[name] for name in names}, **layout).encode()
+
+
+def botched(rng: Random, body: bytes) -> bytes:
+    """A body in whose bytes something is odd."""
+    at = rng.randrange(len(body))
+    return rng.choice(
+        [
+            body[:at],
+            body[:at] + b"," + body[at:],
+            body[:at] + body[at + 1 :],
+            body[:at] + b"\xff" + body[at:],
+            body[:at] + b"\\ud800" + body[at:],
+            body[:-1] + b',"messages":[{"role":"user","content":"Hi"}]}',
+            body[:-1] + b',"\\u006dessages":[]}',
+            b'{"messages":[5],' + body.lstrip()[1:],
+            body.replace(b'"messages"', b'"\\u006dessages"', 1),
+            body.replace(b'"text"', b'"t\\u0065xt"', 1),
+            body.replace(b'"user"', b'"assist\\u0061nt"', 1),
+            body.replace(b"}, {", b"},, {", 1),
+            body.replace(b"}]", b"},]", 1),
+            body.replace(b"}, {", b"} \n\t, \r{"),
+            body + b" ",
+            b" " + body,
+            b"\xef\xbb\xbf" + body,
+            body + b"}",
+            body.replace(b'"max_tokens": ', b'"max_tokens": NaN, "max_tokens": '),
+        ]
+    )
+
+
+def bodies(rng: Random) -> Iterator[tuple[bytes, Json, str]]:
+    """A conversation that grows, with what clients change on the way, and what should not happen."""
+    body: Json = {"model": "claude-opus-4-8", "max_tokens": 500, "system": text(rng)}
+    tail: Json = {"stream": rng.random() < 0.3} if rng.random() < 0.5 else {}
+    if rng.random() < 0.6:
+        (body if rng.random() < 0.5 else tail)["tools"] = TOOLS
+    headers: Json = {}
+    layout = rng.choice(LAYOUTS)
+    messages = [{"role": "user", "content": f"{text(rng)} {'long ' * rng.choice((0, 900, 900))}"}]
+    for at in range(rng.choice((3, 12, 25))):
+        sent = deepcopy(messages)
+        if rng.random() < 0.3 and type(sent[-1]["content"]) is list and sent[-1]["content"]:
+            sent[-1]["content"][-1]["cache_control"] = {"type": "ephemeral", **rng.choice([{}, {"ttl": "1h"}])}
+        if rng.random() < 0.1:
+            spoil(rng, sent)
+        whole = written(rng, {**body, "messages": sent, **tail}, layout)
+        if rng.random() < 0.15:
+            whole = botched(rng, whole)
+        yield whole, headers, "/v1/messages"
+        if rng.random() < 0.15:
+            counted = {"model": body["model"], "system": body["system"], "messages": sent}
+            yield written(rng, counted, layout), headers, "/v1/messages/count_tokens"
+        messages += round_of(rng, at)
+        change = rng.random()
+        if change < 0.03:
+            layout = rng.choice(LAYOUTS)
+        elif change < 0.06:
+            del messages[rng.randrange(1, len(messages)) :]
+        elif change < 0.1:
+            messages[rng.randrange(len(messages))] = {"role": "user", "content": text(rng)}
+        elif change < 0.13:
+            body["model"] = rng.choice(["claude-haiku-4-5", "claude-opus-4-8", "claude-sonnet-4-5"])
+        elif change < 0.16:
+            tail["tools"] = [TOOLS[0], {**TOOLS[1], "description": text(rng)}]
+        elif change < 0.2:
+            headers = rng.choice([{}, {"anthropic-beta": "interleaved-thinking-2025-05-14"}])
+        elif change < 0.24:
+            tail["thinking"] = rng.choice([{"type": "adaptive"}, {"type": "disabled"}, None])
+            body["max_tokens"] = 2000
+        elif change < 0.27:
+            tail["cache_control"] = {"type": "ephemeral"}
+        elif change < 0.3:
+            body["max_tokens"] = rng.choice([1, 500, 500, 10**9])
+
+
+@pytest.mark.parametrize("settings", [{}, {"validation": "warn"}, {"validation": "off"}], ids=str)
+@pytest.mark.parametrize("profile", ["octen", "anthropic"])
+def test_a_server_that_remembers_answers_as_one_that_forgets(profile: str, settings: Json) -> None:
+    """Several conversations at a time, so that what is remembered of one is there when another comes."""
+    rng = Random(f"{profile} {settings}")
+    both = Both(profile, **settings)
+    for _ in range(8 if not settings else 3):
+        under_way = [bodies(rng) for _ in range(3)]
+        while under_way:
+            one = rng.choice(under_way)
+            sent = next(one, None)
+            if sent is None:
+                under_way.remove(one)
+                continue
+            body, headers, path = sent
+            both.ask(body, path, **headers)
+            if rng.random() < 0.1:
+                both.ask(body, path, **headers)
+
+
+def growing(rounds: int, *, marked: bool = False, tools: bool = False) -> Iterator[bytes]:
+    """An agent's conversation, turn by turn."""
+    rng = Random(3)
+    system = [said("You are a helpful assistant.", **({"cache_control": {"type": "ephemeral"}} if marked else {}))]
+    body: Json = {
+        "model": "claude-opus-4-8",
+        "max_tokens": 500,
+        "system": system,
+        **({"tools": TOOLS} if tools else {}),
+    }
+    messages = [{"role": "user", "content": "the weather " + "long " * 900}]
+    for at in range(rounds):
+        sent = deepcopy(messages)
+        if marked and at:
+            sent[-1]["content"][-1]["cache_control"] = {"type": "ephemeral"}
+        yield json.dumps({**body, "messages": sent}).encode()
+        id, words = f"toolu_{at}", " ".join(rng.choices(WORDS, k=30))
+        call = {"type": "tool_use", "id": id, "name": "look", "input": {"at": words}}
+        result = {"type": "tool_result", "tool_use_id": id, "content": words}
+        messages += [assistant(said(words), call), user(result)]
+
+
+@pytest.mark.parametrize("marked", [False, True])
+@pytest.mark.parametrize("tools", [False, True])
+def test_a_turn_is_read_from_where_it_parts_from_the_one_before(marked: bool, tools: bool) -> None:
+    both = Both("anthropic")
+    for number, body in enumerate(growing(30, marked=marked, tools=tools)):
+        both.ask(body)
+        request = both.warm.terms.beginnings.read(body, {**HEADERS}, both.warm.terms.profile, "/v1/messages")
+        known = request.known
+        if number > 1:  # one that comes once is not kept, one that comes again is
+            assert known is not None
+            assert known.shared == len(request.messages)
+
+
+@pytest.mark.parametrize("marked", [False, True])
+def test_a_turn_takes_the_same_work_however_long_the_conversation_is(marked: bool) -> None:
+    """Counted in calls of our functions, which does not depend on how fast a machine is."""
+    engine = Both("anthropic").warm
+    calls: list[int] = []
+    for body in growing(120, marked=marked):
+        counted = 0
+
+        def count(frame: Any, event: str, argument: Any) -> None:
+            nonlocal counted
+            counted += event == "call"
+
+        before = sys.getprofile()
+        sys.setprofile(count)
+        try:
+            entry = engine.handle(HttpRequest("POST", "/v1/messages", HEADERS, body))
+        finally:
+            sys.setprofile(before)
+        assert entry.exchange.scenario == "weather"
+        calls.append(counted)
+
+    assert max(calls[100:]) < 1.5 * min(calls[8:20])
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (b'{"a": 1, "messages": [{}, [2]], "b": 2}', ({"a": 1, "messages": None, "b": 2}, 22, [2, 7], 29)),
+        (b'{"messages" : [ 1 ]}', ({"messages": None}, 15, [2], 18)),
+        (b'{"messages": []}', ({"messages": None}, 14, [], 14)),
+        ('{"ü": "日本", "messages": ["é"]}'.encode(), ({"ü": "日本", "messages": None}, 30, [4], 34)),
+        (b'{"\\u006dessages": [{}]}', ({"messages": None}, 19, [2], 21)),
+        (b'{"messages": [1], "messages": [2]}', None),
+        (b'{"messages": {}}', None),
+        (b'{"tools": [{"messages": [1]}]}', None),
+        (b"[]", None),
+        (b"{", None),
+        (b"\xff", None),
+    ],
+)
+def test_a_body_is_taken_apart(body: bytes, expected: Any) -> None:
+    assert taken_apart(body) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", ([], [])),
+        (" {} ,\n[1, 2]", ([{}, [1, 2]], [3, 12])),
+        ('"日", 1', (["日", 1], [5, 8])),
+    ],
+)
+def test_the_elements_of_a_list(text: str, expected: Any) -> None:
+    assert elements(text) == expected
+
+
+@pytest.mark.parametrize("text", ["1,", ",1", "1 2", "1], [2", "]", "{", "NaN", '"\\ud800"', "[" * 9999, "1e999"])
+def test_what_is_no_list_of_elements(text: str) -> None:
+    with pytest.raises(ValueError):
+        elements(text)
+
+
+def test_a_message_that_was_not_judged_is_not_taken_for_known() -> None:
+    """What is refused is not kept: the same beginning is refused the next time, too."""
+    both = Both("anthropic")
+    *_, body = growing(5)
+    for _ in range(4):
+        assert both.ask(body).status == 200
+    wrong = body.replace(b'"tool_use_id": "toolu_3"', b'"tool_use_id": "toolu_x"')
+    for _ in range(3):
+        assert both.ask(wrong).status == 400
+    for _ in range(2):
+        assert both.ask(body).status == 200
+
+
+def test_what_is_kept_is_bounded() -> None:
+    """Conversations that nobody goes on with, in bodies that differ in everything: the oldest are let go."""
+    both = Both("anthropic")
+    kept = both.warm.terms.beginnings
+    kept.budget = 200_000
+    for number in range(60):
+        for again in range(3):
+            body = {"model": "claude-opus-4-8", "max_tokens": 5, "metadata": {"user_id": str(number)}}
+            messages = [{"role": "user", "content": f"{number} {again} " + "long " * 900}]
+            assert both.ask(json.dumps({**body, "messages": messages}).encode()).status == 200
+            assert kept.held <= kept.budget
+
+
+def test_a_large_body_is_not_kept() -> None:
+    """It is read in another thread, so nothing may be shared with it."""
+    both = Both("anthropic")
+    body = {"model": "claude-opus-4-8", "max_tokens": 5, "messages": [{"role": "user", "content": "x" * LONG}]}
+    for _ in range(3):
+        both.ask(json.dumps(body).encode())
+    assert both.warm.terms.beginnings.held == 0
+
+
+def test_what_is_kept_of_one_profile_is_not_known_to_another() -> None:
+    """The same bytes are judged by the rules that are in force where they come."""
+    both = Both("octen")
+    for one in (both.warm, both.cold):
+        one._profiles = lambda name, catalogue: load_profile(name)
+        session = one.sessions.named("strict")
+        one.override(session, profile="anthropic")
+    *_, body = growing(4)
+    odd = body.replace(b'"max_tokens"', b'"unheard_of": 1, "max_tokens"')
+    for _ in range(3):
+        assert both.ask(odd).status == 200
+    for _ in range(2):
+        assert both.ask(odd, **{"x-mock-session": "strict"}).status == 400
+        assert both.ask(odd).status == 200
+
+
+def test_a_request_without_its_raw_bytes_is_never_kept() -> None:
+    kept = Beginnings()
+    kept.keep(MessagesRequest({"messages": []}), load_profile("anthropic"), "/v1/messages")
+    assert kept.held == 0

@@ -175,7 +175,7 @@ class Form:
         return found
 
 
-@dataclass(frozen=True, slots=True, init=False)
+@dataclass(frozen=True, slots=True)
 class Slot(Text):
     """A text that each request has its own of: the hole in its place, in a single delta."""
 

@@ -64,7 +64,7 @@ class Purse:
     @contextmanager
     def timed(self) -> Iterator[float]:
         """The seconds that are left, for a search that raises TimeoutError after them. Raises OverLimit."""
-        start = time.perf_counter()
+        start = time.thread_time()  # not what others do on a busy machine
         try:
             if self.seconds <= 0:
                 raise TimeoutError
@@ -72,7 +72,7 @@ class Purse:
         except TimeoutError:
             raise OverLimit(f"more than {self._had[0] * 1000:.0f} ms of matching in one request") from None
         finally:
-            self.seconds -= time.perf_counter() - start
+            self.seconds -= time.thread_time() - start
 
 
 class Allowance:

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from mock_server.protocol import request
-from mock_server.protocol.checker import Checker, is_schema
+from mock_server.protocol.checker import Checker, SchemaProblem, is_schema
 from mock_server.protocol.errors import ApiError
-from mock_server.protocol.expression import Expression, OverLimit, Purse
+from mock_server.protocol.expression import _PER_PATTERN, Expression, OverLimit, Purse, bounded
 from mock_server.protocol.query import Whole
 from mock_server.protocol.request import MessagesRequest
 from mock_server.protocol.validate import batches, validate
@@ -80,6 +80,13 @@ def test_a_pattern_is_a_regular_expression(pattern: Any, is_one: bool) -> None:
 def test_what_is_wrong_with_a_schema_is_told_of_its_pattern() -> None:
     with pytest.raises(ValueError, match="'\\(' is not a 'regex'"):
         Checker({"pattern": "("})
+
+
+def test_a_schema_that_is_none_says_so_however_large_it_is() -> None:
+    with pytest.raises(SchemaProblem, match=r"^it is no schema of draft 2020-12$"):
+        Checker({"type": "none", "enum": list(range(1_000))})
+    with pytest.raises(SchemaProblem, match=r"^its \$refs lead in a circle$"):
+        Checker({"$ref": "#"}).violations(1)
 
 
 @pytest.mark.parametrize("of_client", [True, False])
@@ -172,6 +179,22 @@ def test_the_last_step_of_a_purse_may_be_spent() -> None:
     purse.check(10)
     with pytest.raises(OverLimit, match="more than 10 checks"):
         purse.check(1)
+
+
+@pytest.mark.parametrize("pattern", ["(?ai)^[w-z]$", "(?i)^[w-z]$"])
+@pytest.mark.parametrize("text", ["W", "X", "Y", "Z", "w", "x", "y", "z", "V", "v", "["])
+def test_letters_of_either_case_are_those_of_re(pattern: str, text: str) -> None:
+    assert Expression(pattern).found_in(text) == (re.search(pattern, text) is not None)
+
+
+def test_the_last_character_of_the_patterns_may_be_spent() -> None:
+    with bounded() as left:
+        left.characters = 2 * (10 + _PER_PATTERN)
+        left.read("a" * 10)
+        left.read("a" * 10)
+        left.read("b" * 10)
+        with pytest.raises(OverLimit):
+            left.read("")
 
 
 @pytest.mark.parametrize("pattern", ["(?:(a|b*){2}c)", "(a|b*){1}c", "(?:a|b*){2}c", "(x){0,1}y"])

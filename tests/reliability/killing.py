@@ -220,6 +220,9 @@ class Order:
         self.longest = longest
         self._seconds = dict(zip(reached.tests, reached.seconds, strict=True))
         self._noticed: dict[str, Counter[str]] = defaultdict(Counter)
+        self._breadth = Counter(
+            reached.tests[number] for lines in reached.lines.values() for found in lines.values() for number in found
+        )
 
     @property
     def files(self) -> list[str]:
@@ -251,14 +254,14 @@ class Order:
         return list(dict.fromkeys([*first_ones, *tests]))
 
     def _mixed(self, tests: Sequence[str]) -> list[str]:
-        """One of each table first, then two more, then four, as the cases of a table are much alike; in each round
-        the fast ones first."""
-        rank, seen = dict[str, int](), Counter[str]()
+        """Those first that reach little else, as they look at nothing else; and of a table one first, then two more, then
+        four, as its cases are much alike."""
+        order, seen = dict[str, int](), Counter[str]()
         for test in sorted(tests, key=lambda one: zlib.crc32(one.encode())):
             table = test.partition("[")[0]
             seen[table] += 1
-            rank[test] = seen[table].bit_length()
-        return sorted(rank, key=lambda one: (rank[one], int(self.seconds(one) * 20)))
+            order[test] = seen[table].bit_length() * self._breadth[test]
+        return sorted(order, key=order.__getitem__)
 
 
 def _users(mutant: Mutant) -> list[int]:

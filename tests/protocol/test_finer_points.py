@@ -3,18 +3,20 @@
 Found by mutants that no other test noticed (`make reliability ARGS="--only mutants"`).
 """
 
+import base64
 import re
+import struct
 from typing import Any
 
 import pytest
 
-from mock_server.protocol import request
-from mock_server.protocol.checker import Checker, is_schema
+from mock_server.protocol import media, request
+from mock_server.protocol.checker import Checker, SchemaProblem, is_schema
 from mock_server.protocol.errors import ApiError
-from mock_server.protocol.expression import Expression, OverLimit, Purse
-from mock_server.protocol.query import Whole
+from mock_server.protocol.expression import _PER_PATTERN, Expression, OverLimit, Purse, bounded
+from mock_server.protocol.query import Whole, read_query
 from mock_server.protocol.request import MessagesRequest
-from mock_server.protocol.validate import batches, validate
+from mock_server.protocol.validate import batches, octen, validate
 from mock_server.scenario.profiles import load_profile
 
 ANTHROPIC = load_profile("anthropic")
@@ -55,6 +57,28 @@ SCHEMAS: dict[str, tuple[dict[str, Any], Any, Any, str]] = {
         {"a": 1, "b": 1},
         "$: Unevaluated properties are not valid under the given schema ('b' was unevaluated and invalid)",
     ),
+    "names that a part has judged where nothing else does": (
+        {"allOf": [{"unevaluatedProperties": {"type": "string"}}], "unevaluatedProperties": False},
+        {"a": "x"},
+        {"a": 1},
+        "$: Unevaluated properties are not allowed ('a' was unexpected)",
+    ),
+    "names that a reference has looked at": (
+        {
+            "$dynamicRef": "#a",
+            "$defs": {"a": {"$dynamicAnchor": "a", "properties": {"a": {}}}},
+            "unevaluatedProperties": False,
+        },
+        {"a": 1},
+        {"b": 1},
+        "$: Unevaluated properties are not allowed ('b' was unexpected)",
+    ),
+    "items of which some are looked for": (
+        {"contains": {"type": "integer"}, "unevaluatedItems": False},
+        [1, 2],
+        [1, "x"],
+        "$: Unevaluated items are not allowed ('x' was unexpected)",
+    ),
     "the first items": (
         {"prefixItems": [{}], "unevaluatedItems": False},
         [1],
@@ -80,6 +104,13 @@ def test_a_pattern_is_a_regular_expression(pattern: Any, is_one: bool) -> None:
 def test_what_is_wrong_with_a_schema_is_told_of_its_pattern() -> None:
     with pytest.raises(ValueError, match="'\\(' is not a 'regex'"):
         Checker({"pattern": "("})
+
+
+def test_a_schema_that_is_none_says_so_however_large_it_is() -> None:
+    with pytest.raises(SchemaProblem, match=r"^it is no schema of draft 2020-12$"):
+        Checker({"type": "none", "enum": list(range(1_000))})
+    with pytest.raises(SchemaProblem, match=r"^its \$refs lead in a circle$"):
+        Checker({"$ref": "#"}).violations(1)
 
 
 @pytest.mark.parametrize("of_client", [True, False])
@@ -114,8 +145,12 @@ NODE = {"type": "object", "additionalProperties": False, "properties": {"next": 
             {"properties": {"a": {"type": "array", "items": {"type": "array", "minItems": 2}}}},
             "'minItems' values other than 0 or 1 are not supported",
         ),
+        (
+            {"properties": {"a": {"additionalProperties": {"type": "array", "minItems": 2}}}},
+            "'minItems' values other than 0 or 1 are not supported",
+        ),
     ],
-    ids=["an old name for definitions", "items of items"],
+    ids=["an old name for definitions", "items of items", "other properties"],
 )
 def test_a_part_outside_the_subset_is_found_wherever_it_stands(schema: dict[str, Any], told: str) -> None:
     with pytest.raises(ApiError, match=told):
@@ -174,6 +209,22 @@ def test_the_last_step_of_a_purse_may_be_spent() -> None:
         purse.check(1)
 
 
+@pytest.mark.parametrize("pattern", ["(?ai)^[w-z]$", "(?i)^[w-z]$"])
+@pytest.mark.parametrize("text", ["W", "X", "Y", "Z", "w", "x", "y", "z", "V", "v", "["])
+def test_letters_of_either_case_are_those_of_re(pattern: str, text: str) -> None:
+    assert Expression(pattern).found_in(text) == (re.search(pattern, text) is not None)
+
+
+def test_the_last_character_of_the_patterns_may_be_spent() -> None:
+    with bounded() as left:
+        left.characters = 2 * (10 + _PER_PATTERN)
+        left.read("a" * 10)
+        left.read("a" * 10)
+        left.read("b" * 10)
+        with pytest.raises(OverLimit):
+            left.read("")
+
+
 @pytest.mark.parametrize("pattern", ["(?:(a|b*){2}c)", "(a|b*){1}c", "(?:a|b*){2}c", "(x){0,1}y"])
 @pytest.mark.parametrize("text", ["abc", "c", "bbc", "aac", "y", "xy", "d"])
 def test_repeats_of_nothing_find_what_re_finds(pattern: str, text: str) -> None:
@@ -206,3 +257,45 @@ def test_nulls_and_marks_do_not_make_a_prompt_another_one() -> None:
     assert fingerprint({"cache_control": {"type": "ephemeral"}}) == plain
     assert fingerprint({"citations": None}) == plain
     assert fingerprint({"citations": {"enabled": True}}) != plain
+
+
+def test_each_search_tool_is_judged_whatever_stands_before_it() -> None:
+    tools = [{"name": "f", "input_schema": {"type": "object"}}, {"type": "octen_search", "parameters": {"count": 0}}]
+    asked = MessagesRequest({"model": "m", "messages": [], "tools": tools})
+
+    with pytest.raises(ApiError) as refused:
+        octen.parameters(asked, load_profile("octen"))
+    assert dict(refused.value.headers)["x-mock-hint"].startswith("tools.1.parameters.count: ")
+
+
+def jpeg(*segments: tuple[int, bytes]) -> str:
+    parts = [bytes((0xFF, marker)) + struct.pack(">H", len(data) + 2) + data for marker, data in segments]
+    return base64.b64encode(b"\xff\xd8" + b"".join(parts)).decode()
+
+
+FRAME = struct.pack(">BHHB", 8, 20, 30, 3) + bytes(9)
+OTHER = struct.pack(">BHHB", 8, 50, 60, 3) + bytes(9)
+
+
+@pytest.mark.parametrize("marker", [0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC9, 0xCB, 0xCF])
+def test_a_jpeg_is_as_large_as_its_frame_says(marker: int) -> None:
+    assert media.image(jpeg((0xE0, b"JFIF\0" + bytes(9)), (marker, FRAME))) == media.Image("image/jpeg", 30, 20)
+
+
+@pytest.mark.parametrize("marker", [0xC4, 0xC8, 0xCC, 0xDB, 0xFE])
+def test_a_segment_that_is_no_frame_is_passed_over(marker: int) -> None:
+    assert media.image(jpeg((marker, OTHER), (0xC0, FRAME))) == media.Image("image/jpeg", 30, 20)
+
+
+@pytest.mark.parametrize(
+    ("anchor", "is_one"), [("a", True), ("_a-1.b", True), ("1a", False), ("a#", False), ("", False)]
+)
+def test_an_anchor_is_a_name(anchor: str, is_one: bool) -> None:
+    assert is_schema({"$anchor": anchor}) == is_one
+
+
+@pytest.mark.parametrize(("length", "shown"), [(100, "a" * 100), (101, "a" * 99 + "…")])
+def test_a_name_of_a_query_is_told_whole_up_to_100_characters(length: int, shown: str) -> None:
+    with pytest.raises(ApiError) as refused:
+        read_query(f"{'a' * length}=1", {})
+    assert refused.value.message == f"{shown}: Extra inputs are not permitted"

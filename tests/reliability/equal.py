@@ -4,4 +4,34 @@ Each of them behaves as what it was made of, for every request and scenario ther
 promise (how much is kept for later, which of two right ways is gone).
 """
 
-EQUAL: dict[str, str] = {}
+_CHEAPER = "a way around work that would find nothing: without it the same is found, later"
+_OTHER_ENGINE = "another engine takes the search, and finds the same"
+_KEPT = "how much is kept, or handed on at once, is a choice: one more or less is as good"
+
+EQUAL: dict[str, str] = {
+    "mock_server/protocol/expression.py _Writer._repeat: int(high) >= _ENDLESS -> int(high) > _ENDLESS": (
+        "no repeat is counted up to that very number"
+    ),
+    "mock_server/protocol/expression.py _Writer._repeat: int(high) > 1 -> int(high) >= 1": (_OTHER_ENGINE),
+    "mock_server/protocol/expression.py _is_plain: True -> False": (_OTHER_ENGINE),
+    "mock_server/protocol/expression.py _Writer._backtracked: '(?!)' -> '(?!)X'": ("either matches nothing"),
+    "mock_server/protocol/expression.py _cases: 1 -> 2": ("the one character more is none of two cases"),
+    "mock_server/protocol/checker.py Checker._additional_properties: len(value) * len(patterns) -> len(value) + len(patterns)": (
+        "the keyword that brings the patterns counts the same pairs"
+    ),
+    "mock_server/engine/index.py Index._lane: False -> True": _KEPT,
+    "mock_server/engine/index.py _Lane.found: ' ' -> ' X'": _CHEAPER,
+    "mock_server/protocol/prompt.py _unmarked: len(value) > _PIECE -> len(value) >= _PIECE": _KEPT,
+    "mock_server/protocol/request.py _DigestInSteps._put: self._held > self.PIECE -> self._held >= self.PIECE": _KEPT,
+    "mock_server/protocol/request.py _DigestInSteps._put: self._held > self.PIECE -> not self._held > self.PIECE": (
+        "the digest of the pieces is that of the whole, however they are cut"
+    ),
+    "mock_server/protocol/tokens.py TokenCounter.count: self._held + takes > self._budget -> self._held + takes >= self._budget": (
+        _KEPT
+    ),
+    "mock_server/protocol/validate/__init__.py judge: 'user' -> 'userX'": _CHEAPER,
+    "mock_server/protocol/validate/__init__.py judge: len(request.messages) > 1 -> len(request.messages) >= 1": _CHEAPER,
+    "mock_server/protocol/validate/conversation.py not_empty: continue -> break (2)": (
+        "only the last message comes there: nothing follows it"
+    ),
+}

@@ -4,7 +4,8 @@ Every test is run once with a watch on the lines of the files that are mutated: 
 notice it (`learn`). Then everything is imported and collected once, and each mutant gets a fork of that process, in which
 the functions of its file run the mutant's code, and the tests go one after another until one fails: first those that
 noticed its neighbours, then the fastest. What is wrong when a module is imported needs a process that has not imported it
-yet: a fork of one that knows all other packages, which reads the mutant's file in place of the true one.
+yet: a fork of one that knows all other packages, which reads the mutant's file in place of the true one. So do functions that
+are called then.
 
 A test that takes ten times as long as ever is a failure, as the mutant hangs it; a mutant has so many seconds of
 the processor (`--longest`), and has survived when no test has failed by then.
@@ -40,6 +41,7 @@ from reliability.mutants import FILES, ROOT, Mutant, mutated, text_of
 TESTS = (
     "tests/protocol", "tests/conformance", "tests/test_scenarios.py", "tests/test_wire.py", "tests/test_fidelity.py",
     "tests/test_side_calls.py",
+    "tests/test_try_out.py",
     *(f"tests/scenario/test_{name}.py" for name in ("match", "subjects", "language")),
     *(
         f"tests/engine/test_{name}.py"
@@ -218,6 +220,9 @@ class Order:
         self.longest = longest
         self._seconds = dict(zip(reached.tests, reached.seconds, strict=True))
         self._noticed: dict[str, Counter[str]] = defaultdict(Counter)
+        self._breadth = Counter(
+            reached.tests[number] for lines in reached.lines.values() for found in lines.values() for number in found
+        )
 
     @property
     def files(self) -> list[str]:
@@ -242,15 +247,21 @@ class Order:
                 numbers.update(lines.get(line, ()))
             if not numbers:
                 numbers = {number for found in lines.values() for number in found}
-        tests = sorted([self._reached.tests[number] for number in numbers], key=self._hardly)
+        tests = self._mixed([self._reached.tests[number] for number in numbers])
         near = self._noticed[f"{mutant.file} {mutant.function}"] + self._noticed[mutant.file]
         inside = set(tests)
         first_ones = [test for test, _ in near.most_common() if test in inside][:NEIGHBOURS]
         return list(dict.fromkeys([*first_ones, *tests]))
 
-    def _hardly(self, test: str) -> tuple[int, int]:
-        """What takes a few hundredths of a second is as good as what takes less: the nearer goes first."""
-        return int(self.seconds(test) * 20), zlib.crc32(test.encode())
+    def _mixed(self, tests: Sequence[str]) -> list[str]:
+        """Those first that reach little else, as they look at nothing else; and of a table one first, then two more, then
+        four, as its cases are much alike."""
+        order, seen = dict[str, int](), Counter[str]()
+        for test in sorted(tests, key=lambda one: zlib.crc32(one.encode())):
+            table = test.partition("[")[0]
+            seen[table] += 1
+            order[test] = seen[table].bit_length() * self._breadth[test]
+        return sorted(order, key=order.__getitem__)
 
 
 def _users(mutant: Mutant) -> list[int]:
@@ -280,7 +291,9 @@ def killed(chosen: Sequence[Mutant], until: float, folder: Path, longest: float)
     temporary = folder / f"mutants-{os.getpid()}"
     os.chdir(ROOT)
     _import_others()
-    runner = _Runner([one for one in chosen if one.function], until, order, temporary)
+    early = _called_early()
+    later = [one for one in chosen if one.function and f"{one.file}:{one.within[0]}" not in early]
+    runner = _Runner(later, until, order, temporary)
     read, write = os.pipe()
     if os.fork() == 0:  # collects, and forks again for each
         os.close(read)
@@ -298,7 +311,7 @@ def killed(chosen: Sequence[Mutant], until: float, folder: Path, longest: float)
             yield every[said["mutant"]], said["killed"]
     os.wait()
     for mutant in chosen:
-        if not mutant.function and time.time() < until:
+        if mutant not in later and time.time() < until:
             yield mutant, _noticed_afresh(mutant, order, temporary)
     shutil.rmtree(temporary, ignore_errors=True)
 
@@ -308,6 +321,29 @@ def _import_others() -> None:
     for name in ("aiohttp.web", "anthropic", "faker", "hypothesis", "jinja2", "jsonschema", "re2", "regex", "yaml"):
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
+
+
+def _called_early() -> set[str]:
+    """The functions, by file and line, that are called when the package is imported: tables are made by them."""
+    found: set[str] = set()
+
+    def called(frame: FrameType, event: str, arg: Any) -> None:
+        if frame.f_code.co_filename in _CODES:
+            found.add(f"{_CODES[frame.f_code.co_filename]}:{frame.f_code.co_firstlineno}")
+
+    read, write = os.pipe()
+    if os.fork() == 0:
+        sys.setprofile(called)
+        for file in _CODES.values():
+            importlib.import_module(".".join(Path(file).with_suffix("").parts).removesuffix(".__init__"))
+        sys.setprofile(None)
+        os.write(write, "\n".join(found).encode())
+        os._exit(0)
+    os.close(write)
+    with os.fdopen(read) as lines:
+        said = lines.read().split("\n")
+    os.wait()
+    return set(said)
 
 
 def _forked(work: Callable[[Callable[[str], None]], None], cpu: float) -> str:

@@ -42,6 +42,8 @@ FOUNDATION: Rules = (
     ("tool_choice", tools.choice),  # 74-76
 )
 
+# All but `shapes.messages` and `models.system_messages` go by the rest of the body alone, and are not asked again of a
+# request whose rest passed them before (`_goes_on_well`).
 # The order of the API: the model after the types of the parameters, then shapes, then what is said.
 RULES: Rules = (
     ("", params.known_betas),  # 6
@@ -143,21 +145,20 @@ def judge(
             rule(conversed, profile)
 
 
-# About all of a conversation: what one message says of it may be wrong because of one far away. To all others a message
-# is right or wrong by itself, by its neighbours of the same turn and the turn before, or because it is the last.
-OF_THE_WHOLE: frozenset[Rule] = frozenset(
+# To these a message is right or wrong by itself, by its neighbours of the same turn and the turn before, or because it
+# is the last. So a conversation whose beginning they had nothing to say about is asked about from there on. All other
+# rules about blocks are asked of the whole of it.
+OF_THE_END: frozenset[Rule] = frozenset(
     (
-        *media.MEDIA_RULES,
-        tools.references,
-        conversation.server_results_paired,
-        conversation.server_calls_answered,
-        conversation.container_named,
-        conversation.toolset_results,
-        replay.paused_content,
+        conversation.sides,
+        conversation.ids_unique,
+        conversation.results_paired,
+        models.refused_shapes,
+        models.prefill,
+        replay.signatures,
+        thinking.thinking_blocks,
     )
 )
-
-
 _MANY = 20
 
 
@@ -195,7 +196,7 @@ def _goes_on_well(request: MessagesRequest, profile: Profile, *, has_cache_marks
         if len(messages) > 1 or messages[0]["role"] != "user":
             params.many_messages(request, profile)
             for rule in LONGER_RULES:
-                rule(conversed, profile)
+                rule(conversed if rule in OF_THE_END else request.merged, profile)
     except ApiError:
         return False
     return True
@@ -215,7 +216,7 @@ def _end(request: MessagesRequest) -> MessagesRequest:
 
 def _ask_of_end(rules: BlockRules, request: MessagesRequest, end: MessagesRequest, profile: Profile) -> None:
     for about, rule in rules:
-        asked = request if rule in OF_THE_WHOLE else end
+        asked = end if rule in OF_THE_END else request
         if not about or not about.isdisjoint(asked.kinds):
             rule(asked, profile)
 

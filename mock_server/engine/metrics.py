@@ -1,6 +1,6 @@
 """Counts over the life of a server, as Prometheus reads them."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 
 from mock_server.engine.entry import Entry
@@ -12,18 +12,20 @@ class Metrics:
     """Requests by scenario, status and outcome; tokens; how late streams were."""
 
     def __init__(self) -> None:
-        self._requests: Counter[tuple[str, int, str]] = Counter()
-        self._tokens: Counter[str] = Counter()
+        self._requests: defaultdict[tuple[str | None, int, str], int] = defaultdict(int)
+        self._input = self._output = 0
         self._late: Counter[float] = Counter()
         self._late_sum = 0.0
 
     def count(self, entry: Entry) -> None:
         """An exchange has ended."""
-        self._requests[entry.scenario or "", entry.plan.status, entry.outcome] += 1
-        tokens = entry.tokens
+        exchange = entry.exchange
+        plan = exchange.plan
+        self._requests[exchange.scenario, plan.status, entry.outcome] += 1
+        tokens = plan.tokens if plan.intact is None else plan.intact.tokens
         if tokens is not None:
-            self._tokens["input"] += tokens[0]
-            self._tokens["output"] += tokens[1]
+            self._input += tokens[0]
+            self._output += tokens[1]
         if entry.is_paced:
             late = entry.lateness
             self._late_sum += late
@@ -32,11 +34,13 @@ class Metrics:
     def text(self, gauges: Mapping[str, tuple[str, float]]) -> str:
         """The exposition format; `gauges`: name -> help and value now."""
         lines = [*_head("mock_server_requests_total", "counter", "exchanges ended")]
-        for (scenario, status, outcome), count in sorted(self._requests.items()):
+        ended = [(name or "", status, outcome, count) for (name, status, outcome), count in self._requests.items()]
+        for scenario, status, outcome, count in sorted(ended):
             labels = f'scenario="{_escaped(scenario)}",status="{status}",outcome="{outcome}"'
             lines.append(f"mock_server_requests_total{{{labels}}} {count}")
         lines += _head("mock_server_tokens_total", "counter", "tokens that usage told")
-        lines += [f'mock_server_tokens_total{{kind="{kind}"}} {self._tokens[kind]}' for kind in ("input", "output")]
+        lines.append(f'mock_server_tokens_total{{kind="input"}} {self._input}')
+        lines.append(f'mock_server_tokens_total{{kind="output"}} {self._output}')
         lines += self._histogram()
         for name, (help, value) in gauges.items():
             lines += [*_head(name, "gauge", help), f"{name} {value:g}"]

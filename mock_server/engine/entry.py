@@ -284,6 +284,15 @@ class Entry:
             times[:frames] = [duration] * frames
         return times
 
+    def wait(self, timeout: float = PATIENCE) -> "Entry":
+        """Block until the reply has ended; gives the entry itself. Raises StillOpen after `timeout` seconds, or at once
+        on the server's own thread.
+
+        Whoever asks an open entry for its reply or its end waits as well, for 5 s at most.
+        """
+        self._wait(timeout)
+        return self
+
     @property
     def is_paced(self) -> bool:
         """Whether the reply was sent in steps."""
@@ -348,9 +357,9 @@ class Entry:
             self._wait()
         return self.exchange
 
-    def _wait(self) -> tuple[str, int, float]:
+    def _wait(self, timeout: float = PATIENCE) -> tuple[str, int, float]:
         if self._outcome is None:
-            self._journal.wait_until(lambda: self._outcome is not None, PATIENCE, lambda: f"still open: {self}")
+            self._journal.wait_until(lambda: self._outcome is not None, timeout, lambda: f"still open: {self}")
         assert self._outcome is not None
         return self._outcome
 

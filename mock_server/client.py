@@ -253,7 +253,7 @@ class RemoteJournal(Journal):
     def _fetched(self, number: int) -> Entry:
         known = self._ended.get(number)
         if known is None:
-            known = entry_of(self._http("GET", f"journal/{number}", session=self.session), self)
+            known = entry_of(self._http("GET", f"journal/{number}", session=self.session, whole="true"), self)
             if not known.is_open:
                 self._ended[number] = known
         return known

@@ -23,11 +23,8 @@ class Clock(Protocol):
 class SystemClock:
     """The machine's own time."""
 
-    def now(self) -> float:
-        return time.monotonic()
-
-    def unix(self) -> float:
-        return time.time()
+    now = staticmethod(time.monotonic)
+    unix = staticmethod(time.time)
 
 
 class ManualClock:
@@ -73,6 +70,7 @@ class VirtualClock:
 
     def __init__(self, base: Clock) -> None:
         self._base = base
+        self._base_now, self._base_unix = base.now, base.unix
         self._ahead = 0.0
         self._forgotten = 0.0  # the part of it that `unix` no longer tells
         self._stopped = 0.0
@@ -81,10 +79,10 @@ class VirtualClock:
         self.frozen = False
 
     def now(self) -> float:
-        return self._stopped if self.frozen else self._base.now() + self._ahead
+        return self._stopped if self.frozen else self._base_now() + self._ahead
 
     def unix(self) -> float:
-        return self._stopped + self._epoch if self.frozen else self._base.unix() + self._ahead - self._forgotten
+        return self._stopped + self._epoch if self.frozen else self._base_unix() + self._ahead - self._forgotten
 
     def freeze(self) -> None:
         """Stand still from now on. Freezing twice is freezing once."""

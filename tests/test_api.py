@@ -339,8 +339,12 @@ def test_waiting_in_vain_says_what_is_still_open(server: MockServer) -> None:
     assert came.wait(10)
     with pytest.raises(StillOpen, match=r"expected 1 exchanges to end, 0 have\n  still open: POST /v1/messages 'Hi'"):
         server.journal.wait_for(1, timeout=0.05)
-    assert server.journal.last.is_open
+    entry = server.journal.last
+    assert entry.is_open
+    with pytest.raises(StillOpen, match=r"still open: POST /v1/messages 'Hi' .*; waited 0.05 s"):
+        entry.wait(timeout=0.05)
     server.stop()
+    assert entry.wait().outcome == "ended"
     thread.join(20)
     assert isinstance(broken[0], anthropic.APIConnectionError)
     assert server.journal.last.outcome == "client_left"

@@ -4,7 +4,6 @@ Chance is drawn from the seed, the key, the request and how often it came: never
 """
 
 import functools
-import hashlib
 import logging
 from collections.abc import Callable, Generator, Iterable, Iterator
 from random import Random
@@ -13,6 +12,7 @@ from typing import Any, NamedTuple
 from mock_server.engine.choose import Question
 from mock_server.engine.exchange import Call, Exchange, Late, Steps, Work
 from mock_server.engine.failure import failure, scripted
+from mock_server.engine.reading import digest_of
 from mock_server.protocol.errors import ApiError, invalid
 from mock_server.protocol.message import said
 from mock_server.protocol.plan import JSON_HEADERS, SSE_HEADERS, Headers, Plan, whole
@@ -97,8 +97,7 @@ def beside(call: Call, exchange: Exchange) -> Exchange:
     if isinstance(exchange.late, Work):
         steps = _Then(exchange.late.steps, lambda done: beside(call, done))
         return exchange._replace(late=exchange.late._replace(steps=steps))
-    seed = hashlib.blake2b(f"{call.http.method} {call.http.path}".encode() + call.http.body, digest_size=16).digest()
-    done = struck(call, exchange.plan, of_header(call), None, seed)
+    done = struck(call, exchange.plan, of_header(call), None, digest_of(call.http, call.reading))
     return exchange._replace(plan=done.plan, faults=done.faults, note=noted(done, exchange.note))
 
 

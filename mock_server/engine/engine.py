@@ -2,7 +2,6 @@
 
 import fnmatch
 import functools
-import hashlib
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
@@ -22,7 +21,7 @@ from mock_server.engine.judged import left_unjudged
 from mock_server.engine.library import CompiledScenario, Library
 from mock_server.engine.memory import Memory, Remembered, Repeated
 from mock_server.engine.metrics import Metrics
-from mock_server.engine.reading import Reading, read_apart
+from mock_server.engine.reading import Reading, digest_of, read_apart
 from mock_server.engine.received import Request
 from mock_server.engine.redaction import Redaction
 from mock_server.engine.routing import find, route
@@ -257,7 +256,7 @@ class Engine:
         in_batch: bool,
         reading: Reading | None,
     ) -> Exchange:
-        ids = session.ids(_early_seed(http, session.terms.settings.seed), self._chance)
+        ids = session.ids(_early_seed(http, session.terms.settings.seed, reading), self._chance)
         try:
             endpoint, params = route(http, session.terms)
             if refused is not None:
@@ -393,12 +392,9 @@ def _terms(settings: Settings, profile: Profile, beginnings: Beginnings) -> Term
     return Terms(settings, changed, pacing(settings.timing, changed), own, beginnings)
 
 
-def _early_seed(http: HttpRequest, seed: int | None) -> bytes | None:
-    """What ids are drawn from before a request is understood: with a seed, the bytes that came."""
-    if seed is None:
-        return None
-    said = hashlib.blake2b(f"{http.method} {http.path}".encode() + http.body, digest_size=16).digest()
-    return seeds.exchange_seed(seed, "", said, 0)
+def _early_seed(http: HttpRequest, seed: int | None, reading: Reading | None) -> Callable[[], bytes] | None:
+    """What ids are drawn from before a request is understood: with a seed, the bytes that came, if any is drawn."""
+    return None if seed is None else lambda: seeds.exchange_seed(seed, "", digest_of(http, reading), 0)
 
 
 def _bearer(authorization: str) -> str:

@@ -54,8 +54,8 @@ class Outline(NamedTuple):
     prompt: str = ""
 
 
-def _redacted(given: Mapping[str, str]) -> dict[str, str]:
-    """The headers in lower case without what is secret in them."""
+def without_keys(given: Mapping[str, str]) -> Mapping[str, str]:
+    """The headers in lower case without what is secret in them. They may be shared by many entries."""
     headers = given.copy() if type(given) is dict else {name.lower(): value for name, value in given.items()}
     for name in SECRET_HEADERS & headers.keys():
         headers[name] = key_mark(headers[name])
@@ -65,8 +65,13 @@ def _redacted(given: Mapping[str, str]) -> dict[str, str]:
 class Entry:
     """One exchange: the request, what chose the reply, the reply, and how it ended.
 
-    `at` is when the request came (unix seconds), `number` counts the requests of the whole server.
+    `at` is when the request came (unix seconds), `number` counts the requests of the whole server. Made for every
+    request: it takes what there is, and works out the rest for whoever looks.
     """
+
+    exception: BaseException | None = None
+    _outcome: tuple[str, int, float] | None = None
+    _sent: Sequence[int] = ()
 
     def __init__(
         self,
@@ -76,37 +81,48 @@ class Entry:
         exchange: Exchange,
         journal: Keeper,
         lane: Lane | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
+        """`headers`: those of `http` as `without_keys` gives them, where they are known already."""
         self.number = number
         self.at = at
         self.exchange = exchange
         self.method = http.method
         self.path = http.path
         self.query = http.query
-        self.exception: BaseException | None = None
-        self.request_headers = _redacted(http.headers)
-        self._body = http.body if len(http.body) <= KEPT_BODY else b'{"size_bytes":%d}' % len(http.body)
+        self.request_headers = without_keys(http.headers) if headers is None else headers
+        body = http.body
+        self._body = body if len(body) <= KEPT_BODY else b'{"size_bytes":%d}' % len(body)
         self._lane = lane
-        self._began = self._now()
+        self._began = time.monotonic() if lane is None else lane.clock.now()
         self._journal = journal
-        self._outcome: tuple[str, int, float] | None = None
-        self._sent: Sequence[int] = ()
-        self.weight = _OVERHEAD + len(self._body) + _weight(exchange.plan)
+        plan = exchange.plan
+        if plan.tokens is None or plan.intact is not None:
+            held = _weight(plan)
+        else:  # as most are: a message, whole
+            frames = plan.parts[0].frames
+            held = 16 * len(frames) if plan.stream else len(frames[0])
+        self.weight = _OVERHEAD + len(self._body) + held
 
     # -- the request -------------------------------------------------------------------------------------------
 
     @lazy
     def request(self) -> Request:
         """What came."""
-        http = HttpRequest(self.method, self.path, self.request_headers, self._body, None, self.query)
+        http = HttpRequest(self.method, self.path, dict(self.request_headers), self._body, None, self.query)
         return Request(http, refused="" if self.exchange.understood else self.exchange.note)
+
+    @property
+    def is_large(self) -> bool:
+        """Whether it takes long to read the request again."""
+        return len(self._body) >= LONG
 
     @lazy
     def outline(self) -> "Outline":
         """What a list shows of it. For that a long request is not kept in parsed form, many times its size."""
         request = self.request
         is_readable = self.exchange.understood and request.is_readable
-        if len(self._body) >= LONG:
+        if self.is_large:
             self.__dict__.pop("request", None)
         return Outline(True, request.model, request.prompt[:OUTLINED]) if is_readable else Outline()
 
@@ -253,7 +269,7 @@ class Entry:
 
         Waits for an open exchange; raises StillOpen after 5 s.
         """
-        return self._wait()[0]
+        return (self._outcome or self._wait())[0]
 
     @property
     def sent_at(self) -> Sequence[float | None]:
@@ -268,6 +284,15 @@ class Entry:
         if not self._sent:
             times[:frames] = [duration] * frames
         return times
+
+    def wait(self, timeout: float = PATIENCE) -> "Entry":
+        """Block until the reply has ended; gives the entry itself. Raises StillOpen after `timeout` seconds, or at once
+        on the server's own thread.
+
+        Whoever asks an open entry for its reply or its end waits as well, for 5 s at most.
+        """
+        self._wait(timeout)
+        return self
 
     @property
     def is_paced(self) -> bool:
@@ -297,9 +322,6 @@ class Entry:
         assert self._lane is not None
         return self._lane
 
-    def _now(self) -> float:
-        return time.monotonic() if self._lane is None else self._lane.clock.now()
-
     def opened(self, cut: Callable[[str], None]) -> None:
         """The reply takes time; `cut` would end it, with the outcome it is given."""
         self._journal.opened(self, cut)
@@ -307,16 +329,18 @@ class Entry:
     def end(self, kind: str, frames: int, sent: Sequence[int] = ()) -> None:
         """Close the entry. Called by whoever sends the reply, before its last bytes."""
         if self._outcome is None:
-            self._outcome = (kind, frames, self._now() - self._began)
-            self._sent = sent
-            if is_data(self.exchange.plan) and _size(self.exchange.plan) > KEPT_DATA:
-                self.exchange = self.exchange._replace(plan=_emptied(self.exchange.plan))
+            lane, plan = self._lane, self.exchange.plan
+            self._outcome = kind, frames, (time.monotonic() if lane is None else lane.clock.now()) - self._began
+            if sent:
+                self._sent = sent
+            if plan.tokens is None and is_data(plan) and _size(plan) > KEPT_DATA:
+                self.exchange = self.exchange._replace(plan=_emptied(plan))
             self._journal.ended(self)
 
     def told(self, key: str, outcome: str, duration_ms: float | None, sent: Sequence[int]) -> None:
         """Take over how it ended from what another process tells; still open when there is no duration."""
-        self.request_headers.pop("authorization", None)
-        self.request_headers["x-api-key"] = key
+        kept = {name: value for name, value in self.request_headers.items() if name != "authorization"}
+        self.request_headers = {**kept, "x-api-key": key}
         if duration_ms is not None:
             frames = sent[-2] if self.plan.stream and sent else 0 if self.plan.stream else 1
             self._outcome, self._sent = (outcome, frames, duration_ms / 1000), sent
@@ -334,9 +358,9 @@ class Entry:
             self._wait()
         return self.exchange
 
-    def _wait(self) -> tuple[str, int, float]:
+    def _wait(self, timeout: float = PATIENCE) -> tuple[str, int, float]:
         if self._outcome is None:
-            self._journal.wait_until(lambda: self._outcome is not None, PATIENCE, lambda: f"still open: {self}")
+            self._journal.wait_until(lambda: self._outcome is not None, timeout, lambda: f"still open: {self}")
         assert self._outcome is not None
         return self._outcome
 

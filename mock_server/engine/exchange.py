@@ -1,10 +1,9 @@
 """One request on its way through the engine, and what came of it."""
 
-import hashlib
 from collections.abc import Callable, Generator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mock_server.engine.reading import Reader, Reading
+from mock_server.engine.reading import Reader, Reading, digest
 from mock_server.engine.received import Request
 from mock_server.engine.seeds import Ids, exchange_seed
 from mock_server.protocol.plan import NOTHING, Plan
@@ -40,14 +39,20 @@ class Call(NamedTuple):
             return reader(self.http, self.session.terms)
         return self.reading.told()
 
-    def ids_of(self, said: bytes) -> Ids:
-        """Where the id of something lasting is drawn from: with a seed, from what is said and how often it was."""
+    def ids_of(self, said: bytes | None = None) -> Ids:
+        """Where the id of something lasting is drawn from: with a seed, from what is said (if nothing is, the body) and
+        how often it was.
+        """
         seed = self.session.terms.settings.seed
         if seed is None:
             return self.ids
-        digest = hashlib.blake2b(said, digest_size=16).digest()
-        n = self.session.cursors.sent.add((self.key, digest))
-        return Ids(exchange_seed(seed, self.key, digest, n))
+        if said is not None:
+            spoken = digest(said)
+        else:
+            known = None if self.reading is None else self.reading.digests
+            spoken = digest(self.http.body) if known is None else known[1]
+        n = self.session.cursors.sent.add((self.key, spoken))
+        return Ids(exchange_seed(seed, self.key, spoken, n))
 
     def query(self, known: Mapping[str, Parameter]) -> Mapping[str, Any]:
         """The query's values, of the parameters an endpoint knows. Raises ApiError (400) for any other."""

@@ -7,11 +7,13 @@ transport, so whoever has an answer finds it here; reading an open one waits for
 import asyncio
 import threading
 import time
-from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Mapping
+from heapq import heapify, heappop, heappush, heapreplace
+from threading import get_ident
 from typing import Any, overload
 
-from mock_server.engine.entry import Entry, Lane
+from mock_server.engine.entry import Entry, Lane, without_keys
 from mock_server.engine.exchange import Exchange
 from mock_server.engine.redaction import Redaction
 from mock_server.protocol.expression import bounded
@@ -21,6 +23,10 @@ from mock_server.scenario.load import read_condition
 from mock_server.scenario.match import Condition
 
 MAX_FAULTS = 100
+# One for all journals, so that an entry takes one lock: what is done under it takes microseconds. It may be taken again
+# by the same thread: the collector may run meanwhile, and what it ends may look into a journal.
+LOCK = threading.RLock()
+_HEADERS = 64  # headers whose keys have been taken out, for clients that send the same again
 
 
 class StillOpen(TimeoutError):
@@ -63,55 +69,56 @@ class Journal:
         self.size = size
         self._ring: deque[Entry] = deque()
         self._open: dict[Entry, Callable[[str], None]] = {}
-        self._lock = threading.Lock()
-        self._subscribers: tuple[Callable[[Entry], None], ...] = ()
+        self.listeners: tuple[Callable[[Entry], None], ...] = ()
         self.loop_thread: int | None = None
 
     # -- writing: the server's loop ----------------------------------------------------------------------------
 
-    def add(self, entry: Entry, exchange: Exchange) -> Entry | None:
-        """Keep the entry of an exchange; returns the one that had to go for it."""
-        self.loop_thread = threading.get_ident()
-        with self._lock:
-            self._count(exchange)
-            self._ring.append(entry)
-            gone = self._ring.popleft() if len(self._ring) > self.size else None
-            self.dropped += gone is not None
-        self._tell(entry)
-        return gone
+    def add(self, entry: Entry | None, exchange: Exchange) -> Entry | None:
+        """Count an exchange and keep its entry, if it has one; returns the one that had to go for it. Under the lock.
+
+        Once for every request, so all of it stands here.
+        """
+        self.loop_thread = get_ident()
+        self.total += 1
+        if exchange.side:
+            self.side += 1
+        answer = exchange.answer
+        if exchange.unexpected:
+            self.unexpected += 1
+        elif answer is not None:
+            hit = self.hits.get(id(answer))
+            if hit is None:
+                assert exchange.scenario is not None
+                hit = self.hits[id(answer)] = Hit(exchange.scenario, exchange.turn, answer)
+            hit.count += 1
+        elif exchange.understood and not exchange.aside:
+            self.unmatched += 1
+        if entry is None:
+            self.dropped += 1
+            return None
+        ring = self._ring
+        ring.append(entry)
+        if len(ring) <= self.size:
+            return None
+        self.dropped += 1
+        return ring.popleft()
 
     def pass_over(self, exchange: Exchange) -> None:
         """Count an exchange that is not kept, as if it had been dropped at once."""
-        with self._lock:
-            self._count(exchange)
-            self.dropped += 1
+        with LOCK:
+            self.add(None, exchange)
             self.finished += 1
 
-    def _count(self, exchange: Exchange) -> None:
-        self.total += 1
-        self.side += exchange.side
-        if exchange.unexpected:
-            self.unexpected += 1
-        elif exchange.answer is not None:
-            self._hit(exchange)
-        elif exchange.understood and not exchange.aside:
-            self.unmatched += 1
-
-    def _hit(self, exchange: Exchange) -> None:
-        answer, scenario = exchange.answer, exchange.scenario
-        assert answer is not None
-        assert scenario is not None
-        hit = self.hits.get(id(answer))
-        if hit is None:
-            hit = self.hits[id(answer)] = Hit(scenario, exchange.turn, answer)
-        hit.count += 1
+    @property
+    def first(self) -> Entry | None:
+        """The oldest entry still held. Under the lock."""
+        return self._ring[0] if self._ring else None
 
     def drop_oldest(self) -> None:
-        """Make room: the journal of the whole server is over its bound."""
-        with self._lock:
-            if self._ring:
-                self._ring.popleft()
-                self.dropped += 1
+        """Make room: the journal of the whole server is over its bound. Under the lock."""
+        self._ring.popleft()
+        self.dropped += 1
 
     def opened(self, entry: Entry, cut: Callable[[str], None]) -> None:
         """A reply takes time; `cut` would end it, with this outcome."""
@@ -119,9 +126,11 @@ class Journal:
 
     def ended(self, entry: Entry) -> None:
         """An entry is complete."""
-        self._open.pop(entry, None)
+        if self._open:
+            self._open.pop(entry, None)
         self.finished += 1
-        self._tell(entry)
+        if self.listeners:
+            self.told(entry)
 
     def failed(self, exception: BaseException) -> None:
         """A function that was to give a reply raised."""
@@ -134,15 +143,21 @@ class Journal:
             self.cut += 1
             cut("ended")
 
-    def _tell(self, entry: Entry) -> None:
-        for subscriber in self._subscribers:
+    def told(self, entry: Entry) -> None:
+        """Tell who listens that an entry came or ended."""
+        for subscriber in self.listeners:
             subscriber(entry)
 
     # -- reading: any thread -----------------------------------------------------------------------------------
 
+    @property
+    def held(self) -> Collection[Entry]:
+        """Those still held, oldest first. Under the lock."""
+        return self._ring
+
     def entries(self) -> tuple[Entry, ...]:
         """Those still held, oldest first."""
-        with self._lock:
+        with LOCK:
             return tuple(self._ring)
 
     def __len__(self) -> int:
@@ -199,7 +214,7 @@ class Journal:
 
     def clear(self) -> None:
         """Forget every entry and every count."""
-        with self._lock:
+        with LOCK:
             self._ring.clear()
             self.hits.clear()
             self.faults.clear()
@@ -209,12 +224,12 @@ class Journal:
 
     def subscribe(self, call: Callable[[Entry], None]) -> Callable[[], None]:
         """Have `call` called, on the server's loop, when an entry comes or ends; returns what ends that."""
-        with self._lock:
-            self._subscribers = (*self._subscribers, call)
+        with LOCK:
+            self.listeners = (*self.listeners, call)
 
         def end() -> None:
-            with self._lock:
-                self._subscribers = tuple(one for one in self._subscribers if one is not call)
+            with LOCK:
+                self.listeners = tuple(one for one in self.listeners if one is not call)
 
         return end
 
@@ -280,8 +295,9 @@ class Journals:
         self.bytes = 0
         self._limit = limit
         self._redaction = redaction
-        self._order: OrderedDict[int, tuple[Journal, int]] = OrderedDict()
-        self._lock = threading.Lock()
+        self._known: set[Journal] = set()  # that have entries
+        self._oldest: list[tuple[int, Journal]] = []  # a heap of them, by the number of the first entry (or one before)
+        self._headers: dict[int, tuple[Mapping[str, str], Mapping[str, str]]] = {}
 
     @property
     def redacts(self) -> bool:
@@ -294,26 +310,59 @@ class Journals:
 
     def record(self, journal: Journal, at: float, http: HttpRequest, exchange: Exchange, lane: Lane) -> Entry:
         """A new entry in one session's journal, of a request as it is kept."""
-        entry = Entry(self.total + 1, at, http, exchange, journal, lane)
+        given = http.headers
+        known = self._headers.get(id(given))
+        shown = known[1] if known is not None and known[0] is given else self._shown(given)
+        entry = Entry(self.total + 1, at, http, exchange, journal, lane, shown)
         self.note(journal, entry, exchange)
         return entry
 
     def note(self, journal: Journal, entry: Entry, exchange: Exchange) -> None:
         """Keep an entry in one session's journal. `exchange`: what counts of it."""
-        self.total += 1
-        gone = journal.add(entry, exchange)
-        with self._lock:
-            if gone is not None:
-                self.bytes -= self._order.pop(gone.number, (journal, 0))[1]
-            self._order[entry.number] = (journal, entry.weight)
-            self.bytes += entry.weight
-            while self.bytes > self._limit and len(self._order) > 1:
-                _, (oldest, weight) = self._order.popitem(last=False)
-                self.bytes -= weight
-                oldest.drop_oldest()
+        with LOCK:
+            self.total += 1
+            gone = journal.add(entry, exchange)
+            if journal not in self._known:
+                self._known.add(journal)
+                heappush(self._oldest, (entry.number, journal))
+            self.bytes += entry.weight if gone is None else entry.weight - gone.weight
+            if self.bytes > self._limit:
+                self._make_room()
+        if journal.listeners:
+            journal.told(entry)
+
+    def _make_room(self) -> None:
+        """Drop the oldest entries of all until the rest is within the bound; the newest one stays."""
+        while self.bytes > self._limit:
+            number, journal = self._oldest[0]
+            first = journal.first
+            if first is None:  # they have left its ring
+                heappop(self._oldest)
+                self._known.discard(journal)
+            elif first.number > number:
+                heapreplace(self._oldest, (first.number, journal))
+            elif first.number == self.total:
+                return
+            else:
+                self.bytes -= first.weight
+                journal.drop_oldest()
+
+    def _shown(self, given: Mapping[str, str]) -> Mapping[str, str]:
+        """The headers without keys: once for all requests that share them."""
+        shown = without_keys(given)
+        if type(given) is dict:  # nobody changes those that requests share
+            if len(self._headers) >= _HEADERS:
+                self._headers = {}
+            self._headers[id(given)] = given, shown
+        return shown
 
     def forget(self, journal: Journal) -> None:
         """A session has ended: its entries are no longer counted."""
-        with self._lock:
-            for entry in journal.entries():
-                self.bytes -= self._order.pop(entry.number, (journal, 0))[1]
+        with LOCK:
+            for entry in journal.held:
+                self.bytes -= entry.weight
+                entry.weight = 0
+            if journal in self._known:
+                self._known.discard(journal)
+                self._oldest = [one for one in self._oldest if one[1] is not journal]
+                heapify(self._oldest)

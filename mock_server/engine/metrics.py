@@ -1,6 +1,6 @@
 """Counts over the life of a server, as Prometheus reads them."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 
 from mock_server.engine.entry import Entry
@@ -12,34 +12,39 @@ class Metrics:
     """Requests by scenario, status and outcome; tokens; how late streams were."""
 
     def __init__(self) -> None:
-        self._requests: Counter[tuple[str, int, str]] = Counter()
-        self._tokens: Counter[str] = Counter()
+        self._requests: defaultdict[tuple[str | None, int, str], int] = defaultdict(int)
+        self._input = self._output = 0
         self._late: Counter[float] = Counter()
         self._late_sum = 0.0
 
     def count(self, entry: Entry) -> None:
         """An exchange has ended."""
-        self.add((entry.scenario or "", entry.plan.status, entry.outcome), entry.tokens)
+        exchange = entry.exchange
+        plan = exchange.plan
+        tokens = plan.tokens if plan.intact is None else plan.intact.tokens
+        self.add((exchange.scenario, plan.status, entry.outcome), tokens)
         if entry.is_paced:
             late = entry.lateness
             self._late_sum += late
             self._late[next((edge for edge in BUCKETS if late <= edge), float("inf"))] += 1
 
-    def add(self, ended: tuple[str, int, str], tokens: tuple[int, int] | None) -> None:
+    def add(self, ended: tuple[str | None, int, str], tokens: tuple[int, int] | None) -> None:
         """One more of these (scenario, status, outcome), and the tokens that it told."""
         self._requests[ended] += 1
         if tokens is not None:
-            self._tokens["input"] += tokens[0]
-            self._tokens["output"] += tokens[1]
+            self._input += tokens[0]
+            self._output += tokens[1]
 
     def text(self, gauges: Mapping[str, tuple[str, float]]) -> str:
         """The exposition format; `gauges`: name -> help and value now."""
         lines = [*_head("mock_server_requests_total", "counter", "exchanges ended")]
-        for (scenario, status, outcome), count in sorted(self._requests.items()):
+        ended = [(name or "", status, outcome, count) for (name, status, outcome), count in self._requests.items()]
+        for scenario, status, outcome, count in sorted(ended):
             labels = f'scenario="{_escaped(scenario)}",status="{status}",outcome="{outcome}"'
             lines.append(f"mock_server_requests_total{{{labels}}} {count}")
         lines += _head("mock_server_tokens_total", "counter", "tokens that usage told")
-        lines += [f'mock_server_tokens_total{{kind="{kind}"}} {self._tokens[kind]}' for kind in ("input", "output")]
+        lines.append(f'mock_server_tokens_total{{kind="input"}} {self._input}')
+        lines.append(f'mock_server_tokens_total{{kind="output"}} {self._output}')
         lines += self._histogram()
         for name, (help, value) in gauges.items():
             lines += [*_head(name, "gauge", help), f"{name} {value:g}"]

@@ -8,6 +8,7 @@ import functools
 import hashlib
 import os
 import random
+from collections.abc import Callable
 
 from mock_server.protocol.marks import letters
 
@@ -63,7 +64,8 @@ class Chance:
 
 
 class Ids:
-    """The ids of one exchange: a stream of letters from its seed, or from `chance` when there is none.
+    """The ids of one exchange: a stream of letters from its seed, or from `chance` when there is none. A seed that is
+    still to be worked out is so when the first is drawn.
 
     Those of messages, requests, containers and files begin as the API's do, and without a seed they grow with time as
     well: `unix` is when they are made.
@@ -71,13 +73,15 @@ class Ids:
 
     __slots__ = ("_at", "_begin", "_chance", "_drawn", "_rest", "_seed")
 
-    def __init__(self, seed: bytes | None, chance: Chance | None = None, unix: float = 0.0) -> None:
+    def __init__(
+        self, seed: bytes | Callable[[], bytes] | None, chance: Chance | None = None, unix: float = 0.0
+    ) -> None:
         self._seed = seed
         self._chance = chance
         self._begin = _ALIKE if seed is not None else _ALIKE + _since(int(unix * _TICKS))
         self._rest = _LENGTH - len(self._begin)
         self._at = 0
-        self._drawn = self._more(0)
+        self._drawn = ""
 
     def take(self, length: int) -> str:
         """The next `length` letters and digits."""
@@ -89,6 +93,8 @@ class Ids:
         return taken
 
     def _more(self, at: int) -> str:
+        if callable(self._seed):
+            self._seed = self._seed()
         if self._seed is None:
             return letters(os.urandom(48)) if self._chance is None else self._chance.piece()
         return letters(hashlib.blake2b(at.to_bytes(8, "big"), key=self._seed).digest())

@@ -191,7 +191,7 @@ class Session:
         self.gates.reset()
         self.clock.reset()
 
-    def ids(self, seed: bytes | None = None, chance: Chance | None = None) -> Ids:
+    def ids(self, seed: Callable[[], bytes] | None = None, chance: Chance | None = None) -> Ids:
         """The ids of one exchange: drawn from its seed, else from chance and the time."""
         return Ids(seed, chance, self.clock.unix() if seed is None else 0.0)
 

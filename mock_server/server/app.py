@@ -127,8 +127,10 @@ class App:
         )
 
     async def _told(self, answered: Answered, http: HttpRequest) -> bytes | None:
-        """What the journal file says of a large body, and lists show of it."""
+        """What the journal file says of a large body, and who watches is shown of it."""
         if len(http.body) < LONG or not isinstance(answered, Entry):
+            return None
+        if self._file is None and not self._desk.feed.is_watched:
             return None
         return await self._loop.run_in_executor(self._readers, _outlined, answered, self._file is not None)
 

@@ -34,7 +34,7 @@ def test_the_bytes_of_all_journals_are_bounded_together(engine: Make, ask: Ask) 
     for n in range(60):
         ask(made, "x" * 2000, {"x-mock-session": f"s{n % 3}"}).end("completed", 1)
     held = [len(session.journal) for session in made.sessions.all()]
-    assert sum(held) == len(made.journals._order)
+    assert made.journals.bytes == weighed(made)
     assert made.journals.bytes <= 50_000
     assert 10 <= sum(held) <= 20
     assert sum(session.journal.total for session in made.sessions.all()) == 60
@@ -44,7 +44,37 @@ def test_ten_thousand_entries_stay_within_their_bounds(engine: Make, ask: Ask) -
     made = engine(HELLO, journal_entries=500)
     for n in range(2_000):
         ask(made, f"{n}").end("completed", 1)
-    assert len(made.journals._order) == len(made.sessions.default.journal) == 500
+    assert len(made.sessions.default.journal) == 500
+    assert made.journals.bytes == weighed(made)
+
+
+def test_the_oldest_entry_of_all_sessions_goes_first_and_the_newest_stays(engine: Make, ask: Ask) -> None:
+    made = engine(HELLO, journal_bytes=13_000)
+    for n, session in enumerate("aabcab"):
+        ask(made, "x" * 2000, {"x-mock-session": session}).end("completed", 1)
+        made.journals.forget(made.sessions.named("c").journal) if n == 3 else None
+    held = {name: [entry.number for entry in made.sessions.named(name).journal] for name in "abc"}
+    assert held == {"a": [5], "b": [3, 6], "c": [4]}  # what is forgotten is not counted, nor let go
+    ask(made, "x" * 50_000, {"x-mock-session": "a"}).end("completed", 1)
+    assert [entry.number for entry in made.sessions.named("a").journal] == [7]
+    assert len(made.sessions.named("b").journal) == 0
+
+
+def test_keys_are_taken_out_of_the_headers_once_for_all_requests_that_share_them(engine: Make) -> None:
+    made, headers = engine(HELLO), {"x-api-key": "sk-secret", "cookie": "c"}
+    http = HttpRequest("POST", "/v1/messages", headers, b"{}")
+    first, again = made.handle(http), made.handle(http._replace(body=b"[]"))
+    other = made.handle(http._replace(headers={"x-api-key": "sk-other"}))
+    assert first.request_headers is again.request_headers
+    assert "sk-" not in f"{vars(first)} {vars(other)}"
+    assert other.key != first.key == again.key
+    first.request.headers.clear()  # type: ignore[attr-defined]
+    assert again.request.headers["cookie"].startswith("key-")
+
+
+def weighed(made: Engine) -> int:
+    """What all entries that are held weigh."""
+    return sum(entry.weight for session in made.sessions.all() for entry in session.journal)
 
 
 def test_a_reset_forgets_entries_and_gives_their_bytes_back(engine: Make, ask: Ask) -> None:

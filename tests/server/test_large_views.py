@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from heartbeat import during, served
 
+from mock_server import MockClient
 from mock_server.engine.masking import _PIECE, masked
 from mock_server.protocol.sse import dumps, dumps_in_steps
 
@@ -60,6 +61,7 @@ def test_others_are_answered_while_a_large_body_is_kept(hello: Path, how: tuple[
         assert said.endswith(f"Hi {masked(KEY)}")
 
 
+VALUES = body("Hi", metadata={"numbers": list(range(900_000))})
 # what is asked of a server that has had one large request
 LOOKS: Mapping[str, tuple[str, str, bytes | None, str, int]] = {
     "the list": ("GET", "/_mock/journal", None, "", 200),
@@ -89,6 +91,34 @@ def test_others_are_answered_while_one_looks(hello: Path, name: str) -> None:
     assert waited.result[0] == status
     assert not waited.is_held, waited
     assert KEY.encode() not in waited.result[1] or name == "what it sends"
+
+
+def test_a_body_of_many_values_is_shown_as_text_that_is_cut(hello: Path) -> None:
+    """As objects its 900,000 numbers take nine times its bytes; who wants all of it has it as it came."""
+    with served(str(hello), "--time-scale", "0", "--validation", "off") as address:
+        assert ask(address, "POST", "/v1/messages", VALUES)[0] == 200
+        waited = during(address, lambda: ask(address, "GET", "/_mock/journal/1"))
+        whole = json.loads(ask(address, "GET", "/_mock/journal/1?whole=true")[1])["request"]
+        seen = MockClient(f"http://{address[0]}:{address[1]}").journal[0].request
+
+    assert waited.result[0] == 200
+    assert not waited.is_held, waited
+    shown = json.loads(waited.result[1])["request"]
+    note = f"… (cut: {len(VALUES)} bytes came; GET /_mock/journal/1?whole=true has them all)"
+    assert (shown["body"], shown["cut"], shown["size_bytes"]) == (None, True, len(VALUES))
+    assert shown["raw"] == VALUES[: 64 << 10].decode() + note
+    assert (whole["body"], whole["cut"], whole["raw"]) == (None, False, VALUES.decode())
+    assert (seen.raw, seen.prompt) == (VALUES, "Hi")
+
+
+@pytest.mark.parametrize("path", ["/v1/messages", "/v1/messages/batches"])
+def test_others_are_answered_while_ids_are_drawn_from_a_large_body(hello: Path, path: str) -> None:
+    data = BLANK if path == "/v1/messages" else b'{"requests":[{"custom_id":"a","params":' + BLANK + b"}]}"
+    with served(str(hello), "--time-scale", "0", "--seed", "7") as address:
+        waited = during(address, lambda: ask(address, "POST", path, data))
+
+    assert waited.result[0] == 200
+    assert not waited.is_held, waited
 
 
 def test_a_secret_is_found_wherever_it_stands_in_a_long_text() -> None:

@@ -39,7 +39,7 @@ def create(engine: "Engine", call: Call) -> Exchange:
     items = call.read(read)
     now = session.clock.now()
     batch = Batch(
-        "msgbatch_01" + call.ids_of(call.http.body).take(22),
+        "msgbatch_01" + call.ids_of().take(22),
         items,
         Sender(call.key, headers_of(call.http)),
         now=now,

@@ -186,12 +186,16 @@ class Control:
         )
 
     def entry(self, asked: Query) -> Answer:
-        """One entry with everything that is known of it."""
+        """One entry with everything that is known of it. Of a body that is too large to be shown, only how it begins;
+        with `whole=true` all of it, as text.
+        """
         number = int(asked.rest) if asked.rest.isdecimal() and len(asked.rest) < 16 else -1
         for entry, session in self._entries(asked):
             if entry.number == number:
-                near = self.engine.explain(session, entry.request) if entry.unmatched else ()
-                return as_json(200, views.detail(entry, session.name, near), mask=True)
+                asks = entry.unmatched and not views.is_large(entry)
+                near = self.engine.explain(session, entry.request) if asks else ()
+                whole = asked.query.get("whole") == "true"
+                return as_json(200, views.detail(entry, session.name, near, whole=whole), mask=True)
         raise ControlError(
             404, f"no entry {asked.rest}", "it may have left the ring; GET /_mock/journal lists what is held"
         )

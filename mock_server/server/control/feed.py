@@ -1,7 +1,7 @@
 """The live stream of the journal: server-sent events for pages and terminals, so many a second and no more."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterable
 
 from mock_server.engine.engine import Engine
 from mock_server.engine.entry import Entry, Lane
@@ -45,12 +45,14 @@ class Feed:
         watcher = Watcher(sessions[0].name if session is not None and sessions else session)
         for one in sessions:
             self._levers.listen(one)
-        held = [(entry, one.name) for one in sessions for entry in one.journal.entries()]
-        for entry, name in sorted(held, key=lambda pair: pair[0].number)[-FIRST:]:
-            watcher.entry(entry, name)
         self._watchers[watcher] = None
+        held = [(entry, one.name) for one in sessions for entry in one.journal.entries()]
+        newest = sorted(held, key=lambda pair: pair[0].number)[-FIRST:]
+        for entry, name in newest:
+            watcher.entry(entry, name)
         try:
             yield b": watching\n\n"
+            await asyncio.to_thread(outline, [entry for entry, _ in newest])
             yield b"".join(watcher.take(FIRST))
             while True:
                 try:
@@ -62,6 +64,13 @@ class Feed:
                 await asyncio.sleep(INTERVAL)
         finally:
             del self._watchers[watcher]
+
+
+def outline(entries: Iterable[Entry]) -> None:
+    """Have worked out what is shown of large requests: that may take long, and others are answered meanwhile."""
+    for entry in entries:
+        if entry.is_large:
+            _ = entry.outline
 
 
 class Levers:

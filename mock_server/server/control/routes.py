@@ -26,6 +26,7 @@ _PARAMETERS: Mapping[str, tuple[Mapping[str, Any], str]] = {
     "before": ({"type": "integer", "minimum": 0}, "only entries with a lower number"),
     "after": ({"type": "integer", "minimum": 0}, "only entries with a higher number"),
     "all": ({"type": "string", "enum": ["true"]}, "every session"),
+    "whole": ({"type": "string", "enum": ["true"]}, "all of a body that is too large to be shown"),
 }
 _SCENARIO_BODY = {
     "application/yaml": {"schema": {"type": "string"}, "example": "name: hi\nreply: Hello"},
@@ -148,7 +149,7 @@ ROUTES: tuple[Route, ...] = (
     Route("DELETE", "journal", Control.clear, ("session",)),
     Route("GET", "journal/stream", _stream, ("session",), type="text/event-stream"),
     Route("GET", "journal/counts", Control.counts, ("session",)),
-    Route("GET", "journal/{number}", Control.entry, ("session",), apart=True),
+    Route("GET", "journal/{number}", Control.entry, ("session", "whole"), apart=True),
     Route("POST", "verify", Control.verify, ("session",), _VERIFY_BODY, apart=True),
     Route("POST", "reset", Control.reset, ("session", "all")),
     Route("POST", "preview", tryout.previewed, ("session",), _PREVIEW_BODY, apart=True),

@@ -17,6 +17,10 @@ from mock_server.scenario.model import Scenario
 from mock_server.server.control.marks import marks
 
 PROMPT = 200
+# What is shown of a body as JSON: of more than so many bytes or values only how it begins, as text. As objects values
+# take many times their bytes.
+MOST_BYTES, MOST_VALUES = 8 << 20, 50_000
+SHOWN = 64 << 10
 
 
 def summary(entry: Entry, session: str) -> dict[str, Any]:
@@ -52,12 +56,22 @@ def summary(entry: Entry, session: str) -> dict[str, Any]:
     }
 
 
-def detail(entry: Entry, session: str, near: Iterable[NearMiss]) -> dict[str, Any]:
-    """Everything about an entry that has ended (of an open one, what is known)."""
+def detail(entry: Entry, session: str, near: Iterable[NearMiss], *, whole: bool = False) -> dict[str, Any]:
+    """Everything about an entry that has ended (of an open one, what is known).
+
+    A large body is not read for this: it is shown as text, of which `whole` gives all.
+    """
     said = summary(entry, session)
-    body, raw = body_of(entry)
-    query = masked_query(entry.query)
-    said["request"] = {"headers": masked_headers(entry.request.headers), "query": query, "body": body, "raw": raw}
+    large = is_large(entry)
+    body, raw = (None, _beginning(entry, whole)) if large else body_of(entry)
+    said["request"] = {
+        "headers": masked_headers(entry.request_headers),
+        "query": masked_query(entry.query),
+        "body": body,
+        "raw": raw,
+        "size_bytes": len(entry.request.raw),
+        "cut": large and not whole,
+    }
     ended = not entry.is_open
     said["reply"] = {
         "headers": masked_headers(dict(entry.plan.headers)),
@@ -67,10 +81,24 @@ def detail(entry: Entry, session: str, near: Iterable[NearMiss]) -> dict[str, An
     said["marks"] = marks(entry.plan, entry.faults)
     said["left_ms"] = round(entry.duration * 1000, 3) if ended and entry.outcome == "client_left" else None
     said["near_misses"] = [one.told() for one in near]
-    said["stub"] = ready(entry.request) if entry.unmatched else None
-    said["yaml"] = _as_scenario(entry) if ended and entry.is_readable else None
-    said["curl"] = _curl(entry)
+    said["stub"] = ready(entry.request) if entry.unmatched and not large else None
+    said["yaml"] = _as_scenario(entry) if ended and not large and entry.is_readable else None
+    said["curl"] = _curl(entry, large)
     return said
+
+
+def is_large(entry: Entry) -> bool:
+    """Whether the body that came is too large to be shown as JSON."""
+    raw = entry.request.raw
+    return len(raw) > MOST_BYTES or (len(raw) > 2 * MOST_VALUES and raw.count(b",") > MOST_VALUES)
+
+
+def _beginning(entry: Entry, whole: bool) -> str:
+    raw = entry.request.raw
+    if whole:
+        return raw.decode("utf-8", "replace")
+    shown = masked(raw[: 2 * SHOWN].decode("utf-8", "replace"))[:SHOWN]  # no secret is cut, and so missed
+    return f"{shown}… (cut: {len(raw)} bytes came; GET /_mock/journal/{entry.number}?whole=true has them all)"
 
 
 def body_of(entry: Entry) -> tuple[Any, str | None]:
@@ -104,7 +132,7 @@ def _as_scenario(entry: Entry) -> str:
     return dump(exchange(prompt, tool, reply, entry.plan.status, entry.request.body)).rstrip()
 
 
-def _curl(entry: Entry) -> str:
+def _curl(entry: Entry, large: bool) -> str:
     query = f"?{masked_query(entry.query)}" if entry.query else ""
     words = ["curl", "-N", f"http://{entry.request.headers.get('host', '127.0.0.1:8787')}{entry.path}{query}"]
     if entry.method == "HEAD":
@@ -115,6 +143,8 @@ def _curl(entry: Entry) -> str:
     for name in ("anthropic-version", "anthropic-beta", "x-mock-scenario"):
         if name in entry.request.headers:
             words += ["-H", f"{name}: {entry.request.headers[name]}"]
+    if large:
+        return shlex.join([*words, "--data-binary", "@body.json"])
     body = entry.request.raw.decode("utf-8", "replace")
     return shlex.join([*words, *(["--data-raw", body] if body or entry.method == "POST" else ())])
 

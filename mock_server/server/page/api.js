@@ -83,10 +83,11 @@ async function newToken(refused) {
 
 /** Send the request of an entry again. Gives the number of the new entry, or null when it cannot be told. */
 export async function replay(entry, newest) {
-  const response = await reached(onThisServer(entry.path, entry.request.query), {
+  const { request } = entry.request.cut ? await get(`journal/${entry.number}`, { session: entry.session, whole: "true" }) : entry;
+  const response = await reached(onThisServer(entry.path, request.query), {
     method: entry.method,
     headers: replayHeaders(entry),
-    body: entry.method === "GET" ? undefined : entry.request.raw ?? JSON.stringify(entry.request.body),
+    body: entry.method === "GET" ? undefined : request.raw ?? JSON.stringify(request.body),
   });
   response.text().catch(() => {});  // read to its end: a client that leaves would change the outcome
   return newEntry(entry, newest, response.headers.get("request-id"));

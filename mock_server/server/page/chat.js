@@ -9,7 +9,7 @@ const SPEAKERS = { user: "human", assistant: "assistant", system: "system" };
 
 export function chat(entry) {
   const body = entry.request.body;
-  const said = body === null ? [notJson(entry.request.raw)] : conversation(body);
+  const said = body === null ? [notJson(entry.request)] : conversation(body);
   return h("div", { class: "chat" }, said, reply(entry));
 }
 
@@ -23,8 +23,9 @@ function conversation(body) {
   ];
 }
 
-function notJson(raw) {
-  return h("article", { class: "bubble from-system" }, speaker("request, not JSON"), longText(raw ?? ""));
+function notJson({ raw, cut }) {
+  const what = cut ? "request, too large to be shown" : "request, not JSON";
+  return h("article", { class: "bubble from-system" }, speaker(what), longText(raw ?? ""));
 }
 
 function settings(body) {

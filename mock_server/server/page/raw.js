@@ -9,7 +9,7 @@ export function raw(entry) {
   return h("div", { class: "raw" },
     h("h3", {}, `${entry.method} ${entry.path}`),
     headers("Request headers", request.headers),
-    request.body === null ? rawBody(request.raw ?? "") : jsonBlock("Request body", request.body),
+    request.body === null ? rawBody(request.raw ?? "", request.cut ? "How the request body begins" : "Request body, not JSON") : jsonBlock("Request body", request.body),
     h("h3", {}, `Reply ${status(entry)}${entry.stream ? ", as a stream" : ""}`),
     headers("Reply headers", reply.headers),
     replyBody(entry));
@@ -19,9 +19,9 @@ function headers(title, given) {
   return h("section", { class: "block" }, h("header", {}, h("h4", {}, title)), pairs(Object.entries(given), { class: "pairs code" }));
 }
 
-function rawBody(text) {
+function rawBody(text, title) {
   return h("section", { class: "block" },
-    h("header", {}, h("h4", {}, "Request body, not JSON"), copyButton("Copy", text, { class: "small" })),
+    h("header", {}, h("h4", {}, title), copyButton("Copy", text, { class: "small" })),
     longText(text, { class: "code" }));
 }
 

@@ -27,6 +27,8 @@ from mock_server.server.control.routes import ROUTES
 
 DOCS = Path(__file__).parent
 sys.path.insert(0, str(DOCS.parent / "tests"))  # the home of the table of faults
+sys.path.insert(0, str(DOCS.parent / "bench"))  # what was measured last, and how it is told
+import report  # noqa: E402
 from faults.table import ROWS, Row, Told, Way  # noqa: E402
 
 _PART = re.compile(r"(<!-- generated: (\w+)(?: (\S+))? -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -231,6 +233,11 @@ def file(path: str) -> str:
     return f"```{language}\n{text}```"
 
 
+def performance() -> str:
+    """The figures of the run that is kept."""
+    return report.page(json.loads(report.RUN.read_text(encoding="utf-8")))
+
+
 PARTS: dict[str, Callable[..., str]] = {
     "settings": settings_table,
     "commands": commands,
@@ -247,6 +254,7 @@ PARTS: dict[str, Callable[..., str]] = {
     "faults_streams": faults_streams,
     "faults_json": faults_json,
     "file": file,
+    "performance": performance,
 }
 
 

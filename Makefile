@@ -56,8 +56,8 @@ check: $(VENV)/.run  ## report the mistakes in scenarios/
 docs: $(VENV)/.dev  ## write the generated parts of docs/ again
 	$(BIN)/python docs/generate.py
 
-bench: $(VENV)/.dev  ## measure against a bare aiohttp server (needs gcc and wrk)
-	$(BIN)/python bench/bench.py bench/targets.json --rounds 5 $(ARGS)
+bench: $(VENV)/.dev  ## measure against a bare aiohttp server, and write docs/performance.md (needs gcc and wrk)
+	$(BIN)/python bench/report.py $(ARGS)
 	$(BIN)/python bench/fixture.py
 	$(BIN)/python bench/held.py
 	$(BIN)/python bench/validation.py

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Compare local /v1/messages servers with each other and with the limits of this machine, in one interleaved run.
 
-    make                                          # builds bin/sseload (load client) and bin/epollsrv (limit)
     ./bench.py targets.json                       # everything, 3 rounds
-    ./bench.py targets.json --only project,bare-aiohttp --work json,stream --rounds 5 --json out.json
+    ./bench.py targets.json targets.peers.json    # the peers too: what is not installed is left out, and said so
+    ./bench.py targets.json --only mock-server --work json,stream --rounds 5 --json out.json
 See README.md. Standard library only; needs gcc, make, wrk, taskset and Linux /proc.
 """
 import argparse
@@ -151,6 +151,26 @@ class Target:
         return {"json_rps": r["requests"] / r["us"] * 1e6, "json_per_cpu_s": r["requests"] / max(used, 0.01), "json_p50_ms": r["p50_ms"], "json_p99_ms": r["p99_ms"],
                 "json_cpu": cpu, "json_errors": r["errors"] + r["bad_status"]}
 
+    def different(self, key, script, kind):
+        """wrk with a script that makes every body: requests per second of CPU, the latency, what failed"""
+        c0 = usage(self.proc.pid)[0]
+        r = self._run(["wrk", "-t1", f"-c{self.o.conns}", f"-d{self.o.seconds}s", "--timeout", "10s", "-s", str(HERE / script),
+                       f"http://127.0.0.1:{self.port}{self.url_path()}"], {"BODY": str(self.body(kind))})
+        used = usage(self.proc.pid)[0] - c0
+        return {f"{key}_per_cpu_s": r["requests"] / max(used, 0.01), f"{key}_p99_ms": r["p99_ms"], f"{key}_errors": r["errors"] + r["bad_status"]}
+
+    def w_jsonu(self):
+        """the same, every prompt different"""
+        return self.different("jsonu", "unique.lua", "json")
+
+    def w_jsonx(self):
+        """the same, bodies that share next to nothing"""
+        return self.different("jsonx", "apart.lua", "json")
+
+    def w_streamu(self):
+        """streams without delay, every prompt different"""
+        return self.different("streamu", "unique.lua", "stream")
+
     def headers(self):
         return [x for k, v in self.s.get("headers", {}).items() for x in ("--header", f"{k}: {v}")] + (
             ["--match", self.s["match"]] if "match" in self.s else [])
@@ -208,6 +228,15 @@ def plan(work):
     return out
 
 
+def missing(spec, opts):
+    """why a target cannot be started here; None when it can"""
+    words = spec["cmd"] if isinstance(spec["cmd"], list) else shlex.split(spec["cmd"])
+    program = Target(spec, opts).fill(words[0], 0)
+    if shutil.which(program) is None:
+        return f"{program} is not installed" + ("" if os.environ.get("BENCH_PEERS") or "{peers}" not in words[0] else " (BENCH_PEERS names the folder of the peers)")
+    return None
+
+
 def one_round(t, work, opts):
     got = {}
     try:
@@ -220,7 +249,7 @@ def one_round(t, work, opts):
         got["rss_idle_mb"] = usage(t.proc.pid)[1] / 2**20
         paced_seen = False
         for name, args in work:
-            if name == "startup" or name in t.s.get("skip", []):
+            if name == "startup" or name in t.s.get("skip", []) or name not in t.s.get("only", [name]):
                 continue
             if name == "paced" and t.s.get("cmd_paced") and not paced_seen:
                 t.stop()
@@ -271,6 +300,12 @@ def tables(res, baseline, work):
     for name, args in work:
         if name == "json":
             groups.append(("Non-streaming JSON", ["json_rps", "json_per_cpu_s", "json_p50_ms", "json_p99_ms", "json_errors"], ["json_per_cpu_s", "json_rps"]))
+        if name == "jsonu":
+            groups.append(("JSON, every prompt different", ["jsonu_per_cpu_s", "jsonu_p99_ms", "jsonu_errors"], ["jsonu_per_cpu_s"]))
+        if name == "jsonx":
+            groups.append(("JSON, bodies that share nothing", ["jsonx_per_cpu_s", "jsonx_p99_ms", "jsonx_errors"], ["jsonx_per_cpu_s"]))
+        if name == "streamu":
+            groups.append(("Streaming, no delay, every prompt different", ["streamu_per_cpu_s", "streamu_p99_ms", "streamu_errors"], ["streamu_per_cpu_s"]))
         if name == "stream":
             groups.append(("Streaming, no delay", ["stream_per_s", "stream_per_cpu_s", "stream_ev_per_s", "stream_p50_ms", "stream_p99_ms", "stream_errors"], ["stream_per_cpu_s", "stream_per_s"]))
         if name == "paced":
@@ -346,6 +381,10 @@ def main():
         goals += doc.get("goals", [])
     only = opts.only.split(",") if opts.only else list(specs)
     names = [n for n in specs if n in only or n == opts.baseline]
+    skipped = {n: why for n in names if (why := missing(specs[n], opts))}
+    for n, why in skipped.items():
+        log(f"left out: {n}: {why}")
+    names = [n for n in names if n not in skipped]
     work = plan(opts.work)
     rounds = {n: [] for n in names}
     for i in range(opts.rounds):
@@ -362,7 +401,7 @@ def main():
     if goals:
         print("\n### Goals\n\n" + text)
     if opts.json:
-        pathlib.Path(opts.json).write_text(json.dumps({"argv": sys.argv, "time": time.time(), "result": res, "rounds": rounds}, indent=1))
+        pathlib.Path(opts.json).write_text(json.dumps({"argv": sys.argv, "time": time.time(), "result": res, "rounds": rounds, "skipped": skipped}, indent=1))
     if opts.check and not ok:
         sys.exit(1)
 

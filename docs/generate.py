@@ -39,6 +39,8 @@ from mock_server.server.control.routes import ROUTES
 
 DOCS = Path(__file__).parent
 sys.path.insert(0, str(DOCS.parent / "tests"))  # the home of the tables of faults and of broken rules
+sys.path.insert(0, str(DOCS.parent / "bench"))  # what was measured last, and how it is told
+import report  # noqa: E402
 from faults.table import ROWS, Row, Told, Way  # noqa: E402
 from protocol import test_more_rules, test_validate  # noqa: E402
 
@@ -373,6 +375,11 @@ def file(path: str) -> str:
     return f"```{language}\n{text}```"
 
 
+def performance() -> str:
+    """The figures of the run that is kept."""
+    return report.page(json.loads(report.RUN.read_text(encoding="utf-8")))
+
+
 PARTS: dict[str, Callable[..., str]] = {
     "settings": settings_table,
     "commands": commands,
@@ -395,6 +402,7 @@ PARTS: dict[str, Callable[..., str]] = {
     "faults_streams": faults_streams,
     "faults_json": faults_json,
     "file": file,
+    "performance": performance,
 }
 
 

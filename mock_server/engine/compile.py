@@ -28,6 +28,7 @@ from mock_server.protocol.lazy import lazy
 from mock_server.protocol.message import NONE, UNEDITED, Extras, Message
 from mock_server.protocol.plan import AT_ONCE, JSON_HEADERS, SSE_HEADERS, Headers, Part, Plan
 from mock_server.protocol.profile import Geo, Model, Profile
+from mock_server.protocol.prompt import Cost
 from mock_server.protocol.results import AdvisorToolResult, WebSearchToolResult
 from mock_server.protocol.sse import dumps, encode
 from mock_server.protocol.usage import CacheKind, Usage
@@ -279,7 +280,9 @@ class CompiledReply:
         self._forms: dict[Chunk | None, _Forms] = {}
         self._paced: dict[int, _Paced] = {}
         self.size = 0  # steps of its stream, when it was made ready
-        self._texts_json: Mapping[str, bytes] = {}  # of slots
+        self._given = reply.content
+        self.slots: tuple[tuple[int, Slot], ...] = ()  # texts that each request has its own of, and where they stand
+        self._texts_json: Mapping[str, bytes] = {}  # what stands in them
 
     def ready(self) -> "CompiledReply":
         """This reply, with all that is the same for everybody made by now."""
@@ -294,7 +297,14 @@ class CompiledReply:
         slots = [Slot(f"text{at}") if isinstance(block, OpenText) else block for at, block in enumerate(reply.content)]
         made = cls(replace(reply, content=tuple(slots)), profile)
         made.is_open = True
+        made.slots = tuple((at, block) for at, block in enumerate(slots) if isinstance(block, Slot))
+        made._cost = cut.total_cost([block for block in slots if not isinstance(block, Slot)])
         return made
+
+    def at_once(self, to: Binding) -> bool:
+        """Whether nothing of it waits for its time."""
+        timing = self._reply.timing.of(to.model.id)
+        return not to.time_scale or (self._paced.get(id(timing)) or self._at_pace(timing)).pace.is_instant
 
     def poured(self, content: tuple[Block, ...]) -> "CompiledReply":
         """This reply with the content of one request, which has texts where this one has slots."""
@@ -306,8 +316,8 @@ class CompiledReply:
         if found is None:
             if len(self._views) >= _MOST_VIEWS:
                 self._views.clear()
-            content = tuple(_viewed(block, view) for block in self._reply.content)
-            same = content == self._reply.content
+            content = tuple(_viewed(block, view) for block in self._given)
+            same = content == self._given
             if same:
                 found = self
             else:
@@ -441,7 +451,7 @@ class CompiledReply:
         return self._cost.fixed + self._cost.text * model.token_factor
 
     def _cut(self, to: Binding, room: float) -> cut.Cut | None:
-        return cut.cut(self._reply.content, room, to.stop_sequences, to.model.token_factor)
+        return cut.cut(self._given, room, to.stop_sequences, to.model.token_factor)
 
     def _stops(self, sequences: Sequence[str]) -> bool:
         return any(sequence in text for text in self._texts for sequence in sequences)
@@ -590,29 +600,40 @@ class CompiledReply:
 
 
 class _Poured(CompiledReply):
-    """A reply of slots with the content of one request; what is around its texts is made once for all."""
+    """A reply of slots with the content of one request. What is around its texts is made once for all; what hangs on
+    more than their bytes and tokens is worked out when somebody asks.
+    """
 
     def __init__(self, slots: CompiledReply, content: tuple[Block, ...]) -> None:
         self.__dict__ |= slots.__dict__
-        self.__dict__.pop("_rounds", None)
-        texts = {
-            slot: block
-            for slot, block in zip(slots._reply.content, content, strict=True)
-            if isinstance(slot, Slot) and isinstance(block, Text)
-        }
+        for name in ("_content", "_texts", "_rounds"):
+            self.__dict__.pop(name, None)
+        texts = [(slot, content[at].text) for at, slot in slots.slots]  # type: ignore[union-attr]
         self.is_open = False
         self._once = True
         self._slots = slots
-        self._poured = {slot.text: block.text for slot, block in texts.items()}
-        self._texts_json = {slot.name: encode(dumps(block.text)) for slot, block in texts.items()}
-        self._reply = replace(slots._reply, content=content)
-        self._content = tuple([texts.get(block, block) if type(block) is Slot else block for block in slots._content])
-        self._texts = tuple([block.text for block in content if isinstance(block, Text)])
-        self._cost = cut.total_cost(content)
+        self._given = content
+        self._poured = {slot.text: text for slot, text in texts}
+        self._texts_json = {slot.name: encode(dumps(text)) for slot, text in texts}
+        self._cost = Cost(slots._cost.text + sum([tokens.count(text) for _, text in texts]), slots._cost.fixed)
         self._views, self._forms, self._paced = {}, {}, {}
+
+    @lazy
+    def _content(self) -> tuple[Block, ...]:
+        given = {slot: self._given[at] for at, slot in self._slots.slots}
+        return tuple([given.get(block, block) if type(block) is Slot else block for block in self._slots._content])
+
+    @lazy
+    def _texts(self) -> tuple[str, ...]:
+        return tuple([block.text for block in self._given if isinstance(block, Text)])
 
     def _made(self, kind: _Kind, chunk: Chunk | None) -> Form:
         return PouredForm(self._slots.form(kind, chunk), self._poured, chunk)
+
+    def _whole(self, to: Binding) -> Plan:
+        if not to.stream and self._slots.at_once(to):  # its JSON has the same form as everybody's, and no time
+            self._paced, self._forms = self._slots._paced, self._slots._forms
+        return super()._whole(to)
 
 
 # -- what is told --------------------------------------------------------------------------------------------------

@@ -41,12 +41,22 @@ REQUESTS: dict[str, dict[str, Any]] = {
 }
 
 
+class Still:
+    """A clock that stands still: what the prompt cache holds hangs on the time."""
+
+    def now(self) -> float:
+        return 0.0
+
+    def unix(self) -> float:
+        return 1_790_000_000.0
+
+
 def written_out(text: str) -> str:
     return f"{{type: text, text: {json.dumps(text, ensure_ascii=False)}}}"
 
 
 def served(profile: str, reply: str, pace: str, text: str, empty: str) -> Engine:
-    engine = Engine(Settings(seed=5), load_profile(profile))
+    engine = Engine(Settings(seed=5), load_profile(profile), Still())
     body = reply.replace("TEXT", text).replace("EMPTY", empty)
     engine.load(loads(f"name: one\ntiming: {pace}\nat_end: repeat\n{body}", "slots.yaml"))
     return engine
@@ -79,7 +89,7 @@ def test_a_template_gives_what_its_text_gives(reply: str, pace: str, profile: st
 @pytest.mark.parametrize("timing", ["instant", "realistic"])
 def test_a_made_up_text_gives_what_the_same_text_gives(timing: str) -> None:
     def engine() -> Engine:
-        return Engine(Settings(seed=5, timing=timing), load_profile("anthropic"))
+        return Engine(Settings(seed=5, timing=timing), load_profile("anthropic"), Still())
 
     made, written = engine(), engine()
     said = json.loads(asked(made)[3][0])["content"][0]["text"]

@@ -190,7 +190,7 @@ class Engine:
         `http`, `entry`: the request that they are, and what it came to, which has ended.
         """
         again = entry.exchange.again
-        if again is None or not self.memory.has_seen(came):
+        if again is None or not self.memory.has_seen(came) or log.isEnabledFor(logging.DEBUG):  # where each is told of
             return None
         session, key, refused = self._sender(http)
         if refused is not None or again.library is not self.library(session) or again.terms is not session.terms:
@@ -255,7 +255,8 @@ class Engine:
         in_batch: bool,
         reading: Reading | None,
     ) -> Exchange:
-        ids = session.ids(_early_seed(http, session.terms.settings.seed), self._chance)
+        seed = session.terms.settings.seed
+        ids = session.ids(None if seed is None else _early_seed(http, seed), self._chance)
         try:
             endpoint, params = route(http, session.terms)
             if refused is not None:
@@ -391,10 +392,8 @@ def _terms(settings: Settings, profile: Profile) -> Terms:
     return Terms(settings, changed, pacing(settings.timing, changed), own)
 
 
-def _early_seed(http: HttpRequest, seed: int | None) -> bytes | None:
-    """What ids are drawn from before a request is understood: with a seed, the bytes that came."""
-    if seed is None:
-        return None
+def _early_seed(http: HttpRequest, seed: int) -> bytes:
+    """What ids are drawn from before a request is understood, where there is a seed: the bytes that came."""
     said = hashlib.blake2b(f"{http.method} {http.path}".encode() + http.body, digest_size=16).digest()
     return seeds.exchange_seed(seed, "", said, 0)
 

@@ -136,7 +136,7 @@ class Memory:
 
     def find(self, came: bytes) -> Remembered | None:
         """What is known of these bytes."""
-        found = self._kept.get(_name(came))
+        found = self._kept.get(came if len(came) <= _HASHED else _name(came))
         return found if found is not None and found.came == came else None
 
     def has_seen(self, came: bytes) -> bool:

@@ -76,7 +76,9 @@ def create(engine: "Engine", call: Call) -> Exchange:
     finding = finding or missing
     admitted = admit(call, request, engine.counter)
     finding = finding or _fitting(admitted)
-    admitted = _let_in(admitted, admitted.model.id, call.session.terms.limits_of(admitted.model))
+    limits = call.session.terms.limits_of(admitted.model)
+    if limits is not None:
+        admitted = _let_in(admitted, admitted.model.id, limits)
     if log.isEnabledFor(logging.DEBUG):
         _log_accepted(request)
     exchange = _answered(engine, admitted)
@@ -124,7 +126,7 @@ def _fitting(admitted: Admitted) -> ApiError | None:
     return None if error is None or terms.settings.validation == "off" else let_pass(error, terms)
 
 
-def _let_in(admitted: Admitted, name: str, limits: Limits | None) -> Admitted:
+def _let_in(admitted: Admitted, name: str, limits: Limits) -> Admitted:
     """The request with what it takes of rate limits (in a batch nothing). Raises ApiError (429) when it is too soon."""
     buckets = None if admitted.call.in_batch else let_in(admitted, name, limits)
     return admitted if buckets is None else admitted._replace(limits=(*admitted.limits, buckets))
@@ -150,11 +152,6 @@ class Turn(NamedTuple):
         """What answers. Only for turns that a scenario answers."""
         assert isinstance(self.found, Choice)
         return self.found
-
-    @property
-    def expects(self) -> bool:
-        """Whether the scenario that answers says what requests must look like."""
-        return isinstance(self.found, Choice) and self.found.scenario.expects
 
     @property
     def is_whole(self) -> bool:
@@ -198,17 +195,15 @@ def _again(turn: Turn) -> Again | None:
     """What the same request is answered from the next time; None where anything was counted, drawn, limited, expected
     or broken for it, or looked up where the next one may find something else.
     """
-    filled, admitted, answer = turn.draw.filled, turn.admitted, turn.answer
-    if filled is None or turn.draw.has_seed or turn.asked.watched.were_read or turn.breaks is not NONE:
+    draw, admitted, answer, found = turn.draw, turn.admitted, turn.answer, turn.found
+    filled, request = draw.filled, admitted.request
+    if filled is None or draw.has_seed or turn.asked.watched.were_read or turn.breaks is not NONE:
         return None
     if admitted.limits or admitted.prefix is not None or turn.library.overlays or admitted.call.in_batch:
         return None
-    if answer.is_open or answer.call is not None or turn.expects:
+    if answer.is_open or answer.call is not None or (isinstance(found, Choice) and found.scenario.expects):
         return None
-    request = admitted.request
     if request.has_files or not _LASTING.isdisjoint(request.body) or "origin" in request.headers:
-        return None
-    if log.isEnabledFor(logging.DEBUG):  # every request is told of
         return None
     return Again(turn.library, admitted.call.session.terms, filled)
 
@@ -280,10 +275,12 @@ def _played(turn: Turn) -> Applied:
     """The plan of an answer: an error, a generated reply, or a scripted one (compiled before, unless it came late)."""
     if turn.answer.error is not None:
         return _error(turn)
-    turn = _at_pace(turn)
-    if turn.compiled is None or turn.compiled.is_open:
+    if turn.breaks.timing is not None:
+        turn = _at_pace(turn)
+    reply = turn.compiled
+    if reply is None or reply.is_open:
         return _bound(turn, *_made(turn, turn.engine.generator))
-    return _bound(turn, turn.compiled, _warning(turn))
+    return _bound(turn, reply, _warning(turn) if reply.calls else ())
 
 
 def _at_pace(turn: Turn) -> Turn:
@@ -421,10 +418,11 @@ def _plan(turn: Turn, reply: CompiledReply, more: Headers) -> tuple[Plan, str]:
     request, terms = admitted.request, admitted.call.session.terms
     if reply.thinks or (reply.calls and (request.may_have(_EAGER) or "anthropic-beta" in request.headers)):
         reply = reply.viewed(_view(reply, admitted))
-    headers = reply_headers(admitted.call.session, draw.ids.request())
+    ids = draw.ids
+    headers = reply_headers(admitted.call.session, ids.request())
     if admitted.limits:
         headers += told_limits(admitted, admitted.limits[0])
-    told = extras(admitted, draw.ids, runs_code=reply.runs_code)
+    told = extras(admitted, ids, runs_code=reply.runs_code)
     binding = Binding(
         model=admitted.model,
         input_tokens=admitted.input_tokens,
@@ -440,12 +438,12 @@ def _plan(turn: Turn, reply: CompiledReply, more: Headers) -> tuple[Plan, str]:
         thinks=request.thinking.get("type", "disabled") != "disabled",
     )
     lacking = ""
-    if turn.is_whole and not reply.fits(binding) and (lacking := reply.lacking(binding)):
+    if not reply.fits(binding) and turn.is_whole and (lacking := reply.lacking(binding)):
         text = f"scenario '{turn.choice.scenario.name}' turn {turn.choice.turn}: {lacking}"
         log.info("%s", text)  # no warning: many a request asks for one token and means it
         binding = binding._replace(headers=binding.headers + _warning_of(text))
     filled = reply.filled(binding)
-    drawn = filled.drawn(draw.ids, draw.open_call)
+    drawn = filled.drawn(ids, draw.open_call)
     is_lasting = told is None or not (told.delta or told.message)
     if is_lasting and not (more or lacking or filled.resumes or filled.timeline.at[-1]):
         draw.filled = filled
@@ -455,7 +453,8 @@ def _plan(turn: Turn, reply: CompiledReply, more: Headers) -> tuple[Plan, str]:
 def _sent(turn: Turn, plan: Plan, lacking: str) -> Applied:
     """The plan with what it used up written down, and with what is done to it."""
     admitted, breaks = turn.admitted, turn.breaks.faults
-    commit(admitted, plan, admitted.limits)
+    if admitted.prefix is not None or admitted.limits or "thread" in admitted.request.body:
+        commit(admitted, plan, admitted.limits)
     done = Applied(plan)
     if breaks:
         said = plan if admitted.request.stream else as_json(plan)

@@ -113,6 +113,8 @@ def told_limits(admitted: Admitted, buckets: Buckets | None) -> Headers:
 def commit(admitted: Admitted, plan: Plan, limits: Collection[Buckets]) -> None:
     """Write down what a reply used and what goes on from it: limits, cache, thread, what a later one asks about."""
     session, body = admitted.call.session, admitted.request.body
+    if admitted.prefix is None and not limits and "thread" not in body:
+        return
     if admitted.cache is not None:
         session.cache.commit(admitted.cache, admitted.now, admitted.now + plan.at / 1_000_000)
     threaded = body.get("thread") is not None and session.terms.profile.threads

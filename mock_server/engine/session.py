@@ -21,6 +21,7 @@ from mock_server.engine.limits import RateLimiter
 from mock_server.engine.seeds import Chance, Ids
 from mock_server.engine.threads import Threads
 from mock_server.protocol.errors import invalid
+from mock_server.protocol.lazy import lazy
 from mock_server.protocol.profile import Limits, Model, Profile
 from mock_server.protocol.request import MessagesRequest
 from mock_server.scenario.model import Scenario
@@ -84,6 +85,9 @@ class Cursors:
                 self.order.set((key, name, request.fingerprint), turn)
 
 
+CompiledAs = tuple[str, str | None, bool, str, str | None]
+
+
 @dataclass(frozen=True)
 class Terms:
     """What holds for one session: the server's settings with its own on top, and what they name."""
@@ -92,6 +96,12 @@ class Terms:
     profile: Profile
     timing: Pacing
     limits: Limits | None = None
+
+    @lazy
+    def compiled_as(self) -> CompiledAs:
+        """The settings that scenarios are compiled under: one set of replies for each."""
+        one = self.settings
+        return one.profile, one.catalogue, one.any_model, one.timing, one.unknown_parameters
 
     def limits_of(self, model: Model) -> Limits | None:
         """The rate limits of a model; None where they are off. Those of the settings win over the profile's."""

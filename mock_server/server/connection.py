@@ -172,7 +172,7 @@ class Connection(RequestHandler):
             super().data_received(data)
         elif self._busy:
             self._hold(data)
-        elif not SHORT_WAY or self._partial or not self._is_idle():
+        elif not SHORT_WAY or not self.handled or self._partial or self._messages or self._close or self._force_close:
             self._leave(data)
         elif self._begun is not None:
             self._go_on(self._begun, data)
@@ -218,9 +218,6 @@ class Connection(RequestHandler):
         return head(plan, chunked=False, keep_alive=False, version=HTTP_1_1) + plan.body()
 
     # -- the short way -------------------------------------------------------------------------------------------
-
-    def _is_idle(self) -> bool:
-        return self.handled and not (self._messages or self._close or self._force_close)
 
     def _begin(self, data: bytes) -> None:
         """A request begins; it may be there as a whole, or with the beginning of the next behind it."""

@@ -67,15 +67,17 @@ SUMMARY = 60  # estimated tokens of a summary that is made up
 def create(engine: "Engine", call: Call) -> Exchange:
     """parse -> resume -> validate -> admit -> choose -> bind -> commit -> faults. Raises ApiError."""
     request, finding = call.read(read)
-    if _goes_on(request, call.session.terms):
+    if request.body.get("thread") is not None and _goes_on(request, call.session.terms):
         call, request = _resumed(call, request)
         finding = judged(request, call.session.terms)
     if call.in_batch:
         allowed_in_batch(request.body)
-    request, missing = sourced(request, call)
-    finding = finding or missing
+    if request.has_files:
+        request, missing = sourced(request, call)
+        finding = finding or missing
     admitted = admit(call, request, engine.counter)
-    finding = finding or _fitting(admitted)
+    if admitted.room is not None and request.max_tokens > admitted.room:
+        finding = finding or _fitting(admitted)
     limits = call.session.terms.limits_of(admitted.model)
     if limits is not None:
         admitted = _let_in(admitted, admitted.model.id, limits)
@@ -90,7 +92,8 @@ def read(http: HttpRequest, terms: Terms) -> tuple[MessagesRequest, ApiError | N
     judged when it has its history.
     """
     request = parse(http.body, http.headers)
-    return request, None if _goes_on(request, terms) else judged(request, terms)
+    is_short = request.body.get("thread") is not None and _goes_on(request, terms)
+    return request, None if is_short else judged(request, terms)
 
 
 def read_ahead(http: HttpRequest, terms: Terms) -> tuple[MessagesRequest, ApiError | None]:
@@ -186,7 +189,7 @@ def _answered(engine: "Engine", admitted: Admitted) -> Exchange:
     turn = Turn(engine, library, admitted, asked, found, draw, answer, compiled, breaks)
     if answer.call is not None:
         return _late(turn)
-    if _is_long(answer, request) or (compiled is not None and compiled.size > LONG):
+    if (compiled.size > LONG) if compiled is not None else _is_long(answer, request):
         return _long(turn)
     return _chosen(_played(turn), turn)
 
@@ -254,7 +257,8 @@ def _told(done: Applied, note: str, again: Again | None = None) -> Exchange:
 
 
 def _chosen(done: Applied, turn: Turn) -> Exchange:
-    found = turn.choice
+    found = turn.found
+    assert isinstance(found, Choice)
     scenario = found.scenario
     note = noted(done) if done.failed or done.notes else ""
     return Exchange(
@@ -409,13 +413,19 @@ def _late(turn: Turn) -> Exchange:
 
 def _bound(turn: Turn, reply: CompiledReply, more: Headers = ()) -> Applied:
     """The plan of a reply, and what it used up written down. Faults see it as a stream, whatever was asked for."""
-    return _sent(turn, *_plan(turn, reply, more))
+    plan, lacking = _plan(turn, reply, more)
+    admitted = turn.admitted
+    is_usual = admitted.prefix is None and not (admitted.limits or turn.breaks.faults or lacking)
+    if is_usual and "thread" not in admitted.request.body:
+        return Applied(plan)
+    return _sent(turn, plan, lacking)
 
 
 def _plan(turn: Turn, reply: CompiledReply, more: Headers) -> tuple[Plan, str]:
     """The plan of a reply for this request, and why it does not come whole, if it does not."""
     admitted, draw = turn.admitted, turn.draw
     request, terms = admitted.request, admitted.call.session.terms
+    body = request.body
     if reply.thinks or (reply.calls and (request.may_have(_EAGER) or "anthropic-beta" in request.headers)):
         reply = reply.viewed(_view(reply, admitted))
     ids = draw.ids
@@ -427,15 +437,15 @@ def _plan(turn: Turn, reply: CompiledReply, more: Headers) -> tuple[Plan, str]:
         model=admitted.model,
         input_tokens=admitted.input_tokens,
         max_tokens=request.max_tokens,
-        stop_sequences=request.stop_sequences,
-        stream=request.stream or bool(turn.breaks.faults),
+        stop_sequences=body.get("stop_sequences") or (),
+        stream=bool(body.get("stream") or turn.breaks.faults),
         headers=headers + more,
         time_scale=terms.settings.time_scale,
         draw=draw,
         room=admitted.room,
         cache=None if admitted.cache is None else admitted.cache.use,
         extras=told,
-        thinks=request.thinking.get("type", "disabled") != "disabled",
+        thinks="thinking" in body and request.thinking.get("type", "disabled") != "disabled",
     )
     lacking = ""
     if not reply.fits(binding) and turn.is_whole and (lacking := reply.lacking(binding)):
@@ -453,8 +463,7 @@ def _plan(turn: Turn, reply: CompiledReply, more: Headers) -> tuple[Plan, str]:
 def _sent(turn: Turn, plan: Plan, lacking: str) -> Applied:
     """The plan with what it used up written down, and with what is done to it."""
     admitted, breaks = turn.admitted, turn.breaks.faults
-    if admitted.prefix is not None or admitted.limits or "thread" in admitted.request.body:
-        commit(admitted, plan, admitted.limits)
+    commit(admitted, plan, admitted.limits)
     done = Applied(plan)
     if breaks:
         said = plan if admitted.request.stream else as_json(plan)

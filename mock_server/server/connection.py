@@ -20,7 +20,7 @@ from mock_server.protocol.request import LONG, HttpRequest
 from mock_server.server.inbox import Inbox
 from mock_server.server.player import Outcome, Playing, at_once, frames_at_once, head, opening_of
 from mock_server.server.resets import on_the_way, reset_on_close
-from mock_server.server.shortcut import Head, Post, begun_post
+from mock_server.server.shortcut import Head, Post, begun_post, is_head_begun
 from mock_server.server.wheel import Wheel
 
 MAX_HEADER = 64 * 1024
@@ -74,7 +74,18 @@ class App(Protocol):
 class Connection(RequestHandler):
     """The protocol of one connection; also the `Wire` that a plan is played on."""
 
-    __slots__ = ("_app", "_begun", "_busy", "_has_ended", "_held", "_partial", "_when_lost", "handled", "reading")
+    __slots__ = (
+        "_app",
+        "_begun",
+        "_busy",
+        "_has_ended",
+        "_head",
+        "_held",
+        "_partial",
+        "_when_lost",
+        "handled",
+        "reading",
+    )
 
     def __init__(self, manager: "Server", app: App, **how: Any) -> None:
         super().__init__(manager, loop=manager._loop, **how)
@@ -82,7 +93,8 @@ class Connection(RequestHandler):
         self._when_lost: Callable[[], None] | None = None
         self._partial = False  # the parser has the beginning of a request
         self._busy = False  # a request is being answered that took the short way
-        self._begun: _Begun | None = None  # a request of which more is to come
+        self._begun: _Begun | None = None  # a request of which the head has come, and not all of its body
+        self._head = b""  # the beginning of a head
         self._has_ended = False  # the client sends nothing more
         self.reading: StreamReader | None = None  # the body of the request that aiohttp answers, or answered last
         self.handled = True  # nothing of that request is still to be written or read
@@ -176,6 +188,9 @@ class Connection(RequestHandler):
             self._leave(data)
         elif self._begun is not None:
             self._go_on(self._begun, data)
+        elif self._head:
+            data, self._head = self._head + data, b""
+            self._begin(data)
         else:
             self._begin(data)
 
@@ -227,7 +242,10 @@ class Connection(RequestHandler):
             return
         found = begun_post(data)
         if found is None:
-            self._leave(data)
+            if is_head_begun(data):
+                self._head = data
+            else:
+                self._leave(data)
             return
         head, at = found
         missing = head.length - (len(data) - at)

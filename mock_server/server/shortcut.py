@@ -63,6 +63,18 @@ def begun_post(data: bytes) -> tuple[Head, int] | None:
     return None if head is None else (head, end + 2)
 
 
+_BEGINS = b"POST /"
+
+
+def is_head_begun(data: bytes) -> bool:
+    """Whether this can be the beginning of the head of a POST, and nothing in its lines says that it is none."""
+    if len(data) > LONGEST_HEAD or not (data.startswith(_BEGINS) or _BEGINS.startswith(data)):
+        return False
+    ends = data.count(b"\r\n")
+    whole = data.count(b"\r") - data.endswith(b"\r")
+    return b"\r\n\r\n" not in data and ends == data.count(b"\n") == whole
+
+
 def _head(told: bytes) -> Head | None:
     """A head that has nothing unusual about it; None for any other."""
     if b"/_mock/" in told or told.startswith(b"POST / ") or not told.isascii():

@@ -250,10 +250,10 @@ class Connection(RequestHandler):
         head, at = found
         missing = head.length - (len(data) - at)
         if not missing:
-            self._take(Post(head, data, at))
+            self._take(Post(head, data[at:], data))
         elif missing < 0:
-            self._held = data[missing:]
-            self._whole(Post(head, data[:missing], at))
+            self._held, data = data[missing:], data[:missing]
+            self._whole(Post(head, data[at:], data))
         elif head.length > LONG and head.length > self._app.most_bytes(head.path):
             self._leave(data)  # it is refused before it has come
         else:
@@ -266,10 +266,14 @@ class Connection(RequestHandler):
         if begun.missing > 0:
             return
         self._begun = None
-        came = b"".join(begun.pieces)
         if begun.missing:
-            self._held, came = came[begun.missing :], came[: begun.missing]
-        self._whole(Post(begun.head, came, begun.at))
+            self._held, begun.pieces[-1] = data[begun.missing :], data[: begun.missing]
+        if begun.head.length >= LONG:
+            begun.pieces[0] = begun.pieces[0][begun.at :]
+            self._take(Post(begun.head, b"".join(begun.pieces)))
+        else:
+            came = b"".join(begun.pieces)
+            self._whole(Post(begun.head, came[begun.at :], came))
 
     def _whole(self, post: Post) -> None:
         """A request has come as a whole, in several reads or with more behind it; that waits for its turn."""
@@ -344,7 +348,7 @@ class Connection(RequestHandler):
             outcome = Outcome("completed", frames) if self.is_open else Outcome("client_left", 0)
             self._app.ended(answered, "POST", http.path, start, outcome, told)
             self.write(at_once(plan, opening, chunked=chunked))
-            if answered.exchange.again is not None:
+            if post.came and answered.exchange.again is not None:
                 self._app.remember(post.came, http, answered)
             self._free(outcome)
         else:

@@ -39,17 +39,17 @@ class Head(NamedTuple):
 
 
 class Post(NamedTuple):
-    """A request that is there as a whole. `came`: all its bytes, of which the body begins at `at`."""
+    """A request that is there as a whole. `came`: all its bytes; empty where there are too many to be remembered."""
 
     head: Head
-    came: bytes
-    at: int
+    body: bytes
+    came: bytes = b""
 
     @property
     def http(self) -> HttpRequest:
         """The request as the engine takes it."""
         head = self.head
-        return HttpRequest("POST", head.path, head.headers, self.came[self.at :], None, head.query)
+        return HttpRequest("POST", head.path, head.headers, self.body, None, head.query)
 
 
 def begun_post(data: bytes) -> tuple[Head, int] | None:

@@ -33,7 +33,7 @@ class Answers:
 
 
 def post(name: str) -> Post:
-    return Post(Head(name, "", {}, 0), b"", 0)
+    return Post(Head(name, "", {}, 0), b"")
 
 
 def test_nothing_is_answered_before_everything_that_came_was_taken() -> None:

@@ -36,6 +36,8 @@ ORDINARY = {
     "no key": request(),
     "HTTP/1.0": post(BODY, KEY, version="1.0", close=False),
     "two at once": request(KEY) + request(KEY, body=b"[]"),
+    "the next begins": request(KEY) + request(KEY)[:60],
+    "bytes behind it": request(KEY) + b"no request\r\n\r\n",
 }
 ODD = {
     "no host": request(KEY, host=""),

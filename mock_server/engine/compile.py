@@ -630,7 +630,7 @@ class _Poured(CompiledReply):
     def _made(self, kind: _Kind, chunk: Chunk | None) -> Form:
         return PouredForm(self._slots.form(kind, chunk), self._poured, chunk)
 
-    def _whole(self, to: Binding) -> Plan:
+    def _whole(self, to: Binding) -> Filled:
         if not to.stream and self._slots.at_once(to):  # its JSON has the same form as everybody's, and no time
             self._paced, self._forms = self._slots._paced, self._slots._forms
         return super()._whole(to)

@@ -25,7 +25,7 @@ from mock_server.engine.reading import Reading, digest_of, read_apart
 from mock_server.engine.received import Request
 from mock_server.engine.redaction import Redaction
 from mock_server.engine.routing import find, route
-from mock_server.engine.session import Cursors, Session, Sessions, Terms
+from mock_server.engine.session import CompiledAs, Cursors, Session, Sessions, Terms
 from mock_server.protocol.beginnings import Beginnings
 from mock_server.protocol.errors import ApiError, invalid
 from mock_server.protocol.expression import OverLimit, begin, end
@@ -70,7 +70,7 @@ class Engine:
         self._scenarios: tuple[Scenario, ...] = ()
         self.chaos: tuple[Scenario, ...] = ()  # overlays added at run time, for every session
         self.off: frozenset[str] = frozenset()  # overlays that are switched off everywhere
-        self._served: dict[_Compiled, Served] = {}
+        self._served: dict[CompiledAs, Served] = {}
         self.memory = Memory()
 
     @property
@@ -90,10 +90,10 @@ class Engine:
     def prepare(self, scenarios: tuple[Scenario, ...]) -> "Prepared":
         """Compile a set of scenarios for everybody who is served one, from any thread. What stays the same is kept."""
         used = {key: one.terms for key, one in dict(self._served).items()}
-        wanted = {**used, _compiled_as(self.settings): self.terms}
+        wanted = {**used, self.terms.compiled_as: self.terms}
         return Prepared(scenarios, {key: self._renewed(key, terms, scenarios) for key, terms in wanted.items()})
 
-    def _renewed(self, key: "_Compiled", terms: Terms, scenarios: tuple[Scenario, ...]) -> "Served":
+    def _renewed(self, key: CompiledAs, terms: Terms, scenarios: tuple[Scenario, ...]) -> "Served":
         before = self._served.get(key)
         kept = {id(one.scenario): one for one in (before.compiled if before is not None else ())}
         every = (*self.chaos, *scenarios)
@@ -157,10 +157,10 @@ class Engine:
     def library(self, session: Session) -> Library:
         """What this session is answered from: its own scenarios, then the served ones."""
         terms = session.terms
-        served = self._served.get(_compiled_as(terms.settings))
+        served = self._served.get(terms.compiled_as)
         if served is None:
             served = Served(terms, self._compiled((*self.chaos, *self._scenarios), terms))
-            self._served[_compiled_as(terms.settings)] = served
+            self._served[terms.compiled_as] = served
         return session.library(served.compiled)
 
     def _compiled(self, scenarios: Iterable[Scenario], terms: Terms) -> tuple[CompiledScenario, ...]:
@@ -191,7 +191,7 @@ class Engine:
         `http`, `entry`: the request that they are, and what it came to, which has ended.
         """
         again = entry.exchange.again
-        if again is None or not self.memory.has_seen(came):
+        if again is None or not self.memory.has_seen(came) or log.isEnabledFor(logging.DEBUG):  # where each is told of
             return None
         session, key, refused = self._sender(http)
         if refused is not None or again.library is not self.library(session) or again.terms is not session.terms:
@@ -373,15 +373,7 @@ class Prepared(NamedTuple):
     """A set of scenarios ready to be served."""
 
     scenarios: tuple[Scenario, ...]
-    served: "Mapping[_Compiled, Served]"
-
-
-_Compiled = tuple[str, str | None, bool, str, str | None]
-
-
-def _compiled_as(settings: Settings) -> _Compiled:
-    """The settings that scenarios are compiled under: one set of replies for each."""
-    return settings.profile, settings.catalogue, settings.any_model, settings.timing, settings.unknown_parameters
+    served: Mapping[CompiledAs, Served]
 
 
 def _terms(settings: Settings, profile: Profile, beginnings: Beginnings) -> Terms:

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 MOST_BYTES = 16_000_000  # of what is kept
 MOST_KEPT = 4_000
-LARGEST = 1_000_000  # bytes of a request that is kept
 _HASHED = 4_096  # bytes of which all are hashed; of more a share, and all are compared
 _OVERHEAD = 4_000
 
@@ -136,13 +135,11 @@ class Memory:
 
     def find(self, came: bytes) -> Remembered | None:
         """What is known of these bytes."""
-        found = self._kept.get(_name(came))
+        found = self._kept.get(came if len(came) <= _HASHED else _name(came))
         return found if found is not None and found.came == came else None
 
     def has_seen(self, came: bytes) -> bool:
         """Whether these bytes came before; they have from now on."""
-        if len(came) > LARGEST:
-            return False
         name = hash(_name(came))
         if name in self._seen or name in self._seen_before:
             return True

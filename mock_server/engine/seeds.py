@@ -81,7 +81,7 @@ class Ids:
         self._begin = _ALIKE if seed is not None else _ALIKE + _since(int(unix * _TICKS))
         self._rest = _LENGTH - len(self._begin)
         self._at = 0
-        self._drawn = ""
+        self._drawn = "" if seed is not None or chance is None else chance.piece()
 
     def take(self, length: int) -> str:
         """The next `length` letters and digits."""

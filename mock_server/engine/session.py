@@ -88,6 +88,9 @@ class Cursors:
                 self.order.set((key, name, request.fingerprint), turn)
 
 
+CompiledAs = tuple[str, str | None, bool, str, str | None]
+
+
 @dataclass(frozen=True)
 class Terms:
     """What holds for one session: the server's settings with its own on top, and what they name.
@@ -105,6 +108,12 @@ class Terms:
     def one_text(self) -> CompiledReply:
         """A made-up reply that is a text, in all but the text."""
         return of_one_text(self.profile, self.timing)
+
+    @lazy
+    def compiled_as(self) -> CompiledAs:
+        """The settings that scenarios are compiled under: one set of replies for each."""
+        one = self.settings
+        return one.profile, one.catalogue, one.any_model, one.timing, one.unknown_parameters
 
     def limits_of(self, model: Model) -> Limits | None:
         """The rate limits of a model; None where they are off. Those of the settings win over the profile's."""

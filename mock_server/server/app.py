@@ -49,6 +49,7 @@ class App:
         self._readers = ThreadPoolExecutor(READERS, "mock-server reader")
         self._clerks = ThreadPoolExecutor(READERS, "mock-server desk")
         desk.control.changed = self._changed
+        self.remembered = engine.remembered
         self.inbox = Inbox(self._loop)
         self.wheel = Wheel(self._loop, self.inbox.patience)
 
@@ -166,10 +167,6 @@ class App:
         if self._desk.feed.is_watched:
             self._desk.feed.came(entry, entry.session)
         return entry
-
-    def remembered(self, came: bytes) -> Remembered | None:
-        """What the bytes of a request are answered from, where the same came before."""
-        return self._engine.remembered(came)
 
     def remember(self, came: bytes, http: HttpRequest, answered: Answered) -> None:
         """Keep what a request that has been answered all at once came to, for when the same bytes come again."""

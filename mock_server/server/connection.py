@@ -21,7 +21,7 @@ from mock_server.protocol.request import LONG, HttpRequest
 from mock_server.server.inbox import Inbox
 from mock_server.server.player import Outcome, Playing, at_once, frames_at_once, head, opening_of
 from mock_server.server.resets import on_the_way, reset_on_close
-from mock_server.server.shortcut import Head, Post, begun_post
+from mock_server.server.shortcut import Head, Post, begun_post, is_head_begun
 from mock_server.server.wheel import Wheel
 
 MAX_HEADER = 64 * 1024
@@ -56,10 +56,12 @@ class App(Protocol):
     wheel: Wheel
     inbox: Inbox
 
+    @property
+    def remembered(self) -> Callable[[bytes], Remembered | None]: ...
+
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse: ...
     def exchange(self, http: HttpRequest) -> Answered: ...
     async def answered(self, http: HttpRequest) -> tuple[Answered, bytes | None]: ...
-    def remembered(self, came: bytes) -> Remembered | None: ...
     def remember(self, came: bytes, http: HttpRequest, answered: Answered) -> None: ...
     def again(self, one: Remembered, start: float) -> bytes: ...
     def most_bytes(self, path: str) -> int: ...
@@ -73,7 +75,18 @@ class App(Protocol):
 class Connection(RequestHandler):
     """The protocol of one connection; also the `Wire` that a plan is played on."""
 
-    __slots__ = ("_app", "_begun", "_busy", "_has_ended", "_held", "_partial", "_when_lost", "handled", "reading")
+    __slots__ = (
+        "_app",
+        "_begun",
+        "_busy",
+        "_has_ended",
+        "_head",
+        "_held",
+        "_partial",
+        "_when_lost",
+        "handled",
+        "reading",
+    )
 
     def __init__(self, manager: "Server", app: App, **how: Any) -> None:
         super().__init__(manager, loop=manager._loop, **how)
@@ -81,7 +94,8 @@ class Connection(RequestHandler):
         self._when_lost: Callable[[], None] | None = None
         self._partial = False  # the parser has the beginning of a request
         self._busy = False  # a request is being answered that took the short way
-        self._begun: _Begun | None = None  # a request of which more is to come
+        self._begun: _Begun | None = None  # a request of which the head has come, and not all of its body
+        self._head = b""  # the beginning of a head
         self._has_ended = False  # the client sends nothing more
         self.reading: StreamReader | None = None  # the body of the request that aiohttp answers, or answered last
         self.handled = True  # nothing of that request is still to be written or read
@@ -166,12 +180,17 @@ class Connection(RequestHandler):
         return self._has_ended and not (self._messages or self._held)
 
     def data_received(self, data: bytes) -> None:
-        if self._busy:
+        if not data:  # from aiohttp itself, which goes on with what it has kept
+            super().data_received(data)
+        elif self._busy:
             self._hold(data)
-        elif not SHORT_WAY or self._partial or not self._is_idle():
+        elif not SHORT_WAY or not self.handled or self._partial or self._messages or self._close or self._force_close:
             self._leave(data)
         elif self._begun is not None:
             self._go_on(self._begun, data)
+        elif self._head:
+            data, self._head = self._head + data, b""
+            self._begin(data)
         else:
             self._begin(data)
 
@@ -215,9 +234,6 @@ class Connection(RequestHandler):
 
     # -- the short way -------------------------------------------------------------------------------------------
 
-    def _is_idle(self) -> bool:
-        return self.handled and not (self._messages or self._close or self._force_close)
-
     def _begin(self, data: bytes) -> None:
         """A request begins; it may be there as a whole, or with the beginning of the next behind it."""
         known = self._app.remembered(data)
@@ -226,15 +242,18 @@ class Connection(RequestHandler):
             return
         found = begun_post(data)
         if found is None:
-            self._leave(data)
+            if is_head_begun(data):
+                self._head = data
+            else:
+                self._leave(data)
             return
         head, at = found
         missing = head.length - (len(data) - at)
         if not missing:
-            self._take(Post(head, data, at))
+            self._take(Post(head, data[at:], data))
         elif missing < 0:
-            self._held = data[missing:]
-            self._whole(Post(head, data[:missing], at))
+            self._held, data = data[missing:], data[:missing]
+            self._whole(Post(head, data[at:], data))
         elif head.length > LONG and head.length > self._app.most_bytes(head.path):
             self._leave(data)  # it is refused before it has come
         else:
@@ -247,10 +266,14 @@ class Connection(RequestHandler):
         if begun.missing > 0:
             return
         self._begun = None
-        came = b"".join(begun.pieces)
         if begun.missing:
-            self._held, came = came[begun.missing :], came[: begun.missing]
-        self._whole(Post(begun.head, came, begun.at))
+            self._held, begun.pieces[-1] = data[begun.missing :], data[: begun.missing]
+        if begun.head.length >= LONG:
+            begun.pieces[0] = begun.pieces[0][begun.at :]
+            self._take(Post(begun.head, b"".join(begun.pieces)))
+        else:
+            came = b"".join(begun.pieces)
+            self._whole(Post(begun.head, came[begun.at :], came))
 
     def _whole(self, post: Post) -> None:
         """A request has come as a whole, in several reads or with more behind it; that waits for its turn."""
@@ -325,7 +348,7 @@ class Connection(RequestHandler):
             outcome = Outcome("completed", frames) if self.is_open else Outcome("client_left", 0)
             self._app.ended(answered, "POST", http.path, start, outcome, told)
             self.write(at_once(plan, opening, chunked=chunked))
-            if answered.exchange.again is not None:
+            if post.came and answered.exchange.again is not None:
                 self._app.remember(post.came, http, answered)
             self._free(outcome)
         else:

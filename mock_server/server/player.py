@@ -97,8 +97,10 @@ def frames_at_once(plan: Plan) -> int:
 
 def at_once(plan: Plan, opening: bytes, *, chunked: bool) -> bytes:
     """All that is sent of a plan whose frames are due at once: `opening` (the head) and everything else."""
-    body = plan.body()
-    return opening + (_chunk(body) + _LAST_CHUNK if chunked else body)
+    if chunked:
+        body = plan.body()
+        return b"".join((opening, _chunk(body), _LAST_CHUNK))
+    return b"".join([opening, *[frame for part in plan.parts for frame in part.frames]])
 
 
 async def play(playing: "Playing") -> Outcome:

@@ -39,17 +39,17 @@ class Head(NamedTuple):
 
 
 class Post(NamedTuple):
-    """A request that is there as a whole. `came`: all its bytes, of which the body begins at `at`."""
+    """A request that is there as a whole. `came`: all its bytes; empty where there are too many to be remembered."""
 
     head: Head
-    came: bytes
-    at: int
+    body: bytes
+    came: bytes = b""
 
     @property
     def http(self) -> HttpRequest:
         """The request as the engine takes it."""
         head = self.head
-        return HttpRequest("POST", head.path, head.headers, self.came[self.at :], None, head.query)
+        return HttpRequest("POST", head.path, head.headers, self.body, None, head.query)
 
 
 def begun_post(data: bytes) -> tuple[Head, int] | None:
@@ -61,6 +61,18 @@ def begun_post(data: bytes) -> tuple[Head, int] | None:
     told = data[:end]
     head = _remembered(told) if end <= REMEMBERED else _head(told)
     return None if head is None else (head, end + 2)
+
+
+_BEGINS = b"POST /"
+
+
+def is_head_begun(data: bytes) -> bool:
+    """Whether this can be the beginning of the head of a POST, and nothing in its lines says that it is none."""
+    if len(data) > LONGEST_HEAD or not (data.startswith(_BEGINS) or _BEGINS.startswith(data)):
+        return False
+    ends = data.count(b"\r\n")
+    whole = data.count(b"\r") - data.endswith(b"\r")
+    return b"\r\n\r\n" not in data and ends == data.count(b"\n") == whole
 
 
 def _head(told: bytes) -> Head | None:

@@ -13,7 +13,7 @@ from mock_server.server import app as application
 from mock_server.server.connection import Connection
 from mock_server.server.inbox import MOST_PATIENCE, SLICE, Inbox
 from mock_server.server.runner import Runner
-from mock_server.server.shortcut import Post
+from mock_server.server.shortcut import Head, Post
 from mock_server.server.wheel import Wheel
 
 BODY = b'{"model":"claude-opus-4-8","max_tokens":9,"messages":[{"role":"user","content":"Hi"}]}'
@@ -28,12 +28,12 @@ class Answers:
         self.given: list[str] = []
 
     def answer(self, post: Post, came: float) -> None:
-        self.given.append(post.path)
+        self.given.append(post.head.path)
         self._loop.now += self._took
 
 
 def post(name: str) -> Post:
-    return Post(name, {}, b"")
+    return Post(Head(name, "", {}, 0), b"")
 
 
 def test_nothing_is_answered_before_everything_that_came_was_taken() -> None:

@@ -67,16 +67,20 @@ SUMMARY = 60  # estimated tokens of a summary that is made up
 def create(engine: "Engine", call: Call) -> Exchange:
     """parse -> resume -> validate -> admit -> choose -> bind -> commit -> faults. Raises ApiError."""
     request, finding = call.read(read)
-    if _goes_on(request, call.session.terms):
+    if request.body.get("thread") is not None and _goes_on(request, call.session.terms):
         call, request = _resumed(call, request)
         finding = judged(request, call.session.terms)
     if call.in_batch:
         allowed_in_batch(request.body)
-    request, missing = sourced(request, call)
-    finding = finding or missing
+    if request.has_files:
+        request, missing = sourced(request, call)
+        finding = finding or missing
     admitted = admit(call, request, engine.counter)
-    finding = finding or _fitting(admitted)
-    admitted = _let_in(admitted, admitted.model.id, call.session.terms.limits_of(admitted.model))
+    if admitted.room is not None and request.max_tokens > admitted.room:
+        finding = finding or _fitting(admitted)
+    limits = call.session.terms.limits_of(admitted.model)
+    if limits is not None:
+        admitted = _let_in(admitted, admitted.model.id, limits)
     if log.isEnabledFor(logging.DEBUG):
         _log_accepted(request)
     exchange = _answered(engine, admitted)
@@ -88,7 +92,7 @@ def read(http: HttpRequest, terms: Terms) -> tuple[MessagesRequest, ApiError | N
     judged when it has its history.
     """
     request = terms.beginnings.read(http.body, http.headers, terms.profile, http.path)
-    if _goes_on(request, terms):
+    if request.body.get("thread") is not None and _goes_on(request, terms):
         return request, None
     finding = judged(request, terms)
     if finding is None:
@@ -131,7 +135,7 @@ def _fitting(admitted: Admitted) -> ApiError | None:
     return None if error is None or terms.settings.validation == "off" else let_pass(error, terms)
 
 
-def _let_in(admitted: Admitted, name: str, limits: Limits | None) -> Admitted:
+def _let_in(admitted: Admitted, name: str, limits: Limits) -> Admitted:
     """The request with what it takes of rate limits (in a batch nothing). Raises ApiError (429) when it is too soon."""
     buckets = None if admitted.call.in_batch else let_in(admitted, name, limits)
     return admitted if buckets is None else admitted._replace(limits=(*admitted.limits, buckets))
@@ -157,11 +161,6 @@ class Turn(NamedTuple):
         """What answers. Only for turns that a scenario answers."""
         assert isinstance(self.found, Choice)
         return self.found
-
-    @property
-    def expects(self) -> bool:
-        """Whether the scenario that answers says what requests must look like."""
-        return isinstance(self.found, Choice) and self.found.scenario.expects
 
     @property
     def is_whole(self) -> bool:
@@ -196,7 +195,7 @@ def _answered(engine: "Engine", admitted: Admitted) -> Exchange:
     turn = Turn(engine, library, admitted, asked, found, draw, answer, compiled, breaks)
     if answer.call is not None:
         return _late(turn)
-    if _is_long(answer, request) or (compiled is not None and compiled.size > LONG):
+    if (compiled.size > LONG) if compiled is not None else _is_long(answer, request):
         return _long(turn)
     return _chosen(_played(turn), turn)
 
@@ -205,17 +204,15 @@ def _again(turn: Turn) -> Again | None:
     """What the same request is answered from the next time; None where anything was counted, drawn, limited, expected
     or broken for it, or looked up where the next one may find something else.
     """
-    filled, admitted, answer = turn.draw.filled, turn.admitted, turn.answer
-    if filled is None or turn.draw.has_seed or turn.asked.watched.were_read or turn.breaks is not NONE:
+    draw, admitted, answer, found = turn.draw, turn.admitted, turn.answer, turn.found
+    filled, request = draw.filled, admitted.request
+    if filled is None or draw.has_seed or turn.asked.watched.were_read or turn.breaks is not NONE:
         return None
     if admitted.limits or admitted.prefix is not None or turn.library.overlays or admitted.call.in_batch:
         return None
-    if answer.is_open or answer.call is not None or turn.expects:
+    if answer.is_open or answer.call is not None or (isinstance(found, Choice) and found.scenario.expects):
         return None
-    request = admitted.request
     if request.has_files or not _LASTING.isdisjoint(request.body) or "origin" in request.headers:
-        return None
-    if log.isEnabledFor(logging.DEBUG):  # every request is told of
         return None
     return Again(turn.library, admitted.call.session.terms, filled)
 
@@ -266,7 +263,8 @@ def _told(done: Applied, note: str, again: Again | None = None) -> Exchange:
 
 
 def _chosen(done: Applied, turn: Turn) -> Exchange:
-    found = turn.choice
+    found = turn.found
+    assert isinstance(found, Choice)
     scenario = found.scenario
     note = noted(done) if done.failed or done.notes else ""
     return Exchange(
@@ -287,10 +285,12 @@ def _played(turn: Turn) -> Applied:
     """The plan of an answer: an error, a generated reply, or a scripted one (compiled before, unless it came late)."""
     if turn.answer.error is not None:
         return _error(turn)
-    turn = _at_pace(turn)
-    if turn.compiled is None or turn.compiled.is_open:
+    if turn.breaks.timing is not None:
+        turn = _at_pace(turn)
+    reply = turn.compiled
+    if reply is None or reply.is_open:
         return _bound(turn, *_made(turn, turn.engine.generator))
-    return _bound(turn, turn.compiled, _warning(turn))
+    return _bound(turn, reply, _warning(turn) if reply.calls else ())
 
 
 def _at_pace(turn: Turn) -> Turn:
@@ -420,40 +420,47 @@ def _late(turn: Turn) -> Exchange:
 
 def _bound(turn: Turn, reply: CompiledReply, more: Headers = ()) -> Applied:
     """The plan of a reply, and what it used up written down. Faults see it as a stream, whatever was asked for."""
-    return _sent(turn, *_plan(turn, reply, more))
+    plan, lacking = _plan(turn, reply, more)
+    admitted = turn.admitted
+    is_usual = admitted.prefix is None and not (admitted.limits or turn.breaks.faults or lacking)
+    if is_usual and "thread" not in admitted.request.body:
+        return Applied(plan)
+    return _sent(turn, plan, lacking)
 
 
 def _plan(turn: Turn, reply: CompiledReply, more: Headers) -> tuple[Plan, str]:
     """The plan of a reply for this request, and why it does not come whole, if it does not."""
     admitted, draw = turn.admitted, turn.draw
     request, terms = admitted.request, admitted.call.session.terms
+    body = request.body
     if reply.thinks or (reply.calls and (request.may_have(_EAGER) or "anthropic-beta" in request.headers)):
         reply = reply.viewed(_view(reply, admitted))
-    headers = reply_headers(admitted.call.session, draw.ids.request())
+    ids = draw.ids
+    headers = reply_headers(admitted.call.session, ids.request())
     if admitted.limits:
         headers += told_limits(admitted, admitted.limits[0])
-    told = extras(admitted, draw.ids, runs_code=reply.runs_code)
+    told = extras(admitted, ids, runs_code=reply.runs_code)
     binding = Binding(
         model=admitted.model,
         input_tokens=admitted.input_tokens,
         max_tokens=request.max_tokens,
-        stop_sequences=request.stop_sequences,
-        stream=request.stream or bool(turn.breaks.faults),
+        stop_sequences=body.get("stop_sequences") or (),
+        stream=bool(body.get("stream") or turn.breaks.faults),
         headers=headers + more,
         time_scale=terms.settings.time_scale,
         draw=draw,
         room=admitted.room,
         cache=None if admitted.cache is None else admitted.cache.use,
         extras=told,
-        thinks=request.thinking.get("type", "disabled") != "disabled",
+        thinks="thinking" in body and request.thinking.get("type", "disabled") != "disabled",
     )
     lacking = ""
-    if turn.is_whole and not reply.fits(binding) and (lacking := reply.lacking(binding)):
+    if not reply.fits(binding) and turn.is_whole and (lacking := reply.lacking(binding)):
         text = f"scenario '{turn.choice.scenario.name}' turn {turn.choice.turn}: {lacking}"
         log.info("%s", text)  # no warning: many a request asks for one token and means it
         binding = binding._replace(headers=binding.headers + _warning_of(text))
     filled = reply.filled(binding)
-    drawn = filled.drawn(draw.ids, draw.open_call)
+    drawn = filled.drawn(ids, draw.open_call)
     is_lasting = told is None or not (told.delta or told.message)
     if is_lasting and not (more or lacking or filled.resumes or filled.timeline.at[-1]):
         draw.filled = filled

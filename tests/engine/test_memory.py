@@ -1,0 +1,513 @@
+"""Requests that are remembered: the same bytes again are answered as they would be without any memory, ids and times
+aside, and whatever an answer hangs on drops it.
+"""
+
+import json
+import random
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from mock_server.clock import ManualClock
+from mock_server.engine.engine import Engine
+from mock_server.engine.entry import Entry
+from mock_server.engine.memory import MOST_KEPT, Memory
+from mock_server.engine.rehearsal import request_for
+from mock_server.protocol.request import HttpRequest
+from mock_server.protocol.sse import dumps, encode
+from mock_server.scenario.load import files, library, load, loads
+from mock_server.scenario.profiles import load_profile
+from mock_server.server.player import frames_at_once
+from mock_server.settings import Settings
+
+PROFILES = ("octen", "anthropic")
+SCENARIOS = """
+name: hello
+when: {prompt: hello}
+reply: Hello there!
+---
+name: calls
+when: {prompt: weather}
+timing: instant
+turns:
+  - reply: [{type: text, text: Let me see.}, {type: tool_use, name: weather, input: {city: Rome}}]
+  - reply: Sunny.
+"""
+ID = re.compile(rb"\b(msg|req|toolu|srvtoolu|mcptoolu)_\w+|container_\w+")
+
+
+def engine(scenarios: str = SCENARIOS, profile: str = "octen", **settings: Any) -> Engine:
+    own = Settings(profile=profile, **{"time_scale": 0, **settings})
+    made = Engine(own, load_profile(profile), ManualClock(), lambda name, _: load_profile(name))
+    made.load(loads(scenarios))
+    return made
+
+
+def asks(prompt: str = "hello", *, headers: dict[str, str] | None = None, **more: Any) -> HttpRequest:
+    body = {"model": "claude-opus-4-8", "max_tokens": 200, "messages": [{"role": "user", "content": prompt}], **more}
+    return request(body, headers)
+
+
+def request(body: Any, headers: dict[str, str] | None = None) -> HttpRequest:
+    sent = {"x-api-key": "k", "anthropic-version": "2023-06-01", **(headers or {})}
+    return HttpRequest("POST", "/v1/messages", sent, body if isinstance(body, bytes) else encode(dumps(body)))
+
+
+def came(http: HttpRequest) -> bytes:
+    """The bytes of a request, as a connection has them."""
+    lines = [http.path, *map(": ".join, http.headers.items())]
+    return "\n".join(lines).encode() + b"\n\n" + http.body
+
+
+def without_memory(engine: Engine, http: HttpRequest) -> Entry:
+    entry = engine.handle(http)
+    if entry.exchange.late is None:
+        entry.end("completed", len(entry.plan.frames))
+        engine.metrics.count(entry)
+    return entry
+
+
+def with_memory(engine: Engine, http: HttpRequest) -> Entry:
+    """The same as a connection does it."""
+    one = engine.remembered(came(http))
+    if one is not None:
+        return engine.repeat(one)
+    entry = without_memory(engine, http)
+    if entry.exchange.late is None and frames_at_once(entry.plan) >= 0:
+        engine.remember(came(http), http, entry)
+    return entry
+
+
+def told(entry: Entry) -> dict[str, Any]:
+    """All that can be known of an exchange, without ids."""
+    exchange = entry.exchange
+    plan = exchange.plan
+    return {
+        "head": (plan.status, [(name, ID.sub(b"ID", value.encode())) for name, value in plan.headers]),
+        "body": (ID.sub(b"ID", plan.body()), [len(frame) for frame in plan.frames]),
+        "due": plan.due,
+        "chosen": exchange._replace(plan=plan, again=None, late=None, answer=None)[1:],
+        "is": (exchange.late is not None, exchange.answer is not None),
+        "outcome": (entry.outcome, entry.session, entry.tokens) if exchange.late is None else None,
+        "request": (entry.method, entry.path, entry.query, entry.request_headers, entry.request.raw, entry.at),
+        "said": ID.sub(b"ID", str(entry).encode()),
+    }
+
+
+def counted(engine: Engine) -> list[Any]:
+    """What is counted in all."""
+    of = ("total", "side", "unmatched", "unexpected", "dropped", "finished")
+    return [
+        engine.metrics.text({}),
+        [[getattr(one.journal, name) for name in of] for one in engine.sessions.all()],
+        [
+            sorted((hit.scenario, hit.turn, hit.count) for hit in one.journal.hits.values())
+            for one in engine.sessions.all()
+        ],
+        [[entry.number for entry in one.journal] for one in engine.sessions.all()],
+    ]
+
+
+# -- again is as first -----------------------------------------------------------------------------------------------
+
+LIBRARY = {one.name: one for file in files([library()]) for one in load([file]) if one.turns}
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("name", sorted(LIBRARY))
+def test_every_scenario_of_the_library_answers_again_as_without_memory(name: str, profile: str) -> None:
+    scenario = LIBRARY[name]
+    body, headers = request_for(scenario, load_profile(profile))
+    for stream in (False, True):
+        plain, remembers = engine(profile=profile), engine(profile=profile)
+        for one in (plain, remembers):
+            one.load([scenario])
+        http = request({**body, "stream": stream}, {**headers, "x-mock-scenario": name})
+        for _ in range(4):
+            assert told(with_memory(remembers, http)) == told(without_memory(plain, http))
+        assert counted(remembers) == counted(plain)
+
+
+def careless(draw: random.Random) -> bytes:
+    """A body as a careless hand writes it."""
+    body: dict[str, Any] = json.loads(asks(draw.choice(["hello", "weather", "what?", "[[scenario:hello]]"])).body)
+    odd: list[Any] = [
+        None,
+        0,
+        -1,
+        1.5,
+        "",
+        "x" * 50,
+        [],
+        {},
+        [{}],
+        True,
+        "auto",
+        {"type": "none"},
+        {"type": "ephemeral"},
+    ]
+    names = ["model", "max_tokens", "messages", "system", "tools", "tool_choice", "stop_sequences", "stream", "thread"]
+    names += [
+        "thinking",
+        "metadata",
+        "container",
+        "diagnostics",
+        "cache_control",
+        "speed",
+        "service_tier",
+        "temperature",
+    ]
+    for _ in range(draw.randrange(3)):
+        body[draw.choice(names)] = draw.choice(odd)
+    body |= draw.choice([{}, {"max_tokens": 3}, {"stop_sequences": ["there"]}, {"stream": True}, {"max_tokens": 1}])
+    data = encode(dumps(body))
+    at = draw.randrange(len(data))
+    return draw.choice([data] * 4 + [data[:at], data[:at] + b"\xff" + data[at:]])
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("validation", ["strict", "warn", "off"])
+def test_whatever_comes_is_answered_again_as_without_memory(profile: str, validation: str) -> None:
+    draw = random.Random(f"{profile} {validation}")
+    plain, remembers = (engine(SCENARIOS, profile, validation=validation) for _ in range(2))
+    kept = 0
+    for _ in range(150):
+        http = request(careless(draw))
+        for _ in range(3):
+            assert told(with_memory(remembers, http)) == told(without_memory(plain, http))
+        kept += remembers.remembered(came(http)) is not None
+    assert kept > 20
+    assert counted(remembers) == counted(plain)
+
+
+LIVELY = """
+name: times
+when: {prompt: hello}
+times: 2
+reply: Only twice.
+---
+name: attempts
+when: {prompt: again}
+turns: [{attempts: [{error: overloaded_error}, {reply: Now.}]}]
+---
+name: chance
+when: {prompt: dice}
+turns: [{cases: [{chance: 50%, reply: Heads.}, {reply: Tails.}]}]
+---
+name: lane
+when: {prompt: step}
+anchor: session
+turns: [{reply: One.}, {reply: Two.}, {reply: Three.}]
+---
+name: limited
+when: {prompt: limit}
+rate_limits: {requests: 3}
+reply: Let in.
+---
+name: sick
+when: {prompt: sick}
+fault: {type: truncate, after: 1}
+reply: Half of this.
+---
+name: expecting
+when: {prompt: expect}
+turns: [{expect: {model: claude-opus-4-8}, reply: As expected.}]
+---
+name: filled
+when: {prompt: now}
+turns: [{reply: [{type: text, template: "It is {{ now }}."}]}]
+---
+name: of-client
+when: {prompt: who, header: {x-client: a}}
+reply: You are a.
+---
+name: anybody
+when: {prompt: who}
+reply: I do not know you.
+"""
+
+
+def play(seed: int) -> int:
+    """Ask two servers the same, with changes between, and hold their answers together; how many were remembered."""
+    draw = random.Random(seed)
+    settings: dict[str, Any] = draw.choice(
+        [{}, {}, {}, {"rate_limits": "requests=40"}, {"unmatched": "error"}, {"seed": 1}]
+    )
+    profile = draw.choice(PROFILES)
+    pair = [engine(LIVELY + "---" + SCENARIOS, profile, **settings) for _ in range(2)]
+    plain, remembers = pair
+    prompts = [
+        "who",
+        "hello",
+        "weather",
+        "again",
+        "nothing",
+        "dice",
+        "step",
+        "limit",
+        "sick",
+        "expect",
+        "now",
+        "hello 2",
+    ]
+    headers: list[dict[str, str]] = [
+        {},
+        {},
+        {"x-client": "a"},
+        {"x-mock-session": "s"},
+        {"x-stainless-retry-count": "1"},
+    ]
+    headers += [
+        {"x-mock-scenario": "hello"},
+        {"x-mock-fault": "truncate"},
+        {"x-api-key": "claimed"},
+        {"origin": "http://a"},
+    ]
+    pool = [
+        asks(prompt, headers=draw.choice(headers), stream=draw.random() < 0.5) for prompt in prompts for _ in range(2)
+    ]
+    pool.append(asks("hello", system=[{"type": "text", "text": "s " * 3000, "cache_control": {"type": "ephemeral"}}]))
+    pool.append(asks("hello", thread={"type": "create"}))
+    repeated = 0
+    for step in range(400):
+        if draw.random() < 0.04:
+            change = draw.choice([*sorted(CHANGES), *["an overlay taken away", "no rate limits"] * 4])
+            for one in pair:
+                CHANGES[change](one)
+        if draw.random() < 0.1:
+            for one in pair:
+                one.clock.advance(7)  # type: ignore[attr-defined]
+        http = draw.choice(pool[: 6 + step // 20])
+        repeated += remembers.remembered(came(http)) is not None
+        assert told(with_memory(remembers, http)) == told(without_memory(plain, http)), f"step {step}"
+    assert counted(remembers) == counted(plain)
+    return repeated
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_whatever_happens_between_requests_they_are_answered_as_without_memory(seed: int) -> None:
+    play(seed)
+
+
+def test_much_of_that_play_is_remembered() -> None:
+    assert sum(map(play, (8, 9, 10))) > 50
+
+
+# -- what drops it ----------------------------------------------------------------------------------------------------
+
+
+def _added(one: Engine) -> None:
+    one.add(one.sessions.default, *loads("name: added\nwhen: {prompt: hello}\nreply: Added."))
+
+
+def _removed(one: Engine) -> None:
+    _added(one)
+    one.sessions.default.remove("added")
+
+
+CHANGES: dict[str, Callable[[Engine], Any]] = {
+    "scenarios loaded": lambda one: one.load(loads(LIVELY + "---" + SCENARIOS)),
+    "a scenario added": _added,
+    "a scenario removed": _removed,
+    "an overlay laid": lambda one: one.lay(*loads("name: storm\nwhen: {prompt: hello}\nfault: {type: truncate}")),
+    "an overlay taken away": lambda one: one.lift("storm"),
+    "an overlay switched off": lambda one: one.switch("storm", on=False),
+    "a setting of the session": lambda one: one.override(one.sessions.default, fast_retries=True),
+    "another profile": lambda one: one.override(one.sessions.default, profile="anthropic"),
+    "rate limits": lambda one: one.override(one.sessions.default, rate_limits="requests=1000"),
+    "no rate limits": lambda one: one.override(one.sessions.default, rate_limits="off"),
+    "the session reset": lambda one: one.reset(one.sessions.default),
+    "the key claimed": lambda one: one.sessions.claim("claimed", "other"),
+}
+
+
+def remembered(one: Engine, http: HttpRequest) -> bool:
+    for _ in range(3):
+        with_memory(one, http)
+    return one.remembered(came(http)) is not None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        name
+        for name in CHANGES
+        if name not in ("a scenario removed", "an overlay taken away", "an overlay switched off", "the session reset")
+    ],
+)
+def test_what_an_answer_hangs_on_drops_it(change: str) -> None:
+    one = engine()
+    http = asks(headers={"x-api-key": "claimed"})
+    assert remembered(one, http)
+
+    CHANGES[change](one)
+
+    assert one.remembered(came(http)) is None
+    assert len(one.memory) == 0
+
+
+def test_a_reset_drops_what_was_said_by_scenarios_of_the_session() -> None:
+    one = engine()
+    _added(one)
+    assert remembered(one, asks())
+
+    one.reset(one.sessions.default)
+
+    assert with_memory(one, asks()).text == "Hello there!"
+
+
+def test_a_key_whose_session_has_ended_is_refused_and_not_remembered() -> None:
+    one = engine()
+    one.sessions.claim("mine", "test")
+    http = asks(headers={"x-api-key": "mine"})
+    assert remembered(one, http)
+
+    one.sessions.close("mine")
+
+    assert one.remembered(came(http)) is None
+    assert with_memory(one, http).status == 400
+
+
+def test_a_session_that_was_dropped_and_made_anew_remembers_nothing() -> None:
+    one = engine()
+    http = asks(headers={"x-mock-session": "s"})
+    assert remembered(one, http)
+
+    one.sessions.drop("s")
+
+    assert one.remembered(came(http)) is None
+
+
+# -- what is not remembered -------------------------------------------------------------------------------------------
+
+FILE = {"type": "document", "source": {"type": "file", "file_id": "file_1"}}
+MARKED = [{"type": "text", "text": "s", "cache_control": {"type": "ephemeral"}}]
+
+
+@pytest.mark.parametrize(
+    "http",
+    [
+        pytest.param(asks("dice"), id="chance"),
+        pytest.param(asks("again"), id="attempts"),
+        pytest.param(asks("step"), id="turns of a session"),
+        pytest.param(asks("limit"), id="limits of a scenario"),
+        pytest.param(asks("sick"), id="a fault of its script"),
+        pytest.param(asks("hello", headers={"x-mock-fault": "truncate"}), id="a fault of its header"),
+        pytest.param(asks("expect"), id="expectations"),
+        pytest.param(asks("now"), id="a template"),
+        pytest.param(asks("nothing", system=MARKED), id="cache marks"),
+        pytest.param(asks("nothing", thread={"type": "create"}), id="a thread"),
+        pytest.param(asks("nothing", container="c"), id="a container"),
+        pytest.param(asks("nothing", diagnostics={"previous_message_id": None}), id="diagnostics"),
+        pytest.param(asks("nothing", headers={"origin": "http://a"}), id="a page of another origin"),
+        pytest.param(asks("nothing", max_tokens=0.5), id="a mistake"),
+    ],
+)
+@pytest.mark.parametrize("profile", PROFILES)
+def test_what_may_come_to_something_else_the_next_time_is_not_remembered(http: HttpRequest, profile: str) -> None:
+    assert not remembered(engine(LIVELY, profile), http)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"seed": 1}, {"rate_limits": "requests=1000"}, {"unmatched": "error"}],
+    ids=["a seed", "rate limits", "no reply to what nobody answers"],
+)
+def test_settings_under_which_nothing_is_remembered(settings: dict[str, Any]) -> None:
+    assert not remembered(engine(SCENARIOS, **settings), asks("nothing"))
+
+
+def test_a_reply_in_its_time_is_played_and_not_remembered() -> None:
+    assert not remembered(engine("name: slow\ntiming: {first: 1ms}\nreply: Slow.", time_scale=1), asks(stream=True))
+
+
+def test_a_pattern_that_looks_at_a_header_is_asked_for_each_header() -> None:
+    one = engine(LIVELY)
+    assert remembered(one, asks("who"))
+
+    assert with_memory(one, asks("who", headers={"x-client": "a"})).text == "You are a."
+
+
+# -- what an exchange has for itself ----------------------------------------------------------------------------------
+
+
+def test_each_has_ids_and_a_time_of_its_own() -> None:
+    one = engine()
+    http = asks("weather")
+    assert remembered(one, http)
+    first = with_memory(one, http)
+    one.clock.advance(2)  # type: ignore[attr-defined]
+    second = with_memory(one, http)
+
+    for of in (lambda e: e.reply["id"], lambda e: e.reply["content"][1]["id"], lambda e: e.headers["x-request-id"]):
+        assert of(first) != of(second)
+    assert first.headers["date"] != second.headers["date"]
+    assert second.at == first.at + 2
+
+
+def test_the_bytes_sent_are_those_of_the_plan() -> None:
+    for stream in (False, True):
+        one = engine()
+        http = asks("weather", stream=stream)
+        assert remembered(one, http)
+        known = one.remembered(came(http))
+        assert known is not None
+        plan, marks = known.marked()
+        data = "\n".join(map(": ".join, plan.headers)).encode() + plan.body()
+
+        entry = one.repeat(known)
+
+        for mark in marks.values():
+            assert data.count(mark) >= 1
+        assert len(data) == len("\n".join(map(": ".join, entry.plan.headers)).encode() + entry.plan.body())
+        assert b"\0" not in entry.plan.body()
+
+
+# -- bounds -----------------------------------------------------------------------------------------------------------
+
+
+def bodies(count: int, size: int) -> Iterator[HttpRequest]:
+    for at in range(count):
+        yield asks(f"hello {at} " + "x" * size)
+
+
+def test_what_came_once_is_not_kept() -> None:
+    one = engine()
+    for http in bodies(50, 10):
+        with_memory(one, http)
+    assert len(one.memory) == 0
+
+
+def test_memory_is_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mock_server.engine.memory.MOST_BYTES", 100_000)
+    one = engine()
+    for http in bodies(30, 5_000):
+        assert remembered(one, http)
+    assert len(one.memory) < 15
+
+
+def test_memory_is_bounded_in_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mock_server.engine.memory.MOST_KEPT", 10)
+    one = engine()
+    for http in bodies(30, 5):
+        remembered(one, http)
+    assert len(one.memory) == 10
+
+
+def test_what_was_seen_is_bounded_too() -> None:
+    memory = Memory()
+    for at in range(5 * MOST_KEPT):
+        memory.has_seen(b"%d" % at)
+    assert len(memory._seen) + len(memory._seen_before) <= 2 * MOST_KEPT + 1
+
+
+def test_long_bodies_that_differ_in_one_letter_are_two() -> None:
+    one = engine()
+    text = "hello " + "x" * 50_000
+    first, second = asks(text), asks(text[:20_001] + "y" + text[20_002:])
+    assert remembered(one, first)
+
+    assert one.remembered(came(second)) is None
+    assert with_memory(one, second).request.prompt != with_memory(one, first).request.prompt

@@ -13,6 +13,7 @@ from mock_server.server.control.answers import ControlError, Query, as_json
 from mock_server.server.control.control import Control
 
 PREFIX = "/_mock/"
+STREAM = "/_mock/journal/stream"
 
 # name of a query parameter -> its schema and what it means
 _PARAMETERS: Mapping[str, tuple[Mapping[str, Any], str]] = {

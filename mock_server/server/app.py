@@ -24,7 +24,7 @@ from mock_server.server.body import read_body
 from mock_server.server.connection import HTTP_1_1, Answered, Connection, Written, canceling, nobody_asks
 from mock_server.server.control import Desk
 from mock_server.server.control.answers import SAFE, ControlError
-from mock_server.server.control.feed import STREAM
+from mock_server.server.control.routes import STREAM
 from mock_server.server.inbox import Inbox
 from mock_server.server.journal_file import JournalFile, told_body
 from mock_server.server.late import resolve

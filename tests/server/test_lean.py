@@ -66,9 +66,7 @@ def test_what_only_some_ask_for_is_not_imported_before() -> None:
         "difflib",
         "importlib.resources",
     }
-    rare = {
-        f"mock_server.{name}" for name in ("server.control.routes", "server.control.tryout", "client", "api", "verbs")
-    }
+    rare = {f"mock_server.{name}" for name in ("client", "api", "verbs")}
     code = f"import mock_server.cli, mock_server.server.runner; print(sorted({heavy | rare} & sys.modules.keys()))"
 
     assert python(LEAN + code) == "[]"

@@ -7,10 +7,10 @@ from mock_server.engine.engine import Engine
 from mock_server.protocol.expression import OverLimit, bounded
 from mock_server.protocol.plan import Plan
 from mock_server.protocol.request import HttpRequest
-from mock_server.server.control import page
+from mock_server.server.control import page, routes
 from mock_server.server.control.answers import ControlError, Query, as_json
 from mock_server.server.control.control import Control
-from mock_server.server.control.feed import STREAM, Feed
+from mock_server.server.control.feed import Feed
 from mock_server.server.control.guard import Guard
 
 __all__ = ["Desk", "Query"]
@@ -33,15 +33,11 @@ class Desk:
 
     def takes_long(self, http: HttpRequest) -> bool:
         """Whether this request is for the desk, and may take it so long that others should not wait for it."""
-        if http.session is not None or not self.serves(http.path):
-            return False
-        from mock_server.server.control import routes  # not before somebody asks: with the preview and all behind it
-
-        return routes.is_apart(http.method, http.path)
+        return http.session is None and self.serves(http.path) and routes.is_apart(http.method, http.path)
 
     def is_stream(self, asked: Query) -> bool:
         """Whether a request is for the live stream, and may have it. Raises ControlError."""
-        if asked.path != STREAM or asked.method != "GET":
+        if asked.path != routes.STREAM or asked.method != "GET":
             return False
         self._guard.check(asked.headers, asked.query)
         return True
@@ -64,8 +60,6 @@ class Desk:
             if asked.method not in ("GET", "HEAD"):
                 raise ControlError(405, f"the page does not answer {asked.method}", "use GET")
             return self._page.answer(asked.path)
-        from mock_server.server.control import routes
-
         route, rest = routes.find(asked.method, asked.path)
         if not route.open:
             self._guard.check(asked.headers, asked.query)

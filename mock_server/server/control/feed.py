@@ -9,7 +9,6 @@ from mock_server.engine.masking import masked
 from mock_server.protocol.sse import dumps, encode
 from mock_server.server.control.views import summary
 
-STREAM = "/_mock/journal/stream"
 FIRST = 100
 BATCH = 50
 INTERVAL = 0.25

@@ -12,6 +12,7 @@ from mock_server.server.control.answers import Answer, ControlError, Query, as_j
 from mock_server.server.control.control import Control
 
 PREFIX = "/_mock/"
+STREAM = "/_mock/journal/stream"
 
 # name of a query parameter -> its schema and what it means
 _PARAMETERS: Mapping[str, tuple[Mapping[str, Any], str]] = {

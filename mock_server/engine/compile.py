@@ -405,15 +405,16 @@ class CompiledReply:
         at = timeline.at
         if to.stream:
             frames, source = timeline.filled(form.fill(values)), partial(form.payloads, values, timeline.pings)
-            plan = Plan(200, self._sse_headers + to.headers, (Part(frames, at, None, source),), True, at[0])
+            due, headers = at[0], self._sse_headers + to.headers
         else:
             frames, source = (form.json.fill(values),), partial(form.message, values)
-            due = at[-1:] if at[-1] else AT_ONCE
-            plan = Plan(200, self._json_headers + to.headers, (Part(frames, due, None, source),), False, at[-1])
+            due, headers = at[-1], self._json_headers + to.headers
+            at = at[-1:] if due else AT_ONCE
+        plan = Plan(200, headers, (Part(frames, at, None, source),), to.stream, due, None, None, tokens)
         if self._once:
             form.forget()
             self._forms, self._paced = {}, {}
-        return plan._replace(tokens=tokens)
+        return plan
 
     def _form_of(self, to: Binding, forms: _Forms, chunk: Chunk | None) -> Form:
         """The form that has room for all that this request is told."""

@@ -235,7 +235,7 @@ class Filled(NamedTuple):
             part = Part((form.json.fill(values),), at[-1:] if due else AT_ONCE, None, partial(form.message, values))
         if form.once:
             form.forget()
-        return Plan(200, self.headers + headers, (part,), self.stream, due, tokens=self.tokens)
+        return Plan(200, self.headers + headers, (part,), self.stream, due, None, None, self.tokens)
 
 
 def has_slots(content: Sequence[Block]) -> bool:

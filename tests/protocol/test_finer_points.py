@@ -4,6 +4,7 @@ Found by mutants that no other test noticed (`make reliability ARGS="--only muta
 """
 
 import base64
+import json
 import re
 import struct
 from typing import Any
@@ -16,7 +17,7 @@ from mock_server.protocol.errors import ApiError
 from mock_server.protocol.expression import _PER_PATTERN, Expression, OverLimit, Purse, bounded
 from mock_server.protocol.query import Whole, read_query
 from mock_server.protocol.request import MessagesRequest
-from mock_server.protocol.validate import batches, octen, validate
+from mock_server.protocol.validate import batches, octen, replay, validate
 from mock_server.scenario.profiles import load_profile
 
 ANTHROPIC = load_profile("anthropic")
@@ -299,3 +300,28 @@ def test_a_name_of_a_query_is_told_whole_up_to_100_characters(length: int, shown
     with pytest.raises(ApiError) as refused:
         read_query(f"{'a' * length}=1", {})
     assert refused.value.message == f"{shown}: Extra inputs are not permitted"
+
+
+@pytest.mark.parametrize("text", ['"\\ud83d"', '"\\ude00"', '"\\ude00\\ud83d"', '{"\\ud83d": 1}', '"\\ud83d\\ud83d"'])
+def test_half_a_character_is_no_json(text: str) -> None:
+    with pytest.raises(ValueError, match="surrogate"):
+        request.strict_json(text)
+
+
+@pytest.mark.parametrize("text", ['"\\ud83d\\ude00"', '"\\\\ud83d"', '"\\u0041\\n"'])
+def test_what_only_looks_like_half_a_character_is_json(text: str) -> None:
+    assert request.strict_json(text) == json.loads(text)
+
+
+@pytest.mark.parametrize("pattern", [r"a\Z", "a$", "(?m)a$", r"\Aa", "^a", "(?m)^a", r"\ba\b", r"a\B"])
+@pytest.mark.parametrize("text", ["a", "a\n", "ba", "ab", "b\na\nb", "a b", "é a", ""])
+def test_places_are_those_of_re(pattern: str, text: str) -> None:
+    assert Expression(pattern).found_in(text) == (re.search(pattern, text) is not None)
+
+
+def test_neighbours_of_one_role_are_one_turn_from_the_first_message_on() -> None:
+    said = [{"role": role} for role in ("assistant", "assistant", "user")]
+
+    assert replay._newest(said) == range(2)
+    assert replay._newest([*said, {"role": "assistant"}]) == range(3, 4)
+    assert replay._newest(said[2:]) == range(0)

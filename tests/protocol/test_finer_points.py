@@ -15,9 +15,12 @@ from mock_server.protocol import media, request
 from mock_server.protocol.checker import Checker, SchemaProblem, is_schema
 from mock_server.protocol.errors import ApiError
 from mock_server.protocol.expression import _PER_PATTERN, Expression, OverLimit, Purse, bounded
+from mock_server.protocol.prompt import input_tokens
 from mock_server.protocol.query import Whole, read_query
 from mock_server.protocol.request import MessagesRequest
+from mock_server.protocol.tokens import TokenCounter
 from mock_server.protocol.validate import batches, octen, replay, validate
+from mock_server.protocol.validate.models import model_of
 from mock_server.scenario.profiles import load_profile
 
 ANTHROPIC = load_profile("anthropic")
@@ -178,7 +181,7 @@ def test_an_id_of_a_batch_has_at_most_64_characters() -> None:
         asked("a" * 65)
 
 
-def test_a_batch_of_100000_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_batch_may_be_as_long_as_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batches, "MOST_REQUESTS", 2)
     listed = [{"custom_id": str(at), "params": {}} for at in range(3)]
 
@@ -325,3 +328,22 @@ def test_neighbours_of_one_role_are_one_turn_from_the_first_message_on() -> None
     assert replay._newest(said) == range(2)
     assert replay._newest([*said, {"role": "assistant"}]) == range(3, 4)
     assert replay._newest(said[2:]) == range(0)
+
+
+def test_what_costs_little_is_judged_however_much_there_is_of_it() -> None:
+    many = [f"item {at}" for at in range(2_000)]
+    assert Checker({"uniqueItems": True}).violations(many) == []
+    assert Checker({"uniqueItems": True}).violations([*many, "item 0"]) != []
+
+    named = {"$defs": {f"d{at}": {"type": "integer"} for at in range(3_000)}, "items": {"$ref": "#/$defs/d7"}}
+    assert Checker(named).violations([1] * 100) == []
+    assert Checker(named).violations([1] * 100 + ["x"]) == ["$[100]: 'x' is not of type 'integer'"]
+
+
+def test_a_format_costs_tokens_of_a_prompt_that_is_a_mere_text_too() -> None:
+    body = {"model": "claude-opus-4-8", "messages": [{"role": "user", "content": "Hi"}]}
+    schema = {"type": "json_schema", "schema": {"type": "object", "additionalProperties": False}}
+    asked = MessagesRequest({**body, "output_config": {"format": schema}})
+    model = model_of(asked, ANTHROPIC)
+
+    assert input_tokens(asked, model, TokenCounter()) > input_tokens(MessagesRequest(body), model, TokenCounter())

@@ -4,6 +4,7 @@ Found by mutants that no other test noticed (`make reliability ARGS="--only muta
 """
 
 import base64
+import json
 import re
 import struct
 from typing import Any
@@ -14,9 +15,12 @@ from mock_server.protocol import media, request
 from mock_server.protocol.checker import Checker, SchemaProblem, is_schema
 from mock_server.protocol.errors import ApiError
 from mock_server.protocol.expression import _PER_PATTERN, Expression, OverLimit, Purse, bounded
+from mock_server.protocol.prompt import input_tokens
 from mock_server.protocol.query import Whole, read_query
 from mock_server.protocol.request import MessagesRequest
-from mock_server.protocol.validate import batches, octen, validate
+from mock_server.protocol.tokens import TokenCounter
+from mock_server.protocol.validate import batches, octen, replay, validate
+from mock_server.protocol.validate.models import model_of
 from mock_server.scenario.profiles import load_profile
 
 ANTHROPIC = load_profile("anthropic")
@@ -177,7 +181,7 @@ def test_an_id_of_a_batch_has_at_most_64_characters() -> None:
         asked("a" * 65)
 
 
-def test_a_batch_of_100000_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_batch_may_be_as_long_as_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batches, "MOST_REQUESTS", 2)
     listed = [{"custom_id": str(at), "params": {}} for at in range(3)]
 
@@ -299,3 +303,47 @@ def test_a_name_of_a_query_is_told_whole_up_to_100_characters(length: int, shown
     with pytest.raises(ApiError) as refused:
         read_query(f"{'a' * length}=1", {})
     assert refused.value.message == f"{shown}: Extra inputs are not permitted"
+
+
+@pytest.mark.parametrize("text", ['"\\ud83d"', '"\\ude00"', '"\\ude00\\ud83d"', '{"\\ud83d": 1}', '"\\ud83d\\ud83d"'])
+def test_half_a_character_is_no_json(text: str) -> None:
+    with pytest.raises(ValueError, match="surrogate"):
+        request.strict_json(text)
+
+
+@pytest.mark.parametrize("text", ['"\\ud83d\\ude00"', '"\\\\ud83d"', '"\\u0041\\n"'])
+def test_what_only_looks_like_half_a_character_is_json(text: str) -> None:
+    assert request.strict_json(text) == json.loads(text)
+
+
+@pytest.mark.parametrize("pattern", [r"a\Z", "a$", "(?m)a$", r"\Aa", "^a", "(?m)^a", r"\ba\b", r"a\B"])
+@pytest.mark.parametrize("text", ["a", "a\n", "ba", "ab", "b\na\nb", "a b", "é a", ""])
+def test_places_are_those_of_re(pattern: str, text: str) -> None:
+    assert Expression(pattern).found_in(text) == (re.search(pattern, text) is not None)
+
+
+def test_neighbours_of_one_role_are_one_turn_from_the_first_message_on() -> None:
+    said = [{"role": role} for role in ("assistant", "assistant", "user")]
+
+    assert replay._newest(said) == range(2)
+    assert replay._newest([*said, {"role": "assistant"}]) == range(3, 4)
+    assert replay._newest(said[2:]) == range(0)
+
+
+def test_what_costs_little_is_judged_however_much_there_is_of_it() -> None:
+    many = [f"item {at}" for at in range(2_000)]
+    assert Checker({"uniqueItems": True}).violations(many) == []
+    assert Checker({"uniqueItems": True}).violations([*many, "item 0"]) != []
+
+    named = {"$defs": {f"d{at}": {"type": "integer"} for at in range(3_000)}, "items": {"$ref": "#/$defs/d7"}}
+    assert Checker(named).violations([1] * 100) == []
+    assert Checker(named).violations([1] * 100 + ["x"]) == ["$[100]: 'x' is not of type 'integer'"]
+
+
+def test_a_format_costs_tokens_of_a_prompt_that_is_a_mere_text_too() -> None:
+    body = {"model": "claude-opus-4-8", "messages": [{"role": "user", "content": "Hi"}]}
+    schema = {"type": "json_schema", "schema": {"type": "object", "additionalProperties": False}}
+    asked = MessagesRequest({**body, "output_config": {"format": schema}})
+    model = model_of(asked, ANTHROPIC)
+
+    assert input_tokens(asked, model, TokenCounter()) > input_tokens(MessagesRequest(body), model, TokenCounter())

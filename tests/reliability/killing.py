@@ -47,6 +47,7 @@ TESTS = (
         f"tests/engine/test_{name}.py"
         for name in (
             "admission", "agent_loop", "cache", "citations", "complete", "count_tokens", "cut_parity", "engine", "extras",
+            "finer_choices",
             "generated", "index", "limits", "models", "overlays", "position", "recorded_requests", "refusals", "routing",
             "server_tools", "thoughts", "threads", "unmatched",
         )

@@ -472,10 +472,10 @@ class _Wrong(importlib.abc.Loader, importlib.abc.MetaPathFinder):
     def __init__(self, mutant: Mutant) -> None:
         self._mutant = mutant
         parts = Path(mutant.file).with_suffix("").parts
-        self._name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        self.name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
     def find_spec(self, fullname: str, path: Any, target: ModuleType | None = None) -> Any:
-        if fullname != self._name:
+        if fullname != self.name:
             return None
         file = ROOT / self._mutant.file
         inside = [str(file.parent)] if file.name == "__init__.py" else None
@@ -518,7 +518,13 @@ def _noticed_afresh(mutant: Mutant, order: Order, temporary: Path) -> str:
 
 
 def _in_new(mutant: Mutant, tests: Sequence[str], order: Order, temporary: Path, say: Callable[[str], None]) -> None:
-    sys.meta_path.insert(0, _Wrong(mutant))
+    wrong = _Wrong(mutant)
+    sys.meta_path.insert(0, wrong)
+    try:
+        importlib.import_module(wrong.name)  # before pytest, which would take the true file to rewrite its assertions
+    except Exception:
+        say("!it cannot be imported")
+        return
     files = list(dict.fromkeys(name.partition("::")[0] for name in tests))
     say("import")
     pytest.main([*PLAIN, f"--basetemp={temporary}", *files], plugins=[_Chosen(tests, order, say)])

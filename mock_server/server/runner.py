@@ -123,6 +123,8 @@ class Runner:
         if self._server is not None and self._runner is not None:
             if self._door is not None:
                 self._door.shut()
+            for session in self.engine.sessions.all():
+                session.journal.cut_open()
             self._server.cut()
             await self._runner.cleanup()
         if self._app is not None:

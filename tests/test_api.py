@@ -347,7 +347,7 @@ def test_waiting_in_vain_says_what_is_still_open(server: MockServer) -> None:
     assert entry.wait().outcome == "ended"
     thread.join(20)
     assert isinstance(broken[0], anthropic.APIConnectionError)
-    assert server.journal.last.outcome == "client_left"
+    assert server.journal.last.outcome == "ended"
 
 
 def test_counts_stay_exact_when_entries_are_dropped_or_the_question_is_an_error(anywhere: Verbs) -> None:

@@ -11,15 +11,19 @@ from typing import Any
 
 import pytest
 
-from mock_server.protocol import media, request
+from mock_server.protocol import expression, media, request, sse
+from mock_server.protocol.blocks import CutToolUse, Text, ToolUse
 from mock_server.protocol.checker import Checker, SchemaProblem, is_schema
+from mock_server.protocol.cut import Cut, cut
 from mock_server.protocol.errors import ApiError
 from mock_server.protocol.expression import _PER_PATTERN, Expression, OverLimit, Purse, bounded
 from mock_server.protocol.prompt import input_tokens
 from mock_server.protocol.query import Whole, read_query
 from mock_server.protocol.request import MessagesRequest
 from mock_server.protocol.tokens import TokenCounter
-from mock_server.protocol.validate import batches, octen, replay, validate
+from mock_server.protocol.validate import batches, octen, replay, schemas, validate
+from mock_server.protocol.validate.checks import integer
+from mock_server.protocol.validate.conversation import results_paired
 from mock_server.protocol.validate.models import model_of
 from mock_server.scenario.profiles import load_profile
 
@@ -77,6 +81,12 @@ SCHEMAS: dict[str, tuple[dict[str, Any], Any, Any, str]] = {
         {"b": 1},
         "$: Unevaluated properties are not allowed ('b' was unexpected)",
     ),
+    "what a condition looks at where it holds": (
+        {"if": {"required": ["a"], "properties": {"a": {}}}, "unevaluatedProperties": False},
+        {"a": 1},
+        {"a": 1, "b": 1},
+        "$: Unevaluated properties are not allowed ('b' was unexpected)",
+    ),
     "items of which some are looked for": (
         {"contains": {"type": "integer"}, "unevaluatedItems": False},
         [1, 2],
@@ -122,7 +132,9 @@ def test_too_much_is_left_unjudged_for_a_client_and_told_to_an_author(of_client:
     checker = Checker({"items": {"enum": list(range(4_000))}}, of_client=of_client)
 
     if of_client:
-        assert checker.violations(["x"] * 100_000) == []
+        with bounded() as left:
+            assert checker.violations(["x"] * 100_000) == []
+        assert [note.partition(":")[0] for note in left.unjudged] == ["a value with a schema was left unjudged"]
     else:
         with pytest.raises(OverLimit):
             checker.violations(["x"] * 100_000)
@@ -235,6 +247,15 @@ def test_repeats_of_nothing_find_what_re_finds(pattern: str, text: str) -> None:
     assert Expression(pattern).found_in(text) == (re.search(pattern, text) is not None)
 
 
+@pytest.mark.parametrize("pattern", ["(?P<x>a?)*", "^(?P<x>a?)+", "(?P<x>a|b*){2}", "(?P<x>ab)*"])
+@pytest.mark.parametrize("text", ["a", "aa", "ab", "abab", "b", "c"])
+def test_repeats_of_nothing_capture_what_re_captures(pattern: str, text: str) -> None:
+    found = re.search(pattern, text)
+
+    assert found is not None
+    assert Expression(pattern).captures(text) == {k: v for k, v in found.groupdict().items() if v is not None}
+
+
 def test_json_of_many_objects_is_read_in_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """A text of many small objects holds as many values as one of commas, and is read in steps as well."""
     taken: list[str] = []
@@ -318,8 +339,12 @@ def test_what_only_looks_like_half_a_character_is_json(text: str) -> None:
 
 @pytest.mark.parametrize("pattern", [r"a\Z", "a$", "(?m)a$", r"\Aa", "^a", "(?m)^a", r"\ba\b", r"a\B"])
 @pytest.mark.parametrize("text", ["a", "a\n", "ba", "ab", "b\na\nb", "a b", "é a", ""])
-def test_places_are_those_of_re(pattern: str, text: str) -> None:
-    assert Expression(pattern).found_in(text) == (re.search(pattern, text) is not None)
+def test_places_are_those_of_re(pattern: str, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = re.search(pattern, text) is not None
+
+    assert Expression(pattern).found_in(text) == found
+    monkeypatch.setattr(expression, "_AT_ONCE", -1)  # as of a text that is too long for `re`
+    assert Expression(pattern).found_in(text) == found
 
 
 def test_neighbours_of_one_role_are_one_turn_from_the_first_message_on() -> None:
@@ -347,3 +372,126 @@ def test_a_format_costs_tokens_of_a_prompt_that_is_a_mere_text_too() -> None:
     model = model_of(asked, ANTHROPIC)
 
     assert input_tokens(asked, model, TokenCounter()) > input_tokens(MessagesRequest(body), model, TokenCounter())
+
+
+def test_a_reply_is_cut_to_its_length_and_stays_what_it_is() -> None:
+    call = ToolUse(name="look", input={"where": "here and there and everywhere"}, id="toolu_1")
+    short = cut([call], call.call_tokens + 3, [])
+
+    assert cut([Text(text="one two three four")], 2, []) == Cut((Text(text="one two"),), "max_tokens")
+    assert short is not None
+    (left,) = short.content
+    assert isinstance(left, CutToolUse)
+    assert (left.name, left.id, left.input) == ("look", "toolu_1", call.input)
+
+
+def test_a_first_text_of_one_token_is_whole_whatever_the_model_makes_of_it() -> None:
+    assert cut([Text(text="Hi")], 1, [], 1.3) is None
+    assert cut([Text(text="Hi"), Text(text="there")], 1, [], 1.3) == Cut((Text(text="Hi"),), "max_tokens")
+
+
+def test_bytes_that_are_no_event_are_told_as_such() -> None:
+    assert sse.told(b"junk") == {"type": "(bytes)", "text": "junk"}
+    assert sse.told(b'data: {"type":"ping"}\n\n') == {"type": "ping"}
+
+
+def test_json_written_in_steps_is_that_written_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[str] = []
+    whole = sse.dumps
+    said = {"a": [1, None, [], {}, "x" * 70_000, [True, "y"]], "b": {"c": "\n"}, "d": 0.5, "e": ("z", *range(3_000))}
+
+    assert sse.dumps_in_steps(said) == sse.dumps(said)
+    assert sse.dumps_in_steps("é") == '"é"'
+    monkeypatch.setattr(sse, "dumps", lambda value: written.append(whole(value)) or written[-1])
+    assert sse.dumps_in_steps({"many": ["x" * 100] * 2_000}) == whole({"many": ["x" * 100] * 2_000})
+    assert max(map(len, written)) == 102
+
+
+def test_a_strict_profile_wants_one_schema_at_the_top() -> None:
+    tool = {"name": "f", "input_schema": {"type": "object", "oneOf": [{}]}}
+    said = [{"role": "user", "content": "q"}]
+    asked = MessagesRequest({"model": "claude-opus-4-8", "max_tokens": 9, "messages": said, "tools": [tool]})
+
+    with pytest.raises(ApiError) as refused:
+        validate(asked, ANTHROPIC)
+    told = ".input_schema: input_schema does not support oneOf, allOf, or anyOf at the top level"
+    assert refused.value.message.endswith(told)
+
+
+@pytest.mark.parametrize("key", ["$defs", "definitions"])
+def test_a_definition_that_nobody_refers_to_is_no_way_into_a_circle(key: str) -> None:
+    whole = {key: {"whole": {"$ref": "#"}}}
+
+    assert schemas._circle(whole) is None
+    assert schemas._circle({"not": {"$ref": f"#/{key}/whole"}, **whole}) == ["#", "whole", "#"]
+
+
+def test_calls_and_results_may_come_in_several_messages_of_one_turn() -> None:
+    told = {"role": "system", "content": "Be brief."}
+    calls, results = (
+        [{"role": role, "content": [{"type": type, key: id}]} for id in ("a", "b")]
+        for role, type, key in (("assistant", "tool_use", "id"), ("user", "tool_result", "tool_use_id"))
+    )
+
+    results_paired(MessagesRequest({"messages": [calls[0], told, calls[1], results[0], told, results[1]]}), ANTHROPIC)
+    with pytest.raises(ApiError, match="`tool_use` ids were found without `tool_result` blocks"):
+        results_paired(MessagesRequest({"messages": [calls[0], told, calls[1], results[0]]}), ANTHROPIC)
+
+
+@pytest.mark.parametrize(("value", "is_whole"), [(2, True), (2.0, True), (2.5, False), (-0.5, False)])
+def test_a_whole_number_may_be_written_with_a_point(value: float, is_whole: bool) -> None:
+    wrong = "Input should be a valid integer, got a number with a fractional part"
+
+    assert integer()(value) == (None if is_whole else ("", wrong))
+
+
+def test_what_cannot_be_read_in_its_bounds_is_told_of_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ValueError, match=r"^nested too deeply: line 1 column 1 \(char 0\)$"):
+        request.strict_json("[" * 100_000)
+    monkeypatch.setattr(request, "_VALUES_AT_ONCE", 1)
+    monkeypatch.setattr(request, "MOST_VALUES", 3)
+    assert request.strict_json("[1, 2]") == [1, 2]
+    with pytest.raises(ValueError, match=r"^more than 3 values: line 1 column 1 \(char 0\)$"):
+        request.strict_json("[1, 2, 3]")
+
+
+@pytest.mark.parametrize("enabled", [True, False, None])
+def test_citations_of_a_search_result_are_judged_and_those_of_a_document_cost(enabled: bool | None) -> None:
+    cited = {"citations": {"enabled": enabled}}
+    found = {"type": "search_result", "source": "s", "title": "t", "content": [{"type": "text", "text": "Hi"}]}
+    document = {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "Hi"}}
+
+    def asking(block: dict[str, Any]) -> MessagesRequest:
+        said = [{"role": "user", "content": [block]}]
+        return MessagesRequest({"model": "claude-opus-4-8", "max_tokens": 9, "messages": said})
+
+    validate(asking({**found, **cited}), ANTHROPIC)
+    with pytest.raises(ApiError, match="citations"):
+        validate(asking({**found, "citations": {"enabled": "yes"}}), ANTHROPIC)
+    model = model_of(asking(document), ANTHROPIC)
+    plain, told = (input_tokens(asking(one), model, TokenCounter()) for one in (document, {**document, **cited}))
+    assert (told > plain) == bool(enabled)
+
+
+NAMES = [f"name {at}" for at in range(3_200)]
+
+
+@pytest.mark.parametrize(
+    ("schema", "value", "least"),
+    [
+        ({"required": NAMES}, dict.fromkeys(NAMES), 200),
+        ({"enum": NAMES}, NAMES[0], 800),
+        ({"properties": dict.fromkeys(NAMES, {})}, {}, 100),
+        ({"dependentRequired": {"a": NAMES}}, {}, 200),
+        ({"dependentSchemas": dict.fromkeys(NAMES, {})}, {}, 100),
+        ({"uniqueItems": True}, NAMES, 800),
+        ({"contains": {}}, NAMES, 3_200),
+        ({"propertyNames": {}}, dict.fromkeys(NAMES), 3_200),
+    ],
+    ids=lambda one: next(iter(one)) if isinstance(one, dict) and len(one) == 1 else "",
+)
+def test_what_a_keyword_goes_through_is_counted(schema: dict[str, Any], value: Any, least: int) -> None:
+    with bounded() as left:
+        before = left.client.checks
+        assert Checker(schema).violations(value) == []
+    assert before - left.client.checks >= least

@@ -33,7 +33,9 @@ def test_a_script_none_of_whose_cases_holds_says_so(engine: MakeEngine, ask: Ask
 
     assert ask(made, "The weather in Rome?").text == "Sun"
     missed = ask(made, "The weather in Oslo?")
-    assert (missed.status >= 400, "case: wanted one of turn 1 to hold, got none did" in missed.text) == (True, True), missed.text
+    assert (missed.status >= 400, "case: wanted one of turn 1 to hold, got none did" in missed.text) == (True, True), (
+        missed.text
+    )
 
 
 CAPTURED = r"""

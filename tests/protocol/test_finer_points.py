@@ -15,8 +15,10 @@ from mock_server.protocol import expression, media, request, sse
 from mock_server.protocol.blocks import CutToolUse, Text, ToolUse
 from mock_server.protocol.checker import Checker, SchemaProblem, is_schema
 from mock_server.protocol.cut import Cut, cut
-from mock_server.protocol.errors import ApiError
+from mock_server.protocol.errors import MESSAGE, STATUS, TYPE, ApiError
 from mock_server.protocol.expression import _PER_PATTERN, Expression, OverLimit, Purse, bounded
+from mock_server.protocol.message import fold
+from mock_server.protocol.plan import AT_ONCE, Plan, Send, rolled
 from mock_server.protocol.prompt import input_tokens
 from mock_server.protocol.query import Whole, read_query
 from mock_server.protocol.request import MessagesRequest
@@ -510,3 +512,58 @@ KEYWORDS = """
 @pytest.mark.parametrize("keyword", KEYWORDS)
 def test_a_keyword_says_something_of_its_kind(keyword: str) -> None:
     assert not is_schema({keyword: 5}) or not is_schema({keyword: "x"})
+
+
+@pytest.mark.parametrize(
+    ("status", "type", "message"),
+    [
+        (400, "invalid_request_error", "Invalid request"),
+        (401, "authentication_error", "invalid x-api-key"),
+        (402, "billing_error", "There is a problem with your billing information."),
+        (403, "permission_error", "Your API key does not have permission to use the specified resource"),
+        (404, "not_found_error", "The requested resource could not be found"),
+        (409, "conflict_error", "The request conflicts with the current state of the resource"),
+        (413, "request_too_large", "Request exceeds the maximum size"),
+        (429, "rate_limit_error", "This request would exceed your account's rate limit. Please try again later."),
+        (500, "api_error", "Internal server error"),
+        (504, "timeout_error", "The request timed out"),
+        (529, "overloaded_error", "Overloaded"),
+    ],
+)
+def test_an_error_that_nobody_words_has_its_type_and_text(status: int, type: str, message: str) -> None:
+    assert (STATUS[type], TYPE[status], MESSAGE[type]) == (status, type, message)
+
+
+@pytest.mark.parametrize(
+    ("status", "type"),
+    [
+        *((status, "invalid_request_error") for status in (405, 422)),
+        (408, "timeout_error"),
+        *((status, "api_error") for status in (501, 502, 503)),
+    ],
+)
+def test_a_status_beside_those_of_the_types_has_one_of_them(status: int, type: str) -> None:
+    assert TYPE[status] == type
+
+
+def test_a_frame_is_due_at_most_as_late_as_its_clock_can_say() -> None:
+    latest = (1 << 32) - 1
+    steps = [Send(latest, b"a"), Send(1, b"b"), Send(latest + 1, b"c")]
+    parts = rolled(Plan(200, (), ()), steps).parts
+
+    assert [list(part.at) for part in parts] == [[latest], [1], [latest]]
+    assert list(AT_ONCE) == [0]
+
+
+def test_what_deltas_add_to_a_thought_is_its_text_and_signature() -> None:
+    start = {"type": "content_block_start", "content_block": {"type": "thinking", "thinking": "", "signature": ""}}
+    deltas = [
+        {"type": "thinking_delta", "thinking": "Hm"},
+        {"type": "thinking_delta", "thinking": "."},
+        {"type": "signature_delta", "signature": "s"},
+    ]
+    events = [{"type": "content_block_delta", "index": 0, "delta": delta} for delta in deltas]
+    stop = {"type": "content_block_stop", "index": 0}
+
+    said = fold([{"type": "message_start", "message": {}}, start, *events, stop])
+    assert said["content"] == [{"type": "thinking", "thinking": "Hm.", "signature": "s"}]

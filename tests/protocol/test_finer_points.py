@@ -7,7 +7,8 @@ import base64
 import json
 import re
 import struct
-from typing import Any
+from dataclasses import asdict
+from typing import Any, get_args
 
 import pytest
 
@@ -19,11 +20,13 @@ from mock_server.protocol.errors import MESSAGE, STATUS, TYPE, ApiError
 from mock_server.protocol.expression import _PER_PATTERN, Expression, OverLimit, Purse, bounded
 from mock_server.protocol.message import fold
 from mock_server.protocol.plan import AT_ONCE, Plan, Send, rolled
+from mock_server.protocol.profile import Capability, Model, Profile
 from mock_server.protocol.prompt import input_tokens
 from mock_server.protocol.query import Whole, read_query
 from mock_server.protocol.request import MessagesRequest
 from mock_server.protocol.tokens import TokenCounter
-from mock_server.protocol.validate import batches, octen, replay, schemas, validate
+from mock_server.protocol.usage import Usage
+from mock_server.protocol.validate import batches, completion, counting, octen, replay, schemas, validate
 from mock_server.protocol.validate.checks import integer
 from mock_server.protocol.validate.conversation import results_paired
 from mock_server.protocol.validate.models import model_of
@@ -471,8 +474,9 @@ def test_citations_of_a_search_result_are_judged_and_those_of_a_document_cost(en
     with pytest.raises(ApiError, match="citations"):
         validate(asking({**found, "citations": {"enabled": "yes"}}), ANTHROPIC)
     model = model_of(asking(document), ANTHROPIC)
-    plain, told = (input_tokens(asking(one), model, TokenCounter()) for one in (document, {**document, **cited}))
-    assert (told > plain) == bool(enabled)
+    shown = ({"type": "text", "text": "Hi"}, document, {**document, **cited})
+    text, plain, told = (input_tokens(asking(one), model, TokenCounter()) for one in shown)
+    assert (plain - text, told - plain) == (33, 540 if enabled else 0)
 
 
 NAMES = [f"name {at}" for at in range(3_200)]
@@ -567,3 +571,76 @@ def test_what_deltas_add_to_a_thought_is_its_text_and_signature() -> None:
 
     said = fold([{"type": "message_start", "message": {}}, start, *events, stop])
     assert said["content"] == [{"type": "thinking", "thinking": "Hm.", "signature": "s"}]
+
+
+def test_a_model_and_a_profile_that_say_nothing_are_as_the_api_is() -> None:
+    model, profile = Model(id="m"), Profile(name="p", models=())
+
+    assert (model.thinking_default, model.thinking_display, model.effort, model.sampling) == (
+        *("off", "summarized", "high", "free"),
+    )
+    assert (model.over_window, model.inference_geo, model.thinking_usage) == ("stop", "global", "asked")
+    assert all((model.fast, model.prefill, model.forced_tools, model.system_messages, model.signed_text))
+    assert all((profile.request_id_in_body, profile.rate_limit_headers, profile.complete_usage))
+    assert all((profile.encrypted_results, profile.callers))
+    others = (model.bound_thinking, profile.version_required, profile.priority_tier, profile.threads, profile.any_model)
+    assert not any(others)
+
+
+def test_a_model_is_listed_without_what_it_lacks_by_these_names() -> None:
+    assert set(get_args(Capability)) == {
+        *("batch", "citations", "clear_thinking_20251015", "clear_tool_uses_20250919", "code_execution"),
+        *("compact_20260112", "compaction", "image_input", "pdf_input", "programmatic_tools", "structured_outputs"),
+        "web_search",
+    }
+
+
+def test_what_nobody_knows_of_a_batch_is_passed_over_where_the_profile_does() -> None:
+    told = {"requests": [{"custom_id": "a", "params": {}, "more": 1}], "more": 1}
+
+    assert len(batches.requests_of(told, load_profile("octen"))) == 1
+    with pytest.raises(ApiError, match="more: Extra inputs are not permitted"):
+        batches.requests_of(told, ANTHROPIC)
+    with pytest.raises(ApiError, match=r"requests\.0\.more: Extra inputs are not permitted"):
+        batches.requests_of({"requests": told["requests"]}, ANTHROPIC)
+
+
+@pytest.mark.parametrize(
+    ("name", "fits", "breaks"),
+    [
+        ("model", "m", 5),
+        ("prompt", "Hi", 5),
+        ("max_tokens_to_sample", 1, 0),
+        ("stop_sequences", ["a"], [5]),
+        ("stream", None, "yes"),
+        ("metadata", {}, "m"),
+        ("temperature", 1, 1.5),
+        ("top_p", 0.5, 2),
+        ("top_k", 0, -1),
+    ],
+)
+def test_a_parameter_of_an_old_completion_is_judged(name: str, fits: Any, breaks: Any) -> None:
+    body = {"model": "m", "prompt": "Hi", "max_tokens_to_sample": 9}
+
+    completion.validate({**body, name: fits}, ANTHROPIC)
+    with pytest.raises(ApiError, match=f"^{name}"):
+        completion.validate({**body, name: breaks}, ANTHROPIC)
+
+
+COUNTED = """
+    model messages system tools tool_choice thinking output_config cache_control speed mcp_servers context_management
+    compaction billing_policy output_format
+""".split()  # noqa: SIM905 # words are read more easily so
+
+
+def test_a_request_for_a_count_has_these_parameters_and_no_other() -> None:
+    assert set(COUNTED) == counting.PARAMETERS
+    with pytest.raises(ApiError, match="max_tokens: Extra inputs are not permitted"):
+        counting.no_unknown(MessagesRequest({"model": "m", "messages": [], "max_tokens": 9}), ANTHROPIC)
+
+
+def test_a_usage_that_counts_nothing_is_all_zeros() -> None:
+    counted = {name: value for name, value in asdict(Usage()).items() if isinstance(value, int)}
+
+    assert set(counted.values()) == {0}
+    assert len(counted) == 12

@@ -26,7 +26,7 @@ from mock_server.protocol.query import Whole, read_query
 from mock_server.protocol.request import MessagesRequest
 from mock_server.protocol.tokens import TokenCounter
 from mock_server.protocol.usage import Usage
-from mock_server.protocol.validate import batches, completion, counting, octen, replay, schemas, validate
+from mock_server.protocol.validate import batches, completion, counting, octen, params, replay, schemas, validate
 from mock_server.protocol.validate.checks import integer
 from mock_server.protocol.validate.conversation import results_paired
 from mock_server.protocol.validate.models import model_of
@@ -644,3 +644,77 @@ def test_a_usage_that_counts_nothing_is_all_zeros() -> None:
 
     assert set(counted.values()) == {0}
     assert len(counted) == 12
+
+
+LANGUAGES = "ar de en es fr hi id it ja ko nl pl pt ru th tr vi zh"
+SEARCH: dict[str, tuple[list[Any], list[Any]]] = {
+    "count": ([1, 100, None], [0, 101]),
+    "include_domains": ([["a" * 60] * 1_200], [["a" * 61], ["a"] * 1_201]),
+    "exclude_domains": ([["a" * 60] * 1_200], [["a" * 61], ["a"] * 1_201]),
+    "include_text": ([["a" * 30] * 5], [["a" * 31], ["a"] * 6]),
+    "exclude_text": ([["a" * 30] * 5], [["a" * 31], ["a"] * 6]),
+    "time_basis": (["auto", "published", "crawled"], ["never"]),
+    "time_range": (["day", "week", "month", "year", "d", "w", "m", "y"], ["hour"]),
+    "start_time": (["2026-01-01"], [5]),
+    "end_time": (["2026-01-01"], [5]),
+    "language": ([LANGUAGES.split()], [["xx"]]),
+    "highlight": ([{"enable": True, "max_tokens": 100}, {"max_tokens": 20_000}], [{"max_tokens": 99}, {"enable": 1}]),
+    "full_content": ([{"enable": True, "max_tokens": 100_000}], [{"max_tokens": 100_001}, {"enable": 1}]),
+    "format": (["markdown", "text"], ["html"]),
+    "safesearch": (["off", "strict"], ["on"]),
+    "include_images": ([True, False], ["yes"]),
+    "max_searches": ([1], [0]),
+    "max_queries": ([1, 30], [0, 31]),
+}
+
+
+@pytest.mark.parametrize("name", SEARCH)
+def test_a_parameter_of_the_search_is_judged(name: str) -> None:
+    def judge(value: Any) -> None:
+        tool = {"type": "octen_search", "parameters": {name: value}}
+        octen.parameters(MessagesRequest({"model": "m", "messages": [], "tools": [tool]}), load_profile("octen"))
+
+    fits, breaks = SEARCH[name]
+    for value in fits:
+        judge(value)
+    for value in breaks:
+        with pytest.raises(ApiError) as refused:
+            judge(value)
+        assert dict(refused.value.headers)["x-mock-hint"].startswith(f"tools.0.parameters.{name}")
+
+
+@pytest.mark.parametrize(
+    ("name", "breaks"),
+    [
+        *((name, 5) for name in ("model", "messages", "system", "stop_sequences", "tools", "tool_choice", "thinking")),
+        *(
+            (name, 5)
+            for name in ("output_config", "cache_control", "metadata", "service_tier", "inference_geo", "speed")
+        ),
+        *((name, "x") for name in ("max_tokens", "stream", "temperature", "top_p", "top_k")),
+        *((name, 5) for name in ("diagnostics", "mcp_servers", "context_management", "compaction", "billing_policy")),
+        ("output_format", 5),
+    ],
+)
+def test_each_parameter_is_of_its_kind(name: str, breaks: Any) -> None:
+    with pytest.raises(ApiError, match=f"^{name}"):
+        params.check_fields({name: breaks})
+
+
+@pytest.mark.parametrize(
+    ("name", "betas"),
+    [
+        ("mcp_servers", ["mcp-client-2025-04-04"]),
+        ("context_management", ["context-management-2025-06-27", "compact-2026-01-12"]),
+        ("compaction", ["compact-2026-09-04"]),
+        ("fallbacks", ["server-side-fallback-2026-06-01"]),
+        ("fallback_credit_token", ["fallback-credit-2026-06-01"]),
+        ("thread", ["message-threads-2026-08-26"]),
+        ("billing_policy", ["user-profiles-billing-2026-01-01"]),
+    ],
+)
+def test_a_parameter_of_a_beta_is_known_where_the_beta_is_asked_for(name: str, betas: list[str]) -> None:
+    for beta in betas:
+        params.no_unknown(MessagesRequest({name: {}}, {"anthropic-beta": beta}), ANTHROPIC)
+    with pytest.raises(ApiError, match=f"^{name}: Extra inputs are not permitted"):
+        params.no_unknown(MessagesRequest({name: {}}, {"anthropic-beta": "other-2026-01-01"}), ANTHROPIC)

@@ -718,3 +718,25 @@ def test_a_parameter_of_a_beta_is_known_where_the_beta_is_asked_for(name: str, b
         params.no_unknown(MessagesRequest({name: {}}, {"anthropic-beta": beta}), ANTHROPIC)
     with pytest.raises(ApiError, match=f"^{name}: Extra inputs are not permitted"):
         params.no_unknown(MessagesRequest({name: {}}, {"anthropic-beta": "other-2026-01-01"}), ANTHROPIC)
+
+
+@pytest.mark.parametrize("keyword", ["minLength", "maxLength", "minimum", "maximum", "multipleOf", "maxItems"])
+def test_a_strict_schema_has_no_bounds(keyword: str) -> None:
+    with pytest.raises(ApiError, match=f"'?{keyword}'? (is|are) not supported"):
+        validate(
+            strict(
+                {
+                    "properties": {
+                        "a": {
+                            "type": "array"
+                            if keyword == "maxItems"
+                            else "string"
+                            if keyword.endswith("Length")
+                            else "integer",
+                            keyword: 2,
+                        }
+                    }
+                }
+            ),
+            ANTHROPIC,
+        )

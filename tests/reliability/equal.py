@@ -55,4 +55,5 @@ EQUAL: dict[str, str] = {
     "mock_server/protocol/checker.py module: 32 -> 33 (2)": _ESTIMATE,
     "mock_server/protocol/prompt.py module: '1h' -> '1hX'": _TYPES,
     "mock_server/protocol/request.py module: '_S' -> '_SX'": _TYPES,
+    "mock_server/protocol/validate/plain.py module: 'type' -> 'typeX' (2)": _CHEAPER,
 }

@@ -13,6 +13,8 @@ def test_a_topic_ends_before_the_word_that_is_too_much() -> None:
     long = ["a" * 24, "b" * 24, "c" * 24]
 
     assert topic(" ".join([*long, "d"])) == " ".join(long[:2])
+    assert topic(" ".join(["a" * 20, "b" * 20, "c" * 19, "d"])) == " ".join(["a" * 20, "b" * 20, "c" * 19])
+    assert topic(" ".join(["a" * 20, "b" * 20, "c" * 20])) == " ".join(["a" * 20, "b" * 20])
     assert topic("a<b one, two`three four") == "one four"
     assert topic("e" * 30) == "e" * 24
 
@@ -31,4 +33,31 @@ def test_a_script_none_of_whose_cases_holds_says_so(engine: MakeEngine, ask: Ask
 
     assert ask(made, "The weather in Rome?").text == "Sun"
     missed = ask(made, "The weather in Oslo?")
-    assert (missed.status >= 400, "one of turn 1 to hold" in missed.text) == (True, True), missed.text
+    assert (missed.status >= 400, "case: wanted one of turn 1 to hold, got none did" in missed.text) == (True, True), (
+        missed.text
+    )
+
+
+CAPTURED = r"""
+name: captured
+when: {prompt: {regex: 'weather in (?P<city>\w+)'}}
+cases:
+- {when: {prompt: {regex: 'on (?P<day>\w+)'}}, reply: {template: '{{ captures.city }}, {{ captures.day }}'}}
+- {reply: {template: '{{ captures.city }}'}}
+"""
+
+
+def test_a_case_and_the_scenario_around_it_capture_for_its_template(engine: MakeEngine, ask: Ask) -> None:
+    made = engine(CAPTURED)
+
+    assert ask(made, "The weather in Rome on Monday?").text == "Rome, Monday"
+    assert ask(made, "The weather in Rome?").text == "Rome"
+
+
+def test_where_a_named_script_is_over_the_others_are_asked(engine: MakeEngine, ask: Ask) -> None:
+    made = engine("name: s\nturns: [one]\n---\nname: t\nreply: rest")
+    first = {"role": "user", "content": "[[scenario:s]] Hi"}
+    talk = [first, {"role": "assistant", "content": "one"}, {"role": "user", "content": "More"}]
+
+    assert ask(made, messages=[first]).text == "one"
+    assert ask(made, messages=talk).text == "rest"

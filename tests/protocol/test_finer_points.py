@@ -7,19 +7,28 @@ import base64
 import json
 import re
 import struct
-from typing import Any
+from dataclasses import asdict
+from typing import Any, get_args
 
 import pytest
 
-from mock_server.protocol import media, request
+from mock_server.protocol import expression, media, request, sse
+from mock_server.protocol.blocks import CutToolUse, Text, ToolUse
 from mock_server.protocol.checker import Checker, SchemaProblem, is_schema
-from mock_server.protocol.errors import ApiError
+from mock_server.protocol.cut import Cut, cut
+from mock_server.protocol.errors import MESSAGE, STATUS, TYPE, ApiError
 from mock_server.protocol.expression import _PER_PATTERN, Expression, OverLimit, Purse, bounded
+from mock_server.protocol.message import fold
+from mock_server.protocol.plan import AT_ONCE, Plan, Send, rolled
+from mock_server.protocol.profile import Capability, Model, Profile
 from mock_server.protocol.prompt import input_tokens
 from mock_server.protocol.query import Whole, read_query
 from mock_server.protocol.request import MessagesRequest
 from mock_server.protocol.tokens import TokenCounter
-from mock_server.protocol.validate import batches, octen, replay, validate
+from mock_server.protocol.usage import Usage
+from mock_server.protocol.validate import batches, completion, counting, octen, params, replay, schemas, validate
+from mock_server.protocol.validate.checks import integer
+from mock_server.protocol.validate.conversation import results_paired
 from mock_server.protocol.validate.models import model_of
 from mock_server.scenario.profiles import load_profile
 
@@ -77,6 +86,12 @@ SCHEMAS: dict[str, tuple[dict[str, Any], Any, Any, str]] = {
         {"b": 1},
         "$: Unevaluated properties are not allowed ('b' was unexpected)",
     ),
+    "what a condition looks at where it holds": (
+        {"if": {"required": ["a"], "properties": {"a": {}}}, "unevaluatedProperties": False},
+        {"a": 1},
+        {"a": 1, "b": 1},
+        "$: Unevaluated properties are not allowed ('b' was unexpected)",
+    ),
     "items of which some are looked for": (
         {"contains": {"type": "integer"}, "unevaluatedItems": False},
         [1, 2],
@@ -122,7 +137,9 @@ def test_too_much_is_left_unjudged_for_a_client_and_told_to_an_author(of_client:
     checker = Checker({"items": {"enum": list(range(4_000))}}, of_client=of_client)
 
     if of_client:
-        assert checker.violations(["x"] * 100_000) == []
+        with bounded() as left:
+            assert checker.violations(["x"] * 100_000) == []
+        assert [note.partition(":")[0] for note in left.unjudged] == ["a value with a schema was left unjudged"]
     else:
         with pytest.raises(OverLimit):
             checker.violations(["x"] * 100_000)
@@ -235,6 +252,15 @@ def test_repeats_of_nothing_find_what_re_finds(pattern: str, text: str) -> None:
     assert Expression(pattern).found_in(text) == (re.search(pattern, text) is not None)
 
 
+@pytest.mark.parametrize("pattern", ["(?P<x>a?)*", "^(?P<x>a?)+", "(?P<x>a|b*){2}", "(?P<x>ab)*"])
+@pytest.mark.parametrize("text", ["a", "aa", "ab", "abab", "b", "c"])
+def test_repeats_of_nothing_capture_what_re_captures(pattern: str, text: str) -> None:
+    found = re.search(pattern, text)
+
+    assert found is not None
+    assert Expression(pattern).captures(text) == {k: v for k, v in found.groupdict().items() if v is not None}
+
+
 def test_json_of_many_objects_is_read_in_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """A text of many small objects holds as many values as one of commas, and is read in steps as well."""
     taken: list[str] = []
@@ -318,8 +344,12 @@ def test_what_only_looks_like_half_a_character_is_json(text: str) -> None:
 
 @pytest.mark.parametrize("pattern", [r"a\Z", "a$", "(?m)a$", r"\Aa", "^a", "(?m)^a", r"\ba\b", r"a\B"])
 @pytest.mark.parametrize("text", ["a", "a\n", "ba", "ab", "b\na\nb", "a b", "é a", ""])
-def test_places_are_those_of_re(pattern: str, text: str) -> None:
-    assert Expression(pattern).found_in(text) == (re.search(pattern, text) is not None)
+def test_places_are_those_of_re(pattern: str, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = re.search(pattern, text) is not None
+
+    assert Expression(pattern).found_in(text) == found
+    monkeypatch.setattr(expression, "_AT_ONCE", -1)  # as of a text that is too long for `re`
+    assert Expression(pattern).found_in(text) == found
 
 
 def test_neighbours_of_one_role_are_one_turn_from_the_first_message_on() -> None:
@@ -347,3 +377,366 @@ def test_a_format_costs_tokens_of_a_prompt_that_is_a_mere_text_too() -> None:
     model = model_of(asked, ANTHROPIC)
 
     assert input_tokens(asked, model, TokenCounter()) > input_tokens(MessagesRequest(body), model, TokenCounter())
+
+
+def test_a_reply_is_cut_to_its_length_and_stays_what_it_is() -> None:
+    call = ToolUse(name="look", input={"where": "here and there and everywhere"}, id="toolu_1")
+    short = cut([call], call.call_tokens + 3, [])
+
+    assert cut([Text(text="one two three four")], 2, []) == Cut((Text(text="one two"),), "max_tokens")
+    assert short is not None
+    (left,) = short.content
+    assert isinstance(left, CutToolUse)
+    assert (left.name, left.id, left.input) == ("look", "toolu_1", call.input)
+
+
+def test_a_first_text_of_one_token_is_whole_whatever_the_model_makes_of_it() -> None:
+    assert cut([Text(text="Hi")], 1, [], 1.3) is None
+    assert cut([Text(text="Hi"), Text(text="there")], 1, [], 1.3) == Cut((Text(text="Hi"),), "max_tokens")
+
+
+def test_bytes_that_are_no_event_are_told_as_such() -> None:
+    assert sse.told(b"junk") == {"type": "(bytes)", "text": "junk"}
+    assert sse.told(b'data: {"type":"ping"}\n\n') == {"type": "ping"}
+
+
+def test_json_written_in_steps_is_that_written_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[str] = []
+    whole = sse.dumps
+    said = {"a": [1, None, [], {}, "x" * 70_000, [True, "y"]], "b": {"c": "\n"}, "d": 0.5, "e": ("z", *range(3_000))}
+
+    assert sse.dumps_in_steps(said) == sse.dumps(said)
+    assert sse.dumps_in_steps("é") == '"é"'
+    monkeypatch.setattr(sse, "dumps", lambda value: written.append(whole(value)) or written[-1])
+    assert sse.dumps_in_steps({"many": ["x" * 100] * 2_000}) == whole({"many": ["x" * 100] * 2_000})
+    assert max(map(len, written)) == 102
+
+
+def test_a_strict_profile_wants_one_schema_at_the_top() -> None:
+    tool = {"name": "f", "input_schema": {"type": "object", "oneOf": [{}]}}
+    said = [{"role": "user", "content": "q"}]
+    asked = MessagesRequest({"model": "claude-opus-4-8", "max_tokens": 9, "messages": said, "tools": [tool]})
+
+    with pytest.raises(ApiError) as refused:
+        validate(asked, ANTHROPIC)
+    told = ".input_schema: input_schema does not support oneOf, allOf, or anyOf at the top level"
+    assert refused.value.message.endswith(told)
+
+
+@pytest.mark.parametrize("key", ["$defs", "definitions"])
+def test_a_definition_that_nobody_refers_to_is_no_way_into_a_circle(key: str) -> None:
+    whole = {key: {"whole": {"$ref": "#"}}}
+
+    assert schemas._circle(whole) is None
+    assert schemas._circle({"not": {"$ref": f"#/{key}/whole"}, **whole}) == ["#", "whole", "#"]
+
+
+def test_calls_and_results_may_come_in_several_messages_of_one_turn() -> None:
+    told = {"role": "system", "content": "Be brief."}
+    calls, results = (
+        [{"role": role, "content": [{"type": type, key: id}]} for id in ("a", "b")]
+        for role, type, key in (("assistant", "tool_use", "id"), ("user", "tool_result", "tool_use_id"))
+    )
+
+    results_paired(MessagesRequest({"messages": [calls[0], told, calls[1], results[0], told, results[1]]}), ANTHROPIC)
+    with pytest.raises(ApiError, match="`tool_use` ids were found without `tool_result` blocks"):
+        results_paired(MessagesRequest({"messages": [calls[0], told, calls[1], results[0]]}), ANTHROPIC)
+
+
+@pytest.mark.parametrize(("value", "is_whole"), [(2, True), (2.0, True), (2.5, False), (-0.5, False)])
+def test_a_whole_number_may_be_written_with_a_point(value: float, is_whole: bool) -> None:
+    wrong = "Input should be a valid integer, got a number with a fractional part"
+
+    assert integer()(value) == (None if is_whole else ("", wrong))
+
+
+def test_what_cannot_be_read_in_its_bounds_is_told_of_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ValueError, match=r"^nested too deeply: line 1 column 1 \(char 0\)$"):
+        request.strict_json("[" * 100_000)
+    monkeypatch.setattr(request, "_VALUES_AT_ONCE", 1)
+    monkeypatch.setattr(request, "MOST_VALUES", 3)
+    assert request.strict_json("[1, 2]") == [1, 2]
+    with pytest.raises(ValueError, match=r"^more than 3 values: line 1 column 1 \(char 0\)$"):
+        request.strict_json("[1, 2, 3]")
+
+
+@pytest.mark.parametrize("enabled", [True, False, None])
+def test_citations_of_a_search_result_are_judged_and_those_of_a_document_cost(enabled: bool | None) -> None:
+    cited = {"citations": {"enabled": enabled}}
+    found = {"type": "search_result", "source": "s", "title": "t", "content": [{"type": "text", "text": "Hi"}]}
+    document = {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "Hi"}}
+
+    def asking(block: dict[str, Any]) -> MessagesRequest:
+        said = [{"role": "user", "content": [block]}]
+        return MessagesRequest({"model": "claude-opus-4-8", "max_tokens": 9, "messages": said})
+
+    validate(asking({**found, **cited}), ANTHROPIC)
+    with pytest.raises(ApiError, match="citations"):
+        validate(asking({**found, "citations": {"enabled": "yes"}}), ANTHROPIC)
+    model = model_of(asking(document), ANTHROPIC)
+    shown = ({"type": "text", "text": "Hi"}, document, {**document, **cited})
+    text, plain, told = (input_tokens(asking(one), model, TokenCounter()) for one in shown)
+    assert (plain - text, told - plain) == (33, 540 if enabled else 0)
+
+
+NAMES = [f"name {at}" for at in range(3_200)]
+
+
+@pytest.mark.parametrize(
+    ("schema", "value", "least"),
+    [
+        ({"required": NAMES}, dict.fromkeys(NAMES), 200),
+        ({"enum": NAMES}, NAMES[0], 800),
+        ({"properties": {name: {} for name in NAMES}}, {}, 100),
+        ({"dependentRequired": {"a": NAMES}}, {}, 200),
+        ({"dependentSchemas": {name: {} for name in NAMES}}, {}, 100),
+        ({"uniqueItems": True}, NAMES, 800),
+        ({"contains": {}}, NAMES, 3_200),
+        ({"propertyNames": {}}, dict.fromkeys(NAMES), 3_200),
+    ],
+    ids=lambda one: next(iter(one)) if isinstance(one, dict) and len(one) == 1 else "",
+)
+def test_what_a_keyword_goes_through_is_counted(schema: dict[str, Any], value: Any, least: int) -> None:
+    with bounded() as left:
+        before = left.client.checks
+        assert Checker(schema).violations(value) == []
+    assert before - left.client.checks >= least
+
+
+KEYWORDS = """
+    type enum examples pattern multipleOf required patternProperties dependentRequired dependencies $id $vocabulary
+    $anchor $dynamicAnchor $recursiveAnchor $ref $dynamicRef $recursiveRef $schema $comment format title description
+    contentEncoding contentMediaType uniqueItems deprecated readOnly writeOnly minimum maximum exclusiveMinimum
+    exclusiveMaximum minLength maxLength minItems maxItems minContains maxContains minProperties maxProperties items
+    contains additionalProperties propertyNames not if then else unevaluatedItems unevaluatedProperties contentSchema
+    allOf anyOf oneOf prefixItems properties dependentSchemas $defs definitions
+""".split()  # noqa: SIM905 # words are read more easily so
+
+
+@pytest.mark.parametrize("keyword", KEYWORDS)
+def test_a_keyword_says_something_of_its_kind(keyword: str) -> None:
+    assert not is_schema({keyword: 5}) or not is_schema({keyword: "x"})
+
+
+@pytest.mark.parametrize(
+    ("status", "type", "message"),
+    [
+        (400, "invalid_request_error", "Invalid request"),
+        (401, "authentication_error", "invalid x-api-key"),
+        (402, "billing_error", "There is a problem with your billing information."),
+        (403, "permission_error", "Your API key does not have permission to use the specified resource"),
+        (404, "not_found_error", "The requested resource could not be found"),
+        (409, "conflict_error", "The request conflicts with the current state of the resource"),
+        (413, "request_too_large", "Request exceeds the maximum size"),
+        (429, "rate_limit_error", "This request would exceed your account's rate limit. Please try again later."),
+        (500, "api_error", "Internal server error"),
+        (504, "timeout_error", "The request timed out"),
+        (529, "overloaded_error", "Overloaded"),
+    ],
+)
+def test_an_error_that_nobody_words_has_its_type_and_text(status: int, type: str, message: str) -> None:
+    assert (STATUS[type], TYPE[status], MESSAGE[type]) == (status, type, message)
+
+
+@pytest.mark.parametrize(
+    ("status", "type"),
+    [
+        *((status, "invalid_request_error") for status in (405, 422)),
+        (408, "timeout_error"),
+        *((status, "api_error") for status in (501, 502, 503)),
+    ],
+)
+def test_a_status_beside_those_of_the_types_has_one_of_them(status: int, type: str) -> None:
+    assert TYPE[status] == type
+
+
+def test_a_frame_is_due_at_most_as_late_as_its_clock_can_say() -> None:
+    latest = (1 << 32) - 1
+    steps = [Send(latest, b"a"), Send(1, b"b"), Send(latest + 1, b"c")]
+    parts = rolled(Plan(200, (), ()), steps).parts
+
+    assert [list(part.at) for part in parts] == [[latest], [1], [latest]]
+    assert list(AT_ONCE) == [0]
+
+
+def test_what_deltas_add_to_a_thought_is_its_text_and_signature() -> None:
+    start = {"type": "content_block_start", "content_block": {"type": "thinking", "thinking": "", "signature": ""}}
+    deltas = [
+        {"type": "thinking_delta", "thinking": "Hm"},
+        {"type": "thinking_delta", "thinking": "."},
+        {"type": "signature_delta", "signature": "s"},
+    ]
+    events = [{"type": "content_block_delta", "index": 0, "delta": delta} for delta in deltas]
+    stop = {"type": "content_block_stop", "index": 0}
+
+    said = fold([{"type": "message_start", "message": {}}, start, *events, stop])
+    assert said["content"] == [{"type": "thinking", "thinking": "Hm.", "signature": "s"}]
+
+
+def test_a_model_and_a_profile_that_say_nothing_are_as_the_api_is() -> None:
+    model, profile = Model(id="m"), Profile(name="p", models=())
+
+    assert (model.thinking_default, model.thinking_display, model.effort, model.sampling) == (
+        *("off", "summarized", "high", "free"),
+    )
+    assert (model.over_window, model.inference_geo, model.thinking_usage) == ("stop", "global", "asked")
+    assert all((model.fast, model.prefill, model.forced_tools, model.system_messages, model.signed_text))
+    assert all((profile.request_id_in_body, profile.rate_limit_headers, profile.complete_usage))
+    assert all((profile.encrypted_results, profile.callers))
+    others = (model.bound_thinking, profile.version_required, profile.priority_tier, profile.threads, profile.any_model)
+    assert not any(others)
+
+
+def test_a_model_is_listed_without_what_it_lacks_by_these_names() -> None:
+    assert set(get_args(Capability)) == {
+        *("batch", "citations", "clear_thinking_20251015", "clear_tool_uses_20250919", "code_execution"),
+        *("compact_20260112", "compaction", "image_input", "pdf_input", "programmatic_tools", "structured_outputs"),
+        "web_search",
+    }
+
+
+def test_what_nobody_knows_of_a_batch_is_passed_over_where_the_profile_does() -> None:
+    told = {"requests": [{"custom_id": "a", "params": {}, "more": 1}], "more": 1}
+
+    assert len(batches.requests_of(told, load_profile("octen"))) == 1
+    with pytest.raises(ApiError, match="more: Extra inputs are not permitted"):
+        batches.requests_of(told, ANTHROPIC)
+    with pytest.raises(ApiError, match=r"requests\.0\.more: Extra inputs are not permitted"):
+        batches.requests_of({"requests": told["requests"]}, ANTHROPIC)
+
+
+@pytest.mark.parametrize(
+    ("name", "fits", "breaks"),
+    [
+        ("model", "m", 5),
+        ("prompt", "Hi", 5),
+        ("max_tokens_to_sample", 1, 0),
+        ("stop_sequences", ["a"], [5]),
+        ("stream", None, "yes"),
+        ("metadata", {}, "m"),
+        ("temperature", 1, 1.5),
+        ("top_p", 0.5, 2),
+        ("top_k", 0, -1),
+    ],
+)
+def test_a_parameter_of_an_old_completion_is_judged(name: str, fits: Any, breaks: Any) -> None:
+    body = {"model": "m", "prompt": "Hi", "max_tokens_to_sample": 9}
+
+    completion.validate({**body, name: fits}, ANTHROPIC)
+    with pytest.raises(ApiError, match=f"^{name}"):
+        completion.validate({**body, name: breaks}, ANTHROPIC)
+
+
+COUNTED = """
+    model messages system tools tool_choice thinking output_config cache_control speed mcp_servers context_management
+    compaction billing_policy output_format
+""".split()  # noqa: SIM905 # words are read more easily so
+
+
+def test_a_request_for_a_count_has_these_parameters_and_no_other() -> None:
+    assert set(COUNTED) == counting.PARAMETERS
+    with pytest.raises(ApiError, match="max_tokens: Extra inputs are not permitted"):
+        counting.no_unknown(MessagesRequest({"model": "m", "messages": [], "max_tokens": 9}), ANTHROPIC)
+
+
+def test_a_usage_that_counts_nothing_is_all_zeros() -> None:
+    counted = {name: value for name, value in asdict(Usage()).items() if isinstance(value, int)}
+
+    assert set(counted.values()) == {0}
+    assert len(counted) == 12
+
+
+LANGUAGES = "ar de en es fr hi id it ja ko nl pl pt ru th tr vi zh"
+SEARCH: dict[str, tuple[list[Any], list[Any]]] = {
+    "count": ([1, 100, None], [0, 101]),
+    "include_domains": ([["a" * 60] * 1_200], [["a" * 61], ["a"] * 1_201]),
+    "exclude_domains": ([["a" * 60] * 1_200], [["a" * 61], ["a"] * 1_201]),
+    "include_text": ([["a" * 30] * 5], [["a" * 31], ["a"] * 6]),
+    "exclude_text": ([["a" * 30] * 5], [["a" * 31], ["a"] * 6]),
+    "time_basis": (["auto", "published", "crawled"], ["never"]),
+    "time_range": (["day", "week", "month", "year", "d", "w", "m", "y"], ["hour"]),
+    "start_time": (["2026-01-01"], [5]),
+    "end_time": (["2026-01-01"], [5]),
+    "language": ([LANGUAGES.split()], [["xx"]]),
+    "highlight": ([{"enable": True, "max_tokens": 100}, {"max_tokens": 20_000}], [{"max_tokens": 99}, {"enable": 1}]),
+    "full_content": ([{"enable": True, "max_tokens": 100_000}], [{"max_tokens": 100_001}, {"enable": 1}]),
+    "format": (["markdown", "text"], ["html"]),
+    "safesearch": (["off", "strict"], ["on"]),
+    "include_images": ([True, False], ["yes"]),
+    "max_searches": ([1], [0]),
+    "max_queries": ([1, 30], [0, 31]),
+}
+
+
+@pytest.mark.parametrize("name", SEARCH)
+def test_a_parameter_of_the_search_is_judged(name: str) -> None:
+    def judge(value: Any) -> None:
+        tool = {"type": "octen_search", "parameters": {name: value}}
+        octen.parameters(MessagesRequest({"model": "m", "messages": [], "tools": [tool]}), load_profile("octen"))
+
+    fits, breaks = SEARCH[name]
+    for value in fits:
+        judge(value)
+    for value in breaks:
+        with pytest.raises(ApiError) as refused:
+            judge(value)
+        assert dict(refused.value.headers)["x-mock-hint"].startswith(f"tools.0.parameters.{name}")
+
+
+@pytest.mark.parametrize(
+    ("name", "breaks"),
+    [
+        *((name, 5) for name in ("model", "messages", "system", "stop_sequences", "tools", "tool_choice", "thinking")),
+        *(
+            (name, 5)
+            for name in ("output_config", "cache_control", "metadata", "service_tier", "inference_geo", "speed")
+        ),
+        *((name, "x") for name in ("max_tokens", "stream", "temperature", "top_p", "top_k")),
+        *((name, 5) for name in ("diagnostics", "mcp_servers", "context_management", "compaction", "billing_policy")),
+        ("output_format", 5),
+    ],
+)
+def test_each_parameter_is_of_its_kind(name: str, breaks: Any) -> None:
+    with pytest.raises(ApiError, match=f"^{name}"):
+        params.check_fields({name: breaks})
+
+
+@pytest.mark.parametrize(
+    ("name", "betas"),
+    [
+        ("mcp_servers", ["mcp-client-2025-04-04"]),
+        ("context_management", ["context-management-2025-06-27", "compact-2026-01-12"]),
+        ("compaction", ["compact-2026-09-04"]),
+        ("fallbacks", ["server-side-fallback-2026-06-01"]),
+        ("fallback_credit_token", ["fallback-credit-2026-06-01"]),
+        ("thread", ["message-threads-2026-08-26"]),
+        ("billing_policy", ["user-profiles-billing-2026-01-01"]),
+    ],
+)
+def test_a_parameter_of_a_beta_is_known_where_the_beta_is_asked_for(name: str, betas: list[str]) -> None:
+    for beta in betas:
+        params.no_unknown(MessagesRequest({name: {}}, {"anthropic-beta": beta}), ANTHROPIC)
+    with pytest.raises(ApiError, match=f"^{name}: Extra inputs are not permitted"):
+        params.no_unknown(MessagesRequest({name: {}}, {"anthropic-beta": "other-2026-01-01"}), ANTHROPIC)
+
+
+@pytest.mark.parametrize("keyword", ["minLength", "maxLength", "minimum", "maximum", "multipleOf", "maxItems"])
+def test_a_strict_schema_has_no_bounds(keyword: str) -> None:
+    with pytest.raises(ApiError, match=f"'?{keyword}'? (is|are) not supported"):
+        validate(
+            strict(
+                {
+                    "properties": {
+                        "a": {
+                            "type": "array"
+                            if keyword == "maxItems"
+                            else "string"
+                            if keyword.endswith("Length")
+                            else "integer",
+                            keyword: 2,
+                        }
+                    }
+                }
+            ),
+            ANTHROPIC,
+        )

@@ -46,9 +46,9 @@ TESTS = (
     *(
         f"tests/engine/test_{name}.py"
         for name in (
-            "admission", "agent_loop", "cache", "citations", "complete", "count_tokens", "cut_parity", "engine", "extras",
+            "admission", "agent_loop", "beginnings", "cache", "citations", "complete", "count_tokens", "cut_parity", "engine", "extras",
             "finer_choices",
-            "generated", "index", "limits", "models", "overlays", "position", "recorded_requests", "refusals", "routing",
+            "generated", "index", "limits", "made", "models", "overlays", "position", "recorded_requests", "refusals", "routing",
             "server_tools", "thoughts", "threads", "unmatched",
         )
     ),
@@ -503,17 +503,21 @@ class _Chosen:
 
 
 def _noticed_afresh(mutant: Mutant, order: Order, temporary: Path) -> str:
-    """First the test files with the most of the tests that come first, then all others."""
+    """First the test file in which the likeliest tests are, then the next three, then all others: what is there must be
+    imported and collected for each mutant anew."""
     tests = order.of(mutant)
-    files = Counter(name.partition("::")[0] for name in tests[:400])
-    near = [file for file, _ in files.most_common(4)]
-    for wanted in ([one for one in tests if one.partition("::")[0] in near], tests):
+    weights = Counter[str]()
+    for at, name in enumerate(tests):
+        weights[name.partition("::")[0]] += 1_000_000 // (at + 10)
+    files = [file for file, _ in weights.most_common()]
+    for near in (files[:1], files[1:4], files[4:]):
+        wanted = [one for one in tests if one.partition("::")[0] in near]
+        if not wanted:
+            break
         by = _forked(lambda say, wanted=wanted: _in_new(mutant, wanted, order, temporary, say), order.longest + 30)  # type: ignore[misc]
         if by:
             order.noticed(mutant, by.removesuffix(" (hangs)"))
             return by
-        if len(wanted) == len(tests):
-            break
     return ""
 
 

@@ -3,8 +3,8 @@
 `python tests/reliability/mutants.py --count 500` draws a seeded sample of all that could be wrong (a comparison, a
 bound, a constant, a condition) and runs against each of it the tests that reach its line, until one fails: see
 `killing.py`, which makes that a second for most. What was found stands in `.compat/mutants.jsonl`, and a run that was
-stopped goes on there; a mutant is tried again when the text of its file has changed. Exits with 1 when fewer than 85 of
-100 are killed, apart from those that `equal.py` explains.
+stopped goes on there; a mutant is tried again when its function, or the statement that makes its table, has changed.
+Exits with 1 when fewer than 85 of 100 are killed, apart from those that `equal.py` explains.
 """
 
 import argparse
@@ -74,6 +74,12 @@ class Mutant(NamedTuple):
         """The same for as long as the function does not change here, wherever it stands."""
         which = f" ({self.which})" if self.which > 1 else ""
         return f"{self.file} {self.function or 'module'}: {self.was} -> {self.now}{which}"
+
+    @property
+    def text(self) -> str:
+        """What says whether its function, or the statement that makes its table, reads as it did."""
+        first, last = self.within if self.function else self.lines
+        return hashlib.sha256("\n".join(_lines(self.file)[first - 1 : last]).encode()).hexdigest()[:12]
 
 
 class _Found(NamedTuple):
@@ -236,6 +242,11 @@ def mutated(mutant: Mutant) -> ast.Module:
 
 
 @cache
+def _lines(file: str) -> list[str]:
+    return (ROOT / file).read_text().splitlines()
+
+
+@cache
 def text_of(file: str) -> str:
     """What says whether a file is as it was."""
     return hashlib.sha256((ROOT / file).read_bytes()).hexdigest()[:12]
@@ -244,7 +255,8 @@ def text_of(file: str) -> str:
 def _known(notes: Path, *, again: bool) -> dict[str, str]:
     """What killed each mutant that was tried, nothing for a survivor."""
     lines = [json.loads(line) for line in notes.read_text().splitlines()] if notes.exists() else []
-    known = {one["mutant"]: one["killed"] for one in lines if one["text"] == text_of(one["mutant"].split()[0])}
+    texts = {one.name: one.text for one in mutants()}
+    known = {one["mutant"]: one["killed"] for one in lines if one["text"] == texts.get(one["mutant"])}
     return {name: killed for name, killed in known.items() if killed or not again}
 
 
@@ -254,7 +266,7 @@ def _worker(chosen: Sequence[Mutant], notes: Path, until: float, folder: Path, l
     with notes.open("a") as file:
         for mutant, by in killed(chosen, until, folder, longest):
             print(f"{by or 'SURVIVED':60.60} {mutant.name}", flush=True)
-            file.write(json.dumps({"mutant": mutant.name, "killed": by, "text": text_of(mutant.file)}) + "\n")
+            file.write(json.dumps({"mutant": mutant.name, "killed": by, "text": mutant.text}) + "\n")
             file.flush()
 
 
@@ -298,6 +310,8 @@ def main() -> int:
     )
     for name in survivors:
         print("  survived:", name)
+    for name in EQUAL.keys() - {one.name for one in mutants()}:
+        print("  explained, but there no longer:", name)
     return 0 if not tried or 1 - len(survivors) / len(tried) >= ENOUGH else 1
 
 

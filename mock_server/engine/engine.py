@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from mock_server import settings as configuration
 from mock_server.clock import Clock, SystemClock
 from mock_server.engine import breaking, seeds
-from mock_server.engine.choose import NearMiss, NoMatch, choose, question
+from mock_server.engine.choose import NearMiss, NoMatch, Question, choose
 from mock_server.engine.endpoints import MESSAGES, READERS
 from mock_server.engine.entry import Entry
 from mock_server.engine.exchange import Call, Exchange, Work
@@ -289,7 +289,7 @@ class Engine:
     def explain(self, session: Session, request: Request) -> tuple[NearMiss, ...]:
         """The scenarios nearest to a valid request, with every condition that fails; none when one answers."""
         library = self.library(session)
-        asked = question(parse(request.raw), request.headers, "", Cursors())
+        asked = Question(parse(request.raw), request.headers, "", Cursors())
         try:
             found = choose(library, asked)
         except (ApiError, OverLimit):

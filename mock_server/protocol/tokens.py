@@ -45,8 +45,8 @@ def count(text: str) -> int:
     return total + len(_TOKEN.findall(text, at))
 
 
-# What a character of ASCII is, as bits of a byte. A plain space is white space, too; a token takes one along that stands
-# before it if it `_JOINS`.
+# What a character of ASCII is, as bits of a byte. A plain space is white space, too; what `_JOINS` takes one along that
+# stands before it.
 _LETTER, _DIGIT, _SIGN, _LINE, _WHITE, _SPACE, _JOINS = 1, 2, 4, 8, 16, 32, 64
 
 

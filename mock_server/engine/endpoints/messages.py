@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from mock_server.engine import citations, seeds, server_tools
 from mock_server.engine.admission import Admitted, admit, commit, let_in, told_limits, too_long
 from mock_server.engine.breaking import HEADER, NONE, Breaks, as_json, breaks_of, noted, refused, struck
-from mock_server.engine.choose import NAMES, Choice, NoMatch, Question, choose, question
+from mock_server.engine.choose import NAMES, Choice, NoMatch, Question, choose
 from mock_server.engine.compile import Binding, CompiledReply, Filled, Reply, View, is_one_text, reply_of
 from mock_server.engine.exchange import Call, Exchange, Late
 from mock_server.engine.extras import extras
@@ -172,7 +172,7 @@ def _answered(engine: "Engine", admitted: Admitted) -> Exchange:
     call, request = admitted.call, admitted.request
     terms = call.session.terms
     library = engine.library(call.session)
-    asked = question(request, call.http.headers, call.key, call.session.cursors, terms.settings.seed)
+    asked = Question(request, call.http.headers, call.key, call.session.cursors, terms.settings.seed)
     found = choose(library, asked)
     draw = Draw(terms.settings.seed, call, request)
     overlays = engine.overlays(call.session) if library.overlays else ()
@@ -206,7 +206,7 @@ def _again(turn: Turn) -> Again | None:
     """
     draw, admitted, answer, found = turn.draw, turn.admitted, turn.answer, turn.found
     filled, request = draw.filled, admitted.request
-    if filled is None or draw.has_seed or turn.asked.watched.were_read or turn.breaks is not NONE:
+    if filled is None or draw.has_seed or turn.asked.were_counts_read or turn.breaks is not NONE:
         return None
     if admitted.limits or admitted.prefix is not None or turn.library.overlays or admitted.call.in_batch:
         return None

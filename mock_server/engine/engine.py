@@ -182,7 +182,8 @@ class Engine:
         """
         session, key, refused = self._sender(http)
         exchange = self.answer(http, session, key, refused, reading=reading)
-        kept = self.journals.kept(http) if kept is None else kept
+        if kept is None:
+            kept = self.journals.kept(http) if self.journals.redacts else http
         return self.journals.record(session.journal, self.clock.unix(), kept, exchange, session)
 
     def remember(self, came: bytes, http: HttpRequest, entry: Entry) -> Remembered | None:
@@ -256,7 +257,8 @@ class Engine:
         in_batch: bool,
         reading: Reading | None,
     ) -> Exchange:
-        ids = session.ids(_early_seed(http, session.terms.settings.seed, reading), self._chance)
+        seed = session.terms.settings.seed
+        ids = session.ids(None if seed is None else _early_seed(http, seed, reading), self._chance)
         try:
             endpoint, params = route(http, session.terms)
             if refused is not None:
@@ -384,9 +386,9 @@ def _terms(settings: Settings, profile: Profile, beginnings: Beginnings) -> Term
     return Terms(settings, changed, pacing(settings.timing, changed), own, beginnings)
 
 
-def _early_seed(http: HttpRequest, seed: int | None, reading: Reading | None) -> Callable[[], bytes] | None:
+def _early_seed(http: HttpRequest, seed: int, reading: Reading | None) -> Callable[[], bytes]:
     """What ids are drawn from before a request is understood: with a seed, the bytes that came, if any is drawn."""
-    return None if seed is None else lambda: seeds.exchange_seed(seed, "", digest_of(http, reading), 0)
+    return lambda: seeds.exchange_seed(seed, "", digest_of(http, reading), 0)
 
 
 def _bearer(authorization: str) -> str:

@@ -72,7 +72,7 @@ def create(engine: "Engine", call: Call) -> Exchange:
         finding = judged(request, call.session.terms)
     if call.in_batch:
         allowed_in_batch(request.body)
-    if request.has_files:
+    if request.has_blocks and request.has_files:
         request, missing = sourced(request, call)
         finding = finding or missing
     admitted = admit(call, request, engine.counter)
@@ -95,7 +95,7 @@ def read(http: HttpRequest, terms: Terms) -> tuple[MessagesRequest, ApiError | N
     if request.body.get("thread") is not None and _goes_on(request, terms):
         return request, None
     finding = judged(request, terms)
-    if finding is None:
+    if finding is None and not request.is_known:
         keep(request, terms, http.path)
     return request, finding
 
@@ -439,32 +439,33 @@ def _plan(turn: Turn, reply: CompiledReply, more: Headers) -> tuple[Plan, str]:
     headers = reply_headers(admitted.call.session, ids.request())
     if admitted.limits:
         headers += told_limits(admitted, admitted.limits[0])
+    headers += more
     told = extras(admitted, ids, runs_code=reply.runs_code)
     binding = Binding(
         model=admitted.model,
         input_tokens=admitted.input_tokens,
         max_tokens=request.max_tokens,
+        most=request.max_tokens if admitted.room is None else min(request.max_tokens, admitted.room),
         stop_sequences=body.get("stop_sequences") or (),
         stream=bool(body.get("stream") or turn.breaks.faults),
-        headers=headers + more,
+        headers=headers,
         time_scale=terms.settings.time_scale,
         draw=draw,
-        room=admitted.room,
         cache=None if admitted.cache is None else admitted.cache.use,
         extras=told,
         thinks="thinking" in body and request.thinking.get("type", "disabled") != "disabled",
     )
     lacking = ""
-    if not reply.fits(binding) and turn.is_whole and (lacking := reply.lacking(binding)):
+    filled = reply.filled(binding)
+    if filled.is_cut and turn.is_whole and (lacking := reply.lacking(binding)):
         text = f"scenario '{turn.choice.scenario.name}' turn {turn.choice.turn}: {lacking}"
         log.info("%s", text)  # no warning: many a request asks for one token and means it
-        binding = binding._replace(headers=binding.headers + _warning_of(text))
-    filled = reply.filled(binding)
+        headers += _warning_of(text)
     drawn = filled.drawn(ids, draw.open_call)
     is_lasting = told is None or not (told.delta or told.message)
     if is_lasting and not (more or lacking or filled.resumes or filled.timeline.at[-1]):
         draw.filled = filled
-    return filled.plan(drawn, binding.headers), lacking
+    return filled.plan(drawn, headers), lacking
 
 
 def _sent(turn: Turn, plan: Plan, lacking: str) -> Applied:

@@ -53,12 +53,9 @@ _MEMBERS = (*_MESSAGE, *_DELTA, *_BESIDE, *_USAGE, _ITERATIONS)
 
 
 class Draw(Protocol):
-    """Where the ids and the jitter of one exchange come from, and the server's call that a resumed turn answers."""
+    """Where the jitter of one exchange comes from."""
 
-    @property
-    def ids(self) -> Ids: ...
     def jitter(self) -> random.Random: ...
-    def open_call(self) -> str: ...
 
 
 class Binding(NamedTuple):
@@ -76,7 +73,6 @@ class Binding(NamedTuple):
     most: int
     stop_sequences: Sequence[str]
     stream: bool
-    headers: Headers
     time_scale: float
     draw: Draw
     cache: CacheUse | None = None
@@ -390,11 +386,6 @@ class CompiledReply:
 
     # -- one request -------------------------------------------------------------------------------------------
 
-    def bind(self, to: Binding) -> Plan:
-        """The plan that answers one request."""
-        filled = self.filled(to)
-        return filled.plan(filled.drawn(to.draw.ids, to.draw.open_call), to.headers)
-
     def filled(self, to: Binding) -> "Filled":
         """The reply to one request in all but what is drawn for it."""
         needs = self._cost.fixed + self._cost.text * to.model.token_factor
@@ -471,26 +462,39 @@ class CompiledReply:
         """The same of a reply that comes whole and takes so many tokens."""
         timing = self._reply.timing.of(to.model.id)
         pace, form, forms = self._paced.get(id(timing)) or self._at_pace(timing)
-        model = self._reply.model or to.model.id
+        model, use = self._reply.model or to.model.id, to.cache
+        output = self._output(to, needs)
+        given = final = to.input_tokens if use is None else use.uncached
         values = {
             "model": self._profile.json_names.get(model) or encode(dumps(model)),
             "inference_geo": _GEOS[to.model.inference_geo],
+            "input_tokens": b"%d" % given,
+            "output_tokens": b"%d" % output,
+            "first_output_tokens": b"%d" % min(output, 1),
+            _THINKING.name: self._details(to, output),
             **self._texts_json,
         }
-        tokens = self._count(to, values, needs)
+        if self._fed_back:
+            final = given + round(self._fed_back * to.model.token_factor)
+            values["final_input_tokens"] = b"%d" % final
+        if use is not None:
+            values["cache_read"], values["cache_written"] = b"%d" % use.read, b"%d" % use.written
+            values["cache_written_5m"], values["cache_written_1h"] = b"%d" % use.written_5m, b"%d" % use.written_1h
         if to.cache is not None or to.extras is not None:
             form = self._form_of(to, forms, timing.chunking)
         if to.extras is not None:
             values |= self._told(to, to.extras)
-        given = to.input_tokens if to.cache is None else to.input_tokens - to.cache.read
         if not to.stream and (pace.is_instant or not to.time_scale):
             timeline = INSTANTLY
         else:
-            timeline = pace.timeline(to.time_scale, to.model.token_factor, given, to.draw.jitter)
+            read = to.input_tokens if use is None else to.input_tokens - use.read
+            timeline = pace.timeline(to.time_scale, to.model.token_factor, read, to.draw.jitter)
         headers = self._sse_headers if to.stream else self._json_headers
         if self._once:
             self._forms, self._paced = {}, {}
-        return Filled(headers, form, values, self._stamps, self._resumes, timeline, to.stream, tokens)
+        said = self._reply.usage
+        told = (said.get("input_tokens", final), said.get("output_tokens", output)) if said else (final, output)
+        return Filled(headers, form, values, self._stamps, self._resumes, timeline, to.stream, told)
 
     def _form_of(self, to: Binding, forms: _Forms, chunk: Chunk | None) -> Form:
         """The form that has room for all that this request is told."""
@@ -499,24 +503,6 @@ class CompiledReply:
             cache = "write" if to.cache.written or self._profile.complete_usage else "read"
         kind = _Kind(cache, to.extras is not None)
         return forms.get(kind) or self.form(kind, chunk)
-
-    def _count(self, to: Binding, values: dict[str, bytes], needs: float) -> tuple[int, int]:
-        """Adds the counters of one request, as JSON; returns the input and output tokens that its usage tells."""
-        factor, use = to.model.token_factor, to.cache
-        output = self._output(to, needs)
-        given = final = to.input_tokens if use is None else use.uncached
-        values["input_tokens"] = b"%d" % given
-        values["output_tokens"] = b"%d" % output
-        values["first_output_tokens"] = b"%d" % min(output, 1)
-        values[_THINKING.name] = self._details(to, output)
-        if self._fed_back:
-            final = given + round(self._fed_back * factor)
-            values["final_input_tokens"] = b"%d" % final
-        if use is not None:
-            values["cache_read"], values["cache_written"] = b"%d" % use.read, b"%d" % use.written
-            values["cache_written_5m"], values["cache_written_1h"] = b"%d" % use.written_5m, b"%d" % use.written_1h
-        said = self._reply.usage
-        return (said.get("input_tokens", final), said.get("output_tokens", output)) if said else (final, output)
 
     def _output(self, to: Binding, needs: float) -> int:
         if self._reply.output_tokens is not None:

@@ -180,7 +180,7 @@ class Index:
         lane = self._lanes.get(shape)
         if lane is None:
             lane = self._lane(shape, newest)
-        return [self._scenarios[at] for at in lane.found(newest, older)]
+        return map(self._scenarios.__getitem__, lane.found(newest, older))
 
     def _lane(self, shape: _Shape, facts: Facts) -> _Lane:
         fitting = [

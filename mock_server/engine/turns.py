@@ -139,8 +139,10 @@ def conversed(request: MessagesRequest) -> Conversation:
     messages = request.messages
     if len(messages) == 1 and messages[0]["role"] == "user":  # what most requests are
         content = messages[0]["content"]
-        turn = Turn("user", tuple(blocks(content)))
-        if type(content) is str:
+        if type(content) is not str:
+            turn = Turn("user", tuple(content or ()))
+        else:
+            turn = Turn("user", ({"type": "text", "text": content},))
             vars(turn).update(is_human=True, said=Said((content,)))
         return Conversation((turn,), _FIRST)
     if len(messages) < _FEW or request.has_system_messages:

@@ -278,12 +278,6 @@ class MessagesRequest:
             found = self.had[text] = text in self.raw if known is None else known.may_have(text, self.raw)
         return found
 
-    @property
-    def is_known(self) -> bool:
-        """Whether there is nothing in it to remember: the rest of it is known, and its messages are few."""
-        known = self.known
-        return known is not None and not known.ends
-
     @lazy
     def steady(self) -> dict[Any, Any]:
         """What was worked out of all but its messages; requests that differ in these alone share it."""

@@ -66,10 +66,12 @@ SUMMARY = 60  # estimated tokens of a summary that is made up
 
 def create(engine: "Engine", call: Call) -> Exchange:
     """parse -> resume -> validate -> admit -> choose -> bind -> commit -> faults. Raises ApiError."""
+    session = call.session
+    terms = session.terms
     request, finding = call.read(read)
-    if request.body.get("thread") is not None and _goes_on(request, call.session.terms):
+    if "thread" in request.body and _goes_on(request, terms):
         call, request = _resumed(call, request)
-        finding = judged(request, call.session.terms)
+        finding = judged(request, terms)
     if call.in_batch:
         allowed_in_batch(request.body)
     if request.has_blocks and request.has_files:
@@ -78,7 +80,7 @@ def create(engine: "Engine", call: Call) -> Exchange:
     admitted = admit(call, request, engine.counter)
     if admitted.room is not None and request.max_tokens > admitted.room:
         finding = finding or _fitting(admitted)
-    limits = call.session.terms.limits_of(admitted.model)
+    limits = terms.limits_of(admitted.model)
     if limits is not None:
         admitted = _let_in(admitted, admitted.model.id, limits)
     if log.isEnabledFor(logging.DEBUG):
@@ -92,10 +94,11 @@ def read(http: HttpRequest, terms: Terms) -> tuple[MessagesRequest, ApiError | N
     judged when it has its history.
     """
     request = terms.beginnings.read(http.body, http.headers, terms.profile, http.path)
-    if request.body.get("thread") is not None and _goes_on(request, terms):
+    if "thread" in request.body and _goes_on(request, terms):
         return request, None
     finding = judged(request, terms)
-    if finding is None and not request.is_known:
+    known = request.known
+    if finding is None and (known is None or known.ends):  # a short one whose rest is known brings nothing new
         keep(request, terms, http.path)
     return request, finding
 
@@ -212,7 +215,11 @@ def _again(turn: Turn) -> Again | None:
         return None
     if answer.is_open or answer.call is not None or (isinstance(found, Choice) and found.scenario.expects):
         return None
-    if request.has_files or not _LASTING.isdisjoint(request.body) or "origin" in request.headers:
+    if (
+        (request.has_blocks and request.has_files)
+        or not _LASTING.isdisjoint(request.body)
+        or "origin" in request.headers
+    ):
         return None
     return Again(turn.library, admitted.call.session.terms, filled)
 
@@ -432,7 +439,7 @@ def _plan(turn: Turn, reply: CompiledReply, more: Headers) -> tuple[Plan, str]:
     """The plan of a reply for this request, and why it does not come whole, if it does not."""
     admitted, draw = turn.admitted, turn.draw
     request, terms = admitted.request, admitted.call.session.terms
-    body = request.body
+    body, limit = request.body, request.max_tokens
     if reply.thinks or (reply.calls and (request.may_have(_EAGER) or "anthropic-beta" in request.headers)):
         reply = reply.viewed(_view(reply, admitted))
     ids = draw.ids
@@ -442,18 +449,17 @@ def _plan(turn: Turn, reply: CompiledReply, more: Headers) -> tuple[Plan, str]:
     headers += more
     told = extras(admitted, ids, runs_code=reply.runs_code)
     binding = Binding(
-        model=admitted.model,
-        input_tokens=admitted.input_tokens,
-        max_tokens=request.max_tokens,
-        most=request.max_tokens if admitted.room is None else min(request.max_tokens, admitted.room),
-        stop_sequences=body.get("stop_sequences") or (),
-        stream=bool(body.get("stream") or turn.breaks.faults),
-        headers=headers,
-        time_scale=terms.settings.time_scale,
-        draw=draw,
-        cache=None if admitted.cache is None else admitted.cache.use,
-        extras=told,
-        thinks="thinking" in body and request.thinking.get("type", "disabled") != "disabled",
+        admitted.model,
+        admitted.input_tokens,
+        limit,
+        limit if admitted.room is None else min(limit, admitted.room),
+        body.get("stop_sequences") or (),
+        bool(body.get("stream") or turn.breaks.faults),
+        terms.settings.time_scale,
+        draw,
+        None if admitted.cache is None else admitted.cache.use,
+        told,
+        "thinking" in body and request.thinking.get("type", "disabled") != "disabled",
     )
     lacking = ""
     filled = reply.filled(binding)
@@ -500,16 +506,18 @@ def _eager(request: MessagesRequest) -> Iterator[str]:
 class Draw:
     """What is drawn for one exchange: ids and jitter. A request is counted only when something is drawn for it.
 
-    `filled`: the reply in all else, where nothing but this was made for this one exchange.
+    `filled`: the reply in all else, where nothing but this was made for this one exchange. `has_seed`: something was
+    drawn that depends on how often the request came.
     """
 
-    __slots__ = ("_call", "_ids", "_request", "_seed", "_server_seed", "filled")
+    __slots__ = ("_call", "_ids", "_request", "_seed", "_server_seed", "filled", "has_seed")
 
     def __init__(self, server_seed: int | None, call: Call, request: MessagesRequest) -> None:
         self._server_seed = server_seed
         self._call = call
         self._request = request
         self._seed: bytes | None = None
+        self.has_seed = False
         self._ids: seeds.Ids | None = call.ids if server_seed is None else None
         self.filled: Filled | None = None
 
@@ -520,13 +528,9 @@ class Draw:
             self._ids = seeds.Ids(self.seed())
         return self._ids
 
-    @property
-    def has_seed(self) -> bool:
-        """Whether anything was drawn that depends on how often the request came."""
-        return self._seed is not None
-
     def seed(self) -> bytes:
         if self._seed is None:
+            self.has_seed = True
             key, fingerprint = self._call.key, self._request.fingerprint
             n = self._call.session.cursors.sent.add((key, fingerprint))
             self._seed = seeds.exchange_seed(self._server_seed, key, fingerprint, n)

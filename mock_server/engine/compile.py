@@ -1,9 +1,9 @@
-"""Reply -> CompiledReply, once at load; CompiledReply.bind -> Plan, once a request.
+"""Reply -> CompiledReply, once at load; CompiledReply.filled -> Filled -> Plan, once a request.
 
 Compiling makes every frame, and the JSON folded from the same events, with holes where a request's own values go:
-ids, the model and the input tokens. Binding fills the holes. A request that is told more than the reply itself gets
-frames with room for that, made when first needed. Only a reply that `max_tokens` or `stop_sequences` cut short, or
-whose thoughts are not shown, is made anew for its request.
+ids, the model and the input tokens. `filled` and `Filled.plan` fill the holes. A request that is told more than the
+reply itself gets frames with room for that, made when first needed. Only a reply that `max_tokens` or `stop_sequences`
+cut short, or whose thoughts are not shown, is made anew for its request.
 """
 
 import math
@@ -239,7 +239,7 @@ def has_slots(content: Sequence[Block]) -> bool:
 
 
 class CompiledReply:
-    """A reply as bytes with holes. `bind` may be called from many requests.
+    """A reply as bytes with holes. `filled` may be called from many requests.
 
     `is_open`: parts of it are made for each request. `runs_code`: the server runs a program for it, or goes on with
     one, or the script tells of a container whose id or end is to be made. `thinks`, `calls`: what of it a request can

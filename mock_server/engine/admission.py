@@ -22,14 +22,17 @@ from mock_server.protocol.validate.models import model_of
 
 
 class Admitted(NamedTuple):
-    """A request with its model, the tokens of its prompt, what is left of the window, and its part in the cache."""
+    """A request with its model, the tokens of its prompt, what is left of the window, and its part in the cache.
+
+    `now`: when it came, where it has to do with the cache.
+    """
 
     call: Call
     request: MessagesRequest
     model: Model
     input_tokens: int
     room: int | None
-    now: float
+    now: float = 0.0
     cache: Admission | None = None
     prefix: Prefix | None = None
     limits: tuple[Buckets, ...] = ()
@@ -53,9 +56,9 @@ def admit(call: Call, request: MessagesRequest, counter: TokenCounter) -> Admitt
         total = after(edits, original)
     window = model.context_window
     room = None if window is None else window - total
-    now = call.session.clock.now()
     if not request.is_marked and request.body.get("diagnostics") is None:
-        return Admitted(call, request, model, total, room, now, edits=edits)
+        return Admitted(call, request, model, total, room, edits=edits)
+    now = call.session.clock.now()
     steps = prefixed(request, model, counter)
     found = None
     if request.is_marked:

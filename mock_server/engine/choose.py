@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from mock_server.engine import seeds
 from mock_server.engine.library import Library
 from mock_server.engine.session import Cursors
-from mock_server.engine.turns import NAMED, Conversation, conversed, position
+from mock_server.engine.turns import NAMED, conversed, position
 from mock_server.protocol.errors import invalid
 from mock_server.protocol.lazy import lazy
 from mock_server.protocol.request import MessagesRequest
@@ -56,7 +56,7 @@ class Choice(NamedTuple):
     def conditions(self, asked: "Question") -> "Iterator[tuple[Condition, Facts]]":
         """The conditions on the way to this answer, each with what it was asked about."""
         if self.scenario.when is not None:
-            yield self.scenario.when, _facts(asked, self.anchor)
+            yield self.scenario.when, asked.at(self.anchor)
         here = asked.newest.at(self.turn, self.attempt)
         for answer in (self.scenario.turns[self.turn - 1], self.case):
             for condition in () if answer is None else (answer.when, answer.expect):
@@ -91,62 +91,58 @@ class NoMatch:
         return "\n".join(["No scenario matches this request. Nearest:", *lines])
 
 
-class Watched:
-    """Counts, and whether anybody has looked at them: what was decided without them is decided so again."""
+class Question:
+    """One request as scenarios are asked about it.
 
-    __slots__ = ("counts", "were_read")
+    `asked`: what it asks of every condition; `talk`: its turns; `newest`: it at its newest human turn;
+    `retries`: how often the client says that it came before. `were_counts_read`: somebody has looked at how often what
+    came before, so the same request may be answered otherwise the next time.
+    """
 
-    def __init__(self, counts: Cursors) -> None:
-        self.counts = counts
-        self.were_read = False
+    __slots__ = (
+        "_counts", "_facts", "asked", "key", "newest", "request", "retries", "seed", "talk", "were_counts_read",
+    )  # fmt: skip
 
-
-class Question(NamedTuple):
-    """One request as scenarios are asked about it. `facts` fills as human turns are asked about."""
-
-    asked: Asked
-    talk: Conversation
-    key: str
-    retries: int
-    watched: Watched
-    facts: dict[int, Facts]
-    seed: int | None = None
+    def __init__(
+        self, request: MessagesRequest, headers: Mapping[str, str], key: str, cursors: Cursors, seed: int | None = None
+    ) -> None:
+        talk = conversed(request)
+        results = talk.newest_results if request.has_blocks else ()
+        retries = headers.get("x-stainless-retry-count", "0")
+        newest = talk.human[-1]
+        self.request = request
+        self.asked = Asked(request, headers, talk.turns[-1].content, results)
+        self.talk = talk
+        self.key = key
+        self.retries = int(retries) if retries.isdecimal() and len(retries) < 4 else 0
+        self.seed = seed
+        self.newest = Facts(self.asked, talk.turns[newest].said)
+        self.were_counts_read = False
+        self._facts = {newest: self.newest}
+        self._counts = cursors
 
     @property
     def cursors(self) -> Cursors:
-        """How often what came before: every question that asks for it may be answered otherwise the next time."""
-        self.watched.were_read = True
-        return self.watched.counts
+        """How often what came before."""
+        self.were_counts_read = True
+        return self._counts
 
-    @property
-    def request(self) -> MessagesRequest:
-        return self.asked.request
-
-    @property
-    def newest(self) -> Facts:
-        """The request as it is at its newest human turn."""
-        return _facts(self, self.talk.human[-1])
+    def at(self, turn: int) -> Facts:
+        """The request as it is at one human turn; made once, however many scenarios ask."""
+        facts = self._facts.get(turn)
+        if facts is None:
+            facts = self._facts[turn] = Facts(self.asked, self.talk.turns[turn].said)
+        return facts
 
     def older(self) -> Sequence[Facts]:
-        """The request as it is at the human turns before that."""
-        return [_facts(self, at) for at in self.talk.human[:-1]]
+        """The request as it is at the human turns before the newest."""
+        return [self.at(turn) for turn in self.talk.human[:-1]]
 
     def draw(self, scenario: str, turn: int) -> float:
         """What chance decides by in one turn of a script, from 0 to 1: the same for the same request, time by time."""
         n = self.cursors.drawn.get((self.key, scenario, self.request.fingerprint), 0)
         seed = seeds.exchange_seed(self.seed, self.key, self.request.fingerprint, n)
         return seeds.chance(seed, f"{scenario} {turn}")
-
-
-def question(
-    request: MessagesRequest, headers: Mapping[str, str], key: str, cursors: Cursors, seed: int | None = None
-) -> Question:
-    """What scenarios are asked: the request with its turns worked out."""
-    talk = conversed(request)
-    asked = Asked(request, headers, talk.turns[-1].content, talk.newest_results)
-    retries = headers.get("x-stainless-retry-count", "0")
-    again = int(retries) if retries.isdecimal() and len(retries) < 4 else 0
-    return Question(asked, talk, key, again, Watched(cursors), {}, seed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +157,7 @@ def choose(library: Library, asked: Question) -> Choice | NoMatch:
     """The first scenario (in order of precedence) that answers. One that is named is asked first, and only whether its
     script goes on; before it come only those for side calls. Raises ApiError for a name nobody has."""
     misses: list[NearMiss] = []
-    sides = library.sides.likely(asked.asked.headers, lambda: asked.newest)
+    sides = library.sides.likely(asked.newest) if library.has_sides else ()
     named = _name(asked)
     if named is not None:
         aside = _aside(sides, asked)
@@ -174,7 +170,8 @@ def choose(library: Library, asked: Question) -> Choice | NoMatch:
         if isinstance(found, Choice):
             return found
         misses.append(found)
-    for scenario in library.sides.among(library.index.candidates(asked.newest, asked.older), sides):
+    candidates = library.index.candidates(asked.newest, asked.older)
+    for scenario in library.sides.among(candidates, sides) if sides else candidates:
         known = named is not None and scenario.name == named.name
         anchor = None if known else _anchor(scenario, asked)
         if anchor is not None:
@@ -231,58 +228,52 @@ def _ask_named(scenario: Scenario, asked: Question, named: Named) -> Choice | Ne
 
 def _anchor(scenario: Scenario, asked: Question) -> int | None:
     """The human turn that a scenario anchors to, by its `when`; None when that does not hold."""
-    human = asked.talk.human if scenario.anchored_at == "conversation" else asked.talk.human[-1:]
-    for at in human:
-        if scenario.when is None or scenario.when.holds(_facts(asked, at)):
-            return at
-    return None
+    when, human = scenario.when, asked.talk.human
+    if scenario.anchored_at != "conversation":
+        return human[-1] if when is None or when.holds(asked.newest) else None
+    return next((at for at in human if when is None or when.holds(asked.at(at))), None)
 
 
 def _off(scenarios: Sequence[Scenario], asked: Question, told: Container[str]) -> Iterator[NearMiss]:
     """Which conditions of the scenarios did not hold at the newest human turn; but for those `told` of already, and
     those for side calls."""
-    facts = _facts(asked, asked.talk.human[-1])
     for scenario in scenarios:
         if scenario.when is None or scenario.named_only or scenario.side:
             continue
         if scenario.name not in told:
-            match = scenario.when.match(facts)
+            match = scenario.when.match(asked.newest)
             yield NearMiss(scenario.name, match.distance, match.misses)
-
-
-def _facts(asked: Question, at: int) -> Facts:
-    """The request as it is at one human turn; made once, however many scenarios ask."""
-    facts = asked.facts.get(at)
-    if facts is None:
-        facts = asked.facts[at] = Facts(asked.asked, asked.talk.turns[at].said)
-    return facts
 
 
 def _at(scenario: Scenario, asked: Question, anchor: int) -> Choice | NearMiss:
     """What a scenario answers from this anchor on: its turn, case and attempt."""
-    reached = _reached(scenario, asked, anchor)
-    turn = _within(scenario, reached)
+    if scenario.anchored_at == "session":
+        reached = _next(scenario, asked)
+    else:
+        reached = position(asked.talk, anchor, scenario.tag, scenario.pauses, scenario.pinned)
+    turns = scenario.turns
+    turn = reached if reached <= len(turns) else _past_end(scenario, reached)
     if turn is None:
-        return _miss(scenario, 0.1, "turn", f"1 to {len(scenario.turns)}", f"turn {reached} of {len(scenario.turns)}")
-    attempt = _attempt(scenario, asked, turn)
+        return _miss(scenario, 0.1, "turn", f"1 to {len(turns)}", f"turn {reached} of {len(turns)}")
+    attempt = asked.retries + 1  # as the client counts its retries, else as we have
+    if attempt == 1 and scenario.counts_attempts[turn - 1]:
+        attempt = asked.cursors.attempts.get((asked.key, scenario.name, turn, asked.request.fingerprint), 0) + 1
     answer = scenario.turns[turn - 1]
     if answer.cases is not None:
         found = _case(scenario, asked, answer.cases, turn, attempt, anchor)
     else:
         found = _leaf(scenario, answer, turn, attempt, anchor)
-    return found if isinstance(found, NearMiss) else _once_more(found, asked)
+    return found if scenario.times is None or isinstance(found, NearMiss) else _once_more(found, asked, scenario.times)
 
 
-def _once_more(choice: Choice, asked: Question) -> Choice | NearMiss:
+def _once_more(choice: Choice, asked: Question, times: int) -> Choice | NearMiss:
     """Whether `times` lets another exchange begin; what is under way already always goes on."""
     scenario = choice.scenario
-    if scenario.times is None:
-        return choice
     if choice.turn > 1 or asked.retries > 0 or (choice.attempts > 1 and choice.attempt > 1):
         return choice
     begun = asked.cursors.begun.get((asked.key, scenario.name), 0)
-    if begun >= scenario.times:
-        return _miss(scenario, 0.1, "times", f"{scenario.times} at most", f"exchange {begun + 1}")
+    if begun >= times:
+        return _miss(scenario, 0.1, "times", f"{times} at most", f"exchange {begun + 1}")
     return choice._replace(begins=True)
 
 
@@ -290,18 +281,15 @@ def _miss(scenario: Scenario, distance: float, condition: str, wanted: str, got:
     return NearMiss(scenario.name, distance, (Miss(condition, wanted, got),))
 
 
-def _reached(scenario: Scenario, asked: Question, anchor: int) -> int:
-    if scenario.anchored_at != "session":
-        return position(asked.talk, anchor, scenario.tag, scenario.pauses, scenario.pinned)
+def _next(scenario: Scenario, asked: Question) -> int:
+    """How far a script has come whose position is counted in the session: the same for the same request."""
     own = asked.cursors.order.get((asked.key, scenario.name, asked.request.fingerprint))
     return own or asked.cursors.seen.get((asked.key, scenario.name), 0) + 1
 
 
-def _within(scenario: Scenario, reached: int) -> int | None:
-    """The turn of the script that answers position `reached`, or None past the end."""
+def _past_end(scenario: Scenario, reached: int) -> int | None:
+    """The turn of the script that answers a position past its end, or None."""
     last = len(scenario.turns)
-    if reached <= last:
-        return reached
     if scenario.at_end == "repeat":
         return last
     if scenario.at_end == "loop":
@@ -311,15 +299,6 @@ def _within(scenario: Scenario, reached: int) -> int | None:
             f"scenario '{scenario.name}' is over: turn {reached} of {last}", headers={"x-should-retry": "false"}
         )
     return None
-
-
-def _attempt(scenario: Scenario, asked: Question, turn: int) -> int:
-    """Which time this very request comes: as the client counts its retries, else as we have."""
-    if asked.retries > 0:
-        return asked.retries + 1
-    if not scenario.counts_attempts[turn - 1]:
-        return 1
-    return asked.cursors.attempts.get((asked.key, scenario.name, turn, asked.request.fingerprint), 0) + 1
 
 
 def _case(

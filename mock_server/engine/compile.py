@@ -1,9 +1,9 @@
-"""Reply -> CompiledReply, once at load; CompiledReply.bind -> Plan, once a request.
+"""Reply -> CompiledReply, once at load; CompiledReply.filled -> Filled -> Plan, once a request.
 
 Compiling makes every frame, and the JSON folded from the same events, with holes where a request's own values go:
-ids, the model and the input tokens. Binding fills the holes. A request that is told more than the reply itself gets
-frames with room for that, made when first needed. Only a reply that `max_tokens` or `stop_sequences` cut short, or
-whose thoughts are not shown, is made anew for its request.
+ids, the model and the input tokens. `filled` and `Filled.plan` fill the holes. A request that is told more than the
+reply itself gets frames with room for that, made when first needed. Only a reply that `max_tokens` or `stop_sequences`
+cut short, or whose thoughts are not shown, is made anew for its request.
 """
 
 import math
@@ -53,19 +53,16 @@ _MEMBERS = (*_MESSAGE, *_DELTA, *_BESIDE, *_USAGE, _ITERATIONS)
 
 
 class Draw(Protocol):
-    """Where the ids and the jitter of one exchange come from, and the server's call that a resumed turn answers."""
+    """Where the jitter of one exchange comes from."""
 
-    @property
-    def ids(self) -> Ids: ...
     def jitter(self) -> random.Random: ...
-    def open_call(self) -> str: ...
 
 
 class Binding(NamedTuple):
     """What one request puts into a reply.
 
-    `room`: the tokens left of the model's window. `cache`: what its prompt did with the cache, if it marked anything.
-    `thinks`: thinking was asked for.
+    `most`: the most tokens that a reply can have, with what is left of the model's window. `cache`: what its prompt did
+    with the cache, if it marked anything. `thinks`: thinking was asked for.
 
     A named tuple, like all that is made for every request: it costs a third of a frozen dataclass.
     """
@@ -73,20 +70,14 @@ class Binding(NamedTuple):
     model: Model
     input_tokens: int
     max_tokens: int
+    most: int
     stop_sequences: Sequence[str]
     stream: bool
-    headers: Headers
     time_scale: float
     draw: Draw
-    room: int | None = None
     cache: CacheUse | None = None
     extras: Extras | None = None
     thinks: bool = False
-
-    @property
-    def most(self) -> int:
-        """The most tokens that a reply can have."""
-        return self.max_tokens if self.room is None else min(self.max_tokens, self.room)
 
 
 class View(NamedTuple):
@@ -203,7 +194,7 @@ class Filled(NamedTuple):
     """A reply to one request, in all but what is drawn for it: ids. Those of the same request come from anew each time.
 
     `headers`: those of the reply itself, which come before all others. `known`: the values that the request decides.
-    `tokens`: of its input and output, as its usage tells them.
+    `tokens`: of its input and output, as its usage tells them. `is_cut`: the request left no room for the whole of it.
     """
 
     headers: Headers
@@ -214,6 +205,7 @@ class Filled(NamedTuple):
     timeline: Timeline
     stream: bool
     tokens: tuple[int, int]
+    is_cut: bool = False
 
     def drawn(self, ids: Ids, open_call: Callable[[], str]) -> dict[str, bytes]:
         """The values that are drawn: the id of the message, then those of its calls."""
@@ -247,7 +239,7 @@ def has_slots(content: Sequence[Block]) -> bool:
 
 
 class CompiledReply:
-    """A reply as bytes with holes. `bind` may be called from many requests.
+    """A reply as bytes with holes. `filled` may be called from many requests.
 
     `is_open`: parts of it are made for each request. `runs_code`: the server runs a program for it, or goes on with
     one, or the script tells of a container whose id or end is to be made. `thinks`, `calls`: what of it a request can
@@ -394,29 +386,20 @@ class CompiledReply:
 
     # -- one request -------------------------------------------------------------------------------------------
 
-    def bind(self, to: Binding) -> Plan:
-        """The plan that answers one request."""
-        filled = self.filled(to)
-        return filled.plan(filled.drawn(to.draw.ids, to.draw.open_call), to.headers)
-
     def filled(self, to: Binding) -> "Filled":
         """The reply to one request in all but what is drawn for it."""
-        if not self.fits(to) or (to.stop_sequences and self._stops(to.stop_sequences)):
-            shorter = self._cut(to, self._room(to))
+        needs = self._cost.fixed + self._cost.text * to.model.token_factor
+        room = to.most if self._reply.max_tokens is None else self._room(to)
+        if needs > room or (to.stop_sequences and self._stops(to.stop_sequences)):
+            shorter = self._cut(to, room)
             if shorter is not None:
                 left = CompiledReply(self._shortened(shorter, to), self._profile, once=True)
                 extras = to.extras
                 if extras is not None and extras.for_program and not left.runs_code:  # cut before its program
                     extras = replace(extras, delta={})
-                return left.filled(to._replace(max_tokens=sys.maxsize, room=None, stop_sequences=(), extras=extras))
-        return self._whole(to)
-
-    def fits(self, to: Binding) -> bool:
-        """Whether there is room for all of it. What the script says of its length counts where it says its limit."""
-        needs = self._cost.fixed + self._cost.text * to.model.token_factor
-        if self._reply.max_tokens is not None:
-            return needs <= self._room(to)
-        return needs <= to.max_tokens and (to.room is None or needs <= to.room)
+                unbound = to._replace(max_tokens=sys.maxsize, most=sys.maxsize, stop_sequences=(), extras=extras)
+                return left.filled(unbound)._replace(is_cut=True)
+        return self._whole(to, needs)
 
     def _room(self, to: Binding) -> float:
         """The tokens that this request leaves for the reply, as we count them.
@@ -475,29 +458,43 @@ class CompiledReply:
             max_tokens=None,
         )
 
-    def _whole(self, to: Binding) -> "Filled":
+    def _whole(self, to: Binding, needs: float) -> "Filled":
+        """The same of a reply that comes whole and takes so many tokens."""
         timing = self._reply.timing.of(to.model.id)
         pace, form, forms = self._paced.get(id(timing)) or self._at_pace(timing)
-        model = self._reply.model or to.model.id
+        model, use = self._reply.model or to.model.id, to.cache
+        output = self._output(to, needs)
+        given = final = to.input_tokens if use is None else use.uncached
         values = {
             "model": self._profile.json_names.get(model) or encode(dumps(model)),
             "inference_geo": _GEOS[to.model.inference_geo],
+            "input_tokens": b"%d" % given,
+            "output_tokens": b"%d" % output,
+            "first_output_tokens": b"%d" % min(output, 1),
+            _THINKING.name: self._details(to, output),
             **self._texts_json,
         }
-        tokens = self._count(to, values)
+        if self._fed_back:
+            final = given + round(self._fed_back * to.model.token_factor)
+            values["final_input_tokens"] = b"%d" % final
+        if use is not None:
+            values["cache_read"], values["cache_written"] = b"%d" % use.read, b"%d" % use.written
+            values["cache_written_5m"], values["cache_written_1h"] = b"%d" % use.written_5m, b"%d" % use.written_1h
         if to.cache is not None or to.extras is not None:
             form = self._form_of(to, forms, timing.chunking)
         if to.extras is not None:
             values |= self._told(to, to.extras)
-        given = to.input_tokens if to.cache is None else to.input_tokens - to.cache.read
         if not to.stream and (pace.is_instant or not to.time_scale):
             timeline = INSTANTLY
         else:
-            timeline = pace.timeline(to.time_scale, to.model.token_factor, given, to.draw.jitter)
+            read = to.input_tokens if use is None else to.input_tokens - use.read
+            timeline = pace.timeline(to.time_scale, to.model.token_factor, read, to.draw.jitter)
         headers = self._sse_headers if to.stream else self._json_headers
         if self._once:
             self._forms, self._paced = {}, {}
-        return Filled(headers, form, values, self._stamps, self._resumes, timeline, to.stream, tokens)
+        said = self._reply.usage
+        told = (said.get("input_tokens", final), said.get("output_tokens", output)) if said else (final, output)
+        return Filled(headers, form, values, self._stamps, self._resumes, timeline, to.stream, told)
 
     def _form_of(self, to: Binding, forms: _Forms, chunk: Chunk | None) -> Form:
         """The form that has room for all that this request is told."""
@@ -507,29 +504,11 @@ class CompiledReply:
         kind = _Kind(cache, to.extras is not None)
         return forms.get(kind) or self.form(kind, chunk)
 
-    def _count(self, to: Binding, values: dict[str, bytes]) -> tuple[int, int]:
-        """Adds the counters of one request, as JSON; returns the input and output tokens that its usage tells."""
-        factor, use = to.model.token_factor, to.cache
-        output = self._output(to)
-        given = final = to.input_tokens if use is None else use.uncached
-        values["input_tokens"] = b"%d" % given
-        values["output_tokens"] = b"%d" % output
-        values["first_output_tokens"] = b"%d" % min(output, 1)
-        values[_THINKING.name] = self._details(to, output)
-        if self._fed_back:
-            final = given + round(self._fed_back * factor)
-            values["final_input_tokens"] = b"%d" % final
-        if use is not None:
-            values["cache_read"], values["cache_written"] = b"%d" % use.read, b"%d" % use.written
-            values["cache_written_5m"], values["cache_written_1h"] = b"%d" % use.written_5m, b"%d" % use.written_1h
-        said = self._reply.usage
-        return (said.get("input_tokens", final), said.get("output_tokens", output)) if said else (final, output)
-
-    def _output(self, to: Binding) -> int:
+    def _output(self, to: Binding, needs: float) -> int:
         if self._reply.output_tokens is not None:
             return self._reply.output_tokens
-        needs = math.ceil(self._cost.fixed + self._cost.text * to.model.token_factor - 1e-9)
-        return needs if needs <= to.max_tokens else to.most  # a token that is cut nowhere may count for two
+        whole = math.ceil(needs - 1e-9)
+        return whole if whole <= to.max_tokens else to.most  # a token that is cut nowhere may count for two
 
     def _details(self, to: Binding, output: int) -> bytes:
         """How much of the output was thought, where that is told. A profile that leaves out what does not apply tells
@@ -568,7 +547,9 @@ class CompiledReply:
         rounds = self._rounds
         read = [given + rounds[0].fed_back * factor, *[one.fed_back * factor for one in rounds[1:]]]
         inputs = _apportioned(said.get("input_tokens", given + round(self._fed_back * factor)), read)
-        outputs = _apportioned(said.get("output_tokens", self._output(to)), [one.output for one in rounds])
+        outputs = _apportioned(
+            said.get("output_tokens", self._output(to, self._needs(to.model))), [one.output for one in rounds]
+        )
         caches: Mapping[str, Any] = {
             "cache_read_input_tokens": said.get("cache_read_input_tokens", use.read),
             "cache_creation_input_tokens": said.get("cache_creation_input_tokens", use.written),
@@ -630,10 +611,10 @@ class _Poured(CompiledReply):
     def _made(self, kind: _Kind, chunk: Chunk | None) -> Form:
         return PouredForm(self._slots.form(kind, chunk), self._poured, chunk)
 
-    def _whole(self, to: Binding) -> Filled:
+    def _whole(self, to: Binding, needs: float) -> Filled:
         if not to.stream and self._slots.at_once(to):  # its JSON has the same form as everybody's, and no time
             self._paced, self._forms = self._slots._paced, self._slots._forms
-        return super()._whole(to)
+        return super()._whole(to, needs)
 
 
 # -- what is told --------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from mock_server import settings as configuration
 from mock_server.clock import Clock, SystemClock
 from mock_server.engine import breaking, seeds
-from mock_server.engine.choose import NearMiss, NoMatch, choose, question
+from mock_server.engine.choose import NearMiss, NoMatch, Question, choose
 from mock_server.engine.endpoints import MESSAGES, READERS
 from mock_server.engine.entry import Entry
 from mock_server.engine.exchange import Call, Exchange, Work
@@ -182,7 +182,8 @@ class Engine:
         """
         session, key, refused = self._sender(http)
         exchange = self.answer(http, session, key, refused, reading=reading)
-        kept = self.journals.kept(http) if kept is None else kept
+        if kept is None:
+            kept = self.journals.kept(http) if self.journals.redacts else http
         return self.journals.record(session.journal, self.clock.unix(), kept, exchange, session)
 
     def remember(self, came: bytes, http: HttpRequest, entry: Entry) -> Remembered | None:
@@ -256,7 +257,8 @@ class Engine:
         in_batch: bool,
         reading: Reading | None,
     ) -> Exchange:
-        ids = session.ids(_early_seed(http, session.terms.settings.seed, reading), self._chance)
+        seed = session.terms.settings.seed
+        ids = session.ids(None if seed is None else _early_seed(http, seed, reading), self._chance)
         try:
             endpoint, params = route(http, session.terms)
             if refused is not None:
@@ -289,7 +291,7 @@ class Engine:
     def explain(self, session: Session, request: Request) -> tuple[NearMiss, ...]:
         """The scenarios nearest to a valid request, with every condition that fails; none when one answers."""
         library = self.library(session)
-        asked = question(parse(request.raw), request.headers, "", Cursors())
+        asked = Question(parse(request.raw), request.headers, "", Cursors())
         try:
             found = choose(library, asked)
         except (ApiError, OverLimit):
@@ -384,9 +386,9 @@ def _terms(settings: Settings, profile: Profile, beginnings: Beginnings) -> Term
     return Terms(settings, changed, pacing(settings.timing, changed), own, beginnings)
 
 
-def _early_seed(http: HttpRequest, seed: int | None, reading: Reading | None) -> Callable[[], bytes] | None:
+def _early_seed(http: HttpRequest, seed: int, reading: Reading | None) -> Callable[[], bytes]:
     """What ids are drawn from before a request is understood: with a seed, the bytes that came, if any is drawn."""
-    return None if seed is None else lambda: seeds.exchange_seed(seed, "", digest_of(http, reading), 0)
+    return lambda: seeds.exchange_seed(seed, "", digest_of(http, reading), 0)
 
 
 def _bearer(authorization: str) -> str:

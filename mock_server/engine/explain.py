@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mock_server.engine.choose import Choice, NearMiss, NoMatch, Question, choose, question
+from mock_server.engine.choose import Choice, NearMiss, NoMatch, Question, choose
 from mock_server.engine.render import Rendering, rendered
 from mock_server.engine.render import said as filled
 from mock_server.engine.session import Cursors, Session
@@ -108,7 +108,7 @@ def _explained(engine: "Engine", session: Session, http: HttpRequest) -> Explana
         refused = error
     library = engine.library(session)
     try:
-        asked = question(request, http.headers, "", Cursors(), session.terms.settings.seed)
+        asked = Question(request, http.headers, "", Cursors(), session.terms.settings.seed)
         found = choose(library, asked)
     except ApiError as error:
         return Explanation(error=refused or error, asked=len(library))

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Mapping
+from itertools import repeat
 from typing import TYPE_CHECKING
 
 from mock_server.protocol.errors import MESSAGE, ApiError, envelope
@@ -24,9 +25,8 @@ def reply_headers(session: "Session", request_id: str, *, is_known: bool = True)
 
 def headers_at(profile: Profile, second: int, request_id: str, *, is_known: bool = True) -> Headers:
     """The same, of a reply that was made in this second (unix)."""
-    ids = [(name, request_id) for name in profile.request_id_headers]
-    owner = profile.owner_headers if is_known else ()
-    return (_date(second), *ids, *owner)
+    headers = (_date(second), *zip(profile.request_id_headers, repeat(request_id)))
+    return headers + profile.owner_headers if is_known else headers
 
 
 @functools.lru_cache(maxsize=16)

@@ -23,10 +23,11 @@ _Shape = tuple[str, tuple[str, ...], bool, str, str, bool]
 def _shape(facts: Facts, *, has_system: bool) -> _Shape:
     """`has_system`: the system prompt, which may be long, matters to some scenario."""
     request = facts.asked.request
-    choice = request.tool_choice
+    choice = request.body.get("tool_choice")
     chosen = f"{choice.get('type')} {choice.get('name')} {choice.get('disable_parallel_tool_use')}" if choice else ""
     system = request.system if has_system else ""
-    return request.model, request.tool_names, request.stream, system, chosen, bool(facts.asked.results)
+    stream = bool(request.body.get("stream"))
+    return request.model, request.tool_names, stream, system, chosen, bool(facts.asked.results)
 
 
 class _Texts:
@@ -149,8 +150,10 @@ class _Lane:
         """The places of the scenarios to ask, in order."""
         found: list[int] = []
         if self._prompt.texts:
-            every = (*older(), newest) if self._looks_back else (newest,)
-            found = self._prompt.found("\n".join([facts.prompt.folded for facts in every]))
+            said = newest.prompt.folded
+            if self._looks_back:
+                said = "\n".join([*[facts.prompt.folded for facts in older()], said])
+            found = self._prompt.found(said)
         for exact, places in self._at.values():
             for value in exact.read(newest):
                 if isinstance(value, str):
@@ -177,7 +180,7 @@ class Index:
         lane = self._lanes.get(shape)
         if lane is None:
             lane = self._lane(shape, newest)
-        return [self._scenarios[at] for at in lane.found(newest, older)]
+        return map(self._scenarios.__getitem__, lane.found(newest, older))
 
     def _lane(self, shape: _Shape, facts: Facts) -> _Lane:
         fitting = [

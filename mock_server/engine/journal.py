@@ -295,14 +295,10 @@ class Journals:
         self.bytes = 0
         self._limit = limit
         self._redaction = redaction
+        self.redacts = redaction is not None  # whether anything is blotted out
         self._known: set[Journal] = set()  # that have entries
         self._oldest: list[tuple[int, Journal]] = []  # a heap of them, by the number of the first entry (or one before)
         self._headers: dict[int, tuple[Mapping[str, str], Mapping[str, str]]] = {}
-
-    @property
-    def redacts(self) -> bool:
-        """Whether anything is blotted out."""
-        return self._redaction is not None
 
     def kept(self, http: HttpRequest) -> HttpRequest:
         """The request without what must not be kept."""

@@ -69,6 +69,7 @@ class Library:
         self.scenarios = tuple(one for one in ordered if not one.is_overlay)
         self.overlays = tuple(one for one in ordered if one.is_overlay)
         self.sides = Sides(self.scenarios)
+        self.has_sides = len(self.sides) > 0
         self.index = Index(self.scenarios)
 
     def __len__(self) -> int:

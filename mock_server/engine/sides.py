@@ -5,7 +5,7 @@ They are asked about every request, whatever it names, so what they cost the oth
 
 import heapq
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from mock_server.scenario.match import All, Condition, Facts, Test
 from mock_server.scenario.model import Scenario
@@ -23,14 +23,14 @@ class Sides:
         self._names = tuple(sorted(asked))
         self._left: OrderedDict[tuple[str | None, ...], tuple[Scenario, ...]] = OrderedDict()
 
-    def likely(self, headers: Mapping[str, str], newest: Callable[[], Facts]) -> tuple[Scenario, ...]:
+    def __len__(self) -> int:
+        return len(self._scenarios)
+
+    def likely(self, facts: Facts) -> tuple[Scenario, ...]:
         """The scenarios whose conditions on headers hold."""
-        if not self._scenarios:
-            return ()
-        sender = tuple([headers.get(name) for name in self._names])
+        sender = tuple([facts.asked.headers.get(name) for name in self._names])
         left = self._left.get(sender)
         if left is None:
-            facts = newest()
             fitting = (one for one, conditions in self._scenarios if all(each.holds(facts) for each in conditions))
             left = self._left[sender] = tuple(fitting)
             if len(self._left) > MAX_SENDERS:
@@ -39,7 +39,7 @@ class Sides:
 
     def among(self, others: Iterable[Scenario], likely: tuple[Scenario, ...]) -> Iterable[Scenario]:
         """Both in order of precedence."""
-        return heapq.merge(likely, others, key=lambda one: self._rank[one.name]) if likely else others
+        return heapq.merge(likely, others, key=lambda one: self._rank[one.name])
 
 
 def _of_headers(when: Condition | None) -> tuple[Test, ...]:

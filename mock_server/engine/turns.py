@@ -138,7 +138,13 @@ def conversed(request: MessagesRequest) -> Conversation:
     """The same of a request, whose turns may be known as far as it goes on from an earlier one."""
     messages = request.messages
     if len(messages) == 1 and messages[0]["role"] == "user":  # what most requests are
-        return Conversation((Turn("user", tuple(blocks(messages[0]["content"]))),), _FIRST)
+        content = messages[0]["content"]
+        if type(content) is not str:
+            turn = Turn("user", tuple(content or ()))
+        else:
+            turn = Turn("user", ({"type": "text", "text": content},))
+            vars(turn).update(is_human=True, said=Said((content,)))
+        return Conversation((turn,), _FIRST)
     if len(messages) < _FEW or request.has_system_messages:
         return conversation(messages)
     begins = request.scan("turns", _BEGIN, _with_message)

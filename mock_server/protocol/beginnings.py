@@ -172,7 +172,7 @@ class Beginnings:
             sent = _sent(headers, profile, endpoint)
             frame = self._last
             if frame is None or not frame.fits(body, sent):
-                frame = self._fitting(body, sent)
+                self._last = frame = self._fitting(body, sent)
             if frame is not None and (request := frame.read(body, headers)) is not None:
                 return request
         return parse(body, headers)
@@ -192,7 +192,6 @@ class Beginnings:
             return
         known = request.known
         if known is not None:
-            self._last = known.kept
             if known.ends:
                 self._story(known.kept, request, known.ends, _weight(body[known.start : known.stop]))
             return

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 from mock_server.protocol import marks, media
 from mock_server.protocol.profile import Model
-from mock_server.protocol.request import Block, MessagesRequest, blocks
+from mock_server.protocol.request import LONG, Block, MessagesRequest, blocks
 from mock_server.protocol.sse import dumps
 from mock_server.protocol.tokens import TokenCounter
 
@@ -62,7 +62,7 @@ class Cost(NamedTuple):
 
 def counted(request: MessagesRequest, model: Model, counter: TokenCounter) -> int:
     """The estimate of what a request's prompt costs, of a long one worked out once."""
-    if not request.is_long:
+    if len(request.raw) < LONG:
         return input_tokens(request, model, counter)
     found = request.costs.get(model.id)
     if found is None:
@@ -80,17 +80,21 @@ def prefixed(request: MessagesRequest, model: Model, counter: TokenCounter) -> "
 
 def input_tokens(request: MessagesRequest, model: Model, counter: TokenCounter) -> int:
     """The estimate of what a request's prompt costs."""
-    request = request.merged
+    messages = request.messages
+    if len(messages) > 1:
+        request = request.merged
+        messages = request.messages
     name = ("cost", model.id)
     steady: Cost | None = request.steady.get(name)
     if steady is None:
         steady = request.steady[name] = _steady_cost(request, model, counter)
     text, fixed = steady
-    messages = request.messages
     if len(messages) == 1:
         content = messages[0]["content"]
-        said = [content] if type(content) is str else [block["text"] for block in content if block["type"] == "text"]
-        if type(content) is str or len(said) == len(content):
+        if type(content) is str:
+            return round((text + counter.count(content)) * model.token_factor) + fixed
+        said = [block["text"] for block in content if block["type"] == "text"]
+        if len(said) == len(content):
             return round((text + sum(map(counter.count, said))) * model.token_factor) + fixed
     if _cites(request):
         fixed += CITATIONS

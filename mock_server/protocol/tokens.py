@@ -45,8 +45,9 @@ def count(text: str) -> int:
     return total + len(_TOKEN.findall(text, at))
 
 
-# what a character of ASCII is, as a byte; a plain space is white space, too
-_LETTER, _DIGIT, _SIGN, _LINE, _WHITE, _SPACE = 1, 2, 4, 8, 16, 32
+# What a character of ASCII is, as bits of a byte. A plain space is white space, too; what `_JOINS` takes one along that
+# stands before it.
+_LETTER, _DIGIT, _SIGN, _LINE, _WHITE, _SPACE, _JOINS = 1, 2, 4, 8, 16, 32, 64
 
 
 def _count_ascii(text: str) -> int:
@@ -55,24 +56,17 @@ def _count_ascii(text: str) -> int:
     """
     kinds = text.encode("ascii").translate(_KINDS)
     number = int.from_bytes(kinds, "little")
-    tokens = kinds.count(_SIGN) + kinds.count(_LINE)
-    letters, digits, white = number & _EACH, number >> 1 & _EACH, number >> 4 & _EACH
-    # a run of white space is one token; what follows a plain space takes it along, unless it ends a longer run
-    behind = white << 8
-    joined = number >> 5 & (letters | digits | number >> 2 & _EACH) >> 8
-    tokens += white.bit_count() - (white & behind).bit_count() - joined.bit_count() + (joined & behind).bit_count()
-    second = letters & letters << 8
-    tokens += letters.bit_count() - second.bit_count()
-    longer = second & second << 16
-    longer &= longer << 32  # behind 7 letters
+    second = number & number << 8 & _RUNS  # behind another one of its kind
+    starts = (number ^ second) & _STARTS
+    taken = number & number >> 9 & starts << 1 & _SPACES  # a space alone, before what takes it along
+    tokens = (starts ^ taken >> 1).bit_count()
+    fourth = second & second << 16
+    longer = fourth & fourth << 32 & _LETTERS  # behind 7 letters
     if longer:
-        tokens += _more(kinds, _LETTER, letters ^ second, longer, 7)
-    if digits:
-        second = digits & digits << 8
-        tokens += digits.bit_count() - second.bit_count()
-        longer = second & second << 16  # behind 3 digits
-        if longer:
-            tokens += _more(kinds, _DIGIT, digits ^ second, longer, 3)
+        tokens += _more(kinds, _LETTER, starts & _LETTERS, longer, 7)
+    longer = fourth & _DIGITS  # behind 3 digits
+    if longer:
+        tokens += _more(kinds, _DIGIT, starts & _DIGITS, longer, 3)
     return tokens
 
 
@@ -85,7 +79,7 @@ def _more(kinds: bytes, kind: int, starts: int, longer: int, most: int) -> int:
     third = second << 8 * most & longer
     if not third << 8 * most & longer:
         return second.bit_count() + third.bit_count()
-    rest = kinds.replace(bytes((kind,)) * most, _CUT)  # very long ones are cut one by one
+    rest = kinds.replace(bytes((kind | _JOINS,)) * most, _CUT)  # very long ones are cut one by one
     left = int.from_bytes(rest, "little") >> (kind >> 1) & _EACH
     return rest.count(_CUT) + left.bit_count() - (left & left << 8).bit_count() - starts.bit_count()
 
@@ -93,12 +87,17 @@ def _more(kinds: bytes, kind: int, starts: int, longer: int, most: int) -> int:
 def _kind(char: str) -> int:
     if char == "_" or char == " ":
         return _LINE if char == "_" else _SPACE | _WHITE
-    return _LETTER if char.isalpha() else _DIGIT if char.isdecimal() else _WHITE if char.isspace() else _SIGN
+    if char.isspace():
+        return _WHITE
+    return _JOINS | (_LETTER if char.isalpha() else _DIGIT if char.isdecimal() else _SIGN)
 
 
-_KINDS = bytes(_kind(chr(code)) if code < 128 else _SIGN for code in range(256))
+_KINDS = bytes(_kind(chr(code)) for code in range(128)) + bytes(128)
 _CUT = b"\x80"
 _EACH = int.from_bytes(b"\x01" * _PIECE, "little")
+_LETTERS, _DIGITS, _SPACES = _EACH * _LETTER, _EACH * _DIGIT, _EACH * _SPACE
+_RUNS = _EACH * (_LETTER | _DIGIT | _WHITE)  # of these a token has several
+_STARTS = _EACH * (_LETTER | _DIGIT | _SIGN | _LINE | _WHITE)
 
 
 def _behind_space(text: str, at: int) -> int:

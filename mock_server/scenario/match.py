@@ -140,7 +140,7 @@ class Test:
 
     subject: str
     said: str
-    test: Callable[[Facts], bool]
+    holds: Callable[[Facts], bool]
     got: Callable[[Facts], str]
     exact: "tuple[str, Callable[[Facts], str]] | None" = None
     far: Callable[[Facts], float] = lambda facts: 1.0
@@ -163,11 +163,8 @@ class Test:
         """The condition in words."""
         return (f"{self.subject}: {self.said}",)
 
-    def holds(self, facts: Facts) -> bool:
-        return self.test(facts)
-
     def match(self, facts: Facts) -> Match:
-        if self.test(facts):
+        if self.holds(facts):
             return Match(True)
         exact = None if self.exact is None else (self.exact[0], self.exact[1](facts))
         return Match(False, self.far(facts), (Miss(self.subject, self.said, self.got(facts), exact),))

@@ -1,6 +1,7 @@
 """The subjects of `when`, one function each. To add a subject, add a function and its row in `SUBJECTS`."""
 
 from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any
 
 from mock_server.protocol.expression import OverLimit
@@ -47,15 +48,15 @@ def _said(subject: str, node: Node, problems: Problems, said: Callable[[Facts], 
 
 
 def _prompt(node: Node, problems: Problems) -> Test:
-    return _said("prompt", node, problems, lambda facts: facts.prompt)
+    return _said("prompt", node, problems, attrgetter("prompt"))
 
 
 def _last_message(node: Node, problems: Problems) -> Test:
-    return _said("last_message", node, problems, lambda facts: facts.asked.last_message)
+    return _said("last_message", node, problems, attrgetter("asked.last_message"))
 
 
 def _system(node: Node, problems: Problems) -> Test:
-    return _said("system", node, problems, lambda facts: facts.asked.system)
+    return _said("system", node, problems, attrgetter("asked.system"))
 
 
 def _model(node: Node, problems: Problems) -> Test:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from mock_server.engine.choose import question
+from mock_server.engine.choose import Question
 from mock_server.engine.session import Cursors
 from mock_server.protocol.request import MessagesRequest
 from mock_server.scenario.load import build
@@ -92,7 +92,7 @@ TABLE: list[tuple[Any, bool, str]] = [
 
 
 def facts() -> Facts:
-    asked = question(MessagesRequest(BODY), HEADERS, "k", Cursors())
+    asked = Question(MessagesRequest(BODY), HEADERS, "k", Cursors())
     return Facts(asked.asked, asked.talk.turns[0].said, turn=2, attempt=1)
 
 

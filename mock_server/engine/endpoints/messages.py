@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from mock_server.engine import citations, seeds, server_tools
 from mock_server.engine.admission import Admitted, admit, commit, let_in, told_limits, too_long
 from mock_server.engine.breaking import HEADER, NONE, Breaks, as_json, breaks_of, noted, refused, struck
-from mock_server.engine.choose import NAMES, Choice, NoMatch, Question, choose, question
+from mock_server.engine.choose import NAMES, Choice, NoMatch, Question, choose
 from mock_server.engine.compile import Binding, CompiledReply, Filled, Reply, View, is_one_text, reply_of
 from mock_server.engine.exchange import Call, Exchange, Late
 from mock_server.engine.extras import extras
@@ -66,19 +66,21 @@ SUMMARY = 60  # estimated tokens of a summary that is made up
 
 def create(engine: "Engine", call: Call) -> Exchange:
     """parse -> resume -> validate -> admit -> choose -> bind -> commit -> faults. Raises ApiError."""
+    session = call.session
+    terms = session.terms
     request, finding = call.read(read)
-    if request.body.get("thread") is not None and _goes_on(request, call.session.terms):
+    if "thread" in request.body and _goes_on(request, terms):
         call, request = _resumed(call, request)
-        finding = judged(request, call.session.terms)
+        finding = judged(request, terms)
     if call.in_batch:
         allowed_in_batch(request.body)
-    if request.has_files:
+    if request.has_blocks and request.has_files:
         request, missing = sourced(request, call)
         finding = finding or missing
     admitted = admit(call, request, engine.counter)
     if admitted.room is not None and request.max_tokens > admitted.room:
         finding = finding or _fitting(admitted)
-    limits = call.session.terms.limits_of(admitted.model)
+    limits = terms.limits_of(admitted.model)
     if limits is not None:
         admitted = _let_in(admitted, admitted.model.id, limits)
     if log.isEnabledFor(logging.DEBUG):
@@ -92,10 +94,11 @@ def read(http: HttpRequest, terms: Terms) -> tuple[MessagesRequest, ApiError | N
     judged when it has its history.
     """
     request = terms.beginnings.read(http.body, http.headers, terms.profile, http.path)
-    if request.body.get("thread") is not None and _goes_on(request, terms):
+    if "thread" in request.body and _goes_on(request, terms):
         return request, None
     finding = judged(request, terms)
-    if finding is None:
+    known = request.known
+    if finding is None and (known is None or known.ends):  # a short one whose rest is known brings nothing new
         keep(request, terms, http.path)
     return request, finding
 
@@ -172,7 +175,7 @@ def _answered(engine: "Engine", admitted: Admitted) -> Exchange:
     call, request = admitted.call, admitted.request
     terms = call.session.terms
     library = engine.library(call.session)
-    asked = question(request, call.http.headers, call.key, call.session.cursors, terms.settings.seed)
+    asked = Question(request, call.http.headers, call.key, call.session.cursors, terms.settings.seed)
     found = choose(library, asked)
     draw = Draw(terms.settings.seed, call, request)
     overlays = engine.overlays(call.session) if library.overlays else ()
@@ -206,13 +209,17 @@ def _again(turn: Turn) -> Again | None:
     """
     draw, admitted, answer, found = turn.draw, turn.admitted, turn.answer, turn.found
     filled, request = draw.filled, admitted.request
-    if filled is None or draw.has_seed or turn.asked.watched.were_read or turn.breaks is not NONE:
+    if filled is None or draw.has_seed or turn.asked.were_counts_read or turn.breaks is not NONE:
         return None
     if admitted.limits or admitted.prefix is not None or turn.library.overlays or admitted.call.in_batch:
         return None
     if answer.is_open or answer.call is not None or (isinstance(found, Choice) and found.scenario.expects):
         return None
-    if request.has_files or not _LASTING.isdisjoint(request.body) or "origin" in request.headers:
+    if (
+        (request.has_blocks and request.has_files)
+        or not _LASTING.isdisjoint(request.body)
+        or "origin" in request.headers
+    ):
         return None
     return Again(turn.library, admitted.call.session.terms, filled)
 
@@ -432,39 +439,39 @@ def _plan(turn: Turn, reply: CompiledReply, more: Headers) -> tuple[Plan, str]:
     """The plan of a reply for this request, and why it does not come whole, if it does not."""
     admitted, draw = turn.admitted, turn.draw
     request, terms = admitted.request, admitted.call.session.terms
-    body = request.body
+    body, limit = request.body, request.max_tokens
     if reply.thinks or (reply.calls and (request.may_have(_EAGER) or "anthropic-beta" in request.headers)):
         reply = reply.viewed(_view(reply, admitted))
     ids = draw.ids
     headers = reply_headers(admitted.call.session, ids.request())
     if admitted.limits:
         headers += told_limits(admitted, admitted.limits[0])
+    headers += more
     told = extras(admitted, ids, runs_code=reply.runs_code)
     binding = Binding(
-        model=admitted.model,
-        input_tokens=admitted.input_tokens,
-        max_tokens=request.max_tokens,
-        stop_sequences=body.get("stop_sequences") or (),
-        stream=bool(body.get("stream") or turn.breaks.faults),
-        headers=headers + more,
-        time_scale=terms.settings.time_scale,
-        draw=draw,
-        room=admitted.room,
-        cache=None if admitted.cache is None else admitted.cache.use,
-        extras=told,
-        thinks="thinking" in body and request.thinking.get("type", "disabled") != "disabled",
+        admitted.model,
+        admitted.input_tokens,
+        limit,
+        limit if admitted.room is None else min(limit, admitted.room),
+        body.get("stop_sequences") or (),
+        bool(body.get("stream") or turn.breaks.faults),
+        terms.settings.time_scale,
+        draw,
+        None if admitted.cache is None else admitted.cache.use,
+        told,
+        "thinking" in body and request.thinking.get("type", "disabled") != "disabled",
     )
     lacking = ""
-    if not reply.fits(binding) and turn.is_whole and (lacking := reply.lacking(binding)):
+    filled = reply.filled(binding)
+    if filled.is_cut and turn.is_whole and (lacking := reply.lacking(binding)):
         text = f"scenario '{turn.choice.scenario.name}' turn {turn.choice.turn}: {lacking}"
         log.info("%s", text)  # no warning: many a request asks for one token and means it
-        binding = binding._replace(headers=binding.headers + _warning_of(text))
-    filled = reply.filled(binding)
+        headers += _warning_of(text)
     drawn = filled.drawn(ids, draw.open_call)
     is_lasting = told is None or not (told.delta or told.message)
     if is_lasting and not (more or lacking or filled.resumes or filled.timeline.at[-1]):
         draw.filled = filled
-    return filled.plan(drawn, binding.headers), lacking
+    return filled.plan(drawn, headers), lacking
 
 
 def _sent(turn: Turn, plan: Plan, lacking: str) -> Applied:
@@ -499,16 +506,18 @@ def _eager(request: MessagesRequest) -> Iterator[str]:
 class Draw:
     """What is drawn for one exchange: ids and jitter. A request is counted only when something is drawn for it.
 
-    `filled`: the reply in all else, where nothing but this was made for this one exchange.
+    `filled`: the reply in all else, where nothing but this was made for this one exchange. `has_seed`: something was
+    drawn that depends on how often the request came.
     """
 
-    __slots__ = ("_call", "_ids", "_request", "_seed", "_server_seed", "filled")
+    __slots__ = ("_call", "_ids", "_request", "_seed", "_server_seed", "filled", "has_seed")
 
     def __init__(self, server_seed: int | None, call: Call, request: MessagesRequest) -> None:
         self._server_seed = server_seed
         self._call = call
         self._request = request
         self._seed: bytes | None = None
+        self.has_seed = False
         self._ids: seeds.Ids | None = call.ids if server_seed is None else None
         self.filled: Filled | None = None
 
@@ -519,13 +528,9 @@ class Draw:
             self._ids = seeds.Ids(self.seed())
         return self._ids
 
-    @property
-    def has_seed(self) -> bool:
-        """Whether anything was drawn that depends on how often the request came."""
-        return self._seed is not None
-
     def seed(self) -> bytes:
         if self._seed is None:
+            self.has_seed = True
             key, fingerprint = self._call.key, self._request.fingerprint
             n = self._call.session.cursors.sent.add((key, fingerprint))
             self._seed = seeds.exchange_seed(self._server_seed, key, fingerprint, n)

@@ -86,7 +86,7 @@ class Remembered:
         self._behind = len(again.filled.headers) + len(self._own(0, ""))  # where headers begin that are always the same
         whole = ("completed", len(entry.plan.frames), 0.0)
         self.shared = {**{name: value for name, value in vars(entry).items() if name not in _OWN}, "_outcome": whole}
-        self.tally = (entry.scenario or "", entry.status, whole[0]), entry.tokens
+        self.tally = (entry.scenario, entry.status, whole[0]), entry.tokens
         self.wire: Stencil | None = None
 
     @property
@@ -140,7 +140,7 @@ class Memory:
 
     def has_seen(self, came: bytes) -> bool:
         """Whether these bytes came before; they have from now on."""
-        name = hash(_name(came))
+        name = hash(came if len(came) <= _HASHED else _name(came))
         if name in self._seen or name in self._seen_before:
             return True
         self._seen.add(name)

@@ -77,16 +77,16 @@ class App:
         version = request.version
         plan = answered.exchange.plan
         keep_alive = request.keep_alive and (version >= (1, 1) or not plan.stream)
-        opening, chunked = opening_of(plan, keep_alive=keep_alive, version=version)
         ended = functools.partial(self.ended, answered, request.method, path, start, told=told)
+        frames = frames_at_once(plan)
+        if frames >= 0 and request.method != "HEAD":
+            ended(Outcome("completed", frames))
+            connection.write(at_once(plan, keep_alive=keep_alive, version=version))
+            return Written(keep_alive=keep_alive, unread=request.content)
+        opening, chunked = opening_of(plan, keep_alive=keep_alive, version=version)
         if request.method == "HEAD":
             ended(Outcome("completed", 0))
             return Written(opening, keep_alive=keep_alive)
-        frames = frames_at_once(plan)
-        if frames >= 0:
-            ended(Outcome("completed", frames))
-            connection.write(at_once(plan, opening, chunked=chunked))
-            return Written(keep_alive=keep_alive, unread=request.content)
         playing = Playing(plan, connection, answered.lane, self.wheel, start, opening, chunked, ended)
         answered.opened(playing.cut)
         outcome = await play(playing)
@@ -163,7 +163,8 @@ class App:
             if answered is not None:
                 return answered
         entry = self._engine.handle(http, reading, kept)
-        self._share(entry)
+        if "origin" in entry.request_headers:
+            self._share(entry)
         if self._desk.feed.is_watched:
             self._desk.feed.came(entry, entry.session)
         return entry
@@ -171,11 +172,11 @@ class App:
     def remember(self, came: bytes, http: HttpRequest, answered: Answered) -> None:
         """Keep what a request that has been answered all at once came to, for when the same bytes come again."""
         if isinstance(answered, Entry):
-            one = self._engine.remember(came, addressed(http, self._base_path), answered)
+            asked = http if http.path == MESSAGES else addressed(http, self._base_path)
+            one = self._engine.remember(came, asked, answered)
             if one is not None:
                 plan, marks = one.marked()
-                opening, chunked = opening_of(plan, keep_alive=True, version=HTTP_1_1)
-                data = at_once(plan, opening, chunked=chunked)
+                data = at_once(plan, keep_alive=True, version=HTTP_1_1)
                 one.wire = Stencil(data, places(data, marks))
 
     def again(self, one: Remembered, start: float) -> bytes:
@@ -202,9 +203,9 @@ class App:
 
     @staticmethod
     def _share(entry: Entry) -> None:
-        if "origin" in entry.request_headers:
-            shared = cors.shared(entry.exchange.plan, entry.request_headers)
-            entry.exchange = entry.exchange._replace(plan=shared)
+        """Have the page that asked read the reply."""
+        shared = cors.shared(entry.exchange.plan, entry.request_headers)
+        entry.exchange = entry.exchange._replace(plan=shared)
 
     def _is_stream(self, http: HttpRequest) -> bool:
         """Whether this is a request for the live stream; one that may not have it is told so by the desk."""
@@ -252,7 +253,8 @@ class App:
             raise
         except BaseException as error:  # of a test: its own kind of failure is not an Exception
             self._engine.failed(answered, error)
-        self._share(answered)
+        if "origin" in entry.request_headers:
+            self._share(entry)
 
     def refused(self, error: ApiError) -> Answered:
         """What answers a request that could not be read."""

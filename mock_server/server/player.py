@@ -95,12 +95,16 @@ def frames_at_once(plan: Plan) -> int:
     return frames
 
 
-def at_once(plan: Plan, opening: bytes, *, chunked: bool) -> bytes:
-    """All that is sent of a plan whose frames are due at once: `opening` (the head) and everything else."""
+def at_once(plan: Plan, *, keep_alive: bool, version: tuple[int, int]) -> bytes:
+    """All that is sent of a plan whose frames are due at once: one join of the head and the body."""
+    chunked = plan.stream and version >= (1, 1)
+    pieces = [head(plan, chunked=chunked, keep_alive=keep_alive, version=version)]
+    for part in plan.parts:
+        pieces += part.pieces
     if chunked:
-        body = plan.body()
-        return b"".join((opening, _chunk(body), _LAST_CHUNK))
-    return b"".join([opening, *[frame for part in plan.parts for frame in part.frames]])
+        pieces[0] += b"%x\r\n" % (sum(map(len, pieces)) - len(pieces[0]))
+        pieces += (b"\r\n", _LAST_CHUNK)
+    return b"".join(pieces)
 
 
 async def play(playing: "Playing") -> Outcome:

@@ -38,18 +38,10 @@ class Head(NamedTuple):
     length: int
 
 
-class Post(NamedTuple):
-    """A request that is there as a whole. `came`: all its bytes; empty where there are too many to be remembered."""
-
-    head: Head
-    body: bytes
-    came: bytes = b""
-
-    @property
-    def http(self) -> HttpRequest:
-        """The request as the engine takes it."""
-        head = self.head
-        return HttpRequest("POST", head.path, head.headers, self.body, None, head.query)
+def posted(head: Head, body: bytes) -> HttpRequest:
+    """The request as the engine takes it."""
+    path, query, headers, _ = head
+    return HttpRequest("POST", path, headers, body, None, query)
 
 
 def begun_post(data: bytes) -> tuple[Head, int] | None:

@@ -174,8 +174,10 @@ def test_a_timer_for_a_tick_finds_it_over() -> None:
 
 @pytest.mark.parametrize("chunked", [False, True])
 def test_a_plan_without_delays_is_one_write(chunked: bool) -> None:
+    told, version = plan(0, 0, 0), (1, 1) if chunked else (1, 0)
     body = b"6\r\n0;0;0;\r\n0\r\n\r\n" if chunked else b"0;0;0;"
-    assert at_once(plan(0, 0, 0), b"head;", chunked=chunked) == b"head;" + body
+    opening = head(told, chunked=chunked, keep_alive=True, version=version)
+    assert at_once(told, keep_alive=True, version=version) == opening + body
 
 
 def test_a_plan_with_delays_is_not_played_at_once() -> None:

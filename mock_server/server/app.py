@@ -44,6 +44,7 @@ class App:
         self._engine = engine
         self._desk = desk
         self._file = file
+        self._watchers = desk.feed.watchers
         self._base_path = engine.settings.base_path
         self._loop = asyncio.get_running_loop()
         self._readers = ThreadPoolExecutor(READERS, "mock-server reader")
@@ -131,7 +132,7 @@ class App:
         """What the journal file says of a large body, and who watches is shown of it."""
         if len(http.body) < LONG or not isinstance(answered, Entry):
             return None
-        if self._file is None and not self._desk.feed.is_watched:
+        if self._file is None and not self._watchers:
             return None
         return await self._loop.run_in_executor(self._readers, _outlined, answered, self._file is not None)
 
@@ -165,7 +166,7 @@ class App:
         entry = self._engine.handle(http, reading, kept)
         if "origin" in entry.request_headers:
             self._share(entry)
-        if self._desk.feed.is_watched:
+        if self._watchers:
             self._desk.feed.came(entry, entry.session)
         return entry
 
@@ -183,7 +184,8 @@ class App:
         """The bytes that answer a request as the same was answered before; it is noted, and has ended."""
         assert one.wire is not None
         entry = self._engine.repeat(one)
-        self._tell(entry, "POST", entry.path, start, "completed")
+        if self._file is not None or self._watchers or log.isEnabledFor(logging.INFO):
+            self._tell(entry, "POST", entry.path, start, "completed")
         return entry.sent_by(one.wire)
 
     def most_bytes(self, path: str) -> int:
@@ -273,7 +275,8 @@ class App:
         answered.end(outcome.kind, outcome.frames, outcome.sent)
         if isinstance(answered, Entry):
             self._engine.metrics.count(answered)
-        self._tell(answered, method, path, start, outcome.kind, told)
+        if self._file is not None or self._watchers or log.isEnabledFor(logging.INFO):
+            self._tell(answered, method, path, start, outcome.kind, told)
 
     def _tell(
         self, answered: Answered, method: str, path: str, start: float, outcome: str, told: bytes | None = None
@@ -282,7 +285,7 @@ class App:
         if isinstance(answered, Entry):
             if self._file is not None:
                 self._file.write(answered, told)
-            if self._desk.feed.is_watched:
+            if self._watchers:
                 self._desk.feed.came(answered, answered.session)
         if not log.isEnabledFor(logging.INFO) or answered.exchange.note == "control":
             return

@@ -19,9 +19,9 @@ from mock_server.engine.memory import Remembered
 from mock_server.protocol.errors import ApiError, invalid
 from mock_server.protocol.request import LONG, HttpRequest
 from mock_server.server.inbox import Inbox
-from mock_server.server.player import Outcome, Playing, at_once, frames_at_once, head, opening_of
+from mock_server.server.player import Outcome, Playing, at_once, frames_at_once, opening_of
 from mock_server.server.resets import on_the_way, reset_on_close
-from mock_server.server.shortcut import Head, begun_post, is_head_begun, posted
+from mock_server.server.shortcut import Head, begun_post, is_head_begun
 from mock_server.server.wheel import Wheel
 
 MAX_HEADER = 64 * 1024
@@ -230,7 +230,7 @@ class Connection(RequestHandler):
 
     def _last_reply(self, error: ApiError) -> bytes:
         plan = self._app.refused(error).exchange.plan
-        return head(plan, chunked=False, keep_alive=False, version=HTTP_1_1) + plan.body()
+        return at_once(plan, keep_alive=False, version=HTTP_1_1)
 
     # -- the short way -------------------------------------------------------------------------------------------
 
@@ -250,10 +250,10 @@ class Connection(RequestHandler):
         head, at = found
         missing = head.length - (len(data) - at)
         if not missing:
-            self._take(posted(head, data[at:]), data)
+            self._take(head, data[at:], data)
         elif missing < 0:
             self._held, data = data[missing:], data[:missing]
-            self._whole(posted(head, data[at:]), data)
+            self._whole(head, data[at:], data)
         elif head.length > LONG and head.length > self._app.most_bytes(head.path):
             self._leave(data)  # it is refused before it has come
         else:
@@ -270,16 +270,16 @@ class Connection(RequestHandler):
             self._held, begun.pieces[-1] = data[begun.missing :], data[: begun.missing]
         if begun.head.length >= LONG:
             begun.pieces[0] = begun.pieces[0][begun.at :]
-            self._take(posted(begun.head, b"".join(begun.pieces)), b"")
+            self._take(begun.head, b"".join(begun.pieces), b"")
         else:
             came = b"".join(begun.pieces)
-            self._whole(posted(begun.head, came[begun.at :]), came)
+            self._whole(begun.head, came[begun.at :], came)
 
-    def _whole(self, http: HttpRequest, came: bytes) -> None:
+    def _whole(self, head: Head, body: bytes, came: bytes) -> None:
         """A request has come as a whole, in several reads or with more behind it; that waits for its turn."""
         known = None if self._held else self._app.remembered(came)
         if known is None:
-            self._take(http, came)
+            self._take(head, body, came)
         else:
             self._repeat(known)
 
@@ -289,9 +289,10 @@ class Connection(RequestHandler):
         self._stays_open(start)
         self.write(self._app.again(known, start))
 
-    def _take(self, http: HttpRequest, came: bytes) -> None:
+    def _take(self, head: Head, body: bytes, came: bytes) -> None:
         """Have a request answered when its turn comes. `came`: all its bytes, to remember it by; none if too many."""
         self._busy = True
+        http = HttpRequest("POST", head.path, head.headers, body, None, head.query)
         self._app.inbox.put(self._answer, http, came)
 
     def _answer(self, http: HttpRequest, came: bytes, start: float) -> None:

@@ -12,8 +12,6 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from mock_server.protocol.request import HttpRequest
-
 # RFC 3986 without what is escaped, RFC 9110 for names and values of headers
 _PATH, _QUERY = r"/[\w.~!$&'()*+,;=:@/-]*", r"[\w.~!$&'()*+,;=:@/?-]*"
 _LINE = re.compile(rf"POST ({_PATH})(?:\?({_QUERY}))? HTTP/1\.1\r\n", re.ASCII)
@@ -36,12 +34,6 @@ class Head(NamedTuple):
     query: str
     headers: Mapping[str, str]
     length: int
-
-
-def posted(head: Head, body: bytes) -> HttpRequest:
-    """The request as the engine takes it."""
-    path, query, headers, _ = head
-    return HttpRequest("POST", path, headers, body, None, query)
 
 
 def begun_post(data: bytes) -> tuple[Head, int] | None:

@@ -181,6 +181,12 @@ def test_a_plan_without_delays_is_one_write(chunked: bool) -> None:
     assert at_once(told, keep_alive=True, version=version) == opening + body
 
 
+def test_a_stream_that_says_nothing_is_its_last_chunk() -> None:
+    nothing = plan(0)._replace(parts=(Part((b"",), array("I", [0])),))
+    opening, _ = opening_of(nothing, keep_alive=True, version=(1, 1))
+    assert at_once(nothing, keep_alive=True, version=(1, 1)) == opening + b"0\r\n\r\n"
+
+
 def test_a_plan_with_delays_is_not_played_at_once() -> None:
     assert frames_at_once(plan(0, 0, 0)) == 3
     assert frames_at_once(plan(0, 1)) == -1

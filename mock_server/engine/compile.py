@@ -221,7 +221,8 @@ class Filled(NamedTuple):
         values, at, form = {**self.known, **drawn}, self.timeline.at, self.form
         if self.stream:
             frames, due = self.timeline.filled(form.fill(values)), at[0]
-            part = Part(frames, at, None, partial(form.payloads, values, self.timeline.pings))
+            joined = None if at[-1] or form.once else form.joined
+            part = Part(frames, at, None, partial(form.payloads, values, self.timeline.pings), joined)
         else:
             due = at[-1]
             part = Part((form.json.fill(values),), at[-1:] if due else AT_ONCE, None, partial(form.message, values))

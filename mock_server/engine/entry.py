@@ -395,7 +395,7 @@ def is_data(plan: Plan) -> bool:
 def _emptied(plan: Plan) -> Plan:
     """The plan with its times, and without what it sends."""
     return plan._replace(
-        parts=tuple(part._replace(frames=(b"",) * len(part.frames), source=None) for part in plan.parts)
+        parts=tuple(part._replace(frames=(b"",) * len(part.frames), source=None, joined=None) for part in plan.parts)
     )
 
 

@@ -1,6 +1,6 @@
 """Events with holes -> bytes with holes: what of a reply is the same for everybody is made once."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import ClassVar
 
 from mock_server.protocol.blocks import Delta, Text
@@ -107,7 +107,7 @@ class Form:
 
     def forget(self) -> None:
         """Keep only what it is made from."""
-        for name in ("steps", "events", "_frames", "json"):
+        for name in ("steps", "events", "_frames", "joined", "json"):
             self.__dict__.pop(name, None)
 
     @lazy
@@ -153,6 +153,28 @@ class Form:
         for at, template in templates:
             frames[at] = template.fill(values)
         return tuple(frames)
+
+    @lazy
+    def joined(self) -> Callable[[tuple[bytes, ...]], Sequence[bytes]]:
+        """Makes of frames as `fill` gives them as few pieces as can be: those with holes, and what stands between them
+        in one."""
+        made, templates = self._frames
+        fixed: list[bytes] = []
+        filled: list[tuple[int, int]] = []
+        begin = 0
+        for at, _ in templates:
+            fixed += [b"".join(made[begin:at]), b""]
+            filled.append((len(fixed) - 1, at))
+            begin = at + 1
+        fixed.append(b"".join(made[begin:]))
+
+        def pieces(frames: tuple[bytes, ...]) -> Sequence[bytes]:
+            found = fixed.copy()
+            for place, at in filled:
+                found[place] = frames[at]
+            return found
+
+        return pieces
 
     def payloads(self, values: Mapping[str, bytes], pings: Sequence[int] = ()) -> Payloads:
         """What the frames say with a request's values in place, and with pings between them."""

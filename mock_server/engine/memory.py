@@ -140,7 +140,7 @@ class Memory:
 
     def has_seen(self, came: bytes) -> bool:
         """Whether these bytes came before; they have from now on."""
-        name = hash(_name(came))
+        name = hash(came if len(came) <= _HASHED else _name(came))
         if name in self._seen or name in self._seen_before:
             return True
         self._seen.add(name)

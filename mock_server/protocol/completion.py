@@ -88,7 +88,7 @@ def _whole(parts: tuple[Part, ...]) -> tuple[Part, ...]:
     completion = _completion(message, text, message)
     body = encode(dumps(completion))
     at = array("I", parts[-1].at[-1:])
-    return (*parts[:-1], parts[-1]._replace(frames=(body,), at=at, source=(completion,)))
+    return (*parts[:-1], parts[-1]._replace(frames=(body,), at=at, source=(completion,), joined=None))
 
 
 def _message(parts: tuple[Part, ...]) -> Payload | None:

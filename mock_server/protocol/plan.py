@@ -1,7 +1,7 @@
 """What goes on the wire and when, as plain data. No socket, no callback: the server only plays it."""
 
 from array import array
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 Headers = tuple[tuple[str, str], ...]
@@ -31,13 +31,19 @@ class Part(NamedTuple):
 
     The first part starts when the request came; a later one when the part before it ended; one with a `wait` when
     that is over. `source`: the payloads of its frames, or what works them out for whoever looks; None where only the
-    bytes are kept.
+    bytes are kept. `joined`: makes of the frames a few pieces with the same bytes, for whoever sends all at once.
     """
 
     frames: tuple[bytes, ...]
     at: "array[int]"
     wait: Wait | None = None
     source: Callable[[], Payloads] | Payloads | None = None
+    joined: Callable[[tuple[bytes, ...]], Sequence[bytes]] | None = None
+
+    @property
+    def pieces(self) -> Sequence[bytes]:
+        """All its bytes, in no more pieces than need be."""
+        return self.frames if self.joined is None else self.joined(self.frames)
 
     @property
     def payloads(self) -> Payloads:

@@ -44,6 +44,7 @@ class App:
         self._engine = engine
         self._desk = desk
         self._file = file
+        self._watchers = desk.feed.watchers
         self._base_path = engine.settings.base_path
         self._loop = asyncio.get_running_loop()
         self._readers = ThreadPoolExecutor(READERS, "mock-server reader")
@@ -77,16 +78,16 @@ class App:
         version = request.version
         plan = answered.exchange.plan
         keep_alive = request.keep_alive and (version >= (1, 1) or not plan.stream)
-        opening, chunked = opening_of(plan, keep_alive=keep_alive, version=version)
         ended = functools.partial(self.ended, answered, request.method, path, start, told=told)
+        frames = frames_at_once(plan)
+        if frames >= 0 and request.method != "HEAD":
+            ended(Outcome("completed", frames))
+            connection.write(at_once(plan, keep_alive=keep_alive, version=version))
+            return Written(keep_alive=keep_alive, unread=request.content)
+        opening, chunked = opening_of(plan, keep_alive=keep_alive, version=version)
         if request.method == "HEAD":
             ended(Outcome("completed", 0))
             return Written(opening, keep_alive=keep_alive)
-        frames = frames_at_once(plan)
-        if frames >= 0:
-            ended(Outcome("completed", frames))
-            connection.write(at_once(plan, opening, chunked=chunked))
-            return Written(keep_alive=keep_alive, unread=request.content)
         playing = Playing(plan, connection, answered.lane, self.wheel, start, opening, chunked, ended)
         answered.opened(playing.cut)
         outcome = await play(playing)
@@ -131,7 +132,7 @@ class App:
         """What the journal file says of a large body, and who watches is shown of it."""
         if len(http.body) < LONG or not isinstance(answered, Entry):
             return None
-        if self._file is None and not self._desk.feed.is_watched:
+        if self._file is None and not self._watchers:
             return None
         return await self._loop.run_in_executor(self._readers, _outlined, answered, self._file is not None)
 
@@ -163,26 +164,28 @@ class App:
             if answered is not None:
                 return answered
         entry = self._engine.handle(http, reading, kept)
-        self._share(entry)
-        if self._desk.feed.is_watched:
+        if "origin" in entry.request_headers:
+            self._share(entry)
+        if self._watchers:
             self._desk.feed.came(entry, entry.session)
         return entry
 
     def remember(self, came: bytes, http: HttpRequest, answered: Answered) -> None:
         """Keep what a request that has been answered all at once came to, for when the same bytes come again."""
         if isinstance(answered, Entry):
-            one = self._engine.remember(came, addressed(http, self._base_path), answered)
+            asked = http if http.path == MESSAGES else addressed(http, self._base_path)
+            one = self._engine.remember(came, asked, answered)
             if one is not None:
                 plan, marks = one.marked()
-                opening, chunked = opening_of(plan, keep_alive=True, version=HTTP_1_1)
-                data = at_once(plan, opening, chunked=chunked)
+                data = at_once(plan, keep_alive=True, version=HTTP_1_1)
                 one.wire = Stencil(data, places(data, marks))
 
     def again(self, one: Remembered, start: float) -> bytes:
         """The bytes that answer a request as the same was answered before; it is noted, and has ended."""
         assert one.wire is not None
         entry = self._engine.repeat(one)
-        self._tell(entry, "POST", entry.path, start, "completed")
+        if self._file is not None or self._watchers or log.isEnabledFor(logging.INFO):
+            self._tell(entry, "POST", entry.path, start, "completed")
         return entry.sent_by(one.wire)
 
     def most_bytes(self, path: str) -> int:
@@ -202,9 +205,9 @@ class App:
 
     @staticmethod
     def _share(entry: Entry) -> None:
-        if "origin" in entry.request_headers:
-            shared = cors.shared(entry.exchange.plan, entry.request_headers)
-            entry.exchange = entry.exchange._replace(plan=shared)
+        """Have the page that asked read the reply."""
+        shared = cors.shared(entry.exchange.plan, entry.request_headers)
+        entry.exchange = entry.exchange._replace(plan=shared)
 
     def _is_stream(self, http: HttpRequest) -> bool:
         """Whether this is a request for the live stream; one that may not have it is told so by the desk."""
@@ -252,7 +255,8 @@ class App:
             raise
         except BaseException as error:  # of a test: its own kind of failure is not an Exception
             self._engine.failed(answered, error)
-        self._share(answered)
+        if "origin" in entry.request_headers:
+            self._share(entry)
 
     def refused(self, error: ApiError) -> Answered:
         """What answers a request that could not be read."""
@@ -271,7 +275,8 @@ class App:
         answered.end(outcome.kind, outcome.frames, outcome.sent)
         if isinstance(answered, Entry):
             self._engine.metrics.count(answered)
-        self._tell(answered, method, path, start, outcome.kind, told)
+        if self._file is not None or self._watchers or log.isEnabledFor(logging.INFO):
+            self._tell(answered, method, path, start, outcome.kind, told)
 
     def _tell(
         self, answered: Answered, method: str, path: str, start: float, outcome: str, told: bytes | None = None
@@ -280,7 +285,7 @@ class App:
         if isinstance(answered, Entry):
             if self._file is not None:
                 self._file.write(answered, told)
-            if self._desk.feed.is_watched:
+            if self._watchers:
                 self._desk.feed.came(answered, answered.session)
         if not log.isEnabledFor(logging.INFO) or answered.exchange.note == "control":
             return

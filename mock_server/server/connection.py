@@ -19,9 +19,9 @@ from mock_server.engine.memory import Remembered
 from mock_server.protocol.errors import ApiError, invalid
 from mock_server.protocol.request import LONG, HttpRequest
 from mock_server.server.inbox import Inbox
-from mock_server.server.player import Outcome, Playing, at_once, frames_at_once, head, opening_of
+from mock_server.server.player import Outcome, Playing, at_once, frames_at_once, opening_of
 from mock_server.server.resets import on_the_way, reset_on_close
-from mock_server.server.shortcut import Head, Post, begun_post, is_head_begun
+from mock_server.server.shortcut import Head, begun_post, is_head_begun
 from mock_server.server.wheel import Wheel
 
 MAX_HEADER = 64 * 1024
@@ -230,7 +230,7 @@ class Connection(RequestHandler):
 
     def _last_reply(self, error: ApiError) -> bytes:
         plan = self._app.refused(error).exchange.plan
-        return head(plan, chunked=False, keep_alive=False, version=HTTP_1_1) + plan.body()
+        return at_once(plan, keep_alive=False, version=HTTP_1_1)
 
     # -- the short way -------------------------------------------------------------------------------------------
 
@@ -250,10 +250,10 @@ class Connection(RequestHandler):
         head, at = found
         missing = head.length - (len(data) - at)
         if not missing:
-            self._take(Post(head, data[at:], data))
+            self._take(head, data[at:], data)
         elif missing < 0:
             self._held, data = data[missing:], data[:missing]
-            self._whole(Post(head, data[at:], data))
+            self._whole(head, data[at:], data)
         elif head.length > LONG and head.length > self._app.most_bytes(head.path):
             self._leave(data)  # it is refused before it has come
         else:
@@ -270,16 +270,16 @@ class Connection(RequestHandler):
             self._held, begun.pieces[-1] = data[begun.missing :], data[: begun.missing]
         if begun.head.length >= LONG:
             begun.pieces[0] = begun.pieces[0][begun.at :]
-            self._take(Post(begun.head, b"".join(begun.pieces)))
+            self._take(begun.head, b"".join(begun.pieces), b"")
         else:
             came = b"".join(begun.pieces)
-            self._whole(Post(begun.head, came[begun.at :], came))
+            self._whole(begun.head, came[begun.at :], came)
 
-    def _whole(self, post: Post) -> None:
+    def _whole(self, head: Head, body: bytes, came: bytes) -> None:
         """A request has come as a whole, in several reads or with more behind it; that waits for its turn."""
-        known = None if self._held else self._app.remembered(post.came)
+        known = None if self._held else self._app.remembered(came)
         if known is None:
-            self._take(post)
+            self._take(head, body, came)
         else:
             self._repeat(known)
 
@@ -289,42 +289,42 @@ class Connection(RequestHandler):
         self._stays_open(start)
         self.write(self._app.again(known, start))
 
-    def _take(self, post: Post) -> None:
-        """Have a request answered when its turn comes."""
+    def _take(self, head: Head, body: bytes, came: bytes) -> None:
+        """Have a request answered when its turn comes. `came`: all its bytes, to remember it by; none if too many."""
         self._busy = True
-        self._app.inbox.put(self._loop.time(), self._answer, post)
+        http = HttpRequest("POST", head.path, head.headers, body, None, head.query)
+        self._app.inbox.put(self._answer, http, came)
 
-    def _answer(self, post: Post, start: float) -> None:
+    def _answer(self, http: HttpRequest, came: bytes, start: float) -> None:
         try:
-            http = post.http
             if len(http.body) >= LONG:
-                self._loop.create_task(self._answer_large(post, http, start))
+                self._loop.create_task(self._answer_large(http, came, start))
                 return
             answered = self._app.exchange(http)
             if answered.exchange.late is None:
-                self._send(post, http, answered, start)
+                self._send(http, came, answered, start)
             elif self.is_open:
-                task = self._loop.create_task(self._answer_late(post, http, answered, start))
+                task = self._loop.create_task(self._answer_late(http, came, answered, start))
                 self.when_lost(canceling(task))
             else:
                 answered.end("client_left", 0)
         except Exception as error:
             self._fail(error)
 
-    async def _answer_large(self, post: Post, http: HttpRequest, start: float) -> None:
+    async def _answer_large(self, http: HttpRequest, came: bytes, start: float) -> None:
         """The same for a large body, which is read while others are answered."""
         try:
             answered, told = await self._app.answered(http)
             if answered.exchange.late is not None:
                 self.when_lost(canceling(asyncio.current_task()))
-                await self._answer_late(post, http, answered, start, told)
+                await self._answer_late(http, came, answered, start, told)
             else:
-                self._send(post, http, answered, start, told)
+                self._send(http, came, answered, start, told)
         except Exception as error:
             self._fail(error)
 
     async def _answer_late(
-        self, post: Post, http: HttpRequest, answered: Answered, start: float, told: bytes | None = None
+        self, http: HttpRequest, came: bytes, answered: Answered, start: float, told: bytes | None = None
     ) -> None:
         try:
             await self._app.settle(answered)
@@ -332,26 +332,30 @@ class Connection(RequestHandler):
             self.force_close()
             raise
         self._when_lost = None
-        self._send(post, http, answered, start, told)
+        self._send(http, came, answered, start, told)
 
     def _fail(self, error: Exception) -> None:
         """A mistake of ours."""
         self.write(self._fault(error))
         self.force_close()
 
-    def _send(self, post: Post, http: HttpRequest, answered: Answered, start: float, told: bytes | None = None) -> None:
+    def _send(
+        self, http: HttpRequest, came: bytes, answered: Answered, start: float, told: bytes | None = None
+    ) -> None:
         plan = answered.exchange.plan
-        opening, chunked = opening_of(plan, keep_alive=True, version=HTTP_1_1)
-        self._stays_open(start)
         frames = frames_at_once(plan)
         if frames >= 0:
-            outcome = Outcome("completed", frames) if self.is_open else Outcome("client_left", 0)
+            data, transport = at_once(plan, keep_alive=True, version=HTTP_1_1), self.transport
+            is_open = transport is not None and not transport.is_closing()
+            outcome = Outcome("completed", frames) if is_open else Outcome("client_left", 0)
             self._app.ended(answered, "POST", http.path, start, outcome, told)
-            self.write(at_once(plan, opening, chunked=chunked))
-            if post.came and answered.exchange.again is not None:
-                self._app.remember(post.came, http, answered)
+            if transport is not None:
+                transport.write(data)
+            if came and answered.exchange.again is not None:
+                self._app.remember(came, http, answered)
             self._free(outcome)
         else:
+            opening, chunked = opening_of(plan, keep_alive=True, version=HTTP_1_1)
             ended = functools.partial(self._app.ended, answered, "POST", http.path, start, told=told)
             self._play(answered, Playing(plan, self, answered.lane, self._app.wheel, start, opening, chunked, ended))
 
@@ -382,14 +386,15 @@ class Connection(RequestHandler):
         """A reply has gone out: the connection takes the next request."""
         self._busy = False
         self._when_lost = None
-        self._stays_open(self._loop.time())
-        self._take_held()
+        self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+        if self._held:
+            self._take_held()
         if self._has_ended and not self._owes_reply():
             self.force_close()
 
     def _take_held(self) -> None:
         """Go on with what came ahead of its turn."""
-        if self._held and self.is_open:
+        if self.is_open:
             held, self._held = self._held, b""
             self.data_received(held)
 

@@ -8,12 +8,13 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
-from mock_server.server.shortcut import Post
+from mock_server.protocol.request import HttpRequest
 
 SLICE = 0.002  # seconds of answering, before what came meanwhile is taken and streams have their turn
 MOST_PATIENCE = 0.025  # seconds: a little more than the usual gap of a stream, so that two deltas can go out as one
 
-Answer = Callable[[Post, float], None]
+# a request, all its bytes (none where those are too many to be remembered), and when it came (loop time)
+Answer = Callable[[HttpRequest, bytes, float], None]
 
 
 class Inbox:
@@ -21,17 +22,18 @@ class Inbox:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._waiting: deque[tuple[float, Answer, Post]] = deque()
+        self._waiting: deque[tuple[float, Answer, HttpRequest, bytes]] = deque()
         self._is_called = False  # or will be: the next slice
 
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def put(self, came: float, answer: Answer, post: Post) -> None:
-        """Have `answer(post, came)` called when its turn comes. `came`: loop time."""
-        self._waiting.append((came, answer, post))
+    def put(self, answer: Answer, http: HttpRequest, sent: bytes) -> None:
+        """Have a request answered when its turn comes."""
+        self._waiting.append((self._loop.time(), answer, http, sent))
         if not self._is_called:
-            self._call()
+            self._is_called = True
+            self._loop.call_soon(self._run)
 
     def patience(self, now: float) -> float:
         """How long (seconds) streams can wait for requests: as long as the first of those has waited, within reason.
@@ -41,20 +43,16 @@ class Inbox:
         """
         return min(now - self._waiting[0][0], MOST_PATIENCE) if self._waiting else 0.0
 
-    def _call(self) -> None:
-        self._is_called = True
-        self._loop.call_soon(self._run)
-
     def _run(self) -> None:
         waiting, time = self._waiting, self._loop.time
         until = time() + SLICE
         try:
             while waiting:
-                came, answer, post = waiting.popleft()
-                answer(post, came)
+                came, answer, http, sent = waiting.popleft()
+                answer(http, sent, came)
                 if time() >= until:
                     break
         finally:  # whatever became of one, the others have their turn
-            self._is_called = False
+            self._is_called = bool(waiting)
             if waiting:
-                self._call()
+                self._loop.call_soon(self._run)

@@ -17,6 +17,7 @@ _LATEST = 0xFFFFFFFF
 RETRY_RESET = 0.001
 NEVER = float("inf")
 _REASONS = {status.value: status.phrase for status in HTTPStatus} | {529: "Overloaded"}
+_CHUNKED = "transfer-encoding: chunked"
 _LAST_CHUNK = b"0\r\n\r\n"
 
 
@@ -53,34 +54,31 @@ class Wire(Protocol):
     def end(self, *, reset: bool) -> None: ...
 
 
-def head(plan: Plan, *, chunked: bool, keep_alive: bool, version: tuple[int, int]) -> bytes:
-    """The status line and headers."""
-    lines = [f"HTTP/{version[0]}.{version[1]} {plan.status} {_REASONS.get(plan.status, 'Error')}"]
-    lines += map(": ".join, plan.headers)
-    if chunked:
-        lines.append("transfer-encoding: chunked")
-    elif not plan.stream:
-        lines.append(f"content-length: {sum([len(frame) for part in plan.parts for frame in part.frames])}")
+def head(plan: Plan, framing: str, *, keep_alive: bool, version: tuple[int, int]) -> bytes:
+    """The status line and headers. `framing`: the header that tells where the body ends; none where its end does."""
+    status = plan.status
+    lines = [f"HTTP/{version[0]}.{version[1]} {status} {_REASONS.get(status, 'Error')}", *map(": ".join, plan.headers)]
+    if framing:
+        lines.append(framing)
     if not keep_alive:
         lines.append("connection: close")
     elif version < (1, 1):
         lines.append("connection: keep-alive")
-    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1", "replace")
+    lines.append("\r\n")
+    return "\r\n".join(lines).encode("latin-1", "replace")
 
 
 def opening_of(plan: Plan, *, keep_alive: bool, version: tuple[int, int]) -> tuple[bytes, bool]:
     """What goes before the body, and whether the body is chunked."""
     manner = plan.manner
-    if manner is None:
-        chunked = plan.stream and version >= (1, 1)
-        return head(plan, chunked=chunked, keep_alive=keep_alive, version=version), chunked
-    if manner.head is not None:
+    if manner is not None and manner.head is not None:
         return manner.head, False
-    if manner.length is None:
-        chunked = plan.stream and version >= (1, 1)
-        return head(plan, chunked=chunked, keep_alive=keep_alive, version=version), chunked
-    told = plan._replace(stream=True, headers=(*plan.headers, ("content-length", str(manner.length))))
-    return head(told, chunked=False, keep_alive=keep_alive, version=version), False
+    length = None if manner is None else manner.length
+    chunked = plan.stream and length is None and version >= (1, 1)
+    if length is None and not plan.stream:
+        length = sum([len(frame) for part in plan.parts for frame in part.frames])
+    framing = _CHUNKED if chunked else "" if length is None else f"content-length: {length}"
+    return head(plan, framing, keep_alive=keep_alive, version=version), chunked
 
 
 def frames_at_once(plan: Plan) -> int:
@@ -95,12 +93,23 @@ def frames_at_once(plan: Plan) -> int:
     return frames
 
 
-def at_once(plan: Plan, opening: bytes, *, chunked: bool) -> bytes:
-    """All that is sent of a plan whose frames are due at once: `opening` (the head) and everything else."""
-    if chunked:
-        body = plan.body()
-        return b"".join((opening, _chunk(body), _LAST_CHUNK))
-    return b"".join([opening, *[frame for part in plan.parts for frame in part.frames]])
+def at_once(plan: Plan, *, keep_alive: bool, version: tuple[int, int]) -> bytes:
+    """All that is sent of a plan whose frames are due at once: head and body in one join."""
+    pieces = [b""]
+    for part in plan.parts:
+        pieces += part.pieces
+    size = sum(map(len, pieces))
+    if not plan.stream:
+        pieces[0] = head(plan, f"content-length: {size}", keep_alive=keep_alive, version=version)
+    elif version < (1, 1):
+        pieces[0] = head(plan, "", keep_alive=keep_alive, version=version)
+    else:
+        pieces[0] = head(plan, _CHUNKED, keep_alive=keep_alive, version=version)
+        if size:
+            pieces[0] += b"%x\r\n" % size
+            pieces.append(b"\r\n")
+        pieces.append(_LAST_CHUNK)
+    return b"".join(pieces)
 
 
 async def play(playing: "Playing") -> Outcome:

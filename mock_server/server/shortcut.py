@@ -12,8 +12,6 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from mock_server.protocol.request import HttpRequest
-
 # RFC 3986 without what is escaped, RFC 9110 for names and values of headers
 _PATH, _QUERY = r"/[\w.~!$&'()*+,;=:@/-]*", r"[\w.~!$&'()*+,;=:@/?-]*"
 _LINE = re.compile(rf"POST ({_PATH})(?:\?({_QUERY}))? HTTP/1\.1\r\n", re.ASCII)
@@ -36,20 +34,6 @@ class Head(NamedTuple):
     query: str
     headers: Mapping[str, str]
     length: int
-
-
-class Post(NamedTuple):
-    """A request that is there as a whole. `came`: all its bytes; empty where there are too many to be remembered."""
-
-    head: Head
-    body: bytes
-    came: bytes = b""
-
-    @property
-    def http(self) -> HttpRequest:
-        """The request as the engine takes it."""
-        head = self.head
-        return HttpRequest("POST", head.path, head.headers, self.body, None, head.query)
 
 
 def begun_post(data: bytes) -> tuple[Head, int] | None:

@@ -32,8 +32,9 @@ reply:
 
 
 def agree(plan: Plan, *, all_known: bool) -> None:
-    """Every payload is what its frame says."""
+    """Every payload is what its frame says, and pieces are the frames."""
     assert len(plan.payloads) == len(plan.frames)
+    assert b"".join([piece for part in plan.parts for piece in part.pieces]) == plan.body()
     for frame, payload in zip(plan.frames, plan.payloads, strict=True):
         if payload is not None:
             assert plain(payload) == (told(frame) if plan.stream else json.loads(frame))
@@ -71,6 +72,14 @@ def test_of_replies_that_are_made_for_their_request(engine: Make, ask: Ask, repl
     form = entry.plan.parts[0].source.func.__self__  # type: ignore[union-attr]
     assert form.once is (reply != MIXED or "max_tokens" in body)
     assert not form.once or not {"steps", "events", "_frames", "json"} & form.__dict__.keys()
+
+
+def test_a_stream_that_is_due_at_once_is_a_few_pieces(engine: Make, ask: Ask) -> None:
+    many = f"name: a\nreply: {'word ' * 300}"
+    at_once, paced = (ask(engine(many, time_scale=scale), stream=True).plan.parts[0] for scale in (0.0, 1.0))
+    assert len(at_once.frames) == len(paced.frames) > 100
+    assert len(at_once.pieces) < 10
+    assert paced.pieces is paced.frames
 
 
 def test_of_pings_between_the_events(engine: Make, ask: Ask) -> None:

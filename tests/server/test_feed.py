@@ -88,7 +88,7 @@ async def test_a_session_that_comes_later_is_heard_too(engine: Engine, feed: Fee
 @on_a_loop
 async def test_nobody_is_told_when_nobody_watches(engine: Engine, feed: Feed) -> None:
     await (await watching(feed)).aclose()
-    assert not feed.is_watched
+    assert not feed.watchers
     engine.sessions.first.clock.freeze()
     frames = await watching(feed)
     engine.sessions.first.clock.resume()

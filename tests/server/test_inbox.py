@@ -13,7 +13,6 @@ from mock_server.server import app as application
 from mock_server.server.connection import Connection
 from mock_server.server.inbox import MOST_PATIENCE, SLICE, Inbox
 from mock_server.server.runner import Runner
-from mock_server.server.shortcut import Head, Post
 from mock_server.server.wheel import Wheel
 
 BODY = b'{"model":"claude-opus-4-8","max_tokens":9,"messages":[{"role":"user","content":"Hi"}]}'
@@ -27,20 +26,20 @@ class Answers:
         self._loop, self._took = loop, took
         self.given: list[str] = []
 
-    def answer(self, post: Post, came: float) -> None:
-        self.given.append(post.head.path)
+    def answer(self, http: HttpRequest, sent: bytes, came: float) -> None:
+        self.given.append(http.path)
         self._loop.now += self._took
 
 
-def post(name: str) -> Post:
-    return Post(Head(name, "", {}, 0), b"")
+def post(name: str) -> tuple[HttpRequest, bytes]:
+    return HttpRequest("POST", name, {}), b""
 
 
 def test_nothing_is_answered_before_everything_that_came_was_taken() -> None:
     loop = HandLoop()
     inbox, answers = Inbox(loop), Answers(loop, 0.0)
     for name in "abc":
-        inbox.put(loop.now, answers.answer, post(name))
+        inbox.put(answers.answer, *post(name))
     assert answers.given == []
     assert len(inbox) == 3
 
@@ -54,7 +53,7 @@ def test_others_have_their_turn_after_a_slice() -> None:
     loop = HandLoop()
     inbox, answers = Inbox(loop), Answers(loop, SLICE * 0.6)
     for name in "abcd":
-        inbox.put(loop.now, answers.answer, post(name))
+        inbox.put(answers.answer, *post(name))
     loop.call_soon(lambda: answers.given.append("another's turn"))
 
     loop.turn_to(loop.now + 1)
@@ -66,14 +65,14 @@ def test_one_that_raises_takes_nobody_with_it() -> None:
     loop = HandLoop()
     inbox, answers = Inbox(loop), Answers(loop, 0.0)
 
-    def broken(post: Post, came: float) -> None:
+    def broken(http: HttpRequest, sent: bytes, came: float) -> None:
         raise RuntimeError("a mistake of ours")
 
-    inbox.put(loop.now, broken, post("a"))
-    inbox.put(loop.now, answers.answer, post("b"))
+    inbox.put(broken, *post("a"))
+    inbox.put(answers.answer, *post("b"))
     with pytest.raises(RuntimeError):
         loop.turn_to(loop.now)
-    inbox.put(loop.now, answers.answer, post("c"))
+    inbox.put(answers.answer, *post("c"))
     loop.turn_to(loop.now)
 
     assert answers.given == ["b", "c"]
@@ -84,7 +83,7 @@ def test_streams_wait_as_long_as_requests_do_but_not_for_ever() -> None:
     inbox = Inbox(loop)
     assert inbox.patience(loop.now) == 0
 
-    inbox.put(loop.now, lambda post, came: None, post("a"))
+    inbox.put(lambda http, sent, came: None, *post("a"))
 
     assert inbox.patience(loop.now + 0.01) == pytest.approx(0.01)
     assert inbox.patience(loop.now + 9) == MOST_PATIENCE

@@ -9,7 +9,7 @@ import pytest
 from handloop import HandLoop, Lane, Timer, Wire, played
 
 from mock_server.protocol.plan import Part, Plan
-from mock_server.server.player import Outcome, Playing, at_once, frames_at_once, head, play
+from mock_server.server.player import Outcome, Playing, at_once, frames_at_once, opening_of, play
 from mock_server.server.wheel import Wheel
 
 
@@ -174,8 +174,17 @@ def test_a_timer_for_a_tick_finds_it_over() -> None:
 
 @pytest.mark.parametrize("chunked", [False, True])
 def test_a_plan_without_delays_is_one_write(chunked: bool) -> None:
+    told, version = plan(0, 0, 0), (1, 1) if chunked else (1, 0)
     body = b"6\r\n0;0;0;\r\n0\r\n\r\n" if chunked else b"0;0;0;"
-    assert at_once(plan(0, 0, 0), b"head;", chunked=chunked) == b"head;" + body
+    opening, is_chunked = opening_of(told, keep_alive=True, version=version)
+    assert is_chunked == chunked
+    assert at_once(told, keep_alive=True, version=version) == opening + body
+
+
+def test_a_stream_that_says_nothing_is_its_last_chunk() -> None:
+    nothing = plan(0)._replace(parts=(Part((b"",), array("I", [0])),))
+    opening, _ = opening_of(nothing, keep_alive=True, version=(1, 1))
+    assert at_once(nothing, keep_alive=True, version=(1, 1)) == opening + b"0\r\n\r\n"
 
 
 def test_a_plan_with_delays_is_not_played_at_once() -> None:
@@ -185,11 +194,11 @@ def test_a_plan_with_delays_is_not_played_at_once() -> None:
 
 def test_the_head_tells_status_headers_and_framing() -> None:
     what = Plan(529, (("request-id", "r"),), (Part((b"abc", b"de"), array("I", [0, 0])),))
-    assert head(what, chunked=False, keep_alive=True, version=(1, 1)) == (
+    assert opening_of(what, keep_alive=True, version=(1, 1))[0] == (
         b"HTTP/1.1 529 Overloaded\r\nrequest-id: r\r\ncontent-length: 5\r\n\r\n"
     )
     stream = what._replace(stream=True, status=200)
-    assert head(stream, chunked=True, keep_alive=False, version=(1, 1)) == (
+    assert opening_of(stream, keep_alive=False, version=(1, 1))[0] == (
         b"HTTP/1.1 200 OK\r\nrequest-id: r\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n"
     )
-    assert head(what, chunked=False, keep_alive=True, version=(1, 0)).endswith(b"connection: keep-alive\r\n\r\n")
+    assert opening_of(what, keep_alive=True, version=(1, 0))[0].endswith(b"connection: keep-alive\r\n\r\n")

@@ -20,23 +20,19 @@ class Feed:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._watchers: dict[Watcher, None] = {}
+        self.watchers: dict[Watcher, None] = {}  # who watches, in order; nobody else may change it
         self._levers = Levers(lambda: self.say("levers"))
 
     def came(self, entry: Entry, session: str) -> None:
         """An entry came, or ended."""
         self._levers.listen(entry.lane)
-        for watcher in self._watchers:
+        for watcher in self.watchers:
             watcher.entry(entry, session)
 
     def say(self, event: str) -> None:
         """Something else happened: `scenarios`, `levers`, `reset`."""
-        for watcher in self._watchers:
+        for watcher in self.watchers:
             watcher.say(event)
-
-    @property
-    def is_watched(self) -> bool:
-        return bool(self._watchers)
 
     async def watch(self, session: str | None) -> AsyncGenerator[bytes, None]:
         """Frames for one watcher, for ever: the newest entries, then what comes."""
@@ -44,7 +40,7 @@ class Feed:
         watcher = Watcher(sessions[0].name if session is not None and sessions else session)
         for one in sessions:
             self._levers.listen(one)
-        self._watchers[watcher] = None
+        self.watchers[watcher] = None
         held = [(entry, one.name) for one in sessions for entry in one.journal.entries()]
         newest = sorted(held, key=lambda pair: pair[0].number)[-FIRST:]
         for entry, name in newest:
@@ -62,7 +58,7 @@ class Feed:
                 yield b"".join(watcher.take(BATCH))
                 await asyncio.sleep(INTERVAL)
         finally:
-            del self._watchers[watcher]
+            del self.watchers[watcher]
 
 
 def outline(entries: Iterable[Entry]) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from aiohttp.web_protocol import RequestHandler
 
-from mock_server.api import MockServer
+from mock_server.api.local import MockServer
 
 CALLS = 40
 BODY = {"model": "claude-haiku-4-5", "max_tokens": 99, "messages": [{"role": "user", "content": "Hello"}]}

@@ -14,7 +14,7 @@ import time
 import tracemalloc
 from collections.abc import Callable
 
-from mock_server.api import MockServer, MockSession
+from mock_server.api.local import MockServer, MockSession
 
 BODY = json.dumps(
     {"model": "claude-opus-4-8", "max_tokens": 99, "messages": [{"role": "user", "content": "Hello"}]}

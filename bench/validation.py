@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 from mock_server.protocol.request import parse
-from mock_server.protocol.validate import validate
+from mock_server.protocol.rules import validate
 from mock_server.scenario.profiles import load_profile
 
 TEXT = {"type": "text", "text": "Some words about the matter at hand. " * 4}

@@ -19,22 +19,21 @@ import yaml
 from mock_server import settings
 from mock_server.cli import COMMANDS
 from mock_server.fidelity import FEATURES, RULES, Feature, Rule
+from mock_server.protocol.blocks import ERROR_CODES
 from mock_server.protocol.errors import STATUS, TYPE, ApiError
 from mock_server.protocol.profile import Model
-from mock_server.protocol.results import ERROR_CODES
-from mock_server.protocol.validate import validate
-from mock_server.protocol.validate.params import BETA_PARAMETERS
-from mock_server.scenario import filters, methods, sandbox
+from mock_server.protocol.rules import validate
+from mock_server.protocol.rules.parameters import BETA_PARAMETERS
 from mock_server.scenario.error import Failure
 from mock_server.scenario.faults import FAULTS
-from mock_server.scenario.language import explained, schema
 from mock_server.scenario.load import library, load
 from mock_server.scenario.model import Scenario
 from mock_server.scenario.operators import OPERATORS
 from mock_server.scenario.profiles import load_profile
-from mock_server.scenario.subjects import CASE_SUBJECTS
+from mock_server.scenario.schema import explained, schema
+from mock_server.scenario.subjects import CASE_SUBJECTS, JOINED
+from mock_server.scenario.templates import filters, methods, sandbox
 from mock_server.scenario.timing import Timing
-from mock_server.scenario.when import JOINED
 from mock_server.server.control.routes import ROUTES
 
 DOCS = Path(__file__).parent

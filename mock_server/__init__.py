@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING, Any
 from mock_server.version import VERSION as __version__
 
 if TYPE_CHECKING:
-    from mock_server.api import MockServer, MockSession
-    from mock_server.builders import (
+    from mock_server.api.builders import (
         Reply,
         When,
         body,
@@ -32,16 +31,17 @@ if TYPE_CHECKING:
         tools,
         web_search_tool_result,
     )
-    from mock_server.client import MockClient
+    from mock_server.api.local import MockServer, MockSession
+    from mock_server.api.matrix import Variant, faults
+    from mock_server.api.remote import MockClient
+    from mock_server.api.session import Route
     from mock_server.engine.entry import Entry
     from mock_server.engine.gates import NotReached
     from mock_server.engine.journal import Incomplete, Journal, StillOpen
-    from mock_server.engine.received import Request
-    from mock_server.matrix import Variant, faults
-    from mock_server.protocol.marks import SIGNATURE
+    from mock_server.engine.request_view import Request
+    from mock_server.protocol.signing import SIGNATURE
     from mock_server.scenario.node import ScenarioError
     from mock_server.settings import SettingError, Settings
-    from mock_server.verbs import Route
 
 __all__ = [
     # the server
@@ -94,21 +94,21 @@ __all__ = [
 
 # where a public name lives, unless it is a builder
 _HOMES = {
-    "MockServer": "api",
-    "MockSession": "api",
-    "MockClient": "client",
+    "MockServer": "api.local",
+    "MockSession": "api.local",
+    "MockClient": "api.remote",
     "Settings": "settings",
     "SettingError": "settings",
-    "Route": "verbs",
-    "faults": "matrix",
-    "Variant": "matrix",
+    "Route": "api.session",
+    "faults": "api.matrix",
+    "Variant": "api.matrix",
     "Entry": "engine.entry",
     "Journal": "engine.journal",
     "Incomplete": "engine.journal",
     "NotReached": "engine.gates",
     "StillOpen": "engine.journal",
-    "Request": "engine.received",
-    "SIGNATURE": "protocol.marks",
+    "Request": "engine.request_view",
+    "SIGNATURE": "protocol.signing",
     "ScenarioError": "scenario.node",
 }
 
@@ -119,7 +119,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'mock_server' has no attribute '{name}'")
     from importlib import import_module
 
-    return getattr(import_module(f"mock_server.{_HOMES.get(name, 'builders')}"), name)
+    return getattr(import_module(f"mock_server.{_HOMES.get(name, 'api.builders')}"), name)
 
 
 def __dir__() -> list[str]:

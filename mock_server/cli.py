@@ -216,8 +216,8 @@ def health(given: argparse.Namespace) -> int:
 
 def journal(given: argparse.Namespace) -> int:
     """Print the exchanges of a running server, oldest first; with --follow also those to come."""
-    from mock_server.client import Http, Unreachable
-    from mock_server.controls import Refused
+    from mock_server.api.controls import Refused
+    from mock_server.api.remote import Http, Unreachable
 
     where = _running(given)
     http = Http(where.url, where.token, _trusting(where))

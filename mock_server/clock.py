@@ -1,10 +1,12 @@
-"""The clock, real or by hand. Whoever needs the time is given one; nobody asks the operating system.
+"""The clock, real or by hand, and times as the API writes them. Whoever needs the time is given a clock; nobody asks
+the operating system.
 
 A leaf: imports nothing of the package.
 """
 
 import heapq
 import time
+from datetime import datetime, timezone
 from typing import Protocol
 
 INSTANT = 1e-6  # seconds; sums of times are not exact to more than this
@@ -25,24 +27,6 @@ class SystemClock:
 
     now = staticmethod(time.monotonic)
     unix = staticmethod(time.time)
-
-
-class ManualClock:
-    """Stands still until it is advanced."""
-
-    def __init__(self, unix: float = 1_790_000_000.0) -> None:
-        self._start = unix
-        self._passed = 0.0
-
-    def now(self) -> float:
-        return self._passed
-
-    def unix(self) -> float:
-        return self._start + self._passed
-
-    def advance(self, seconds: float) -> None:
-        """Let `seconds` pass (not negative)."""
-        self._passed += _forward(seconds)
 
 
 def _forward(seconds: float) -> float:
@@ -144,3 +128,28 @@ class VirtualClock:
                 one.wake()
                 if one.due == before:  # it cannot go on now (a client that does not read): not ours to wait for
                     heapq.heappop(order)
+
+
+# Times as the API writes them.
+
+
+def rfc3339(unix: float) -> str:
+    """`2026-11-26T01:02:03.000000Z`, of seconds since 1970."""
+    moment = datetime.fromtimestamp(round(unix, 6), timezone.utc)
+    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def whole_seconds(at: datetime) -> str:
+    """`2026-11-26T01:02:03Z`: a time where nobody asks for fractions of a second."""
+    return at.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+def http_date(unix: int) -> str:
+    """`Thu, 26 Nov 2026 01:02:03 GMT`: the header `date`, in the words of HTTP and no locale."""
+    at = time.gmtime(unix)
+    day, month = _DAYS[at.tm_wday], _MONTHS[at.tm_mon - 1]
+    return f"{day}, {at.tm_mday:02} {month} {at.tm_year} {at.tm_hour:02}:{at.tm_min:02}:{at.tm_sec:02} GMT"

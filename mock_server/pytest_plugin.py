@@ -6,19 +6,41 @@ import hashlib
 import itertools
 import os
 import re
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mock_server.leaks import LEAKS, directly
-
 if TYPE_CHECKING:
-    from mock_server.api import MockServer, MockSession
-    from mock_server.client import MockClient
+    from mock_server.api.local import MockServer, MockSession
+    from mock_server.api.remote import MockClient
 
     AnySession = MockSession | MockClient
+
+
+# What in the environment would lead a client past the server. A leaf: imports nothing of the package.
+
+LEAKS = (
+    *("ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_PROFILE", "ANTHROPIC_CUSTOM_HEADERS", "ANTHROPIC_SCOPE"),
+    *("ANTHROPIC_IDENTITY_TOKEN", "ANTHROPIC_IDENTITY_TOKEN_FILE", "ANTHROPIC_FEDERATION_RULE_ID"),
+    *("ANTHROPIC_ORGANIZATION_ID", "ANTHROPIC_SERVICE_ACCOUNT_ID", "ANTHROPIC_WORKSPACE_ID"),
+    *("CLAUDE_CODE_USE_BEDROCK", "CLAUDE_CODE_USE_VERTEX", "CLAUDE_CODE_OAUTH_TOKEN"),
+    *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"),
+)
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def directly(environ: Mapping[str, str]) -> dict[str, str]:
+    """The variables that keep a proxy out of the way to this machine, with what they say already."""
+    known = ",".join(environ.get(name, "") for name in ("NO_PROXY", "no_proxy")).split(",")
+    direct = ",".join(dict.fromkeys(host for host in (*known, *LOOPBACK) if host))
+    return dict.fromkeys(("NO_PROXY", "no_proxy"), direct)
+
+
+# The pytest plugin: fixtures `mock_server` and `mock_server_env`, markers, options. Nothing heavy is imported until
+# a
+# test takes a fixture.
 
 MARKERS = (
     "mock_scenarios(*what): scenarios for the test: files and folders (relative to the test file or the root), or "
@@ -76,7 +98,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.getini("mock_server_autouse"):
         config.pluginmanager.register(_Autouse(), "mock_server_autouse")
     if config.getoption("mock_coverage") is not None or _fail_under(config) is not None:
-        from mock_server.pytest_coverage import Covering
+        from mock_server.coverage import Covering
 
         config.pluginmanager.register(Covering(config, _fail_under(config)), "mock_server_covering")
 
@@ -101,7 +123,7 @@ class _Autouse:
 @pytest.fixture(scope="session")
 def _mock_server_process(pytestconfig: pytest.Config) -> Iterator["MockServer | MockClient"]:
     """One server a process, in a thread; or the running one that an option names."""
-    from mock_server.api import MockServer
+    from mock_server.api.local import MockServer
     from mock_server.scenario.node import ScenarioError
 
     url = pytestconfig.getoption("mock_server_url")
@@ -117,8 +139,8 @@ def _mock_server_process(pytestconfig: pytest.Config) -> Iterator["MockServer | 
 
 
 def _running(url: str) -> "MockClient":
-    from mock_server.client import MockClient, Unreachable
-    from mock_server.controls import Refused
+    from mock_server.api.controls import Refused
+    from mock_server.api.remote import MockClient, Unreachable
 
     try:
         return MockClient(url)
@@ -174,7 +196,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     mark = metafunc.definition.get_closest_marker("mock_faults")
     if mark is None:
         return
-    from mock_server.matrix import faults
+    from mock_server.api.matrix import faults
     from mock_server.scenario.node import ScenarioError
 
     given: dict[str, Any] = {**dict(zip(("scenario", "faults", "once"), mark.args, strict=False)), **mark.kwargs}
@@ -182,7 +204,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if scenario is None:
         raise pytest.UsageError(f"{metafunc.definition.nodeid}: mock_faults needs scenario=NAME or a file")
     try:
-        variants = list(faults(_found(str(scenario), metafunc.definition), **given))
+        variants = list(faults(_resolved(str(scenario), metafunc.definition), **given))
     except ScenarioError as error:
         raise pytest.UsageError(f"{metafunc.definition.nodeid}: {error}") from None
     if "mock_fault" not in metafunc.fixturenames:
@@ -232,7 +254,7 @@ class InUse:
             if _is_shared(self._item.config):
                 self.session.load(*_ini_scenarios(self._item.config))
             for mark in self._item.iter_markers("mock_scenarios"):
-                self.session.load(*(_found(one, self._item) for one in mark.args))
+                self.session.load(*(_resolved(one, self._item) for one in mark.args))
         except (ScenarioError, SettingError) as error:
             raise pytest.UsageError(f"{self._item.nodeid}: {error}") from None
 
@@ -304,7 +326,7 @@ def _ini_scenarios(config: pytest.Config) -> list[Path]:
     return [path if path.exists() or path.parent != config.rootpath else Path(path.name) for path in given]
 
 
-def _found(what: str, item: pytest.Item) -> str | Path:
+def _resolved(what: str, item: pytest.Item) -> str | Path:
     """A path beside the test file or below the root; a name stays a name."""
     if not re.search(r"[/\\]|\.ya?ml$", what):
         return what

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from mock_server import MockClient, MockServer
+from mock_server.api.session import Verbs
 from mock_server.engine.engine import Engine
 from mock_server.engine.entry import Entry
 from mock_server.engine.exchange import Late
@@ -17,7 +18,6 @@ from mock_server.scenario.load import loads
 from mock_server.scenario.model import Scenario
 from mock_server.scenario.profiles import load_profile
 from mock_server.settings import Settings
-from mock_server.verbs import Verbs
 
 MakeEngine = Callable[..., Engine]
 Ask = Callable[..., Entry]

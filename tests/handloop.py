@@ -9,7 +9,7 @@ from mock_server.clock import VirtualClock
 from mock_server.engine.gates import Gates
 from mock_server.protocol.plan import Plan
 from mock_server.server.player import Outcome, Playing, play
-from mock_server.server.wheel import Wheel
+from mock_server.server.schedule import Wheel
 
 
 class Timer:

@@ -27,7 +27,7 @@ from mock_server import (
     tool_result,
     tool_use,
 )
-from mock_server.verbs import Verbs
+from mock_server.api.session import Verbs
 
 GET = {"name": "get_weather", "input_schema": {"type": "object", "properties": {"city": {"type": "string"}}}}
 
@@ -235,7 +235,7 @@ def test_a_function_that_fails_is_a_500_that_is_not_retried(server: MockServer, 
 
 
 def test_a_function_that_takes_too_long_is_given_up(server: MockServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mock_server.server.late.LIMIT", 0.05)
+    monkeypatch.setattr("mock_server.server.app.LATE_LIMIT", 0.05)
     let_go = threading.Event()
     server.add(lambda request: let_go.wait(20))
     with pytest.raises(anthropic.InternalServerError, match="gave no reply within"):

@@ -1,8 +1,9 @@
 """The virtual clock: real time until it is turned; what it tells while it stands still does not move."""
 
 import pytest
+from manualclock import ManualClock
 
-from mock_server.clock import ManualClock, SystemClock, VirtualClock
+from mock_server.clock import SystemClock, VirtualClock
 
 
 def test_it_goes_with_the_clock_below_until_it_is_turned() -> None:

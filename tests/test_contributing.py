@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import pytest
 
-from mock_server.engine.rehearsal import _MEETS
+from mock_server.engine.preview import _MEETS
 from mock_server.protocol.blocks import BLOCKS
 from mock_server.scenario.subjects import CASE_SUBJECTS
 

@@ -13,8 +13,8 @@ from protocol import test_more_rules, test_validate
 from mock_server.engine.endpoints import ENDPOINTS
 from mock_server.fidelity import FEATURES, RULES, State
 from mock_server.protocol.blocks import BLOCKS
-from mock_server.protocol.validate.params import EMULATED, PARAMETERS
-from mock_server.protocol.validate.shapes import BLOCK_PARAMS
+from mock_server.protocol.rules.content import BLOCK_PARAMS
+from mock_server.protocol.rules.parameters import EMULATED, PARAMETERS
 from mock_server.scenario.answer import StopReason
 
 ROOT = Path(__file__).parent.parent

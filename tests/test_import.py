@@ -22,10 +22,10 @@ from mock_server.engine.engine import Engine
 from mock_server.protocol.message import fold
 from mock_server.protocol.request import HttpRequest
 from mock_server.protocol.sse import dumps, parse
-from mock_server.scenario.dump import dump
+from mock_server.scenario.imported import differences, scenarios_of
 from mock_server.scenario.load import loads
-from mock_server.scenario.recording import MAX_BYTES, Exchange, NoTranscript, read
-from mock_server.scenario.transcript import differences, scenarios_of
+from mock_server.scenario.recordings import MAX_BYTES, NoTranscript, RecordedCall, read
+from mock_server.scenario.writing import dump
 
 Body = dict[str, Any]
 
@@ -1109,7 +1109,7 @@ def test_any_reply_that_is_imported_and_replayed_is_equal(
 ) -> None:
     body = asks(prompt, max_tokens=limit, tools=[tool("look")])
 
-    made = scenarios_of([Exchange(body, json.loads(json.dumps(reply)))], "any").scenarios
+    made = scenarios_of([RecordedCall(body, json.loads(json.dumps(reply)))], "any").scenarios
     served = engine(loads("---\n".join(map(dump, made))), profile="anthropic", validation="off")
 
     for stream in (False, True):

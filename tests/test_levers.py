@@ -11,7 +11,7 @@ import pytest
 from httpx2 import TransportError
 
 from mock_server import MockServer, NotReached, ScenarioError, error, fault, gate, reply
-from mock_server.verbs import Verbs
+from mock_server.api.session import Verbs
 
 SAID: dict[str, Any] = {
     "model": "claude-opus-4-8",

@@ -10,8 +10,8 @@ from conftest import Ask, MakeEngine
 from mock_server import ScenarioError, faults
 from mock_server.cli import main
 from mock_server.scenario.faults import FAULTS
+from mock_server.scenario.faults.place import name_of
 from mock_server.scenario.load import loads
-from mock_server.scenario.place import name_of
 
 TWO_TURNS = """
 name: two

@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 
 import mock_server
-from mock_server.api import MockServer
+from mock_server.api.local import MockServer
 
 TABLE = Path(__file__).with_name("road.json")
 PACKAGE = str(Path(mock_server.__file__).parent) + os.sep

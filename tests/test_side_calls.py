@@ -10,13 +10,13 @@ from agents import CALLED, CLAUDE_CODE, ORDINARY, OUTPUT, SDK, SIDE_CALLS, Sent,
 from conftest import Ask, MakeEngine
 
 from mock_server import MockServer, ScenarioError
+from mock_server.api.session import Verbs
 from mock_server.coverage import Coverage
 from mock_server.engine.engine import Engine
 from mock_server.engine.entry import Entry
 from mock_server.protocol.request import HttpRequest
 from mock_server.scenario.load import files, library, load, loads
 from mock_server.server.control.views import summary
-from mock_server.verbs import Verbs
 
 FILE = library() / "side-calls.yaml"
 CALLS = [
@@ -42,7 +42,7 @@ def served(engine: MakeEngine, request: pytest.FixtureRequest) -> Engine:
 def test_every_scenario_of_the_file_has_a_call_here() -> None:
     assert [one.name for one in load([FILE])] == list(dict.fromkeys(one.name for one in load([FILE])))
     assert {one.name for one in load([FILE])} == {*SIDE_CALLS}
-    assert all(one.side and one.priority == 1000 for one in load([FILE]))
+    assert all(one.is_side_call and one.priority == 1000 for one in load([FILE]))
 
 
 @pytest.mark.parametrize(("name", "sent"), CALLS)

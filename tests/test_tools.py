@@ -8,7 +8,7 @@ import pytest
 from rawclient import exchange
 
 from mock_server import cli
-from mock_server.commands.terminal import Paint
+from mock_server.commands.shared import Paint
 from mock_server.scenario.load import load
 
 WEATHER = """\
@@ -335,18 +335,18 @@ def test_what_is_no_transcript(said: Any, told: str, run: Any) -> None:
 
 def test_a_preview_is_what_a_socket_delivers_byte_for_byte() -> None:
     from mock_server import MockServer
-    from mock_server.commands.loading import engine_of
+    from mock_server.commands.shared import engine_of
     from mock_server.engine.preview import KEY, preview
     from mock_server.scenario.load import library
     from mock_server.settings import Settings
 
     changed: dict[str, Any] = {"seed": 3, "time_scale": 0.0, "validation": "off"}
-    scenarios = [one for one in load([library()]) if not any(leaf.breaks for turn in one.turns for leaf in turn.leaves)]
+    scenarios = [one for one in load([library()]) if not any(leaf.faults for turn in one.turns for leaf in turn.leaves)]
     engine = engine_of(Settings(**changed), scenarios)
     with MockServer(library(), unmatched="error", **changed) as server:
         for scenario in scenarios:
             server.reset()
-            for one in preview(engine, engine.terms, scenario):
+            for one in preview(engine, engine.in_force, scenario):
                 headers = {"x-api-key": KEY, "anthropic-version": "2023-06-01", "x-mock-scenario": scenario.name}
                 status, got = exchange(server.url, one.request, headers)
                 assert (scenario.name, one.turn, status) == (scenario.name, one.turn, one.plan.status)

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from mock_server import MockClient, MockServer
-from mock_server.scenario.language import schema
+from mock_server.api.session import Verbs
 from mock_server.scenario.node import ScenarioError
-from mock_server.verbs import Verbs
+from mock_server.scenario.schema import schema
 
 ASK: dict[str, Any] = {
     "model": "claude-opus-4-8",

@@ -5,16 +5,52 @@ import json
 import logging
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
-from mock_server.commands.loading import engine_of
+from mock_server.commands.shared import engine_of
 from mock_server.engine.engine import Engine
 from mock_server.engine.preview import Previewed, preview
 from mock_server.scenario.answer import ANSWER_KEYS
-from mock_server.scenario.lint import unreachable
 from mock_server.scenario.load import library, load
 from mock_server.scenario.model import Scenario
-from mock_server.scenario.node import Mark, Problem, ScenarioError
+from mock_server.scenario.node import Node, Position, Problem, ScenarioError
 from mock_server.settings import Settings
+
+# Answers that no request can get: they load well, and still cannot be what their author meant.
+
+
+def unreachable(scenario: Scenario) -> Iterator[Problem]:
+    """Cases that an earlier case with the same or a wider condition always wins over."""
+    source = scenario.source.rpartition(":")[0]
+    turns = scenario.data.value.get("turns") if scenario.data is not None else None
+    holders = turns.value if turns is not None and isinstance(turns.value, list) else [scenario.data]
+    for turn in holders:
+        cases = turn.value.get("cases") if isinstance(turn, Node) and isinstance(turn.value, dict) else None
+        if cases is not None and isinstance(cases.value, list):
+            yield from _hidden(source, cases.value)
+
+
+def _hidden(source: str, cases: list[Node]) -> Iterator[Problem]:
+    before: list[tuple[int, dict[str, Any]]] = []
+    for number, case in enumerate(cases, 1):
+        when = case.value.get("when") if isinstance(case.value, dict) else None
+        if when is None or not isinstance(when.value, dict):
+            continue
+        own = when.plain()
+        wider = next((at for at, one in before if _is_part(one, own)), None)
+        if wider is not None:
+            text = f"this case can never be reached: case {wider} holds whenever it does"
+            yield Problem(source, case.position or Position(1, 1), text)
+        if "chance" not in case.value:
+            before.append((number, own))
+
+
+def _is_part(wider: dict[str, Any], narrower: dict[str, Any]) -> bool:
+    """Whether every condition of one is among those of the other."""
+    return all(key in narrower and narrower[key] == value for key, value in wider.items())
+
+
+# `mock-server check`: every mistake in scenario files, and replies that differ as JSON and as a stream.
 
 
 def run(given: argparse.Namespace, settings: Settings) -> int:
@@ -23,7 +59,7 @@ def run(given: argparse.Namespace, settings: Settings) -> int:
     paths = settings.paths or (library(),)
     try:
         scenarios = load(paths)
-        problems = ScenarioError(found(scenarios, settings)).problems
+        problems = ScenarioError(findings(scenarios, settings)).problems
     except ScenarioError as error:
         scenarios, problems = (), error.problems
     _FORMATS[given.format](problems, len(scenarios))
@@ -36,7 +72,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def found(scenarios: Sequence[Scenario], settings: Settings) -> Iterator[Problem]:
+def findings(scenarios: Sequence[Scenario], settings: Settings) -> Iterator[Problem]:
     """What is wrong with scenarios that load: answers that are never given, replies that do not work."""
     engine = engine_of(settings, ())
     for scenario in scenarios:
@@ -46,8 +82,8 @@ def found(scenarios: Sequence[Scenario], settings: Settings) -> Iterator[Problem
 
 def _played(engine: Engine, scenario: Scenario) -> Iterator[Problem]:
     """Plays the script both ways. A reply that fails, or says two things, is a mistake."""
-    streamed = preview(engine, engine.terms, scenario, stream=True)
-    whole = preview(engine, engine.terms, scenario, stream=False)
+    streamed = preview(engine, engine.in_force, scenario, stream=True)
+    whole = preview(engine, engine.in_force, scenario, stream=False)
     for one in streamed:
         if one.plan.status == 500 and one.note.startswith("mock-server:"):
             yield _problem(scenario, one, one.note.removeprefix("mock-server: "))
@@ -62,7 +98,7 @@ def _problem(scenario: Scenario, one: Previewed, text: str) -> Problem:
     written = scenario.data.value
     short = next((key for key in ANSWER_KEYS if key in written), "")
     mark = scenario.data.find(("turns", one.turn - 1) if "turns" in written else (short,))
-    return Problem(source, mark or Mark(int(line or 1), 1), text)
+    return Problem(source, mark or Position(int(line or 1), 1), text)
 
 
 # -- how it is told -------------------------------------------------------------------------------------------------
@@ -79,8 +115,8 @@ def _json(problems: Sequence[Problem], scenarios: int) -> None:
     listed = [
         {
             "file": one.source,
-            "line": one.mark.line if one.mark else None,
-            "column": one.mark.column if one.mark else None,
+            "line": one.position.line if one.position else None,
+            "column": one.position.column if one.position else None,
             "message": one.text,
         }
         for one in problems
@@ -90,7 +126,9 @@ def _json(problems: Sequence[Problem], scenarios: int) -> None:
 
 def _github(problems: Sequence[Problem], scenarios: int) -> None:
     for one in problems:
-        place = f"file={_escaped(one.source)}" + (f",line={one.mark.line},col={one.mark.column}" if one.mark else "")
+        place = f"file={_escaped(one.source)}" + (
+            f",line={one.position.line},col={one.position.column}" if one.position else ""
+        )
         print(f"::error {place}::{_escaped(one.text)}")
     if not problems:
         print(f"{scenarios} scenarios, no mistakes")

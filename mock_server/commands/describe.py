@@ -3,7 +3,7 @@
 import argparse
 import json
 
-from mock_server.scenario.language import schema
+from mock_server.scenario.schema import schema
 from mock_server.settings import Settings
 
 

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from mock_server.commands import Mistake
-from mock_server.commands.terminal import table
+from mock_server.commands.shared import table
 from mock_server.scenario.load import PACKAGE
 from mock_server.scenario.node import suggestion
 from mock_server.settings import Settings

@@ -3,7 +3,7 @@
 import argparse
 import json
 
-from mock_server.commands.loading import engine_of, read_request
+from mock_server.commands.shared import engine_of, read_request
 from mock_server.engine.explain import explain
 from mock_server.protocol.request import HttpRequest
 from mock_server.protocol.sse import dumps, encode
@@ -21,7 +21,7 @@ def run(given: argparse.Namespace, settings: Settings) -> int:
     headers.setdefault("anthropic-version", engine.profile.default_version)
     http = HttpRequest("POST", "/v1/messages", headers, encode(dumps(body)))
     found = explain(engine, engine.sessions.default, http)
-    print(json.dumps(found.told(), ensure_ascii=False, indent=2) if given.json else found)
+    print(json.dumps(found.as_json(), ensure_ascii=False, indent=2) if given.json else found)
     return 0 if found.matched and not found.differences else 1
 
 

@@ -3,10 +3,10 @@
 import argparse
 import sys
 
-from mock_server.commands.loading import meant
-from mock_server.matrix import USUAL, Variant, faults
-from mock_server.scenario.dump import dump
+from mock_server.api.matrix import USUAL, Variant, faults
+from mock_server.commands.shared import meant
 from mock_server.scenario.faults import FAULTS
+from mock_server.scenario.writing import dump
 from mock_server.settings import Settings
 
 

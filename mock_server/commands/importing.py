@@ -9,17 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from mock_server.commands import Mistake
-from mock_server.commands.loading import engine_of
+from mock_server.commands.shared import engine_of
 from mock_server.protocol.message import plain, said
 from mock_server.protocol.request import HttpRequest
-from mock_server.scenario import recording
-from mock_server.scenario.dump import dump
+from mock_server.scenario import recordings
+from mock_server.scenario.imported import differences, scenarios_of, timing_of
 from mock_server.scenario.load import MAX_BYTES, loads
 from mock_server.scenario.model import Scenario
 from mock_server.scenario.node import ScenarioError
-from mock_server.scenario.recording import Exchange, NoTranscript
-from mock_server.scenario.timeline import timing_of
-from mock_server.scenario.transcript import differences, scenarios_of
+from mock_server.scenario.recordings import NoTranscript, RecordedCall
+from mock_server.scenario.writing import dump
 from mock_server.settings import Settings
 
 KEY = "import"
@@ -29,7 +28,7 @@ def run(given: argparse.Namespace, settings: Settings) -> int:
     """Make scenarios of what was recorded, and say what of it they cannot say."""
     name = given.name or (_stem(given.file) if given.file != "-" else "imported")
     try:
-        found = recording.read(_bytes(given.file))
+        found = recordings.read(_bytes(given.file))
         imported = scenarios_of(found.exchanges, name)
         scenarios, lost = _tellable(imported.scenarios, given.file)
         text = _text(scenarios)
@@ -85,9 +84,9 @@ def _bytes(path: str) -> bytes:
     """A file, or standard input for `-`; of one that is too large enough to tell."""
     try:
         if path == "-":
-            return sys.stdin.buffer.read(recording.MAX_BYTES + 1)
+            return sys.stdin.buffer.read(recordings.MAX_BYTES + 1)
         with Path(path).open("rb") as file:
-            return file.read(recording.MAX_BYTES + 1)
+            return file.read(recordings.MAX_BYTES + 1)
     except OSError as error:
         raise Mistake(f"{path}: cannot be read: {error.strerror}") from None
 
@@ -124,7 +123,7 @@ _ASKING: dict[str, Any] = {
 }
 
 
-def unequal(settings: Settings, scenarios: Sequence[Scenario], exchanges: Sequence[Exchange]) -> Iterator[str]:
+def unequal(settings: Settings, scenarios: Sequence[Scenario], exchanges: Sequence[RecordedCall]) -> Iterator[str]:
     """A line for each recorded request that the scenarios answer otherwise than it was answered."""
     engine = engine_of(replace(settings, **_ASKING), scenarios)
     for at, exchange in enumerate(exchanges, 1):

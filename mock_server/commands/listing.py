@@ -3,7 +3,7 @@
 import argparse
 import json
 
-from mock_server.commands.terminal import Paint, table
+from mock_server.commands.shared import Paint, table
 from mock_server.protocol.errors import excerpt
 from mock_server.scenario.load import library, load
 from mock_server.scenario.model import Scenario
@@ -14,7 +14,7 @@ def run(given: argparse.Namespace, settings: Settings) -> int:
     """List the scenarios: name, what it answers to, turns, what it is for."""
     scenarios = [one for one in load(settings.paths or (library(),)) if not given.tag or given.tag in one.tags]
     if given.json:
-        print(json.dumps([_told(one) for one in scenarios], ensure_ascii=False, indent=2))
+        print(json.dumps([_as_json(one) for one in scenarios], ensure_ascii=False, indent=2))
         return 0
     paint = Paint()
     head, *rows = table([("name", "when", "turns", "description"), *map(_row, scenarios)])
@@ -32,14 +32,14 @@ def _row(one: Scenario) -> tuple[str, ...]:
 
 
 def _when(one: Scenario) -> str:
-    said = "anything" if one.when is None else "named" if one.named_only else ", ".join(one.when.told)
+    said = "anything" if one.when is None else "named" if one.named_only else ", ".join(one.when.descriptions)
     return excerpt(said, 50)
 
 
-def _told(one: Scenario) -> dict[str, object]:
+def _as_json(one: Scenario) -> dict[str, object]:
     return {
         "name": one.name,
-        "when": [] if one.when is None else list(one.when.told),
+        "when": [] if one.when is None else list(one.when.descriptions),
         "turns": len(one.turns),
         "tags": list(one.tags),
         "description": one.description,

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from mock_server.commands import Mistake
-from mock_server.scenario.language import schema
+from mock_server.scenario.schema import schema
 from mock_server.settings import Settings
 
 STARTER = """\

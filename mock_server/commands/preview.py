@@ -6,12 +6,11 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from mock_server.commands.loading import engine_of, meant, read_request
-from mock_server.commands.terminal import Paint
+from mock_server.commands.shared import Paint, engine_of, meant, read_request
 from mock_server.engine.preview import Previewed, preview
 from mock_server.protocol.errors import excerpt
 from mock_server.protocol.plan import Plan
-from mock_server.protocol.sse import dumps, told
+from mock_server.protocol.sse import dumps, readable_payload
 from mock_server.settings import Settings
 
 SHOWN = 12  # deltas of one block; the others are counted
@@ -28,7 +27,7 @@ def run(given: argparse.Namespace, settings: Settings) -> int:
     for scenario in scenarios:
         if scenario.is_overlay:
             print(f"{scenario.name} answers nothing itself: it is laid over the replies of others", end="\n\n")
-        for one in preview(engine, engine.terms, scenario, request, headers, stream=stream):
+        for one in preview(engine, engine.in_force, scenario, request, headers, stream=stream):
             if given.sse:
                 sys.stdout.flush()
                 sys.stdout.buffer.write(one.plan.body())
@@ -52,7 +51,7 @@ def timeline(one: Previewed, turns: int, name: str, paint: Paint, *, all: bool =
     status = paint("green" if one.plan.status == 200 else "red", str(one.plan.status))
     place = f"turn {one.turn} of {turns}" + (f", attempt {one.attempt}" if one.attempt > 1 else "")
     yield f"{paint('bold', one.scenario or name)}  {place if one.scenario else 'not matched'}  {status}"
-    yield paint("dim", f"  asked: {asked(one.request)}")
+    yield paint("dim", f"  asked: {newest_message(one.request)}")
     if one.note:
         yield from (f"  {line}" for line in one.note.splitlines())
     if one.faults:
@@ -63,7 +62,7 @@ def timeline(one: Previewed, turns: int, name: str, paint: Paint, *, all: bool =
     yield from _events(one, paint, sys.maxsize if all else SHOWN)
 
 
-def asked(request: Mapping[str, Any]) -> str:
+def newest_message(request: Mapping[str, Any]) -> str:
     """The newest message of a request in a line."""
     messages = request.get("messages") or [{}]
     content = messages[-1].get("content", "") if isinstance(messages[-1], dict) else ""
@@ -84,7 +83,7 @@ def _events(one: Previewed, paint: Paint, most: int) -> Iterator[str]:
         if isinstance(frame, str):
             yield paint("red", f"  {at / 1000:>7.0f} ms  {frame}")
             continue
-        event = told(frame)
+        event = readable_payload(frame)
         deltas = deltas + 1 if event["type"] == "content_block_delta" else 0
         if deltas > most:
             hidden.append(at)
@@ -93,7 +92,7 @@ def _events(one: Previewed, paint: Paint, most: int) -> Iterator[str]:
             yield paint("dim", f"  {'':>10}  … {len(hidden)} more deltas until {hidden[-1] / 1000:.0f} ms")
             hidden = []
         kind = paint("cyan", event["type"].ljust(19))
-        yield f"  {at / 1000:>7.0f} ms  {kind}  {_cut(_said(event), _WIDTH)}"
+        yield f"  {at / 1000:>7.0f} ms  {kind}  {_cut(_event_line(event), _WIDTH)}"
 
 
 def _timed(plan: Plan) -> Iterator[tuple[int, bytes | str]]:
@@ -116,7 +115,7 @@ _ENDINGS = {
 }
 
 
-def _said(event: Mapping[str, Any]) -> str:
+def _event_line(event: Mapping[str, Any]) -> str:
     """An event in a line; one that is broken, as it is."""
     try:
         return _TOLD[event["type"]](event) if event["type"] in _TOLD else dumps(_rest(event))

@@ -4,21 +4,191 @@
 prompt that is too long.
 """
 
-from collections.abc import Collection
-from typing import NamedTuple
+from collections.abc import Callable, Collection, Iterator, Mapping
+from datetime import datetime, timezone
+from typing import Any, NamedTuple
 
+from mock_server.clock import whole_seconds
 from mock_server.engine.cache import Admission
-from mock_server.engine.editing import Edits, after, applied_edits
+from mock_server.engine.errors import let_pass
 from mock_server.engine.exchange import Call
+from mock_server.engine.files import File
 from mock_server.engine.limits import Buckets, refused
+from mock_server.engine.seeds import Ids
 from mock_server.protocol.errors import ApiError, invalid
-from mock_server.protocol.message import said
+from mock_server.protocol.message import UNEDITED, Extras, said
 from mock_server.protocol.plan import Headers, Plan
 from mock_server.protocol.profile import Limits, Model
-from mock_server.protocol.prompt import Prefix, counted, prefixed
-from mock_server.protocol.request import MessagesRequest
+from mock_server.protocol.prompt import Prefix, block_cost, counted, current_turn, prefixed
+from mock_server.protocol.request import Block, MessagesRequest, blocks
+from mock_server.protocol.rules.models import model_of
 from mock_server.protocol.tokens import TokenCounter
-from mock_server.protocol.validate.models import model_of
+
+# `file` sources in messages: each gets what its file is, for whoever counts or quotes it. Rules 136, 137.
+
+MOST_TEXT = 32 << 20  # bytes of a text that are read: more than any window holds
+_KINDS: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "image": ("an image", ("image/",)),
+    "document": ("a PDF or plain text", ("application/pdf", "text/plain")),
+}
+Find = Callable[[str], File]
+
+
+def sourced(request: MessagesRequest, call: Call) -> tuple[MessagesRequest, ApiError | None]:
+    """The request with what is known of its files, and what is wrong with them where that is let pass.
+
+    Raises ApiError: 404 for a file that is not there, 400 for one of the wrong kind.
+    """
+    if not request.has_files:
+        return request, None
+    now = call.session.clock.now()
+
+    def find(id: str) -> File:
+        return call.session.files.find(id, now)
+
+    try:
+        messages = [_message(message, f"messages.{at}", find) for at, message in enumerate(request.messages)]
+    except ApiError as error:
+        terms = call.session.in_force
+        return request, None if terms.settings.validation == "off" else let_pass(error, terms)
+    return MessagesRequest({**request.body, "messages": messages}, request.headers, request.raw), None
+
+
+def _message(message: Mapping[str, Any], path: str, find: Find) -> Mapping[str, Any]:
+    """A message with its files looked for; what a reply has put into a container is no file of the client's."""
+    made = "container_upload" if message["role"] == "assistant" else ""
+    return {**message, "content": _listed(message["content"], f"{path}.content", find, made)}
+
+
+def _listed(content: Any, path: str, find: Find, made: str = "") -> Any:
+    if not isinstance(content, list):
+        return content
+    return [
+        block if block["type"] == made else _block(block, f"{path}.{at}.{block['type']}", find)
+        for at, block in enumerate(content)
+    ]
+
+
+def _block(block: Block, path: str, find: Find) -> Block:
+    kind, source = block["type"], block.get("source")
+    if kind == "container_upload":
+        find(block["file_id"])
+    elif kind == "tool_result":
+        return {**block, "content": _listed(block.get("content"), f"{path}.content", find)}
+    elif kind in _KINDS and isinstance(source, dict):
+        if source.get("type") == "file":
+            return {**block, "source": _known(find(source["file_id"]), kind, f"{path}.source.file.file_id")}
+        if source.get("type") == "content":
+            inner = _listed(source.get("content"), f"{path}.source.content", find)
+            return {**block, "source": {**source, "content": inner}}
+    return block
+
+
+def _known(file: File, kind: str, path: str) -> Mapping[str, Any]:
+    """The source with what its file is: the size of an image, the pages of a PDF, a plain text itself."""
+    name, kinds = _KINDS[kind]
+    if not file.mime_type.startswith(kinds):
+        raise invalid(f"{path}: File `{file.id}` is of type {file.mime_type}; expected {name}")
+    facts = file.facts
+    if facts.kind is None:
+        raise invalid(f"{path}: Could not process {'image' if kind == 'image' else 'PDF'}")
+    source: dict[str, Any] = {"type": "file", "file_id": file.id, "media_type": facts.kind}
+    if facts.kind == "text/plain":
+        return {**source, "data": file.content.read(MOST_TEXT).decode("utf-8", "replace")}
+    return {**source, "pages": facts.pages, "width": facts.width, "height": facts.height}
+
+
+# Context editing: what the edits of `context_management` take out of a prompt. docs/protocol.md B.2 and C.1.
+
+KEEP, TRIGGER = 3, 100_000
+_THOUGHTS = ("thinking", "redacted_thinking")
+
+
+class _Prompt(NamedTuple):
+    """A request as its edits look at it; `tokens`: what it costs before any."""
+
+    request: MessagesRequest
+    model: Model
+    tokens: int
+    counter: TokenCounter
+
+    def cost(self, block: Mapping[str, Any], *, is_current: bool = True) -> int:
+        return block_cost(block, self.model, self.counter, is_current=is_current).on(self.model)
+
+
+Edits = tuple[Mapping[str, Any], ...]
+
+
+def applied_edits(request: MessagesRequest, model: Model, tokens: int, counter: TokenCounter) -> Edits:
+    """The edits whose triggers are reached, each with what it took out; `tokens`: the prompt as it came."""
+    return tuple(_applied(_Prompt(request.merged, model, tokens, counter)))
+
+
+def after(edits: Edits, tokens: int) -> int:
+    """What is left of a prompt of so many tokens."""
+    return max(1, tokens - sum(edit["cleared_input_tokens"] for edit in edits)) if edits else tokens
+
+
+def _applied(prompt: "_Prompt") -> Iterator[dict[str, Any]]:
+    edits = (prompt.request.body["context_management"] or {}).get("edits")
+    for edit in edits if isinstance(edits, list) else ():
+        apply = _EDITS.get(str(edit.get("type"))) if isinstance(edit, Mapping) else None
+        found = apply(edit, prompt) if apply is not None else None
+        if found is not None:
+            yield {"type": edit["type"], **found}
+
+
+def _value(edit: Mapping[str, Any], name: str, default: int) -> int:
+    given = edit.get(name)
+    value = given.get("value") if isinstance(given, Mapping) else None
+    return value if isinstance(value, int) and not isinstance(value, bool) else default
+
+
+def _clear_tool_uses(edit: Mapping[str, Any], prompt: _Prompt) -> dict[str, int] | None:
+    """Results of all tools but the newest few go once the prompt is long enough."""
+    named = edit.get("exclude_tools")
+    kept = [str(name) for name in named] if isinstance(named, list) else []
+    results = [cost for name, cost in _results(prompt) if name not in kept]
+    trigger = edit.get("trigger")
+    counts_calls = isinstance(trigger, Mapping) and trigger.get("type") == "tool_uses"
+    reached = len(results) if counts_calls else prompt.tokens
+    cleared = results[: max(0, len(results) - _value(edit, "keep", KEEP))]
+    if reached <= _value(edit, "trigger", TRIGGER) or not cleared or sum(cleared) < _value(edit, "clear_at_least", 0):
+        return None
+    return {"cleared_tool_uses": len(cleared), "cleared_input_tokens": sum(cleared)}
+
+
+def _results(prompt: _Prompt) -> Iterator[tuple[str, int]]:
+    """Each tool result of the conversation: the name of its tool, and what it costs."""
+    names: dict[str, str] = {}
+    for message in prompt.request.messages:
+        for block in blocks(message["content"]):
+            if block["type"] == "tool_use":
+                names[block["id"]] = block["name"]
+            elif block["type"] == "tool_result":
+                yield names.get(block["tool_use_id"], ""), prompt.cost(block)
+
+
+def _clear_thinking(edit: Mapping[str, Any], prompt: _Prompt) -> dict[str, int] | None:
+    """Thoughts of all turns but the newest few go; `keep: all` keeps them. Of turns that are over they cost nothing."""
+    keep = edit.get("keep")
+    if keep == "all" or (isinstance(keep, Mapping) and keep.get("type") == "all"):
+        return None
+    now = current_turn(prompt.request)
+    turns = [
+        sum(prompt.cost(block, is_current=at >= now) for block in thoughts)
+        for at, message in enumerate(prompt.request.messages)
+        if (thoughts := [one for one in blocks(message["content"]) if one["type"] in _THOUGHTS])
+    ]
+    cleared = turns[: max(0, len(turns) - _value(edit, "keep", 1))]
+    return {"cleared_thinking_turns": len(cleared), "cleared_input_tokens": sum(cleared)} if cleared else None
+
+
+_EDITS = {"clear_tool_uses_20250919": _clear_tool_uses, "clear_thinking_20251015": _clear_thinking}
+
+
+# A valid request -> what it costs before anything is answered: its tokens, its room in the window, the prompt
+# cache.
 
 
 class Admitted(NamedTuple):
@@ -48,7 +218,7 @@ def admit(call: Call, request: MessagesRequest, counter: TokenCounter) -> Admitt
     """What the prompt costs, and what it finds in the session's cache."""
     model: Model | None = request.steady.get("model")
     if model is None:
-        model = request.steady["model"] = model_of(request, call.session.terms.profile)
+        model = request.steady["model"] = model_of(request, call.session.in_force.profile)
     original = total = counted(request, model, counter)
     edits: Edits = ()
     if "context_management" in request.body:
@@ -86,7 +256,7 @@ def too_long(admitted: Admitted) -> ApiError | None:
     return None
 
 
-def let_in(admitted: Admitted, name: str, limits: Limits | None) -> Buckets | None:
+def take_limits(admitted: Admitted, name: str, limits: Limits | None) -> Buckets | None:
     """Take the request and its input from the buckets of `name`. Raises ApiError (429) when they have no room."""
     if limits is None:
         return None
@@ -95,14 +265,14 @@ def let_in(admitted: Admitted, name: str, limits: Limits | None) -> Buckets | No
     buckets = session.limiter.of(name, limits, now)
     refusal = buckets.admit(now, admitted.counted_input)
     if refusal is not None:
-        raise refused(refusal, admitted.model.id, session.terms.profile, buckets.headers(now))
+        raise refused(refusal, admitted.model.id, session.in_force.profile, buckets.headers(now))
     return buckets
 
 
-def told_limits(admitted: Admitted, buckets: Buckets | None) -> Headers:
+def limit_headers(admitted: Admitted, buckets: Buckets | None) -> Headers:
     """The headers that tell what is left of the limits, where the profile sends them."""
     session, body = admitted.call.session, admitted.request.body
-    profile = session.terms.profile
+    profile = session.in_force.profile
     if buckets is None or not profile.rate_limit_headers:
         return ()
     families = ["ratelimit"]
@@ -120,7 +290,7 @@ def commit(admitted: Admitted, plan: Plan, limits: Collection[Buckets]) -> None:
         return
     if admitted.cache is not None:
         session.cache.commit(admitted.cache, admitted.now, admitted.now + plan.at / 1_000_000)
-    threaded = body.get("thread") is not None and session.terms.profile.threads
+    threaded = body.get("thread") is not None and session.in_force.profile.threads
     if plan.tokens is not None:
         for buckets in limits:
             buckets.spend(session.clock.unix(), plan.tokens[1])
@@ -131,3 +301,81 @@ def commit(admitted: Admitted, plan: Plan, limits: Collection[Buckets]) -> None:
             session.threads.keep(body, reply, len(admitted.request.raw))
         if admitted.prefix is not None:
             session.cache.remember(reply["id"], admitted.prefix)
+
+
+# What only some requests are told beside the reply itself: container, diagnostics, edits of the context, speed …
+#
+# `extras` gives None for a request that asks for nothing of the kind. Shapes: docs/protocol.md B.2, C.1, C.2.
+
+# parameters (and parts of the tools) that make a reply say more
+ASKING = frozenset(
+    ("speed", "inference_geo", "diagnostics", "context_management", "container", "fallbacks", "compaction")
+)
+# betas that have every reply tell of each sampling by itself, and of the edits of its context
+_ITERATING = ("compact-", "server-side-fallback-", "advisor-tool-")
+_EDITING = "context-management-"
+CONTAINER_SECONDS = 3600
+
+
+def extras(admitted: Admitted, ids: Ids, *, runs_code: bool = False) -> Extras | None:
+    """What this request is told on top of its reply. `runs_code`: the reply does, so there is a container."""
+    request = admitted.request
+    body = request.body
+    plain = ASKING.isdisjoint(body) and "anthropic-beta" not in request.headers and not runs_code
+    if plain and not admitted.call.session.in_force.profile.priority_tier:
+        return None
+    asked = [name for name in ASKING if body.get(name) is not None]
+    told = _tier(admitted)
+    iterates, edits = request.has_beta(*_ITERATING), "context_management" in asked or request.has_beta(_EDITING)
+    if not (asked or runs_code or told or iterates or edits):
+        return None
+    return Extras(
+        message=_diagnostics(admitted) if "diagnostics" in asked else {},
+        delta={"container": _container(admitted, ids)} if runs_code or "container" in asked else {},
+        beside=_beside(admitted) if edits else {},
+        iterates=iterates,
+        advisor=_advisor(request) if iterates else None,
+        for_program="container" not in asked,
+        usage=told | {name: body[name] for name in ("speed", "inference_geo") if name in asked},
+    )
+
+
+def _beside(admitted: Admitted) -> Mapping[str, Any]:
+    return {"context_management": {"applied_edits": list(admitted.edits)}} if admitted.edits else UNEDITED
+
+
+def _advisor(request: MessagesRequest) -> str | None:
+    """The model that the request has for advice."""
+    named = (tool.get("model") for tool in request.tools if str(tool.get("type")).startswith("advisor_"))
+    return next((model for model in named if isinstance(model, str)), None)
+
+
+def _tier(admitted: Admitted) -> dict[str, Any]:
+    is_priority = admitted.call.session.in_force.profile.priority_tier
+    asked = admitted.request.body.get("service_tier")
+    return {"service_tier": "priority"} if is_priority and asked != "standard_only" else {}
+
+
+def _diagnostics(admitted: Admitted) -> dict[str, Any]:
+    """Why the prompt missed the cache: null on the first turn and where the prefix could be used."""
+    previous = admitted.request.body["diagnostics"].get("previous_message_id")
+    reason = None
+    if previous is not None and admitted.prefix is not None:
+        reason = admitted.call.session.cache.miss_reason(str(previous), admitted.prefix)
+    return {"diagnostics": {"cache_miss_reason": reason}}
+
+
+def _container(admitted: Admitted, ids: Ids) -> dict[str, Any]:
+    """The container a request names, or a new one; it lives an hour from now."""
+    given = admitted.request.body.get("container")
+    asked = given if isinstance(given, Mapping) else {"id": given}
+    ends = datetime.fromtimestamp(int(admitted.call.session.reply_time()) + CONTAINER_SECONDS, timezone.utc)
+    container = {
+        "id": str(asked.get("id") or ids.container()),
+        "expires_at": whole_seconds(ends),
+    }
+    skills = asked.get("skills")
+    if isinstance(skills, list):
+        told = [{"version": "latest", **skill} for skill in skills if isinstance(skill, Mapping)]
+        return {**container, "skills": told}
+    return container

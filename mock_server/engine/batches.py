@@ -9,9 +9,8 @@ from collections import Counter, OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
-from mock_server.clock import INSTANT
+from mock_server.clock import INSTANT, rfc3339
 from mock_server.protocol.errors import ApiError, invalid
-from mock_server.protocol.moment import rfc3339
 
 DAY = 86_400.0
 EXPIRES = DAY  # what is not done by then expires
@@ -144,7 +143,7 @@ class Batch:
 
     # -- telling -------------------------------------------------------------------------------------------------
 
-    def told(self, now: float, results_url: str) -> dict[str, Any]:
+    def payload(self, now: float, results_url: str) -> dict[str, Any]:
         """The batch as the API tells of it."""
         ended, archived = self.has_ended, self.is_archived(now)
         return {

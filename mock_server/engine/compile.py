@@ -17,42 +17,51 @@ from typing import Any, NamedTuple, Protocol, get_args
 
 from mock_server.engine import citations
 from mock_server.engine.cache import CacheUse
-from mock_server.engine.form import Form, Hole, PouredForm, Slot
 from mock_server.engine.pace import INSTANTLY, Pace, Timeline
-from mock_server.engine.seal import OPEN_CALL, sealed
 from mock_server.engine.seeds import Ids, chance
-from mock_server.protocol import cut, marks, tokens, usage
-from mock_server.protocol.blocks import Block, McpToolResult, ServerToolUse, Text, Thinking, ToolUse, is_server_tool
+from mock_server.engine.slots import OPEN_CALL, Blank, FilledTemplate, ReplyTemplate, Slot, signed_blocks
+from mock_server.protocol import message as cut
+from mock_server.protocol import message as usage
+from mock_server.protocol import signing, tokens
+from mock_server.protocol.blocks import (
+    AdvisorToolResult,
+    Block,
+    McpToolResult,
+    ServerToolUse,
+    Text,
+    Thinking,
+    ToolUse,
+    WebSearchToolResult,
+    is_server_tool,
+)
 from mock_server.protocol.chunk import Chunk
 from mock_server.protocol.lazy import lazy
-from mock_server.protocol.message import NONE, UNEDITED, Extras, Message
+from mock_server.protocol.message import NONE, UNEDITED, CacheKind, Extras, Message, Usage
 from mock_server.protocol.plan import AT_ONCE, JSON_HEADERS, SSE_HEADERS, Headers, Part, Plan
 from mock_server.protocol.profile import Geo, Model, Profile
 from mock_server.protocol.prompt import Cost
-from mock_server.protocol.results import AdvisorToolResult, WebSearchToolResult
 from mock_server.protocol.sse import dumps, encode
-from mock_server.protocol.usage import CacheKind, Usage
 from mock_server.records import dataclass
 from mock_server.scenario.answer import Answer
-from mock_server.scenario.parts import OpenText
+from mock_server.scenario.reply import OpenText
 from mock_server.scenario.timing import Pacing, Timing
 
 _AT_LIMIT = ("max_tokens", "model_context_window_exceeded")
-_ID, _MODEL = Hole("id"), Hole("model")
-_INPUT, _FINAL_INPUT = Hole("input_tokens"), Hole("final_input_tokens")
-_OUTPUT, _FIRST_OUTPUT, _THINKING = Hole("output_tokens"), Hole("first_output_tokens"), Hole("thinking_tokens")
-_READ, _WRITTEN = Hole("cache_read"), Hole("cache_written")
-_WRITTEN_5M, _WRITTEN_1H = Hole("cache_written_5m"), Hole("cache_written_1h")
+_ID, _MODEL = Blank("id"), Blank("model")
+_INPUT, _FINAL_INPUT = Blank("input_tokens"), Blank("final_input_tokens")
+_OUTPUT, _FIRST_OUTPUT, _THINKING = Blank("output_tokens"), Blank("first_output_tokens"), Blank("thinking_tokens")
+_READ, _WRITTEN = Blank("cache_read"), Blank("cache_written")
+_WRITTEN_5M, _WRITTEN_1H = Blank("cache_written_5m"), Blank("cache_written_1h")
 _COUNTERS = (_INPUT, _FINAL_INPUT, _OUTPUT, _FIRST_OUTPUT, _READ, _WRITTEN, _WRITTEN_5M, _WRITTEN_1H)
 _DETAILS = (_THINKING.name, f',"output_tokens_details":{{"thinking_tokens":{_THINKING.quoted}}}')
-_GEO = Hole("inference_geo")
+_GEO = Blank("inference_geo")
 # what only some requests are told, by where it stands
-_MESSAGE, _DELTA, _BESIDE = (Hole("diagnostics"),), (Hole("container"),), (Hole("context_management"),)
-_USAGE, _ITERATIONS = (Hole("service_tier"), _GEO, Hole("speed")), Hole("iterations")
+_MESSAGE, _DELTA, _BESIDE = (Blank("diagnostics"),), (Blank("container"),), (Blank("context_management"),)
+_USAGE, _ITERATIONS = (Blank("service_tier"), _GEO, Blank("speed")), Blank("iterations")
 _MEMBERS = (*_MESSAGE, *_DELTA, *_BESIDE, *_USAGE, _ITERATIONS)
 
 
-class Draw(Protocol):
+class Draws(Protocol):
     """Where the jitter of one exchange comes from."""
 
     def jitter(self) -> random.Random: ...
@@ -74,7 +83,7 @@ class Binding(NamedTuple):
     stop_sequences: Sequence[str]
     stream: bool
     time_scale: float
-    draw: Draw
+    draw: Draws
     cache: CacheUse | None = None
     extras: Extras | None = None
     thinks: bool = False
@@ -136,7 +145,7 @@ def reply_of(answer: Answer, default: Pacing, scenario: str, position: int) -> R
         answer.reply or (),
         answer.ending,
         answer.stop_sequence,
-        None if answer.stop_details is None else answer.stop_details.told,
+        None if answer.stop_details is None else answer.stop_details.payload,
         answer.timing or default,
         answer.usage,
         answer.headers,
@@ -152,7 +161,7 @@ def reply_of(answer: Answer, default: Pacing, scenario: str, position: int) -> R
 def _scripted(answer: Answer) -> Extras:
     """What a script tells beside a reply, by where it stands."""
     message = _given(diagnostics=answer.diagnostics)
-    delta = _given(container=None if answer.container is None else answer.container.told)
+    delta = _given(container=None if answer.container is None else answer.container.payload)
     beside = _given(context_management=answer.context_management, input_transformations=answer.input_transformations)
     return Extras(message, delta, beside) if message or delta or beside else NONE
 
@@ -169,14 +178,14 @@ class _Kind(NamedTuple):
 
 
 _PLAIN = _Kind()
-_Forms = dict[_Kind, Form]
+_Forms = dict[_Kind, ReplyTemplate]
 
 
 class _Paced(NamedTuple):
     """A reply at one pace: when its events are due, the form that most requests get, and all of them."""
 
     pace: Pace
-    plain: Form
+    plain: ReplyTemplate
     forms: _Forms
 
 
@@ -198,9 +207,9 @@ class Filled(NamedTuple):
     """
 
     headers: Headers
-    form: Form
+    form: ReplyTemplate
     known: dict[str, bytes]
-    stamps: Sequence[tuple[str, marks.Stamp]]
+    stamps: Sequence[tuple[str, signing.Stamp]]
     resumes: bool
     timeline: Timeline
     stream: bool
@@ -211,7 +220,7 @@ class Filled(NamedTuple):
         """The values that are drawn: the id of the message, then those of its calls."""
         values = {"id": b'"%b"' % ids.message().encode()}
         for name, stamped in self.stamps:
-            values[name] = b'"%b"' % marks.mint(ids.take(6), stamped).encode()
+            values[name] = b'"%b"' % signing.mint(ids.take(6), stamped).encode()
         if self.resumes:
             values["open_call"] = encode(dumps(open_call()))
         return values
@@ -252,7 +261,7 @@ class CompiledReply:
         self._reply = reply
         self._profile = profile
         self._once = once
-        self._content, self._stamps = sealed(reply.content, profile, reply.scenario, reply.position)
+        self._content, self._stamps = signed_blocks(reply.content, profile, reply.scenario, reply.position)
         self._counted = _counted(self._content)
         self._cost = cut.total_cost(self._content)
         self._thinking = cut.total_cost([block for block in self._content if isinstance(block, Thinking)]).text
@@ -318,10 +327,10 @@ class CompiledReply:
             self._views[view] = found
         return found
 
-    def _made(self, kind: _Kind, chunk: Chunk | None) -> Form:
-        return Form(self.message(kind), chunk, self._looks, once=self._once)
+    def _made(self, kind: _Kind, chunk: Chunk | None) -> ReplyTemplate:
+        return ReplyTemplate(self.message(kind), chunk, self._looks, once=self._once)
 
-    def form(self, kind: _Kind, chunk: Chunk | None) -> Form:
+    def form(self, kind: _Kind, chunk: Chunk | None) -> ReplyTemplate:
         """The form with room for what a request is told, of texts split so; made once."""
         forms = self._forms.setdefault(chunk, {})
         form = forms.get(kind)
@@ -380,7 +389,7 @@ class CompiledReply:
     @property
     def _looks(self) -> dict[str, str]:
         """The holes in this reply: their names and how they look."""
-        calls = (Hole(name) for name, _ in self._stamps)
+        calls = (Blank(name) for name, _ in self._stamps)
         slots = {slot.name: dumps(slot.text) for slot in self._reply.content if isinstance(slot, Slot)}
         values = {hole.name: hole.quoted for hole in (_ID, _MODEL, OPEN_CALL, *_COUNTERS, *calls)}
         return values | slots | {hole.name: hole.member for hole in _MEMBERS} | {_DETAILS[0]: _DETAILS[1]}
@@ -497,7 +506,7 @@ class CompiledReply:
         told = (said.get("input_tokens", final), said.get("output_tokens", output)) if said else (final, output)
         return Filled(headers, form, values, self._stamps, self._resumes, timeline, to.stream, told)
 
-    def _form_of(self, to: Binding, forms: _Forms, chunk: Chunk | None) -> Form:
+    def _form_of(self, to: Binding, forms: _Forms, chunk: Chunk | None) -> ReplyTemplate:
         """The form that has room for all that this request is told."""
         cache: CacheKind = ""
         if to.cache is not None:
@@ -593,6 +602,7 @@ class _Poured(CompiledReply):
         texts = [(slot, content[at].text) for at, slot in slots.slots]  # type: ignore[union-attr]
         self.is_open = False
         self._once = True
+        self._is_at_once = False
         self._slots = slots
         self._given = content
         self._poured = {slot.text: text for slot, text in texts}
@@ -609,12 +619,18 @@ class _Poured(CompiledReply):
     def _texts(self) -> tuple[str, ...]:
         return tuple([block.text for block in self._given if isinstance(block, Text)])
 
-    def _made(self, kind: _Kind, chunk: Chunk | None) -> Form:
-        return PouredForm(self._slots.form(kind, chunk), self._poured, chunk)
+    def _made(self, kind: _Kind, chunk: Chunk | None) -> ReplyTemplate:
+        form = self._slots.form(kind, chunk)
+        return form if self._is_at_once else FilledTemplate(form, self._poured, chunk)
+
+    def _at_pace(self, timing: Timing) -> _Paced:
+        slots = self._slots
+        return (
+            (slots._paced.get(id(timing)) or slots._at_pace(timing)) if self._is_at_once else super()._at_pace(timing)
+        )
 
     def _whole(self, to: Binding, needs: float) -> Filled:
-        if not to.stream and self._slots.at_once(to):  # its JSON has the same form as everybody's, and no time
-            self._paced, self._forms = self._slots._paced, self._slots._forms
+        self._is_at_once = not to.stream and self._slots.at_once(to)  # its JSON has everybody's form, and no time
         return super()._whole(to, needs)
 
 
@@ -632,7 +648,7 @@ def _apart(said: Extras) -> tuple[Extras, Mapping[str, Any]]:
 def _open(said: Extras) -> Extras:
     """Room for what only some requests are told; what the reply says itself stands."""
 
-    def room(holes: Sequence[Hole], own: Mapping[str, Any]) -> dict[str, Any]:
+    def room(holes: Sequence[Blank], own: Mapping[str, Any]) -> dict[str, Any]:
         return {**{hole.name: hole.text for hole in holes}, **own}
 
     return Extras(
@@ -691,7 +707,7 @@ def _apportioned(total: int, weights: Sequence[float]) -> list[int]:
 
 
 def _failed(block: AdvisorToolResult) -> bool:
-    return isinstance(block.told, dict) and str(block.told.get("type")).endswith("_error")
+    return isinstance(block.payload, dict) and str(block.payload.get("type")).endswith("_error")
 
 
 def _viewed(block: Block, view: View) -> Block:
@@ -728,11 +744,11 @@ def _counted(content: Sequence[Block]) -> Usage:
 
 
 def _items(block: WebSearchToolResult) -> list[dict[str, Any]]:
-    return [item for item in block.told if isinstance(item, dict)] if isinstance(block.told, list) else []
+    return [item for item in block.payload if isinstance(item, dict)] if isinstance(block.payload, list) else []
 
 
 def _fed_back(block: Block) -> int:
     """The estimated tokens that the model reads once more: the result of a server's tool."""
     if isinstance(block, McpToolResult):
         return tokens.count(dumps(block.content))
-    return tokens.count(dumps(block.told)) if isinstance(block, WebSearchToolResult) else 0
+    return tokens.count(dumps(block.payload)) if isinstance(block, WebSearchToolResult) else 0

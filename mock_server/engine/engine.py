@@ -10,22 +10,19 @@ from typing import Any, NamedTuple
 
 from mock_server import settings as configuration
 from mock_server.clock import Clock, SystemClock
-from mock_server.engine import breaking, seeds
-from mock_server.engine.choose import NearMiss, NoMatch, Question, choose
+from mock_server.engine import faults, seeds
+from mock_server.engine.choose import Lookup, NearMiss, NoMatch, choose
 from mock_server.engine.endpoints import MESSAGES, READERS
 from mock_server.engine.entry import Entry
-from mock_server.engine.exchange import Call, Exchange, Work
-from mock_server.engine.failure import failure
-from mock_server.engine.journal import Journals
-from mock_server.engine.judged import left_unjudged
+from mock_server.engine.errors import failure, left_unjudged
+from mock_server.engine.exchange import Call, Exchange, Reading, Work, digest_of, read_apart
+from mock_server.engine.journal import Journals, Metrics
 from mock_server.engine.library import CompiledScenario, Library
+from mock_server.engine.masking import Redaction
 from mock_server.engine.memory import Memory, Remembered, Repeated
-from mock_server.engine.metrics import Metrics
-from mock_server.engine.reading import Reading, digest_of, read_apart
-from mock_server.engine.received import Request
-from mock_server.engine.redaction import Redaction
+from mock_server.engine.request_view import Request
 from mock_server.engine.routing import find, route
-from mock_server.engine.session import CompiledAs, Cursors, Session, Sessions, Terms
+from mock_server.engine.session import CompiledAs, Cursors, InForce, Session, Sessions
 from mock_server.protocol.beginnings import Beginnings
 from mock_server.protocol.errors import ApiError, invalid
 from mock_server.protocol.expression import OverLimit, begin, end
@@ -33,7 +30,7 @@ from mock_server.protocol.profile import Limits, Profile
 from mock_server.protocol.request import LONG, HttpRequest, parse
 from mock_server.protocol.tokens import TokenCounter
 from mock_server.scenario.answer import name_of
-from mock_server.scenario.generate import Generator
+from mock_server.scenario.generated.content import Generator
 from mock_server.scenario.model import Scenario
 from mock_server.scenario.node import ScenarioError
 from mock_server.scenario.timing import pacing
@@ -57,15 +54,15 @@ class Engine:
         self.settings = settings
         self._profiles = profiles or (lambda name, catalogue: profile)
         self._beginnings = Beginnings()
-        self.terms = _terms(settings, profile, self._beginnings)
+        self.in_force = _in_force(settings, profile, self._beginnings)
         self.counter = TokenCounter()
         self._made = _Made()
         self.making = Lock()  # held while a long reply is made up, in a thread of its own
         self.clock = clock or SystemClock()
         self.journals = Journals(settings.journal_bytes, Redaction(settings.redact) if settings.redact else None)
         self.metrics = Metrics()
-        self.sessions = Sessions(self.clock, self.terms, self._forgotten)
-        self.ended = Session("ended", self.clock, self.terms)  # sees what comes under the keys of ended sessions
+        self.sessions = Sessions(self.clock, self.in_force, self._forgotten)
+        self.ended = Session("ended", self.clock, self.in_force)  # sees what comes under the keys of ended sessions
         self._chance = seeds.Chance()
         self._scenarios: tuple[Scenario, ...] = ()
         self.chaos: tuple[Scenario, ...] = ()  # overlays added at run time, for every session
@@ -81,7 +78,7 @@ class Engine:
     @property
     def profile(self) -> Profile:
         """The profile of requests that no session with another one gets."""
-        return self.terms.profile
+        return self.in_force.profile
 
     def load(self, scenarios: Iterable[Scenario]) -> None:
         """Serve these scenarios instead of those before. Requests under way keep what they have."""
@@ -89,16 +86,16 @@ class Engine:
 
     def prepare(self, scenarios: tuple[Scenario, ...]) -> "Prepared":
         """Compile a set of scenarios for everybody who is served one, from any thread. What stays the same is kept."""
-        used = {key: one.terms for key, one in dict(self._served).items()}
-        wanted = {**used, self.terms.compiled_as: self.terms}
+        used = {key: one.in_force for key, one in dict(self._served).items()}
+        wanted = {**used, self.in_force.compiled_as: self.in_force}
         return Prepared(scenarios, {key: self._renewed(key, terms, scenarios) for key, terms in wanted.items()})
 
-    def _renewed(self, key: CompiledAs, terms: Terms, scenarios: tuple[Scenario, ...]) -> "Served":
+    def _renewed(self, key: CompiledAs, in_force: InForce, scenarios: tuple[Scenario, ...]) -> "Served":
         before = self._served.get(key)
         kept = {id(one.scenario): one for one in (before.compiled if before is not None else ())}
         every = (*self.chaos, *scenarios)
-        compiled = tuple(kept.get(id(one)) or CompiledScenario(one, terms.profile, terms.timing) for one in every)
-        return Served(terms, compiled)
+        compiled = tuple(kept.get(id(one)) or CompiledScenario(one, in_force.profile, in_force.timing) for one in every)
+        return Served(in_force, compiled)
 
     def swap(self, prepared: "Prepared") -> None:
         """Serve a prepared set: one step, so no request sees half of it."""
@@ -106,7 +103,7 @@ class Engine:
 
     def add(self, session: Session, *scenarios: Scenario) -> None:
         """Put scenarios before all others, for one session."""
-        session.add(*self._compiled(scenarios, session.terms))
+        session.add(*self._compiled(scenarios, session.in_force))
 
     def lay(self, *overlays: Scenario) -> None:
         """Lay overlays over every session's replies; one whose name is there already is replaced."""
@@ -136,9 +133,9 @@ class Engine:
 
     def override(self, session: Session, **settings: Any) -> None:
         """Give one session settings of its own. Raises SettingError for a value a setting cannot have."""
-        changed = configuration.changed(session.terms.settings, settings)
+        changed = configuration.changed(session.in_force.settings, settings)
         try:
-            terms = _terms(changed, self._profiles(changed.profile, changed.catalogue), self._beginnings)
+            terms = _in_force(changed, self._profiles(changed.profile, changed.catalogue), self._beginnings)
         except ScenarioError as error:
             raise SettingError(str(error)) from None
         session.agree(terms, lambda scenario: CompiledScenario(scenario, terms.profile, terms.timing))
@@ -156,15 +153,15 @@ class Engine:
 
     def library(self, session: Session) -> Library:
         """What this session is answered from: its own scenarios, then the served ones."""
-        terms = session.terms
+        terms = session.in_force
         served = self._served.get(terms.compiled_as)
         if served is None:
             served = Served(terms, self._compiled((*self.chaos, *self._scenarios), terms))
             self._served[terms.compiled_as] = served
         return session.library(served.compiled)
 
-    def _compiled(self, scenarios: Iterable[Scenario], terms: Terms) -> tuple[CompiledScenario, ...]:
-        return tuple(CompiledScenario(one, terms.profile, terms.timing) for one in scenarios)
+    def _compiled(self, scenarios: Iterable[Scenario], in_force: InForce) -> tuple[CompiledScenario, ...]:
+        return tuple(CompiledScenario(one, in_force.profile, in_force.timing) for one in scenarios)
 
     def reading(self, http: HttpRequest) -> Callable[[], Reading | None] | None:
         """What reads a large body, in any thread; None for a body that is small, or that nobody reads apart."""
@@ -173,7 +170,7 @@ class Engine:
         if reader is None:
             return None
         session, _, _ = self._sender(http)
-        return functools.partial(read_apart, reader, http, session.terms)
+        return functools.partial(read_apart, reader, http, session.in_force)
 
     def handle(self, http: HttpRequest, reading: Reading | None = None, kept: HttpRequest | None = None) -> Entry:
         """Answer one request and note it. Never raises: the client's mistakes and ours both become replies.
@@ -195,7 +192,7 @@ class Engine:
         if again is None or not self.memory.has_seen(came) or log.isEnabledFor(logging.DEBUG):  # where each is told of
             return None
         session, key, refused = self._sender(http)
-        if refused is not None or again.library is not self.library(session) or again.terms is not session.terms:
+        if refused is not None or again.library is not self.library(session) or again.terms is not session.in_force:
             return None
         one = Remembered(came, session, http.headers.get("x-mock-session") or http.session, key, entry)
         self.memory.keep(one)
@@ -211,7 +208,7 @@ class Engine:
             session = self.sessions.of(one.asked, one.key)
         except ApiError:  # it has ended
             session = self.ended
-        if session is one.session and session.terms is again.terms and self.library(session) is again.library:
+        if session is one.session and session.in_force is again.terms and self.library(session) is again.library:
             return one
         self.memory.drop(one)
         return None
@@ -257,19 +254,19 @@ class Engine:
         in_batch: bool,
         reading: Reading | None,
     ) -> Exchange:
-        seed = session.terms.settings.seed
+        seed = session.in_force.settings.seed
         ids = session.ids(None if seed is None else _early_seed(http, seed, reading), self._chance)
         try:
-            endpoint, params = route(http, session.terms)
+            endpoint, params = route(http, session.in_force)
             if refused is not None:
                 raise refused
-            _check_version(http, session.terms.profile)
+            _check_version(http, session.in_force.profile)
             call = Call(http, session, key, ids, params, in_batch, reading)
             exchange = endpoint(self, call)
-            has_had = endpoint in MESSAGES or breaking.HEADER not in http.headers
-            return exchange if has_had else breaking.beside(call, exchange)
+            has_had = endpoint in MESSAGES or faults.HEADER not in http.headers
+            return exchange if has_had else faults.beside(call, exchange)
         except ApiError as error:
-            return self._refused(breaking.refused(error, http.headers), session, ids)
+            return self._refused(faults.refused(error, http.headers), session, ids)
         except RecursionError:
             return self._refused(invalid("The request body is nested too deeply"), session, ids)
         except OverLimit as error:
@@ -286,12 +283,12 @@ class Engine:
     def file_room(self, http: HttpRequest) -> int:
         """How many bytes the session of a request still takes as files."""
         session, _, _ = self._sender(http)
-        return max(0, session.terms.settings.file_bytes - session.files.bytes)
+        return max(0, session.in_force.settings.file_bytes - session.files.bytes)
 
     def explain(self, session: Session, request: Request) -> tuple[NearMiss, ...]:
         """The scenarios nearest to a valid request, with every condition that fails; none when one answers."""
         library = self.library(session)
-        asked = Question(parse(request.raw), request.headers, "", Cursors())
+        asked = Lookup(parse(request.raw), request.headers, "", Cursors())
         try:
             found = choose(library, asked)
         except (ApiError, OverLimit):
@@ -367,7 +364,7 @@ class _Made(local):
 class Served(NamedTuple):
     """The scenarios that sessions with the same terms get."""
 
-    terms: Terms
+    in_force: InForce
     compiled: tuple[CompiledScenario, ...]
 
 
@@ -378,12 +375,12 @@ class Prepared(NamedTuple):
     served: Mapping[CompiledAs, Served]
 
 
-def _terms(settings: Settings, profile: Profile, beginnings: Beginnings) -> Terms:
+def _in_force(settings: Settings, profile: Profile, beginnings: Beginnings) -> InForce:
     changed = replace(profile, any_model=settings.any_model)
     if settings.unknown_parameters is not None:
         changed = replace(changed, unknown_parameters=settings.unknown_parameters)
     own = None if settings.rate_limits in ("off", "on") else Limits(**configuration.limits(settings.rate_limits))
-    return Terms(settings, changed, pacing(settings.timing, changed), own, beginnings)
+    return InForce(settings, changed, pacing(settings.timing, changed), own, beginnings)
 
 
 def _early_seed(http: HttpRequest, seed: int, reading: Reading | None) -> Callable[[], bytes]:

@@ -8,14 +8,14 @@ from mock_server.clock import VirtualClock
 from mock_server.engine.exchange import Exchange
 from mock_server.engine.gates import Gates
 from mock_server.engine.masking import key_mark, masked, masked_query
-from mock_server.engine.received import Request
+from mock_server.engine.request_view import Request
 from mock_server.protocol import completion
 from mock_server.protocol.errors import excerpt
 from mock_server.protocol.lazy import lazy
 from mock_server.protocol.message import plain, said
 from mock_server.protocol.plan import JSON_HEADERS, SSE_HEADERS, Plan
 from mock_server.protocol.request import LONG, SECRET_HEADERS, HttpRequest
-from mock_server.protocol.sse import heard, read_json, told
+from mock_server.protocol.sse import heard, read_json, readable_payload
 
 PATIENCE = 5.0
 _TELLING = (JSON_HEADERS[0], SSE_HEADERS[0])
@@ -227,7 +227,7 @@ class Entry:
         if not plan.stream or is_data(plan):
             return ()
         sent = zip(plan.payloads, plan.frames, strict=True)
-        return tuple([told(frame) if payload is None else plain(payload) for payload, frame in sent])
+        return tuple([readable_payload(frame) if payload is None else plain(payload) for payload, frame in sent])
 
     @property
     def events(self) -> Sequence[Mapping[str, Any]]:
@@ -337,7 +337,7 @@ class Entry:
                 self.exchange = self.exchange._replace(plan=_emptied(plan))
             self._journal.ended(self)
 
-    def told(self, key: str, outcome: str, duration_ms: float | None, sent: Sequence[int]) -> None:
+    def take_over(self, key: str, outcome: str, duration_ms: float | None, sent: Sequence[int]) -> None:
         """Take over how it ended from what another process tells; still open when there is no duration."""
         kept = {name: value for name, value in self.request_headers.items() if name != "authorization"}
         self.request_headers = {**kept, "x-api-key": key}

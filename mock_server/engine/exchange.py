@@ -1,11 +1,16 @@
-"""One request on its way through the engine, and what came of it."""
+"""One request on its way through the engine: where it goes, what its body says, and what came of it."""
 
+import hashlib
+import logging
+import re
 from collections.abc import Callable, Generator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import unquote
 
-from mock_server.engine.reading import Reader, Reading, digest
-from mock_server.engine.received import Request
+from mock_server.engine.request_view import Request
 from mock_server.engine.seeds import Ids, exchange_seed
+from mock_server.protocol.errors import ApiError
+from mock_server.protocol.expression import Allowance, bounded
 from mock_server.protocol.plan import NOTHING, Plan
 from mock_server.protocol.query import Parameter, read_query
 from mock_server.protocol.request import HttpRequest
@@ -13,7 +18,107 @@ from mock_server.scenario.answer import Answer
 
 if TYPE_CHECKING:
     from mock_server.engine.memory import Again
-    from mock_server.engine.session import Session
+    from mock_server.engine.session import InForce, Session
+
+
+# Where a request goes: what stands before the path of an endpoint is taken off it. Not asked for plain
+# /v1/messages.
+#
+# `/s/NAME` in front names the session. The base path (a setting) may stand before and after it; without one,
+# anything may
+# stand before the first `/v1/`: the SDKs append `/v1/messages` to whatever path a base URL has.
+
+_SESSION = re.compile(r"/s/([^/]+)(/.*)?", re.DOTALL)
+_PREFIX = re.compile(r"(?:/(?!v1/|_mock/)[^/]+)+?(/v1/.*)", re.DOTALL)
+
+
+def addressed(http: HttpRequest, base_path: str = "") -> HttpRequest:
+    """The request with the path its endpoint has, the session its path names, and what stood before."""
+    path, session = _below(http.path, base_path), http.session
+    named = _SESSION.fullmatch(path)
+    if named is not None:
+        session, path = unquote(named[1]), _below(named[2] or "/", base_path)
+    if not base_path:
+        prefixed = _PREFIX.fullmatch(path)
+        path = path if prefixed is None else prefixed[1]
+    before = http.path.removesuffix(path) if path != http.path else ""
+    return http._replace(path=path, session=session, prefix=http.prefix + before)
+
+
+def base_url(http: HttpRequest) -> str:
+    """What the client has for this server, up to `/v1`: its host, and all that stood before the path; without a host
+    only the latter.
+    """
+    host = http.headers.get("host", "")
+    scheme = http.headers.get("x-forwarded-proto", "http").partition(",")[0].strip().lower()
+    return f"{'https' if scheme == 'https' else 'http'}://{host}{http.prefix}" if host else http.prefix
+
+
+def _below(path: str, base_path: str) -> str:
+    if not base_path or not path.startswith(base_path):
+        return path
+    rest = path[len(base_path) :]
+    return path if rest and rest[0] != "/" else rest or "/"
+
+
+# What a body says, before anybody asks whose it is: parsed and judged by the settings in force, and counted.
+#
+# It depends on the bytes and the settings alone. So a large body is read in another thread while others are
+# answered, and
+# its reading waits in the call for the endpoint that asks for it.
+
+log = logging.getLogger("mock_server")
+
+Reader = Callable[[HttpRequest, "InForce"], Any]
+
+
+class Reading(NamedTuple):
+    """What a reader made of a body under these terms, or the error that it raised. `spent`: what is left to the request
+    after that. `digests`: with a seed, those of the request and of its body alone.
+    """
+
+    in_force: "InForce"
+    spent: Allowance
+    value: Any = None
+    error: ApiError | None = None
+    digests: tuple[bytes, bytes] | None = None
+
+    def result(self) -> Any:
+        """The value. Raises the ApiError."""
+        if self.error is not None:
+            raise self.error
+        return self.value
+
+
+def read_apart(reader: Reader, http: HttpRequest, in_force: "InForce") -> Reading | None:
+    """Read a body in whatever thread this is; None where that is a fault of ours, which shows when it is answered."""
+    digests = None if in_force.settings.seed is None else (digest_of(http), digest(http.body))
+    with bounded() as spent:
+        try:
+            return Reading(in_force, spent, reader(http, in_force), None, digests)
+        except ApiError as error:
+            return Reading(in_force, spent, None, error, digests)
+        except Exception:
+            log.debug("a large body could not be read apart", exc_info=True)
+            return None
+
+
+def digest(*pieces: bytes) -> bytes:
+    """16 bytes that stand for what these pieces say together."""
+    made = hashlib.blake2b(digest_size=16)
+    for piece in pieces:
+        made.update(piece)
+    return made.digest()
+
+
+def digest_of(http: HttpRequest, reading: Reading | None = None) -> bytes:
+    """What stands for a request before it is understood. `reading`: what was made of it, and may know that already."""
+    if reading is not None and reading.digests is not None:
+        return reading.digests[0]
+    return digest(f"{http.method} {http.path}".encode(), http.body)
+
+
+# One request on its way through the engine, and what came of it.
 
 NO_PARAMS: Mapping[str, str] = {}
 
@@ -35,15 +140,15 @@ class Call(NamedTuple):
 
     def read(self, reader: Reader) -> Any:
         """What the reader makes of the body; read before where the body is large. Raises ApiError."""
-        if self.reading is None or self.reading.terms is not self.session.terms:
-            return reader(self.http, self.session.terms)
-        return self.reading.told()
+        if self.reading is None or self.reading.in_force is not self.session.in_force:
+            return reader(self.http, self.session.in_force)
+        return self.reading.result()
 
     def ids_of(self, said: bytes | None = None) -> Ids:
         """Where the id of something lasting is drawn from: with a seed, from what is said (if nothing is, the body) and
         how often it was.
         """
-        seed = self.session.terms.settings.seed
+        seed = self.session.in_force.settings.seed
         if seed is None:
             return self.ids
         if said is not None:

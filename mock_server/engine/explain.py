@@ -3,17 +3,17 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mock_server.engine.choose import Choice, NearMiss, NoMatch, Question, choose
+from mock_server.engine.choose import Choice, Lookup, NearMiss, NoMatch, choose
 from mock_server.engine.render import Rendering, rendered
-from mock_server.engine.render import said as filled
+from mock_server.engine.render import rendered_text as filled
 from mock_server.engine.session import Cursors, Session
 from mock_server.protocol.errors import MESSAGE, ApiError
 from mock_server.protocol.expression import OverLimit, bounded
 from mock_server.protocol.request import HttpRequest, parse
-from mock_server.protocol.validate import validate
-from mock_server.scenario.match import Miss
-from mock_server.scenario.parts import templates_of
-from mock_server.scenario.template import Template
+from mock_server.protocol.rules import validate
+from mock_server.scenario.conditions import Miss
+from mock_server.scenario.reply import templates_of
+from mock_server.scenario.templates import Template
 
 if TYPE_CHECKING:
     from mock_server.engine.engine import Engine
@@ -59,9 +59,9 @@ class Explanation(NamedTuple):
     def _refused(self) -> list[str]:
         if self.error is None:
             return []
-        return [f"The API refuses this request: {self.error.status} {self.error.type}: {said(self.error)}"]
+        return [f"The API refuses this request: {self.error.status} {self.error.type}: {error_text(self.error)}"]
 
-    def told(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, Any]:
         """The same as JSON."""
         error = self.error
         return {
@@ -74,14 +74,16 @@ class Explanation(NamedTuple):
             "conditions": list(self.conditions),
             "captures": dict(self.captures),
             "fails": self.fails or None,
-            "differences": [one.told() for one in self.differences],
-            "near_misses": [one.told() for one in self.near_misses],
-            "error": None if error is None else {"status": error.status, "type": error.type, "message": said(error)},
+            "differences": [one.as_json() for one in self.differences],
+            "near_misses": [one.as_json() for one in self.near_misses],
+            "error": None
+            if error is None
+            else {"status": error.status, "type": error.type, "message": error_text(error)},
             "text": str(self),
         }
 
 
-def said(error: ApiError) -> str:
+def error_text(error: ApiError) -> str:
     """The message of an error."""
     return error.message or MESSAGE.get(error.type, error.type)
 
@@ -96,7 +98,7 @@ def explain(engine: "Engine", session: Session, http: HttpRequest) -> Explanatio
 
 
 def _explained(engine: "Engine", session: Session, http: HttpRequest) -> Explanation:
-    profile = session.terms.profile
+    profile = session.in_force.profile
     try:
         request = parse(http.body, http.headers)
     except ApiError as error:
@@ -108,7 +110,7 @@ def _explained(engine: "Engine", session: Session, http: HttpRequest) -> Explana
         refused = error
     library = engine.library(session)
     try:
-        asked = Question(request, http.headers, "", Cursors(), session.terms.settings.seed)
+        asked = Lookup(request, http.headers, "", Cursors(), session.in_force.settings.seed)
         found = choose(library, asked)
     except ApiError as error:
         return Explanation(error=refused or error, asked=len(library))
@@ -119,36 +121,41 @@ def _explained(engine: "Engine", session: Session, http: HttpRequest) -> Explana
     return _of_choice(found, asked, refused)._replace(fails=_failing(engine, session, found, asked))
 
 
-def _failing(engine: "Engine", session: Session, found: Choice, asked: Question) -> str:
+def _failing(engine: "Engine", session: Session, choice: Choice, lookup: Lookup) -> str:
     """Why a template of the answer cannot be filled, within the bounds that a reply has; nothing where all can be."""
-    answer = found.answer
+    answer = choice.answer
     if not answer.templates:
         return ""
-    seed = session.terms.settings.seed
-    by = Rendering(asked, found, seed, engine.generator, session.name, session.told_unix())
+    seed = session.in_force.settings.seed
+    by = Rendering(lookup, choice, seed, engine.generator, session.name, session.reply_time())
     try:
         rendered([block for block in answer.reply or () if any(templates_of(block))], by)
         if answer.error is not None and isinstance(answer.error.message, Template):
             filled(answer.error.message, by)
     except ApiError as error:
-        return said(error).removeprefix("mock-server: ")
+        return error_text(error).removeprefix("mock-server: ")
     except (KeyError, TypeError, AttributeError, ValueError):  # a request that the API refuses may be too broken
         return ""
     return ""
 
 
-def _of_choice(found: Choice, asked: Question, refused: ApiError | None) -> Explanation:
-    scenario = found.scenario
-    held = [line for condition, facts in found.conditions(asked) if condition.holds(facts) for line in condition.told]
+def _of_choice(choice: Choice, lookup: Lookup, refused: ApiError | None) -> Explanation:
+    scenario = choice.scenario
+    held = [
+        line
+        for condition, facts in choice.conditions(lookup)
+        if condition.holds(facts)
+        for line in condition.descriptions
+    ]
     return Explanation(
         scenario.name,
-        found.turn,
-        found.attempt,
+        choice.turn,
+        choice.attempt,
         len(scenario.turns),
         scenario.source,
         tuple(held) if not scenario.named_only else ("named by the request", *held),
-        found.captures(asked),
-        found.unmet(asked) if scenario.expects else (),
+        choice.captures(lookup),
+        choice.unmet(lookup) if scenario.expects else (),
         (),
         refused,
     )

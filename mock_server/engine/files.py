@@ -11,11 +11,10 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from mock_server.clock import INSTANT
+from mock_server.clock import INSTANT, rfc3339
 from mock_server.protocol import media
 from mock_server.protocol.errors import ApiError, invalid
-from mock_server.protocol.moment import rfc3339
-from mock_server.protocol.upload import Upload
+from mock_server.protocol.request import Upload
 
 MOST_FILES = 10_000
 MOST_BYTES = 500 << 20  # of one file
@@ -25,7 +24,7 @@ _IMAGES = ("image/jpeg", "image/png", "image/gif", "image/webp")
 _HEAD = 96 << 10  # bytes of an image that are looked at for its size
 
 
-class Facts(NamedTuple):
+class FileFacts(NamedTuple):
     """What a file is as a source of a message: the type its first bytes show, and what its tokens depend on."""
 
     kind: str | None = None
@@ -55,14 +54,14 @@ class File:
         self._created = unix
         self._lives = lives
         self.downloadable = downloadable
-        self._facts: Facts | None = None
+        self._facts: FileFacts | None = None
 
     @property
     def size(self) -> int:
         """In bytes."""
         return self.content.size
 
-    def told(self, extra: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    def payload(self, extra: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """The file as the API tells of it."""
         return {
             "id": self.id,
@@ -77,21 +76,21 @@ class File:
         }
 
     @property
-    def facts(self) -> Facts:
+    def facts(self) -> FileFacts:
         """Read from the bytes when first asked for."""
         if self._facts is None:
             self._facts = self._looked()
         return self._facts
 
-    def _looked(self) -> Facts:
+    def _looked(self) -> FileFacts:
         if self.mime_type in _IMAGES:
             head = self.content.read(_HEAD)
             image = media.image(base64.b64encode(head[: len(head) // 3 * 3] or head).decode())
-            return Facts() if image is None else Facts(image.kind, image.width, image.height)
+            return FileFacts() if image is None else FileFacts(image.kind, image.width, image.height)
         if self.mime_type == "application/pdf":
             pages = media.pages(base64.b64encode(self.content.read()).decode())
-            return Facts() if pages is None else Facts("application/pdf", pages=pages)
-        return Facts("text/plain") if self.mime_type == "text/plain" else Facts()
+            return FileFacts() if pages is None else FileFacts("application/pdf", pages=pages)
+        return FileFacts("text/plain") if self.mime_type == "text/plain" else FileFacts()
 
 
 def _named(upload: Upload) -> tuple[str, str]:

@@ -15,7 +15,7 @@ class NotReached(TimeoutError):
     """No reply came to the gate in time; the text says which gates hold something."""
 
 
-class Held(Protocol):
+class HeldReply(Protocol):
     """A reply under way that can be held."""
 
     def passed(self) -> None:
@@ -36,7 +36,7 @@ class _Gate:
     __slots__ = ("open", "passed", "permits", "waiting")
 
     def __init__(self) -> None:
-        self.waiting: dict[Held, None] = {}
+        self.waiting: dict[HeldReply, None] = {}
         self.open = False
         self.permits = 0
         self.passed = 0
@@ -52,7 +52,7 @@ class Gates:
 
     # -- replies under way -------------------------------------------------------------------------------------
 
-    def hold(self, name: str, held: Held) -> bool:
+    def hold(self, name: str, held: HeldReply) -> bool:
         """Whether a reply passes at once; else it is held, and hears when it may go on."""
         gate = self._gates.setdefault(name, _Gate())
         if gate.open or gate.permits:
@@ -63,7 +63,7 @@ class Gates:
         self._tell()
         return False
 
-    def leave(self, name: str, held: Held) -> None:
+    def leave(self, name: str, held: HeldReply) -> None:
         """A reply that was held is over."""
         gate = self._gates.get(name)
         if gate is not None and gate.waiting.pop(held, gate) is None:

@@ -11,9 +11,8 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
 from typing import NamedTuple
 
-from mock_server.clock import INSTANT
+from mock_server.clock import INSTANT, whole_seconds
 from mock_server.protocol.errors import ApiError
-from mock_server.protocol.moment import whole_seconds
 from mock_server.protocol.plan import Headers
 from mock_server.protocol.profile import Limits, Profile
 

@@ -9,17 +9,17 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, NamedTuple
 
 from mock_server.engine.entry import Entry
+from mock_server.engine.errors import date_bytes, headers_at
 from mock_server.engine.exchange import Exchange
-from mock_server.engine.failure import date_bytes, headers_at
-from mock_server.engine.form import Stencil
 from mock_server.engine.seeds import Ids
+from mock_server.engine.slots import Stencil
 from mock_server.protocol.lazy import lazy
 from mock_server.protocol.plan import Headers, Plan
 
 if TYPE_CHECKING:
     from mock_server.engine.compile import Filled
     from mock_server.engine.library import Library
-    from mock_server.engine.session import Session, Terms
+    from mock_server.engine.session import InForce, Session
 
 MOST_BYTES = 16_000_000  # of what is kept
 MOST_KEPT = 4_000
@@ -31,7 +31,7 @@ class Again(NamedTuple):
     """What the same request is answered from the next time: the reply without ids, and what it was found among."""
 
     library: "Library"
-    terms: "Terms"
+    terms: "InForce"
     filled: "Filled"
 
 

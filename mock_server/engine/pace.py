@@ -11,12 +11,10 @@ from itertools import pairwise
 from random import Random
 from typing import NamedTuple, Protocol
 
-from mock_server.protocol.events import Event, Silence
 from mock_server.protocol.lazy import lazy
+from mock_server.protocol.message import Event, Silence
 from mock_server.protocol.sse import PING_FRAME
-from mock_server.scenario.distributions import Distribution
-from mock_server.scenario.durations import LONGEST
-from mock_server.scenario.timing import Replay, Timing
+from mock_server.scenario.timing import LONGEST, Distribution, Replay, Timing
 
 LATEST = 0xFFFFFFFF
 MOST_PINGS = 10_000

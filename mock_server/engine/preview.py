@@ -1,24 +1,230 @@
-"""What a scenario would send, exchange by exchange: the very plan that a socket would play, nothing noted anywhere.
+"""A request that a scenario answers, made up from what its author wrote: for previews, and to start from by hand."""
 
-Without a request of its own a preview goes through the whole script as an agent would: it answers calls, resumes
-pauses, says something more where the exchange is over, and tries again after errors.
-"""
-
+import copy
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mock_server.engine.exchange import Late
-from mock_server.engine.rehearsal import request_for
-from mock_server.engine.session import Cursors, Session, Terms
+from mock_server.engine.session import Cursors, InForce, Session
+from mock_server.protocol.blocks import ServerToolUse, ToolUse
 from mock_server.protocol.message import plain, said
 from mock_server.protocol.plan import Plan
+from mock_server.protocol.profile import Model, Profile
 from mock_server.protocol.request import HttpRequest
 from mock_server.protocol.sse import dumps_in_steps, encode
+from mock_server.scenario import paths
+from mock_server.scenario.generated import pattern
 from mock_server.scenario.model import Scenario
+from mock_server.scenario.node import Node
+from mock_server.scenario.operators import glob
 
 if TYPE_CHECKING:
     from mock_server.engine.engine import Engine
+
+
+MAX_TOKENS = 64_000
+_PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
+_HELD: Mapping[str, Mapping[str, Any]] = {
+    "image": {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": _PIXEL}},
+    "document": {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "A short note."}},
+}
+_SERVER_TOOLS: Mapping[str, Mapping[str, Any]] = {
+    "web_search": {"type": "web_search_20250305", "name": "web_search"},
+    "web_fetch": {"type": "web_fetch_20250910", "name": "web_fetch"},
+}
+
+
+def request_for(scenario: Scenario, profile: Profile) -> tuple[dict[str, Any], dict[str, str]]:
+    """The body and the headers of a request that meets the scenario's `when`, as far as one can be made up."""
+    body: dict[str, Any] = {
+        "model": _model(profile).id,
+        "max_tokens": min(MAX_TOKENS, _model(profile).max_output or MAX_TOKENS),
+        "messages": [{"role": "user", "content": "Hello"}],
+    }
+    headers: dict[str, str] = {}
+    tools = dict(_called(scenario))
+    written = scenario.data.value if scenario.data is not None else {}
+    for when in _conditions(written.get("when")):
+        for subject, node in when.items():
+            if subject in _MEETS:
+                _MEETS[subject](node, body, headers, tools, profile)
+    if tools:
+        body["tools"] = list(tools.values())
+    return body, headers
+
+
+def _conditions(node: Node | None) -> Iterator[Mapping[str, Node]]:
+    """Mappings of subjects that together meet a condition: all of `all`, the first of `any`."""
+    if node is None or not isinstance(node.value, dict):
+        return
+    yield {key: item for key, item in node.value.items() if key not in ("all", "any", "not")}
+    for key in ("all", "any"):
+        listed = node.value[key].value if key in node.value else ()
+        for item in listed if key == "all" else list(listed)[:1]:
+            yield from _conditions(item)
+
+
+def _model(profile: Profile) -> Model:
+    return next((model for model in profile.models if "opus" in model.id), None) or next(
+        iter(profile.models), Model(id="claude-opus-4-8")
+    )
+
+
+def _called(scenario: Scenario) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The tools that the script calls, by name."""
+    for turn in scenario.turns:
+        for leaf in turn.leaves:
+            for block in leaf.reply or ():
+                if isinstance(block, ServerToolUse):
+                    if block.name in _SERVER_TOOLS:
+                        yield block.name, dict(_SERVER_TOOLS[block.name])
+                elif type(block).type == "tool_use" and isinstance(block, ToolUse):
+                    yield block.name, tool(block.name, block.input)
+
+
+_TYPES: tuple[tuple[type, str], ...] = (
+    (bool, "boolean"),
+    (int, "integer"),
+    (float, "number"),
+    (str, "string"),
+    (list, "array"),
+    (dict, "object"),
+)
+
+
+def tool(name: str, example: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """A tool of this name that takes an input like the example."""
+    properties = {
+        key: {"type": next((said for kind, said in _TYPES if isinstance(value, kind)), "string")}
+        for key, value in (example or {"query": ""}).items()
+    }
+    return {"name": name, "input_schema": {"type": "object", "properties": properties}}
+
+
+# -- what meets a condition -----------------------------------------------------------------------------------------
+
+
+def _text(node: Node, usual: str = "") -> str:
+    """A text that an author's condition on a text holds for."""
+    value = node.plain()
+    if isinstance(value, list):
+        return str(value[0]) if value else usual
+    if not isinstance(value, dict):
+        return str(value)
+    if "regex" in value:
+        return pattern.matching(str(value["regex"]), Random(0)) or usual
+    if value.get("in"):
+        return str(value["in"][0])
+    wanted = value.get("equals") or value.get("contains") or value.get("glob") or usual
+    return str(wanted).replace("*", "").replace("?", "x")
+
+
+def _meet_prompt(node: Node, body: dict[str, Any], headers: Any, tools: Any, profile: Any) -> None:
+    content = body["messages"][0]["content"]
+    said = _text(node, "Hello")
+    if isinstance(content, str):
+        body["messages"][0]["content"] = said
+    else:
+        content[-1]["text"] = said
+
+
+def _meet_system(node: Node, body: dict[str, Any], headers: Any, tools: Any, profile: Any) -> None:
+    if said := _text(node):
+        body["system"] = said
+
+
+def _meet_model(node: Node, body: dict[str, Any], headers: Any, tools: Any, profile: Profile) -> None:
+    wanted = node.plain()
+    texts = wanted if isinstance(wanted, list) else [wanted] if isinstance(wanted, str) else [_text(node)]
+    names = [name for model in profile.models for name in (model.id, *model.aliases)]
+    fitting = (name for name in names if any(glob(str(text))(name) for text in texts))
+    body["model"] = next(fitting, _text(node, body["model"]))
+
+
+def _meet_tools(node: Node, body: Any, headers: Any, tools: dict[str, Any], profile: Any) -> None:
+    for item in node.value if isinstance(node.value, list) else [node]:
+        name = _name(item, "tool")
+        tools.setdefault(name, tool(name))
+
+
+def _meet_choice(node: Node, body: dict[str, Any], headers: Any, tools: Any, profile: Any) -> None:
+    value = node.plain()
+    body["tool_choice"] = value if isinstance(value, dict) else {"type": _text(node, "auto")}
+
+
+def _meet_stream(node: Node, body: dict[str, Any], headers: Any, tools: Any, profile: Any) -> None:
+    body["stream"] = node.value
+
+
+def _meet_has(node: Node, body: dict[str, Any], headers: Any, tools: Any, profile: Any) -> None:
+    for kind in node.plain() if isinstance(node.value, list) else [node.value]:
+        if kind in _HELD:
+            said = body["messages"][0]["content"]
+            text = said if isinstance(said, str) else said[-1]["text"]
+            body["messages"][0]["content"] = [copy.deepcopy(_HELD[kind]), {"type": "text", "text": text}]
+            return
+
+
+def _meet_header(node: Node, body: Any, headers: dict[str, str], tools: Any, profile: Any) -> None:
+    for name, item in (node.value if isinstance(node.value, dict) else {}).items():
+        headers[name.lower()] = _name(item, "1")
+
+
+def _meet_body(node: Node, body: dict[str, Any], headers: Any, tools: Any, profile: Any) -> None:
+    """Sets values at paths of plain keys; others are left to chance."""
+    for path, item in (node.value if isinstance(node.value, dict) else {}).items():
+        steps = paths.parse(path) or ()
+        value = _value(item)
+        if not steps or not all(isinstance(step, str) for step in steps) or value is paths.MISSING:
+            continue
+        at = body
+        for step in steps[:-1]:
+            at = at.setdefault(str(step), {})
+            if not isinstance(at, dict):
+                break
+        else:
+            at[str(steps[-1])] = value
+
+
+def _value(node: Node) -> Any:
+    value = node.plain()
+    if not isinstance(value, dict):
+        return value[0] if isinstance(value, list) and value else value
+    low = value.get("gte", value.get("gt", -1) + 1 if "gt" in value else None)
+    high = value.get("lte", value.get("lt", 1) - 1 if "lt" in value else None)
+    if low is not None or high is not None:
+        return low if low is not None else high
+    if value.get("exists") is False:
+        return paths.MISSING
+    return value["equals"] if "equals" in value else _text(node, "x")
+
+
+def _name(node: Node, usual: str) -> str:
+    """A name that fits a glob."""
+    return re.sub(r"[*?\[\]]", "", _text(node, usual)) or usual
+
+
+_MEETS: Mapping[str, Any] = {
+    "prompt": _meet_prompt,
+    "last_message": _meet_prompt,
+    "system": _meet_system,
+    "model": _meet_model,
+    "tools": _meet_tools,
+    "tool_choice": _meet_choice,
+    "stream": _meet_stream,
+    "has": _meet_has,
+    "header": _meet_header,
+    "body": _meet_body,
+}
+
+
+# What a scenario would send, exchange by exchange: the very plan that a socket would play, nothing noted anywhere.
+#
+# Without a request of its own a preview goes through the whole script as an agent would: it answers calls, resumes
+# pauses, says something more where the exchange is over, and tries again after errors.
 
 KEY = "preview"
 FUNCTION = "a Python function gives this reply"
@@ -49,7 +255,7 @@ class Previewed(NamedTuple):
         reply: dict[str, Any] = plain(said(self.plan.whole) or {})
         return reply
 
-    def told(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, Any]:
         """The same as JSON."""
         return {
             "scenario": self.scenario,
@@ -68,7 +274,7 @@ class Previewed(NamedTuple):
 
 def preview(
     engine: "Engine",
-    terms: Terms,
+    in_force: InForce,
     scenario: Scenario,
     request: Mapping[str, Any] | None = None,
     headers: Mapping[str, str] | None = None,
@@ -82,12 +288,12 @@ def preview(
     An overlay has none of its own.
     """
     settings = replace(
-        terms.settings,
-        seed=terms.settings.seed or 0,
+        in_force.settings,
+        seed=in_force.settings.seed or 0,
         unmatched="error",
-        validation=terms.settings.validation if request is not None else "off",
+        validation=in_force.settings.validation if request is not None else "off",
     )
-    session = Session(KEY, engine.clock, replace(terms, settings=settings))
+    session = Session(KEY, engine.clock, replace(in_force, settings=settings))
     engine.add(session, scenario)
     if request is not None:
         body = dict(request) if stream is None else {**request, "stream": stream}
@@ -103,7 +309,7 @@ def _named(scenario: Scenario, headers: Mapping[str, str]) -> dict[str, str]:
 def _played(
     engine: "Engine", session: Session, body: Mapping[str, Any], headers: Mapping[str, str], waits: bool
 ) -> Previewed:
-    version = session.terms.profile.default_version
+    version = session.in_force.profile.default_version
     sent = {"x-api-key": KEY, "anthropic-version": version, **{name.lower(): text for name, text in headers.items()}}
     http = HttpRequest("POST", "/v1/messages", sent, encode(dumps_in_steps(body)))
     exchange = engine.answer(http, session, KEY)
@@ -118,7 +324,7 @@ def _played(
 
 
 def _walk(engine: "Engine", session: Session, scenario: Scenario, stream: bool, waits: bool) -> Iterator[Previewed]:
-    body, headers = request_for(scenario, session.terms.profile)
+    body, headers = request_for(scenario, session.in_force.profile)
     body.setdefault("stream", stream)
     headers = _named(scenario, headers)
     first = _played(engine, session, body, headers, waits)
@@ -147,7 +353,7 @@ def _next(scenario: Scenario, last: Previewed, body: Mapping[str, Any]) -> dict[
         return None
     if scenario.anchored_at == "session":
         messages = body["messages"]
-        return {**body, "messages": [{"role": "user", "content": f"{_said(messages[0])} ({last.turn + 1})"}]}
+        return {**body, "messages": [{"role": "user", "content": f"{_text_of(messages[0])} ({last.turn + 1})"}]}
     reply = last.reply
     content = reply["content"] or [{"type": "text", "text": "…"}]
     messages = [*body["messages"], {"role": "assistant", "content": content}]
@@ -157,7 +363,7 @@ def _next(scenario: Scenario, last: Previewed, body: Mapping[str, Any]) -> dict[
     return {**body, "messages": [*messages, {"role": "user", "content": results or "Go on."}]}
 
 
-def _said(message: Mapping[str, Any]) -> str:
+def _text_of(message: Mapping[str, Any]) -> str:
     content = message["content"]
     return content if isinstance(content, str) else str(content[-1]["text"])
 

@@ -8,18 +8,18 @@ from dataclasses import fields
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
-from mock_server.engine.choose import Choice, Question
+from mock_server.engine.choose import Choice, Lookup
 from mock_server.engine.seeds import content_seed
 from mock_server.engine.unmatched import made_input, text
 from mock_server.protocol.blocks import BLOCKS, Block, Text, Thinking
 from mock_server.protocol.errors import ApiError
 from mock_server.protocol.request import SECRET_HEADERS, result_text
-from mock_server.scenario.fakes import Fake
-from mock_server.scenario.generate import Generator
+from mock_server.scenario.generated.content import Generator
+from mock_server.scenario.generated.fakes import Fake
+from mock_server.scenario.generated.values import CannotGenerate
 from mock_server.scenario.node import unfit
-from mock_server.scenario.parts import OPEN, Generate, OpenText, OpenThinking
-from mock_server.scenario.template import Template, TemplateFailure, budget
-from mock_server.scenario.values import CannotGenerate
+from mock_server.scenario.reply import OPEN, Generate, OpenText, OpenThinking
+from mock_server.scenario.templates import Template, TemplateFailure, budget
 
 
 class Rendering(NamedTuple):
@@ -27,7 +27,7 @@ class Rendering(NamedTuple):
     reply tells.
     """
 
-    asked: Question
+    lookup: Lookup
     choice: Choice
     server_seed: int | None
     generator: Generator
@@ -37,7 +37,7 @@ class Rendering(NamedTuple):
     @property
     def seed(self) -> bytes:
         """The seed of what is drawn; most templates draw nothing, so it is worked out when asked for."""
-        return content_seed(self.server_seed, self.asked.request.fingerprint)
+        return content_seed(self.server_seed, self.lookup.request.fingerprint)
 
     def number(self) -> int:
         """The seed as a number."""
@@ -54,7 +54,7 @@ def rendered(reply: Sequence[Block], by: Rendering) -> tuple[Block, ...]:
     return tuple(_block(block, at, by, values) if isinstance(block, OPEN) else block for at, block in enumerate(reply))
 
 
-def said(template: Template, by: Rendering) -> str:
+def rendered_text(template: Template, by: Rendering) -> str:
     """One text, for an error's message."""
     return _filled(template, by, _Values(by))
 
@@ -82,7 +82,7 @@ def _block(block: Any, at: int, by: Rendering, values: "_Values") -> Block:
 def _text(block: OpenText | OpenThinking, at: int, by: Rendering, values: "_Values") -> str:
     if block.template is not None:
         return _filled(block.template, by, values)
-    return text(block.generate or Generate(), by.seed + bytes([at % 256]), by.generator, by.asked.request.max_tokens)
+    return text(block.generate or Generate(), by.seed + bytes([at % 256]), by.generator, by.lookup.request.max_tokens)
 
 
 def _filled(template: Template, by: Rendering, values: "_Values") -> str:
@@ -111,7 +111,7 @@ def _with_values(value: Any, fill: Callable[[Template], str]) -> Any:
 
 def _made(block: Any, at: int, by: Rendering) -> dict[str, Any]:
     """An input that fits the tool's schema, or on purpose does not."""
-    request = by.asked.request
+    request = by.lookup.request
     tool = next((tool for tool in request.tools if tool.get("name") == block.name), None)
     if tool is None:
         offered = ", ".join(request.tool_names) or "none"
@@ -144,9 +144,9 @@ class _Values(Mapping[str, Any]):
 
 def _result(by: Rendering) -> Callable[[str], str]:
     """`tool_result(name)`: the text of the newest result of that tool in the conversation."""
-    calls = by.asked.asked.called
+    calls = by.lookup.view.called
     newest: dict[str, Mapping[str, Any]] = {}
-    for message in by.asked.request.messages:
+    for message in by.lookup.request.messages:
         content: Sequence[Mapping[str, Any]] = message["content"] if isinstance(message["content"], list) else ()
         newest |= {
             calls[block["tool_use_id"]]: block
@@ -164,14 +164,14 @@ def _result(by: Rendering) -> Callable[[str], str]:
 
 
 def _results(by: Rendering) -> list[dict[str, Any]]:
-    called = by.asked.asked.called
+    called = by.lookup.view.called
     return [
         {
             "name": called.get(block["tool_use_id"], ""),
             "text": result_text(block),
             "is_error": bool(block.get("is_error")),
         }
-        for block in by.asked.asked.results
+        for block in by.lookup.view.results
     ]
 
 
@@ -180,15 +180,15 @@ def _now(by: Rendering) -> datetime:
 
 
 _VALUES: Mapping[str, Callable[[Rendering], Any]] = {
-    "request": lambda by: by.asked.request.body,
-    "headers": lambda by: {k.lower(): v for k, v in by.asked.asked.headers.items() if k.lower() not in SECRET_HEADERS},
-    "prompt": lambda by: by.asked.newest.prompt.text,
-    "last_message": lambda by: by.asked.asked.last_message.text,
-    "system": lambda by: by.asked.request.system,
-    "model": lambda by: by.asked.request.model,
+    "request": lambda by: by.lookup.request.body,
+    "headers": lambda by: {k.lower(): v for k, v in by.lookup.view.headers.items() if k.lower() not in SECRET_HEADERS},
+    "prompt": lambda by: by.lookup.newest.prompt.text,
+    "last_message": lambda by: by.lookup.view.last_message.text,
+    "system": lambda by: by.lookup.request.system,
+    "model": lambda by: by.lookup.request.model,
     "tool_result": _result,
     "tool_results": _results,
-    "captures": lambda by: by.choice.captures(by.asked),
+    "captures": lambda by: by.choice.captures(by.lookup),
     "fake": lambda by: Fake(lambda: by.generator.fakes.seeded(by.number())),
     "now": _now,
     "session": lambda by: by.session,

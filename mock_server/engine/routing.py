@@ -6,7 +6,7 @@ from urllib.parse import unquote
 
 from mock_server.engine.endpoints import BODIES, ENDPOINTS, MAX_BODY, Endpoint, family
 from mock_server.engine.exchange import NO_PARAMS
-from mock_server.engine.session import Terms
+from mock_server.engine.session import InForce
 from mock_server.protocol.errors import ApiError, excerpt
 from mock_server.protocol.profile import Profile
 from mock_server.protocol.request import HttpRequest
@@ -15,14 +15,14 @@ from mock_server.protocol.request import HttpRequest
 _STRAIGHT = {path: methods for path, methods in ENDPOINTS.items() if family(path) is None and "{" not in path}
 
 
-def route(http: HttpRequest, terms: Terms) -> tuple[Endpoint, Mapping[str, str]]:
+def route(http: HttpRequest, in_force: InForce) -> tuple[Endpoint, Mapping[str, str]]:
     """The endpoint of a request and what the path has for its pattern's names. Raises ApiError: rules 9 and 10."""
     straight = _STRAIGHT.get(http.path)
     if straight is not None and http.method in straight:
         return straight[http.method], NO_PARAMS
     found = find(http.path)
-    if found is None or not terms.profile.serves(family(found.pattern)):
-        raise ApiError("not_found_error", _not_found(http.path, terms, found))
+    if found is None or not in_force.profile.serves(family(found.pattern)):
+        raise ApiError("not_found_error", _not_found(http.path, in_force, found))
     methods = ENDPOINTS[found.pattern]
     endpoint = methods.get(http.method) or (methods.get("GET") if http.method == "HEAD" else None)
     if endpoint is None:
@@ -83,8 +83,8 @@ def served(profile: Profile) -> Iterator[str]:
     return (pattern.replace("...", "") for pattern in ENDPOINTS if profile.serves(family(pattern)))
 
 
-def _not_found(path: str, terms: Terms, found: Found | None) -> str:
-    base, profile = terms.settings.base_path, terms.profile
+def _not_found(path: str, in_force: InForce, found: Found | None) -> str:
+    base, profile = in_force.settings.base_path, in_force.profile
     shown = excerpt(path, 200)
     listed = f"served are {', '.join(served(profile))}"
     if found is not None:

@@ -10,7 +10,7 @@ import os
 import random
 from collections.abc import Callable
 
-from mock_server.protocol.marks import letters
+from mock_server.protocol.signing import letters
 
 
 def content_seed(seed: int | None, fingerprint: bytes) -> bytes:

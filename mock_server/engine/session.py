@@ -14,13 +14,13 @@ from mock_server.clock import Clock, VirtualClock
 from mock_server.engine.batches import Batches
 from mock_server.engine.cache import PromptCache
 from mock_server.engine.compile import CompiledReply, of_one_text
+from mock_server.engine.conversation import Threads
 from mock_server.engine.files import Files
 from mock_server.engine.gates import Gates
 from mock_server.engine.journal import Journal
 from mock_server.engine.library import CompiledScenario, Library
 from mock_server.engine.limits import RateLimiter
 from mock_server.engine.seeds import Chance, Ids
-from mock_server.engine.threads import Threads
 from mock_server.protocol.beginnings import Beginnings
 from mock_server.protocol.errors import invalid
 from mock_server.protocol.lazy import lazy
@@ -92,7 +92,7 @@ CompiledAs = tuple[str, str | None, bool, str, str | None]
 
 
 @dataclass(frozen=True)
-class Terms:
+class InForce:
     """What holds for one session: the server's settings with its own on top, and what they name.
 
     `beginnings`: what was understood of bodies before, in all sessions of a server.
@@ -127,12 +127,12 @@ class Session:
     clock, gates and journal.
     """
 
-    def __init__(self, name: str, clock: Clock, terms: Terms) -> None:
+    def __init__(self, name: str, clock: Clock, in_force: InForce) -> None:
         self.name = name
         self.clock = VirtualClock(clock)
         self.gates = Gates()
         self.off: frozenset[str] = frozenset()  # overlays that are switched off here
-        self.terms = terms
+        self.in_force = in_force
         self.scenarios: tuple[CompiledScenario, ...] = ()
         self.cursors = Cursors()
         self.cache = PromptCache()
@@ -140,7 +140,7 @@ class Session:
         self.limiter = RateLimiter()
         self.batches = Batches()
         self.files = Files()
-        self.journal = Journal(terms.settings.journal_entries, name)
+        self.journal = Journal(in_force.settings.journal_entries, name)
         self._added = 0
         self._library: tuple[object, object, Library] | None = None
         self._lock = threading.Lock()
@@ -179,10 +179,10 @@ class Session:
         with self._lock:
             self.off = self.off - {name} if on else self.off | {name}
 
-    def agree(self, terms: Terms, compile: Callable[[Scenario], CompiledScenario]) -> None:
+    def agree(self, in_force: InForce, compile: Callable[[Scenario], CompiledScenario]) -> None:
         """Take other terms; what is loaded is compiled anew under them."""
         with self._lock:
-            self.terms = terms
+            self.in_force = in_force
             self.scenarios = tuple(compile(one.scenario) for one in self.scenarios)
 
     def reset(self) -> None:
@@ -204,19 +204,21 @@ class Session:
         """The ids of one exchange: drawn from its seed, else from chance and the time."""
         return Ids(seed, chance, self.clock.unix() if seed is None else 0.0)
 
-    def told_unix(self) -> float:
+    def reply_time(self) -> float:
         """The time that a reply tells, in unix seconds: with a seed always the same."""
-        return FIXED if self.terms.settings.seed is not None else self.clock.unix()
+        return FIXED if self.in_force.settings.seed is not None else self.clock.unix()
 
 
 class Sessions:
     """The sessions of one server, by name and by the key they claimed. `forget` hears of those that go."""
 
-    def __init__(self, clock: Clock, terms: Terms, forget: Callable[[Session], None] = lambda session: None) -> None:
+    def __init__(
+        self, clock: Clock, in_force: InForce, forget: Callable[[Session], None] = lambda session: None
+    ) -> None:
         self._clock = clock
-        self._terms = terms
+        self._terms = in_force
         self._forget = forget
-        self.first = self.default = Session(DEFAULT, clock, terms)
+        self.first = self.default = Session(DEFAULT, clock, in_force)
         self._named: OrderedDict[str, Session] = OrderedDict({DEFAULT: self.default})
         self._claims: dict[str, str] = {}
         self._closed: OrderedDict[str, None] = OrderedDict()

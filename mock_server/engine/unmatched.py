@@ -1,28 +1,354 @@
-"""The reply to a request no scenario matches: plausible, seeded, and as the request asks for it.
+"""The reply to a request no scenario matches: plausible, seeded, and as the request asks for it. Turns of the server's
+own tools too.
 
-It is made as if there were no limit; what `max_tokens` leaves of it is cut later, as of any reply.
+Everything comes from the seed and the request, and keeps to what the request allows: how many results, which
+domains,
+when they were published. Shapes: docs/protocol.md A.4, B.4 and C.3; dates are around a fixed day, so that they
+repeat.
 """
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
-from mock_server.engine import citations, server_tools
+from mock_server.clock import whole_seconds
+from mock_server.engine import citations
 from mock_server.engine.compile import Reply
+from mock_server.engine.conversation import Conversation, conversed
 from mock_server.engine.seeds import chance
-from mock_server.engine.server_tools import Making
-from mock_server.engine.turns import Conversation, conversed
-from mock_server.protocol.blocks import Block, Text, Thinking, ToolUse
+from mock_server.protocol import signing, tokens
+from mock_server.protocol.blocks import Block, ServerToolUse, Text, Thinking, ToolUse, WebSearchToolResult, result_class
 from mock_server.protocol.errors import invalid
-from mock_server.protocol.request import MessagesRequest
+from mock_server.protocol.request import MessagesRequest, blocks
+from mock_server.protocol.request import text as text_of
+from mock_server.protocol.rules.tools import is_custom, referred
 from mock_server.protocol.sse import dumps
-from mock_server.protocol.validate.tools import is_custom, referred
-from mock_server.scenario.generate import Generator
-from mock_server.scenario.parts import Generate, GeneratedReply
+from mock_server.scenario.generated.content import Generator
+from mock_server.scenario.generated.values import CannotGenerate
+from mock_server.scenario.reply import Generate, GeneratedReply
 from mock_server.scenario.timing import Pacing
-from mock_server.scenario.values import CannotGenerate
+
+TODAY = datetime(2026, 6, 1, 9, 0, tzinfo=timezone.utc)
+SITES = ("example.com", "example.org", "example.net")
+_SECTIONS = ("news", "docs", "blog", "www", "research", "data")
+_TITLES = ("All about {}", "{}: a guide", "{} explained", "What to know about {}", "Notes on {}", "{} in numbers")
+_RANGES = {"d": 1, "day": 1, "w": 7, "week": 7, "m": 30, "month": 30, "y": 365, "year": 365}
+_FOUND, _SNIPPET, _PAGE = 5, 48, 160
+_SEARCHES = ("octen_search", "octen_broad_search", "web_search")
+# tool, by its name -> the parameter that limits its calls, and the limit without it (None: no limit)
+_MOST_CALLS: Mapping[str, tuple[tuple[str, ...], int | None]] = {
+    "octen_search": (("max_searches",), 5),
+    "octen_broad_search": (("max_queries",), 5),
+    "web_search": (("max_uses",), None),
+    "web_fetch": (("max_uses",), None),
+}
+
+
+class Making(NamedTuple):
+    """What content is made from: the request, its tool, a seed, and who makes words of it."""
+
+    request: MessagesRequest
+    tool: Mapping[str, Any]
+    seed: bytes
+    generator: Generator
+
+    def words(self, what: str, length: int) -> str:
+        return self.generator.text(self.seed + what.encode(), length)
+
+    def chance(self, what: str) -> Random:
+        return Random(self.seed + what.encode())
+
+    @property
+    def parameters(self) -> Mapping[str, Any]:
+        """Where Octen's tools keep theirs; empty for the others."""
+        given = self.tool.get("parameters")
+        return given if isinstance(given, Mapping) else {}
+
+
+# -- which tool -------------------------------------------------------------------------------------------------------
+
+
+def name_of(tool: Mapping[str, Any]) -> str | None:
+    """The name of a server's tool that can be played here; None for a client's."""
+    name = str(tool.get("name"))
+    is_ours = tool.get("type") not in (None, "custom") and name in _CALLS
+    return name if is_ours else None
+
+
+def forced_tool(request: MessagesRequest) -> Mapping[str, Any] | None:
+    """The server's tool that a request demands: by name, or any where there is no other."""
+    choice = request.tool_choice
+    own = [tool for tool in request.tools if name_of(tool) is not None]
+    if choice.get("type") == "tool":
+        return next((tool for tool in own if tool["name"] == choice["name"]), None)
+    return own[0] if choice.get("type") == "any" and own and len(own) == len(request.tools) else None
+
+
+def is_exhausted(request: MessagesRequest, tool: Mapping[str, Any]) -> bool:
+    """Whether the turn that goes on has made all the calls it may."""
+    names, most = _MOST_CALLS.get(str(tool.get("name")), ((), None))
+    parameters = tool.get("parameters")
+    for given in (tool, parameters if isinstance(parameters, Mapping) else {}):
+        most = next((given[name] for name in names if isinstance(given.get(name), int)), most)
+    last = request.messages[-1]
+    content = blocks(last["content"]) if last["role"] == "assistant" else ()
+    made = sum(block["type"] == "server_tool_use" and block["name"] == tool.get("name") for block in content)
+    return most is not None and made >= most
+
+
+# -- the turn ---------------------------------------------------------------------------------------------------------
+
+
+def turn(making: Making) -> tuple[Block, ...]:
+    """A call, its result, and a text about it."""
+    name = str(making.tool["name"])
+    call = ServerToolUse(name=_call_name(making.tool), input=_CALLS[name](making))
+    kind = result_class(call.name)
+    if is_exhausted(making.request, making.tool):
+        return call, kind(error="max_uses_exceeded"), Text(text=making.words("sorry", 24))
+    found = result(call.name, call.input, making)
+    return call, kind(content=found), *_closing(found, making)
+
+
+def filled(reply: Sequence[Block], request: MessagesRequest, seed: bytes, generator: Generator) -> tuple[Block, ...]:
+    """A scripted reply with results made for the blocks that have neither content nor an error."""
+    done: list[Block] = []
+    call: ServerToolUse | None = None
+    for at, block in enumerate(reply):
+        if isinstance(block, ServerToolUse):
+            call = block
+        if isinstance(block, WebSearchToolResult) and block.is_open:
+            name, said = (call.name, call.input) if call is not None else _CALL_OF[block.type]
+            tool = next((one for one in request.tools if name in (one.get("name"), _call_name(one))), {"name": name})
+            block = replace(block, content=result(name, said, Making(request, tool, seed + bytes([at]), generator)))
+        done.append(block)
+    return tuple(done)
+
+
+def result(call: str, said: Mapping[str, Any], making: Making) -> Any:
+    """The content of the result of a call."""
+    return _RESULTS[call](said, making)
+
+
+def _call_name(tool: Mapping[str, Any]) -> str:
+    """What a tool's call is named: newer code execution runs shell commands."""
+    type = str(tool.get("type"))
+    newer = type.startswith("code_execution") and type != "code_execution_20250522"
+    return "bash_code_execution" if newer else str(tool.get("name"))
+
+
+def _query(making: Making) -> str:
+    said = next((text_of(blocks(m["content"])) for m in reversed(making.request.messages) if m["role"] == "user"), "")
+    words = [word.strip(".,:;!?\"'()[]") for word in said.split()]
+    return " ".join([word for word in words if word][:8]) or "news"
+
+
+def _url(making: Making) -> str:
+    said = " ".join(text_of(blocks(message["content"])) for message in making.request.messages)
+    given = next((word.strip(".,;!?()<>\"'") for word in said.split() if "://" in word), None)
+    allowed = making.tool.get("allowed_domains")
+    return given or f"https://{allowed[0] if allowed else SITES[0]}/{_slug(_query(making))}"
+
+
+def _slug(text: str) -> str:
+    return "-".join("".join(c if c.isascii() and c.isalnum() else " " for c in text.lower()).split()[:5]) or "page"
+
+
+# name of a tool -> the input of its call
+_CALLS: Mapping[str, Callable[[Making], dict[str, Any]]] = {
+    **{name: lambda making: {"query": _query(making)} for name in _SEARCHES},
+    "web_fetch": lambda making: {"url": _url(making)},
+    "code_execution": lambda making: (
+        {"code": "print(6 * 7)"} if _call_name(making.tool) == "code_execution" else {"command": "echo $((6 * 7))"}
+    ),
+    "tool_search_tool_regex": lambda making: {"pattern": f"(?i){_query(making).split()[0]}"},
+    "tool_search_tool_bm25": lambda making: {"query": _query(making)},
+    "advisor": lambda making: {},
+}
+
+
+# -- searches ---------------------------------------------------------------------------------------------------------
+
+
+def _search(said: Mapping[str, Any], making: Making) -> list[dict[str, Any]]:
+    parameters = making.parameters
+    is_octen = str(making.tool.get("name")).startswith("octen")
+    sites = _sites(making)
+    count = parameters.get("count", _FOUND) if is_octen else _FOUND
+    item = _octen_item if is_octen else _web_item
+    return [item(f"{said.get('query')} {nth}", sites[nth % len(sites)], making) for nth in range(count if sites else 0)]
+
+
+def _sites(making: Making) -> list[str]:
+    """The domains that results may be on; what is excluded wins, and a domain stands for those below it."""
+    given = {**making.tool, **making.parameters}
+    wanted = given.get("include_domains") or given.get("allowed_domains") or SITES
+    refused = [*(given.get("exclude_domains") or ()), *(given.get("blocked_domains") or ())]
+    return [site for site in wanted if not any(_is_below(site, one) for one in refused)]
+
+
+def _is_below(site: str, domain: str) -> bool:
+    site, domain = (urlsplit(f"//{one.removeprefix('https://')}").netloc.lower() for one in (site, domain))
+    return site == domain or site.endswith(f".{domain}")
+
+
+def _page(what: str, site: str, making: Making) -> dict[str, Any]:
+    chance = making.chance(what)
+    title = chance.choice(_TITLES).format(str(what.rpartition(" ")[0]) or "it")
+    path = f"/{chance.choice(_SECTIONS)}/{_slug(title)}-{chance.randrange(100, 1000)}"
+    return {"type": "web_search_result", "title": title, "url": f"https://{site.removeprefix('https://')}{path}"}
+
+
+def _web_item(what: str, site: str, making: Making) -> dict[str, Any]:
+    day = TODAY - timedelta(days=making.chance(f"age {what}").randrange(1, 300))
+    return {**_page(what, site, making), "page_age": f"{day:%B} {day.day}, {day.year}"}
+
+
+def _octen_item(what: str, site: str, making: Making) -> dict[str, Any]:
+    """An item with what Octen's parameters ask for."""
+    parameters = making.parameters
+    highlight, full = (
+        _switch(parameters, *switch) for switch in (("highlight", True, 512), ("full_content", False, 2048))
+    )
+    item = _page(what, site, making)
+    if highlight:
+        item["highlights"] = _kept(making.words(f"snippet {what}", _SNIPPET), highlight, parameters)
+    if full:
+        item["full_content"] = _kept(making.words(f"page {what}", _PAGE), full, parameters)
+    chance = making.chance(f"when {what}")
+    published = _published(parameters, chance)
+    item["authors"] = chance.choice(("A. Marine", "B. Okafor", "C. Lindqvist", "D. Tanaka"))
+    item["time_published"] = whole_seconds(published)
+    item["time_last_crawled"] = whole_seconds(max(published, TODAY - timedelta(days=chance.randrange(1, 7))))
+    return item
+
+
+def _switch(parameters: Mapping[str, Any], name: str, default: bool, length: int) -> int:
+    """The length in tokens of a part that can be switched on and off; 0 when it is off."""
+    given = parameters.get(name)
+    given = given if isinstance(given, Mapping) else {}
+    return int(given.get("max_tokens", length)) if given.get("enable", default) else 0
+
+
+def _kept(text: str, length: int, parameters: Mapping[str, Any]) -> str:
+    """A text with what must be in it and without what must not, of so many tokens at most."""
+    wanted = "".join(f"{phrase}. " for phrase in parameters.get("include_text") or ())
+    refused = [phrase.lower() for phrase in parameters.get("exclude_text") or ()]
+    sentences = [one for one in text.split(". ") if not any(phrase in one.lower() for phrase in refused)]
+    return "".join(tokens.split(wanted + ". ".join(sentences))[:length])
+
+
+def _published(parameters: Mapping[str, Any], chance: Random) -> datetime:
+    """A moment inside the window that is asked for."""
+    days = _RANGES.get(str(parameters.get("time_range")), 300)
+    end = _parsed(parameters.get("end_time")) or TODAY
+    start = _parsed(parameters.get("start_time")) or end - timedelta(days=days)
+    return start + (end - start) * chance.random() if start < end else end
+
+
+def _parsed(given: Any) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(str(given).replace("Z", "+00:00"))
+    except ValueError:
+        return None
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=timezone.utc)
+
+
+# -- the other tools --------------------------------------------------------------------------------------------------
+
+
+def _fetch(said: Mapping[str, Any], making: Making) -> dict[str, Any]:
+    most = making.tool.get("max_content_tokens")
+    text = "".join(tokens.split(making.words("page", _PAGE))[: most if isinstance(most, int) else None])
+    document: dict[str, Any] = {
+        "type": "document",
+        "source": {"type": "text", "media_type": "text/plain", "data": text},
+        "title": making.words("title", 9).rstrip("."),
+        "citations": {"enabled": bool((making.tool.get("citations") or {}).get("enabled"))},
+    }
+    return {
+        "type": "web_fetch_result",
+        "url": said.get("url"),
+        "content": document,
+        "retrieved_at": whole_seconds(TODAY),
+    }
+
+
+def _ran(kind: str) -> Callable[[Mapping[str, Any], Making], dict[str, Any]]:
+    return lambda said, making: {"type": kind, "stdout": "42\n", "stderr": "", "return_code": 0, "content": []}
+
+
+def _edited(said: Mapping[str, Any], making: Making) -> dict[str, Any]:
+    if said.get("command") == "create":
+        return {"type": "text_editor_code_execution_create_result", "is_file_update": False}
+    text = making.words("file", _SNIPPET)
+    return {
+        "type": "text_editor_code_execution_view_result",
+        "file_type": "text",
+        "content": text,
+        "num_lines": 1,
+        "start_line": 1,
+        "total_lines": 1,
+    }
+
+
+def _tools_found(said: Mapping[str, Any], making: Making) -> dict[str, Any]:
+    deferred = [tool["name"] for tool in making.request.tools if tool.get("defer_loading") and tool.get("name")]
+    references = [{"type": "tool_reference", "tool_name": name} for name in deferred[:_FOUND]]
+    return {"type": "tool_search_tool_search_result", "tool_references": references}
+
+
+# name of a call -> the content of its result
+_RESULTS: Mapping[str, Callable[[Mapping[str, Any], Making], Any]] = {
+    **dict.fromkeys(_SEARCHES, _search),
+    "web_fetch": _fetch,
+    "code_execution": _ran("code_execution_result"),
+    "bash_code_execution": _ran("bash_code_execution_result"),
+    "text_editor_code_execution": _edited,
+    "tool_search_tool_regex": _tools_found,
+    "tool_search_tool_bm25": _tools_found,
+    "advisor": lambda said, making: {"type": "advisor_result", "text": making.words("advice", _SNIPPET)},
+}
+# type of a result without a call in its reply -> the call it is taken to be of
+_CALL_OF: Mapping[str, tuple[str, dict[str, Any]]] = {
+    result_class(name).type: (name, {}) for name in reversed([*_RESULTS])
+}
+
+
+# -- what is said about it --------------------------------------------------------------------------------------------
+
+
+def _closing(found: Any, making: Making) -> tuple[Text, ...]:
+    """A text about the result. Where that is a list, its first items are cited, with words they really have."""
+    if not isinstance(found, list):
+        return (Text(text=making.words("closing", _SNIPPET)),)
+    if not found:
+        return (Text(text="I searched, but found nothing that may be used."),)
+    opening = Text(text="This is what I found: ")
+    return opening, *(_citing(item, making) for item in found[:2])
+
+
+def _citing(item: Mapping[str, Any], making: Making) -> Text:
+    said = str(item.get("highlights") or item.get("full_content") or making.words(f"cited {item['url']}", 24))
+    quote = said.split(". ")[0].strip().rstrip(".")[:150] or str(item["title"])
+    citation = {
+        "type": "web_search_result_location",
+        "url": item["url"],
+        "title": item["title"],
+        "cited_text": quote,
+        "encrypted_index": signing.signature("web_search_index", str(item["url"])),
+    }
+    return Text(text=f"{quote}. ", citations=(citation,))
+
+
+# The reply to a request no scenario matches: plausible, seeded, and as the request asks for it.
+#
+# It is made as if there were no limit; what `max_tokens` leaves of it is cut later, as of any reply.
 
 LONGEST, SHORTEST = 160, 40
 THOUGHT = (24, 96)  # tokens of a thought: within the smallest budget that there is
@@ -61,17 +387,17 @@ def generated(
         length = max(1, int(Random(seed + b"thought").randint(*THOUGHT) / factor))
         thoughts = (Thinking(thinking=generator.thought(seed + b"thought", length, about)),)
     tool = _called_tool(request, talk, seed, matching=wanted.tools == "matching")
-    if tool is not None and server_tools.name_of(tool) is not None:
-        content: Sequence[Block] = server_tools.turn(Making(request, tool, seed, generator))
+    if tool is not None and name_of(tool) is not None:
+        content: Sequence[Block] = turn(Making(request, tool, seed, generator))
     elif tool is not None:
         call = ToolUse(name=tool["name"], input=_input(tool, seed, generator))
         return Reply((*thoughts, call), "tool_use", timing=timing)
     else:
-        content = _said(request, seed, generator, wanted, factor, about)
+        content = _text_block(request, seed, generator, wanted, factor, about)
     return Reply((*thoughts, *content), "end_turn", timing=timing)
 
 
-def _said(
+def _text_block(
     request: MessagesRequest, seed: bytes, generator: Generator, wanted: Generate, factor: float, about: str
 ) -> Sequence[Block]:
     """What is answered without a call of a tool."""
@@ -86,13 +412,15 @@ def _said(
 # -- thoughts -------------------------------------------------------------------------------------------------------
 
 
-def _thinks(request: MessagesRequest, talk: Conversation, seed: bytes) -> bool:
+def _thinks(request: MessagesRequest, conversation: Conversation, seed: bytes) -> bool:
     """Whether the model thinks first. Nobody can tell a model that thinks by default from the outside, so that alone is
     no reason to. A turn that goes on has been thought about, and a forced call begins at once."""
     mode = request.thinking.get("type")
-    if mode in (None, "disabled") or talk.turns[-1].role == "assistant":
+    if mode in (None, "disabled") or conversation.turns[-1].role == "assistant":
         return False
-    if request.tool_choice.get("type") in ("any", "tool") or (mode == "between_tools" and not talk.newest_results):
+    if request.tool_choice.get("type") in ("any", "tool") or (
+        mode == "between_tools" and not conversation.newest_results
+    ):
         return False
     return mode == "enabled" or chance(seed, "thinks") < ADAPTIVE
 
@@ -101,23 +429,23 @@ def _thinks(request: MessagesRequest, talk: Conversation, seed: bytes) -> bool:
 
 
 def _called_tool(
-    request: MessagesRequest, talk: Conversation, seed: bytes, *, matching: bool
+    request: MessagesRequest, conversation: Conversation, seed: bytes, *, matching: bool
 ) -> Mapping[str, Any] | None:
     """The tool to call: the one that tool_choice forces, else the one that fits the prompt (`matching`), once per human
     turn, and then the one for structured output, once too."""
     kind = request.tool_choice.get("type")
     if not request.tools or kind == "none":
         return None
-    called = _called(talk)
+    called = _called(conversation)
     output = next((tool for tool in request.tools if tool.get("name") == STRUCTURED_OUTPUT and is_custom(tool)), None)
     if output is not None and STRUCTURED_OUTPUT in called:
         output = None
     if kind in ("any", "tool"):
-        forced = server_tools.forced(request)
+        forced = forced_tool(request)
         return _forced_tool(request, called, seed, output) if forced is None else forced
-    if talk.turns[-1].role == "assistant":
+    if conversation.turns[-1].role == "assistant":
         return None
-    fitting = _fitting_tool(request, talk) if matching and not called else None
+    fitting = _fitting_tool(request, conversation) if matching and not called else None
     return output if fitting is None else fitting
 
 
@@ -137,14 +465,14 @@ def _forced_tool(
     return pool[-1] if called and fresh else pool[seed[0] % len(pool)]
 
 
-def _called(talk: Conversation) -> set[str]:
+def _called(conversation: Conversation) -> set[str]:
     """The names of the tools that were called since the newest human turn."""
-    since = talk.turns[talk.human[-1] :]
+    since = conversation.turns[conversation.human[-1] :]
     return {block["name"] for turn in since for block in turn.content if block["type"] == "tool_use"}
 
 
 _NAME_WEIGHT = 3  # of a word in a tool's name, against one in its description
-_MOST_ASKED = 8000  # characters of a prompt, the last ones
+_MOST_REQUESTED = 8000  # characters of a prompt, the last ones
 _MOST_DESCRIBED = 400  # characters of a description that say what a tool is for; the rest is how to use it
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[^\W\d_]+")
 _ENDING = re.compile(r"(?<=\w\w\w)(?:ies|y|ing|ed|es|s|e)$")
@@ -163,10 +491,10 @@ def _stems(text: str) -> set[str]:
     return {_ENDING.sub("", word)[:6] for word in words if len(word) > 1 and word not in _SMALL}
 
 
-def _fitting_tool(request: MessagesRequest, talk: Conversation) -> Mapping[str, Any] | None:
+def _fitting_tool(request: MessagesRequest, conversation: Conversation) -> Mapping[str, Any] | None:
     """The tool that shares most words with the newest prompt, the first of equals; None when no tool shares one. A word
     that many tools have says little about any of them."""
-    asked = _stems(" ".join(talk.turns[talk.human[-1]].typed)[-_MOST_ASKED:])
+    asked = _stems(" ".join(conversation.turns[conversation.human[-1]].typed)[-_MOST_REQUESTED:])
     tools = [tool for tool in _offered(request) if tool["name"] != STRUCTURED_OUTPUT]
     named = [_stems(tool["name"]) & asked for tool in tools]
     described = [_stems(str(tool.get("description") or "")[:_MOST_DESCRIBED]) & asked for tool in tools]
@@ -186,7 +514,7 @@ def _offered(request: MessagesRequest) -> list[Mapping[str, Any]]:
     return [
         tool
         for tool in request.tools
-        if (is_custom(tool) or _known_input(tool) is not None or server_tools.name_of(tool) is not None)
+        if (is_custom(tool) or _known_input(tool) is not None or name_of(tool) is not None)
         and "direct" in (tool.get("allowed_callers") or ("direct",))
         and (not tool.get("defer_loading") or tool["name"] in loaded)
     ]

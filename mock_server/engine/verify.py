@@ -6,9 +6,9 @@ from typing import Any
 from mock_server.engine.entry import Entry
 from mock_server.engine.journal import Journal
 from mock_server.engine.masking import masked
-from mock_server.engine.received import ready
+from mock_server.engine.request_view import ready
+from mock_server.scenario.conditions import Condition, Miss
 from mock_server.scenario.load import read_condition
-from mock_server.scenario.match import Condition, Miss
 from mock_server.scenario.model import Scenario
 
 NEAREST = 3
@@ -127,7 +127,7 @@ def unused(journal: Journal, scenarios: Sequence[Scenario]) -> list[str]:
     return [
         f"  '{one.name}' turn {turn} of {len(one.turns)}" + (f" ({one.source})" if one.source else "")
         for one in scenarios
-        if not one.side
+        if not one.is_side_call
         for turn in range(1, len(one.turns) + 1)
         if (one.name, turn) not in played
     ]

@@ -1,4 +1,5 @@
-"""The legacy `POST /v1/complete`: its prompt as a request for a message, and the message's reply as a completion.
+"""The legacy `POST /v1/complete`: its rules, its prompt as a request for a message, the message's reply as a
+completion.
 
 Shapes: docs/protocol.md F.5; SDKs before 1.0 have it. What a message says beside text is left out of a completion.
 """
@@ -11,8 +12,10 @@ from functools import partial
 from typing import Any
 
 from mock_server.protocol.errors import invalid
-from mock_server.protocol.events import PING
+from mock_server.protocol.message import PING
 from mock_server.protocol.plan import Part, Payload, Payloads, Plan
+from mock_server.protocol.profile import Profile
+from mock_server.protocol.rules.checks import Check, boolean, dictionary, integer, items, nullable, number, string
 from mock_server.protocol.sse import PING_FRAME, dumps, encode, frame
 from mock_server.protocol.sse import parse as parse_events
 
@@ -150,3 +153,33 @@ def _completions(part: Part, message: dict[str, Any]) -> list[tuple[bytes, Paylo
         if said is not None:
             told.append((frame(said), said, at))
     return told
+
+
+# The rules of the legacy `POST /v1/complete`, as far as they are not those of the message it becomes.
+
+_REQUIRED = ("model", "prompt", "max_tokens_to_sample")
+PARAMETERS: Mapping[str, Check] = {
+    "model": string,
+    "prompt": string,
+    "max_tokens_to_sample": integer(1),
+    "stop_sequences": nullable(items(string)),
+    "stream": nullable(boolean),
+    "metadata": nullable(dictionary),
+    "temperature": nullable(number(0, 1)),
+    "top_p": nullable(number(0, 1)),
+    "top_k": nullable(integer(0)),
+}
+
+
+def validate(body: Mapping[str, Any], profile: Profile) -> None:
+    """Raise the ApiError of the first thing that is wrong with the parameters."""
+    for name in _REQUIRED:
+        if name not in body:
+            raise invalid(f"{name}: Field required")
+    for name, check in PARAMETERS.items():
+        found = check(body[name]) if name in body else None
+        if found is not None:
+            raise invalid(f"{name}{found[0]}: {found[1]}")
+    for name in body if profile.is_strict else ():
+        if name not in PARAMETERS:
+            raise invalid(f"{name}: Extra inputs are not permitted")

@@ -225,7 +225,7 @@ class Expression:
         re2 = _linear_engine()
         if re2 is None:
             return None, False
-        writer = _Writer(frozenset(names.values()), is_ascii=is_ascii)
+        writer = _ExpressionWriter(frozenset(names.values()), is_ascii=is_ascii)
         options = re2.Options()
         options.log_errors, options.never_capture, options.max_mem = False, not names, _MEMORY
         try:
@@ -239,7 +239,7 @@ class Expression:
 
         kind = "timed ascii" if text.isascii() else "timed text"
         if kind not in self._programs:
-            writer = _Writer(frozenset(), is_ascii=text.isascii(), is_linear=False)
+            writer = _ExpressionWriter(frozenset(), is_ascii=text.isascii(), is_linear=False)
             self._programs[kind] = regex.compile(writer.sequence(self._tree, self._flags), regex.VERSION0)
         with purse.timed() as seconds:
             return _held(self._programs[kind].search(text, timeout=seconds, concurrent=True), names)
@@ -322,7 +322,7 @@ class _NotLinear(Exception):
     """RE2 has nothing that means this."""
 
 
-class _Writer:
+class _ExpressionWriter:
     """An expression written from its parse. `groups`: those to keep, for RE2; `regex` keeps all, as they are counted.
 
     With `is_ascii` it will only meet such texts, where all classes are short. `inner_end`: a `$` stands where RE2

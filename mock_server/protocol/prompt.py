@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
-from mock_server.protocol import marks, media
+from mock_server.protocol import media, signing
 from mock_server.protocol.profile import Model
 from mock_server.protocol.request import LONG, Block, MessagesRequest, blocks
 from mock_server.protocol.sse import dumps
@@ -262,7 +262,7 @@ class _Chain:
         self.marked: list[int] = []
 
     def mix(self, said: object) -> None:
-        self.digest = _hash(self.digest, marks.canonical(said))
+        self.digest = _hash(self.digest, signing.canonical(said))
 
     def add(self, said: Mapping[str, Any], cost: Cost) -> None:
         self.mix(_unmarked(said))

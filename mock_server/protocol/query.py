@@ -22,7 +22,7 @@ class Parameter(Protocol):
     def read(self, name: str, given: Sequence[str]) -> Any: ...
 
 
-class Text(NamedTuple):
+class TextParameter(NamedTuple):
     """Any text; None when it is not given."""
 
     several: bool = False
@@ -71,7 +71,7 @@ class Several(NamedTuple):
 
 
 # how lists by id are asked for: docs/protocol.md F.6
-PAGE: Mapping[str, Parameter] = {"limit": Whole(1, 1000, 20), "after_id": Text(), "before_id": Text()}
+PAGE: Mapping[str, Parameter] = {"limit": Whole(1, 1000, 20), "after_id": TextParameter(), "before_id": TextParameter()}
 
 
 def read_query(query: str, known: Mapping[str, Parameter]) -> dict[str, Any]:

@@ -9,11 +9,58 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
 from json.decoder import WHITESPACE, JSONArray, JSONObject, scanstring  # type: ignore[attr-defined]
 from json.encoder import encode_basestring_ascii
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from mock_server.protocol.errors import invalid
 from mock_server.protocol.lazy import lazy
-from mock_server.protocol.upload import Form
+
+# A form with a file as plain data: what a `multipart/form-data` request says, however its bytes are kept.
+
+
+class Content(Protocol):
+    """The bytes of a file, wherever they are."""
+
+    @property
+    def size(self) -> int: ...
+    def read(self, most: int = -1) -> bytes:
+        """The first `most` bytes; all of them when it is negative."""
+
+    def discard(self) -> None:
+        """Nobody will read them any more."""
+
+
+class InMemory:
+    """Bytes that are held."""
+
+    __slots__ = ("_data", "size")
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self.size = len(data)
+
+    def read(self, most: int = -1) -> bytes:
+        return self._data if most < 0 else self._data[:most]
+
+    def discard(self) -> None:
+        self._data = b""
+
+
+class Upload(NamedTuple):
+    """The part `file` of a form: the name and the type it was sent under, if any, and the bytes."""
+
+    filename: str | None
+    mime_type: str | None
+    content: Content
+
+
+class MultipartForm(NamedTuple):
+    """The fields of a form by name, and its file if it has one."""
+
+    fields: Mapping[str, str]
+    file: Upload | None = None
+
+
+# Body bytes -> MessagesRequest: a thin view over the JSON. Nothing is judged here; that is `validate.py`.
 
 Block = Mapping[str, Any]
 _S = TypeVar("_S")
@@ -34,7 +81,7 @@ class HttpRequest(NamedTuple):
     session: str | None = None
     query: str = ""
     prefix: str = ""
-    form: Form | None = None
+    form: MultipartForm | None = None
 
 
 def legible(value: str) -> str:
@@ -535,17 +582,19 @@ def _written(value: Any) -> str:
     if value is None:
         return "null"
     text = _SORTED.encode(value)
-    return _SORTED.encode(_said(value)) if "null" in text or '"cache_control"' in text else text
+    return _SORTED.encode(_significant(value)) if "null" in text or '"cache_control"' in text else text
 
 
-def _said(value: Any) -> Any:
+def _significant(value: Any) -> Any:
     """The value without nulls and cache marks."""
     if isinstance(value, dict):
         return {
-            k: v if type(v) is str else _said(v) for k, v in value.items() if v is not None and k != "cache_control"
+            k: v if type(v) is str else _significant(v)
+            for k, v in value.items()
+            if v is not None and k != "cache_control"
         }
     if isinstance(value, list | tuple):
-        return [item if type(item) is str else _said(item) for item in value]
+        return [item if type(item) is str else _significant(item) for item in value]
     return value
 
 
@@ -554,7 +603,7 @@ def _name(item: tuple[str, Any]) -> str:
 
 
 class _DigestInSteps:
-    """The digest of what `_SORTED` would write of `_said`, worked out piece by piece."""
+    """The digest of what `_SORTED` would write of `_significant`, worked out piece by piece."""
 
     PIECE = 1 << 16
 

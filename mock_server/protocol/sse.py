@@ -101,7 +101,7 @@ def read_json(body: bytes) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def told(frame: bytes) -> dict[str, Any]:
+def readable_payload(frame: bytes) -> dict[str, Any]:
     """The payload of one frame; what is no event becomes a payload of type `(bytes)` with its text."""
     found = list(heard(frame))
     return found[0] if len(found) == 1 else {"type": "(bytes)", "text": frame.decode("utf-8", "replace")}

@@ -10,16 +10,15 @@ from typing import Annotated, Any, Literal
 from mock_server.protocol.blocks import Block, ToolUse, is_server_tool
 from mock_server.protocol.lazy import lazy
 from mock_server.records import dataclass
+from mock_server.scenario.conditions import Condition
 from mock_server.scenario.decode import Reads
-from mock_server.scenario.durations import Share
 from mock_server.scenario.error import Failure
 from mock_server.scenario.faults import Fault, Faults, Gates
-from mock_server.scenario.match import Condition
 from mock_server.scenario.node import Node, Problems, suggestion
-from mock_server.scenario.parts import GeneratedReply, Part, is_open, templates_of
-from mock_server.scenario.template import Template
-from mock_server.scenario.timing import Mistakes, Pace
-from mock_server.scenario.when import read_case_when
+from mock_server.scenario.reply import GeneratedReply, Part, is_open, templates_of
+from mock_server.scenario.subjects import read_case_when
+from mock_server.scenario.templates import Template
+from mock_server.scenario.timing import Mistakes, Pace, Share
 
 StopReason = Literal[
     "end_turn",
@@ -51,7 +50,7 @@ class StopDetails:
     """Whether that model may go on from what was said (beta)."""
 
     @property
-    def told(self) -> dict[str, Any]:
+    def payload(self) -> dict[str, Any]:
         """What is sent: the last three only where they are written, as only betas have them."""
         more = {name: getattr(self, name) for name in _OF_BETAS if getattr(self, name) is not None}
         return {"type": self.type, "category": self.category, "explanation": self.explanation, **more}
@@ -72,7 +71,7 @@ class Container:
     """The skills in it: a list of {type, skill_id, version}."""
 
     @property
-    def told(self) -> dict[str, Any]:
+    def payload(self) -> dict[str, Any]:
         """What is written of it."""
         written = {"id": self.id, "expires_at": self.expires_at, "skills": self.skills}
         return {name: value for name, value in written.items() if value is not None}
@@ -185,7 +184,7 @@ class Answer:
         return (*templates_of(self.reply or ()), *templates_of(said))
 
     @property
-    def breaks(self) -> tuple[Fault, ...]:
+    def faults(self) -> tuple[Fault, ...]:
         """What happens to its reply: gates, whose places are those of the whole reply, then faults."""
         return (*(self.gate or ()), *(self.fault or ()))
 

@@ -161,7 +161,7 @@ def _tagged(classes: Mapping[str, Any]) -> Reader:
             problems.add(tag, f"unknown type {tag.plain()!r}; expected one of {', '.join(classes)}{close}")
             return None
         rest = {key: item for key, item in node.value.items() if key != "type"}
-        return decode(classes[tag.value], Node(rest, node.mark, node.keys), problems)
+        return decode(classes[tag.value], Node(rest, node.position, node.keys), problems)
 
     return read
 
@@ -210,7 +210,7 @@ def _report_keys(
     for key in node.value:
         if key not in fields:
             text = f"unknown key '{key}' in {noun}; expected one of {', '.join(known)}{problems.hint(key, known)}"
-            problems.add(node.keys.get(key) or node.mark, text)
+            problems.add(node.keys.get(key) or node.position, text)
     for name in needed:
         if name not in node.value:
             problems.add(node, f"missing key '{name}' in {noun}")

@@ -6,9 +6,9 @@ from typing import Annotated, Any, ClassVar
 from mock_server.protocol.errors import STATUS, TYPE
 from mock_server.records import dataclass
 from mock_server.scenario.decode import Reads, decode
-from mock_server.scenario.durations import Duration
 from mock_server.scenario.node import Node, Problems, suggestion
-from mock_server.scenario.template import Said
+from mock_server.scenario.templates import Rendered
+from mock_server.scenario.timing import Duration
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +20,7 @@ class Failure:
     """The error's type, such as overloaded_error."""
     status: int | None = None
     """The HTTP status; by default the type's own."""
-    message: Said | None = None
+    message: Rendered | None = None
     """What it says: a text, or {template: …}."""
     retry_after: Duration | None = None
     """The header retry-after, such as 2s."""
@@ -54,9 +54,9 @@ class Failure:
 def written_out(node: Node) -> Node:
     """`overloaded_error` or `529` with its key."""
     if isinstance(node.value, str):
-        return Node({"type": node}, node.mark)
+        return Node({"type": node}, node.position)
     if isinstance(node.value, int) and not isinstance(node.value, bool):
-        return Node({"status": node}, node.mark)
+        return Node({"status": node}, node.position)
     return node
 
 

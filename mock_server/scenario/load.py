@@ -16,26 +16,172 @@ from typing import Any, ClassVar, NamedTuple
 import yaml
 
 from mock_server.protocol.errors import excerpt
-from mock_server.scenario.answer import Answer
+from mock_server.scenario.answer import ANSWER_KEYS, Answer
+from mock_server.scenario.conditions import Condition
 from mock_server.scenario.decode import decode
-from mock_server.scenario.match import Condition
+from mock_server.scenario.error import written_out
 from mock_server.scenario.model import Scenario, inherit
 from mock_server.scenario.node import (
     MOST_DEPTH,
     MOST_DIGITS,
     MOST_VALUES,
-    Mark,
     Node,
+    Position,
     Problem,
     Problems,
     ScenarioError,
     all_unfit,
     kind,
+    suggestion,
     unfit,
     wrap,
 )
-from mock_server.scenario.shorthand import expand, expand_answer, with_defaults
-from mock_server.scenario.when import read_case_when
+from mock_server.scenario.subjects import read_case_when
+
+# The short ways to write turns, replies and errors, made long before anything is checked. Places are kept.
+
+# what `defaults:` may set for all scenarios of its file
+DEFAULTS = ("when", "timing", "priority", "anchor", "at_end", "times", "rate_limits", "tags")
+
+
+# what stands at the top level of a scenario without turns when it is an overlay
+OVERLAID = ("fault", "gate")
+
+
+def with_defaults(documents: list[Node], problems: Problems) -> list[Node]:
+    """The scenarios of a file, each with what the file's `defaults:` document sets and it does not."""
+    scenarios, defaults = [], None
+    for at, document in enumerate(documents):
+        if not isinstance(document.value, dict) or set(document.value) != {"defaults"}:
+            scenarios.append(document)
+        elif at:
+            problems.add(document, "defaults: is the first document of its file")
+        else:
+            defaults = _defaults(document.value["defaults"], problems)
+    return scenarios if defaults is None else [_completed(one, defaults) for one in scenarios]
+
+
+def _defaults(node: Node, problems: Problems) -> Node:
+    if not isinstance(node.value, dict):
+        problems.add(node, f"expected a mapping of {', '.join(DEFAULTS)}; got {kind(node)}")
+        return Node({})
+    for key in node.value:
+        if key not in DEFAULTS:
+            text = f"'{key}' cannot be a default; expected one of {', '.join(DEFAULTS)}{suggestion(key, DEFAULTS)}"
+            problems.add(node.keys.get(key) or node, text)
+    return node
+
+
+def _completed(scenario: Node, defaults: Node) -> Node:
+    """A scenario with the defaults of its file. Conditions of both must hold; of two with one subject its own does."""
+    if not isinstance(scenario.value, dict):
+        return scenario
+    whole = Node({**defaults.value, **scenario.value}, scenario.position, {**defaults.keys, **scenario.keys})
+    mine, common = scenario.value.get("when"), defaults.value.get("when")
+    if mine is not None and common is not None and isinstance(mine.value, dict) and isinstance(common.value, dict):
+        whole.value["when"] = Node({**common.value, **mine.value}, mine.position, {**common.keys, **mine.keys})
+    return whole
+
+
+def expand(document: Node, problems: Problems) -> Node:
+    """A scenario with every shorthand written out."""
+    if not isinstance(document.value, dict):
+        return document
+    node = _copy(document)
+    if "turns" not in node.value and any(key in node.value for key in ANSWER_KEYS if key not in OVERLAID):
+        _one_turn(node)
+    elif clash := [key for key in ANSWER_KEYS if key in node.value and "turns" in node.value]:
+        problems.add(node.keys.get(clash[0]), f"'{clash[0]}' beside turns; put it inside a turn")
+        for key in clash:
+            del node.value[key]
+    if isinstance((turns := node.value.get("turns", Node(None))).value, list):
+        node.value["turns"] = Node([expand_answer(turn) for turn in turns.value], turns.position)
+    return node
+
+
+def _copy(node: Node) -> Node:
+    return Node(dict(node.value), node.position, dict(node.keys))
+
+
+def _one_turn(node: Node) -> None:
+    """`reply:` at the top level: one turn that answers every position, unless it waits for a result."""
+    moved = {key: node.value.pop(key) for key in ANSWER_KEYS if key in node.value}
+    first = next(iter(moved))
+    mark: Position | None = node.keys.get(first) or node.position
+    turn = Node(moved, mark, {key: node.keys.get(key) for key in moved})
+    node.value["turns"] = Node([turn], mark)
+    node.keys["turns"] = mark
+    if "at_end" not in node.value and not _waits(moved):
+        node.value["at_end"] = Node("repeat", mark)
+
+
+def _waits(answer: dict[str, Node]) -> bool:
+    """Whether a reply ends in a call or a pause, so that the next position is another's."""
+    written = answer.get("stop_reason", Node(None)).value
+    blocks = answer.get("reply", Node(None)).value
+    listed = blocks if isinstance(blocks, list) else [answer["reply"]] if "reply" in answer else []
+    calls = any(isinstance(b.value, dict) and b.value.get("type", Node(None)).value == "tool_use" for b in listed)
+    return written in ("tool_use", "pause_turn") or (written is None and calls)
+
+
+def expand_answer(node: Node) -> Node:
+    """A turn, case or attempt with every shorthand written out: a text, a block or a list of them is a reply."""
+    if not isinstance(node.value, dict) or "type" in node.value:
+        is_reply = isinstance(node.value, str | list | dict) or callable(node.value)
+        node = Node({"reply": node}, node.position) if is_reply else node
+        if not isinstance(node.value, dict):
+            return node
+    node = _copy(node)
+    if callable(node.value.get("reply", Node(None)).value):
+        node.value["call"] = node.value.pop("reply")
+    if isinstance(node.value.get("reply", Node(None)).value, list):
+        _move_gates(node)
+    for key, expand_one in _KEYS.items():
+        if key in node.value:
+            node.value[key] = expand_one(node.value[key])
+    for key in ("cases", "attempts"):
+        if isinstance((inner := node.value.get(key, Node(None))).value, list):
+            node.value[key] = Node([expand_answer(item) for item in inner.value], inner.position)
+    return node
+
+
+def _move_gates(answer: Node) -> None:
+    """`- gate: NAME` between the blocks of a reply: a gate after so many blocks."""
+    reply = answer.value["reply"]
+    blocks: list[Node] = []
+    gates: list[Node] = []
+    for item in reply.value:
+        if isinstance(item.value, dict) and "gate" in item.value and "type" not in item.value:
+            after = Node({"blocks": Node(len(blocks), item.position)}, item.position)
+            gates.append(Node({"after": after, **item.value}, item.position, item.keys))
+        else:
+            blocks.append(item)
+    if gates:
+        given = answer.value.get("gate")
+        listed = [] if given is None else given.value if isinstance(given.value, list) else [given]
+        answer.value["reply"] = Node(blocks, reply.position)
+        answer.value["gate"] = Node([*gates, *listed], reply.position)
+
+
+def _reply(node: Node) -> Node:
+    """A string is a text block, so is `{template: …}`; a single block is a list of one."""
+    if isinstance(node.value, list):
+        return Node([_block(item) for item in node.value], node.position)
+    return Node([_block(node)], node.position)
+
+
+def _block(node: Node) -> Node:
+    if isinstance(node.value, str):
+        return Node({"type": Node("text", node.position), "text": node}, node.position)
+    if isinstance(node.value, dict) and set(node.value) == {"template"}:
+        return Node({"type": Node("text", node.position), **node.value}, node.position, node.keys)
+    return node
+
+
+_KEYS: dict[str, Callable[[Node], Node]] = {"reply": _reply, "error": written_out}
+
+
+# Files, folders and text -> scenarios. The home of yaml.
 
 MAX_BYTES = 10_000_000  # of a file
 MAX_TEXT = 4 * MAX_BYTES  # characters of all values, those that aliases repeat too
@@ -201,11 +347,11 @@ def loads(text: str, source: str = "<text>", *, check_names: bool = True) -> tup
     problems = Problems(source)
     nodes = with_defaults(list(documents(text, problems)), problems)
     if not nodes and not problems.found:
-        problems.add(Mark(1, 1), "no scenario in this file")
+        problems.add(Position(1, 1), "no scenario in this file")
     loaded = [scenario for node in nodes if (scenario := _build(node, problems)) is not None]
     found = problems.found + (_same_names(loaded) if check_names else [])
     if found:
-        raise ScenarioError(sorted(found, key=lambda problem: problem.mark or Mark(0, 0)))
+        raise ScenarioError(sorted(found, key=lambda problem: problem.position or Position(0, 0)))
     return tuple(loaded)
 
 
@@ -259,7 +405,7 @@ def _build(node: Node, problems: Problems) -> Scenario | None:
     scenario: Scenario | None = decode(Scenario, expand(node, problems), problems)
     if scenario is None or len(problems.found) > before:
         return None
-    place = f":{node.mark.line}" if node.mark else ""
+    place = f":{node.position.line}" if node.position else ""
     return replace(inherit(scenario), source=problems.source + place, data=node)
 
 
@@ -286,7 +432,7 @@ def read_file(file: Path) -> str:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         column = error.start - data.rfind(b"\n", 0, error.start)
-        raise ScenarioError([Problem(str(file), Mark(line, column), "not UTF-8 text")]) from None
+        raise ScenarioError([Problem(str(file), Position(line, column), "not UTF-8 text")]) from None
 
 
 def _bytes_of(file: Path) -> bytes:
@@ -336,7 +482,7 @@ def documents(text: str, problems: Problems, *, foreign: bool = False) -> Iterat
     except _TooLarge as error:
         problems.add(error.at, str(error))
     except RecursionError:
-        problems.add(Mark(1, 1), f"nested more than {MOST_DEPTH} levels deep")
+        problems.add(Position(1, 1), f"nested more than {MOST_DEPTH} levels deep")
     except (yaml.YAMLError, ValueError, OverflowError) as error:  # of an escape, in YAML's loader without C
         problems.add(None, f"not YAML: {error}")
     finally:
@@ -351,20 +497,20 @@ def _offset(error: yaml.reader.ReaderError, text: str) -> int:
     return len(text.encode()[: error.position].decode(errors="ignore"))
 
 
-def _place(text: str, at: int) -> Mark:
-    return Mark(text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at))
+def _place(text: str, at: int) -> Position:
+    return Position(text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at))
 
 
 class _TooLarge(Exception):
     """More values, levels or text than any scenario needs: of a very long file, or of its aliases."""
 
-    def __init__(self, at: Mark, text: str) -> None:
+    def __init__(self, at: Position, text: str) -> None:
         super().__init__(text)
         self.at = at
 
 
-def _mark(mark: Any) -> Mark:
-    return Mark(mark.line + 1, mark.column + 1)
+def _mark(mark: Any) -> Position:
+    return Position(mark.line + 1, mark.column + 1)
 
 
 def _foreign(node: Any) -> Any:
@@ -386,7 +532,7 @@ class _Reader:
         mark = _mark(node.start_mark)
         self._count += 1
         if self._count > MOST_VALUES:
-            raise _TooLarge(Mark(1, 1), f"too large: more than {MOST_VALUES:,} values")
+            raise _TooLarge(Position(1, 1), f"too large: more than {MOST_VALUES:,} values")
         if depth > MOST_DEPTH:
             raise _TooLarge(mark, f"nested more than {MOST_DEPTH} levels deep")
         if isinstance(node, yaml.MappingNode):
@@ -397,35 +543,35 @@ class _Reader:
             return Node([self.read(item, depth + 1) for item in node.value], mark)
         return Node(self._scalar(node, mark), mark)
 
-    def _check_tag(self, node: Any, mark: Mark, *used: str) -> None:
+    def _check_tag(self, node: Any, position: Position, *used: str) -> None:
         if node.tag not in used and not self._foreign:
-            self._problems.add(mark, f"the tag {node.tag} is not used here; write plain values")
+            self._problems.add(position, f"the tag {node.tag} is not used here; write plain values")
 
-    def _scalar(self, node: Any, mark: Mark) -> Any:
+    def _scalar(self, node: Any, position: Position) -> Any:
         text: str = node.value
         self._text += len(text)
         if self._text > MAX_TEXT:
-            raise _TooLarge(Mark(1, 1), f"too large: more than {MAX_TEXT:,} characters")
+            raise _TooLarge(Position(1, 1), f"too large: more than {MAX_TEXT:,} characters")
         kind = _SCALARS.get(node.tag)
         if kind is None:
-            self._check_tag(node, mark, _STR)
+            self._check_tag(node, position, _STR)
             if self._foreign and node.tag != _STR:
                 return _foreign(node)
             value: Any = text
         elif not kind.regex.fullmatch(text):
-            self._problems.add(mark, f"{_short(text)} is not {kind.noun}")
+            self._problems.add(position, f"{_short(text)} is not {kind.noun}")
             return kind.wrong
         elif kind.read is int and len(text) > MOST_DIGITS:
-            self._problems.add(mark, f"a number of more than {MOST_DIGITS:,} digits")
+            self._problems.add(position, f"a number of more than {MOST_DIGITS:,} digits")
             return kind.wrong
         else:
             value = kind.read(text)
         if (why := unfit(value)) is not None:
-            self._problems.add(mark, f"{_short(text)}: {why}" if isinstance(value, float) else why)
+            self._problems.add(position, f"{_short(text)}: {why}" if isinstance(value, float) else why)
         return value
 
-    def _mapping(self, node: Any, mark: Mark, depth: int) -> Node:
-        result = Node({}, mark)
+    def _mapping(self, node: Any, position: Position, depth: int) -> Node:
+        result = Node({}, position)
         merged: list[Node] = []
         for key_node, value_node in node.value:
             place = _mark(key_node.start_mark)
@@ -440,7 +586,7 @@ class _Reader:
             if (why := unfit(key)) is not None:
                 self._problems.add(place, why)
             if key in result.value:
-                first = (result.keys[key] or mark).line
+                first = (result.keys[key] or position).line
                 self._problems.add(place, f"duplicate key '{key}'; first on line {first}")
                 continue
             result.keys[key] = place
@@ -451,7 +597,7 @@ class _Reader:
                 result.keys.setdefault(key, base.keys.get(key))
         return result
 
-    def _bases(self, node: Node, place: Mark) -> list[Node]:
+    def _bases(self, node: Node, place: Position) -> list[Node]:
         """What `<<:` merges into its mapping: a mapping or a list of them."""
         bases = node.value if isinstance(node.value, list) else [node]
         if all(isinstance(base.value, dict) for base in bases):

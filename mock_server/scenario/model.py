@@ -3,26 +3,73 @@
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import field, fields, is_dataclass, replace
+from random import Random
 from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import quote
 
-from mock_server.protocol import marks
-from mock_server.protocol.blocks import McpToolResult, McpToolUse, ServerToolUse, ToolUse
+from mock_server.protocol import signing
+from mock_server.protocol.blocks import McpToolResult, McpToolUse, ServerToolUse, ToolUse, WebSearchToolResult
 from mock_server.protocol.chunk import Burst, Bytes, Chunk
 from mock_server.protocol.lazy import lazy
+from mock_server.protocol.message import Message, events
+from mock_server.protocol.plan import AT_ONCE, JSON_HEADERS, Part, Plan, whole
 from mock_server.protocol.profile import Limits
-from mock_server.protocol.results import WebSearchToolResult
+from mock_server.protocol.sse import frame
 from mock_server.records import dataclass
 from mock_server.scenario.answer import ANSWER_KEYS, Answer
+from mock_server.scenario.conditions import Condition, OnlyNamed
 from mock_server.scenario.decode import Reads
-from mock_server.scenario.durations import Share
-from mock_server.scenario.faults import Faults, Gates, label
-from mock_server.scenario.match import Condition, Named
-from mock_server.scenario.misfits import misfits
+from mock_server.scenario.error import Failure
+from mock_server.scenario.faults import Fault, Faults, Gates, label, reason_of
+from mock_server.scenario.faults.events import Wire
+from mock_server.scenario.faults.place import CannotApply, Site
 from mock_server.scenario.node import suggestion
-from mock_server.scenario.parts import MOST_TOKENS, generated_in
-from mock_server.scenario.timing import Mistakes, Pace, Timing, misfit
-from mock_server.scenario.when import read_when
+from mock_server.scenario.reply import MOST_TOKENS, generated_in
+from mock_server.scenario.subjects import read_when
+from mock_server.scenario.timing import Mistakes, Pace, Share, Timing, misfit
+
+# Faults that have no place in the reply they are written beside: found at load, by applying them to it.
+
+_NO_USAGE = {"input_tokens": 0, "output_tokens": 0}
+
+
+def misfits(leaf: Answer) -> Mistakes:
+    """What cannot apply to this reply or error, as (path to the fault, text). A reply that is made for each
+    request is not known yet: there the request gets a warning."""
+    plan = _plan(leaf)
+    if plan is None:
+        return
+    site = Site(Random(0), plan if plan.stream else None, _failed)
+    for key, at, fault in sorted(_written(leaf), key=lambda found: isinstance(found[2], Wire)):
+        try:
+            plan = fault.apply(plan, site)
+        except CannotApply as reason:
+            yield (key, at), reason_of(fault, reason)
+
+
+def _written(leaf: Answer) -> Iterator[tuple[str, int, Fault]]:
+    for key in ("gate", "fault"):
+        for at, fault in enumerate(getattr(leaf, key) or ()):
+            yield key, at, fault
+
+
+def _plan(leaf: Answer) -> Plan | None:
+    """The reply as a stream without its ids and counters; None while it cannot be known."""
+    if leaf.error is not None:
+        return _failed(leaf.error)
+    if leaf.reply is None or leaf.is_open or any(getattr(block, "is_open", False) for block in leaf.reply):
+        return None
+    chunk = (leaf.timing or Timing()).chunking
+    message = Message("", "", leaf.reply, leaf.ending, leaf.stop_sequence, None, _NO_USAGE, _NO_USAGE)
+    payloads = tuple(event.payload for event in events(message, chunk))
+    return Plan(200, (), (Part(tuple(map(frame, payloads)), AT_ONCE * len(payloads), None, payloads),), True)
+
+
+def _failed(script: Failure, *, streamed: bool = False) -> Plan:
+    return whole(script.http_status, JSON_HEADERS, b"{}")
+
+
+# A scenario as typed data. These classes are the description of the language: the loader reads what they say.
 
 SIDE = "side"
 
@@ -67,7 +114,7 @@ class Scenario:
     @lazy
     def tag(self) -> str:
         """What names this scenario inside ids."""
-        return marks.tag(self.name)
+        return signing.tag(self.name)
 
     @lazy
     def header(self) -> tuple[str, str]:
@@ -87,10 +134,10 @@ class Scenario:
 
     @lazy
     def named_only(self) -> bool:
-        return isinstance(self.when, Named)
+        return isinstance(self.when, OnlyNamed)
 
     @lazy
-    def side(self) -> bool:
+    def is_side_call(self) -> bool:
         """Whether it answers side calls of agents: tried before a named scenario, and left out of what tests count."""
         return SIDE in self.tags
 
@@ -168,7 +215,7 @@ class Scenario:
         for at, tag in enumerate(self.tags):
             if not re.fullmatch(r"[\w.-]+", tag):
                 yield ("tags", at), f"a tag is one word, got {tag!r}"
-        if self.side and (self.when is None or self.named_only):
+        if self.is_side_call and (self.when is None or self.named_only):
             yield ("tags",), "a scenario of side calls is asked before any name, so it needs a when of its own"
         yield from self._calls()
         yield from self._captures()
@@ -232,7 +279,7 @@ class Scenario:
         """Faults that have no place in their reply."""
         for at, turn in enumerate(inherit(self).turns):
             for path, _, leaf in _standing(turn, ("turns", at), frozenset()):
-                if leaf.breaks:
+                if leaf.faults:
                     yield from (((*path, *where), text) for where, text in misfits(leaf))
 
     def _pinned(self, at: int, turn: Answer) -> Mistakes:
@@ -345,6 +392,6 @@ def inherit(scenario: Scenario) -> Scenario:
     return replace(scenario, turns=tuple(resolve(turn, Answer(timing=scenario.timing)) for turn in scenario.turns))
 
 
-def lifted(scenario: Scenario) -> Scenario:
+def without_name(scenario: Scenario) -> Scenario:
     """A scenario that answered only when named, answering every request."""
     return replace(scenario, when=None) if scenario.named_only else scenario

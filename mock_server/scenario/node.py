@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from mock_server.records import dataclass
 
-MOST_TOLD = 100  # mistakes of one run; the others are counted
+MOST_SHOWN = 100  # mistakes of one run; the others are counted
 MOST_DIGITS = 4300  # of a whole number: what Python writes and reads (its int_max_str_digits)
 MOST_DEPTH = 100  # levels of lists and mappings
 MOST_VALUES = 500_000
@@ -18,7 +18,7 @@ _LONGEST_WORD = 200  # that a known word is looked for beside
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-class Mark(NamedTuple):
+class Position(NamedTuple):
     """A place in a file, both counted from 1."""
 
     line: int
@@ -30,8 +30,8 @@ class Node:
     """One value. Lists hold nodes, objects hold nodes by key; `keys` has the places of the keys themselves."""
 
     value: Any
-    mark: Mark | None = None
-    keys: dict[str, Mark | None] = field(default_factory=dict)
+    position: Position | None = None
+    keys: dict[str, Position | None] = field(default_factory=dict)
 
     def plain(self) -> Any:
         """The value as ordinary JSON data."""
@@ -41,15 +41,15 @@ class Node:
             return [item.plain() for item in self.value]
         return self.value
 
-    def find(self, path: Sequence[str | int]) -> "Mark | None":
+    def find(self, path: Sequence[str | int]) -> "Position | None":
         """The place of what `path` leads to, or of the last thing on the way that is there."""
-        mark, node = self.mark, self
+        mark, node = self.position, self
         for step in path:
             if isinstance(step, str) and isinstance(node.value, dict) and step in node.value:
-                node, mark = node.value[step], node.keys.get(step) or node.value[step].mark
+                node, mark = node.value[step], node.keys.get(step) or node.value[step].position
             elif isinstance(step, int) and isinstance(node.value, list) and step < len(node.value):
                 node = node.value[step]
-                mark = node.mark
+                mark = node.position
             else:
                 break
         return mark
@@ -111,12 +111,12 @@ class Problem:
     """One mistake: where, and what is wrong. Or several that are only counted."""
 
     source: str
-    mark: Mark | None
+    position: Position | None
     text: str
     count: int = 1
 
     def __str__(self) -> str:
-        place = f":{self.mark.line}:{self.mark.column}" if self.mark else ""
+        place = f":{self.position.line}:{self.position.column}" if self.position else ""
         return f"{self.source}{place}: {self.text}"
 
 
@@ -124,12 +124,12 @@ class ScenarioError(Exception):
     """The author's mistakes, one line each: the first hundred, then how many more there are."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
-        self.problems = _told(tuple(problems))
+        self.problems = _shown(tuple(problems))
         super().__init__("\n".join(map(str, self.problems)))
 
 
-def _told(problems: tuple[Problem, ...]) -> tuple[Problem, ...]:
-    first, left = problems[:MOST_TOLD], problems[MOST_TOLD:]
+def _shown(problems: tuple[Problem, ...]) -> tuple[Problem, ...]:
+    first, left = problems[:MOST_SHOWN], problems[MOST_SHOWN:]
     count = sum(one.count for one in left)
     if count <= 1:  # or it is the count of one file
         return problems
@@ -144,19 +144,19 @@ class Problems:
     source: str
     found: list[Problem] = field(default_factory=list)
 
-    def add(self, at: Node | Mark | None, text: str) -> None:
-        mark = at.mark if isinstance(at, Node) else at
+    def add(self, at: Node | Position | None, text: str) -> None:
+        mark = at.position if isinstance(at, Node) else at
         if len(text) > 2 * _LONGEST:
             text = f"{text[:_LONGEST]} […] {text[-_LONGEST:]}"
         self.found.append(Problem(self.source, mark, text))
 
     def place(self, at: Node) -> str:
         """Where a node stands, for what can go wrong with it later."""
-        return f"{self.source}:{at.mark.line}" if at.mark else self.source
+        return f"{self.source}:{at.position.line}" if at.position else self.source
 
     def hint(self, wrong: str, known: Iterable[str]) -> str:
         """The `suggestion` for a mistake; none once there are more mistakes than are shown."""
-        return suggestion(wrong, known) if len(self.found) < MOST_TOLD else ""
+        return suggestion(wrong, known) if len(self.found) < MOST_SHOWN else ""
 
 
 def suggestion(wrong: str, known: Iterable[str]) -> str:

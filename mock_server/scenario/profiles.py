@@ -65,13 +65,13 @@ def _resolved(file: Path, problems: Problems, seen: tuple[Path, ...]) -> Node:
     mine = [_like(model, known, problems, ()) for model in own]
     names = set(_by_id(mine))
     kept = [model for model in _listed(base) if _id(model) not in names]
-    values = {**base.value, **node.value, "models": Node([*mine, *kept], node.mark)}
+    values = {**base.value, **node.value, "models": Node([*mine, *kept], node.position)}
     values.pop("extends", None)
     if not mine and not kept:
         values.pop("models", None)
     if base.value:
         values |= {"name": node.value.get("name", Node(file.stem)), "added": Node([Node(name) for name in names])}
-    return Node(values, node.mark, {**base.keys, **node.keys})
+    return Node(values, node.position, {**base.keys, **node.keys})
 
 
 def _base(node: Node, key: str, file: Path, problems: Problems, seen: tuple[Path, ...]) -> Node:
@@ -111,7 +111,7 @@ def _by_id(models: list[Node]) -> dict[str, Node]:
 def _like(model: Node, known: dict[str, Node], problems: Problems, seen: tuple[str, ...]) -> Node:
     """A model with everything that its own row does not say taken from the one it is like."""
     named = model.value.get("like")
-    own = Node({key: item for key, item in model.value.items() if key != "like"}, model.mark, model.keys)
+    own = Node({key: item for key, item in model.value.items() if key != "like"}, model.position, model.keys)
     if named is None:
         return own
     other = known.get(str(named.value))
@@ -121,7 +121,9 @@ def _like(model: Node, known: dict[str, Node], problems: Problems, seen: tuple[s
         return own
     inherited = _like(other, known, problems, (*seen, str(named.value)))
     return Node(
-        {**{key: item for key, item in inherited.value.items() if key not in _OWN}, **own.value}, model.mark, model.keys
+        {**{key: item for key, item in inherited.value.items() if key not in _OWN}, **own.value},
+        model.position,
+        model.keys,
     )
 
 

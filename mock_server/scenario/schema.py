@@ -1,237 +1,345 @@
-"""JSON Schema as those read it who make values: following a local `$ref`, merging two schemas into one.
+"""The scenario language as a JSON Schema, for editors, with a line of help beside each key.
+The dataclasses say what there is, here it is written out for others.
 
-Nothing here makes values (generate.py does) and nothing judges them (`protocol.checker` does).
+Shorthands are part of it. The loader does not use this; tests hold the two together.
 """
 
-import itertools
-import json
-import math
-import operator
-from collections.abc import Callable, Iterator
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import unquote
+import ast
+import dataclasses
+import inspect
+import textwrap
+import types
+import typing
+from collections.abc import Callable, Mapping
+from functools import cache
+from itertools import pairwise
+from typing import Any, Literal, get_args, get_origin
 
-if TYPE_CHECKING:
-    from fractions import Fraction
-
-Schema = dict[str, Any]
-_Kind = TypeVar("_Kind", list[Any], dict[str, Any], int)
-
-_MOST_HOPS = 32
-_FAR = 1_000
-_PER_STEP = 20  # parts of a schema that are copied for the price of a subschema
-_CHOICES = {"$ref", "allOf", "anyOf", "oneOf", "if", "then", "else"}
-_APPLICATORS = _CHOICES | {"not", "const", "$schema", "$defs", "definitions"}
-
-
-def resolve(root: object, ref: object) -> object:
-    """The subschema a local `$ref` names ("#", "#/$defs/x"); True, which allows all, for any other."""
-    if not isinstance(ref, str) or not (ref == "#" or ref.startswith("#/")):
-        return True
-    node = root
-    for part in unquote(ref[1:]).split("/")[1:]:
-        key = part.replace("~1", "/").replace("~0", "~")
-        if isinstance(node, list) and key.isdecimal() and int(key) < len(node):
-            node = node[int(key)]
-        else:
-            node = node.get(key, True) if isinstance(node, dict) else True
-    return node
-
-
-def merge(first: Schema, second: Schema) -> Schema:
-    """One schema that asks for what both ask for; of two titles, defaults or formats the first one's stays.
-
-    Meant for schemas without `$ref` and the `allOf` family at their top level: of those the first stays too.
-    """
-    merged = {**first, **second, **first}
-    for key in first.keys() & second.keys() & _COMBINE.keys():
-        # A broken schema has values of the wrong type here; it gets the first one's.
-        with suppress(TypeError, AttributeError, ValueError):
-            merged[key] = _COMBINE[key](first[key], second[key])
-    return merged
-
-
-def typed(schema: Schema, key: str, kind: type[_Kind]) -> _Kind:
-    """`schema[key]`, or an empty `kind()` where it is missing or, in a broken schema, of another type."""
-    value = schema.get(key)
-    return value if isinstance(value, kind) else kind()
-
-
-def strings(schema: Schema, key: str) -> list[str]:
-    """The strings of the list `schema[key]`, each once."""
-    return list(dict.fromkeys(item for item in typed(schema, key, list) if isinstance(item, str)))
-
-
-def number(schema: Schema, key: str) -> "Fraction | None":
-    """`schema[key]` as the decimal number it was written as; None where there is no finite number."""
-    value = schema.get(key)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value - value != 0:
-        return None
-    from fractions import Fraction  # only bounds need it
-
-    return Fraction(str(value))
-
-
-def bounds(schema: Schema) -> "tuple[Fraction | None, Fraction | None]":
-    """The lowest and highest number, themselves allowed unless exclusive; None for no bound."""
-    lows = [low for key in ("minimum", "exclusiveMinimum") if (low := number(schema, key)) is not None]
-    highs = [high for key in ("maximum", "exclusiveMaximum") if (high := number(schema, key)) is not None]
-    return max(lows, default=None), min(highs, default=None)
-
-
-def in_bounds(schema: Schema, value: float) -> bool:
-    """Whether a number keeps to the bounds and to `multipleOf`, as the validator will reckon it."""
-    multiple = schema.get("multipleOf")
-    # The validator divides floats, which a correctly rounded multiple of 0.01 does not always survive.
-    even = not isinstance(multiple, float) or multiple == 0 or (value / multiple).is_integer()
-    limits = [(keeps, number(schema, key)) for key, keeps in _BOUNDS.items()]
-    return even and all(limit is None or keeps(value, limit) for keeps, limit in limits)
-
-
-def size(schema: Schema, key: str, default: int) -> int:
-    """`schema[key]` as a whole number that is at least 0."""
-    value = number(schema, key)
-    return default if value is None else max(0, math.ceil(value))
-
-
-def listed(value: object) -> list[Any]:
-    """`value` as a list: JSON Schema allows a single type where a list of them may stand."""
-    return value if isinstance(value, list) else [value]
-
-
-def _both(first: object, second: object) -> Schema:
-    return {"allOf": [first, second]}
-
-
-def _both_maps(first: Schema, second: Schema) -> Schema:
-    return {**first, **second, **{key: _both(first[key], second[key]) for key in first if key in second}}
-
-
-def _both_tuples(first: list[Any], second: list[Any]) -> list[Any]:
-    return [_both(*pair) for pair in itertools.zip_longest(first, second, fillvalue=True)]
-
-
-def _both_types(first: object, second: object) -> list[Any]:
-    ours, theirs = listed(first), listed(second)
-    narrowed = ["integer"] if {"integer", "number"} <= {*ours, *theirs} else []
-    return list(dict.fromkeys([kind for kind in ours if kind in theirs] + narrowed))
-
-
-def _shared(first: list[Any], second: list[Any]) -> list[Any]:
-    """The values that both have, equal as JSON has it."""
-    there = set(map(_SORTED.encode, second))
-    return [value for value in first if _SORTED.encode(value) in there]
-
-
-_SORTED = json.JSONEncoder(sort_keys=True)
-
-
-def _weight(value: object) -> int:
-    return len(value) if isinstance(value, dict | list) else 0
-
-
-def _union(first: list[Any], second: list[Any]) -> list[Any]:
-    return list(dict.fromkeys(first + second))
-
-
-def _unions(first: Schema, second: Schema) -> Schema:
-    return {key: _union(first.get(key, []), second.get(key, [])) for key in {**first, **second}}
-
-
-_BOUNDS: dict[str, Callable[[Any, Any], bool]] = {
-    "minimum": operator.ge,
-    "maximum": operator.le,
-    "exclusiveMinimum": operator.gt,
-    "exclusiveMaximum": operator.lt,
-}
-_LEAST = ("minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties", "minContains")
-_MOST = ("maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties", "maxContains")
-_ONE = (
-    "items",
-    "additionalProperties",
-    "contains",
-    "propertyNames",
-    "unevaluatedItems",
-    "unevaluatedProperties",
+from mock_server.protocol.blocks import BLOCKS
+from mock_server.protocol.errors import STATUS, TYPE
+from mock_server.scenario.answer import ANSWER_KEYS, Answer
+from mock_server.scenario.decode import Reads
+from mock_server.scenario.error import Failure, read_failure
+from mock_server.scenario.faults import FAULTS, KEYS, read_faults, read_gates
+from mock_server.scenario.faults.place import After, Place
+from mock_server.scenario.faults.stream import Gate
+from mock_server.scenario.load import DEFAULTS
+from mock_server.scenario.model import Scenario
+from mock_server.scenario.operators import IGNORE_CASE, OPERATORS, Kind, Word
+from mock_server.scenario.reply import MADE, Generate, Locale, Part, Tokens
+from mock_server.scenario.subjects import CASE_SUBJECTS, JOINED, SUBJECTS, read_case_when, read_when
+from mock_server.scenario.templates import Rendered, read_template
+from mock_server.scenario.timing import (
+    CHUNKS,
+    MOST_IN_BURST,
+    PAUSES,
+    PERCENTILES,
+    PRESETS,
+    Chunk,
+    Count,
+    Delay,
+    Duration,
+    Offsets,
+    Pace,
+    Pauses,
+    Rate,
+    Recorded,
+    Replay,
+    Share,
+    Timing,
 )
 
-_COMBINE: dict[str, Callable[[Any, Any], Any]] = {
-    **dict.fromkeys(_LEAST, max),
-    **dict.fromkeys(_MOST, min),
-    **dict.fromkeys(_ONE, _both),
-    **dict.fromkeys(("properties", "patternProperties", "dependentSchemas"), _both_maps),
-    "dependentRequired": _unions,
-    "required": _union,
-    "prefixItems": _both_tuples,
-    "type": _both_types,
-    "enum": lambda first, second: _shared(first, second),
-    "multipleOf": math.lcm,
-    "uniqueItems": lambda first, second: first or second,
+Schema = dict[str, Any]
+ID = "https://json-schema.org/draft/2020-12/schema"
+_TEXT: Schema = {"type": "string", "pattern": r"\S"}
+
+
+def schema() -> Schema:
+    """The JSON Schema (Draft 2020-12) of one YAML document of a scenario file."""
+    return {
+        "$schema": ID,
+        "title": "A scenario of mock-server",
+        "if": {"type": "object", "required": ["defaults"]},
+        "then": _object({"defaults": _ref("defaults")}),
+        "else": _ref("scenario"),
+        "$defs": _definitions(),
+    }
+
+
+def _definitions() -> dict[str, Schema]:
+    return {
+        "scenario": _scenario(),
+        "defaults": _object(
+            {key: value for key, value in _fields(Scenario).items() if key in DEFAULTS},
+            description="What every scenario of this file has unless it sets it itself.",
+        ),
+        "answer": _answer(),
+        "reply": {"anyOf": [{"type": "array", "items": _item()}, _ref("block")]},
+        "block": _block(),
+        "error": _error(),
+        "fault": _one_or_more(_tagged_by_type(FAULTS, short=True)),
+        "gate": _one_or_more({"if": {"type": "object"}, "then": _record(Gate), "else": _TEXT}),
+        "after": {"if": {"type": "object"}, "then": _record(After), "else": {"type": "integer", "minimum": 0}},
+        "timing": {"anyOf": [{"enum": list(PRESETS)}, _record(Timing)]},
+        "delay": {"anyOf": [_DURATION, *_distributions(_DURATION)]},
+        "replay": _replay(),
+        "when": {"anyOf": [{"const": "named"}, _ref("conditions")]},
+        "conditions": _conditions(SUBJECTS),
+        "case_conditions": _conditions(CASE_SUBJECTS),
+        "text": {"anyOf": [_TEXT, {"type": "array", "items": _TEXT, "minItems": 1}, _ref("operators")]},
+        "value": {"anyOf": [{"not": {"type": "object"}}, _ref("operators")]},
+        "operators": _operators(),
+        "template": _object({"template": {"type": "string"}}, ["template"]),
+    }
+
+
+def _ref(name: str) -> Schema:
+    return {"$ref": f"#/$defs/{name}"}
+
+
+def _object(properties: Mapping[str, Schema], required: list[str] | None = None, **more: Any) -> Schema:
+    made: Schema = {"type": "object", "properties": dict(properties), "additionalProperties": False, **more}
+    return made if not required else {**made, "required": required}
+
+
+def _described(value: Mapping[str, Any], text: str | None) -> Schema:
+    return dict(value) if text is None else {**value, "description": text}
+
+
+# -- scenario and answers -------------------------------------------------------------------------------------------
+
+
+def _scenario() -> Schema:
+    own, inner = _fields(Scenario), _fields(Answer)
+    short = {key: inner[key] for key in ANSWER_KEYS}
+    answers = ("turns", "reply", "error", "generate", "cases", "attempts", "fault", "gate", "timing")
+    return {**_object({**own, **short}, ["name"]), "anyOf": [{"required": [key]} for key in answers]}
+
+
+def _answer() -> Schema:
+    return {
+        "if": {"type": "object", "not": {"required": ["type"]}},
+        "then": _object(_fields(Answer)),
+        "else": _ref("reply"),
+    }
+
+
+def _error() -> Schema:
+    return {
+        "if": {"type": "object"},
+        "then": _record(Failure),
+        "else": {"enum": [*STATUS, *sorted(TYPE)]},
+    }
+
+
+def _record(cls: Any) -> Schema:
+    needed = [
+        field.metadata.get("key", field.name)
+        for field in dataclasses.fields(cls)
+        if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+    ]
+    return _object(_fields(cls), needed)
+
+
+def _fields(cls: Any) -> dict[str, Schema]:
+    """The schema of every key of a class, as an author may write it."""
+    hints = typing.get_type_hints(cls, include_extras=True)
+    told = explained(cls)
+    return {
+        field.metadata.get("key", field.name): _described(_of(hints[field.name]), told.get(field.name))
+        for field in dataclasses.fields(cls)
+        if field.init and not field.metadata.get("hidden") and not field.metadata.get("unlisted")
+    }
+
+
+# -- types ----------------------------------------------------------------------------------------------------------
+
+
+def _of(type: Any) -> Schema:
+    """The schema of one type of a field."""
+    origin, args = get_origin(type), get_args(type)
+    if origin is typing.Annotated:
+        return _READ[_reads(type)]
+    if origin is Literal:
+        return {"enum": list(args)}
+    if origin in (typing.Union, types.UnionType):
+        members = [_of(member) for member in args if member is not types.NoneType]
+        return members[0] if len(members) == 1 else {"anyOf": members}
+    if origin is tuple:
+        return _listed(args[0])
+    if type in _CLASSES:
+        return _CLASSES[type]
+    return _record(type) if dataclasses.is_dataclass(type) else _SCALARS[origin or type]
+
+
+@cache
+def explained(cls: Any) -> Mapping[str, str]:
+    """What each field of a class means: the text below it in its source. The keys of faults mean the same in each."""
+    if cls in FAULTS.values():
+        return KEYS
+    found: dict[str, str] = {}
+    for one in reversed(cls.__mro__[:-1]):
+        (node,) = ast.parse(textwrap.dedent(inspect.getsource(one))).body
+        assert isinstance(node, ast.ClassDef)
+        for field, text in pairwise(node.body):
+            if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(text, ast.Expr):
+                found[field.target.id] = " ".join(str(ast.literal_eval(text.value)).split())
+    return found
+
+
+def _reads(type: Any) -> Callable[..., Any]:
+    """What reads a type that reads itself."""
+    return next(mark.read for mark in get_args(type)[1:] if isinstance(mark, Reads))
+
+
+def _listed(item: Any) -> Schema:
+    if item == Part:
+        return _ref("reply")
+    found = _of(item)
+    return {"type": "array", "items": found, **({"minItems": 1} if item is Answer else {})}
+
+
+_CLASSES: dict[Any, Schema] = {Answer: _ref("answer"), Failure: _ref("error")}
+_SCALARS: Mapping[Any, Schema] = {
+    str: {"type": "string"},
+    int: {"type": "integer"},
+    float: {"type": "number"},
+    bool: {"type": "boolean"},
+    dict: {"type": "object"},
+    Mapping: {"type": "object"},
+    list: {"type": "array"},
+    Any: {},
+}
+_TOKENS: Schema = {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": r"^\d+(\.\.\d+)?$"}]}
+_DURATION: Schema = {"anyOf": [{"const": 0}, {"type": "string", "pattern": r"^\d+(\.\d+)?\s*(us|ms|s|m)$"}]}
+_AMOUNT: Schema = {"type": "number", "minimum": 0, "maximum": MOST_IN_BURST}
+_WHOLE: Schema = {"type": "integer", "minimum": 1}
+
+
+def _replay() -> Schema:
+    either: Schema = {**_record(Replay), "minProperties": 1, "maxProperties": 1}
+    return {"if": {"type": "array"}, "then": {"items": _DURATION, "minItems": 1}, "else": either}
+
+
+def _distributions(unit: Schema) -> list[Schema]:
+    """The ways to write a value that varies."""
+    shape: Schema = {"type": "number", "minimum": 0.01, "maximum": 10_000}
+    ends: Schema = {"type": "array", "items": unit, "minItems": 2, "maxItems": 2}
+    return [
+        _object({"uniform": _described(ends, "The lowest and the highest value.")}, ["uniform"]),
+        _object({"normal": _object({"mean": unit, "sd": unit}, ["mean", "sd"])}, ["normal"]),
+        _object({"gamma": _object({"mean": unit, "shape": shape}, ["mean", "shape"])}, ["gamma"]),
+        *(_object({"p50": unit, name: unit}, ["p50", name]) for name in PERCENTILES),
+    ]
+
+
+# what reads a type -> what it reads
+_READ: Mapping[Callable[..., Any], Schema] = {
+    _reads(Duration): _DURATION,
+    _reads(Delay): _ref("delay"),
+    _reads(Offsets): {"type": "array", "items": _DURATION, "minItems": 1},
+    _reads(Count): {
+        "anyOf": [_WHOLE, {"type": "string", "pattern": r"^\d+\.\.\d+$"}, *_distributions(_AMOUNT)],
+    },
+    _reads(Pauses): _object({name: _ref("delay") for name in PAUSES}),
+    _reads(Recorded): _ref("replay"),
+    _reads(Rate): {"anyOf": [{"type": "number"}, {"type": "string", "pattern": r"^\d+(\.\d+)?(/s)?$"}]},
+    _reads(Share): {"anyOf": [{"const": 0}, {"type": "string", "pattern": r"^\d+(\.\d+)?%$"}]},
+    _reads(Chunk): {"anyOf": [{"enum": list(CHUNKS)}, _WHOLE, _object({"bytes": _WHOLE}, ["bytes"])]},
+    _reads(Pace): _ref("timing"),
+    read_when: _ref("when"),
+    read_case_when: _ref("case_conditions"),
+    _reads(Rendered): {"anyOf": [{"type": "string"}, _ref("template")]},
+    read_template: {"type": "string"},
+    read_failure: _ref("error"),
+    read_faults: _ref("fault"),
+    read_gates: _ref("gate"),
+    _reads(Place): _ref("after"),
+    _reads(Part): _ref("block"),
+    _reads(Tokens): _TOKENS,
+    _reads(Locale): {"type": "string", "pattern": r"^[a-z]{2,3}(_[A-Z]{2})?$"},
 }
 
 
-class Flattener:
-    """Rewrites one schema's parts as plain schemas: `$ref`, `allOf`, `anyOf`, `oneOf` and `if` merged in.
+# -- blocks ---------------------------------------------------------------------------------------------------------
 
-    `choose` picks one of the alternatives (a non-empty list); `step` is called once for every subschema
-    visited and stops the work, when there is too much of it, by raising.
-    """
 
-    def __init__(self, root: object, choose: Callable[[list[object]], object], step: Callable[[], None]) -> None:
-        self._root = root
-        self._choose = choose
-        self._step = step
-        self._reached: dict[tuple[int, int], tuple[Schema, int]] = {}
+def _block() -> Schema:
+    """A text, a template, or a mapping with a `type`."""
+    mapping = _tagged_by_type(BLOCKS)
+    return {
+        "if": {"type": "object"},
+        "then": {"if": {"required": ["template"], "maxProperties": 1}, "then": _ref("template"), "else": mapping},
+        "else": {"type": "string"},
+    }
 
-    def flat(self, schema: object, hops: int = 0) -> Schema:
-        """A schema with `const` as an `enum` of one, an empty `enum` for False, {} for a broken schema."""
-        self._step()
-        if not isinstance(schema, dict) or hops > _MOST_HOPS:
-            return {"enum": []} if schema is False else {}
-        merged = {key: sub for key, sub in schema.items() if key not in _APPLICATORS}
-        if "const" in schema:
-            merged = merge({"enum": [schema["const"]]}, merged)
-        for part in self._parts(schema):
-            more = self.flat(part, hops + 1)
-            for _ in range(sum(map(_weight, (*merged.values(), *more.values()))) // _PER_STEP):
-                self._step()
-            merged = merge(merged, more)
-        return merged
 
-    def _parts(self, schema: Schema) -> Iterator[object]:
-        if "$ref" in schema:
-            yield resolve(self._root, schema["$ref"])
-        yield from typed(schema, "allOf", list)
-        for key in ("anyOf", "oneOf"):
-            if branches := typed(schema, key, list):
-                yield self._choose(branches)
-        if "if" in schema:
-            then = _both(schema["if"], schema.get("then", True))
-            yield self._choose([schema.get("else", True), then])
+def _tagged_by_type(classes: Mapping[str, Any], *, short: bool = False) -> Schema:
+    """One of several kinds of mapping, by its `type`; `short`: the bare name of one does as well."""
+    told = [
+        {"if": {"properties": {"type": {"const": name}}, "required": ["type"]}, "then": _of_type(name, cls)}
+        for name, cls in classes.items()
+    ]
+    mapping = {"properties": {"type": {"enum": list(classes)}}, "required": ["type"], "allOf": told}
+    return {"if": {"type": "object"}, "then": mapping, "else": {"enum": list(classes)}} if short else mapping
 
-    def reach(self, schema: object, fuel: int = 6) -> int:
-        """How many levels the shallowest value of `schema` has, as far as `fuel` levels tell."""
-        if not isinstance(schema, dict) or fuel == 0:
-            return 0 if fuel else _FAR
-        # The schema is kept with its answer so that its id stays its own.
-        kept = self._reached.get((id(schema), fuel))
-        if kept is None:
-            self._step()
-            kept = self._reached[id(schema), fuel] = (schema, self._levels(schema, fuel))
-        return kept[1]
 
-    def _levels(self, schema: Schema, fuel: int) -> int:
-        levels = [1 + self.reach(part, fuel - 1) for part in self._needed(schema)]
-        for branches in (typed(schema, "anyOf", list), typed(schema, "oneOf", list)):
-            levels += [min(self.reach(branch, fuel - 1) for branch in branches)] if branches else []
-        return max(levels, default=0)
+def _one_or_more(one: Schema) -> Schema:
+    return {"if": {"type": "array"}, "then": {"type": "array", "items": one, "minItems": 1}, "else": one}
 
-    def _needed(self, schema: Schema) -> Iterator[object]:
-        if "$ref" in schema:
-            yield resolve(self._root, schema["$ref"])
-        yield from typed(schema, "allOf", list)
-        properties = typed(schema, "properties", dict)
-        yield from (properties.get(name, True) for name in strings(schema, "required"))
-        if typed(schema, "minItems", int):
-            yield schema.get("items", True)
+
+_BETWEEN = "A gate between two blocks: the reply is held here until a test lets it go on."
+
+
+def _item() -> Schema:
+    """What stands in a list of blocks: a block, or a gate between two."""
+    gate = _object({"gate": _TEXT, "ping": _READ[_reads(Duration)]}, ["gate"], description=_BETWEEN)
+    is_gate = {"type": "object", "required": ["gate"], "not": {"required": ["type"]}}
+    return {"if": is_gate, "then": gate, "else": _ref("block")}
+
+
+def _of_type(name: str, cls: Any) -> Schema:
+    whole = _record(cls)
+    about = {"description": (cls.__doc__ or "").split("\n\n")[0]} if name in FAULTS else {}
+    whole["properties"] = {"type": {"const": name, **about}, **whole["properties"]}
+    ways = _WAYS.get(name)
+    if ways is None:
+        return whole
+    content, more = ways
+    whole["properties"] |= more
+    whole["required"] = [key for key in whole["required"] if key != content]
+    return {**whole, "anyOf": [{"required": [key]} for key in (content, *more)]}
+
+
+_INPUT: Schema = {"anyOf": [{"type": "object"}, {"const": "generated"}]}
+_MADE: Schema = {
+    "description": f"The arguments; `generated`, or {{generate: {' | '.join(MADE)}}}, makes them up for the tool."
+}
+_OPEN: Mapping[str, Schema] = {
+    "template": {"type": "string", "description": "The text as a Jinja2 template."},
+    "generate": _record(Generate),
+}
+_RAW: Mapping[str, Schema] = {"input_json": {"type": "string", "description": "The arguments as raw text."}}
+# block -> the key its content stands under, and what may stand in its place
+_WAYS: Mapping[str, tuple[str, Mapping[str, Schema]]] = {
+    "text": ("text", _OPEN),
+    "thinking": ("thinking", _OPEN),
+    **dict.fromkeys(("tool_use", "server_tool_use", "mcp_tool_use"), ("input", {**_RAW, "input": {**_INPUT, **_MADE}})),
+}
+
+
+# -- conditions -----------------------------------------------------------------------------------------------------
+
+
+def _conditions(known: Mapping[str, Word[Any]]) -> Schema:
+    inner = _ref("case_conditions" if "turn" in known else "conditions")
+    combined = {"type": "array", "items": inner, "minItems": 1}
+    joined = {name: _described(inner if name == "not" else combined, about) for name, about in JOINED.items()}
+    return _object(
+        {**{name: _described(one.shape, one.about) for name, one in known.items()}, **joined}, minProperties=1
+    )
+
+
+def _operators() -> Schema:
+    told: Mapping[str, Kind | Word[Any]] = {**OPERATORS, "ignore_case": IGNORE_CASE}
+    return _object({name: _described(one.shape, one.about) for name, one in told.items()}, minProperties=1)

@@ -1,38 +1,155 @@
-"""The subjects of `when`, one function each. To add a subject, add a function and its row in `SUBJECTS`."""
+"""The subjects of `when`, one function each, and how `when` is written: a mapping of subjects, all of which must hold;
+`all`, `any` and `not` combine them. To add a subject, add a function and its row in `SUBJECTS`.
+"""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any
 
 from mock_server.protocol.expression import OverLimit
-from mock_server.protocol.request import SECRET_HEADERS
+from mock_server.protocol.request import SECRET_HEADERS, Block, result_text
 from mock_server.scenario import paths
-from mock_server.scenario.match import Exact, Facts, Said, Test
+from mock_server.scenario.conditions import (
+    All,
+    AnyOf,
+    Condition,
+    ConditionContext,
+    Exact,
+    Not,
+    OnlyNamed,
+    SearchedText,
+    Test,
+)
 from mock_server.scenario.node import Node, Problems, kind, suggestion
-from mock_server.scenario.operators import NAME, TRUTH, Shape, Word, read_texts, short
-from mock_server.scenario.paths import MISSING
-from mock_server.scenario.tool_results import RESULT_KEYS, tool_result
-from mock_server.scenario.wanted import (
+from mock_server.scenario.operators import (
+    NAME,
     PATHS,
     TEXT,
+    TRUTH,
+    Shape,
     Wanted,
+    Word,
     by_operators,
     far,
     read_name,
     read_paths,
     read_text,
+    read_texts,
     read_value,
+    short,
     unknown,
 )
+from mock_server.scenario.paths import MISSING
+
+# The subject `tool_result`: a result in the newest user turn, by its tool, its call and its content.
+
+_OfResult = tuple[str, Callable[[ConditionContext, Block], bool], Wanted | None]
 
 
-def _said(subject: str, node: Node, problems: Problems, said: Callable[[Facts], Said]) -> Test:
+def tool_result(node: Node, problems: Problems) -> Test:
+    """Holds when one result of the newest user turn meets all keys."""
+    if isinstance(node.value, bool):
+        wanted = node.value
+        said = "a tool result" if wanted else "no tool result"
+        return Test("tool_result", said, lambda facts: bool(facts.view.results) is wanted, _got_results, of_shape=True)
+    known = tuple(RESULT_KEYS)
+    if not isinstance(node.value, dict) or not node.value:
+        problems.add(node, f"expected true, false or a mapping of {', '.join(known)}; got {kind(node)}")
+        return Test("tool_result", "", lambda facts: False, _got_results)
+    tests: list[_OfResult] = []
+    for key, item in node.value.items():
+        if key not in known:
+            unknown(node, key, known, "tool_result", problems)
+        else:
+            tests.append(RESULT_KEYS[key].read(item, problems))
+
+    def meeting(facts: ConditionContext) -> Iterable[Block]:
+        return (result for result in facts.view.results if all(test(facts, result) for _, test, _ in tests))
+
+    def captures(facts: ConditionContext) -> Mapping[str, str]:
+        result = next(iter(meeting(facts)), None)
+        texts = [one for _, _, one in tests if one is not None]
+        return {} if result is None else {k: v for one in texts for k, v in one.captures(result_text(result)).items()}
+
+    return Test(
+        "tool_result",
+        " and ".join(said for said, _, _ in tests),
+        lambda facts: any(True for _ in meeting(facts)),
+        _got_results,
+        far=lambda facts: min(
+            [sum(not test(facts, one) for _, test, _ in tests) / len(tests) for one in facts.view.results], default=1.0
+        ),
+        captures=captures,
+        of_result=True,
+        groups=frozenset(name for _, _, one in tests if one is not None for name in one.groups),
+    )
+
+
+def _result_of(node: Node, problems: Problems) -> _OfResult:
+    wanted = read_name(node, problems)
+    of = lambda facts, block: wanted.test(facts.view.called.get(block["tool_use_id"], ""))  # noqa: E731
+    return f"of {wanted.description}", of, None
+
+
+def _result_for(node: Node, problems: Problems) -> _OfResult:
+    """The input of the call that the result answers, by paths: so that one of several parallel calls can be meant."""
+    if not isinstance(node.value, dict) or not node.value:
+        problems.add(node, f"expected a mapping of paths into the call's input, got {kind(node)}")
+        return "", lambda facts, block: False, None
+    wanted = read_paths(node, problems)
+    steps = {path: paths.parse(path) or () for path in wanted}
+
+    def test(facts: ConditionContext, block: Block) -> bool:
+        given = facts.view.calls.get(block["tool_use_id"], {}).get("input")
+        return all(any(map(one.test, paths.find(given, steps[path]))) for path, one in wanted.items())
+
+    return "for " + ", ".join(f"{path} {one.description}" for path, one in wanted.items()), test, None
+
+
+def _result_id(node: Node, problems: Problems) -> _OfResult:
+    wanted = read_name(node, problems)
+    return f"id {wanted.description}", lambda facts, block: wanted.test(block["tool_use_id"]), None
+
+
+def _result_error(node: Node, problems: Problems) -> _OfResult:
+    if not isinstance(node.value, bool):
+        problems.add(node, f"expected true or false, got {kind(node)}")
+    return f"is_error {node.value}".lower(), lambda facts, block: bool(block.get("is_error")) is node.value, None
+
+
+def _result_content(node: Node, problems: Problems) -> _OfResult:
+    wanted = read_text(node, problems)
+    return wanted.description, lambda facts, block: wanted.test(SearchedText([result_text(block)])), wanted
+
+
+RESULT_KEYS: Mapping[str, Word[_OfResult]] = {
+    "of": Word(_result_of, "The tool's name or a glob.", TEXT),
+    "for": Word(_result_for, "The input of the call it answers: {city: Paris}.", PATHS),
+    "id": Word(_result_id, "The call's id.", TEXT),
+    "is_error": Word(_result_error, "Whether the tool failed.", TRUTH),
+    "content": Word(_result_content, "The text of the result.", TEXT),
+}
+
+
+def _got_results(facts: ConditionContext) -> str:
+    shown = [
+        f"a result of {facts.view.called.get(block['tool_use_id'], 'an unknown tool')} "
+        f"{'(error) ' if block.get('is_error') else ''}{short(result_text(block))}"
+        for block in facts.view.results
+    ]
+    return ", ".join(shown) or "no tool result"
+
+
+# The subjects of `when`, one function each. To add a subject, add a function and its row in `SUBJECTS`.
+
+
+def _text_test(subject: str, node: Node, problems: Problems, said: Callable[[ConditionContext], SearchedText]) -> Test:
     wanted = read_text(node, problems)
     equal = node.value.get("equals") if isinstance(node.value, dict) else None
     exact = None if equal is None else (str(equal.value), lambda facts: said(facts).text)
     return Test(
         subject,
-        wanted.said,
+        wanted.description,
         (lambda facts: wanted.texts[0] in said(facts).folded)
         if len(wanted.texts) == 1
         else lambda facts: wanted.test(said(facts)),
@@ -48,24 +165,24 @@ def _said(subject: str, node: Node, problems: Problems, said: Callable[[Facts], 
 
 
 def _prompt(node: Node, problems: Problems) -> Test:
-    return _said("prompt", node, problems, attrgetter("prompt"))
+    return _text_test("prompt", node, problems, attrgetter("prompt"))
 
 
 def _last_message(node: Node, problems: Problems) -> Test:
-    return _said("last_message", node, problems, attrgetter("asked.last_message"))
+    return _text_test("last_message", node, problems, attrgetter("view.last_message"))
 
 
 def _system(node: Node, problems: Problems) -> Test:
-    return _said("system", node, problems, attrgetter("asked.system"))
+    return _text_test("system", node, problems, attrgetter("view.system"))
 
 
 def _model(node: Node, problems: Problems) -> Test:
     wanted = read_name(node, problems)
     return Test(
         "model",
-        wanted.said,
-        lambda facts: wanted.test(facts.asked.request.model),
-        lambda facts: short(facts.asked.request.model),
+        wanted.description,
+        lambda facts: wanted.test(facts.view.request.model),
+        lambda facts: short(facts.view.request.model),
         of_shape=True,
     )
 
@@ -77,15 +194,15 @@ def _tools(node: Node, problems: Problems) -> Test:
         problems.add(node, "an empty list of tools; expected names")
     wanted = [read_name(item, problems) for item in listed]
 
-    def missing(facts: Facts) -> int:
-        names = facts.asked.request.tool_names
+    def missing(facts: ConditionContext) -> int:
+        names = facts.view.request.tool_names
         return sum(not any(map(one.test, names)) for one in wanted)
 
     return Test(
         "tools",
-        " and ".join(one.said for one in wanted),
+        " and ".join(one.description for one in wanted),
         lambda facts: not missing(facts),
-        lambda facts: ", ".join(facts.asked.request.tool_names) or "no tools",
+        lambda facts: ", ".join(facts.view.request.tool_names) or "no tools",
         far=lambda facts: missing(facts) / max(1, len(wanted)),
         of_shape=True,
     )
@@ -104,13 +221,13 @@ def _tool_choice(node: Node, problems: Problems) -> Test:
     if not keys:
         problems.add(node, "an empty tool_choice; expected auto, any, tool or none")
 
-    def chosen(facts: Facts) -> Mapping[str, Any]:
-        given = facts.asked.request.tool_choice
-        return given if given else {"type": "auto" if facts.asked.request.tools else "none"}
+    def chosen(facts: ConditionContext) -> Mapping[str, Any]:
+        given = facts.view.request.tool_choice
+        return given if given else {"type": "auto" if facts.view.request.tools else "none"}
 
     return Test(
         "tool_choice",
-        ", ".join(f"{key}: {one.said}" for key, one in wanted.items()),
+        ", ".join(f"{key}: {one.description}" for key, one in wanted.items()),
         lambda facts: all(one.test(chosen(facts).get(key, MISSING)) for key, one in wanted.items()),
         lambda facts: ", ".join(f"{key}: {short(value)}" for key, value in chosen(facts).items()),
         of_shape=True,
@@ -124,8 +241,8 @@ def _stream(node: Node, problems: Problems) -> Test:
     return Test(
         "stream",
         str(wanted).lower(),
-        lambda facts: facts.asked.request.stream is wanted,
-        lambda facts: str(facts.asked.request.stream).lower(),
+        lambda facts: facts.view.request.stream is wanted,
+        lambda facts: str(facts.view.request.stream).lower(),
         of_shape=True,
     )
 
@@ -155,13 +272,11 @@ def _has(node: Node, problems: Problems) -> Test:
     if isinstance(node.value, dict):
         problems.add(node, f"expected a word or a list of them: {', '.join(HAS)}")
 
-    def found(facts: Facts) -> frozenset[str]:
-        kinds = facts.asked.request.kinds
-        if any(isinstance(message["content"], str) for message in facts.asked.request.messages):
+    def found(facts: ConditionContext) -> frozenset[str]:
+        kinds = facts.view.request.kinds
+        if any(isinstance(message["content"], str) for message in facts.view.request.messages):
             kinds = kinds | {"text"}
-        return (
-            kinds | {"cache_control"} if "cache_control" in wanted and _is_marked(facts.asked.request.body) else kinds
-        )
+        return kinds | {"cache_control"} if "cache_control" in wanted and _is_marked(facts.view.request.body) else kinds
 
     return Test(
         "has",
@@ -194,21 +309,23 @@ def _header(node: Node, problems: Problems) -> Test:
 
     return Test(
         "header",
-        ", ".join(f"{name}: {one.said}" for name, one in wanted.items()),
-        lambda facts: all(one.test(facts.asked.headers.get(name, MISSING)) for name, one in wanted.items()),
-        lambda facts: ", ".join(f"{name}: {told(facts.asked.headers.get(name, MISSING), name)}" for name in wanted),
+        ", ".join(f"{name}: {one.description}" for name, one in wanted.items()),
+        lambda facts: all(one.test(facts.view.headers.get(name, MISSING)) for name, one in wanted.items()),
+        lambda facts: ", ".join(f"{name}: {told(facts.view.headers.get(name, MISSING), name)}" for name in wanted),
         captures=lambda facts: {
             group: text
             for name, one in wanted.items()
-            for group, text in one.captures(facts.asked.headers.get(name, "")).items()
+            for group, text in one.captures(facts.view.headers.get(name, "")).items()
         },
         groups=frozenset(group for one in wanted.values() for group in one.groups),
         headers=tuple(wanted),
-        exact_at=_exact("header", wanted, lambda facts, name: (facts.asked.headers.get(name),)),
+        exact_at=_exact("header", wanted, lambda facts, name: (facts.view.headers.get(name),)),
     )
 
 
-def _exact(subject: str, wanted: Mapping[str, Wanted], read: Callable[[Facts, str], Sequence[Any]]) -> Exact | None:
+def _exact(
+    subject: str, wanted: Mapping[str, Wanted], read: Callable[[ConditionContext, str], Sequence[Any]]
+) -> Exact | None:
     """The first of several places where no other text may stand than those that are wanted."""
     place = next((place for place, one in wanted.items() if one.exact), None)
     return None if place is None else Exact(f"{subject} {place}", lambda facts: read(facts, place), wanted[place].exact)
@@ -222,15 +339,15 @@ def _body(node: Node, problems: Problems) -> Test:
     wanted = read_paths(node, problems)
     readers = {path: paths.reader(paths.parse(path) or ()) for path in wanted}
 
-    def found(facts: Facts, path: str) -> Sequence[Any]:
-        return readers[path](facts.asked.request.body)
+    def found(facts: ConditionContext, path: str) -> Sequence[Any]:
+        return readers[path](facts.view.request.body)
 
-    def missing(facts: Facts) -> int:
+    def missing(facts: ConditionContext) -> int:
         return sum(not any(map(one.test, found(facts, path))) for path, one in wanted.items())
 
     return Test(
         "body",
-        ", ".join(f"{path} {one.said}" for path, one in wanted.items()),
+        ", ".join(f"{path} {one.description}" for path, one in wanted.items()),
         lambda facts: all(any(map(one.test, found(facts, path))) for path, one in wanted.items()),
         lambda facts: ", ".join(f"{path}: {' | '.join(map(short, found(facts, path)[:5]))}" for path in wanted),
         far=lambda facts: missing(facts) / max(1, len(wanted)),
@@ -248,7 +365,7 @@ def _body(node: Node, problems: Problems) -> Test:
 
 def _schema(node: Node, problems: Problems) -> Test:
     """A JSON Schema that the whole body must fit."""
-    from mock_server.protocol.checker import Checker, SchemaProblem  # jsonschema: only where a scenario asks
+    from mock_server.protocol.json_schema import Checker, SchemaProblem  # jsonschema: only where a scenario asks
 
     place = problems.place(node)
     try:
@@ -258,9 +375,9 @@ def _schema(node: Node, problems: Problems) -> Test:
         problems.add(node, f"not a JSON Schema: {problem}")
         return Test("schema", "", lambda facts: False, lambda facts: "")
 
-    def first(facts: Facts) -> str:
+    def first(facts: ConditionContext) -> str:
         try:
-            found = checker.violations(facts.asked.request.body, limit=1)
+            found = checker.violations(facts.view.request.body, limit=1)
         except (SchemaProblem, OverLimit) as problem:
             raise OverLimit(f"{place}: the schema cannot judge this request: {problem}") from None
         return found[0] if found else ""
@@ -268,13 +385,13 @@ def _schema(node: Node, problems: Problems) -> Test:
     return Test("schema", "a body that fits the schema", lambda facts: not first(facts), first)
 
 
-def _number(subject: str, value: Callable[[Facts], int]) -> Callable[[Node, Problems], Test]:
+def _number(subject: str, value: Callable[[ConditionContext], int]) -> Callable[[Node, Problems], Test]:
     """A number counted from 1, a list of them, or operators."""
 
     def read(node: Node, problems: Problems) -> Test:
         if isinstance(node.value, dict):
             wanted = by_operators(node, problems)
-            return Test(subject, wanted.said, lambda f: wanted.test(value(f)), lambda f: str(value(f)))
+            return Test(subject, wanted.description, lambda f: wanted.test(value(f)), lambda f: str(value(f)))
         listed = node.value if isinstance(node.value, list) else [node]
         numbers = [one.value for one in listed]
         if not numbers or not all(isinstance(one, int) and not isinstance(one, bool) and one > 0 for one in numbers):
@@ -349,3 +466,58 @@ CASE_SUBJECTS: Mapping[str, Word[Test]] = {
         _number("attempt", lambda facts: facts.attempt), "Which time this request comes, counted from 1.", _COUNTED
     ),
 }
+
+
+# How `when` is written: a mapping of subjects, all of which must hold; `all`, `any` and `not` combine them.
+#
+# A bare text is `contains` (folded) for what people say and a glob for names; a list means any of, for `tools` all
+# of.
+
+
+def read_when(node: Node, problems: Problems) -> Condition:
+    """The `when` of a scenario: a mapping of subjects, or `named`."""
+    if node.value == "named":
+        return OnlyNamed()
+    return _condition(node, problems, SUBJECTS)
+
+
+def read_case_when(node: Node, problems: Problems) -> Condition:
+    """The `when` of a case, where `turn` and `attempt` can be asked too."""
+    return _condition(node, problems, CASE_SUBJECTS)
+
+
+_Subjects = Mapping[str, Word[Test]]
+# what joins conditions, with its line of help
+JOINED: Mapping[str, str] = {
+    "all": "Every one of these conditions.",
+    "any": "One of these conditions.",
+    "not": "Not this condition.",
+}
+
+
+def _condition(node: Node, problems: Problems, subjects: _Subjects) -> Condition:
+    if not isinstance(node.value, dict):
+        problems.add(node, f"expected a mapping of conditions, got {kind(node)}; for example {{prompt: weather}}")
+        return All()
+    if not node.value:
+        problems.add(node, "an empty when; leave the key out to answer everything")
+    read = [_entry(node, key, item, problems, subjects) for key, item in node.value.items()]
+    return read[0] if len(read) == 1 else All(tuple(read))
+
+
+def _entry(node: Node, key: str, item: Node, problems: Problems, subjects: _Subjects) -> Condition:
+    if key in subjects:
+        return subjects[key].read(item, problems)
+    if key == "not":
+        return Not(_condition(item, problems, subjects))
+    if key in ("all", "any"):
+        if not isinstance(item.value, list) or not item.value:
+            problems.add(item, f"expected a list of conditions, got {kind(item)}")
+            return All()
+        inner = tuple(_condition(one, problems, subjects) for one in item.value)
+        return All(inner) if key == "all" else AnyOf(inner)
+    if key in CASE_SUBJECTS:
+        problems.add(node.keys.get(key) or node, f"'{key}' can be asked only in a case: here it is circular")
+    else:
+        unknown(node, key, (*subjects, *JOINED), "when", problems)
+    return All()

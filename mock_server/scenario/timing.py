@@ -1,19 +1,314 @@
-"""The pace of a reply, as authors write it: a preset by name, or the keys of a timing."""
+"""Times, rates and the pace of a reply, as authors write them: `250ms`, `80/s`, `{p50: 400ms, p95: 2s}`, a preset by
+name, or the keys of a timing.
+"""
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import field, fields
 from itertools import pairwise
-from typing import Annotated, Any, ClassVar
+from random import Random
+from typing import Annotated, Any, ClassVar, get_args
 
 from mock_server.protocol.blocks import BLOCKS, Block, Text
-from mock_server.protocol.chunk import Burst
+from mock_server.protocol.chunk import Burst, Bytes, Named, Unit
 from mock_server.protocol.chunk import Chunk as Chunking
 from mock_server.protocol.profile import Profile
 from mock_server.records import dataclass
-from mock_server.scenario.decode import Reads, decode
-from mock_server.scenario.distributions import Distribution
-from mock_server.scenario.durations import Chunk, Count, Delay, Duration, Offsets, Rate, Share
+from mock_server.scenario.decode import Reader, Reads, decode
 from mock_server.scenario.node import Node, Problems, ScenarioError, kind, suggestion, wrap
+
+# Numbers that vary, as authors write them: `{uniform: [200ms, 600ms]}`, `{p50: 400ms, p95: 2s}`, ….
+#
+# Times are in microseconds inside. Every draw comes from a source that is passed in. The caller decides the
+# least and the most a draw may be: a normal distribution has no ends of its own.
+
+# percentile -> how many standard deviations of the logarithm it lies above the median
+PERCENTILES: Mapping[str, float] = {"p90": 1.2815515655446, "p95": 1.6448536269515, "p99": 2.3263478740408}
+SHAPES = ("uniform", "normal", "gamma", "p50")
+EXAMPLE = "{uniform: [low, high]}, {normal: {mean: …, sd: …}}, {gamma: {mean: …, shape: …}} or {p50: …, p95: …}"
+
+
+@dataclass(frozen=True, slots=True)
+class Uniform:
+    """Anything from `low` to `high`, all alike."""
+
+    low: float
+    high: float
+
+    def draw(self, source: Random) -> float:
+        return source.uniform(self.low, self.high)
+
+
+@dataclass(frozen=True, slots=True)
+class Normal:
+    """Around `mean`, symmetric, with the standard deviation `sd`."""
+
+    mean: float
+    sd: float
+
+    def draw(self, source: Random) -> float:
+        return source.gauss(self.mean, self.sd)
+
+
+@dataclass(frozen=True, slots=True)
+class Lognormal:
+    """Half of all below `p50`, with a long tail: `sigma` is the standard deviation of the logarithm."""
+
+    p50: float
+    sigma: float
+
+    def draw(self, source: Random) -> float:
+        return self.p50 * math.exp(source.gauss(0.0, self.sigma))
+
+
+@dataclass(frozen=True, slots=True)
+class Gamma:
+    """Around `mean`; the larger `shape`, the closer to it. Shape 1 is the exponential distribution."""
+
+    mean: float
+    shape: float
+
+    def draw(self, source: Random) -> float:
+        return source.gammavariate(self.shape, self.mean / self.shape)
+
+
+Distribution = Uniform | Normal | Lognormal | Gamma
+
+
+def varying(unit: Reader) -> Callable[[Node, Problems], Any]:
+    """Reads a fixed value, as `unit` does, or a distribution of them."""
+
+    def read(node: Node, problems: Problems) -> Any:
+        if not isinstance(node.value, dict):
+            return unit(node, problems)
+        before = len(problems.found)
+        name = _shape(node, problems)
+        found = None if name is None else _READ[name](node, unit, problems)
+        return found if len(problems.found) == before else None
+
+    return read
+
+
+def _shape(node: Node, problems: Problems) -> str | None:
+    """Which of the shapes a mapping has, when its keys are those of one."""
+    known = (*SHAPES, *PERCENTILES)
+    for key in node.value:
+        if key not in known:
+            close = suggestion(key, known)
+            problems.add(node.keys.get(key) or node, f"unknown distribution '{key}'; expected {EXAMPLE}{close}")
+            return None
+    keys = list(node.value)
+    if len(keys) == 1 and keys[0] in ("uniform", "normal", "gamma"):
+        return str(keys[0])
+    if len(keys) == 2 and "p50" in keys and any(key in PERCENTILES for key in keys):
+        return "p50"
+    problems.add(node, f"expected one distribution: {EXAMPLE}; got the keys {', '.join(keys) or 'none'}")
+    return None
+
+
+def _uniform(node: Node, unit: Reader, problems: Problems) -> Uniform | None:
+    ends = node.value["uniform"]
+    if not isinstance(ends.value, list) or len(ends.value) != 2:
+        problems.add(ends, "expected the lowest and the highest value, such as [200ms, 600ms]")
+        return None
+    low, high = (unit(end, problems) for end in ends.value)
+    if low is None or high is None:
+        return None
+    if high < low:
+        problems.add(ends.value[1], f"the highest value is below the lowest, {_written(ends.value[0])}")
+    return Uniform(low, high)
+
+
+def _normal(node: Node, unit: Reader, problems: Problems) -> Normal | None:
+    given = _parts(node.value["normal"], "normal", {"mean": unit, "sd": unit}, problems)
+    return None if given is None else Normal(given["mean"], given["sd"])
+
+
+def _gamma(node: Node, unit: Reader, problems: Problems) -> Gamma | None:
+    inner = node.value["gamma"]
+    given = _parts(inner, "gamma", {"mean": unit, "shape": _shape_of_gamma}, problems)
+    if given is not None and not given["mean"]:
+        problems.add(inner.value["mean"], "the mean of a gamma distribution is above 0")
+        return None
+    return None if given is None else Gamma(given["mean"], given["shape"])
+
+
+def _shape_of_gamma(node: Node, problems: Problems) -> float | None:
+    value = node.value
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0.01 <= value <= 10_000:
+        problems.add(node, f"expected a shape from 0.01 to 10000 such as 2, got {node.plain()!r}")
+        return None
+    return float(value)
+
+
+def _percentiles(node: Node, unit: Reader, problems: Problems) -> Lognormal | None:
+    name = next(key for key in node.value if key in PERCENTILES)
+    middle, upper = unit(node.value["p50"], problems), unit(node.value[name], problems)
+    if middle is None or upper is None:
+        return None
+    if not middle:
+        problems.add(node.value["p50"], "p50 is above 0")
+        return None
+    if upper < middle:
+        problems.add(node.value[name], f"{name} is below p50, {_written(node.value['p50'])}")
+        return None
+    return Lognormal(middle, math.log(upper / middle) / PERCENTILES[name])
+
+
+def _parts(node: Node, noun: str, readers: Mapping[str, Reader], problems: Problems) -> dict[str, Any] | None:
+    """The values of a mapping that has exactly these keys."""
+    wanted = " and ".join(readers)
+    if not isinstance(node.value, dict):
+        problems.add(node, f"expected {wanted} of the {noun} distribution, got {kind(node)}")
+        return None
+    for key in node.value:
+        if key not in readers:
+            close = suggestion(key, readers)
+            problems.add(node.keys.get(key) or node, f"unknown key '{key}' in {noun}; expected {wanted}{close}")
+    for key in readers:
+        if key not in node.value:
+            problems.add(node, f"missing key '{key}' in {noun}")
+    read = {key: reader(node.value[key], problems) for key, reader in readers.items() if key in node.value}
+    return read if len(read) == len(readers) and None not in read.values() else None
+
+
+def _written(node: Node) -> str:
+    return str(node.plain())
+
+
+_READ: Mapping[str, Callable[[Node, Reader, Problems], Distribution | None]] = {
+    "uniform": _uniform,
+    "normal": _normal,
+    "gamma": _gamma,
+    "p50": _percentiles,
+}
+
+
+# How authors write times and rates: `250ms`, `2s`, `80/s`, `20%`. Durations are whole microseconds inside.
+
+_DURATION = re.compile(r"(\d{1,12}(?:\.\d{1,12})?)\s*(us|ms|s|m)")
+_UNITS = {"us": 1, "ms": 1_000, "s": 1_000_000, "m": 60_000_000}
+LONGEST = 3_600_000_000
+CHUNKS: tuple[Named, ...] = get_args(Named)
+
+
+def _duration(node: Node, problems: Problems) -> int | None:
+    if node.value == 0 and not isinstance(node.value, bool):
+        return 0
+    found = _DURATION.fullmatch(node.value) if isinstance(node.value, str) else None
+    if found is None:
+        hint = f"; did you mean '{node.value}s' or '{node.value}ms'?" if isinstance(node.value, int | float) else ""
+        problems.add(node, f"expected a duration such as 250ms or 2s, got {node.plain()!r}{hint}")
+        return None
+    length = round(float(found[1]) * _UNITS[found[2]])
+    if length > LONGEST:
+        problems.add(node, f"expected a duration of an hour at most, got {node.value!r}")
+        return None
+    if not length and float(found[1]):
+        problems.add(node, f"expected a duration of a microsecond at least, or 0, got {node.value!r}")
+        return None
+    return length
+
+
+def _rate(node: Node, problems: Problems) -> float | None:
+    text = str(node.value).removesuffix("/s")
+    if isinstance(node.value, bool) or not re.fullmatch(r"\d{1,9}(\.\d{1,6})?", text) or float(text) <= 0:
+        problems.add(node, f"expected a rate in tokens per second such as 80/s, got {node.plain()!r}")
+        return None
+    return float(text)
+
+
+def _share(node: Node, problems: Problems) -> float | None:
+    found = re.fullmatch(r"(\d{1,9}(?:\.\d{1,12})?)%", node.value) if isinstance(node.value, str) else None
+    share = float(found[1]) / 100 if found else 0.0 if node.value == 0 and not isinstance(node.value, bool) else None
+    if share is None or share > 1:
+        problems.add(node, f"expected a share from 0% to 100% such as 20%, got {node.plain()!r}")
+        return None
+    return share
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
+def _chunk(node: Node, problems: Problems) -> Unit | Bytes | None:
+    value = node.value
+    if value in CHUNKS or _is_count(value):
+        return value  # type: ignore[no-any-return]
+    if isinstance(value, dict) and list(value) == ["bytes"] and _is_count(value["bytes"].value):
+        return Bytes(value["bytes"].value)
+    close = suggestion(str(value), CHUNKS)
+    expected = f"expected one of {', '.join(CHUNKS)}, a number of characters, or {{bytes: 7}}"
+    problems.add(node, f"{expected}; got {node.plain()!r}{close}")
+    return None
+
+
+MOST_IN_BURST = 10_000
+_COUNTS = re.compile(r"(\d{1,9})\.\.(\d{1,9})")
+
+
+def _count(node: Node, problems: Problems) -> int | Uniform | None:
+    """A number of chunks, or from one to another."""
+    value = node.value
+    if _is_count(value) and value <= MOST_IN_BURST:
+        return int(value)
+    found = _COUNTS.fullmatch(value) if isinstance(value, str) else None
+    if found is not None and 1 <= int(found[1]) <= int(found[2]) <= MOST_IN_BURST:
+        return Uniform(int(found[1]) - 0.499, int(found[2]) + 0.499)  # so that the ends come as often as the others
+    problems.add(node, f"expected a number from 1 to {MOST_IN_BURST}, or a range such as 1..10; got {node.plain()!r}")
+    return None
+
+
+def _amount(node: Node, problems: Problems) -> float | None:
+    """A number inside a distribution of counts."""
+    value = node.value
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MOST_IN_BURST:
+        problems.add(node, f"expected a number from 0 to {MOST_IN_BURST}, got {node.plain()!r}")
+        return None
+    return float(value)
+
+
+_count_varying, _delay = varying(_amount), varying(_duration)
+
+
+def _burst(node: Node, problems: Problems) -> int | Distribution | None:
+    found: int | Distribution | None = (_count_varying if isinstance(node.value, dict) else _count)(node, problems)
+    return found
+
+
+def _offsets(node: Node, problems: Problems) -> tuple[int, ...] | None:
+    if not isinstance(node.value, list) or not node.value:
+        got = "an empty list" if node.value == [] else kind(node)
+        problems.add(node, f"expected a list of offsets such as [0ms, 410ms, 432ms], got {got}")
+        return None
+    found = tuple(_duration(item, problems) for item in node.value)
+    if None in found:
+        return None
+    return found  # type: ignore[return-value]
+
+
+Duration = Annotated[int, Reads(_duration)]
+Delay = Annotated[int | Distribution, Reads(_delay)]
+"""A duration, fixed or drawn for each request."""
+Rate = Annotated[float, Reads(_rate)]
+Share = Annotated[float, Reads(_share)]
+Chunk = Annotated[Unit | Bytes, Reads(_chunk)]
+Count = Annotated[int | Distribution, Reads(_burst)]
+"""How many chunks come together, fixed or drawn for each delta."""
+Offsets = Annotated[tuple[int, ...], Reads(_offsets)]
+"""Times after the request, in order."""
+
+
+def written(microseconds: int) -> str:
+    """A duration as an author would write it."""
+    for unit, size in (("s", 1_000_000), ("ms", 1_000)):
+        if microseconds >= size and microseconds * 10 % size == 0:
+            return f"{microseconds / size:g}{unit}"
+    return f"{microseconds}us" if microseconds else "0s"
+
+
+# The pace of a reply, as authors write it: a preset by name, or the keys of a timing.
 
 Mistakes = Iterator[tuple[tuple[str | int, ...], str]]
 SHORTEST_PING = 10_000
@@ -46,7 +341,7 @@ class Replay:
 def _read_replay(node: Node, problems: Problems) -> Replay | None:
     """The offsets of the deltas as a list, or a mapping that says whose offsets they are."""
     if isinstance(node.value, list):
-        node = Node({"deltas": node}, node.mark)
+        node = Node({"deltas": node}, node.position)
     before = len(problems.found)
     replay: Replay | None = decode(Replay, node, problems)
     for key in ("events", "deltas") if replay is not None else ():

@@ -2,35 +2,212 @@
 
 import asyncio
 import functools
+import inspect
 import logging
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from urllib.parse import parse_qsl
 
 from aiohttp import web
 
-from mock_server.engine.address import addressed
+from mock_server.engine.endpoints import ENDPOINTS
 from mock_server.engine.engine import Engine
-from mock_server.engine.entry import Entry
-from mock_server.engine.form import Stencil, places
+from mock_server.engine.entry import Entry, Lane
+from mock_server.engine.exchange import Exchange, Late, Reading, Work, addressed
 from mock_server.engine.memory import Remembered
-from mock_server.engine.reading import Reading
-from mock_server.engine.routing import most_bytes
+from mock_server.engine.routing import allowed, find, most_bytes
+from mock_server.engine.slots import Stencil, places
 from mock_server.protocol.errors import ApiError
-from mock_server.protocol.plan import SSE_HEADERS
+from mock_server.protocol.plan import JSON_HEADERS, SSE_HEADERS, Headers, Plan, whole
 from mock_server.protocol.request import LONG, HttpRequest, legible
-from mock_server.server import cors
-from mock_server.server.aside import Aside, aside, query_of
-from mock_server.server.body import read_body
+from mock_server.scenario.answer import name_of
+from mock_server.server.body import Room, form_summary, is_form, read_body, read_form
 from mock_server.server.connection import HTTP_1_1, Answered, Connection, Written, canceling, nobody_asks
-from mock_server.server.control import Desk
+from mock_server.server.control import Desk, Query
 from mock_server.server.control.answers import SAFE, ControlError
 from mock_server.server.control.routes import STREAM
-from mock_server.server.inbox import Inbox
-from mock_server.server.journal_file import JournalFile, told_body
-from mock_server.server.late import resolve
+from mock_server.server.journal_file import JournalFile, readable_body
 from mock_server.server.player import Outcome, Playing, at_once, frames_at_once, opening_of, play
-from mock_server.server.upload import Room, is_form, read_form, told
-from mock_server.server.wheel import Wheel
+from mock_server.server.schedule import Inbox, Wheel
+
+# What browsers ask before and look for after a request to the emulated API. The control API has none of it.
+#
+# The API lets a page in when it says `anthropic-dangerous-direct-browser-access: true`, which SDKs in browsers do.
+# [INF] The exact headers of the real answer have not been seen.
+
+ASKED = "anthropic-dangerous-direct-browser-access"
+_ANYONE: Headers = (("access-control-allow-origin", "*"), ("vary", "origin"))
+
+
+def preflight(headers: Mapping[str, str]) -> Plan:
+    """The answer to OPTIONS: yes, when the request to come will ask for it by name."""
+    wanted = headers.get("access-control-request-headers", "")
+    if ASKED not in wanted.lower():
+        return whole(400, (("content-type", "text/plain"),), b"CORS requests must set '%b'" % ASKED.encode())
+    allowed: Headers = (
+        ("access-control-allow-methods", "GET, POST, DELETE, OPTIONS"),
+        ("access-control-allow-headers", wanted),
+        ("access-control-max-age", "600"),
+    )
+    return whole(204, (*_ANYONE, *allowed), b"")
+
+
+def shared_with_browsers(plan: Plan, headers: Mapping[str, str]) -> Plan:
+    """The same plan, readable by the page that asked for it by name."""
+    if headers.get(ASKED, "").lower() != "true":
+        return plan
+    exposed = ", ".join(name for name, _ in plan.headers if name.endswith("request-id") or name.startswith("retry"))
+    return plan._replace(headers=(*plan.headers, *_ANYONE, ("access-control-expose-headers", exposed or "request-id")))
+
+
+# Replies that are not there at once. Those that Python functions give: an async one runs on the server's loop, any
+# other in a thread of its own. And those that take work, which is done step by step beside everything else.
+
+LATE_LIMIT = 5.0
+
+
+async def resolve(late: Late | Work) -> Exchange:
+    """Call the function and make the exchange of what it gives. Raises whatever it raises, and TimeoutError."""
+    if isinstance(late, Work):
+        return await _done(late)
+    limit = late.patience or LATE_LIMIT
+    try:
+        given = await asyncio.wait_for(_call(late), limit)
+    except asyncio.TimeoutError:
+        raise TimeoutError(f"{name_of(late.function)} gave no reply within {limit:g} s") from None
+    except _Raised as raised:
+        raise raised.error from None
+    return late.settle(given)
+
+
+async def _done(work: Work) -> Exchange:
+    """The exchange that work comes to; what a function raises on the way is for the work to judge."""
+    waits = work.waits
+    try:
+        while True:
+            if waits is None:
+                await asyncio.sleep(0)
+                waits = work.steps.send(None)
+                continue
+            try:
+                given = await resolve(waits)
+            except asyncio.CancelledError:
+                raise
+            except BaseException as error:  # of a test: its own kind of failure is not an Exception
+                waits = work.steps.throw(error)
+            else:
+                waits = work.steps.send(given)
+    except StopIteration as end:
+        exchange: Exchange = end.value
+        return exchange
+    finally:
+        work.steps.close()
+
+
+async def _call(late: Late) -> Any:
+    """What the function gives. What it raises comes as `_Raised`: a task would hand SystemExit and KeyboardInterrupt to
+    its loop, which ends by them, and `wait_for` makes a task of this (Python 3.10, 3.11).
+    """
+    try:
+        if inspect.iscoroutinefunction(late.function):
+            return await late.function(late.request)
+        given = await _in_thread(late)
+        return await given if inspect.isawaitable(given) else given
+    except (asyncio.CancelledError, _Raised):
+        raise
+    except BaseException as error:
+        raise _Raised(error) from error
+
+
+async def _in_thread(late: Late) -> Any:
+    """A daemon thread, not the loop's pool: a function that never returns must not keep the server from stopping."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[Any] = loop.create_future()
+
+    def tell(result: Any, error: BaseException | None) -> None:
+        if done.done():  # nobody waits any more
+            return
+        if error is None:
+            done.set_result(result)
+        else:
+            done.set_exception(_Raised(error))
+
+    def run() -> None:
+        result, error = None, None
+        try:
+            result = late.function(late.request)
+        except BaseException as raised:  # of a test: its own kind of failure is not an Exception
+            error = raised
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(tell, result, error)
+
+    threading.Thread(target=run, name="mock-server reply", daemon=True).start()
+    return await done
+
+
+class _Raised(Exception):
+    """Carries an exception through futures and tasks, which refuse some kinds (StopIteration) or end their loop."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(repr(error))
+        self.error = error
+
+
+# What is answered beside the emulated API and kept in no journal: the control API, OPTIONS, a look who is there.
+
+_ANY = "GET, HEAD, POST, DELETE, OPTIONS"
+# Where an agent's CLI looks whether anybody is there.
+_HELLO = "/api/hello"
+
+
+class BesideApi:
+    """A reply that no journal keeps: of the control API, and to what could not be read."""
+
+    def __init__(self, exchange: Exchange, lane: Lane) -> None:
+        self.exchange = exchange
+        self.lane = lane
+
+    def opened(self, cut: Callable[[str], None]) -> None:
+        """Nobody wants to cut it."""
+
+    def end(self, kind: str, frames: int, sent: Sequence[int] = ()) -> None:
+        """Nobody asks."""
+
+
+def aside(http: HttpRequest, desk: Desk, lane: Lane) -> BesideApi | None:
+    """The reply to a request that is not for the emulated API; None when it is for that."""
+    plan = _plan(http, desk)
+    return None if plan is None else BesideApi(Exchange(plan, note="control"), lane)
+
+
+def query_of(http: HttpRequest) -> Query:
+    """The request as the control API reads it."""
+    return Query(http.method, http.path, dict(parse_qsl(http.query, True)), http.headers, http.body)
+
+
+def _plan(http: HttpRequest, desk: Desk) -> Plan | None:
+    if http.session is None and desk.serves(http.path):
+        return desk.answer(query_of(http))
+    if http.method == "OPTIONS":
+        return _options(http.path, http.headers)
+    if http.path == "/" and http.method in ("GET", "HEAD"):
+        return whole(200, JSON_HEADERS, b'{"type":"mock_server"}')
+    if http.path == _HELLO and http.method in ("GET", "HEAD"):
+        return whole(200, JSON_HEADERS, b'{"message":"hello"}')
+    return None
+
+
+def _options(path: str, headers: Mapping[str, str]) -> Plan:
+    """What a browser asks before a request, else which methods there are."""
+    if "origin" in headers:
+        return preflight(headers)
+    found = find(path)
+    return whole(204, (("allow", _ANY if found is None else allowed(ENDPOINTS[found.pattern])),), b"")
+
+
+# One request at the edge: read the body, ask the engine, play the plan, log a line.
 
 log = logging.getLogger("mock_server")
 READERS = 4  # large bodies that are read at the same time
@@ -201,12 +378,12 @@ class App:
         """The request with the form that it brings. Raises ApiError."""
         room = Room(self._engine.settings.files, self._engine.file_room(addressed(http, self._base_path)))
         form = await read_form(request, room)
-        return http._replace(form=form, body=told(form))
+        return http._replace(form=form, body=form_summary(form))
 
     @staticmethod
     def _share(entry: Entry) -> None:
         """Have the page that asked read the reply."""
-        shared = cors.shared(entry.exchange.plan, entry.request_headers)
+        shared = shared_with_browsers(entry.exchange.plan, entry.request_headers)
         entry.exchange = entry.exchange._replace(plan=shared)
 
     def _is_stream(self, http: HttpRequest) -> bool:
@@ -260,7 +437,7 @@ class App:
 
     def refused(self, error: ApiError) -> Answered:
         """What answers a request that could not be read."""
-        return Aside(self._engine.refuse(error), self._engine.sessions.first)
+        return BesideApi(self._engine.refuse(error), self._engine.sessions.first)
 
     def ended(
         self,
@@ -298,7 +475,7 @@ class App:
 
 def _outlined(entry: Entry, is_filed: bool) -> bytes | None:
     """Has what lists show of an entry worked out, and what the file says of its body."""
-    told = told_body(entry) if is_filed else None
+    told = readable_body(entry) if is_filed else None
     _ = entry.outline
     return told
 

@@ -1,11 +1,15 @@
 """One client connection: aiohttp's own, with three things changed. Its error pages become the API's envelopes, a reply
-is written as prepared bytes instead of through header maps and payload writers, a plain POST takes the short way in, in
+is written as prepared bytes instead of through header maps and payload writers, a plain POST takes the short way
+in, in
 however many reads it comes.
 """
 
 import asyncio
 import contextlib
 import functools
+import os
+import socket
+import struct
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -18,11 +22,52 @@ from mock_server.engine.exchange import Exchange
 from mock_server.engine.memory import Remembered
 from mock_server.protocol.errors import ApiError, invalid
 from mock_server.protocol.request import LONG, HttpRequest
-from mock_server.server.inbox import Inbox
 from mock_server.server.player import Outcome, Playing, at_once, frames_at_once, opening_of
-from mock_server.server.resets import on_the_way, reset_on_close
-from mock_server.server.shortcut import Head, begun_post, is_head_begun
-from mock_server.server.wheel import Wheel
+from mock_server.server.schedule import Head, Inbox, Wheel, begun_post, is_head_begun
+
+# Closing a connection with a RST, where the system can; elsewhere it is closed as the transport aborts.
+
+try:
+    import fcntl
+    import termios
+except ImportError:  # Windows
+    fcntl = termios = None  # type: ignore[assignment]
+
+_AT_ONCE = struct.pack("ii", 1, 0)  # linger on, for no time: what is unsent is thrown away and a RST sent
+
+
+def reset_on_close(transport: asyncio.BaseTransport) -> None:
+    """Have the closing of a connection send a RST instead of a FIN."""
+    number = _number(transport)
+    if number is None or os.name != "posix":
+        return
+    with socket.socket(fileno=os.dup(number)) as same:
+        same.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
+
+
+def on_the_way(transport: asyncio.BaseTransport) -> int:
+    """How many bytes the system has not seen arrive yet; 0 where it cannot tell."""
+    number = _number(transport)
+    if number is None or fcntl is None:
+        return 0
+    try:
+        return int(struct.unpack("i", fcntl.ioctl(number, termios.TIOCOUTQ, b"\0\0\0\0"))[0])
+    except OSError:
+        return 0
+
+
+def _number(transport: asyncio.BaseTransport) -> int | None:
+    """The file number of a connection's socket."""
+    found = transport.get_extra_info("socket")
+    number: int = -1 if found is None else found.fileno()
+    return None if number < 0 else number
+
+
+# One client connection: aiohttp's own, with three things changed. Its error pages become the API's envelopes, a
+# reply
+# is written as prepared bytes instead of through header maps and payload writers, a plain POST takes the short way
+# in, in
+# however many reads it comes.
 
 MAX_HEADER = 64 * 1024
 MAX_HELD = 256 * 1024
@@ -50,7 +95,7 @@ class Answered(Protocol):
     def end(self, kind: str, frames: int, sent: Sequence[int] = ()) -> None: ...
 
 
-class App(Protocol):
+class Application(Protocol):
     """What a connection asks of the application."""
 
     wheel: Wheel
@@ -88,7 +133,7 @@ class Connection(RequestHandler):
         "reading",
     )
 
-    def __init__(self, manager: "Server", app: App, **how: Any) -> None:
+    def __init__(self, manager: "Server", app: Application, **how: Any) -> None:
         super().__init__(manager, loop=manager._loop, **how)
         self._app = app
         self._when_lost: Callable[[], None] | None = None
@@ -468,7 +513,7 @@ class Written(web.StreamResponse):
 class Server(web.Server):
     """Makes a `Connection` for each client."""
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: Application) -> None:
         super().__init__(app, request_factory=self._request)
         self._app = app
 

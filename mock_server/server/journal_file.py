@@ -52,8 +52,8 @@ class JournalFile:
         return b""
 
     def write(self, entry: Entry, told: bytes | None = None) -> None:
-        """Append an entry that has ended. `told`: what `told_body` made of it before."""
-        line = record(entry, told_body(entry) if told is None else told) + b"\n"
+        """Append an entry that has ended. `told`: what `readable_body` made of it before."""
+        line = record(entry, readable_body(entry) if told is None else told) + b"\n"
         if self._until is not None and self._size and self._size + len(line) > self._until:
             self._put_aside()
         try:
@@ -116,7 +116,7 @@ class JournalFile:
         os.close(self._file)
 
 
-def told_body(entry: Entry) -> bytes:
+def readable_body(entry: Entry) -> bytes:
     """What a line says of the body that came. A large one takes seconds, so that is done in another thread."""
     body, raw = body_of(entry)
     return encode(f'"body":{masked(dumps_in_steps(body))},"raw":{masked(dumps_in_steps(raw))}')

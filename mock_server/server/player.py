@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 from mock_server.engine.entry import Lane
 from mock_server.protocol.plan import Part, Plan
 from mock_server.protocol.sse import PING_FRAME
-from mock_server.server.wheel import Wheel
+from mock_server.server.schedule import Wheel
 
 RETRY_PAUSED = 0.01
 _LATEST = 0xFFFFFFFF
@@ -37,7 +37,7 @@ class Outcome(NamedTuple):
         return self.kind == "completed" or (self.kind == "fault" and ends)
 
 
-class Wire(Protocol):
+class PlayerConnection(Protocol):
     """The connection a plan is played on."""
 
     @property
@@ -147,7 +147,7 @@ class Playing:
     def __init__(
         self,
         plan: Plan,
-        wire: Wire,
+        wire: PlayerConnection,
         lane: Lane,
         wheel: Wheel,
         start: float,

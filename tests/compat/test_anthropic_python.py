@@ -1,4 +1,4 @@
-"""The official Python SDK against the server: whichever version is installed here. `matrix.py` runs the older ones."""
+"""The official Python SDK against the server: whichever version is installed here. `api/matrix.py` runs the older ones."""
 
 import asyncio
 import contextlib

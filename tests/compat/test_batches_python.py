@@ -9,7 +9,7 @@ import pytest
 from anthropic import Anthropic, AsyncAnthropic
 
 from mock_server import MockClient, MockServer, error, reply
-from mock_server.controls import Clock
+from mock_server.api.controls import ClockControls
 from mock_server.settings import Settings
 
 GENERATION = int(anthropic.__version__.split(".")[0])
@@ -27,7 +27,7 @@ def server(profile: str) -> Iterator[MockServer]:
 
 
 @pytest.fixture
-def clock(server: MockServer) -> Clock:
+def clock(server: MockServer) -> ClockControls:
     """The server's clock, which stands still until it is advanced."""
     server.clock.freeze()
     return server.clock
@@ -45,7 +45,7 @@ def requests(*names: str, prompt: str = "hello") -> list[Any]:
     return [{"custom_id": name, "params": params} for name in names]
 
 
-def until_done(client: Anthropic, id: str, clock: Clock, every: float = 60) -> list[str]:
+def until_done(client: Anthropic, id: str, clock: ClockControls, every: float = 60) -> list[str]:
     """What a loop sees that polls until the batch has ended: it sleeps by the clock."""
     seen = []
     while True:
@@ -59,7 +59,7 @@ def until_done(client: Anthropic, id: str, clock: Clock, every: float = 60) -> l
 # -- batches ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_loop_that_polls_until_done_takes_no_time_on_the_clock(client: Anthropic, clock: Clock) -> None:
+def test_a_loop_that_polls_until_done_takes_no_time_on_the_clock(client: Anthropic, clock: ClockControls) -> None:
     batch = client.messages.batches.create(requests=requests("a", "b"))
 
     assert until_done(client, batch.id, clock) == ["in_progress"] * 10 + ["ended"]
@@ -67,7 +67,7 @@ def test_a_loop_that_polls_until_done_takes_no_time_on_the_clock(client: Anthrop
     assert texts == {"a": "Hello there!", "b": "Hello there!"}
 
 
-def test_results_tell_what_became_of_each_request(server: MockServer, client: Anthropic, clock: Clock) -> None:
+def test_results_tell_what_became_of_each_request(server: MockServer, client: Anthropic, clock: ClockControls) -> None:
     server.add(error("overloaded_error"), when={"prompt": "broken"})
     server.add(reply("Only outside of a batch.", batch="expired"), when={"prompt": "late"})
     batch = client.messages.batches.create(
@@ -82,7 +82,7 @@ def test_results_tell_what_became_of_each_request(server: MockServer, client: An
     assert (counts.succeeded, counts.errored, counts.expired, counts.processing) == (1, 1, 1, 0)
 
 
-def test_a_batch_is_canceled_in_the_middle(client: Anthropic, clock: Clock) -> None:
+def test_a_batch_is_canceled_in_the_middle(client: Anthropic, clock: ClockControls) -> None:
     batch = client.messages.batches.create(requests=requests(*"abcd"))
     clock.advance(SECONDS / 2)
 
@@ -92,7 +92,9 @@ def test_a_batch_is_canceled_in_the_middle(client: Anthropic, clock: Clock) -> N
     assert kinds == ["succeeded", "succeeded", "canceled", "canceled"]
 
 
-def test_the_beta_and_the_async_client_see_the_same(server: MockServer, client: Anthropic, clock: Clock) -> None:
+def test_the_beta_and_the_async_client_see_the_same(
+    server: MockServer, client: Anthropic, clock: ClockControls
+) -> None:
     made = client.beta.messages.batches.create(requests=requests("a"))
     clock.advance(SECONDS)
 
@@ -123,7 +125,7 @@ def test_what_is_wrong_is_told_in_the_sdks_errors(client: Anthropic) -> None:
         client.messages.batches.delete(batch.id)
 
 
-def test_a_batch_that_has_ended_is_deleted(client: Anthropic, clock: Clock) -> None:
+def test_a_batch_that_has_ended_is_deleted(client: Anthropic, clock: ClockControls) -> None:
     batch = client.messages.batches.create(requests=requests("a"))
     clock.advance(SECONDS)
 
@@ -139,7 +141,7 @@ def test_results_are_found_behind_a_prefix_and_in_a_session(server: MockServer) 
             assert len(list(client.messages.batches.results(batch.id))) == 1
 
 
-def test_a_large_batch_is_answered_and_read_as_a_stream(client: Anthropic, clock: Clock) -> None:
+def test_a_large_batch_is_answered_and_read_as_a_stream(client: Anthropic, clock: ClockControls) -> None:
     batch = client.messages.batches.create(requests=requests(*[f"item-{at}" for at in range(2_000)]))
     clock.advance(SECONDS)
 
@@ -171,7 +173,7 @@ def test_a_file_is_uploaded_in_every_way_that_the_sdk_has(client: Anthropic) -> 
 
 
 @only_new
-def test_only_what_may_be_downloaded_is(server: MockServer, client: Anthropic, clock: Clock) -> None:
+def test_only_what_may_be_downloaded_is(server: MockServer, client: Anthropic, clock: ClockControls) -> None:
     file = client.files.upload(file=("a.txt", b"Hello", "text/plain"), expires_in_seconds=3_600)
 
     from anthropic.types.file_expired_error import FileExpiredError
@@ -208,7 +210,7 @@ def test_a_message_reads_a_file(client: Anthropic) -> None:
         client.beta.messages.create(**call, betas=FILES_BETA)
 
 
-def test_results_that_are_cut_off_on_the_way_are_no_results(server: MockServer, clock: Clock) -> None:
+def test_results_that_are_cut_off_on_the_way_are_no_results(server: MockServer, clock: ClockControls) -> None:
     headers = {"x-mock-fault": "disconnect;after=bytes:700"}
     with Anthropic(base_url=server.url, api_key="sk-none", max_retries=0) as client:
         batch = client.messages.batches.create(requests=requests(*[f"item-{at}" for at in range(120)]))

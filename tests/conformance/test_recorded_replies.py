@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from conformance.replies import Reply, events, reply
 from conformance.test_sdk_types import judged
+from manualclock import ManualClock
 
-from mock_server.clock import ManualClock
 from mock_server.engine.engine import Engine
 from mock_server.engine.entry import Entry
 from mock_server.protocol.request import HttpRequest

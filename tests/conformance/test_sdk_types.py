@@ -50,7 +50,7 @@ LIBRARY = {
     scenario.name: scenario
     for file in files([library()])
     for scenario in loads(file.read_text("utf-8"))
-    if not any(leaf.breaks for turn in scenario.turns for leaf in turn.leaves)  # what is broken on purpose
+    if not any(leaf.faults for turn in scenario.turns for leaf in turn.leaves)  # what is broken on purpose
 }
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mock_server.engine.address import addressed
+from mock_server.engine.exchange import addressed
 from mock_server.protocol.request import HttpRequest
 
 ANY = ""

@@ -23,14 +23,14 @@ def answered(batch: Batch) -> Batch:
 
 
 def counts(batch: Batch, now: float) -> dict[str, int]:
-    return {name: n for name, n in batch.told(now, "").get("request_counts", {}).items() if n}
+    return {name: n for name, n in batch.payload(now, "").get("request_counts", {}).items() if n}
 
 
 def test_a_batch_is_in_progress_until_its_seconds_have_passed() -> None:
     batch = made()
 
     assert not batch.is_over(59.9)
-    assert batch.told(59.9, "url") == {
+    assert batch.payload(59.9, "url") == {
         "id": "msgbatch_1",
         "type": "message_batch",
         "processing_status": "in_progress",
@@ -46,7 +46,7 @@ def test_a_batch_is_in_progress_until_its_seconds_have_passed() -> None:
 
 
 def test_an_answered_batch_has_ended_at_its_own_time_whenever_somebody_looks() -> None:
-    told = answered(made()).told(7_200, "http://here/results")
+    told = answered(made()).payload(7_200, "http://here/results")
 
     assert told["processing_status"] == "ended"
     assert told["ended_at"] == "2026-09-21T14:14:20.000000Z"
@@ -65,13 +65,13 @@ def test_a_canceled_batch_keeps_what_it_had_reached() -> None:
     batch = made(requests=4, seconds=60)
     batch.cancel(30)
 
-    assert batch.told(30, "")["processing_status"] == "canceling"
+    assert batch.payload(30, "")["processing_status"] == "canceling"
     assert not batch.is_over(35.9)
     assert batch.is_over(36)
     answered(batch)
     assert counts(batch, 36) == {"succeeded": 2, "canceled": 2}
-    assert batch.told(36, "")["cancel_initiated_at"] == "2026-09-21T14:13:50.000000Z"
-    assert batch.told(36, "")["ended_at"] == "2026-09-21T14:13:56.000000Z"
+    assert batch.payload(36, "")["cancel_initiated_at"] == "2026-09-21T14:13:50.000000Z"
+    assert batch.payload(36, "")["ended_at"] == "2026-09-21T14:13:56.000000Z"
 
 
 def test_canceling_late_ends_when_the_batch_would_have_ended() -> None:
@@ -86,7 +86,7 @@ def test_canceling_twice_changes_nothing() -> None:
     batch.cancel(10)
     batch.cancel(15)
 
-    assert batch.told(15, "")["cancel_initiated_at"] == "2026-09-21T14:13:30.000000Z"
+    assert batch.payload(15, "")["cancel_initiated_at"] == "2026-09-21T14:13:30.000000Z"
 
 
 def test_what_has_ended_cannot_be_canceled() -> None:
@@ -102,7 +102,7 @@ def test_without_seconds_a_batch_can_be_canceled_until_somebody_looks() -> None:
     batch.cancel(6)
 
     assert counts(answered(batch), 6) == {"canceled": 4}
-    assert batch.told(6, "")["ended_at"] == batch.told(6, "")["cancel_initiated_at"]
+    assert batch.payload(6, "")["ended_at"] == batch.payload(6, "")["cancel_initiated_at"]
 
 
 def test_what_is_not_done_in_a_day_expires() -> None:
@@ -111,7 +111,7 @@ def test_what_is_not_done_in_a_day_expires() -> None:
     assert not batch.is_over(DAY - 1)
     assert batch.is_over(DAY)
     assert counts(answered(batch), DAY) == {"succeeded": 2, "expired": 2}
-    assert batch.told(DAY, "")["ended_at"] == batch.told(DAY, "")["expires_at"]
+    assert batch.payload(DAY, "")["ended_at"] == batch.payload(DAY, "")["expires_at"]
 
 
 def test_results_are_gone_after_29_days() -> None:
@@ -119,7 +119,7 @@ def test_results_are_gone_after_29_days() -> None:
 
     assert not batch.is_archived(ARCHIVED - 1)
     assert batch.is_archived(ARCHIVED)
-    told = batch.told(ARCHIVED, "url")
+    told = batch.payload(ARCHIVED, "url")
     assert (told["results_url"], told["archived_at"]) == (None, "2026-10-20T14:13:20.000000Z")
 
 

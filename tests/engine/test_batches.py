@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from manualclock import ManualClock
 
-from mock_server.clock import ManualClock
 from mock_server.engine import batches
 from mock_server.engine.engine import Engine
 from mock_server.engine.entry import Entry

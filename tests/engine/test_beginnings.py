@@ -9,12 +9,12 @@ from random import Random
 from typing import Any
 
 import pytest
+from manualclock import ManualClock
 
 from mock_server import Settings
-from mock_server.clock import ManualClock
 from mock_server.engine.engine import Engine
 from mock_server.engine.entry import Entry
-from mock_server.protocol import marks
+from mock_server.protocol import signing
 from mock_server.protocol.beginnings import Beginnings, elements, taken_apart
 from mock_server.protocol.request import LONG, HttpRequest, MessagesRequest
 from mock_server.scenario.load import loads
@@ -59,7 +59,7 @@ class Both:
     def __init__(self, profile: str, **settings: Any) -> None:
         self.clock = ManualClock()
         self.warm, self.cold = (self._made(profile, settings) for _ in range(2))
-        self.cold.terms.beginnings.budget = 0
+        self.cold.in_force.beginnings.budget = 0
         self.asked = 0
 
     def _made(self, profile: str, settings: Json) -> Engine:
@@ -109,7 +109,7 @@ def round_of(rng: Random, at: int) -> list[Json]:
     if kind < 0.35:
         return [assistant(said("I look."), call), user(result)]
     if kind < 0.45:
-        thought = {"type": "thinking", "thinking": text(rng), "signature": marks.SIGNATURE}
+        thought = {"type": "thinking", "thinking": text(rng), "signature": signing.SIGNATURE}
         return [assistant(thought, call), user(result)]
     if kind < 0.55:
         image = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PNG}}
@@ -279,7 +279,7 @@ def test_a_turn_is_read_from_where_it_parts_from_the_one_before(marked: bool, to
     both = Both("anthropic")
     for number, body in enumerate(growing(30, marked=marked, tools=tools)):
         both.ask(body)
-        request = both.warm.terms.beginnings.read(body, {**HEADERS}, both.warm.terms.profile, "/v1/messages")
+        request = both.warm.in_force.beginnings.read(body, {**HEADERS}, both.warm.in_force.profile, "/v1/messages")
         known = request.known
         if number > 1:  # one that comes once is not kept, one that comes again is
             assert known is not None
@@ -364,7 +364,7 @@ def test_a_message_that_was_not_judged_is_not_taken_for_known() -> None:
 def test_what_is_kept_is_bounded() -> None:
     """Conversations that nobody goes on with, in bodies that differ in everything: the oldest are let go."""
     both = Both("anthropic")
-    kept = both.warm.terms.beginnings
+    kept = both.warm.in_force.beginnings
     kept.budget = 200_000
     for number in range(60):
         for again in range(3):
@@ -380,7 +380,7 @@ def test_a_large_body_is_not_kept() -> None:
     body = {"model": "claude-opus-4-8", "max_tokens": 5, "messages": [{"role": "user", "content": "x" * LONG}]}
     for _ in range(3):
         both.ask(json.dumps(body).encode())
-    assert both.warm.terms.beginnings.held == 0
+    assert both.warm.in_force.beginnings.held == 0
 
 
 def test_what_is_kept_of_one_profile_is_not_known_to_another() -> None:

@@ -8,8 +8,8 @@ import json
 from typing import Any
 
 import pytest
+from manualclock import ManualClock
 
-from mock_server.clock import ManualClock
 from mock_server.engine.engine import Engine
 from mock_server.protocol.request import HttpRequest
 from mock_server.protocol.sse import dumps

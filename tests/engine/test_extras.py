@@ -8,9 +8,9 @@ import pytest
 
 from mock_server.engine.engine import Engine
 from mock_server.protocol import sse
-from mock_server.protocol.marks import SIGNATURE
 from mock_server.protocol.message import fold
 from mock_server.protocol.request import HttpRequest
+from mock_server.protocol.signing import SIGNATURE
 from mock_server.scenario.load import loads
 from mock_server.scenario.profiles import load_profile
 from mock_server.settings import Settings

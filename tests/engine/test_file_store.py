@@ -3,9 +3,9 @@
 import pytest
 
 from mock_server.engine import files
-from mock_server.engine.files import Facts, File, Files, lifetime, page_after
+from mock_server.engine.files import File, FileFacts, Files, lifetime, page_after
 from mock_server.protocol.errors import ApiError
-from mock_server.protocol.upload import InMemory, Upload
+from mock_server.protocol.request import InMemory, Upload
 
 UNIX = 1_790_000_000.0
 NOW = 50.0
@@ -19,7 +19,7 @@ def made(
 
 
 def test_a_file_is_told_with_every_field_of_the_api() -> None:
-    assert made().told() == {
+    assert made().payload() == {
         "id": "file_1",
         "type": "file",
         "filename": "notes.txt",
@@ -135,8 +135,8 @@ def test_pages_follow_one_another_by_their_cursor() -> None:
 
 
 def test_what_a_message_needs_is_read_from_the_bytes() -> None:
-    assert made("a.png", None, PNG).facts == Facts("image/png", 100, 50)
-    assert made("a.png", None, b"no image").facts == Facts()
+    assert made("a.png", None, PNG).facts == FileFacts("image/png", 100, 50)
+    assert made("a.png", None, b"no image").facts == FileFacts()
     assert made("a.pdf", None, b"%PDF-1.4\n1 0 obj\n<</Type /Pages /Count 3>>\nendobj\n").facts.pages == 3
-    assert made("a.txt").facts == Facts("text/plain")
-    assert made("a.bin").facts == Facts()
+    assert made("a.txt").facts == FileFacts("text/plain")
+    assert made("a.bin").facts == FileFacts()

@@ -4,12 +4,11 @@ import json
 from typing import Any
 
 import pytest
+from manualclock import ManualClock
 
-from mock_server.clock import ManualClock
 from mock_server.engine.engine import Engine
 from mock_server.engine.entry import Entry
-from mock_server.protocol.request import HttpRequest
-from mock_server.protocol.upload import Form, InMemory, Upload
+from mock_server.protocol.request import HttpRequest, InMemory, MultipartForm, Upload
 from mock_server.scenario.load import loads
 from mock_server.scenario.profiles import load_profile
 from mock_server.settings import Settings
@@ -37,7 +36,7 @@ class Api:
     def upload(
         self, data: bytes = b"Hello", name: str | None = "notes.txt", kind: str | None = None, **fields: str
     ) -> Entry:
-        return self.send("POST", "/v1/files", form=Form(fields, Upload(name, kind, InMemory(data))))
+        return self.send("POST", "/v1/files", form=MultipartForm(fields, Upload(name, kind, InMemory(data))))
 
     def file(self, *args: Any, **how: Any) -> str:
         made = self.upload(*args, **how)
@@ -144,19 +143,19 @@ def test_with_a_seed_ids_repeat_and_differ() -> None:
     ("form", "text"),
     [
         (None, "multipart/form-data"),
-        (Form({}), "file: Field required"),
+        (MultipartForm({}), "file: Field required"),
         (
-            Form(
+            MultipartForm(
                 {"purpose": "x"},
                 Upload("a", None, InMemory(b"")),
             ),
             "purpose: Extra inputs are not permitted",
         ),
-        (Form({"expires_in_seconds": "60"}, Upload("a", None, InMemory(b""))), "expires_in_seconds"),
-        (Form({}, Upload("a\\..\\b", None, InMemory(b""))), "file name"),
+        (MultipartForm({"expires_in_seconds": "60"}, Upload("a", None, InMemory(b""))), "expires_in_seconds"),
+        (MultipartForm({}, Upload("a\\..\\b", None, InMemory(b""))), "file name"),
     ],
 )
-def test_a_form_that_is_no_upload_is_refused(form: Form | None, text: str) -> None:
+def test_a_form_that_is_no_upload_is_refused(form: MultipartForm | None, text: str) -> None:
     refused = Api().send("POST", "/v1/files", form=form)
 
     assert refused.status == 400

@@ -2,11 +2,11 @@
 
 from conftest import Ask, MakeEngine
 
-from mock_server.engine.turns import Turn
+from mock_server.engine.conversation import HumanTurn
 
 
 def topic(text: str) -> str:
-    return Turn("user", ({"type": "text", "text": text},)).topic
+    return HumanTurn("user", ({"type": "text", "text": text},)).topic
 
 
 def test_a_topic_ends_before_the_word_that_is_too_much() -> None:

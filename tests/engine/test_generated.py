@@ -22,9 +22,9 @@ from mock_server.protocol.message import fold
 from mock_server.protocol.plan import Plan
 from mock_server.protocol.request import HttpRequest
 from mock_server.protocol.sse import parse
-from mock_server.scenario.generate import Generator
-from mock_server.scenario.parts import GeneratedReply
+from mock_server.scenario.generated.content import Generator
 from mock_server.scenario.profiles import load_profile
+from mock_server.scenario.reply import GeneratedReply
 from mock_server.settings import Settings
 
 WEATHER = {

@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 
-from mock_server.engine.choose import Choice, Question, choose
-from mock_server.engine.index import Index
-from mock_server.engine.library import CompiledScenario, Library
+from mock_server.engine.choose import Choice, Lookup, choose
+from mock_server.engine.library import CompiledScenario, Index, Library
 from mock_server.engine.session import Cursors
 from mock_server.protocol.request import parse
 from mock_server.scenario.load import build
@@ -96,7 +95,7 @@ def test_of_many_alike_the_first_that_stands_in_the_text_answers(subject: str, w
         for _ in range(20):
             said = " ".join(rng.choices([*wanted, *texts(rng, 1)], k=length))
             body = {"model": "claude-opus-4-8", "max_tokens": 9, "messages": [{"role": "user", "content": said}]}
-            found = choose(library, Question(parse(json.dumps(body).encode()), {}, "k", Cursors()))
+            found = choose(library, Lookup(parse(json.dumps(body).encode()), {}, "k", Cursors()))
             first = next((f"s{at}" for at, text in enumerate(wanted) if text in said), None)
             assert (found.scenario.name if isinstance(found, Choice) else None) == first
 
@@ -115,7 +114,7 @@ def test_the_same_scenario_answers_with_and_without(seed: int) -> None:
     matched = 0
     for _ in range(60):
         headers = {} if rng.random() < 0.3 else {"x-user": rng.choice(["ann", "bob"])}
-        asked = Question(parse(request(rng)), headers, "k", Cursors())
+        asked = Lookup(parse(request(rng)), headers, "k", Cursors())
         found, wanted = choose(library, asked), choose(plain, asked)
         assert isinstance(found, Choice) is isinstance(wanted, Choice)
         if isinstance(found, Choice) and isinstance(wanted, Choice):

@@ -7,8 +7,9 @@ from typing import Any
 
 from hypothesis import example, given
 from hypothesis import strategies as st
+from manualclock import ManualClock
 
-from mock_server.clock import ManualClock, VirtualClock
+from mock_server.clock import VirtualClock
 from mock_server.engine.engine import Engine
 from mock_server.engine.limits import Buckets
 from mock_server.protocol.profile import Limits, Profile

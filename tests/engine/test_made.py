@@ -10,7 +10,7 @@ import pytest
 from mock_server.engine.engine import Engine
 from mock_server.engine.entry import Entry
 from mock_server.protocol.blocks import ToolUse
-from mock_server.protocol.checker import violations
+from mock_server.protocol.json_schema import violations
 from mock_server.protocol.request import HttpRequest
 from mock_server.scenario.load import loads
 from mock_server.scenario.node import ScenarioError
@@ -343,8 +343,8 @@ def test_the_defaults_of_a_file_hold_for_all_its_scenarios() -> None:
 
     assert first.when is not None
     assert second.when is not None
-    assert set(first.when.told) == {"model: 'x*'", "stream: false", "prompt: contains 'p'"}
-    assert set(second.when.told) == {"model: 'x*'", "stream: true"}
+    assert set(first.when.descriptions) == {"model: 'x*'", "stream: false", "prompt: contains 'p'"}
+    assert set(second.when.descriptions) == {"model: 'x*'", "stream: true"}
     assert [one.priority for one in (first, second)] == [3, 5]
     assert first.tags == second.tags == ("a",)
     assert first.timing == second.timing is not None

@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from manualclock import ManualClock
 
-from mock_server.clock import ManualClock
 from mock_server.engine.engine import Engine
 from mock_server.engine.entry import Entry
 from mock_server.engine.memory import MOST_KEPT, Memory
-from mock_server.engine.rehearsal import request_for
+from mock_server.engine.preview import request_for
 from mock_server.protocol.request import HttpRequest
 from mock_server.protocol.sse import dumps, encode
 from mock_server.scenario.load import files, library, load, loads

@@ -9,12 +9,12 @@ import pytest
 
 from mock_server.engine.engine import Engine
 from mock_server.engine.entry import Entry
-from mock_server.engine.metrics import Metrics
+from mock_server.engine.journal import Metrics
 from mock_server.engine.preview import preview
 from mock_server.protocol.message import plain
 from mock_server.protocol.plan import Plan
 from mock_server.protocol.request import HttpRequest
-from mock_server.protocol.sse import heard, told
+from mock_server.protocol.sse import heard, readable_payload
 from mock_server.scenario.faults import FAULTS
 from mock_server.scenario.load import load
 
@@ -37,7 +37,7 @@ def agree(plan: Plan, *, all_known: bool) -> None:
     assert b"".join([piece for part in plan.parts for piece in part.pieces]) == plan.body()
     for frame, payload in zip(plan.frames, plan.payloads, strict=True):
         if payload is not None:
-            assert plain(payload) == (told(frame) if plan.stream else json.loads(frame))
+            assert plain(payload) == (readable_payload(frame) if plan.stream else json.loads(frame))
         else:
             assert not all_known
 
@@ -48,7 +48,7 @@ def test_in_every_exchange_of_the_library(engine: Make, file: Path, profile: str
     made = engine(profile=profile)
     for scenario in load([file]):
         for stream in (False, True):
-            for one in preview(made, made.terms, scenario, stream=stream):
+            for one in preview(made, made.in_force, scenario, stream=stream):
                 agree(one.plan.whole, all_known=True)
                 agree(one.plan, all_known=False)
 

@@ -4,18 +4,18 @@ from typing import Any
 
 import pytest
 
-from mock_server.engine.turns import conversation, position
-from mock_server.protocol import marks
+from mock_server.engine.conversation import conversation, position
+from mock_server.protocol import signing
 
 NAME = "script"
-TAG = marks.tag(NAME)
+TAG = signing.tag(NAME)
 Message = dict[str, Any]
 
 
 def call(at: int, *, server: bool = False, tool: str = "f", number: int = 0) -> Message:
     """A call that our server made at this position of the script."""
     prefix, kind = ("srvtoolu_", "server_tool_use") if server else ("toolu_", "tool_use")
-    id = marks.mint(f"nonce{number}", marks.stamp(prefix, NAME, at, tool, {}))
+    id = signing.mint(f"nonce{number}", signing.stamp(prefix, NAME, at, tool, {}))
     return {"type": kind, "id": id, "name": tool, "input": {}}
 
 
@@ -237,7 +237,7 @@ def test_ids_that_a_script_pins_name_their_turn() -> None:
 
 def test_ids_of_another_scenario_say_nothing_about_ours() -> None:
     talk = conversation([user("q"), assistant(call(7)), user(result(call(7)))])
-    assert position(talk, 0, marks.tag("another"), lambda _: False) == 2
+    assert position(talk, 0, signing.tag("another"), lambda _: False) == 2
 
 
 @pytest.mark.parametrize(
@@ -261,7 +261,7 @@ def test_a_human_turn_is_a_user_turn_without_a_result(messages: list[Message], h
 def test_what_the_assistant_says_first_is_nobodys_prompt() -> None:
     for messages in ([assistant("[[scenario:x]]")], [assistant(text("Hi"), ONE), user(result(ONE))]):
         talk = conversation(messages)
-        assert talk.turns[talk.human[-1]].said.text == ""
+        assert talk.turns[talk.human[-1]].text.text == ""
 
 
 def test_many_messages_of_one_role_are_one_turn_soon() -> None:

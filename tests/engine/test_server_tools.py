@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from mock_server.engine.engine import Engine
 from mock_server.protocol import sse
+from mock_server.protocol.blocks import ERROR_CODES
 from mock_server.protocol.message import fold
 from mock_server.protocol.request import HttpRequest
-from mock_server.protocol.results import ERROR_CODES
 from mock_server.scenario.load import loads
 from mock_server.scenario.node import ScenarioError
 from mock_server.scenario.profiles import load_profile

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from mock_server.scenario.load import loads
 from mock_server.scenario.node import ScenarioError
-from mock_server.scenario.sandbox import LIMITS, MAX_OUTPUT
+from mock_server.scenario.templates.sandbox import LIMITS, MAX_OUTPUT
 
 MOST_MEMORY = 40_000_000
 
@@ -188,7 +188,7 @@ def test_a_filter_that_there_is_none_of_is_told_with_the_one_that_was_meant() ->
         loads(text, "a.yaml")
 
     told = [
-        (one.mark and one.mark.line, one.text.split("; there are")[0], one.text.rpartition("; ")[2])
+        (one.position and one.position.line, one.text.split("; there are")[0], one.text.rpartition("; ")[2])
         for one in caught.value.problems
     ]
     assert told == [

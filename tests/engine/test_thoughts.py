@@ -18,18 +18,18 @@ from hypothesis import strategies as st
 from mock_server import SIGNATURE
 from mock_server.engine.engine import Engine
 from mock_server.engine.entry import Entry
-from mock_server.protocol import marks
+from mock_server.protocol import signing
 from mock_server.protocol.errors import ApiError
 from mock_server.protocol.message import fold
 from mock_server.protocol.profile import Profile
 from mock_server.protocol.request import HttpRequest, MessagesRequest
+from mock_server.protocol.rules import validate
 from mock_server.protocol.sse import parse
-from mock_server.protocol.validate import validate
-from mock_server.scenario.dump import dump
+from mock_server.scenario.imported import scenarios_of
 from mock_server.scenario.load import loads
 from mock_server.scenario.profiles import load_profile
-from mock_server.scenario.recording import read
-from mock_server.scenario.transcript import scenarios_of
+from mock_server.scenario.recordings import read
+from mock_server.scenario.writing import dump
 from mock_server.settings import Settings
 
 TOOLS = [{"name": name, "input_schema": {"type": "object"}} for name in ("look", "find")]
@@ -299,8 +299,8 @@ def test_every_letter_of_a_signature_counts() -> None:
     for at, letter in enumerate(seal):
         for other in alphabet:
             if other != letter:
-                with pytest.raises(marks.NotASignature):
-                    marks.opened("thinking", seal[:at] + other + seal[at + 1 :])
+                with pytest.raises(signing.NotASignature):
+                    signing.opened("thinking", seal[:at] + other + seal[at + 1 :])
 
 
 @pytest.mark.parametrize("swapped", [("signature", "redacted_thinking"), ("data", "thinking")])
@@ -469,8 +469,8 @@ def test_a_signature_of_0_1_0_still_passes() -> None:
     ],
 )
 def test_other_content_of_0_1_0_is_judged_as_before(kind: str, text: str, seal: str) -> None:
-    assert marks.signed(kind, text, seal) is True
-    assert marks.signed(kind, f"{text}!", seal) is False
+    assert signing.signed(kind, text, seal) is True
+    assert signing.signed(kind, f"{text}!", seal) is False
 
 
 # -- who judges it --------------------------------------------------------------------------------------------------

@@ -12,24 +12,22 @@ from typing import Any, get_args
 
 import pytest
 
-from mock_server.protocol import expression, media, request, sse
+from mock_server.protocol import completion, expression, media, request, rules, sse
 from mock_server.protocol.blocks import CutToolUse, Text, ToolUse
-from mock_server.protocol.checker import Checker, SchemaProblem, is_schema
-from mock_server.protocol.cut import Cut, cut
 from mock_server.protocol.errors import MESSAGE, STATUS, TYPE, ApiError
 from mock_server.protocol.expression import _PER_PATTERN, Expression, OverLimit, Purse, bounded
-from mock_server.protocol.message import fold
+from mock_server.protocol.json_schema import Checker, SchemaProblem, is_schema
+from mock_server.protocol.message import Cut, Usage, cut, fold
 from mock_server.protocol.plan import AT_ONCE, Plan, Send, rolled
 from mock_server.protocol.profile import Capability, Model, Profile
 from mock_server.protocol.prompt import input_tokens
 from mock_server.protocol.query import Whole, read_query
 from mock_server.protocol.request import MessagesRequest
+from mock_server.protocol.rules import counting, history, parameters, schemas, validate
+from mock_server.protocol.rules.checks import integer
+from mock_server.protocol.rules.history import results_paired
+from mock_server.protocol.rules.models import model_of
 from mock_server.protocol.tokens import TokenCounter
-from mock_server.protocol.usage import Usage
-from mock_server.protocol.validate import batches, completion, counting, octen, params, replay, schemas, validate
-from mock_server.protocol.validate.checks import integer
-from mock_server.protocol.validate.conversation import results_paired
-from mock_server.protocol.validate.models import model_of
 from mock_server.scenario.profiles import load_profile
 
 ANTHROPIC = load_profile("anthropic")
@@ -191,7 +189,7 @@ def test_a_whole_number_has_at_most_15_digits(text: str, is_number: bool) -> Non
 
 def test_an_id_of_a_batch_has_at_most_64_characters() -> None:
     def asked(id: str) -> list[Any]:
-        return list(batches.requests_of({"requests": [{"custom_id": id, "params": {}}]}, ANTHROPIC))
+        return list(rules.requests_of({"requests": [{"custom_id": id, "params": {}}]}, ANTHROPIC))
 
     assert len(asked("a" * 64)) == 1
     with pytest.raises(ApiError, match="custom_id: String should have at most 64 characters"):
@@ -199,12 +197,12 @@ def test_an_id_of_a_batch_has_at_most_64_characters() -> None:
 
 
 def test_a_batch_may_be_as_long_as_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batches, "MOST_REQUESTS", 2)
+    monkeypatch.setattr(rules, "MOST_REQUESTS", 2)
     listed = [{"custom_id": str(at), "params": {}} for at in range(3)]
 
-    assert len(batches.requests_of({"requests": listed[:2]}, ANTHROPIC)) == 2
+    assert len(rules.requests_of({"requests": listed[:2]}, ANTHROPIC)) == 2
     with pytest.raises(ApiError, match="List should have at most 2 items after validation, not 3"):
-        batches.requests_of({"requests": listed}, ANTHROPIC)
+        rules.requests_of({"requests": listed}, ANTHROPIC)
 
 
 @pytest.mark.parametrize(
@@ -294,7 +292,7 @@ def test_each_search_tool_is_judged_whatever_stands_before_it() -> None:
     asked = MessagesRequest({"model": "m", "messages": [], "tools": tools})
 
     with pytest.raises(ApiError) as refused:
-        octen.parameters(asked, load_profile("octen"))
+        parameters.parameters(asked, load_profile("octen"))
     assert dict(refused.value.headers)["x-mock-hint"].startswith("tools.1.parameters.count: ")
 
 
@@ -355,9 +353,9 @@ def test_places_are_those_of_re(pattern: str, text: str, monkeypatch: pytest.Mon
 def test_neighbours_of_one_role_are_one_turn_from_the_first_message_on() -> None:
     said = [{"role": role} for role in ("assistant", "assistant", "user")]
 
-    assert replay._newest(said) == range(2)
-    assert replay._newest([*said, {"role": "assistant"}]) == range(3, 4)
-    assert replay._newest(said[2:]) == range(0)
+    assert history._newest(said) == range(2)
+    assert history._newest([*said, {"role": "assistant"}]) == range(3, 4)
+    assert history._newest(said[2:]) == range(0)
 
 
 def test_what_costs_little_is_judged_however_much_there_is_of_it() -> None:
@@ -396,8 +394,8 @@ def test_a_first_text_of_one_token_is_whole_whatever_the_model_makes_of_it() -> 
 
 
 def test_bytes_that_are_no_event_are_told_as_such() -> None:
-    assert sse.told(b"junk") == {"type": "(bytes)", "text": "junk"}
-    assert sse.told(b'data: {"type":"ping"}\n\n') == {"type": "ping"}
+    assert sse.readable_payload(b"junk") == {"type": "(bytes)", "text": "junk"}
+    assert sse.readable_payload(b'data: {"type":"ping"}\n\n') == {"type": "ping"}
 
 
 def test_json_written_in_steps_is_that_written_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -598,11 +596,11 @@ def test_a_model_is_listed_without_what_it_lacks_by_these_names() -> None:
 def test_what_nobody_knows_of_a_batch_is_passed_over_where_the_profile_does() -> None:
     told = {"requests": [{"custom_id": "a", "params": {}, "more": 1}], "more": 1}
 
-    assert len(batches.requests_of(told, load_profile("octen"))) == 1
+    assert len(rules.requests_of(told, load_profile("octen"))) == 1
     with pytest.raises(ApiError, match="more: Extra inputs are not permitted"):
-        batches.requests_of(told, ANTHROPIC)
+        rules.requests_of(told, ANTHROPIC)
     with pytest.raises(ApiError, match=r"requests\.0\.more: Extra inputs are not permitted"):
-        batches.requests_of({"requests": told["requests"]}, ANTHROPIC)
+        rules.requests_of({"requests": told["requests"]}, ANTHROPIC)
 
 
 @pytest.mark.parametrize(
@@ -672,7 +670,7 @@ SEARCH: dict[str, tuple[list[Any], list[Any]]] = {
 def test_a_parameter_of_the_search_is_judged(name: str) -> None:
     def judge(value: Any) -> None:
         tool = {"type": "octen_search", "parameters": {name: value}}
-        octen.parameters(MessagesRequest({"model": "m", "messages": [], "tools": [tool]}), load_profile("octen"))
+        parameters.parameters(MessagesRequest({"model": "m", "messages": [], "tools": [tool]}), load_profile("octen"))
 
     fits, breaks = SEARCH[name]
     for value in fits:
@@ -698,7 +696,7 @@ def test_a_parameter_of_the_search_is_judged(name: str) -> None:
 )
 def test_each_parameter_is_of_its_kind(name: str, breaks: Any) -> None:
     with pytest.raises(ApiError, match=f"^{name}"):
-        params.check_fields({name: breaks})
+        parameters.check_fields({name: breaks})
 
 
 @pytest.mark.parametrize(
@@ -715,9 +713,9 @@ def test_each_parameter_is_of_its_kind(name: str, breaks: Any) -> None:
 )
 def test_a_parameter_of_a_beta_is_known_where_the_beta_is_asked_for(name: str, betas: list[str]) -> None:
     for beta in betas:
-        params.no_unknown(MessagesRequest({name: {}}, {"anthropic-beta": beta}), ANTHROPIC)
+        parameters.no_unknown(MessagesRequest({name: {}}, {"anthropic-beta": beta}), ANTHROPIC)
     with pytest.raises(ApiError, match=f"^{name}: Extra inputs are not permitted"):
-        params.no_unknown(MessagesRequest({name: {}}, {"anthropic-beta": "other-2026-01-01"}), ANTHROPIC)
+        parameters.no_unknown(MessagesRequest({name: {}}, {"anthropic-beta": "other-2026-01-01"}), ANTHROPIC)
 
 
 @pytest.mark.parametrize("keyword", ["minLength", "maxLength", "minimum", "maximum", "multipleOf", "maxItems"])

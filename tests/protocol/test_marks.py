@@ -6,24 +6,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mock_server.protocol import marks
+from mock_server.protocol import signing
 
-STAMP = marks.stamp("toolu_", "agent", 3, "get_weather", {"city": "Paris", "days": 2})
-ID = marks.mint("abc123", STAMP)
+STAMP = signing.stamp("toolu_", "agent", 3, "get_weather", {"city": "Paris", "days": 2})
+ID = signing.mint("abc123", STAMP)
 
 
 def test_an_id_has_the_form_of_the_apis_and_tells_where_it_is_from() -> None:
     assert re.fullmatch(r"toolu_01[A-Za-z0-9]{22}", ID)
-    read = marks.read(ID)
+    read = signing.read(ID)
     assert read is not None
-    assert (read.scenario, read.position) == (marks.tag("agent"), 3)
+    assert (read.scenario, read.position) == (signing.tag("agent"), 3)
     assert read.named("get_weather")
     assert read.given("get_weather", {"city": "Paris", "days": 2})
 
 
 @given(st.integers(1, 3000), st.from_regex(r"[A-Za-z0-9]{6}", fullmatch=True))
 def test_every_position_is_read_back(position: int, nonce: str) -> None:
-    read = marks.read(marks.mint(nonce, marks.stamp("srvtoolu_", "s", position, "f", {})))
+    read = signing.read(signing.mint(nonce, signing.stamp("srvtoolu_", "s", position, "f", {})))
     assert read is not None
     assert read.position == position
 
@@ -31,7 +31,7 @@ def test_every_position_is_read_back(position: int, nonce: str) -> None:
 @pytest.mark.parametrize("at", range(8, 30))
 def test_a_changed_letter_is_noticed(at: int) -> None:
     changed = ID[:at] + ("x" if ID[at] != "x" else "y") + ID[at + 1 :]
-    read = marks.read(changed)
+    read = signing.read(changed)
     assert read is None or not (read.named("get_weather") and read.given("get_weather", {"city": "Paris", "days": 2}))
 
 
@@ -46,14 +46,14 @@ def test_a_changed_letter_is_noticed(at: int) -> None:
     ],
 )
 def test_order_nulls_and_number_forms_are_no_change(input: dict[str, object], same: bool) -> None:
-    read = marks.read(ID)
+    read = signing.read(ID)
     assert read is not None
     assert read.given("get_weather", input) is same
     assert not read.named("get_time")
 
 
 def test_a_call_cut_short_is_held_to_its_name_alone() -> None:
-    read = marks.read(marks.mint("abc123", marks.stamp("toolu_", "s", 1, "f", {"a": 1}, cut=True)))
+    read = signing.read(signing.mint("abc123", signing.stamp("toolu_", "s", 1, "f", {"a": 1}, cut=True)))
     assert read is not None
     assert read.given("f", {"anything": "goes"})
     assert not read.given("g", {})
@@ -61,16 +61,16 @@ def test_a_call_cut_short_is_held_to_its_name_alone() -> None:
 
 @pytest.mark.parametrize("id", ["", "toolu_01", "toolu_01" + "a" * 22, "call_123", None, 5, "msg_01" + ID[8:]])
 def test_ids_made_elsewhere_tell_nothing(id: object) -> None:
-    assert marks.read(id) is None
+    assert signing.read(id) is None
 
 
 @given(st.text())
 def test_a_signature_stands_for_one_text(text: str) -> None:
-    made = marks.signature("thinking", text)
-    assert marks.signed("thinking", text, made) is True
-    assert marks.signed("thinking", text + "!", made) is False
+    made = signing.signature("thinking", text)
+    assert signing.signed("thinking", text, made) is True
+    assert signing.signed("thinking", text + "!", made) is False
 
 
 @pytest.mark.parametrize("given", ["", "abc", "EqQBCkYIBxgCKkBz", None, "ä"])
 def test_a_signature_made_elsewhere_is_not_judged(given: object) -> None:
-    assert marks.signed("thinking", "Hm.", given) is None
+    assert signing.signed("thinking", "Hm.", given) is None

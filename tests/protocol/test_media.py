@@ -18,8 +18,8 @@ from mock_server.protocol import media
 from mock_server.protocol.errors import ApiError
 from mock_server.protocol.profile import Model, Profile
 from mock_server.protocol.request import MessagesRequest
-from mock_server.protocol.validate import shapes
-from mock_server.protocol.validate.media import MEDIA_RULES
+from mock_server.protocol.rules import content as shapes
+from mock_server.protocol.rules.content import MEDIA_RULES
 
 OLD = Model(id="old", image_side=1568, image_tokens=1568, media=100)
 NEW = Model(id="new", image_side=2576, image_tokens=4784, media=600)

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from mock_server.protocol.errors import ApiError
-from mock_server.protocol.marks import SIGNATURE
 from mock_server.protocol.request import MessagesRequest
-from mock_server.protocol.validate import readable, validate
+from mock_server.protocol.rules import readable, validate
+from mock_server.protocol.signing import SIGNATURE
 from mock_server.scenario.profiles import load_profile
 
 PROFILES = {name: load_profile(name) for name in ("octen", "anthropic")}

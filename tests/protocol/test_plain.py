@@ -7,9 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mock_server.protocol.request import MessagesRequest
-from mock_server.protocol.validate import RULES, judge
-from mock_server.protocol.validate.params import PARAMETERS
-from mock_server.protocol.validate.plain import is_plain
+from mock_server.protocol.rules import RULES, is_plain, judge
+from mock_server.protocol.rules.parameters import PARAMETERS
 from mock_server.scenario.profiles import load_profile
 
 PROFILES = {name: load_profile(name) for name in ("octen", "anthropic")}

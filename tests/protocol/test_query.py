@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from mock_server.protocol.errors import ApiError
-from mock_server.protocol.query import PAGE, Several, Text, id_page, read_query
+from mock_server.protocol.query import PAGE, Several, TextParameter, id_page, read_query
 
-KNOWN = {**PAGE, "lifecycle": Several(("active", "retired")), "ids": Several(), "page": Text()}
+KNOWN = {**PAGE, "lifecycle": Several(("active", "retired")), "ids": Several(), "page": TextParameter()}
 
 
 def read(query: str) -> dict[str, Any]:

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator, SchemaError
 from pydantic import BaseModel, Field
 
-from mock_server.protocol.checker import Checker, is_schema
 from mock_server.protocol.errors import ApiError
 from mock_server.protocol.expression import bounded
+from mock_server.protocol.json_schema import Checker, is_schema
 from mock_server.protocol.request import MessagesRequest
-from mock_server.protocol.validate import schemas, validate
+from mock_server.protocol.rules import schemas, validate
 from mock_server.scenario.profiles import load_profile
 
 ANTHROPIC = load_profile("anthropic")

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mock_server.protocol import partial, sse, tokens
+from mock_server.protocol import message, sse, tokens
 from mock_server.protocol.chunk import Burst, Bytes, Chunk, pieces
-from mock_server.scenario.distributions import Lognormal, Uniform
+from mock_server.scenario.timing import Lognormal, Uniform
 
 CHUNKS: list[Chunk] = [
     *("token", "word", "sentence", "all", 1, 7),
@@ -99,9 +99,9 @@ DOCUMENTS = ['{"city": "Paris", "days": [1, 2.5, null], "deep": {"a": "x \\"y\\"
 @pytest.mark.parametrize("text", DOCUMENTS)
 def test_json_cut_anywhere_is_what_was_complete(text: str) -> None:
     whole = json.loads(text)
-    assert partial.loads(text) == whole
+    assert message.loads(text) == whole
     for end in range(len(text)):
-        assert within(partial.loads(text[:end]), whole), text[:end]
+        assert within(message.loads(text[:end]), whole), text[:end]
 
 
 def within(part: Any, whole: Any) -> bool:
@@ -128,12 +128,12 @@ def within(part: Any, whole: Any) -> bool:
     ],
 )
 def test_what_is_kept_of_cut_json(text: str, value: Any) -> None:
-    assert partial.loads(text) == value
+    assert message.loads(text) == value
 
 
 @given(st.text(alphabet='{}[]",:\\ab1 \n'))
 def test_no_text_at_all_makes_the_reader_of_cut_json_fail(text: str) -> None:
-    partial.loads(text)
+    message.loads(text)
 
 
 JSON_TEXT = st.text(st.characters(codec="utf-8")) | st.sampled_from(

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mock_server.protocol import marks
+from mock_server.protocol import signing
 from mock_server.protocol.errors import ApiError
 from mock_server.protocol.profile import Profile
 from mock_server.protocol.request import MessagesRequest, parse
-from mock_server.protocol.validate import validate
-from mock_server.protocol.validate.params import PARAMETERS
-from mock_server.protocol.validate.tools import TYPED
+from mock_server.protocol.rules import validate
+from mock_server.protocol.rules.parameters import PARAMETERS
+from mock_server.protocol.rules.tools import TYPED
 from mock_server.scenario.profiles import load_profile
 
 PROFILES = {name: load_profile(name) for name in ("octen", "anthropic")}
@@ -47,17 +47,17 @@ def check(change: dict[str, Any], profile: str = "anthropic", **headers: str) ->
     validate(MessagesRequest(body, headers), PROFILES[profile])
 
 
-SIGNED = {"type": "thinking", "thinking": "Hm.", "signature": marks.signature("thinking", "Hm.")}
+SIGNED = {"type": "thinking", "thinking": "Hm.", "signature": signing.signature("thinking", "Hm.")}
 CHANGED = {**SIGNED, "thinking": "Other."}
 THEIRS = base64.b64encode(b"\x12\x70" + bytes(range(112))).decode()
 PAUSED = {
     "type": "server_tool_use",
-    "id": marks.mint("abcdef", marks.stamp("srvtoolu_", "s", 1, "web_search", {"query": "x"})),
+    "id": signing.mint("abcdef", signing.stamp("srvtoolu_", "s", 1, "web_search", {"query": "x"})),
     "name": "web_search",
     "input": {"query": "x"},
 }
 FOUND = {"type": "web_search_result", "title": "T", "url": "u"}
-SEALED = {**FOUND, "encrypted_content": marks.signature("web_search_result", "u T")}
+SEALED = {**FOUND, "encrypted_content": signing.signature("web_search_result", "u T")}
 
 
 def results(of: dict[str, Any], *found: dict[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ EQUAL: dict[str, str] = {
     "mock_server/protocol/request.py check_halves: '\\\\' not in text or not (_ANY_HALF(text) if len(text) <= _PIECE else _has_halves(text)) -> '\\\\' not in text and (not (_ANY_HALF(text) if len(text) <= _PIECE else _has_halves(text)))": (
         _CHEAPER
     ),
-    "mock_server/engine/index.py Index._lane: len(self._lanes) > MAX_LANES -> len(self._lanes) >= MAX_LANES": (_KEPT),
+    "mock_server/engine/library.py Index._lane: len(self._lanes) > MAX_LANES -> len(self._lanes) >= MAX_LANES": (_KEPT),
     "mock_server/protocol/expression.py _Writer._repeat: int(high) >= _ENDLESS -> int(high) > _ENDLESS": (
         "no repeat is counted up to that very number"
     ),
@@ -23,10 +23,10 @@ EQUAL: dict[str, str] = {
     "mock_server/protocol/expression.py _is_plain: True -> False": (_OTHER_ENGINE),
     "mock_server/protocol/expression.py _Writer._backtracked: '(?!)' -> '(?!)X'": ("either matches nothing"),
     "mock_server/protocol/expression.py _cases: 1 -> 2": ("the one character more is none of two cases"),
-    "mock_server/protocol/checker.py Checker._additional_properties: len(value) * len(patterns) -> len(value) + len(patterns)": (
+    "mock_server/protocol/json_schema.py Checker._additional_properties: len(value) * len(patterns) -> len(value) + len(patterns)": (
         "the keyword that brings the patterns counts the same pairs"
     ),
-    "mock_server/engine/index.py Index._lane: False -> True": _KEPT,
+    "mock_server/engine/library.py Index._lane: False -> True": _KEPT,
     "mock_server/protocol/prompt.py _unmarked: len(value) > _PIECE -> len(value) >= _PIECE": _KEPT,
     "mock_server/protocol/request.py _DigestInSteps._put: self._held > self.PIECE -> self._held >= self.PIECE": _KEPT,
     "mock_server/protocol/request.py _DigestInSteps._put: self._held > self.PIECE -> not self._held > self.PIECE": (
@@ -35,25 +35,25 @@ EQUAL: dict[str, str] = {
     "mock_server/protocol/tokens.py TokenCounter.count: self._held + takes > self._budget -> self._held + takes >= self._budget": (
         _KEPT
     ),
-    "mock_server/protocol/validate/__init__.py judge: 'user' -> 'userX'": _CHEAPER,
-    "mock_server/protocol/validate/__init__.py judge: len(request.messages) > 1 -> len(request.messages) >= 1": _CHEAPER,
-    "mock_server/protocol/validate/conversation.py not_empty: continue -> break (2)": (
+    "mock_server/protocol/rules/__init__.py judge: 'user' -> 'userX'": _CHEAPER,
+    "mock_server/protocol/rules/__init__.py judge: len(request.messages) > 1 -> len(request.messages) >= 1": _CHEAPER,
+    "mock_server/protocol/rules/history.py not_empty: continue -> break (2)": (
         "only the last message comes there: nothing follows it"
     ),
     "mock_server/protocol/media.py _webp: 10 -> 11 (2)": "no more than those ten bytes are read",
-    "mock_server/protocol/checker.py Checker._evaluated: True -> False": (
+    "mock_server/protocol/json_schema.py Checker._evaluated: True -> False": (
         "a part that is `true` looks at as little as one that is `false`"
     ),
-    "mock_server/protocol/checker.py _wrong: 'it is no schema of draft 2020-12' -> 'it is no schema of draft 2020-12X'": (
+    "mock_server/protocol/json_schema.py _wrong: 'it is no schema of draft 2020-12' -> 'it is no schema of draft 2020-12X'": (
         "the library finds fault with whatever the table refuses, so the words for nothing are never said"
     ),
     "mock_server/protocol/expression.py _Writer._place: 'AT_END' -> 'AT_ENDX'": _OTHER_ENGINE,
     "mock_server/protocol/expression.py module: 16 -> 17": _OTHER_ENGINE,
     "mock_server/protocol/beginnings.py module: 24 -> 25": _KEPT,
     "mock_server/protocol/beginnings.py module: 4 -> 5": _KEPT,
-    "mock_server/protocol/checker.py module: 3 -> 4": _ESTIMATE,
-    "mock_server/protocol/checker.py module: 32 -> 33 (2)": _ESTIMATE,
+    "mock_server/protocol/json_schema.py module: 3 -> 4": _ESTIMATE,
+    "mock_server/protocol/json_schema.py module: 32 -> 33 (2)": _ESTIMATE,
     "mock_server/protocol/prompt.py module: '1h' -> '1hX'": _TYPES,
     "mock_server/protocol/request.py module: '_S' -> '_SX'": _TYPES,
-    "mock_server/protocol/validate/plain.py module: 'type' -> 'typeX' (2)": _CHEAPER,
+    "mock_server/protocol/rules/__init__.py module: 'type' -> 'typeX' (2)": _CHEAPER,
 }

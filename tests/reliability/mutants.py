@@ -29,9 +29,9 @@ from reliability.equal import EQUAL  # noqa: E402 # the path is made above
 FILES = (
     *sorted(ROOT.glob("mock_server/protocol/**/*.py")),
     ROOT / "mock_server/engine/choose.py",
-    ROOT / "mock_server/engine/turns.py",
-    ROOT / "mock_server/engine/index.py",
-    ROOT / "mock_server/scenario/match.py",
+    ROOT / "mock_server/engine/conversation.py",
+    ROOT / "mock_server/engine/library.py",
+    ROOT / "mock_server/scenario/conditions.py",
 )
 ENOUGH = 0.85
 

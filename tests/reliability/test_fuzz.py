@@ -25,10 +25,10 @@ from wires import CORPUS, SCENARIOS, Asker
 
 from mock_server import Settings
 from mock_server.engine.engine import Engine
-from mock_server.protocol import marks, media
+from mock_server.protocol import media, signing
 from mock_server.protocol.errors import ApiError
 from mock_server.protocol.expression import Expression, OverLimit, bounded
-from mock_server.protocol.query import Text, Whole, read_query
+from mock_server.protocol.query import TextParameter, Whole, read_query
 from mock_server.protocol.request import HttpRequest, strict_json
 from mock_server.protocol.sse import parse as parse_events
 from mock_server.scenario.load import loads
@@ -222,9 +222,9 @@ ENTRIES: dict[str, tuple[Callable[[str], Any], type[Exception] | None]] = {
     "a scenario": (lambda text: loads(text, "a.yaml"), ScenarioError),
     "a template": (lambda text: loads(json.dumps({"name": "a", "reply": {"template": text}})), ScenarioError),
     "lines of settings": (lambda text: from_lines(text.splitlines(), "a"), SettingError),
-    "a query": (lambda text: read_query(text, {"a": Text(), "limit": Whole(1, 1, 100)}), ApiError),
+    "a query": (lambda text: read_query(text, {"a": TextParameter(), "limit": Whole(1, 1, 100)}), ApiError),
     "a stream": (lambda text: list(parse_events(text.encode("utf-8", "replace"))), ValueError),
-    "an id": (marks.read, None),
+    "an id": (signing.read, None),
     "an image": (media.image, None),
     "pages": (media.pages, None),
 }

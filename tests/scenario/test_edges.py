@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from mock_server.protocol.checker import violations
-from mock_server.scenario.generate import Generator
-from mock_server.scenario.values import CannotGenerate
+from mock_server.protocol.json_schema import violations
+from mock_server.scenario.generated.content import Generator
+from mock_server.scenario.generated.values import CannotGenerate
 
 SCHEMAS: dict[str, dict[str, Any]] = {
     "bounded": {

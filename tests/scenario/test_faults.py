@@ -12,17 +12,16 @@ from typing import Any
 import pytest
 from anthropic._streaming import SSEDecoder
 
-from mock_server.engine.breaking import as_json
+from mock_server.engine.faults import as_json
 from mock_server.protocol.blocks import Block, Text, Thinking, ToolUse
-from mock_server.protocol.events import events
-from mock_server.protocol.message import Message, fold
+from mock_server.protocol.message import Message, events, fold
 from mock_server.protocol.plan import JSON_HEADERS, SSE_HEADERS, Manner, Part, Plan, Wait, unrolled, whole
 from mock_server.protocol.sse import dumps, encode, frame, heard, parse
 from mock_server.scenario.error import Failure
 from mock_server.scenario.faults import applied, faults_of, label, parse_header
+from mock_server.scenario.faults.place import After, Site, name_of, payload_of, split
 from mock_server.scenario.load import files, library, load, loads
 from mock_server.scenario.node import ScenarioError
-from mock_server.scenario.place import After, Site, name_of, payload_of, split
 
 COUNT: dict[str, Any] = {"input_tokens": 7, "output_tokens": 1}
 TEXT = Text(text="One two three four five.")
@@ -54,20 +53,22 @@ def failure(script: Failure, *, streamed: bool = False) -> Plan:
     return whole(script.http_status, JSON_HEADERS, encode(dumps(body)), 0, body)
 
 
-def site(told: Plan, seed: int = 1) -> Site:
-    return Site(Random(seed), told, failure)
+def site(streamed: Plan, seed: int = 1) -> Site:
+    return Site(Random(seed), streamed, failure)
 
 
-def struck(told: Plan, *written: Any, seed: int = 1, as_json_reply: bool = False) -> Plan:
+def struck(streamed: Plan, *written: Any, seed: int = 1, as_json_reply: bool = False) -> Plan:
     """The plan after faults as they are written; all of them must apply."""
-    done = applied(as_json(told) if as_json_reply else told, faults_of(list(written), "test"), site(told, seed))
+    done = applied(
+        as_json(streamed) if as_json_reply else streamed, faults_of(list(written), "test"), site(streamed, seed)
+    )
     assert done.failed == ()
     return done.plan
 
 
-def refusals(told: Plan, *written: Any, as_json_reply: bool = False) -> tuple[str, ...]:
-    plan = as_json(told) if as_json_reply else told
-    done = applied(plan, faults_of(list(written), "test"), site(told))
+def refusals(streamed: Plan, *written: Any, as_json_reply: bool = False) -> tuple[str, ...]:
+    plan = as_json(streamed) if as_json_reply else streamed
+    done = applied(plan, faults_of(list(written), "test"), site(streamed))
     if not done.faults:
         assert done.plan is plan
     return done.failed
@@ -420,10 +421,10 @@ LIBRARY = {
 }
 
 
-def fields(told: Plan) -> Iterator[tuple[int, bytes, bytes]]:
+def fields(streamed: Plan) -> Iterator[tuple[int, bytes, bytes]]:
     """For every delta, counted from 1, that adds to the JSON body: what it adds, and its field up to and with it."""
     count, so_far, kind = 0, b"", ""
-    for payload in parse(told.body()):
+    for payload in parse(streamed.body()):
         if payload["type"] == "content_block_start":
             so_far, kind = b"", ""
         if payload["type"] != "content_block_delta":

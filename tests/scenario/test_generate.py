@@ -16,11 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mock_server.protocol import tokens as token
-from mock_server.scenario import pattern, vocabulary
-from mock_server.scenario.fakes import Fakes
-from mock_server.scenario.generate import Generator
-from mock_server.scenario.schema import Schema
-from mock_server.scenario.values import CannotGenerate
+from mock_server.scenario.generated import pattern, words
+from mock_server.scenario.generated.content import Generator
+from mock_server.scenario.generated.fakes import Fakes
+from mock_server.scenario.generated.values import CannotGenerate, Schema
 
 GENERATOR = Generator()
 SEEDS = [b"", b"one", b"two", b"three", b"four"]
@@ -383,7 +382,7 @@ def test_a_cut_string_does_not_end_in_a_space(longest: int) -> None:
 def test_the_items_of_a_list_look_like_the_lists_name() -> None:
     schema = {"type": "array", "items": {"type": "string"}, "minItems": 3}
     cities = made({"type": "object", "properties": {"cities": schema}, "required": ["cities"]})["cities"]
-    places = [place.split(",")[0] for place in vocabulary.PLACES]
+    places = [place.split(",")[0] for place in words.PLACES]
     assert set(cities) <= set(places)
 
 
@@ -638,12 +637,14 @@ def test_the_hash_seed_of_the_process_changes_nothing() -> None:
     names = [f"p{nth}" for nth in range(9)]
     mapped = {"type": "object", "additionalProperties": {"type": "string"}, "minProperties": 4}
     schema = {"type": "object", "properties": dict.fromkeys(names, mapped)}
-    code = f"from mock_server.scenario.generate import Generator; print(Generator().value({schema!r}, b'seed'))"
+    code = (
+        f"from mock_server.scenario.generated.content import Generator; print(Generator().value({schema!r}, b'seed'))"
+    )
     assert run_python(code, PYTHONHASHSEED="1") == run_python(code, PYTHONHASHSEED="2")
 
 
 def test_importing_the_generator_loads_neither_faker_nor_jsonschema() -> None:
-    code = "import sys, mock_server.scenario.generate; print({'faker', 'jsonschema'} & sys.modules.keys())"
+    code = "import sys, mock_server.scenario.generated.content; print({'faker', 'jsonschema'} & sys.modules.keys())"
     assert run_python(code).strip() == "set()"
 
 

@@ -10,15 +10,14 @@ from jsonschema import Draft202012Validator
 from mock_server.protocol.profile import Limits
 from mock_server.scenario.answer import Answer, Container, Failure, StopDetails
 from mock_server.scenario.faults import FAULTS, KEYS
-from mock_server.scenario.language import explained, schema
+from mock_server.scenario.faults.place import After
 from mock_server.scenario.load import documents, library, loads
 from mock_server.scenario.model import Scenario
 from mock_server.scenario.node import Problems, ScenarioError
-from mock_server.scenario.parts import Generate, GeneratedReply
-from mock_server.scenario.place import After
-from mock_server.scenario.subjects import CASE_SUBJECTS
+from mock_server.scenario.reply import Generate, GeneratedReply
+from mock_server.scenario.schema import explained, schema
+from mock_server.scenario.subjects import CASE_SUBJECTS, JOINED
 from mock_server.scenario.timing import Replay, Timing
-from mock_server.scenario.when import JOINED
 
 ROOT = Path(__file__).parent.parent.parent
 WRITTEN = [

@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from mock_server.engine.choose import Question
+from mock_server.engine.choose import Lookup
 from mock_server.engine.session import Cursors
 from mock_server.protocol.request import MessagesRequest
+from mock_server.scenario.conditions import ConditionContext
 from mock_server.scenario.load import build
-from mock_server.scenario.match import Facts
 
 CALL = {"type": "tool_use", "id": "t1", "name": "get_weather", "input": {}}
 RESULT = {
@@ -91,9 +91,9 @@ TABLE: list[tuple[Any, bool, str]] = [
 ]
 
 
-def facts() -> Facts:
-    asked = Question(MessagesRequest(BODY), HEADERS, "k", Cursors())
-    return Facts(asked.asked, asked.talk.turns[0].said, turn=2, attempt=1)
+def facts() -> ConditionContext:
+    asked = Lookup(MessagesRequest(BODY), HEADERS, "k", Cursors())
+    return ConditionContext(asked.view, asked.conversation.turns[0].text, turn=2, attempt=1)
 
 
 @pytest.mark.parametrize(("when", "holds", "told"), TABLE, ids=[str(row[0]) for row in TABLE])

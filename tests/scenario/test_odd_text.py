@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mock_server.commands.loading import engine_of
+from mock_server.commands.shared import engine_of
 from mock_server.engine.engine import Engine
 from mock_server.engine.preview import preview
 from mock_server.protocol.request import strict_json
@@ -83,7 +83,7 @@ def mistakes(text: str, judge: Engine) -> Sequence[Problem]:
     except ScenarioError as error:
         return error.problems
     for scenario in scenarios:
-        for shown in preview(judge, judge.terms, scenario, stream=False):
+        for shown in preview(judge, judge.in_force, scenario, stream=False):
             if shown.plan.intact is None:
                 strict_json(shown.plan.body().decode())
     return ()

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from mock_server.protocol.checker import Checker, SchemaProblem, violations
 from mock_server.protocol.expression import OverLimit, bounded
-from mock_server.scenario.schema import Flattener, Schema, merge, resolve
+from mock_server.protocol.json_schema import Checker, SchemaProblem, violations
+from mock_server.scenario.generated.values import Flattener, Schema, merge, resolve
 
 PERSON = {
     "type": "object",
@@ -263,7 +263,7 @@ def test_the_depth_of_many_alternatives_is_found_in_few_steps() -> None:
 
 
 def test_importing_the_module_does_not_import_jsonschema() -> None:
-    code = "import sys, mock_server.protocol.checker; print({'jsonschema', 'referencing'} & sys.modules.keys())"
+    code = "import sys, mock_server.protocol.json_schema; print({'jsonschema', 'referencing'} & sys.modules.keys())"
     done = subprocess.run(
         [sys.executable, "-c", code], check=True, capture_output=True, text=True, env=dict(os.environ)
     )

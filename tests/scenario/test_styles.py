@@ -6,8 +6,8 @@ import json
 import pytest
 
 from mock_server.protocol import tokens
-from mock_server.scenario.generate import Generator
-from mock_server.scenario.styles import STYLES
+from mock_server.scenario.generated.content import Generator
+from mock_server.scenario.generated.words import STYLES
 
 LOCALES = ("en_US", "de_DE", "fr_FR", "ja_JP", "ru_RU")
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from mock_server.engine.received import Request
+from mock_server.engine.request_view import Request
 from mock_server.protocol.expression import OverLimit
 from mock_server.protocol.request import HttpRequest
 from mock_server.scenario.load import loads, read_condition

@@ -9,11 +9,20 @@ from typing import Any
 import pytest
 
 from mock_server.protocol.chunk import Burst, Bytes
-from mock_server.scenario.distributions import Distribution, Gamma, Lognormal, Normal, Uniform
 from mock_server.scenario.load import build, loads
 from mock_server.scenario.node import ScenarioError
 from mock_server.scenario.profiles import load_profile
-from mock_server.scenario.timing import PRESETS, ByModel, Timing, pacing
+from mock_server.scenario.timing import (
+    PRESETS,
+    ByModel,
+    Distribution,
+    Gamma,
+    Lognormal,
+    Normal,
+    Timing,
+    Uniform,
+    pacing,
+)
 
 DRAWS = 10_000
 

@@ -11,8 +11,8 @@ from mock_server.server.control.routes import find
 
 
 def call(server: MockServer, method: str, path: str, body: Any = None, **query: str) -> tuple[int, Any]:
-    from mock_server.client import Http
-    from mock_server.controls import Refused
+    from mock_server.api.controls import Refused
+    from mock_server.api.remote import Http
 
     try:
         return 200, Http(server.url, None)(method, path, body, **query)

@@ -10,7 +10,7 @@ from mock_server.engine.session import Session
 from mock_server.protocol.request import HttpRequest
 from mock_server.scenario.load import build
 from mock_server.scenario.profiles import load_profile
-from mock_server.server.control.feed import Feed
+from mock_server.server.control import Feed
 from mock_server.settings import Settings
 
 TURNED = b"event: levers\ndata: {}\n\n"

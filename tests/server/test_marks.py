@@ -10,8 +10,8 @@ from mock_server.protocol.plan import JSON_HEADERS, SSE_HEADERS, Part, Plan, who
 from mock_server.protocol.sse import frame
 from mock_server.scenario.error import Failure
 from mock_server.scenario.faults import applied, faults_of
-from mock_server.scenario.place import Site
-from mock_server.server.control.marks import marks
+from mock_server.scenario.faults.place import Site
+from mock_server.server.control.views import timeline_marks
 
 EVENTS = (
     {"type": "message_start", "message": {"usage": {"input_tokens": 1}}},
@@ -35,7 +35,7 @@ def marked(plan: Plan, *faults: Any) -> list[tuple[int, str, str]]:
     """The marks of a plan after these faults."""
     done = applied(plan, faults_of(list(faults), "test"), Site(Random(7), STREAM, failed))
     assert not done.failed
-    return [(one["event"], one["kind"], one["text"]) for one in marks(done.plan, done.faults)]
+    return [(one["event"], one["kind"], one["text"]) for one in timeline_marks(done.plan, done.faults)]
 
 
 CLOSED = "connection closed, the body not ended"
@@ -101,4 +101,4 @@ def test_a_json_reply_is_marked_too(fault: Any, kinds: list[str]) -> None:
 
 @pytest.mark.parametrize("plan", [STREAM, JSON])
 def test_a_reply_that_nothing_was_done_to_has_no_marks(plan: Plan) -> None:
-    assert marks(plan, ()) == []
+    assert timeline_marks(plan, ()) == []

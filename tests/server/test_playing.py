@@ -5,7 +5,7 @@ from array import array
 import pytest
 from handloop import HandLoop, Lane, Wire, played
 
-from mock_server.protocol.events import PING
+from mock_server.protocol.message import PING
 from mock_server.protocol.plan import Manner, Part, Plan, Wait
 from mock_server.protocol.sse import frame
 

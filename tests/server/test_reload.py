@@ -16,8 +16,8 @@ from mock_server.scenario.load import Loader, load, loads
 from mock_server.scenario.model import Scenario
 from mock_server.scenario.node import ScenarioError
 from mock_server.scenario.profiles import load_profile
-from mock_server.server import reload
-from mock_server.server.reload import state, watch
+from mock_server.server import runner
+from mock_server.server.runner import state, watch
 from mock_server.settings import Settings
 
 
@@ -46,8 +46,8 @@ class Watched:
 
 @asynccontextmanager
 async def watching(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Watched]:
-    monkeypatch.setattr(reload, "INTERVAL", 0.01)
-    monkeypatch.setattr(reload, "SETTLING", 0.01)
+    monkeypatch.setattr(runner, "INTERVAL", 0.01)
+    monkeypatch.setattr(runner, "SETTLING", 0.01)
     seen = Watched(folder)
     known = state([folder])
     task = asyncio.create_task(
@@ -153,16 +153,16 @@ async def test_a_file_that_is_half_written_is_read_when_it_is_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pieces = iter(["name: b\nre", "ply: [", "one, two", "]\n"])
-    looks = reload.state
+    looks = runner.state
 
-    def writing(paths: Any) -> reload.State:
+    def writing(paths: Any) -> runner.State:
         """Each look finds another piece written, as long as there are some."""
         with (tmp_path / "b.yaml").open("a") as file:
             file.write(next(pieces, ""))
         return looks(paths)
 
     (tmp_path / "a.yaml").write_text(scenario("a"))
-    monkeypatch.setattr(reload, "state", writing)
+    monkeypatch.setattr(runner, "state", writing)
     async with watching(tmp_path, monkeypatch) as seen:
         await seen.until(loads=1)
 

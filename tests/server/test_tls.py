@@ -23,7 +23,7 @@ import trustme
 import uvloop
 
 from mock_server import MockClient, MockServer, fault
-from mock_server.server.tls import identity
+from mock_server.server.runner import identity
 from mock_server.settings import SettingError, Settings, Unusable
 
 ASKED: Any = {"model": "claude-opus-4-8", "max_tokens": 100, "messages": [{"role": "user", "content": "Hi"}]}
@@ -186,7 +186,7 @@ def test_the_ca_goes_when_the_server_cannot_start(tmp_path: Path, monkeypatch: p
 
 @pytest.mark.parametrize("name", ["my_host", "a" * 64, "-x"])
 def test_a_machine_may_have_a_name_that_no_certificate_can(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    monkeypatch.setattr("mock_server.server.tls.socket.gethostname", lambda: name)
+    monkeypatch.setattr("mock_server.server.runner.socket.gethostname", lambda: name)
     with MockServer(tls="self-signed") as server:
         assert server.url.startswith("https://127.0.0.1:")
 
@@ -276,7 +276,7 @@ def test_self_signed_without_the_extra_says_what_to_install(monkeypatch: pytest.
 def test_where_nothing_can_be_written_it_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "gone"))
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone too"))
-    monkeypatch.setattr("mock_server.server.tls.SHARED_MEMORY", str(tmp_path / "gone as well"))
+    monkeypatch.setattr("mock_server.server.runner.SHARED_MEMORY", str(tmp_path / "gone as well"))
     with pytest.raises(SettingError, match="no folder to put its CA into; set TMPDIR"):
         identity(Settings(tls="self-signed"))
 

@@ -169,7 +169,7 @@ def test_600_mb_of_known_length_are_refused_before_they_are_read(serve) -> None:
 
 
 def test_an_upload_of_unknown_length_is_refused_where_it_is_too_large(serve, monkeypatch, tmp_path) -> None:
-    monkeypatch.setattr("mock_server.server.upload.MOST_BYTES", 40 << 20)
+    monkeypatch.setattr("mock_server.server.body.MOST_BYTES", 40 << 20)
     server = serve(files=str(tmp_path / "files"), file_bytes=1 << 40)
     first = part(b"")[:-2]
     opening = head("transfer-encoding: chunked") + b"%x\r\n%b\r\n" % (len(first), first)

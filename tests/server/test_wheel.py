@@ -10,7 +10,7 @@ from handloop import HandLoop, Lane, Timer, Wire, played
 
 from mock_server.protocol.plan import Part, Plan
 from mock_server.server.player import Outcome, Playing, at_once, frames_at_once, opening_of, play
-from mock_server.server.wheel import Wheel
+from mock_server.server.schedule import Wheel
 
 
 def plan(*offsets_ms: int) -> Plan:

@@ -15,8 +15,7 @@ from mock_server.engine.endpoints.count_tokens import count_tokens
 from mock_server.engine.endpoints.count_tokens import read_ahead as read_count
 from mock_server.engine.endpoints.messages import create
 from mock_server.engine.endpoints.messages import read_ahead as read_message
-from mock_server.engine.exchange import Call, Exchange
-from mock_server.engine.reading import Reader
+from mock_server.engine.exchange import Call, Exchange, Reader
 from mock_server.protocol.profile import Family
 
 if TYPE_CHECKING:

@@ -1,23 +1,112 @@
-"""`/v1/messages/batches`: create, list, get, cancel, delete, results. Shapes: docs/protocol.md F.3."""
+"""`/v1/messages/batches`: create, list, get, cancel, delete, results; each request of one takes the straight line of
+POST /v1/messages.
+"""
 
 from array import array
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
 from typing import TYPE_CHECKING, Any
 
-from mock_server.engine.address import base_url
-from mock_server.engine.batch_items import answering, headers_of
-from mock_server.engine.batches import Batch, Item, Sender
-from mock_server.engine.endpoints.replies import json_reply, reply_headers
-from mock_server.engine.exchange import Call, Exchange, Steps, worked
-from mock_server.engine.session import Terms
-from mock_server.protocol.plan import Headers, Part, Plan
+from mock_server.engine.batches import Batch, Item, Kind, Sender
+from mock_server.engine.errors import failure, headers_for, json_reply
+from mock_server.engine.exchange import Call, Exchange, Late, Steps, base_url, worked
+from mock_server.engine.session import InForce, Session
+from mock_server.protocol import message
+from mock_server.protocol.errors import ApiError
+from mock_server.protocol.plan import Headers, Part, Payload, Plan, whole
 from mock_server.protocol.query import PAGE, id_page
 from mock_server.protocol.request import HttpRequest, parse_json
-from mock_server.protocol.sse import dumps, encode
-from mock_server.protocol.validate.batches import requests_of
+from mock_server.protocol.rules import requests_of
+from mock_server.protocol.sse import dumps, encode, read_json
 
 if TYPE_CHECKING:
     from mock_server.engine.engine import Engine
+
+
+# The requests of a batch -> the lines of its results. Each takes the same straight line as POST /v1/messages.
+#
+# In the journal each is a request like any other; of one batch the first `NOTED` are kept, the others are only
+# counted.
+
+NOTED = 100
+SLICE = 50  # requests that are answered before others have their turn
+MESSAGES_PATH = "/v1/messages"
+# headers of the create that are not those of its requests
+_NOT_THEIRS = frozenset(("content-length", "content-encoding", "transfer-encoding", "x-stainless-retry-count"))
+
+
+def headers_of(http: HttpRequest) -> dict[str, str]:
+    """What the requests of a batch come under: the headers of its create."""
+    return {name.lower(): value for name, value in http.headers.items() if name.lower() not in _NOT_THEIRS}
+
+
+def answering(engine: "Engine", session: Session, batch: Batch) -> Generator[Late | None, Exchange | None, None]:
+    """Answer every pending request of a batch whose time is over; those it does not reach are canceled or expire."""
+    batch.is_answering = True
+    try:
+        for at, item in enumerate(batch.pending(), batch.settled):
+            if at >= batch.reached:
+                batch.settle(item, batch.left)
+                continue
+            batch.settle(item, *(yield from _result(engine, session, batch, item, is_noted=at < NOTED)))
+            if at % SLICE == SLICE - 1:
+                yield None
+    finally:
+        batch.is_answering = False
+
+
+Result = tuple[Kind, bytes]
+
+
+def _result(
+    engine: "Engine", session: Session, batch: Batch, item: Item, *, is_noted: bool
+) -> Generator[Late | None, Exchange | None, Result]:
+    """What one request comes to; and it is noted in the journal, or counted there."""
+    headers = {**batch.sender.headers, "x-mock-custom-id": item.custom_id, "x-mock-batch": batch.id}
+    http = HttpRequest("POST", MESSAGES_PATH, headers, item.params)
+    exchange = engine.answer(http, session, batch.sender.key, in_batch=True)
+    if isinstance(exchange.late, Late):
+        exchange = yield from _given(exchange.late, session)
+    kind, body = _as_result(exchange)
+    said = b"" if body is None else encode(dumps(body))
+    if not is_noted:
+        session.journal.pass_over(exchange)
+        return kind, said
+    if said:
+        plan = exchange.plan
+        exchange = exchange._replace(plan=whole(plan.status, plan.headers, said, 0, body)._replace(tokens=plan.tokens))
+    kept = engine.journals.kept(http)
+    engine.journals.record(session.journal, session.clock.unix(), kept, exchange, session).end("completed", 1)
+    return kind, said
+
+
+def _given(late: Late, session: Session) -> Generator[Late | None, Exchange | None, Exchange]:
+    """What a Python function gives; an errored request when it raises, and the journal keeps the exception."""
+    try:
+        exchange = yield late
+    except GeneratorExit:
+        raise
+    except BaseException as error:  # of a test: its own kind of failure is not an Exception
+        session.journal.failed(error)
+        told = ApiError("api_error", f"mock-server: {type(error).__name__}: {error}")
+        return Exchange(failure(told, session, session.ids().request()), note=str(told))
+    assert exchange is not None
+    return exchange
+
+
+def _as_result(exchange: Exchange) -> tuple[Kind, Payload | None]:
+    """The result that the line of a request tells: its kind, and the message or the error."""
+    if exchange.answer is not None and exchange.answer.batch is not None:
+        return exchange.answer.batch, None
+    plan = exchange.plan
+    body = (message.said(plan) if plan.intact is None else read_json(plan.body())) or {}
+    if plan.status == 200 and body.get("type") == "message":
+        return "succeeded", {**body, "usage": {**body["usage"], "service_tier": "batch"}}
+    if body.get("type") != "error":  # cut off or garbled by a fault: nothing a line could hold
+        body = {"type": "error", "error": {"type": "api_error", "message": "Internal server error"}}
+    return "errored", body
+
+
+# `/v1/messages/batches`: create, list, get, cancel, delete, results. Shapes: docs/protocol.md F.3.
 
 PATH = "/v1/messages/batches"
 JSONL: Headers = (("content-type", "application/x-jsonl"),)
@@ -26,9 +115,9 @@ PIECES_PER_MS = 16
 POLL: Headers = (("retry-after", "10"),)  # when to look again at a batch that has not ended
 
 
-def read(http: HttpRequest, terms: Terms) -> list[Item]:
+def read(http: HttpRequest, in_force: InForce) -> list[Item]:
     """The requests of a batch. Raises ApiError."""
-    listed = requests_of(parse_json(http.body), terms.profile)
+    listed = requests_of(parse_json(http.body), in_force.profile)
     return [Item(one["custom_id"], encode(dumps(one["params"]))) for one in listed]
 
 
@@ -43,18 +132,18 @@ def create(engine: "Engine", call: Call) -> Exchange:
         items,
         Sender(call.key, headers_of(call.http)),
         now=now,
-        unix=session.told_unix(),
-        seconds=session.terms.settings.batch_seconds,
+        unix=session.reply_time(),
+        seconds=session.in_force.settings.batch_seconds,
     )
     session.batches.add(batch, now)
-    return _told(call, batch)
+    return _batch_reply(call, batch)
 
 
 def get(engine: "Engine", call: Call) -> Exchange:
     """`GET …/{id}`."""
     call.query({})
     batch = _named(call)
-    return _looked_at(engine, call, [batch], lambda: _told(call, batch, () if batch.has_ended else POLL))
+    return _looked_at(engine, call, [batch], lambda: _batch_reply(call, batch, () if batch.has_ended else POLL))
 
 
 def list_all(engine: "Engine", call: Call) -> Exchange:
@@ -70,7 +159,7 @@ def cancel(engine: "Engine", call: Call) -> Exchange:
     call.query({})
     batch = _named(call)
     batch.cancel(call.session.clock.now())
-    return _told(call, batch)
+    return _batch_reply(call, batch)
 
 
 def delete(engine: "Engine", call: Call) -> Exchange:
@@ -107,12 +196,12 @@ def _looked_at(engine: "Engine", call: Call, batches: Iterable[Batch], reply: Ca
     return worked(steps())
 
 
-def _told(call: Call, batch: Batch, more: Headers = ()) -> Exchange:
+def _batch_reply(call: Call, batch: Batch, more: Headers = ()) -> Exchange:
     return _reply(call, _view(call, batch), more)
 
 
 def _view(call: Call, batch: Batch) -> dict[str, Any]:
-    return batch.told(call.session.clock.now(), f"{base_url(call.http)}{PATH}/{batch.id}/results")
+    return batch.payload(call.session.clock.now(), f"{base_url(call.http)}{PATH}/{batch.id}/results")
 
 
 def _reply(call: Call, body: dict[str, Any], more: Headers = ()) -> Exchange:
@@ -125,4 +214,4 @@ def _lines(call: Call, batch: Batch) -> Plan:
     apart = 0 if call.session.clock.frozen else 1_000
     at = array("I", [piece // PIECES_PER_MS * apart for piece in range(len(batch.frames))])
     named: Headers = (("content-disposition", f"attachment; filename*=utf-8''{batch.id}_results.jsonl"),)
-    return Plan(200, JSONL + reply_headers(call) + named, (Part(tuple(batch.frames), at),), True)
+    return Plan(200, JSONL + headers_for(call) + named, (Part(tuple(batch.frames), at),), True)

@@ -3,18 +3,17 @@
 from typing import TYPE_CHECKING, Any
 
 from mock_server.engine.endpoints import messages
-from mock_server.engine.exchange import Call, Exchange, Late
-from mock_server.engine.reading import Reading, read_apart
-from mock_server.engine.received import Request
+from mock_server.engine.exchange import Call, Exchange, Late, Reading, read_apart
+from mock_server.engine.request_view import Request
+from mock_server.protocol import completion
 from mock_server.protocol.completion import as_completion, as_message
 from mock_server.protocol.errors import ApiError
 from mock_server.protocol.request import HttpRequest, parse
 from mock_server.protocol.sse import dumps_in_steps, encode
-from mock_server.protocol.validate import completion
 
 if TYPE_CHECKING:
     from mock_server.engine.engine import Engine
-    from mock_server.engine.session import Terms
+    from mock_server.engine.session import InForce
 
 
 def complete(engine: "Engine", call: Call) -> Exchange:
@@ -27,17 +26,17 @@ def complete(engine: "Engine", call: Call) -> Exchange:
     return _completed(exchange, Request(call.http))
 
 
-def read(http: HttpRequest, terms: "Terms") -> tuple[HttpRequest, Reading | None]:
+def read(http: HttpRequest, in_force: "InForce") -> tuple[HttpRequest, Reading | None]:
     """The same prompt as a message. Raises ApiError."""
     body = parse(http.body).body
-    completion.validate(body, terms.profile)
+    completion.validate(body, in_force.profile)
     return http._replace(path="/v1/messages", body=encode(dumps_in_steps(as_message(body)))), None
 
 
-def read_ahead(http: HttpRequest, terms: "Terms") -> tuple[HttpRequest, Reading | None]:
+def read_ahead(http: HttpRequest, in_force: "InForce") -> tuple[HttpRequest, Reading | None]:
     """The same, and what that message says."""
-    asked, _ = read(http, terms)
-    return asked, read_apart(messages.read_ahead, asked, terms)
+    asked, _ = read(http, in_force)
+    return asked, read_apart(messages.read_ahead, asked, in_force)
 
 
 def _completed(exchange: Exchange, request: Request) -> Exchange:

@@ -5,37 +5,35 @@ Asks no scenario, takes nothing from a rate limit and leaves nothing in the sess
 
 from typing import TYPE_CHECKING, Any
 
-from mock_server.engine.editing import after, applied_edits
-from mock_server.engine.endpoints.replies import json_reply
+from mock_server.engine.admission import after, applied_edits, sourced
+from mock_server.engine.errors import json_reply, judged, keep, warned
 from mock_server.engine.exchange import Call, Exchange
-from mock_server.engine.judged import judged, keep, warned
-from mock_server.engine.session import Terms
-from mock_server.engine.sources import sourced
+from mock_server.engine.session import InForce
 from mock_server.protocol.errors import ApiError
 from mock_server.protocol.prompt import counted
 from mock_server.protocol.request import HttpRequest, MessagesRequest, parse
+from mock_server.protocol.rules import counting
+from mock_server.protocol.rules.models import model_of
 from mock_server.protocol.tokens import TokenCounter
-from mock_server.protocol.validate import counting
-from mock_server.protocol.validate.models import model_of
 
 if TYPE_CHECKING:
     from mock_server.engine.engine import Engine
 
 
-def read(http: HttpRequest, terms: Terms) -> tuple[MessagesRequest, ApiError | None]:
+def read(http: HttpRequest, in_force: InForce) -> tuple[MessagesRequest, ApiError | None]:
     """The request, and what is wrong with it where that is let pass. Raises ApiError."""
-    request = terms.beginnings.read(http.body, http.headers, terms.profile, http.path)
-    finding = judged(request, terms, counting.readable, counting.validate)
+    request = in_force.beginnings.read(http.body, http.headers, in_force.profile, http.path)
+    finding = judged(request, in_force, counting.readable, counting.validate)
     if finding is None:
-        keep(request, terms, http.path)
+        keep(request, in_force, http.path)
     return request, finding
 
 
-def read_ahead(http: HttpRequest, terms: Terms) -> tuple[MessagesRequest, ApiError | None]:
+def read_ahead(http: HttpRequest, in_force: InForce) -> tuple[MessagesRequest, ApiError | None]:
     """The same, and counted already."""
     request = parse(http.body, http.headers)
-    finding = judged(request, terms, counting.readable, counting.validate)
-    counted(request, model_of(request, terms.profile), TokenCounter())
+    finding = judged(request, in_force, counting.readable, counting.validate)
+    counted(request, model_of(request, in_force.profile), TokenCounter())
     return request, finding
 
 
@@ -44,7 +42,7 @@ def count_tokens(engine: "Engine", call: Call) -> Exchange:
     request, finding = call.read(read)
     request, missing = sourced(request, call)
     finding = finding or missing
-    model = model_of(request, call.session.terms.profile)
+    model = model_of(request, call.session.in_force.profile)
     tokens = counted(request, model, engine.counter)
     body: dict[str, Any] = {"input_tokens": tokens}
     if request.body.get("context_management") is not None:

@@ -3,20 +3,20 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from mock_server.engine.endpoints.replies import json_reply, reply_headers
+from mock_server.engine.errors import headers_for, json_reply
 from mock_server.engine.exchange import Call, Exchange
 from mock_server.engine.files import File, lifetime, page_after
 from mock_server.protocol.errors import invalid
 from mock_server.protocol.plan import whole
-from mock_server.protocol.query import PAGE, Parameter, Several, Text, id_page
-from mock_server.protocol.upload import Upload
+from mock_server.protocol.query import PAGE, Parameter, Several, TextParameter, id_page
+from mock_server.protocol.request import Upload
 
 if TYPE_CHECKING:
     from mock_server.engine.engine import Engine
 
 BETA = "files-api"
 MOST_IDS = 100
-_LIST: Mapping[str, Parameter] = {**PAGE, "page": Text(), "ids": Several(), "scope_id": Text()}
+_LIST: Mapping[str, Parameter] = {**PAGE, "page": TextParameter(), "ids": Several(), "scope_id": TextParameter()}
 _HASHED = 64 << 10  # bytes of a file that its id depends on where there is a seed
 
 
@@ -25,7 +25,7 @@ def upload(engine: "Engine", call: Call) -> Exchange:
     call.query({})
     given, lives = _form(call)
     session = call.session
-    settings = session.terms.settings
+    settings = session.in_force.settings
     try:
         now = session.clock.now()
         said = f"{given.filename}\n{given.mime_type}\n{given.content.size}\n".encode() + given.content.read(_HASHED)
@@ -33,7 +33,7 @@ def upload(engine: "Engine", call: Call) -> Exchange:
             call.ids_of(said).file(),
             given,
             now=now,
-            unix=session.told_unix(),
+            unix=session.reply_time(),
             lives=lives,
             downloadable=settings.downloads == "all",
         )
@@ -41,7 +41,7 @@ def upload(engine: "Engine", call: Call) -> Exchange:
     except BaseException:
         given.content.discard()
         raise
-    return _reply(call, file.told())
+    return _reply(call, file.payload())
 
 
 def _form(call: Call) -> tuple[Upload, int | None]:
@@ -53,7 +53,7 @@ def _form(call: Call) -> tuple[Upload, int | None]:
         if form.file is None:
             raise invalid("file: Field required")
         for name in form.fields:
-            if name != "expires_in_seconds" and call.session.terms.profile.is_strict:
+            if name != "expires_in_seconds" and call.session.in_force.profile.is_strict:
                 raise invalid(f"{name}: Extra inputs are not permitted")
         return form.file, lifetime(form.fields.get("expires_in_seconds"))
     except BaseException:
@@ -74,7 +74,7 @@ def list_all(engine: "Engine", call: Call) -> Exchange:
     if by_id and asked["page"] is not None:
         raise invalid("Only one of `page`, `after_id` and `before_id` may be given")
     if by_id or BETA in call.http.headers.get("anthropic-beta", ""):
-        page = id_page({file.id: file for file in held}, asked, File.told)
+        page = id_page({file.id: file for file in held}, asked, File.payload)
         if by_id:
             return _reply(call, page)
         return _reply(call, {**page, **_by_cursor(held, asked)})
@@ -83,7 +83,7 @@ def list_all(engine: "Engine", call: Call) -> Exchange:
 
 def _by_cursor(held: list[File], asked: Mapping[str, Any]) -> dict[str, Any]:
     page, cursor = page_after(held, asked["page"], asked["limit"])
-    return {"data": [file.told() for file in page], "next_page": cursor}
+    return {"data": [file.payload() for file in page], "next_page": cursor}
 
 
 def _chosen(call: Call, held: list[File], asked: Mapping[str, Any]) -> dict[str, Any]:
@@ -94,13 +94,13 @@ def _chosen(call: Call, held: list[File], asked: Mapping[str, Any]) -> dict[str,
         raise invalid("ids: cannot be combined with `page` and `limit`")
     if len(wanted) > MOST_IDS:
         raise invalid(f"ids: List should have at most {MOST_IDS} items after validation, not {len(wanted)}")
-    return {"data": [file.told() for file in held if file.id in wanted], "next_page": None}
+    return {"data": [file.payload() for file in held if file.id in wanted], "next_page": None}
 
 
 def get(engine: "Engine", call: Call) -> Exchange:
     """`GET /v1/files/{id}`."""
     call.query({})
-    return _reply(call, _named(call).told())
+    return _reply(call, _named(call).payload())
 
 
 def content(engine: "Engine", call: Call) -> Exchange:
@@ -109,7 +109,7 @@ def content(engine: "Engine", call: Call) -> Exchange:
     file = _named(call)
     if not file.downloadable:
         raise invalid(f"File `{file.id}` is not downloadable", details={"error_code": "file_not_downloadable"})
-    headers = (("content-type", file.mime_type), *reply_headers(call))
+    headers = (("content-type", file.mime_type), *headers_for(call))
     return Exchange(whole(200, headers, file.content.read()), note="file content")
 
 

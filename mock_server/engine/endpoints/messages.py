@@ -7,26 +7,22 @@ from dataclasses import replace
 from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mock_server.engine import citations, seeds, server_tools
-from mock_server.engine.admission import Admitted, admit, commit, let_in, told_limits, too_long
-from mock_server.engine.breaking import HEADER, NONE, Breaks, as_json, breaks_of, noted, refused, struck
-from mock_server.engine.choose import NAMES, Choice, NoMatch, Question, choose
+from mock_server.engine import citations, seeds, unmatched
+from mock_server.engine.admission import Admitted, admit, commit, extras, limit_headers, sourced, take_limits, too_long
+from mock_server.engine.choose import NAMES, Choice, Lookup, NoMatch, choose
 from mock_server.engine.compile import Binding, CompiledReply, Filled, Reply, View, is_one_text, reply_of
+from mock_server.engine.conversation import checked, waiting_call
+from mock_server.engine.errors import failure, judged, keep, let_pass, reply_headers, scripted, warned
 from mock_server.engine.exchange import Call, Exchange, Late
-from mock_server.engine.extras import extras
-from mock_server.engine.failure import failure, reply_headers, scripted
-from mock_server.engine.judged import judged, keep, let_pass, warned
+from mock_server.engine.faults import HEADER, NONE, ReplyFaults, apply_faults, as_json, faults_for, noted, refused
 from mock_server.engine.library import Library
 from mock_server.engine.memory import Again
 from mock_server.engine.pace import first_due
-from mock_server.engine.received import Request, ready
-from mock_server.engine.render import Rendering, rendered, said
-from mock_server.engine.session import Terms
-from mock_server.engine.sources import sourced
-from mock_server.engine.threads import checked
-from mock_server.engine.turns import waiting_call
+from mock_server.engine.render import Rendering, rendered, rendered_text
+from mock_server.engine.request_view import Request, ready
+from mock_server.engine.session import InForce
 from mock_server.engine.unmatched import generated
-from mock_server.protocol import marks
+from mock_server.protocol import signing
 from mock_server.protocol.blocks import Block, Compaction, ToolUse
 from mock_server.protocol.errors import ApiError, invalid
 from mock_server.protocol.expression import OverLimit, allowance, bounded
@@ -34,18 +30,18 @@ from mock_server.protocol.plan import NOTHING, Headers, Plan
 from mock_server.protocol.profile import Limits
 from mock_server.protocol.prompt import counted, prefixed
 from mock_server.protocol.request import HttpRequest, MessagesRequest, parse
+from mock_server.protocol.rules import allowed_in_batch
+from mock_server.protocol.rules.models import model_of
+from mock_server.protocol.rules.parameters import EMULATED
 from mock_server.protocol.tokens import TokenCounter
-from mock_server.protocol.validate.batches import allowed_in_batch
-from mock_server.protocol.validate.models import model_of
-from mock_server.protocol.validate.params import EMULATED
 from mock_server.scenario.answer import Answer, name_of
+from mock_server.scenario.conditions import Miss
 from mock_server.scenario.faults import Applied
-from mock_server.scenario.generate import Generator
+from mock_server.scenario.generated.content import Generator
 from mock_server.scenario.load import read_answer
-from mock_server.scenario.match import Miss
 from mock_server.scenario.model import Scenario
-from mock_server.scenario.parts import GeneratedReply, generated_in
-from mock_server.scenario.template import Template
+from mock_server.scenario.reply import GeneratedReply, generated_in
+from mock_server.scenario.templates import Template
 from mock_server.scenario.timing import Pacing
 
 if TYPE_CHECKING:
@@ -67,7 +63,7 @@ SUMMARY = 60  # estimated tokens of a summary that is made up
 def create(engine: "Engine", call: Call) -> Exchange:
     """parse -> resume -> validate -> admit -> choose -> bind -> commit -> faults. Raises ApiError."""
     session = call.session
-    terms = session.terms
+    terms = session.in_force
     request, finding = call.read(read)
     if "thread" in request.body and _goes_on(request, terms):
         call, request = _resumed(call, request)
@@ -82,34 +78,34 @@ def create(engine: "Engine", call: Call) -> Exchange:
         finding = finding or _fitting(admitted)
     limits = terms.limits_of(admitted.model)
     if limits is not None:
-        admitted = _let_in(admitted, admitted.model.id, limits)
+        admitted = _within_limits(admitted, admitted.model.id, limits)
     if log.isEnabledFor(logging.DEBUG):
         _log_accepted(request)
     exchange = _answered(engine, admitted)
     return exchange if finding is None else warned(exchange, finding)._replace(again=None)
 
 
-def read(http: HttpRequest, terms: Terms) -> tuple[MessagesRequest, ApiError | None]:
+def read(http: HttpRequest, in_force: InForce) -> tuple[MessagesRequest, ApiError | None]:
     """The request, and what is wrong with it where that is let pass. Raises ApiError. One that goes on in a thread is
     judged when it has its history.
     """
-    request = terms.beginnings.read(http.body, http.headers, terms.profile, http.path)
-    if "thread" in request.body and _goes_on(request, terms):
+    request = in_force.beginnings.read(http.body, http.headers, in_force.profile, http.path)
+    if "thread" in request.body and _goes_on(request, in_force):
         return request, None
-    finding = judged(request, terms)
+    finding = judged(request, in_force)
     known = request.known
     if finding is None and (known is None or known.ends):  # a short one whose rest is known brings nothing new
-        keep(request, terms, http.path)
+        keep(request, in_force, http.path)
     return request, finding
 
 
-def read_ahead(http: HttpRequest, terms: Terms) -> tuple[MessagesRequest, ApiError | None]:
+def read_ahead(http: HttpRequest, in_force: InForce) -> tuple[MessagesRequest, ApiError | None]:
     """The same, and worked out already whatever `create` will ask of a long request."""
     request = parse(http.body, http.headers)
     finding = None
-    if not _goes_on(request, terms):
-        finding = judged(request, terms)
-        model, counter = model_of(request, terms.profile), TokenCounter()
+    if not _goes_on(request, in_force):
+        finding = judged(request, in_force)
+        model, counter = model_of(request, in_force.profile), TokenCounter()
         counted(request, model, counter)
         if request.is_marked or request.body.get("diagnostics") is not None:
             prefixed(request, model, counter)
@@ -117,9 +113,9 @@ def read_ahead(http: HttpRequest, terms: Terms) -> tuple[MessagesRequest, ApiErr
     return request, finding
 
 
-def _goes_on(request: MessagesRequest, terms: Terms) -> bool:
+def _goes_on(request: MessagesRequest, in_force: InForce) -> bool:
     """Whether it goes on in a thread. Raises ApiError where `thread` is wrong."""
-    if request.body.get("thread") is None or not terms.profile.threads:
+    if request.body.get("thread") is None or not in_force.profile.threads:
         return False
     return bool(checked(request.body)["type"] == "continue")
 
@@ -133,14 +129,14 @@ def _resumed(call: Call, request: MessagesRequest) -> tuple[Call, MessagesReques
 
 def _fitting(admitted: Admitted) -> ApiError | None:
     """The same for a prompt that does not fit the model's window."""
-    terms = admitted.call.session.terms
+    terms = admitted.call.session.in_force
     error = too_long(admitted)
     return None if error is None or terms.settings.validation == "off" else let_pass(error, terms)
 
 
-def _let_in(admitted: Admitted, name: str, limits: Limits) -> Admitted:
+def _within_limits(admitted: Admitted, name: str, limits: Limits) -> Admitted:
     """The request with what it takes of rate limits (in a batch nothing). Raises ApiError (429) when it is too soon."""
-    buckets = None if admitted.call.in_batch else let_in(admitted, name, limits)
+    buckets = None if admitted.call.in_batch else take_limits(admitted, name, limits)
     return admitted if buckets is None else admitted._replace(limits=(*admitted.limits, buckets))
 
 
@@ -152,12 +148,12 @@ class Turn(NamedTuple):
     engine: "Engine"
     library: Library
     admitted: Admitted
-    asked: Question
+    asked: Lookup
     found: Choice | NoMatch
     draw: "Draw"
     answer: Answer = NO_ANSWER
     compiled: CompiledReply | None = None
-    breaks: Breaks = NONE
+    breaks: ReplyFaults = NONE
 
     @property
     def choice(self) -> Choice:
@@ -168,30 +164,30 @@ class Turn(NamedTuple):
     @property
     def is_whole(self) -> bool:
         """Whether the reply is to come as its script has it; a side call's one token is what its agent wants."""
-        return isinstance(self.found, Choice) and self.answer.generate is None and not self.found.scenario.side
+        return isinstance(self.found, Choice) and self.answer.generate is None and not self.found.scenario.is_side_call
 
 
 def _answered(engine: "Engine", admitted: Admitted) -> Exchange:
     call, request = admitted.call, admitted.request
-    terms = call.session.terms
+    terms = call.session.in_force
     library = engine.library(call.session)
-    asked = Question(request, call.http.headers, call.key, call.session.cursors, terms.settings.seed)
+    asked = Lookup(request, call.http.headers, call.key, call.session.cursors, terms.settings.seed)
     found = choose(library, asked)
     draw = Draw(terms.settings.seed, call, request)
     overlays = engine.overlays(call.session) if library.overlays else ()
     if request.body.get("compaction") is not None and not _compacts(found):
-        breaks = breaks_of(call, asked, overlays, None)
-        return _told(_compaction(Turn(engine, library, admitted, asked, found, draw, breaks=breaks)), "compaction")
+        breaks = faults_for(call, asked, overlays, None)
+        return _noted(_compaction(Turn(engine, library, admitted, asked, found, draw, breaks=breaks)), "compaction")
     if isinstance(found, NoMatch):
         return _unmatched(Turn(engine, library, admitted, asked, found, draw), overlays)
     answer, scenario = found.answer, found.scenario
     if scenario.rate_limits is not None:
-        admitted = _let_in(admitted, f"scenario {scenario.name}", scenario.rate_limits)
+        admitted = _within_limits(admitted, f"scenario {scenario.name}", scenario.rate_limits)
     differences = found.unmet(asked) if scenario.expects else ()
     if differences:
         return _unexpected(call, found, differences)
     is_whole = not overlays and answer.fault is None and answer.gate is None and HEADER not in call.http.headers
-    breaks = NONE if is_whole else breaks_of(call, asked, overlays, answer)
+    breaks = NONE if is_whole else faults_for(call, asked, overlays, answer)
     if found.begins or scenario.counts:
         asked.cursors.commit(call.key, found, request)
     compiled = None if answer.reply is None else library.compiled[scenario.name].reply(answer)
@@ -221,32 +217,32 @@ def _again(turn: Turn) -> Again | None:
         or "origin" in request.headers
     ):
         return None
-    return Again(turn.library, admitted.call.session.terms, filled)
+    return Again(turn.library, admitted.call.session.in_force, filled)
 
 
-def _unexpected(call: Call, found: Choice, differences: Sequence[Miss]) -> Exchange:
+def _unexpected(call: Call, choice: Choice, differences: Sequence[Miss]) -> Exchange:
     """A request that is not as its script expects it: a 400 that lists every difference."""
     listed = "\n".join(f"  {one}" for one in differences)
-    text = f"scenario '{found.scenario.name}' turn {found.turn} expects another request:\n{listed}"
+    text = f"scenario '{choice.scenario.name}' turn {choice.turn} expects another request:\n{listed}"
     log.warning("%s", text)
     plan = failure(invalid(text, headers={"x-should-retry": "false"}), call.session, call.ids.request())
-    plan, scenario = _headed(plan, found), found.scenario
+    plan, scenario = _headed(plan, choice), choice.scenario
     return Exchange(
         plan,
         scenario.name,
-        found.turn,
-        found.attempt,
+        choice.turn,
+        choice.attempt,
         text,
-        found.answer,
+        choice.answer,
         understood=True,
         unexpected=True,
-        side=scenario.side,
+        side=scenario.is_side_call,
     )
 
 
-def _headed(plan: Plan, found: Choice) -> Plan:
+def _headed(plan: Plan, choice: Choice) -> Plan:
     """The plan with the headers that tell which scenario answered."""
-    return Plan(plan.status, (*plan.headers, found.scenario.header, ("x-mock-turn", str(found.turn))), *plan[2:])
+    return Plan(plan.status, (*plan.headers, choice.scenario.header, ("x-mock-turn", str(choice.turn))), *plan[2:])
 
 
 def _compacts(found: Choice | NoMatch) -> bool:
@@ -256,15 +252,15 @@ def _compacts(found: Choice | NoMatch) -> bool:
 
 def _compaction(turn: Turn) -> Applied:
     """The summary that `compaction` asks for, and nothing else: no other reply is sampled then."""
-    terms, request = turn.admitted.call.session.terms, turn.admitted.request
+    terms, request = turn.admitted.call.session.in_force, turn.admitted.request
     seed = seeds.content_seed(terms.settings.seed, request.fingerprint)
     summary = turn.engine.generator.text(seed, SUMMARY)
-    block = Compaction(content=summary, signature=marks.signature("compaction", summary))
+    block = Compaction(content=summary, signature=signing.signature("compaction", summary))
     reply = Reply((block,), "compaction", timing=turn.breaks.timing or terms.timing)
     return _bound(turn._replace(found=NOBODY), CompiledReply(reply, terms.profile, once=True))
 
 
-def _told(done: Applied, note: str, again: Again | None = None) -> Exchange:
+def _noted(done: Applied, note: str, again: Again | None = None) -> Exchange:
     """The exchange of a reply that no scenario gives."""
     return Exchange(done.plan, note=noted(done, note), understood=True, faults=done.faults, again=again)
 
@@ -282,7 +278,7 @@ def _chosen(done: Applied, turn: Turn) -> Exchange:
         note,
         found.answer,
         understood=True,
-        side=scenario.side,
+        side=scenario.is_side_call,
         faults=done.faults,
         again=None if note else _again(turn),
     )
@@ -310,7 +306,7 @@ def _at_pace(turn: Turn) -> Turn:
 
 def _made(turn: Turn, generator: Generator) -> tuple[CompiledReply, Headers]:
     """A reply that is made for its request, and what is to be warned of."""
-    answer, found, terms = turn.answer, turn.choice, turn.admitted.call.session.terms
+    answer, found, terms = turn.answer, turn.choice, turn.admitted.call.session.in_force
     warnings = _warning(turn)
     scripted = answer.reply or ()
     if answer.is_open:
@@ -367,8 +363,8 @@ def _long(turn: Turn) -> Exchange:
 
 def _rendering(turn: Turn, generator: Generator) -> Rendering:
     session = turn.admitted.call.session
-    seed = session.terms.settings.seed
-    return Rendering(turn.asked, turn.choice, seed, generator, session.name, session.told_unix())
+    seed = session.in_force.settings.seed
+    return Rendering(turn.asked, turn.choice, seed, generator, session.name, session.reply_time())
 
 
 def _filled_in(turn: Turn) -> Answer:
@@ -377,7 +373,7 @@ def _filled_in(turn: Turn) -> Answer:
     error = answer.error
     if error is None or not isinstance(error.message, Template):
         return answer
-    message = said(error.message, _rendering(turn, turn.engine.generator))
+    message = rendered_text(error.message, _rendering(turn, turn.engine.generator))
     return replace(answer, error=replace(error, message=message))
 
 
@@ -385,16 +381,16 @@ def _filled(generator: Generator, admitted: Admitted, reply: Sequence[Block]) ->
     """The reply with what only this request can give: results of server tools that the script leaves out, and where
     quoted texts stand. And the quoted texts that stand nowhere."""
     request = admitted.request
-    seed = seeds.content_seed(admitted.call.session.terms.settings.seed, request.fingerprint)
-    return citations.located(server_tools.filled(tuple(reply), request, seed, generator), request)
+    seed = seeds.content_seed(admitted.call.session.in_force.settings.seed, request.fingerprint)
+    return citations.located(unmatched.filled(tuple(reply), request, seed, generator), request)
 
 
-def _lost(found: Choice, lost: Sequence[str]) -> Headers:
+def _lost(choice: Choice, lost: Sequence[str]) -> Headers:
     """A quoted text that is in no document of the request: played without its citation, but loudly."""
     if not lost:
         return ()
     text = (
-        f"scenario '{found.scenario.name}' turn {found.turn} cites what is in no document of the request: {lost[0]!r}"
+        f"scenario '{choice.scenario.name}' turn {choice.turn} cites what is in no document of the request: {lost[0]!r}"
     )
     log.warning("%s", text)
     return _warning_of(text)
@@ -416,7 +412,7 @@ def _late(turn: Turn) -> Exchange:
         inherited = replace(
             answer, timing=answer.timing or scripted.timing, headers={**scripted.headers, **answer.headers}
         )
-        suffered = breaks._replace(faults=(*answer.breaks, *breaks.faults)) if answer.breaks else breaks
+        suffered = breaks._replace(faults=(*answer.faults, *breaks.faults)) if answer.faults else breaks
         with bounded():
             done = _played(turn._replace(answer=inherited, compiled=None, breaks=suffered))
         return _chosen(done, turn)
@@ -438,14 +434,14 @@ def _bound(turn: Turn, reply: CompiledReply, more: Headers = ()) -> Applied:
 def _plan(turn: Turn, reply: CompiledReply, more: Headers) -> tuple[Plan, str]:
     """The plan of a reply for this request, and why it does not come whole, if it does not."""
     admitted, draw = turn.admitted, turn.draw
-    request, terms = admitted.request, admitted.call.session.terms
+    request, terms = admitted.request, admitted.call.session.in_force
     body, limit = request.body, request.max_tokens
     if reply.thinks or (reply.calls and (request.may_have(_EAGER) or "anthropic-beta" in request.headers)):
         reply = reply.viewed(_view(reply, admitted))
     ids = draw.ids
     headers = reply_headers(admitted.call.session, ids.request())
     if admitted.limits:
-        headers += told_limits(admitted, admitted.limits[0])
+        headers += limit_headers(admitted, admitted.limits[0])
     headers += more
     told = extras(admitted, ids, runs_code=reply.runs_code)
     binding = Binding(
@@ -481,13 +477,13 @@ def _sent(turn: Turn, plan: Plan, lacking: str) -> Applied:
     done = Applied(plan)
     if breaks:
         said = plan if admitted.request.stream else as_json(plan)
-        done = struck(admitted.call, said, breaks, plan, turn.draw.seed())
+        done = apply_faults(admitted.call, said, breaks, plan, turn.draw.seed())
     return done._replace(notes=(lacking,)) if lacking else done
 
 
 def _view(reply: CompiledReply, admitted: Admitted) -> View:
     """How a request has thoughts and calls shown."""
-    request, terms = admitted.request, admitted.call.session.terms
+    request, terms = admitted.request, admitted.call.session.in_force
     eager = frozenset(_eager(request)) & reply.calls if reply.calls else frozenset()
     if not reply.thinks:
         return View(eager=eager)
@@ -548,39 +544,39 @@ def _error(turn: Turn) -> Applied:
     answer, admitted, breaks = _filled_in(turn), turn.admitted, turn.breaks.faults
     assert answer.error is not None
     call = admitted.call
-    settings = call.session.terms.settings
+    settings = call.session.in_force.settings
     at = 0
     if answer.timing is not None:
         at = first_due(answer.timing, settings.time_scale, admitted.input_tokens, turn.draw.jitter)
     error = scripted(answer.error, answer, fast_retries=settings.fast_retries)
     plan = failure(error, call.session, call.ids.request(), at)
-    return struck(call, plan, breaks, None, turn.draw.seed()) if breaks else Applied(plan)
+    return apply_faults(call, plan, breaks, None, turn.draw.seed()) if breaks else Applied(plan)
 
 
 def _unmatched(turn: Turn, overlays: Sequence[Scenario]) -> Exchange:
     """The generated reply, or the error that says why nothing matched."""
     admitted, found = turn.admitted, turn.found
     call = admitted.call
-    terms = call.session.terms
+    terms = call.session.in_force
     if terms.settings.unmatched == "error":
         if log.isEnabledFor(logging.WARNING):
             log.warning("%s\nThis scenario would match:\n%s", found, ready(Request(call.http)))
         error = refused(invalid(str(found), headers={"x-should-retry": "false"}), call.http.headers)
         return Exchange(failure(error, call.session, call.ids.request()), note=str(found), understood=True)
-    turn = turn._replace(breaks=breaks_of(call, turn.asked, overlays, None))
+    turn = turn._replace(breaks=faults_for(call, turn.asked, overlays, None))
     reply = _generated(turn.engine.generator, admitted, turn.breaks.timing or terms.timing)
-    return _told(_bound(turn, _compiled(reply, terms)), "generated", _again(turn))
+    return _noted(_bound(turn, _compiled(reply, terms)), "generated", _again(turn))
 
 
-def _compiled(reply: Reply, terms: Terms) -> CompiledReply:
+def _compiled(reply: Reply, in_force: InForce) -> CompiledReply:
     """A reply that was made up, to be bound. Of one that is nothing but a text all else is made already."""
-    if reply.timing is terms.timing and is_one_text(reply):
-        return terms.one_text.poured(reply.content)
-    return CompiledReply(reply, terms.profile, once=True)
+    if reply.timing is in_force.timing and is_one_text(reply):
+        return in_force.one_text.poured(reply.content)
+    return CompiledReply(reply, in_force.profile, once=True)
 
 
 def _generated(generator: Generator, admitted: Admitted, timing: Pacing, wanted: GeneratedReply = _ANY) -> Reply:
-    request, settings = admitted.request, admitted.call.session.terms.settings
+    request, settings = admitted.request, admitted.call.session.in_force.settings
     if wanted.tools is None:
         wanted = replace(wanted, tools=settings.generated_tools)
     seed = seeds.content_seed(settings.seed, request.fingerprint)

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from mock_server.engine.endpoints.replies import json_reply
+from mock_server.engine.errors import json_reply
 from mock_server.engine.exchange import Call, Exchange
 from mock_server.protocol.errors import ApiError, excerpt
 from mock_server.protocol.profile import Model, Profile
@@ -25,7 +25,7 @@ def listed(engine: "Engine", call: Call) -> Exchange:
     """One page of the models, newest first; retired ones only when `lifecycle[]` asks for them."""
     asked = call.query(PARAMETERS)
     stages = asked["lifecycle"] or ("active", "deprecated")
-    profile = call.session.terms.profile
+    profile = call.session.in_force.profile
     models = sorted(profile.models, key=lambda model: model.created or UNKNOWN_DATE, reverse=True)
     by_id = {model.id: model for model in models if model.lifecycle in stages}
     beta = "anthropic-beta" in call.http.headers
@@ -37,7 +37,7 @@ def listed(engine: "Engine", call: Call) -> Exchange:
 def retrieved(engine: "Engine", call: Call) -> Exchange:
     """One model, by its id or another name of it. Raises ApiError (404)."""
     call.query({})
-    profile, name = call.session.terms.profile, call.params["id"]
+    profile, name = call.session.in_force.profile, call.params["id"]
     model = profile.model(name)
     if model is None:
         raise ApiError("not_found_error", profile.unknown_model_message.format(model=excerpt(name, _MOST)))

@@ -1,17 +1,242 @@
-"""`/_mock/…` and the page: the public verbs as JSON, for people, health checks and clients in other processes.
+"""The live stream of the journal: server-sent events for pages and terminals, so many a second and no more."""
 
-A route is one function in `control.py` and its row in `routes.py`; the OpenAPI document is made from the same rows.
-"""
+import asyncio
+import hmac
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from urllib.parse import SplitResult, urlsplit
 
 from mock_server.engine.engine import Engine
+from mock_server.engine.entry import Entry, Lane
+from mock_server.engine.masking import masked
 from mock_server.protocol.expression import OverLimit, bounded
-from mock_server.protocol.plan import Plan
+from mock_server.protocol.plan import Headers, Plan, whole
 from mock_server.protocol.request import HttpRequest
-from mock_server.server.control import page, routes
+from mock_server.protocol.sse import dumps, encode
+from mock_server.server.control import routes
 from mock_server.server.control.answers import ControlError, Query, as_json
-from mock_server.server.control.control import Control
-from mock_server.server.control.feed import Feed
-from mock_server.server.control.guard import Guard
+from mock_server.server.control.handlers import Control
+from mock_server.server.control.views import summary
+from mock_server.whereabouts import is_loopback
+
+# Who may use the control API. On loopback: pages of this very server only, against DNS rebinding and foreign sites.
+# Bound elsewhere: whoever has the token.
+
+
+def _split(url: str) -> SplitResult | None:
+    """The parts of a URL; None when it is none, such as `http://[`."""
+    try:
+        return urlsplit(url)
+    except ValueError:
+        return None
+
+
+class AccessGuard:
+    """Checks requests to `/_mock/` and the page. `token` None: bound to loopback, no token needed."""
+
+    def __init__(self, token: str | None) -> None:
+        self.token = token
+
+    def check(self, headers: Mapping[str, str], query: Mapping[str, str], *, is_page: bool = False) -> None:
+        """Raises ControlError (403 for a foreign page, 401 without the token)."""
+        if self.token is None:
+            self._check_host(headers)
+        elif not is_page:
+            self._check_token(headers, query)
+        self._check_origin(headers)
+
+    def _check_host(self, headers: Mapping[str, str]) -> None:
+        told = headers.get("host", "")
+        host = _split("//" + told)
+        if host is None or not is_loopback(host.hostname or ""):
+            raise ControlError(403, f"Host '{told}' is not this machine", "use 127.0.0.1 or localhost")
+
+    def _check_origin(self, headers: Mapping[str, str]) -> None:
+        origin = headers.get("origin")
+        if origin is None:
+            return
+        site = None if origin == "null" else _split(origin)
+        if site is None or site.netloc.lower() != headers.get("host", "").lower():
+            raise ControlError(403, f"Origin '{origin}' is another site", "only this server's own page may ask")
+
+    def _check_token(self, headers: Mapping[str, str], query: Mapping[str, str]) -> None:
+        scheme, _, given = headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer":
+            given = query.get("token", "")
+        if not hmac.compare_digest(given.strip().encode(), (self.token or "").encode()):
+            raise ControlError(
+                401, "the control API needs its token here", "authorization: Bearer MOCK_SERVER_CONTROL_TOKEN"
+            )
+
+
+# The files of the journal page, with the headers that keep it to itself.
+
+_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_HEADERS: Headers = (
+    ("content-security-policy", _POLICY),
+    ("x-content-type-options", "nosniff"),
+    ("referrer-policy", "no-referrer"),
+    ("cache-control", "no-cache"),
+)
+PATHS = ("/", "/_mock/ui", "/_mock/ui/")
+
+
+def is_page(path: str) -> bool:
+    """Whether a path is of the page."""
+    return path in PATHS or path.startswith("/_mock/ui/")
+
+
+class Page:
+    """The files, read once; `base_path` stands in the base URL that the page tells people."""
+
+    def __init__(self, base_path: str = "") -> None:
+        self._files: Mapping[str, bytes] | None = None
+        self._base_path = base_path
+
+    def answer(self, path: str) -> Plan:
+        """One file. Raises ControlError (404)."""
+        if self._files is None:
+            from importlib.resources import files  # only who looks at the page needs it
+
+            folder = files("mock_server.server") / "page"
+            found = {one.name: one.read_bytes() for one in folder.iterdir() if one.is_file()}
+            told = b'name="base-path" content="%b"' % self._base_path.encode()
+            found["index.html"] = found["index.html"].replace(b'name="base-path" content=""', told)
+            self._files = found
+        name = "index.html" if path in PATHS else path.removeprefix("/_mock/ui/")
+        data = self._files.get(name)
+        if data is None:
+            raise ControlError(404, f"no file {name} on this page", "the page is at /")
+        kind = _TYPES.get(name[name.rfind(".") :], "application/octet-stream")
+        return whole(200, (("content-type", f"{kind}; charset=utf-8"), *_HEADERS), data)
+
+
+# The live stream of the journal: server-sent events for pages and terminals, so many a second and no more.
+
+FIRST = 100
+BATCH = 50
+INTERVAL = 0.25
+SILENCE = 15.0
+
+
+class Feed:
+    """Who watches, and what they are still to be told. Costs nothing while nobody watches."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.watchers: dict[Watcher, None] = {}  # who watches, in order; nobody else may change it
+        self._levers = ControlStates(lambda: self.say("levers"))
+
+    def came(self, entry: Entry, session: str) -> None:
+        """An entry came, or ended."""
+        self._levers.listen(entry.lane)
+        for watcher in self.watchers:
+            watcher.entry(entry, session)
+
+    def say(self, event: str) -> None:
+        """Something else happened: `scenarios`, `levers`, `reset`."""
+        for watcher in self.watchers:
+            watcher.say(event)
+
+    async def watch(self, session: str | None) -> AsyncGenerator[bytes, None]:
+        """Frames for one watcher, for ever: the newest entries, then what comes."""
+        sessions = [one for one in self._engine.sessions.all() if session in (None, one.name, masked(one.name))]
+        watcher = Watcher(sessions[0].name if session is not None and sessions else session)
+        for one in sessions:
+            self._levers.listen(one)
+        self.watchers[watcher] = None
+        held = [(entry, one.name) for one in sessions for entry in one.journal.entries()]
+        newest = sorted(held, key=lambda pair: pair[0].number)[-FIRST:]
+        for entry, name in newest:
+            watcher.entry(entry, name)
+        try:
+            yield b": watching\n\n"
+            await asyncio.to_thread(outline, [entry for entry, _ in newest])
+            yield b"".join(watcher.take(FIRST))
+            while True:
+                try:
+                    await asyncio.wait_for(watcher.told.wait(), SILENCE)
+                except asyncio.TimeoutError:
+                    yield b": still here\n\n"
+                    continue
+                yield b"".join(watcher.take(BATCH))
+                await asyncio.sleep(INTERVAL)
+        finally:
+            del self.watchers[watcher]
+
+
+def outline(entries: Iterable[Entry]) -> None:
+    """Have worked out what is shown of large requests: that may take long, and others are answered meanwhile."""
+    for entry in entries:
+        if entry.is_large:
+            _ = entry.outline
+
+
+class ControlStates:
+    """Hears when the clock of a session is turned, or a reply comes to one of its gates or leaves it."""
+
+    due: float | None = None  # to the clock it is a sleeper that never has anything to do
+
+    def __init__(self, tell: Callable[[], None]) -> None:
+        self._tell = tell
+
+    def listen(self, lane: Lane) -> None:
+        """Listen to this session too."""
+        lane.clock.add(self)
+        lane.gates.subscribe(self.wake)
+
+    def wake(self) -> None:
+        self._tell()
+
+
+class Watcher:
+    """What one watcher is still to be told; an entry that changes twice is told once."""
+
+    def __init__(self, session: str | None) -> None:
+        self._session = session
+        self._entries: dict[int, tuple[Entry, str]] = {}
+        self._events: dict[str, None] = {}
+        self._skipped = 0
+        self.told = asyncio.Event()
+
+    def entry(self, entry: Entry, session: str) -> None:
+        if self._session not in (None, session):
+            return
+        self._entries.pop(entry.number, None)
+        self._entries[entry.number] = (entry, session)
+        if len(self._entries) > 4 * BATCH:
+            del self._entries[next(iter(self._entries))]
+            self._skipped += 1
+        self.told.set()
+
+    def say(self, event: str) -> None:
+        self._events[event] = None
+        self.told.set()
+
+    def take(self, most: int) -> list[bytes]:
+        """The frames due now: the newest `most` entries; the others are counted as skipped."""
+        self.told.clear()
+        events, self._events = self._events, {}
+        entries, self._entries = list(self._entries.values()), {}
+        left, entries = max(0, len(entries) - most), entries[-most:]
+        skipped, self._skipped = self._skipped + left, 0
+        frames = [_frame(event, {}) for event in events]
+        if skipped:
+            frames.append(_frame("skipped", {"skipped": skipped}))
+        return frames + [_frame("entry", summary(entry, session)) for entry, session in entries]
+
+
+def _frame(event: str, data: object) -> bytes:
+    return encode(f"event: {event}\ndata: {dumps(data)}\n\n")
+
+
+# `/_mock/…` and the page: the public verbs as JSON, for people, health checks and clients in other processes.
+#
+# A route is one function in `server/control/handlers.py` and its row in `routes.py`; the OpenAPI document is made
+# from the same rows.
 
 __all__ = ["Desk", "Query"]
 
@@ -22,31 +247,31 @@ class Desk:
     def __init__(self, control: Control, engine: Engine, token: str | None) -> None:
         self.control = control
         self.feed = Feed(engine)
-        self._guard = Guard(token)
-        self._page = page.Page(engine.settings.base_path)
+        self._guard = AccessGuard(token)
+        self._page = Page(engine.settings.base_path)
         control.changed = lambda: self.feed.say("scenarios")
 
     @staticmethod
     def serves(path: str) -> bool:
         """Whether a path is the desk's rather than the emulated API's."""
-        return path.startswith("/_mock/") or page.is_page(path)
+        return path.startswith("/_mock/") or is_page(path)
 
     def takes_long(self, http: HttpRequest) -> bool:
         """Whether this request is for the desk, and may take it so long that others should not wait for it."""
         return http.session is None and self.serves(http.path) and routes.is_apart(http.method, http.path)
 
-    def is_stream(self, asked: Query) -> bool:
+    def is_stream(self, query: Query) -> bool:
         """Whether a request is for the live stream, and may have it. Raises ControlError."""
-        if asked.path != routes.STREAM or asked.method != "GET":
+        if query.path != routes.STREAM or query.method != "GET":
             return False
-        self._guard.check(asked.headers, asked.query)
+        self._guard.check(query.headers, query.query)
         return True
 
-    def answer(self, asked: Query) -> Plan:
+    def answer(self, query: Query) -> Plan:
         """The reply to one control request."""
         try:
             with bounded():
-                return self._answer(asked)
+                return self._answer(query)
         except ControlError as error:
             return as_json(error.status, error.body).plan
         except OverLimit as error:
@@ -54,16 +279,16 @@ class Desk:
                 422, {"error": str(error), "hint": "a condition that takes less, or one on fewer requests"}
             ).plan
 
-    def _answer(self, asked: Query) -> Plan:
-        if page.is_page(asked.path):
-            self._guard.check(asked.headers, asked.query, is_page=True)
-            if asked.method not in ("GET", "HEAD"):
-                raise ControlError(405, f"the page does not answer {asked.method}", "use GET")
-            return self._page.answer(asked.path)
-        route, rest = routes.find(asked.method, asked.path)
+    def _answer(self, query: Query) -> Plan:
+        if is_page(query.path):
+            self._guard.check(query.headers, query.query, is_page=True)
+            if query.method not in ("GET", "HEAD"):
+                raise ControlError(405, f"the page does not answer {query.method}", "use GET")
+            return self._page.answer(query.path)
+        route, rest = routes.find(query.method, query.path)
         if not route.open:
-            self._guard.check(asked.headers, asked.query)
-        answer = route.run(self.control, asked._replace(rest=rest))
+            self._guard.check(query.headers, query.query)
+        answer = route.run(self.control, query._replace(rest=rest))
         if (route.method == "DELETE" and route.path == "journal") or route.path == "reset":
             self.feed.say("reset")
         return answer.plan

@@ -56,7 +56,7 @@ class ControlError(Exception):
         self.body = {"error": error, "hint": hint, **more}
 
 
-class Answer(NamedTuple):
+class RouteAnswer(NamedTuple):
     """What a route says: JSON, or text of a `type`. `mask`: it tells what clients sent, so secrets in it are masked
     where it leaves the process.
     """
@@ -75,11 +75,11 @@ class Answer(NamedTuple):
         return whole(self.status, (*JSON_HEADERS, *SAFE), encode(masked(text) if self.mask else text))
 
 
-def as_json(status: int, body: Mapping[str, Any], *, mask: bool = False) -> Answer:
+def as_json(status: int, body: Mapping[str, Any], *, mask: bool = False) -> RouteAnswer:
     """A JSON answer."""
-    return Answer(status, body, mask)
+    return RouteAnswer(status, body, mask)
 
 
-def as_text(status: int, text: str, type: str) -> Answer:
+def as_text(status: int, text: str, type: str) -> RouteAnswer:
     """An answer of text."""
-    return Answer(status, text, type=type)
+    return RouteAnswer(status, text, type=type)

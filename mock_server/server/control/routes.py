@@ -7,9 +7,9 @@ from urllib.parse import unquote
 
 from mock_server import version
 from mock_server.records import dataclass
-from mock_server.server.control import levers, tryout
-from mock_server.server.control.answers import Answer, ControlError, Query, as_json
-from mock_server.server.control.control import Control
+from mock_server.server.control import handlers
+from mock_server.server.control.answers import ControlError, Query, RouteAnswer, as_json
+from mock_server.server.control.handlers import Control
 
 PREFIX = "/_mock/"
 STREAM = "/_mock/journal/stream"
@@ -106,12 +106,12 @@ _SESSION_BODY = {
 
 
 @dataclass(frozen=True)
-class Route:
+class Operation:
     """One operation. `path` is below /_mock/; `{name}` in it is one part of a path."""
 
     method: str
     path: str
-    run: Callable[[Control, Query], Answer]
+    run: Callable[[Control, Query], RouteAnswer]
     parameters: tuple[str, ...] = ()
     body: Mapping[str, Any] | None = None
     status: int = 200
@@ -120,57 +120,57 @@ class Route:
     apart: bool = False  # may take long (a large text, many entries), and changes nothing but a session's scenarios
 
 
-def _openapi(control: Control, asked: Query) -> Answer:
+def _openapi(control: Control, query: Query) -> RouteAnswer:
     """This document."""
     return as_json(200, document())
 
 
-def _stream(control: Control, asked: Query) -> Answer:
+def _stream(control: Control, query: Query) -> RouteAnswer:
     """Entries as they come and end, as server-sent events."""
     raise ControlError(400, "the stream is asked for by GET over a plain connection", "GET /_mock/journal/stream")
 
 
-ROUTES: tuple[Route, ...] = (
-    Route("GET", "health", Control.health, open=True),
-    Route("GET", "ready", Control.ready, open=True),
-    Route("GET", "metrics", Control.metrics, type="text/plain"),
-    Route("GET", "openapi.json", _openapi),
-    Route("GET", "scenarios", Control.scenarios, ("session",)),
-    Route("POST", "scenarios", Control.add, ("session",), _SCENARIO_BODY, 201, apart=True),
-    Route("GET", "scenarios/{name}", Control.scenario, ("session",)),
-    Route("PUT", "scenarios/{name}", Control.put, ("session",), _SCENARIO_BODY, apart=True),
-    Route("DELETE", "scenarios/{name}", Control.remove, ("session",)),
-    Route(
+ROUTES: tuple[Operation, ...] = (
+    Operation("GET", "health", Control.health, open=True),
+    Operation("GET", "ready", Control.ready, open=True),
+    Operation("GET", "metrics", Control.metrics, type="text/plain"),
+    Operation("GET", "openapi.json", _openapi),
+    Operation("GET", "scenarios", Control.scenarios, ("session",)),
+    Operation("POST", "scenarios", Control.add, ("session",), _SCENARIO_BODY, 201, apart=True),
+    Operation("GET", "scenarios/{name}", Control.scenario, ("session",)),
+    Operation("PUT", "scenarios/{name}", Control.put, ("session",), _SCENARIO_BODY, apart=True),
+    Operation("DELETE", "scenarios/{name}", Control.remove, ("session",)),
+    Operation(
         "GET",
         "journal",
         Control.journal,
         ("session", "scenario", "outcome", "text", "limit", "before", "after"),
         apart=True,
     ),
-    Route("DELETE", "journal", Control.clear, ("session",)),
-    Route("GET", "journal/stream", _stream, ("session",), type="text/event-stream"),
-    Route("GET", "journal/counts", Control.counts, ("session",)),
-    Route("GET", "journal/{number}", Control.entry, ("session", "whole"), apart=True),
-    Route("POST", "verify", Control.verify, ("session",), _VERIFY_BODY, apart=True),
-    Route("POST", "reset", Control.reset, ("session", "all")),
-    Route("POST", "preview", tryout.previewed, ("session",), _PREVIEW_BODY, apart=True),
-    Route("POST", "explain", tryout.explained, ("session",), _EXPLAIN_BODY, apart=True),
-    Route("GET", "schema", tryout.language),
-    Route("GET", "clock", levers.clock, ("session",)),
-    Route("POST", "clock", levers.turn_clock, ("session",), _CLOCK_BODY),
-    Route("GET", "gates", levers.gates, ("session",)),
-    Route("POST", "gates/{name}", levers.turn_gate, ("session",), _GATE_BODY),
-    Route("GET", "chaos", levers.chaos, ("session",)),
-    Route("POST", "chaos", levers.lay, ("session",), _OVERLAY_BODY, 201),
-    Route("PUT", "chaos/{name}", levers.switch, ("session",), _SWITCH_BODY),
-    Route("DELETE", "chaos/{name}", levers.lift, ("session",)),
-    Route("GET", "sessions", Control.sessions),
-    Route("POST", "sessions", Control.open_session, (), _SESSION_BODY, 201),
-    Route("DELETE", "sessions/{name}", Control.close_session),
+    Operation("DELETE", "journal", Control.clear, ("session",)),
+    Operation("GET", "journal/stream", _stream, ("session",), type="text/event-stream"),
+    Operation("GET", "journal/counts", Control.counts, ("session",)),
+    Operation("GET", "journal/{number}", Control.entry, ("session", "whole"), apart=True),
+    Operation("POST", "verify", Control.verify, ("session",), _VERIFY_BODY, apart=True),
+    Operation("POST", "reset", Control.reset, ("session", "all")),
+    Operation("POST", "preview", handlers.previewed, ("session",), _PREVIEW_BODY, apart=True),
+    Operation("POST", "explain", handlers.explained, ("session",), _EXPLAIN_BODY, apart=True),
+    Operation("GET", "schema", handlers.language),
+    Operation("GET", "clock", handlers.clock, ("session",)),
+    Operation("POST", "clock", handlers.turn_clock, ("session",), _CLOCK_BODY),
+    Operation("GET", "gates", handlers.gates, ("session",)),
+    Operation("POST", "gates/{name}", handlers.turn_gate, ("session",), _GATE_BODY),
+    Operation("GET", "chaos", handlers.chaos, ("session",)),
+    Operation("POST", "chaos", handlers.lay, ("session",), _OVERLAY_BODY, 201),
+    Operation("PUT", "chaos/{name}", handlers.switch, ("session",), _SWITCH_BODY),
+    Operation("DELETE", "chaos/{name}", handlers.lift, ("session",)),
+    Operation("GET", "sessions", Control.sessions),
+    Operation("POST", "sessions", Control.open_session, (), _SESSION_BODY, 201),
+    Operation("DELETE", "sessions/{name}", Control.close_session),
 )
 
 
-def find(method: str, path: str) -> tuple[Route, str]:
+def find(method: str, path: str) -> tuple[Operation, str]:
     """The route of a request and what its path holds for the last part. Raises ControlError (404, 405)."""
     below = path.removeprefix(PREFIX)
     fitting = [(route, found) for route in ROUTES if (found := _pattern(route).fullmatch(below)) is not None]
@@ -187,7 +187,7 @@ def find(method: str, path: str) -> tuple[Route, str]:
 
 def answered(
     control: Control,
-    call: Callable[[Callable[[], Answer]], Answer],
+    call: Callable[[Callable[[], RouteAnswer]], RouteAnswer],
     method: str,
     path: str,
     body: Mapping[str, Any] | None,
@@ -210,7 +210,7 @@ def is_apart(method: str, path: str) -> bool:
         return False
 
 
-def _pattern(route: Route) -> re.Pattern[str]:
+def _pattern(route: Operation) -> re.Pattern[str]:
     return re.compile(re.sub(r"\{\w+\}", "([^/]+)", route.path))
 
 
@@ -241,7 +241,7 @@ def document() -> dict[str, Any]:
     }
 
 
-def _operation(route: Route) -> dict[str, Any]:
+def _operation(route: Operation) -> dict[str, Any]:
     name = re.findall(r"\{(\w+)\}", route.path)
     parameters = [{"name": one, "in": "path", "required": True, "schema": {"type": "string"}} for one in name]
     for one in route.parameters:

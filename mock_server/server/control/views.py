@@ -1,20 +1,95 @@
-"""Entries, scenarios and sessions as JSON."""
+"""Entries, scenarios and sessions as JSON, with what stands out on the timeline of a reply."""
 
 import json
 import shlex
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
 
 from mock_server.engine.choose import NearMiss
 from mock_server.engine.engine import Engine
 from mock_server.engine.entry import Entry
 from mock_server.engine.masking import masked, masked_events, masked_headers, masked_query, without_secrets
-from mock_server.engine.received import ready
+from mock_server.engine.request_view import ready
 from mock_server.engine.session import Session
+from mock_server.protocol.plan import Plan, Wait, unrolled
 from mock_server.protocol.request import strict_json
-from mock_server.scenario.dump import dump, exchange
 from mock_server.scenario.model import Scenario
-from mock_server.server.control.marks import marks
+from mock_server.scenario.writing import dump, exchange
+
+# What stands out on the timeline of a reply: where a gate holds it, a fault struck, it is cut.
+
+Kind = Literal["gate", "stall", "fault", "cut"]
+_TOLD = frozenset(
+    ("gate", "disconnect", "reset", "empty_response")
+)  # a wait or the cut is all there is to tell of them
+_ENDINGS: Mapping[str, str] = {
+    "end": "ends here",
+    "close": "connection closed, the body not ended",
+    "reset": "connection reset",
+}
+
+
+class TimelineMark(NamedTuple):
+    """`event`: the index of the event it stands before; the number of events for what comes behind the last one."""
+
+    event: int
+    kind: Kind
+    text: str
+
+
+def timeline_marks(plan: Plan, faults: Sequence[str]) -> list[dict[str, Any]]:
+    """The marks of a reply that was given these faults (in words), in the order of its events."""
+    found = sorted((*_waits(plan), *_fault_marks(plan, faults), *_cut(plan)), key=lambda mark: mark.event)
+    return [mark._asdict() for mark in found]
+
+
+def _waits(plan: Plan) -> Iterator[TimelineMark]:
+    passed = 0
+    for part in plan.parts:
+        if part.wait is not None and part.wait.gate is not None:
+            yield TimelineMark(passed, "gate", f"gate {part.wait.gate}")
+        elif part.wait is not None:
+            yield TimelineMark(passed, "stall", "nothing more until the client leaves")
+        passed += len(part.frames)
+
+
+def _cut(plan: Plan) -> Iterator[TimelineMark]:
+    manner = plan.manner
+    if manner is not None and manner.ending is not None:
+        text = "connection ended without a byte" if manner.head == b"" else _ENDINGS[manner.ending]
+        yield TimelineMark(len(plan.frames), "cut", text)
+
+
+def _fault_marks(plan: Plan, faults: Sequence[str]) -> Iterator[TimelineMark]:
+    """The first frame that is not as it was before, or not at its time. What only ends the reply has a mark already.
+
+    Which of several faults changed which frame cannot be told from the plan: they share the mark of the first change.
+    """
+    done = [fault for fault in faults if fault.split(" ")[0] not in _TOLD]
+    if plan.intact is None or not done:
+        return
+    at = _first_change(_steps(plan.intact), _steps(plan))
+    is_cut = (plan.manner is not None and plan.manner.ending is not None) or any(
+        part.wait is not None and part.wait.gate is None for part in plan.parts
+    )
+    if at is None and not is_cut:  # the head alone is another
+        at = 0
+    if at is not None and not (is_cut and at == len(plan.frames)):
+        yield TimelineMark(at, "fault", done[0] if len(done) == 1 else f"from here on {', '.join(done)}")
+
+
+def _steps(plan: Plan) -> list[tuple[int, bytes]]:
+    return [(step.delay, step.frame) for step in unrolled(plan) if not isinstance(step, Wait)]
+
+
+def _first_change(before: Sequence[tuple[int, bytes]], after: Sequence[tuple[int, bytes]]) -> int | None:
+    for at, (one, other) in enumerate(zip(before, after, strict=False)):
+        if one != other:
+            return at
+    return None if len(before) == len(after) else min(len(before), len(after))
+
+
+# Entries, scenarios and sessions as JSON.
 
 PROMPT = 200
 # What is shown of a body as JSON: of more than so many bytes or values only how it begins, as text. As objects values
@@ -78,9 +153,9 @@ def detail(entry: Entry, session: str, near: Iterable[NearMiss], *, whole: bool 
         "body": entry.reply if ended else None,
     }
     said["events"] = _events(entry) if ended else []
-    said["marks"] = marks(entry.plan, entry.faults)
+    said["marks"] = timeline_marks(entry.plan, entry.faults)
     said["left_ms"] = round(entry.duration * 1000, 3) if ended and entry.outcome == "client_left" else None
-    said["near_misses"] = [one.told() for one in near]
+    said["near_misses"] = [one.as_json() for one in near]
     said["stub"] = ready(entry.request) if entry.unmatched and not large else None
     said["yaml"] = _as_scenario(entry) if ended and not large and entry.is_readable else None
     said["curl"] = _curl(entry, large)
@@ -184,7 +259,7 @@ _SETTINGS = (
 
 def session_view(session: Session, engine: Engine) -> dict[str, Any]:
     """A session in the list."""
-    settings = session.terms.settings
+    settings = session.in_force.settings
     own = {name: getattr(settings, name) for name in _SETTINGS}
     return {
         "name": masked(session.name),

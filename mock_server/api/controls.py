@@ -1,0 +1,208 @@
+"""What a test turns while replies are under way: the clock, the gates, the chaos.
+
+All of it is asked of the control API, in this process or over HTTP.
+"""
+
+import asyncio
+import itertools
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import quote
+
+from mock_server.engine.gates import GateView, NotReached
+from mock_server.engine.overlays import OverlayView
+from mock_server.scenario.load import build, load_overlays
+from mock_server.scenario.model import Scenario
+
+POLL = 0.02
+
+
+class Refused(Exception):
+    """The control API refused a request; the text is its error and its hint, `problems` all that is wrong."""
+
+    def __init__(self, status: int, error: str, hint: str, problems: Sequence[str] = ()) -> None:
+        super().__init__(f"{error}; {hint}")
+        self.status = status
+        self.problems = tuple(problems)
+
+
+class Ask(Protocol):
+    """Asks the control API: the path is below `/_mock/`, what is None in the query is left out. Raises Refused."""
+
+    def __call__(self, method: str, path: str, body: Mapping[str, Any] | None = None, **query: Any) -> Any: ...
+
+
+class ClockControls:
+    """The clock of a session. Cache, rate limits, batches and the pace of its replies go by it."""
+
+    def __init__(self, ask: Ask, session: str) -> None:
+        self._ask = ask
+        self._session = session
+
+    def freeze(self) -> None:
+        """Stand still from now on: nothing that takes time goes on."""
+        self._turn(freeze=True)
+
+    def advance(self, seconds: float) -> None:
+        """Let so many seconds pass at once. What is due in them has been sent, in order, when this returns.
+
+        Raises ValueError for what is no number of seconds from 0 up.
+        """
+        try:
+            self._turn(advance=seconds)
+        except Refused as error:
+            if error.status != 400:
+                raise
+            raise ValueError(str(error)) from None
+
+    def resume(self) -> None:
+        """Go on by itself, from where it stands."""
+        self._turn(resume=True)
+
+    @property
+    def unix(self) -> float:
+        """Its time in seconds since 1970."""
+        return float(self._ask("GET", "clock", session=self._session)["unix"])
+
+    @property
+    def frozen(self) -> bool:
+        """Whether it stands still."""
+        return bool(self._ask("GET", "clock", session=self._session)["frozen"])
+
+    def _turn(self, **how: Any) -> None:
+        self._ask("POST", "clock", how, session=self._session)
+
+
+class GateControls:
+    """The gates of a session: `gate: NAME` in a scenario holds a reply there until it is released."""
+
+    def __init__(self, ask: Ask, session: str) -> None:
+        self._ask = ask
+        self._session = session
+
+    def release(self, name: str, times: int | None = None) -> int:
+        """Open a gate for good, or let `times` replies through, now or when they come; returns how many went now."""
+        return int(self._turn(name, {} if times is None else {"times": times})["went"])
+
+    def shut(self, name: str) -> None:
+        """Hold again what comes from now on."""
+        self._turn(name, {"shut": True})
+
+    def wait(self, name: str, count: int = 1, timeout: float = 5.0) -> None:
+        """Block until a gate holds `count` replies. Raises NotReached. On the server's own loop use `wait_async`."""
+        deadline = time.monotonic() + timeout
+        while self.waiting(name) < count:
+            self._late(name, count, timeout, deadline)
+            time.sleep(POLL)
+
+    async def wait_async(self, name: str, count: int = 1, timeout: float = 5.0) -> None:
+        """The same without blocking the event loop."""
+        deadline = time.monotonic() + timeout
+        while await asyncio.to_thread(self.waiting, name) < count:
+            self._late(name, count, timeout, deadline)
+            await asyncio.sleep(POLL)
+
+    def all(self) -> Sequence[GateView]:
+        """The gates that have been used."""
+        return [GateView(**one) for one in self._ask("GET", "gates", session=self._session)["gates"]]
+
+    def waiting(self, name: str) -> int:
+        """How many replies a gate holds."""
+        return next((one.waiting for one in self.all() if one.name == name), 0)
+
+    def _late(self, name: str, count: int, timeout: float, deadline: float) -> None:
+        if time.monotonic() > deadline:
+            raise NotReached(f"gate '{name}' holds {self.waiting(name)} replies, not {count}, after {timeout:g} s")
+
+    def _turn(self, name: str, how: Mapping[str, Any]) -> Any:
+        return self._ask("POST", f"gates/{quote(name, safe='')}", how, session=self._session)
+
+
+class OverlayControls:
+    """Overlays: faults and paces that are laid over replies whatever scenario gives them. Without a session they are
+    those of the whole server.
+    """
+
+    def __init__(self, ask: Ask, session: str | None, lay: Callable[[Sequence[Scenario]], None] | None = None) -> None:
+        """`lay`: how overlays get to a server in this process, with the places they were written at."""
+        self._ask = ask
+        self._session = session
+        self._lay = self._sent if lay is None else lay
+        self._names = itertools.count(1)
+
+    def add(
+        self,
+        fault: Any = None,
+        *,
+        when: Mapping[str, Any] | None = None,
+        chance: str | None = None,
+        gate: Any = None,
+        timing: str | Mapping[str, Any] | None = None,
+        name: str | None = None,
+        priority: int | None = None,
+    ) -> str:
+        """Lay a fault (its name, a mapping or a list) over every reply, or those `when` picks; returns its name.
+
+        `chance`: how often, such as `20%`, drawn from the seed and the request. Raises ScenarioError.
+        """
+        __tracebackhide__ = True
+        keys = {
+            "when": when,
+            "chance": chance,
+            "fault": fault,
+            "gate": gate,
+            "timing": timing,
+            "priority": priority,
+        }
+        data = {key: value for key, value in keys.items() if value is not None}
+        overlay = build({"name": name or self._new_name(), **data}, "chaos.add()")
+        self._lay([overlay])
+        return overlay.name
+
+    def load(self, *paths: str | Path) -> Sequence[str]:
+        """Lay the overlays of these files. Raises ScenarioError for a file that holds anything else."""
+        __tracebackhide__ = True
+        found = load_overlays(paths)
+        self._lay(found)
+        return [one.name for one in found]
+
+    def remove(self, name: str) -> None:
+        """Take an overlay away that was added. Raises LookupError for one that is not there."""
+        self._turn("DELETE", name)
+
+    def switch(self, name: str, on: bool) -> None:
+        """Have an overlay strike, or not, wherever it comes from. Raises LookupError for one that is not there."""
+        self._turn("PUT", name, {"on": on})
+
+    def all(self) -> Sequence[OverlayView]:
+        """The overlays there are, in order."""
+        found = self._ask("GET", "chaos", session=self._session)["overlays"]
+        return [OverlayView(**one) for one in found]
+
+    def clear(self) -> None:
+        """Take away every overlay that was added."""
+        for one in self.all():
+            if one.added:
+                self.remove(one.name)
+
+    def __iter__(self) -> Iterator[OverlayView]:
+        return iter(self.all())
+
+    def _sent(self, overlays: Sequence[Scenario]) -> None:
+        for overlay in overlays:
+            data = {**overlay.data.plain(), "name": overlay.name}
+            self._ask("POST", "chaos", data, session=self._session)
+
+    def _new_name(self) -> str:
+        taken = {one.name for one in self.all()}
+        return next(name for at in self._names if (name := f"chaos-{at}") not in taken)
+
+    def _turn(self, method: str, name: str, how: Mapping[str, Any] | None = None) -> None:
+        try:
+            self._ask(method, f"chaos/{quote(name, safe='')}", how, session=self._session)
+        except Refused as error:
+            if error.status != 404:
+                raise
+            raise LookupError(str(error)) from None

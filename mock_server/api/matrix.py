@@ -1,0 +1,146 @@
+"""The fault matrix: a variant of a scenario for every fault at every event, to prove that a client survives each."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from mock_server.engine.engine import Engine
+from mock_server.engine.preview import Previewed, preview
+from mock_server.records import dataclass
+from mock_server.scenario.faults import faults_of, label
+from mock_server.scenario.faults.place import name_of
+from mock_server.scenario.load import build, expand, files, library, load
+from mock_server.scenario.model import Scenario, without_name
+from mock_server.scenario.node import Node, Problem, Problems, ScenarioError, suggestion
+from mock_server.scenario.profiles import load_profile
+from mock_server.settings import Settings
+
+USUAL = ("disconnect", "reset", "truncate", "error_event")
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A scenario with one fault: after how many events of which turn, and which event comes next there."""
+
+    name: str
+    turn: int
+    fault: Mapping[str, Any]
+    events: int
+    next_event: str
+    scenario: Scenario
+
+    @property
+    def id(self) -> str:
+        """What a test of it is called."""
+        kind = str(self.fault["type"])
+        return f"turn{self.turn}-{kind}" + (f"-{self.events}-before-{self.next_event}" if self.next_event else "")
+
+    @property
+    def text(self) -> str:
+        """The fault in words."""
+        return label(faults_of(self.fault, "fault")[0])
+
+    @property
+    def data(self) -> Mapping[str, Any]:
+        """The scenario with its fault, in the words of the YAML."""
+        plain: Mapping[str, Any] = self.scenario.data.plain()
+        return plain
+
+
+def faults(
+    scenario: str | Path | Scenario, faults: Sequence[str | Mapping[str, Any]] = USUAL, *, once: bool = False
+) -> Iterator[Variant]:
+    """Every fault of the list at every event of every turn. Pings are not counted.
+
+    `scenario`: one that is loaded, a name of the library, or a file. `faults`: names, or mappings without a place;
+    those that have none (an error reply, headers) come once a turn, and where one cannot apply it is left out. `once`:
+    only the first try of a request meets the fault, so that a client can prove that it recovers. Raises ScenarioError,
+    also for a fault that cannot apply anywhere.
+    """
+    __tracebackhide__ = True
+    for one in _meant(scenario):
+        exchanges = list(_turns(one))
+        for fault in faults:
+            made = [variant for exchange in exchanges for variant in _variants(one, exchange, fault, once=once)]
+            if not made:
+                raise ScenarioError([Problem("faults()", None, f"{fault} has no place in '{one.name}'")])
+            yield from made
+
+
+def _meant(scenario: str | Path | Scenario) -> Sequence[Scenario]:
+    if isinstance(scenario, Scenario):
+        return (scenario,)
+    text = str(scenario)
+    if isinstance(scenario, Path) or "/" in text or text.endswith((".yaml", ".yml")):
+        return load([scenario])
+    known = {one.name: one for one in load(files([library()]))}
+    if text not in known:
+        raise ScenarioError([Problem("faults()", None, f"no scenario '{text}'{suggestion(text, known)}")])
+    return (known[text],)
+
+
+def _turns(scenario: Scenario) -> Iterator[Previewed]:
+    """One exchange for each turn that replies with a message."""
+    engine = Engine(Settings(time_scale=0.0, seed=0), load_profile("octen"), profiles=load_profile)
+    seen: set[int] = set()
+    for exchange in preview(engine, engine.in_force, scenario, stream=True):
+        if exchange.turn not in seen and exchange.plan.whole.status == 200 and exchange.scenario is not None:
+            seen.add(exchange.turn)
+            yield exchange._replace(plan=exchange.plan.whole)
+
+
+def _variants(
+    scenario: Scenario, exchange: Previewed, fault: str | Mapping[str, Any], *, once: bool
+) -> Iterator[Variant]:
+    names = [name for _, frame in exchange.frames if (name := name_of(frame)) not in ("", "ping")]
+    given = {"type": fault} if isinstance(fault, str) else dict(fault)
+    keys = {field.name for field in fields(faults_of(given, "faults()")[0])}
+    for events, following in enumerate(names):
+        struck = {**given, **_placed(keys, names, events)}
+        name = f"{scenario.name}/{exchange.turn}/{given['type']}"
+        try:
+            made = build(_with_fault(scenario, exchange.turn, struck, once=once), name)
+        except ScenarioError:
+            continue  # it has no place there
+        if struck == given:
+            yield Variant(name, exchange.turn, struck, 0, "", made)
+            return
+        yield Variant(f"{name}/{events}", exchange.turn, struck, events, following, made)
+
+
+def _placed(keys: set[str], names: Sequence[str], events: int) -> dict[str, Any]:
+    """The keys that put a fault at an event, for faults that have a place."""
+    if "after" in keys:
+        return {"after": {"events": events}}
+    if "nth" in keys:
+        return {"event": names[events], "nth": names[: events + 1].count(names[events])}
+    return {}
+
+
+def _with_fault(scenario: Scenario, turn: int, fault: Mapping[str, Any], *, once: bool) -> dict[str, Any]:
+    """The scenario as its author wrote it, with a fault on every reply of one turn."""
+    node: Node = expand(without_name(scenario).data, Problems("faults()"))
+    data: dict[str, Any] = {**node.plain(), "name": scenario.name}
+    if scenario.named_only:
+        data.pop("when", None)
+    turns = list(data["turns"])
+    turns[turn - 1] = _faulty_answer(turns[turn - 1], fault, once=once)
+    return {**data, "turns": turns}
+
+
+def _faulty_answer(answer: Mapping[str, Any], fault: Mapping[str, Any], *, once: bool) -> dict[str, Any]:
+    if "cases" in answer:
+        return {**answer, "cases": [_faulty_answer(one, fault, once=once) for one in answer["cases"]]}
+    if "attempts" in answer:
+        first, *rest = answer["attempts"]
+        return {**answer, "attempts": [{**first, "fault": fault}, *rest] if once else _all(answer["attempts"], fault)}
+    if not once:
+        return {**answer, "fault": fault}
+    outer = {key: answer[key] for key in ("when", "chance", "expect") if key in answer}
+    inner = {key: value for key, value in answer.items() if key not in outer}
+    return {**outer, "attempts": [{**inner, "fault": fault}, inner]}
+
+
+def _all(attempts: Sequence[Mapping[str, Any]], fault: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [{**one, "fault": fault} for one in attempts]

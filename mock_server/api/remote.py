@@ -1,0 +1,325 @@
+"""MockClient: the verbs of MockServer on a server in another process or container, over its control API."""
+
+import itertools
+import json
+import os
+import ssl
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from array import array
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from mock_server.api.controls import POLL, Refused
+from mock_server.api.session import Verbs
+from mock_server.engine.entry import Entry
+from mock_server.engine.exchange import Exchange
+from mock_server.engine.journal import Hit, Journal, StillOpen
+from mock_server.protocol.plan import JSON_HEADERS, Part, Plan, whole
+from mock_server.protocol.request import HttpRequest
+from mock_server.protocol.sse import dumps, encode, frame
+from mock_server.scenario.answer import Answer, name_of
+from mock_server.scenario.model import Scenario
+from mock_server.settings import SettingError
+
+TOKEN = "MOCK_SERVER_CONTROL_TOKEN"  # noqa: S105 - the name of a variable
+TIMEOUT = 10.0
+PAGE = 1000
+
+
+class Unreachable(ConnectionError):
+    """The server does not answer, or not as ours does; the text says what was asked and what came."""
+
+
+class Http:
+    """The control API of one server."""
+
+    def __init__(self, url: str, token: str | None, tls: ssl.SSLContext | None = None) -> None:
+        """`tls`: whom to trust; none: what the system and SSL_CERT_FILE say."""
+        self.url = url.rstrip("/")
+        self._token = os.environ.get(TOKEN) if token is None else token
+        handlers = (urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=tls))
+        self._opener = urllib.request.build_opener(*handlers)
+
+    def __call__(self, method: str, path: str, body: Any = None, **query: Any) -> Any:
+        """Raises Refused, Unreachable."""
+        with self._reply(method, path, body, query, TIMEOUT) as reply:
+            return json.load(reply)
+
+    def events(self, path: str, **query: Any) -> Iterator[Any]:
+        """The data of the `entry` events of a stream, until it ends. Raises Refused, Unreachable."""
+        event = ""
+        with self._reply("GET", path, None, query, None) as reply:
+            for line in reply:
+                name, _, value = line.decode().rstrip("\n").partition(": ")
+                event = value if name == "event" else event
+                if name == "data" and event == "entry":
+                    yield json.loads(value)
+
+    def _reply(self, method: str, path: str, body: Any, query: Mapping[str, Any], timeout: float | None) -> Any:
+        said = {name: value for name, value in query.items() if value is not None}
+        url = f"{self.url}/_mock/{path}" + (f"?{urllib.parse.urlencode(said)}" if said else "")
+        headers = {"content-type": "application/json"}
+        if self._token:
+            headers["authorization"] = f"Bearer {self._token}"
+        data = None if body is None else encode(dumps(body))
+        request = urllib.request.Request(url, data, headers, method=method)  # noqa: S310 - the user's own server
+        try:
+            return self._opener.open(request, timeout=timeout)
+        except urllib.error.HTTPError as error:
+            with error:
+                raise _refused(error, f"{method} {url}") from None
+        except (OSError, ValueError) as error:
+            raise Unreachable(f"{method} {url}: {getattr(error, 'reason', error)}") from None
+
+
+def _refused(error: urllib.error.HTTPError, what: str) -> Exception:
+    try:
+        said = json.loads(error.read())
+        return Refused(error.code, said["error"], said["hint"], said.get("problems", ()))
+    except (ValueError, KeyError, TypeError):
+        return Unreachable(f"{what}: status {error.code}, and not from a mock-server")
+
+
+class MockClient(Verbs):
+    """A session of a running server: `MockClient("http://127.0.0.1:8787")` is its default session.
+
+    Python functions as replies stay in their own process: they cannot be added here.
+    """
+
+    def __init__(self, url: str, *, token: str | None = None, session: str | None = None, key: str = "any") -> None:
+        """`token`: of the control API; none: the environment's MOCK_SERVER_CONTROL_TOKEN. Raises Unreachable."""
+        self._http = Http(url, token)
+        self._session = session or "default"
+        self._key = key
+        self._sessions = itertools.count(1)
+        self._kept: dict[str, Scenario] = {}
+        self._http("GET", "ready")
+        self._journal = RemoteJournal(self._http, self._session)
+        self._began = self._total()
+
+    @property
+    def url(self) -> str:
+        return self._http.url
+
+    @property
+    def api_key(self) -> str:
+        return self._key
+
+    def session(self, key: str | None = None, *, default: bool = False, **settings: Any) -> "MockClient":
+        """A session of its own for the clients that send `key`; close() ends it. Raises SettingError, Refused."""
+        key = key or f"session-{os.urandom(9).hex()}"
+        try:
+            self._http("POST", "sessions", {"name": key, "key": key, "default": default, "settings": settings})
+        except Refused as error:
+            raise SettingError(str(error)) if error.status == 422 else error from None
+        return MockClient(self.url, token=self._http._token, session=key, key=key)
+
+    def close(self) -> None:
+        """End the session: its streams are cut, its key is refused from now on."""
+        if self._session != "default":
+            self._journal.keep()
+            self._http("DELETE", f"sessions/{urllib.parse.quote(self._session)}")
+
+    def __enter__(self) -> "MockClient":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def journal(self) -> Journal:
+        return self._journal
+
+    @property
+    def elsewhere(self) -> int:
+        return max(0, self._total() - self._began - self._journal.total)
+
+    @property
+    def scenarios(self) -> Sequence[Scenario]:
+        """The scenarios this client has added, newest first."""
+        return list(reversed(self._kept.values()))
+
+    def reset(self) -> None:
+        super().reset()
+        self._kept.clear()
+
+    def override(self, **settings: Any) -> None:
+        try:
+            self._http("POST", "sessions", {"name": self._session, "settings": settings})
+        except Refused as error:
+            raise SettingError(str(error)) if error.status == 422 else error from None
+
+    @property
+    def _name(self) -> str:
+        return self._session
+
+    @property
+    def _overlaid(self) -> str | None:
+        return None if self._session == "default" else self._session
+
+    def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None, **query: Any) -> Any:
+        return self._http(method, path, body, **query)
+
+    def _new_name(self) -> str:
+        return f"added-{next(self._sessions)}"
+
+    def _put(self, *scenarios: Scenario) -> None:
+        for scenario in scenarios:
+            for function in _functions(scenario):
+                raise TypeError(f"{name_of(function)}: a function cannot go to a server in another process")
+            data = {**scenario.data.plain(), "name": scenario.name}
+            if scenario.when is None:
+                data.pop("when", None)
+            self._http("PUT", f"scenarios/{urllib.parse.quote(scenario.name, safe='')}", data, session=self._session)
+            self._kept[scenario.name] = scenario
+
+    def _remove(self, name: str) -> None:
+        if self._kept.pop(name, None) is not None:
+            self._http("DELETE", f"scenarios/{urllib.parse.quote(name, safe='')}", session=self._session)
+
+    def _last_number(self) -> int:
+        return self._total()
+
+    def _total(self) -> int:
+        counts = self._http("GET", "journal/counts", session=self._session)
+        return int(counts["total"]) + int(counts["elsewhere"])
+
+    @property
+    def _own(self) -> Sequence[Scenario]:
+        return list(self._kept.values())
+
+
+def _functions(scenario: Scenario) -> Iterator[Callable[[Any], Any]]:
+    for turn in scenario.turns:
+        yield from (leaf.call for leaf in turn.leaves if leaf.call is not None)
+
+
+class RemoteJournal(Journal):
+    """The journal of a session elsewhere: asked for anew at every question; ended entries are fetched once."""
+
+    def __init__(self, http: Http, session: str) -> None:
+        super().__init__(session=session)
+        self._http = http
+        self._ended: dict[int, Entry] = {}
+        self._kept = False
+
+    def keep(self) -> None:
+        """Fetch everything now: the session is about to end."""
+        self._refresh()
+        self.entries()
+        self._kept = True
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in _COUNTS and not object.__getattribute__(self, "__dict__").get("_kept", True):
+            object.__getattribute__(self, "_refresh")()
+        return object.__getattribute__(self, name)
+
+    def _refresh(self) -> None:
+        counts = self._http("GET", "journal/counts", session=self.session)
+        own = self.__dict__
+        own |= {name: counts[name] for name in _EXACT}
+        own["hits"] = {at: _hit(one) for at, one in enumerate(counts["hits"])}
+
+    def entries(self) -> tuple[Entry, ...]:
+        if self._kept:
+            return tuple(self._ended.values())
+        numbers: list[int] = []
+        before: int | None = None
+        while True:
+            page = self._http("GET", "journal", session=self.session, limit=PAGE, before=before)
+            numbers += [one["number"] for one in page["entries"]]
+            before = page["next"]
+            if before is None:
+                break
+        return tuple(self._fetched(number) for number in reversed(numbers))
+
+    def __len__(self) -> int:
+        return len(self.entries())
+
+    def clear(self) -> None:
+        self._http("DELETE", "journal", session=self.session)
+        self._ended.clear()
+
+    def wait_until(self, done: Callable[[], bool], timeout: float, else_: Callable[[], str]) -> None:
+        deadline = time.monotonic() + timeout
+        while not done():
+            if time.monotonic() > deadline:
+                raise StillOpen(f"{else_()}; waited {timeout:g} s")
+            time.sleep(POLL)
+
+    def _fetched(self, number: int) -> Entry:
+        known = self._ended.get(number)
+        if known is None:
+            known = entry_of(self._http("GET", f"journal/{number}", session=self.session, whole="true"), self)
+            if not known.is_open:
+                self._ended[number] = known
+        return known
+
+
+_EXACT = ("total", "side", "unmatched", "unexpected", "dropped", "finished", "cut")
+_COUNTS = frozenset((*_EXACT, "hits"))
+
+
+def _hit(said: Mapping[str, Any]) -> Hit:
+    hit = Hit(said["scenario"], said["turn"], Answer())
+    hit.count = said["count"]
+    return hit
+
+
+def entry_of(said: Mapping[str, Any], journal: Journal) -> Entry:
+    """An entry as the control API tells it."""
+    request = said["request"]
+    raw = encode(dumps(request["body"])) if request["raw"] is None else request["raw"].encode()
+    http = HttpRequest(said["method"], said["path"], request["headers"], raw, None, request["query"])
+    exchange = Exchange(
+        _faulty(said) if said["faults"] else _plan(said),
+        said["scenario"],
+        said["turn"],
+        said["attempt"],
+        said["note"],
+        None,
+        said["understood"],
+    )
+    exchange = exchange._replace(
+        unexpected=said["unexpected"], aside=said["aside"], side=said["side"], faults=tuple(said["faults"])
+    )
+    entry = Entry(said["number"], said["at"], http, exchange, journal)
+    entry.take_over(said["key"], said["outcome"], said["duration_ms"], _sent(said["events"]))
+    return entry
+
+
+def _faulty(said: Mapping[str, Any]) -> Plan:
+    """The plan of a reply that faults were applied to, and what it was before: its reply as JSON."""
+    body = encode(dumps(said["reply"]["body"] or {}))
+    intact = whole(said["status"] or 200, JSON_HEADERS, body, 0, said["reply"]["body"])
+    return _plan(said)._replace(intact=intact._replace(tokens=_tokens(said)))
+
+
+def _plan(said: Mapping[str, Any]) -> Plan:
+    headers = tuple(said["reply"]["headers"].items())
+    events = said["events"]
+    if not said["stream"] or not events:
+        body = b"" if said["reply"]["body"] is None else encode(dumps(said["reply"]["body"]))
+        source = None if said["reply"]["body"] is None else (said["reply"]["body"],)
+        part = Part((body,), array("I", (0,)), None, source)
+        return Plan(said["status"] or 0, headers, (part,), False, tokens=_tokens(said))
+    at = array("I", [round(event["due_ms"] * 1000) for event in events])
+    payloads = tuple(event["payload"] for event in events)
+    part = Part(tuple(map(frame, payloads)), at, None, payloads)
+    return Plan(said["status"], headers, (part,), True, tokens=_tokens(said))
+
+
+def _tokens(said: Mapping[str, Any]) -> tuple[int, int] | None:
+    given, made = said["input_tokens"], said["output_tokens"]
+    return None if given is None or made is None else (given, made)
+
+
+def _sent(events: Sequence[Mapping[str, Any]]) -> Sequence[int]:
+    pairs: list[int] = []
+    for count, event in enumerate(events, 1):
+        if event["sent_ms"] is not None:
+            pairs += [count, round(event["sent_ms"] * 1000)]
+    return pairs

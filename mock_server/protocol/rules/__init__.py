@@ -1,0 +1,361 @@
+"""Request rules: a request that breaks one gets the API's own error. They are asked in the order of the tables.
+
+One error per response, the first in that order. Numbers are those of docs/rules.md. To add a rule, write a
+small function beside its kind and name it in a table here.
+
+Rules about shape are asked of the body as it was sent. Rules about the conversation are asked of it as the API
+takes
+it, with messages of one role in a row as one (`MessagesRequest.merged`); their paths number the messages so, too.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any
+
+from mock_server.protocol.errors import ApiError, invalid
+from mock_server.protocol.profile import Profile
+from mock_server.protocol.request import MessagesRequest
+from mock_server.protocol.rules import content, history, models, parameters, schemas, tools
+from mock_server.protocol.rules.checks import Finding, array, dictionary, record, required, string
+from mock_server.protocol.rules.parameters import PARAMETERS
+
+# The plainest request there is, told at a glance: no rule has anything to say about it, so none need be asked.
+#
+# A sixth of what such a request costs went into that. Only ever true where every rule passes; tests hold it to
+# that.
+
+_NAMES = frozenset(("model", "max_tokens", "messages", "stream", "system", "metadata"))
+_MARK = {"type": "ephemeral"}
+_TEXT = frozenset(("type", "text"))
+_MESSAGE = frozenset(("role", "content"))
+
+
+def is_plain(request: MessagesRequest, profile: Profile) -> bool:
+    """A known model, a limit that every model allows, one message of a user that is text alone, no beta."""
+    body = request.body
+    messages, limit, model = body.get("messages"), body.get("max_tokens"), body.get("model")
+    return (
+        body.keys() <= _NAMES
+        and "anthropic-beta" not in request.headers
+        and type(limit) is int
+        and max(1, profile.least_max_tokens) <= limit <= profile.least_max_output
+        and type(messages) is list
+        and len(messages) == 1
+        and is_question(messages[0])
+        and type(model) is str
+        and profile.model(model) is not None
+        and _has_plain_rest(body)
+    )
+
+
+def is_question(message: Any, *, marked: bool = False) -> bool:
+    """Whether it is a user's text that is not blank: a bare string, or blocks that are nothing but text.
+
+    `marked`: they may carry marks for the cache, about which rules may still have something to say.
+    """
+    if type(message) is not dict or message.keys() != _MESSAGE or message["role"] != "user":
+        return False
+    said = message["content"]
+    if type(said) is str:
+        return said != "" and not said.isspace()
+    return type(said) is list and said != [] and all(map(_is_marked_text if marked else _is_text, said))
+
+
+def _is_marked_text(block: Any) -> bool:
+    if type(block) is dict and block.get("cache_control") == _MARK:
+        block = {name: value for name, value in block.items() if name != "cache_control"}
+    return _is_text(block)
+
+
+def _is_text(block: Any) -> bool:
+    if type(block) is not dict or block.keys() != _TEXT or block["type"] != "text":
+        return False
+    said = block["text"]
+    return type(said) is str and said != "" and not said.isspace()
+
+
+def _has_plain_rest(body: Mapping[str, Any]) -> bool:
+    if type(body.get("stream", False)) is not bool or type(body.get("system", "")) is not str:
+        return False
+    return "metadata" not in body or PARAMETERS["metadata"](body["metadata"]) is None
+
+
+# Request rules: a request that breaks one gets the API's own error. They are asked in the order of the tables.
+
+Rule = Callable[[MessagesRequest, Profile], None]
+# What a rule is about, and the rule: a parameter (asked only when the request has it), or "" for every request.
+Rules = tuple[tuple[str, Rule], ...]
+
+# What must hold for a request to be read at all; asked whatever `validation` says.
+FOUNDATION: Rules = (
+    ("", parameters.required),  # 22, 23
+    ("", parameters.fields),  # 24, 25, 35-39, 99, 100, 107, 141
+    ("system", content.system),  # 123
+    ("", content.messages),  # 44, 47, 55-59, 91, 92, 112, 113, 120, 121
+    ("tools", tools.definitions),  # 63-68, 83, 85
+    ("tool_choice", tools.choice),  # 74-76
+)
+
+# All but `shapes.messages` and `models.system_messages` go by the rest of the body alone, and are not asked again of a
+# request whose rest passed them before (`_goes_on_well`).
+# The order of the API: the model after the types of the parameters, then shapes, then what is said.
+RULES: Rules = (
+    ("", parameters.known_betas),  # 6
+    ("", parameters.required),
+    ("thread", parameters.no_thread),
+    ("", parameters.fields),
+    ("", parameters.known_model),  # 29
+    ("", parameters.no_unknown),  # 28
+    ("", parameters.within_cap),  # 26
+    *((name, models.sampling) for name in models.SAMPLING),  # 30-34
+    ("thinking", models.thinking_mode),  # 102-106
+    ("thinking", models.thinking_budget),  # 101
+    ("output_config", models.effort),  # 142
+    ("max_tokens", parameters.prewarm),  # 27
+    ("fallbacks", parameters.fallbacks),  # 41
+    ("speed", models.speed),  # 42
+    ("context_management", parameters.compaction_trigger),  # 145
+    ("system", content.system),
+    ("", content.messages),
+    ("tools", tools.definitions),
+    ("tools", schemas.tool_schemas),  # 69-72
+    ("output_config", schemas.output_schema),  # 138-140
+    ("output_format", schemas.output_schema),  # 43
+    *((name, schemas.limits) for name in ("tools", "output_config", "output_format")),  # 73
+    ("tools", tools.domains),  # 82
+    ("tools", parameters.parameters),  # 84
+    ("tools", tools.deferred),  # 80
+    ("tool_choice", tools.choice),
+    ("tool_choice", models.forced_tool),  # 77, 78
+    ("", models.system_messages),  # 48, 49
+)
+
+# Asked after those when the request marks anything for the cache.
+CACHE_RULES: tuple[Rule, ...] = (history.cache_control,)  # 117-119, 122
+
+_ANY: frozenset[str] = frozenset()
+_CALLS, _SERVER_CALLS = frozenset(("tool_use", "tool_result")), frozenset(("server_tool_use",))
+_RESULTS = frozenset(one for one in content.BLOCK_PARAMS if one.endswith("_tool_result"))
+_MEDIA = frozenset(("image", "document", "search_result"))
+_SIGNED = frozenset(("thinking", "redacted_thinking", "compaction", "web_search_tool_result"))
+
+# What blocks a rule is about (none: every block), and the rule.
+BlockRules = tuple[tuple[frozenset[str], Rule], ...]
+
+# About blocks as they were sent; asked when a message is more than a bare string.
+BLOCK_RULES: BlockRules = (
+    *((_MEDIA, rule) for rule in content.MEDIA_RULES),  # 124-135
+    (frozenset(("tool_reference", "tool_search_tool_result")), tools.references),  # 81
+    (_ANY, models.refused_shapes),  # 60, 61
+)
+
+# About the blocks of the conversation.
+SAID_RULES: BlockRules = (
+    (_CALLS | _SERVER_CALLS, history.sides),  # 62
+    (_CALLS, history.ids_unique),  # 90
+    (_CALLS, history.results_paired),  # 86-89
+    (_RESULTS, history.server_results_paired),  # 93
+    (_SERVER_CALLS, history.server_calls_answered),  # 94, 95
+    (_SERVER_CALLS, history.container_named),  # 98
+    (_CALLS, history.toolset_results),  # 97
+)
+
+REPLAY_RULES: BlockRules = (
+    (_SIGNED, history.signatures),  # 96, 110, 111
+    (_SERVER_CALLS | _RESULTS, history.paused_content),
+)
+
+# About the conversation, asked when it is more than one question.
+LONGER_RULES: tuple[Rule, ...] = (
+    history.thinking_blocks,  # 108, 109, 114, 115
+    models.prefill,  # 53, 54
+)
+
+
+def validate(request: MessagesRequest, profile: Profile, *, has_cache_marks: bool = True) -> None:
+    """Raise the ApiError of the first rule the request breaks. `has_cache_marks`: `cache_control` may be in it."""
+    if request.known is not None or not is_plain(request, profile):
+        judge(RULES, request, profile, has_cache_marks=has_cache_marks)
+
+
+def judge(
+    rules: Rules, request: MessagesRequest, profile: Profile, *, has_cache_marks: bool, said: BlockRules = SAID_RULES
+) -> None:
+    """The same, with `rules` for what is asked first, and `said` for the rules about the blocks of the conversation."""
+    if request.known is not None and _goes_on_well(request, profile, has_cache_marks=has_cache_marks, said=said):
+        return
+    ask(rules, request, profile)
+    for rule in CACHE_RULES if has_cache_marks else ():
+        rule(request, profile)
+    conversed = request.merged
+    history.not_empty(conversed, profile)  # 50-52
+    if conversed.has_blocks:
+        _ask_of_blocks(said, conversed, profile)
+        _ask_of_blocks(BLOCK_RULES, request, profile)
+        _ask_of_blocks(REPLAY_RULES, conversed, profile)
+    if len(request.messages) > 1 or request.messages[0]["role"] != "user":
+        parameters.many_messages(request, profile)  # 40
+        for rule in LONGER_RULES:
+            rule(conversed, profile)
+
+
+# To these a message is right or wrong by itself, by its neighbours of the same turn and the turn before, or because it
+# is the last. So a conversation whose beginning they had nothing to say about is asked about from there on. All other
+# rules about blocks are asked of the whole of it.
+OF_THE_END: frozenset[Rule] = frozenset(
+    (
+        history.sides,
+        history.ids_unique,
+        history.results_paired,
+        models.refused_shapes,
+        models.prefill,
+        history.signatures,
+        history.thinking_blocks,
+    )
+)
+_MANY = 20
+
+
+def _goes_on_well(request: MessagesRequest, profile: Profile, *, has_cache_marks: bool, said: BlockRules) -> bool:
+    """Whether no rule has anything to say about a request whose beginning passed them all before.
+
+    All but its messages passed, and so did the messages it shares with an earlier one; the rest is judged, from the
+    last turn of the assistant that they share on. Where a rule has something to say, all of the request is judged once
+    more, since that is what the error is about.
+    """
+    messages = request.body["messages"]
+    if len(messages) > _MANY and not (request.known and request.known.shared):
+        return False  # there is little to save, and where something is wrong it would be looked for twice
+    is_plain_question = len(messages) == 1 and is_question(messages[0], marked=has_cache_marks)
+    if is_plain_question and not has_cache_marks:
+        return True
+    try:
+        if is_plain_question:
+            for rule in CACHE_RULES:
+                rule(request, profile)
+            return True
+        end = _end(request)
+        content.messages(end, profile)
+        if request.has_system_messages:
+            models.system_messages(request, profile)
+            end = request
+        for rule in CACHE_RULES if has_cache_marks else ():
+            rule(request, profile)
+        conversed = end.merged
+        history.not_empty(conversed, profile)
+        if request.has_blocks:
+            _ask_of_end(said, request.merged, conversed, profile)
+            _ask_of_end(BLOCK_RULES, request, end, profile)
+            _ask_of_end(REPLAY_RULES, request.merged, conversed, profile)
+        if len(messages) > 1 or messages[0]["role"] != "user":
+            parameters.many_messages(request, profile)
+            for rule in LONGER_RULES:
+                rule(conversed if rule in OF_THE_END else request.merged, profile)
+    except ApiError:
+        return False
+    return True
+
+
+def _end(request: MessagesRequest) -> MessagesRequest:
+    """The request with the last messages alone: from a turn of the assistant on that stood in an earlier one, too."""
+    messages = request.messages
+    known = request.known
+    at = 0 if known is None else known.shared - 1
+    while at > 0 and not (messages[at]["role"] == "assistant" and messages[at - 1]["role"] == "user"):
+        at -= 1
+    if at <= 0:
+        return request
+    return MessagesRequest({**request.body, "messages": messages[at:]}, request.headers, request.raw)
+
+
+def _ask_of_end(rules: BlockRules, request: MessagesRequest, end: MessagesRequest, profile: Profile) -> None:
+    for about, rule in rules:
+        asked = end if rule in OF_THE_END else request
+        if not about or not about.isdisjoint(asked.kinds):
+            rule(asked, profile)
+
+
+def _ask_of_blocks(rules: BlockRules, request: MessagesRequest, profile: Profile) -> None:
+    for about, rule in rules:
+        if not about or not about.isdisjoint(request.kinds):
+            rule(request, profile)
+
+
+def readable(request: MessagesRequest, profile: Profile) -> None:
+    """Raise the ApiError of a request that cannot be answered at all, whatever is let pass otherwise."""
+    ask(FOUNDATION, request, profile.lenient)
+
+
+def ask(rules: Rules, request: MessagesRequest, profile: Profile) -> None:
+    """Ask those rules that are about what the request has."""
+    for rule in _about(rules, tuple(filter(parameters.PARAMETERS.__contains__, request.body))):
+        rule(request, profile)
+
+
+@lru_cache(maxsize=1_000)
+def _about(rules: Rules, names: tuple[str, ...]) -> tuple[Rule, ...]:
+    """The rules to ask of a request with these parameters, each once: a client sends the same ones again and again.
+
+    Only of names that are known: what is kept here is bounded, whatever clients send.
+    """
+    return tuple(dict.fromkeys(rule for about, rule in rules if not about or about in names))
+
+
+# Rules of a message batch: what is wrong with it as a whole, and what its requests may not ask for.
+#
+# The requests' own parameters are judged when they are answered, so a bad one is an errored line, not an error
+# here.
+
+MOST_REQUESTS = 100_000
+_CUSTOM_ID = re.compile("[a-zA-Z0-9_-]{1,64}")
+_LONGEST_ID = 64
+
+
+def _custom_id(value: Any) -> Finding | None:
+    if not isinstance(value, str):
+        return string(value)
+    if len(value) > _LONGEST_ID:
+        return "", f"String should have at most {_LONGEST_ID} characters"
+    fits = _CUSTOM_ID.fullmatch(value) is not None
+    return None if fits else ("", f"String should match pattern '^{_CUSTOM_ID.pattern}$'")
+
+
+def _item(*, closed: bool) -> Any:
+    return record({"custom_id": required(_custom_id), "params": required(dictionary)}, closed=closed)
+
+
+_BATCH = {closed: record({"requests": required(array)}, closed=closed) for closed in (True, False)}
+_ITEM = {closed: _item(closed=closed) for closed in (True, False)}
+
+
+def requests_of(body: Any, profile: Profile) -> list[Mapping[str, Any]]:
+    """The requests of a batch, each with `custom_id` and `params`. Raises ApiError (400): rules 146 and 147."""
+    if not isinstance(body, dict):
+        raise invalid("Input should be a valid dictionary or object to extract fields from")
+    if (found := _BATCH[profile.is_strict](body)) is not None:
+        raise invalid(f"{found[0].removeprefix('.')}: {found[1]}")
+    listed: list[Mapping[str, Any]] = body["requests"]
+    if not listed:
+        raise invalid("requests: List should have at least 1 item after validation, not 0")
+    if len(listed) > MOST_REQUESTS:
+        raise invalid(f"requests: List should have at most {MOST_REQUESTS} items after validation, not {len(listed)}")
+    seen: dict[str, int] = {}
+    for at, one in enumerate(listed):
+        if (found := _ITEM[profile.is_strict](one)) is not None:
+            raise invalid(f"requests.{at}{found[0]}: {found[1]}")
+        if seen.setdefault(one["custom_id"], at) != at:
+            raise invalid(
+                f"requests: custom_id's must be unique within a batch. Duplicate custom_id found: {one['custom_id']}"
+            )
+    return listed
+
+
+def allowed_in_batch(params: Mapping[str, Any]) -> None:
+    """Raise the ApiError (400) of what an ordinary request may ask for and one of a batch may not (rule 148)."""
+    if params.get("stream"):
+        raise invalid('"stream=True" is not supported in the Message Batches API')
+    if params.get("speed") is not None:
+        raise invalid("speed: is not supported in a message batch")
+    if params.get("max_tokens") == 0:
+        raise invalid("max_tokens: 0 is not supported in a message batch")

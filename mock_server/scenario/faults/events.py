@@ -1,0 +1,359 @@
+"""Faults inside the events: broken, missing, doubled, out of order, unknown; and legal framing that is awkward to
+read.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from random import Random
+from typing import Any, ClassVar, Literal
+
+from mock_server.protocol.message import PING
+from mock_server.protocol.plan import Manner, Payload, Plan, Send, Step, Wait, rolled, unrolled
+from mock_server.protocol.sse import dumps, encode
+from mock_server.protocol.sse import frame as frame_of
+from mock_server.records import dataclass
+from mock_server.scenario.faults.place import CannotApply, Place, Site, event_of, said_by, split
+
+EventName = Literal[
+    "message_start",
+    "content_block_start",
+    "ping",
+    "content_block_delta",
+    "content_block_stop",
+    "message_delta",
+    "message_stop",
+]
+
+
+def _need_events(plan: Plan, what: str) -> None:
+    if not plan.stream:
+        raise CannotApply(f"{what}: a JSON reply has no events")
+
+
+def _nth(steps: list[Step], event: str, nth: int) -> int:
+    """The step of the nth event of this name, counted from 1."""
+    seen = 0
+    for at, step in enumerate(steps):
+        if event_of(step) == event:
+            seen += 1
+            if seen == nth:
+                return at
+    raise CannotApply(f"there is no {event} {nth}: the reply has {seen}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _OneEvent:
+    """A fault of one event: the nth of its kind."""
+
+    event: EventName = "content_block_delta"
+    nth: int = 1
+
+    def mistakes(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        if self.nth < 1:
+            yield ("nth",), "events are counted from 1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MalformedJson(_OneEvent):
+    """The data of an event, or a JSON reply, is not JSON: its end is missing."""
+
+    type: ClassVar[str] = "malformed_json"
+
+    def apply(self, plan: Plan, site: Site) -> Plan:
+        steps = unrolled(plan)
+        if not plan.stream:
+            body = plan.body()
+            return _body(plan, body[: max(1, len(body) - 2)])
+        at = _nth(steps, self.event, self.nth)
+        sent = _sent(steps[at])
+        return rolled(plan, [*steps[:at], Send(sent.delay, sent.frame[:-3] + b"\n\n"), *steps[at + 1 :]])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MissingEvent(_OneEvent):
+    """An event that never comes."""
+
+    type: ClassVar[str] = "missing_event"
+    event: EventName = "message_stop"
+
+    def apply(self, plan: Plan, site: Site) -> Plan:
+        _need_events(plan, self.type)
+        steps = unrolled(plan)
+        at = _nth(steps, self.event, self.nth)
+        rest = steps[at + 1 :]
+        if rest and not isinstance(rest[0], Wait):
+            rest[0] = rest[0]._replace(delay=rest[0].delay + _sent(steps[at]).delay)
+        return rolled(plan, [*steps[:at], *rest])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DuplicateEvent(_OneEvent):
+    """An event that comes twice."""
+
+    type: ClassVar[str] = "duplicate_event"
+
+    def apply(self, plan: Plan, site: Site) -> Plan:
+        _need_events(plan, self.type)
+        steps = unrolled(plan)
+        at = _nth(steps, self.event, self.nth)
+        return rolled(plan, [*steps[: at + 1], _sent(steps[at])._replace(delay=0), *steps[at + 1 :]])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reorder(_OneEvent):
+    """An event changes places with the one after it."""
+
+    type: ClassVar[str] = "reorder"
+
+    def apply(self, plan: Plan, site: Site) -> Plan:
+        _need_events(plan, self.type)
+        steps = unrolled(plan)
+        at = _nth(steps, self.event, self.nth)
+        after = next((i for i in range(at + 1, len(steps)) if not isinstance(steps[i], Wait)), None)
+        if after is None:
+            raise CannotApply(f"{self.type}: nothing comes after {self.event} {self.nth}")
+        one, other = _sent(steps[at]), _sent(steps[after])
+        steps[at], steps[after] = other._replace(delay=one.delay), one._replace(delay=other.delay)
+        return rolled(plan, steps)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnknownEvent:
+    """An event of a kind that no client knows yet."""
+
+    type: ClassVar[str] = "unknown_event"
+    after: Place | None = None
+    name: str = "message_mood"
+
+    def mistakes(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        if not self.name.isidentifier():
+            yield ("name",), "the name of an event is one word"
+
+    def apply(self, plan: Plan, site: Site) -> Plan:
+        _need_events(plan, self.type)
+        before, rest = split(plan, self.after, site)
+        return rolled(plan, [*before, _event({"type": self.name, "mood": "unknown"}), *rest])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnknownDelta:
+    """A delta of a kind that no client knows yet, in the block that is open."""
+
+    type: ClassVar[str] = "unknown_delta"
+    after: Place | None = None
+    name: str = "mood_delta"
+
+    def apply(self, plan: Plan, site: Site) -> Plan:
+        _need_events(plan, self.type)
+        before, rest = split(plan, self.after, site)
+        payload = {"type": "content_block_delta", "index": _open_block(before), "delta": {"type": self.name, "mood": 1}}
+        return rolled(plan, [*before, _event(payload), *rest])
+
+
+def _open_block(before: list[Step]) -> int:
+    """The index of the block that is open after these steps."""
+    for step in reversed(before):
+        event = event_of(step)
+        if event in ("content_block_start", "content_block_delta"):
+            return int(said_by(_sent(step))["index"])
+        if event in ("content_block_stop", "message_delta"):
+            break
+    raise CannotApply("unknown_delta: no block is open at this place")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExtraFields:
+    """Fields that no client knows yet, in every event, or in the JSON reply."""
+
+    type: ClassVar[str] = "extra_fields"
+
+    def apply(self, plan: Plan, site: Site) -> Plan:
+        return _edited(plan, lambda payload: {**payload, "x_unknown": {"nested": [1, None, "é"]}})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoUsage:
+    """The usage is missing: in message_delta (and a JSON reply), or in message_start."""
+
+    type: ClassVar[str] = "no_usage"
+    event: Literal["message_delta", "message_start"] = "message_delta"
+
+    def apply(self, plan: Plan, site: Site) -> Plan:
+        if not plan.stream and b'"usage"' not in plan.body():
+            raise CannotApply("no_usage: an error reply has none")
+        return _edited(plan, self._without)
+
+    def _without(self, payload: Mapping[str, Any]) -> dict[str, Any]:
+        kept = dict(payload)
+        if payload["type"] in (self.event, "message") and "usage" in payload:
+            del kept["usage"]
+        elif payload["type"] == self.event and "message" in payload:
+            kept["message"] = {name: value for name, value in payload["message"].items() if name != "usage"}
+        return kept
+
+
+def _edited(plan: Plan, edit: Callable[[Payload], Payload]) -> Plan:
+    """The plan with every event, or the JSON body, as `edit` makes it; what is no whole event stays as it is."""
+    if not plan.stream:
+        try:
+            edited = edit(_body_of(plan))
+        except ValueError:
+            raise CannotApply("the body is no JSON any more") from None
+        return _body(plan, encode(dumps(edited)), edited)
+    steps = [
+        step if isinstance(step, Wait) or not (said := said_by(step)) else _event(edit(said), step.delay)
+        for step in unrolled(plan)
+    ]
+    return rolled(plan, steps)
+
+
+def _body_of(plan: Plan) -> Payload:
+    """What a JSON body says. Where a fault has been at it, it is read as a client does: ValueError for no JSON."""
+    payloads = plan.payloads
+    if len(payloads) == 1 and payloads[0] is not None:
+        return payloads[0]
+    said: Payload = json.loads(plan.body())
+    return said
+
+
+def _body(plan: Plan, body: bytes, payload: Payload | None = None) -> Plan:
+    """A JSON plan with another body, due when the whole was."""
+    waits: list[Step] = [step for step in unrolled(plan) if isinstance(step, Wait)]
+    due = sum(step.delay for step in unrolled(plan) if not isinstance(step, Wait))
+    return rolled(plan, [*waits, Send(due, body, payload)])
+
+
+def _event(payload: Payload, delay: int = 0) -> Send:
+    return Send(delay, frame_of(payload), payload)
+
+
+def _sent(step: Step) -> Send:
+    assert not isinstance(step, Wait)
+    return step
+
+
+# The same reply in an awkward but legal framing: a client that reads by the rules must not notice.
+#
+# What server-sent events allow (HTML standard, 9.2): CR, LF or CRLF, comments, `id:` and `retry:` lines, data over
+# several lines. What TCP allows: pieces of any size. What the API allows: pings anywhere, deltas of nothing.
+
+_EMPTY = {"text_delta": "text", "thinking_delta": "thinking", "input_json_delta": "partial_json"}
+_COMMENTS = (": keep-alive", ":", ": OPENROUTER PROCESSING", ":x")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wire:
+    """Legal but awkward framing, drawn from its own seed, or from the request's where it has none."""
+
+    type: ClassVar[str] = "wire"
+    seed: int | None = None
+
+    def apply(self, plan: Plan, site: Site) -> Plan:
+        draw = site.random if self.seed is None else Random(f"wire {self.seed}")
+        manner = (plan.manner or Manner())._replace(apart=True)
+        steps = unrolled(plan)
+        if plan.stream:
+            newline = draw.choice(("\n", "\r\n", "\r"))
+            steps = [one for step in steps for one in _framed(step, newline, draw)]
+        return rolled(plan, _pieces(steps, draw))._replace(manner=manner)
+
+
+# -- the events ------------------------------------------------------------------------------------------------------
+
+
+def _framed(step: Step, newline: str, draw: Random) -> Iterator[Step]:
+    """An event in other words, and what may stand before it."""
+    if isinstance(step, Wait):
+        yield step
+        return
+    delay, payload = step.delay, said_by(step)
+    if not payload:
+        yield step
+        return
+    event = event_of(step)
+    if event == "content_block_delta" and payload["delta"].get("type") in _EMPTY and draw.random() < 0.15:
+        yield Send(delay, _lines_of(_without_text(payload), newline, draw))
+        delay = 0
+    if event not in ("message_start", "error") and draw.random() < 0.1:
+        yield Send(delay, _lines_of(PING, newline, draw))
+        delay = 0
+    yield Send(delay, _lines_of(payload, newline, draw))
+
+
+def _without_text(payload: Payload) -> dict[str, Any]:
+    kind = payload["delta"]["type"]
+    return {**payload, "delta": {"type": kind, _EMPTY[kind]: ""}}
+
+
+def _lines_of(payload: Payload, newline: str, draw: Random) -> bytes:
+    """One event as a block of lines."""
+    plain = frame_of(payload).decode("utf-8").split("\n")[0]
+    lines = [plain, *_data(dumps(payload), draw)]
+    for chance, line in _BESIDE:
+        if draw.random() < chance:
+            lines.insert(draw.randrange(len(lines) + 1), line(draw))
+    before = [draw.choice(_COMMENTS), ""] if draw.random() < 0.1 else []
+    return encode(newline.join([*before, *lines, "", ""]))
+
+
+_BESIDE: Sequence[tuple[float, Callable[[Random], str]]] = (
+    (0.15, lambda draw: draw.choice(_COMMENTS)),
+    (0.1, lambda draw: f"id: {draw.randrange(1000)}"),
+    (0.05, lambda draw: f"retry: {draw.randrange(100, 5000)}"),
+    (0.05, lambda draw: f"x-unknown: {draw.randrange(10)}"),
+)
+
+
+def _data(text: str, draw: Random) -> list[str]:
+    """The data lines of a JSON text, broken where JSON allows white space."""
+    commas = _commas(text)
+    if not commas or draw.random() < 0.75:
+        return [draw.choice(("data: ", "data:")) + text]
+    cuts = sorted(draw.sample(commas, min(len(commas), draw.randint(1, 2))))
+    pieces = [text[start:end] for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True)]
+    return [f"data: {piece}" for piece in pieces]
+
+
+def _commas(text: str) -> list[int]:
+    """The places behind the commas that stand outside of texts."""
+    found, quoted, escaped = [], False, False
+    for at, sign in enumerate(text):
+        if escaped:
+            escaped = False
+        elif quoted and sign == "\\":
+            escaped = True
+        elif sign == '"':
+            quoted = not quoted
+        elif sign == "," and not quoted:
+            found.append(at + 1)
+    return found
+
+
+# -- the bytes -------------------------------------------------------------------------------------------------------
+
+
+def _pieces(steps: Sequence[Step], draw: Random) -> Iterator[Step]:
+    """The same bytes in writes of any size: some hold several frames, some a part of one, down to a single byte."""
+    delay, held = 0, b""
+    for step in steps:
+        if isinstance(step, Wait):
+            yield from _split(delay, held, draw)
+            delay, held = 0, b""
+            yield step
+            continue
+        delay, held = delay + step.delay, held + step.frame
+        if draw.random() < 0.7:
+            yield from _split(delay, held, draw)
+            delay, held = 0, b""
+    yield from _split(delay, held, draw)
+
+
+def _split(delay: int, data: bytes, draw: Random) -> Iterator[Step]:
+    if not data:
+        return
+    cuts = {draw.randrange(1, len(data)) for _ in range(draw.choice((0, 1, 1, 2, 3)))} if len(data) > 1 else set()
+    if len(data) > 4 and draw.random() < 0.1:
+        cuts |= set(range(1, 5))
+    ends = [*sorted(cuts), len(data)]
+    for start, end in zip([0, *ends[:-1]], ends, strict=True):
+        yield Send(0 if start else delay, data[start:end])

@@ -1,0 +1,139 @@
+"""Faults of what stands between client and API: proxies that answer themselves, headers that lie."""
+
+import gzip
+import zlib
+from collections.abc import Iterator
+from typing import ClassVar, Literal
+
+from mock_server.protocol.plan import Headers, Manner, Plan, Send, Step, Wait, rolled, unrolled, whole
+from mock_server.records import dataclass
+from mock_server.scenario.faults.place import CannotApply, Site
+
+_PAGE = """<html>
+<head><title>{status} {reason}</title></head>
+<body>
+<center><h1>{status} {reason}</h1></center>
+<hr><center>nginx</center>
+</body>
+</html>
+"""
+_REASONS = {
+    500: "Internal Server Error",
+    502: "Bad Gateway",
+    503: "Service Temporarily Unavailable",
+    504: "Gateway Time-out",
+}
+
+
+def replaced(headers: Headers, name: str, value: str | None) -> Headers:
+    """The headers with one of another value, or without it."""
+    kept = tuple(pair for pair in headers if pair[0] != name)
+    return kept if value is None else ((name, value), *kept)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HtmlError:
+    """The page of a proxy in place of the reply."""
+
+    type: ClassVar[str] = "html_error"
+    status: int = 502
+
+    def mistakes(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        if not 400 <= self.status <= 599:
+            yield ("status",), f"an error status is 400 to 599, got {self.status}"
+
+    def apply(self, plan: Plan, site: Site) -> Plan:
+        page = _PAGE.format(status=self.status, reason=_REASONS.get(self.status, "Error")).replace("\n", "\r\n")
+        date = tuple(pair for pair in plan.headers if pair[0] == "date")
+        headers = (("content-type", "text/html"), ("server", "nginx"), *date)
+        return whole(self.status, headers, page.encode(), plan.at)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WrongContentType:
+    """The reply under the wrong name."""
+
+    type: ClassVar[str] = "wrong_content_type"
+    content_type: str = "text/plain; charset=utf-8"
+
+    def mistakes(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        if not self.content_type.isprintable() or not self.content_type.isascii():
+            yield ("content_type",), "a header is one line of printable text"
+
+    def apply(self, plan: Plan, site: Site) -> Plan:
+        return plan._replace(headers=replaced(plan.headers, "content-type", self.content_type))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WrongContentLength:
+    """A content-length that is off by so many bytes; too long, and the client waits for what never comes."""
+
+    type: ClassVar[str] = "wrong_content_length"
+    by: int = 10
+
+    def mistakes(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        if self.by == 0:
+            yield ("by",), "off by nothing is right; expected a number above or below 0"
+
+    def apply(self, plan: Plan, site: Site) -> Plan:
+        manner = plan.manner or Manner()
+        length = max(0, len(plan.body()) + self.by)
+        return plan._replace(manner=manner._replace(length=length, ending=manner.ending or "close"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gzip:
+    """Compression: in order, cut short, damaged, only announced, or not announced."""
+
+    type: ClassVar[str] = "gzip"
+    how: Literal["valid", "truncated", "corrupt", "header_only", "body_only"] = "truncated"
+
+    def apply(self, plan: Plan, site: Site) -> Plan:
+        if plan.manner is not None and plan.manner.length is not None:
+            raise CannotApply("gzip: the length of the body is told already; put gzip first")
+        steps = unrolled(plan) if self.how == "header_only" else self._packed(plan)
+        told = None if self.how == "body_only" else "gzip"
+        return rolled(plan, steps)._replace(headers=replaced(plan.headers, "content-encoding", told))
+
+    def _packed(self, plan: Plan) -> list[Step]:
+        """Each frame compressed so that it can be read at once; what ends the whole is damaged as asked."""
+        packer = zlib.compressobj(6, zlib.DEFLATED, 31)
+        if not plan.stream:
+            return self._whole(unrolled(plan))
+        steps: list[Step] = [
+            step
+            if isinstance(step, Wait)
+            else Send(step.delay, packer.compress(step.frame) + packer.flush(zlib.Z_SYNC_FLUSH))
+            for step in unrolled(plan)
+        ]
+        if self.how == "truncated":
+            return _half(steps)
+        return [*steps, Send(0, self._damaged(packer.flush()))]
+
+    def _whole(self, steps: list[Step]) -> list[Step]:
+        """A JSON body, compressed as one; what waits in it waits before it."""
+        waits: list[Step] = [step for step in steps if isinstance(step, Wait)]
+        parts = [step for step in steps if not isinstance(step, Wait)]
+        packed = gzip.compress(b"".join(step.frame for step in parts), 6, mtime=0)
+        return [*waits, Send(sum(step.delay for step in parts), self._damaged(packed))]
+
+    def _damaged(self, packed: bytes) -> bytes:
+        """The end of a compressed body (its checksum and length are the last 8 bytes)."""
+        if self.how == "truncated":
+            return packed[: len(packed) // 2]
+        if self.how == "corrupt":
+            return packed[:-8] + bytes(byte ^ 0xFF for byte in packed[-8:])
+        return packed
+
+
+def _half(steps: list[Step]) -> list[Step]:
+    """The steps up to half of their bytes, so that the last piece is one that cannot be unpacked."""
+    left = sum(len(step.frame) for step in steps if not isinstance(step, Wait)) // 2
+    kept: list[Step] = []
+    for step in steps:
+        if isinstance(step, Wait):
+            kept.append(step)
+        elif left > 0:
+            kept.append(Send(step.delay, step.frame[:left]))
+            left -= len(step.frame)
+    return kept

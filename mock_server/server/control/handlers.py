@@ -1,0 +1,575 @@
+"""The functions behind the routes of the control API. Each takes a Query and gives a Plan, or raises ControlError."""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import MISSING, Field, fields
+from typing import Any, TypeVar
+
+from mock_server import version
+from mock_server.clock import Clock
+from mock_server.engine import verify
+from mock_server.engine.engine import Engine
+from mock_server.engine.entry import Entry
+from mock_server.engine.explain import explain
+from mock_server.engine.gates import GateView
+from mock_server.engine.journal import Incomplete
+from mock_server.engine.masking import masked
+from mock_server.engine.overlays import OverlayView, ServerOverlays, SessionOverlays
+from mock_server.engine.preview import preview
+from mock_server.engine.session import Session
+from mock_server.protocol.request import HttpRequest
+from mock_server.protocol.sse import dumps_in_steps, encode
+from mock_server.scenario.faults import FAULTS
+from mock_server.scenario.load import build, loads
+from mock_server.scenario.model import Scenario
+from mock_server.scenario.node import ScenarioError, suggestion
+from mock_server.scenario.writing import written
+from mock_server.server.control import views
+from mock_server.server.control.answers import ControlError, Query, RouteAnswer, as_json, as_text
+from mock_server.settings import SettingError
+
+log = logging.getLogger("mock_server")
+MAX_PAGE = 1000
+
+
+class Control:
+    """The control API of one server. `load_error` is what the last reload found wrong, if anything."""
+
+    def __init__(self, engine: Engine, clock: Clock) -> None:
+        self.engine = engine
+        self._clock = clock
+        self._started = clock.now()
+        self._load_error: ScenarioError | None = None
+        self.changed: Callable[[], None] = lambda: None
+
+    @property
+    def load_error(self) -> ScenarioError | None:
+        return self._load_error
+
+    @load_error.setter
+    def load_error(self, error: ScenarioError | None) -> None:
+        self._load_error = error
+        self.changed()
+
+    def _problems(self) -> list[str] | None:
+        return None if self._load_error is None else [str(problem) for problem in self._load_error.problems]
+
+    # -- the server ------------------------------------------------------------------------------------------------
+
+    def health(self, query: Query) -> RouteAnswer:
+        """`status` is `ok`, or `degraded` (503) while a broken edit keeps the last good scenarios in force."""
+        problems = self._problems()
+        state: dict[str, Any] = {
+            "status": "ok" if problems is None else "degraded",
+            "version": version.VERSION,
+            "profile": self.engine.profile.name,
+            "scenarios": self.engine.scenarios,
+            "uptime_seconds": round(self._clock.now() - self._started, 3),
+        }
+        if problems is None:
+            return as_json(200, state)
+        return as_json(503, {**state, "load_error": problems})
+
+    def ready(self, query: Query) -> RouteAnswer:
+        """200 once requests are answered, whatever the scenarios are like."""
+        return as_json(200, {"ready": True})
+
+    def metrics(self, query: Query) -> RouteAnswer:
+        """Counts in the text format of Prometheus."""
+        sessions = tuple(self.engine.sessions.all())
+        gauges = {
+            "mock_server_open_streams": ("replies under way", float(sum(one.journal.open for one in sessions))),
+            "mock_server_sessions": ("sessions", float(len(sessions))),
+            "mock_server_scenarios": ("scenarios served to everybody", float(self.engine.scenarios)),
+            "mock_server_journal_bytes": ("what the journals hold", float(self.engine.journals.bytes)),
+        }
+        return as_text(200, self.engine.metrics.text(gauges), "text/plain; version=0.0.4; charset=utf-8")
+
+    # -- scenarios -------------------------------------------------------------------------------------------------
+
+    def scenarios(self, query: Query) -> RouteAnswer:
+        """What is served, in order of precedence; with `session`, what that session is answered from."""
+        listed = [views.scenario_view(one, owner, self._calls(one, query)) for one, owner in self._listed(query)]
+        return as_json(200, {"scenarios": listed, "load_error": self._problems()})
+
+    def scenario(self, query: Query) -> RouteAnswer:
+        """One scenario with its source."""
+        one, owner = self._find(query)
+        view = views.scenario_view(one, owner, self._calls(one, query))
+        return as_json(200, {**view, "yaml": written(one).rstrip()})
+
+    def add(self, query: Query) -> RouteAnswer:
+        """Add scenarios, as YAML or JSON, to one session (without `session`: to the default one)."""
+        session = self.session(query)
+        added = self.read(query)
+        for one in added:
+            if not one.name:
+                raise ControlError(422, "a scenario without a name", "give it a name")
+        self.engine.add(session, *added)
+        self.changed()
+        return as_json(201, {"added": [one.name for one in added]})
+
+    def put(self, query: Query) -> RouteAnswer:
+        """Add or replace the scenario of this name."""
+        found = self.read(query, query.rest)
+        if len(found) != 1 or found[0].name != query.rest:
+            raise ControlError(422, f"the body is not one scenario named '{query.rest}'", "name and path must agree")
+        self.engine.add(self.session(query), *found)
+        self.changed()
+        return as_json(200, {"added": [query.rest]})
+
+    def remove(self, query: Query) -> RouteAnswer:
+        """Take a scenario away that was added at run time."""
+        session = self.session(query)
+        if not session.remove(query.rest):
+            if any(one.name == query.rest for one in self.engine.served):
+                raise ControlError(409, f"'{query.rest}' comes from a file", "delete it there; --reload sees that")
+            raise self._unknown_scenario(query.rest, [one.scenario.name for one in session.scenarios])
+        self.changed()
+        return as_json(200, {"removed": query.rest})
+
+    def read(self, query: Query, name: str | None = None) -> Sequence[Scenario]:
+        try:
+            if "json" in query.headers.get("content-type", ""):
+                data = query.json()
+                fallback = name or self.session(query).new_name()
+                return [build({"name": fallback, **data}, "request")]
+            return loads(query.body.decode("utf-8"), "request")
+        except UnicodeDecodeError:
+            raise ControlError(400, "the body is not UTF-8", "send YAML, or JSON with content-type json") from None
+        except ScenarioError as error:
+            problems = [str(problem) for problem in error.problems]
+            raise ControlError(422, problems[0], "mend the scenario; nothing was added", problems=problems) from None
+
+    def _listed(self, query: Query) -> Iterator[tuple[Scenario, Session | None]]:
+        sessions: Iterable[Session] = self.engine.sessions.all()
+        if "session" in query.query:
+            sessions = [self.session(query)]
+        for session in sessions:
+            for one in session.scenarios:
+                yield one.scenario, session
+        for scenario in self.engine.served:
+            yield scenario, None
+
+    def _calls(self, scenario: Scenario, query: Query) -> int:
+        sessions = [self.session(query)] if "session" in query.query else self.engine.sessions.all()
+        return sum(session.journal.played(scenario.name) for session in sessions)
+
+    def _find(self, query: Query) -> tuple[Scenario, Session | None]:
+        known = list(self._listed(query))
+        for scenario, owner in known:
+            if scenario.name == query.rest:
+                return scenario, owner
+        raise self._unknown_scenario(query.rest, [scenario.name for scenario, _ in known])
+
+    @staticmethod
+    def _unknown_scenario(name: str, known: Sequence[str]) -> ControlError:
+        close = suggestion(name, known).removeprefix("; ")
+        return ControlError(404, f"no scenario '{name}'", close or "GET /_mock/scenarios lists them")
+
+    # -- the journal -----------------------------------------------------------------------------------------------
+
+    def journal(self, query: Query) -> RouteAnswer:
+        """Entries, newest first: `before` and `after` are numbers, `next` is the `before` of the following page."""
+        limit = query.number("limit", 100, 1, MAX_PAGE) or 100
+        before, after = query.number("before", None), query.number("after", 0) or 0
+        found: list[tuple[Entry, Session]] = []
+        for entry, session in self._entries(query):
+            if entry.number <= after:
+                break
+            if (before is None or entry.number < before) and _passes(entry, query.query):
+                found.append((entry, session))
+                if len(found) > limit:
+                    break
+        page, more = found[:limit], len(found) > limit
+        sessions = list(self._sessions(query))
+        return as_json(
+            200,
+            {
+                "entries": [views.summary(entry, session.name) for entry, session in page],
+                "next": page[-1][0].number if more else None,
+                "total": sum(session.journal.total for session in sessions),
+                "dropped": sum(session.journal.dropped for session in sessions),
+            },
+        )
+
+    def entry(self, query: Query) -> RouteAnswer:
+        """One entry with everything that is known of it. Of a body that is too large to be shown, only how it begins;
+        with `whole=true` all of it, as text.
+        """
+        number = int(query.rest) if query.rest.isdecimal() and len(query.rest) < 16 else -1
+        for entry, session in self._entries(query):
+            if entry.number == number:
+                asks = entry.unmatched and not views.is_large(entry)
+                near = self.engine.explain(session, entry.request) if asks else ()
+                whole = query.query.get("whole") == "true"
+                return as_json(200, views.detail(entry, session.name, near, whole=whole), mask=True)
+        raise ControlError(
+            404, f"no entry {query.rest}", "it may have left the ring; GET /_mock/journal lists what is held"
+        )
+
+    def clear(self, query: Query) -> RouteAnswer:
+        """Forget the entries of one session, or of all."""
+        cleared = 0
+        for session in self._sessions(query):
+            cleared += len(session.journal)
+            self.engine.journals.forget(session.journal)
+            session.journal.clear()
+        self.changed()
+        return as_json(200, {"cleared": cleared})
+
+    def counts(self, query: Query) -> RouteAnswer:
+        """The exact counts of one session's journal, also of what the ring has dropped."""
+        session = self.session(query)
+        return as_json(200, views.counts(session, self.engine.journals.total - session.journal.total))
+
+    def _entries(self, query: Query) -> Iterator[tuple[Entry, Session]]:
+        held = [(entry, session) for session in self._sessions(query) for entry in session.journal.entries()]
+        yield from sorted(held, key=lambda pair: -pair[0].number)
+
+    def _sessions(self, query: Query) -> Iterable[Session]:
+        if "session" not in query.query:
+            return (*self.engine.sessions.all(), self.engine.ended)
+        return (self.session(query),)
+
+    def verify(self, query: Query) -> RouteAnswer:
+        """Whether so many requests came (times, when, scenario), in this order (sequence), all used or expected."""
+        session, said = self.session(query), query.json()
+        unknown = set(said) - {"times", "when", "scenario", "sequence", "all_used", "expected"}
+        if unknown:
+            raise ControlError(
+                400, f"unknown key '{min(unknown)}'", "times, when, scenario, sequence, all_used or expected"
+            )
+        try:
+            text = _verified(session, said)
+        except ScenarioError as error:
+            raise ControlError(422, str(error), "conditions are written as `when` in a scenario") from None
+        except Incomplete as error:
+            raise ControlError(409, str(error), "raise --journal-entries") from None
+        return as_json(200, {"ok": text is None, "explanation": text or ""})
+
+    # -- sessions --------------------------------------------------------------------------------------------------
+
+    def sessions(self, query: Query) -> RouteAnswer:
+        """Every session with its counts and settings."""
+        listed = [views.session_view(one, self.engine) for one in self.engine.sessions.all()]
+        return as_json(200, {"sessions": listed})
+
+    def open_session(self, query: Query) -> RouteAnswer:
+        """Make a session: `name`, `key` to claim for it, `default` to give it all other clients, `settings`."""
+        said = query.json()
+        name, key = said.get("name"), said.get("key")
+        if not isinstance(name, str) or not 0 < len(name) <= 200 or not name.isprintable():
+            raise ControlError(400, "name is missing or no name", "1 to 200 printable characters")
+        if key is not None and (not isinstance(key, str) or not key.isascii() or not key.isprintable() or not key):
+            raise ControlError(400, "key is no API key", "printable ASCII text")
+        if key is not None and self.engine.sessions.is_closed(key):
+            raise ControlError(409, "this key belongs to a session that has ended", "take another key")
+        settings = said.get("settings", {})
+        settings = {} if settings is None else settings
+        if not isinstance(settings, dict):
+            raise ControlError(400, "settings is not an object", "names and values of settings")
+        if "." in str(settings.get("profile")):
+            raise ControlError(422, "a profile file is chosen when the server starts", "--profile FILE")
+        session = self.engine.sessions.named(name)
+        try:
+            self.engine.override(session, **settings)
+        except SettingError as error:
+            raise ControlError(422, str(error), "the names and values are those of the command line") from None
+        if key is not None:
+            self.engine.sessions.claim(key, name)
+        if said.get("default"):
+            self.engine.sessions.default = session
+        return as_json(201, views.session_view(session, self.engine))
+
+    def close_session(self, query: Query) -> RouteAnswer:
+        """End a session: its streams, its keys (refused from now on), its journal."""
+        session = self._known(query.rest)
+        if session is None or session is self.engine.sessions.first:
+            raise ControlError(404, f"no session '{query.rest}' to end", "GET /_mock/sessions lists them")
+        cut = session.journal.open
+        keys = self.engine.sessions.keys_of(session.name)
+        for key in keys:
+            self.engine.close(key)
+        if not keys:
+            session.journal.cut_open()
+            self.engine.sessions.drop(session.name)
+        self.changed()
+        return as_json(200, {"ended": query.rest, "cut": cut})
+
+    def reset(self, query: Query) -> RouteAnswer:
+        """Forget what one session added, counted and noted; `all=true` for every session."""
+        if "session" not in query.query and query.query.get("all") != "true":
+            raise ControlError(400, "reset of what?", "session=NAME, or all=true on a server that nobody shares")
+        sessions = self.engine.sessions.all() if "session" not in query.query else [self.session(query)]
+        for session in sessions:
+            self.engine.reset(session)
+        self.changed()
+        return as_json(200, {"reset": [session.name for session in sessions]})
+
+    def _known(self, name: str) -> Session | None:
+        """The session of this name, or whose name is a secret for which this stands."""
+        alike = (one for one in self.engine.sessions.all() if masked(one.name) == name)
+        return self.engine.sessions.find(name) or next(alike, None)
+
+    def session(self, query: Query) -> Session:
+        """The session a query names; the default one when it names none."""
+        name = query.query.get("session") or query.headers.get("x-mock-session")
+        if not name:
+            return self.engine.sessions.first
+        session = self._known(name)
+        if session is None:
+            known = [one.name for one in self.engine.sessions.all()]
+            hint = suggestion(name, known).removeprefix("; ") or "GET /_mock/sessions lists them"
+            raise ControlError(404, f"no session '{name}'", hint)
+        return session
+
+
+def _passes(entry: Entry, query: Mapping[str, str]) -> bool:
+    """Whether an entry is one that the filters of a query ask for."""
+    if (scenario := query.get("scenario")) and entry.scenario != scenario:
+        return False
+    if outcome := query.get("outcome"):
+        is_it = entry.unmatched if outcome == "unmatched" else outcome == ("open" if entry.is_open else entry.outcome)
+        if not is_it:
+            return False
+    text = query.get("text", "").lower().encode()
+    return not text or text in entry.request.raw.lower() or (not entry.is_open and text in entry.plan.body().lower())
+
+
+def _verified(session: Session, said: Mapping[str, Any]) -> str | None:
+    """None when it is so, else why it is not."""
+    journal = session.journal
+    if "sequence" in said:
+        if not isinstance(said["sequence"], list):
+            raise ControlError(400, "sequence is not a list", "names of scenarios and conditions")
+        return verify.out_of_sequence(journal, said["sequence"], 0)
+    if said.get("all_used"):
+        lines = verify.unused(journal, [one.scenario for one in reversed(session.scenarios)])
+        return "\n".join(["never played:", *lines, verify.journal_text(journal)]) if lines else None
+    if said.get("expected"):
+        return verify.unexpected_text(journal) if journal.unexpected else None
+    times, when, scenario = said.get("times"), said.get("when"), said.get("scenario")
+    if times is not None and (not isinstance(times, int) or isinstance(times, bool) or times < 0):
+        raise ControlError(400, "times is not a number", "0 or more, or leave it out for at least one")
+    if scenario is not None and not isinstance(scenario, str):
+        raise ControlError(400, "scenario is not a name", "the name of a scenario")
+    got = verify.count(journal, when, scenario)
+    if got >= 1 if times is None else got == times:
+        return None
+    return verify.not_called(journal, got, times, when, scenario, 0)
+
+
+# Routes that turn the clock, release gates and lay overlays. They run on the server's loop, as what they turn asks.
+
+_T = TypeVar("_T")
+MOST_TIMES = 1_000_000
+
+
+# -- the clock --------------------------------------------------------------------------------------------------------
+
+
+def clock(control: Control, query: Query) -> RouteAnswer:
+    """The clock of a session: its time, and whether it stands still."""
+    return as_json(200, _clock(control.session(query)))
+
+
+def turn_clock(control: Control, query: Query) -> RouteAnswer:
+    """Turn the clock of a session: `freeze`, `advance` by so many seconds, `resume`, in this order."""
+    session, said = control.session(query), query.json()
+    _only(said, "freeze", "advance", "resume")
+    if not said:
+        raise ControlError(400, "nothing to do", 'for example {"advance": 60}')
+    seconds = said.get("advance", 0)
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+        raise ControlError(400, "advance is not a number", "seconds, 0 or more")
+    if said.get("freeze"):
+        session.clock.freeze()
+    try:
+        session.clock.advance(seconds)
+    except ValueError as error:
+        raise ControlError(400, str(error), "seconds, 0 or more") from None
+    if said.get("resume"):
+        session.clock.resume()
+    control.changed()
+    return as_json(200, _clock(session))
+
+
+def _clock(session: Session) -> Mapping[str, Any]:
+    return {"unix": round(session.clock.unix(), 6), "frozen": session.clock.frozen, "session": session.name}
+
+
+# -- gates ------------------------------------------------------------------------------------------------------------
+
+
+def gates(control: Control, query: Query) -> RouteAnswer:
+    """The gates that have been used, and how many replies each holds."""
+    session = control.session(query)
+    return as_json(200, {"gates": [_gate(one) for one in session.gates.all()]})
+
+
+def turn_gate(control: Control, query: Query) -> RouteAnswer:
+    """Open a gate for good; with `times` let so many replies through; with `shut` hold what comes again."""
+    session, said = control.session(query), query.json()
+    _only(said, "times", "shut")
+    times = said.get("times")
+    if times is not None and (not isinstance(times, int) or isinstance(times, bool) or not 1 <= times <= MOST_TIMES):
+        raise ControlError(400, "times is not a number", f"1 to {MOST_TIMES:,}, or leave it out to open the gate")
+    if said.get("shut"):
+        session.gates.shut(query.rest)
+        went = 0
+    else:
+        went = session.gates.release(query.rest, times)
+    control.changed()
+    view = next(one for one in session.gates.all() if one.name == query.rest)
+    return as_json(200, {**_gate(view), "went": went})
+
+
+def _gate(one: GateView) -> Mapping[str, Any]:
+    return {**one._asdict()}
+
+
+# -- chaos ------------------------------------------------------------------------------------------------------------
+
+
+def chaos(control: Control, query: Query) -> RouteAnswer:
+    """The overlays in order: of the whole server, or with `session` those of that session; and the faults there are."""
+    return as_json(200, {"overlays": [_overlay(one) for one in _chaos(control, query).all()], "faults": _faults()})
+
+
+def lay(control: Control, query: Query) -> RouteAnswer:
+    """Lay overlays (YAML, or JSON) over every reply; with `session` over those of that session."""
+    found = control.read(query)
+    wrong = next((one for one in found if not one.is_overlay), None)
+    if wrong is not None:
+        raise ControlError(422, f"'{wrong.name}' answers requests", "an overlay has a fault, a gate or a timing only")
+    where = _chaos(control, query)
+    where.lay(*found)
+    control.changed()
+    return as_json(201, {"added": [one.name for one in found]})
+
+
+def switch(control: Control, query: Query) -> RouteAnswer:
+    """Switch an overlay on or off: `{"on": false}`."""
+    said = query.json()
+    _only(said, "on")
+    if not isinstance(said.get("on"), bool):
+        raise ControlError(400, "on is missing", '{"on": true} or {"on": false}')
+    where = _chaos(control, query)
+    _known(lambda: where.switch(query.rest, on=said["on"]))
+    control.changed()
+    return as_json(200, {"name": query.rest, "on": said["on"]})
+
+
+def lift(control: Control, query: Query) -> RouteAnswer:
+    """Take an overlay away that was laid at run time."""
+    where = _chaos(control, query)
+    _known(lambda: where.remove(query.rest))
+    control.changed()
+    return as_json(200, {"removed": query.rest})
+
+
+def _chaos(control: Control, query: Query) -> SessionOverlays | ServerOverlays:
+    if "session" in query.query or "x-mock-session" in query.headers:
+        return SessionOverlays(control.engine, control.session(query))
+    return ServerOverlays(control.engine)
+
+
+def _overlay(one: OverlayView) -> Mapping[str, Any]:
+    return {**one._asdict(), "faults": list(one.faults)}
+
+
+def _faults() -> list[Mapping[str, Any]]:
+    """Every fault: what it does, whether it takes a place (`after`), and the keys it cannot do without."""
+    return [
+        {
+            "type": name,
+            "summary": (fault.__doc__ or "").split("\n")[0],
+            "after": any(one.name == "after" for one in fields(fault)),
+            "needs": [one.metadata.get("key", one.name) for one in fields(fault) if _is_needed(one)],
+        }
+        for name, fault in FAULTS.items()
+    ]
+
+
+def _is_needed(one: Field[Any]) -> bool:
+    return one.default is MISSING and one.default_factory is MISSING
+
+
+def _known(act: Callable[[], _T]) -> _T:
+    try:
+        return act()
+    except LookupError as error:
+        raise ControlError(404, str(error), "GET /_mock/chaos lists them; those of files can be switched off") from None
+
+
+def _only(said: Mapping[str, Any], *keys: str) -> None:
+    unknown = set(said) - set(keys)
+    if unknown:
+        raise ControlError(400, f"unknown key '{min(unknown)}'", ", ".join(keys))
+
+
+# What a request or a scenario would do, asked over the control API: preview, explain, schema. Nothing is noted.
+
+
+def previewed(control: Control, query: Query) -> RouteAnswer:
+    """What a scenario (`scenario`: a name, or `yaml`) sends: events with their times; of a `request` its answer."""
+    session, said = control.session(query), query.json()
+    request = _object(said, "request")
+    scenarios = _meant(control.engine, session, said)
+    exchanges = [
+        one
+        for scenario in scenarios
+        for one in preview(
+            control.engine, session.in_force, scenario, request, _headers(said), waits=query.data is not None
+        )
+    ]
+    return as_json(200, {"scenario": scenarios[0].name, "exchanges": [one.as_json() for one in exchanges]})
+
+
+def explained(control: Control, query: Query) -> RouteAnswer:
+    """Which scenario answers a `request` (with these `headers`), which turn and why; or what came near."""
+    session, said = control.session(query), query.json()
+    body = _object(said, "request")
+    if body is None:
+        raise ControlError(400, "request is missing", "the JSON body of a request to the API")
+    version = session.in_force.profile.default_version
+    http = HttpRequest(
+        "POST", "/v1/messages", {"anthropic-version": version, **_headers(said)}, encode(dumps_in_steps(body))
+    )
+    return as_json(200, explain(control.engine, session, http).as_json())
+
+
+def language(control: Control, query: Query) -> RouteAnswer:
+    """The JSON Schema of scenario files, for editors."""
+    from mock_server.scenario.schema import schema  # made when first asked for: a server starts without it
+
+    return as_json(200, schema())
+
+
+def _object(said: Mapping[str, Any], name: str) -> dict[str, Any] | None:
+    value = said.get(name)
+    if value is not None and not isinstance(value, dict):
+        raise ControlError(400, f"{name} is not an object", "the JSON body of a request to the API")
+    return value
+
+
+def _headers(said: Mapping[str, Any]) -> dict[str, str]:
+    return {name.lower(): str(text) for name, text in (_object(said, "headers") or {}).items()}
+
+
+def _meant(engine: Engine, session: Session, said: Mapping[str, Any]) -> tuple[Scenario, ...]:
+    """The scenarios of a text, or the one of a name. Raises ControlError."""
+    if isinstance(said.get("yaml"), str):
+        try:
+            return loads(said["yaml"], "<preview>")
+        except ScenarioError as error:
+            problems = [str(one) for one in error.problems]
+            raise ControlError(422, problems[0], "mend the scenario", problems=problems) from None
+    name = said.get("scenario")
+    if not isinstance(name, str):
+        raise ControlError(400, "neither scenario nor yaml", "the name of a scenario, or the text of one")
+    known = engine.library(session).by_name
+    if name not in known:
+        raise ControlError(404, f"no scenario '{name}'", suggestion(name, known).strip("; ") or "GET /_mock/scenarios")
+    return (known[name],)

@@ -9,7 +9,7 @@ import statistics
 import time
 from collections.abc import Callable
 
-from mock_server.engine.choose import choose, question
+from mock_server.engine.choose import Lookup, choose
 from mock_server.engine.engine import Engine
 from mock_server.engine.library import CompiledScenario, Library
 from mock_server.engine.session import Cursors
@@ -60,7 +60,7 @@ def measured(count: int, when: Callable[[int], str]) -> float:
     body = json.dumps(BODY).encode()
     times = []
     for _ in range(500):
-        asked = question(parse(body), HEADERS, "k", Cursors())
+        asked = Lookup(parse(body), HEADERS, "k", Cursors())
         began = time.perf_counter()
         choose(library, asked)
         times.append(time.perf_counter() - began)

@@ -96,3 +96,16 @@ def test_every_goal_names_what_is_measured() -> None:
     shapes = (ROOT / "bench" / "shapes.py").read_text()
     paths = [path for goal in wanted["more"] for path in (goal["value"], goal.get("by", []))]
     assert all(f'"{path[1]}"' in shapes for path in paths if path and path[0] == "shapes")
+
+
+@pytest.mark.parametrize("name", ["clients", "fixture", "held", "matching", "report", "shapes", "validation"])
+def test_every_yardstick_finds_what_it_measures(name: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", f"import {name}"],
+        cwd=ROOT / "bench",
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr

@@ -15,7 +15,9 @@ from environments import IN_CI, ROOT, CannotInstall, environment
 
 # The last release with each wire format but the newest, which the ordinary test run covers.
 VERSIONS = ("1.17.0", "0.121.0")
-SUITES = tuple(f"tests/compat/test_{name}_python.py" for name in ("anthropic", "endpoints", "batches", "thinking"))
+SUITES = tuple(
+    f"tests/compat/test_{name}_python.py" for name in ("anthropic", "endpoints", "batches", "thinking", "types")
+)
 # by version, what is run beside them: the table of faults has a column for the oldest
 MORE = {"0.121.0": ("tests/faults/test_python_sdk.py",)}
 PACKAGES = ("pytest>=8.2", "pytest-timeout>=2.3")

@@ -527,3 +527,17 @@ def _folded(ranges: _Ranges, flags: int, top: int) -> _Ranges:
 def _is_in(code: int, ranges: _Ranges) -> bool:
     at = bisect_right(ranges, (code, 0x110000)) - 1
     return at >= 0 and code <= ranges[at][1]
+
+
+def judged(pattern: str, text: str) -> bool | None:
+    """Whether a client's pattern is found in a text; None where that took too long and was left unjudged.
+
+    Raises re.error, OverflowError or RecursionError for what is no pattern.
+    """
+    left = allowance()
+    try:
+        left.read(pattern)
+        return clients(pattern).found_in(text)
+    except OverLimit as limit:
+        left.left_unjudged(f"the pattern {shown(pattern)}", limit)
+        return None

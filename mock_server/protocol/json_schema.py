@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from typing import Any
 
-from mock_server.protocol.expression import Expression, OverLimit, allowance, bounded, clients, shown
+from mock_server.protocol.expression import Expression, OverLimit, allowance, bounded, clients, judged
 
 Schema = dict[str, Any]
 
@@ -134,13 +134,7 @@ class Checker:
             if pattern not in self._own:
                 self._own[pattern] = Expression(pattern)
             return self._own[pattern].found_in(text)
-        left = allowance()
-        try:
-            left.read(pattern)
-            return clients(pattern).found_in(text)
-        except OverLimit as limit:
-            left.left_unjudged(f"the pattern {shown(pattern)}", limit)
-            return None
+        return judged(pattern, text)
 
     def _pattern(self, validator: Any, pattern: Any, value: Any, schema: Schema) -> Iterator[Any]:
         if isinstance(value, str) and self._fits(pattern, value) is False:

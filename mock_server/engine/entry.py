@@ -152,6 +152,11 @@ class Entry:
         return self.exchange.note
 
     @property
+    def warnings(self) -> Sequence[str]:
+        """What its client is warned of in the header `x-mock-warning`, in whole sentences."""
+        return self.exchange.warnings
+
+    @property
     def is_asked(self) -> bool:
         """A valid request of a kind that scenarios are asked about."""
         return self.exchange.understood and not self.exchange.aside

@@ -4,12 +4,12 @@ JSON object.
 
 import functools
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 from mock_server.clock import http_date
-from mock_server.engine.exchange import Call, Exchange, Late
+from mock_server.engine.exchange import Call, Exchange, warn
 from mock_server.engine.session import InForce
 from mock_server.protocol.errors import MESSAGE, ApiError, envelope
 from mock_server.protocol.expression import allowance
@@ -130,24 +130,7 @@ def let_pass(error: ApiError, in_force: InForce) -> ApiError:
 def warned(exchange: Exchange, finding: ApiError) -> Exchange:
     """The exchange with what is wrong with its request in a header and in the journal."""
     text = f"{finding.status} {finding.type}: {finding}"
-    return _with_warning(exchange, text, f"validation: {text}")
-
-
-def left_unjudged(exchange: Exchange, what: Iterable[str]) -> Exchange:
-    """The exchange with what of its request nobody judged, as it would have taken too much, told in the same places."""
-    text = "; ".join(what)
-    return _with_warning(exchange, text, text)
-
-
-def _with_warning(exchange: Exchange, text: str, noted: str) -> Exchange:
-    header = ("x-mock-warning", text.replace("\n", " ").encode("ascii", "replace").decode())
-    late = exchange.late
-    if isinstance(late, Late):
-        settle = late.settle
-        late = late._replace(settle=lambda given: _with_warning(settle(given), text, noted))
-    plan = exchange.plan._replace(headers=(*exchange.plan.headers, header))
-    note = f"{exchange.note}; {noted}" if exchange.note else noted
-    return exchange._replace(plan=plan, late=late, note=note)
+    return warn(exchange, text, note=f"validation: {text}")
 
 
 # A JSON object as the reply of an endpoint, with the headers that every reply of a profile has.

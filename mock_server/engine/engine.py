@@ -14,7 +14,7 @@ from mock_server.engine import faults, seeds
 from mock_server.engine.choose import Lookup, NearMiss, NoMatch, choose
 from mock_server.engine.endpoints import MESSAGES, READERS
 from mock_server.engine.entry import Entry
-from mock_server.engine.errors import failure
+from mock_server.engine.errors import Once, failure
 from mock_server.engine.exchange import Call, Exchange, Reading, Work, digest_of, read_apart, told, warn
 from mock_server.engine.journal import Journals, Metrics
 from mock_server.engine.library import CompiledScenario, Library
@@ -24,7 +24,7 @@ from mock_server.engine.request_view import Request
 from mock_server.engine.routing import find, route
 from mock_server.engine.session import CompiledAs, Cursors, InForce, Session, Sessions
 from mock_server.protocol.beginnings import Beginnings
-from mock_server.protocol.errors import ApiError, invalid
+from mock_server.protocol.errors import ApiError, UnknownModel, invalid
 from mock_server.protocol.expression import OverLimit, begin, end
 from mock_server.protocol.profile import Limits, Profile
 from mock_server.protocol.request import LONG, HttpRequest, parse
@@ -69,6 +69,7 @@ class Engine:
         self.off: frozenset[str] = frozenset()  # overlays that are switched off everywhere
         self._served: dict[CompiledAs, Served] = {}
         self.memory = Memory()
+        self.once = Once()  # what the log tells of once
 
     @property
     def generator(self) -> Generator:
@@ -268,6 +269,8 @@ class Engine:
             has_had = endpoint in MESSAGES or faults.HEADER not in http.headers
             return exchange if has_had else faults.beside(call, exchange)
         except ApiError as error:
+            if isinstance(error, UnknownModel):
+                log.warning("refused (%s): %s", error.status, error.note)
             return self._refused(error, session, ids)._replace(warnings=faults.refused(http.headers))
         except RecursionError:
             return self._refused(invalid("The request body is nested too deeply"), session, ids)
@@ -332,7 +335,7 @@ class Engine:
         session.files.clear()
 
     def _refused(self, error: ApiError, session: Session, ids: seeds.Ids) -> Exchange:
-        return Exchange(failure(error, session, ids.request()), note=str(error))
+        return Exchange(failure(error, session, ids.request()), note=error.note or str(error))
 
     def _sender(self, http: HttpRequest) -> tuple[Session, str, ApiError | None]:
         """The session and the key of a request, and why it is refused if it is; without a key, the default session."""

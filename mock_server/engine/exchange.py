@@ -249,11 +249,12 @@ def told(exchange: Exchange) -> Exchange:
 
 def folded(warnings: Iterable[str]) -> str:
     """Warnings as the value of a header: ASCII, one line, at most 1,000 letters; of each at most 200, each once."""
-    lines = dict.fromkeys(_shortened(_in_ascii(one), _LONGEST) for one in warnings)
+    lines = dict.fromkeys(_shortened(in_ascii(one), _LONGEST) for one in warnings)
     return _shortened("; ".join(lines), _LONGEST_IN_ALL)
 
 
-def _in_ascii(text: str) -> str:
+def in_ascii(text: str) -> str:
+    """A text as the value of a header."""
     return _UNPRINTABLE.sub(" ", text).encode("ascii", "backslashreplace").decode()
 
 

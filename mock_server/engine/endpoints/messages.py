@@ -12,7 +12,16 @@ from mock_server.engine.admission import Admitted, admit, commit, extras, limit_
 from mock_server.engine.choose import NAMES, Choice, Lookup, NoMatch, choose
 from mock_server.engine.compile import Binding, CompiledReply, Filled, Reply, View, is_one_text, reply_of
 from mock_server.engine.conversation import checked, waiting_call
-from mock_server.engine.errors import failure, judged, keep, let_pass, reply_headers, scripted, warned
+from mock_server.engine.errors import (
+    failure,
+    judged,
+    keep,
+    let_pass,
+    passing_over,
+    reply_headers,
+    scripted,
+    warned,
+)
 from mock_server.engine.exchange import Call, Exchange, Late
 from mock_server.engine.faults import (
     HEADER,
@@ -79,6 +88,7 @@ def create(engine: "Engine", call: Call) -> Exchange:
     if "thread" in request.body and _goes_on(request, terms):
         call, request = _resumed(call, request)
         finding = judged(request, terms)
+    ignored = request.ignored
     if call.in_batch:
         allowed_in_batch(request.body)
     if request.has_blocks and request.has_files:
@@ -93,6 +103,8 @@ def create(engine: "Engine", call: Call) -> Exchange:
     if log.isEnabledFor(logging.DEBUG):
         _log_accepted(request)
     exchange = _answered(engine, admitted)
+    if ignored:
+        exchange = passing_over(exchange, ignored, engine.once)
     return exchange if finding is None else warned(exchange, finding)._replace(again=None)
 
 

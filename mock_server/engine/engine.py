@@ -24,7 +24,7 @@ from mock_server.engine.request_view import Request
 from mock_server.engine.routing import find, route
 from mock_server.engine.session import CompiledAs, Cursors, InForce, Session, Sessions
 from mock_server.protocol.beginnings import Beginnings
-from mock_server.protocol.errors import ApiError, UnknownModel, invalid
+from mock_server.protocol.errors import ApiError, invalid
 from mock_server.protocol.expression import OverLimit, begin, end
 from mock_server.protocol.profile import Limits, Profile
 from mock_server.protocol.request import LONG, HttpRequest, parse
@@ -269,8 +269,6 @@ class Engine:
             has_had = endpoint in MESSAGES or faults.HEADER not in http.headers
             return exchange if has_had else faults.beside(call, exchange)
         except ApiError as error:
-            if isinstance(error, UnknownModel):
-                log.warning("refused (%s): %s", error.status, error.note)
             return self._refused(error, session, ids)._replace(warnings=faults.refused(http.headers))
         except RecursionError:
             return self._refused(invalid("The request body is nested too deeply"), session, ids)

@@ -9,7 +9,7 @@ from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 from mock_server.clock import http_date
-from mock_server.engine.exchange import Call, Exchange, in_ascii, warn
+from mock_server.engine.exchange import Call, Exchange, in_ascii, one_line, warn
 from mock_server.engine.session import InForce
 from mock_server.protocol.errors import MESSAGE, ApiError, UnknownModel, envelope, excerpt, nearest
 from mock_server.protocol.expression import allowance
@@ -171,13 +171,14 @@ _LONGEST_MODEL = 100
 
 def unserved(error: UnknownModel, profile: Profile) -> ApiError:
     """The error with what helps. The profile's own words come first, and stay alone where they name the model."""
-    name = excerpt(error.model, _LONGEST_MODEL)
+    name = one_line(excerpt(error.model, _LONGEST_MODEL))
     by_short = {_short(one.id): one.id for one in reversed(profile.models)}
     near = ", ".join(by_short[short] for short in nearest(_short(error.model), by_short, _NEAR))
     others = [other for other in built_in() if other != profile.name and _profile(other).model(error.model) is not None]
     told = f"profile {profile.name} serves no model '{name}'{near and f'; nearest: {near}'}"
     told += f"; profile {others[0]} has it" if others else ""
-    error.note = f"{error.message}: {told}"
+    log.warning("a model that nobody serves: %s", told)
+    error.note = f"{profile.unknown_model_message.format(model=name)}: {told}"
     if "{model}" not in profile.unknown_model_message:
         error.message = error.note
     switch = f"--profile {others[0]}, or with " if others else ""

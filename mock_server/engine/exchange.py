@@ -255,7 +255,12 @@ def folded(warnings: Iterable[str]) -> str:
 
 def in_ascii(text: str) -> str:
     """A text as the value of a header."""
-    return _UNPRINTABLE.sub(" ", text).encode("ascii", "backslashreplace").decode()
+    return one_line(text).encode("ascii", "backslashreplace").decode()
+
+
+def one_line(text: str) -> str:
+    """A text without breaks and other control characters."""
+    return _UNPRINTABLE.sub(" ", text)
 
 
 def _shortened(text: str, most: int) -> str:

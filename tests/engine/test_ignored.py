@@ -117,6 +117,12 @@ def test_the_strict_profile_refuses_at_the_top_and_warns_of_what_it_lets_pass(en
     assert passed.warnings == ("parameter 'output_config.efort' is ignored (did you mean 'effort'?)",)
 
 
+def test_a_line_about_the_exchange_tells_it(engine: Any, ask: Any) -> None:
+    line = "POST /v1/messages 'Hello' -> 200 {}parameter 'temprature' is ignored (did you mean 'temperature'?), open"
+    assert str(ask(engine(HELLO), temprature=1)) == line.format("hello turn 1: ")
+    assert str(ask(engine(unmatched="generate"), temprature=1)) == line.format("generated; ")
+
+
 def test_the_log_tells_each_name_once(engine: Any, ask: Any, caplog: pytest.LogCaptureFixture) -> None:
     made = engine(HELLO)
     with caplog.at_level(logging.WARNING, logger="mock_server"):

@@ -284,7 +284,11 @@ def entry_of(said: Mapping[str, Any], journal: Journal) -> Entry:
         said["understood"],
     )
     exchange = exchange._replace(
-        unexpected=said["unexpected"], aside=said["aside"], side=said["side"], faults=tuple(said["faults"])
+        unexpected=said["unexpected"],
+        aside=said["aside"],
+        side=said["side"],
+        faults=tuple(said["faults"]),
+        warnings=tuple(said["warnings"]),
     )
     entry = Entry(said["number"], said["at"], http, exchange, journal)
     entry.take_over(said["key"], said["outcome"], said["duration_ms"], _sent(said["events"]))

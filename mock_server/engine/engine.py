@@ -14,8 +14,8 @@ from mock_server.engine import faults, seeds
 from mock_server.engine.choose import Lookup, NearMiss, NoMatch, choose
 from mock_server.engine.endpoints import MESSAGES, READERS
 from mock_server.engine.entry import Entry
-from mock_server.engine.errors import failure, left_unjudged
-from mock_server.engine.exchange import Call, Exchange, Reading, Work, digest_of, read_apart
+from mock_server.engine.errors import Once, failure
+from mock_server.engine.exchange import Call, Exchange, Reading, Work, digest_of, read_apart, told, warn
 from mock_server.engine.journal import Journals, Metrics
 from mock_server.engine.library import CompiledScenario, Library
 from mock_server.engine.masking import Redaction
@@ -69,6 +69,7 @@ class Engine:
         self.off: frozenset[str] = frozenset()  # overlays that are switched off everywhere
         self._served: dict[CompiledAs, Served] = {}
         self.memory = Memory()
+        self.once = Once()  # what the log tells of once
 
     @property
     def generator(self) -> Generator:
@@ -242,7 +243,9 @@ class Engine:
             exchange = self._answered(http, session, key, refused, in_batch=in_batch, reading=reading)
         finally:
             end(token)
-        return left_unjudged(exchange, left.unjudged)._replace(again=None) if left.unjudged else exchange
+        if left.unjudged:
+            exchange = warn(exchange, *left.unjudged, note="; ".join(left.unjudged))._replace(again=None)
+        return told(exchange) if exchange.warnings or exchange.late is not None else exchange
 
     def _answered(
         self,
@@ -266,7 +269,7 @@ class Engine:
             has_had = endpoint in MESSAGES or faults.HEADER not in http.headers
             return exchange if has_had else faults.beside(call, exchange)
         except ApiError as error:
-            return self._refused(faults.refused(error, http.headers), session, ids)
+            return self._refused(error, session, ids)._replace(warnings=faults.refused(http.headers))
         except RecursionError:
             return self._refused(invalid("The request body is nested too deeply"), session, ids)
         except OverLimit as error:
@@ -316,7 +319,7 @@ class Engine:
         log.error("the reply function of scenario %r failed: %s", entry.scenario, what, exc_info=exception)
         error = ApiError("api_error", f"mock-server: {what}", headers={"x-should-retry": "false"})
         plan = failure(error, session, session.ids().request())
-        entry.settled(entry.exchange._replace(plan=plan, late=None, note=what), exception)
+        entry.settled(told(entry.exchange._replace(plan=plan, late=None, note=what)), exception)
 
     def close(self, key: str) -> None:
         """End the session that claimed `key`, and the replies that are under way in it. On the server's loop."""
@@ -330,7 +333,7 @@ class Engine:
         session.files.clear()
 
     def _refused(self, error: ApiError, session: Session, ids: seeds.Ids) -> Exchange:
-        return Exchange(failure(error, session, ids.request()), note=str(error))
+        return Exchange(failure(error, session, ids.request()), note=error.note or str(error))
 
     def _sender(self, http: HttpRequest) -> tuple[Session, str, ApiError | None]:
         """The session and the key of a request, and why it is refused if it is; without a key, the default session."""

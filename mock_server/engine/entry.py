@@ -152,6 +152,11 @@ class Entry:
         return self.exchange.note
 
     @property
+    def warnings(self) -> Sequence[str]:
+        """What its client is warned of in the header `x-mock-warning`, in whole sentences."""
+        return self.exchange.warnings
+
+    @property
     def is_asked(self) -> bool:
         """A valid request of a kind that scenarios are asked about."""
         return self.exchange.understood and not self.exchange.aside
@@ -366,13 +371,18 @@ class Entry:
 
     def __str__(self) -> str:
         said = self._said()
-        note = masked(self.note.split("\n")[0].removesuffix(" Nearest:"))
+        note = masked("; ".join((self.note.split("\n")[0].removesuffix(" Nearest:"), *self._unsaid())).removeprefix("; "))
         by = f"{self.scenario} turn {self.turn}{note and ': ' + note}" if self.scenario else note
         end = "open" if self._outcome is None else self._outcome[0]
         status = "…" if self.exchange.late is not None else self.plan.status
         by += " (side call)" if self.side else ""
         path = masked(self.path) + (f"?{masked_query(self.query)}" if self.query else "")
         return f"{self.method} {path} {said} -> {status} {by}, {end}"
+
+    def _unsaid(self) -> list[str]:
+        """The warnings that the note does not tell already."""
+        note = self.note
+        return [one for one in self.warnings if one not in note and not (note and note in one)]
 
     def _said(self) -> str:
         if not self.exchange.understood or not self.request.is_readable:

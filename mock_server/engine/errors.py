@@ -4,22 +4,23 @@ JSON object.
 
 import functools
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 from mock_server.clock import http_date
-from mock_server.engine.exchange import Call, Exchange, Late
+from mock_server.engine.exchange import Call, Exchange, in_ascii, one_line, warn
 from mock_server.engine.session import InForce
-from mock_server.protocol.errors import MESSAGE, ApiError, envelope
+from mock_server.protocol.errors import MESSAGE, ApiError, UnknownModel, envelope, excerpt, nearest
 from mock_server.protocol.expression import allowance
 from mock_server.protocol.plan import JSON_HEADERS, Headers, Plan, whole
 from mock_server.protocol.profile import Profile
-from mock_server.protocol.request import MessagesRequest
-from mock_server.protocol.rules import readable, validate
+from mock_server.protocol.request import Ignored, MessagesRequest
+from mock_server.protocol.rules import ignored, readable, told_of, validate
 from mock_server.protocol.sse import dumps, encode
 from mock_server.scenario.answer import Answer
 from mock_server.scenario.error import Failure
+from mock_server.scenario.profiles import built_in, load_profile
 from mock_server.scenario.templates import Template
 
 if TYPE_CHECKING:
@@ -108,9 +109,14 @@ def judged(
             return None
     try:
         validate(request, in_force.profile, has_cache_marks=request.is_marked)
+    except UnknownModel as error:
+        finding = let_pass(unserved(error, in_force.profile), in_force)
     except ApiError as error:
-        return let_pass(error, in_force)
-    return None
+        finding = let_pass(error, in_force)
+    else:
+        return None
+    request.ignored = ignored(request)
+    return finding
 
 
 def keep(request: MessagesRequest, in_force: InForce, endpoint: str) -> None:
@@ -123,31 +129,72 @@ def let_pass(error: ApiError, in_force: InForce) -> ApiError:
     """The error, where it is only told; raises it under `validation: strict`."""
     if in_force.settings.validation == "strict":
         raise error
-    log.warning("answered although it breaks a rule (%s): %s", error.status, error)
+    log.warning("answered although it breaks a rule (%s): %s", error.status, error.note or error)
     return error
 
 
 def warned(exchange: Exchange, finding: ApiError) -> Exchange:
     """The exchange with what is wrong with its request in a header and in the journal."""
-    text = f"{finding.status} {finding.type}: {finding}"
-    return _with_warning(exchange, text, f"validation: {text}")
+    text = f"{finding.status} {finding.type}: {finding.note or finding}"
+    return warn(exchange, text, note=f"validation: {text}")
 
 
-def left_unjudged(exchange: Exchange, what: Iterable[str]) -> Exchange:
-    """The exchange with what of its request nobody judged, as it would have taken too much, told in the same places."""
-    text = "; ".join(what)
-    return _with_warning(exchange, text, text)
+class Once:
+    """Names that were told of, so that the log tells each once: at most so many."""
+
+    MOST = 1_000
+
+    def __init__(self) -> None:
+        self._told: set[str] = set()
+
+    def first(self, name: str) -> bool:
+        """Whether nobody was told of this name before; somebody is from now on."""
+        if name in self._told or len(self._told) >= self.MOST or len(name) > self.MOST:
+            return False
+        self._told.add(name)
+        return True
 
 
-def _with_warning(exchange: Exchange, text: str, noted: str) -> Exchange:
-    header = ("x-mock-warning", text.replace("\n", " ").encode("ascii", "replace").decode())
-    late = exchange.late
-    if isinstance(late, Late):
-        settle = late.settle
-        late = late._replace(settle=lambda given: _with_warning(settle(given), text, noted))
-    plan = exchange.plan._replace(headers=(*exchange.plan.headers, header))
-    note = f"{exchange.note}; {noted}" if exchange.note else noted
-    return exchange._replace(plan=plan, late=late, note=note)
+def passing_over(exchange: Exchange, found: Sequence[Ignored], once: Once) -> Exchange:
+    """The exchange with what of its request no Messages API has, and was ignored, told as a warning."""
+    text = told_of(found)
+    if [one for one in found if once.first(one.kind)]:
+        log.warning("%s (told once)", text)
+    return warn(exchange, text)
+
+
+# A model that the profile does not serve: which, which are near, and who has it.
+
+_NEAR = 3
+_LONGEST_MODEL = 100
+
+
+def unserved(error: UnknownModel, profile: Profile) -> ApiError:
+    """The error with what helps. The profile's own words come first, and stay alone where they name the model."""
+    name = one_line(excerpt(error.model, _LONGEST_MODEL))
+    by_short = {_short(one.id): one.id for one in reversed(profile.models)}
+    near = ", ".join(by_short[short] for short in nearest(_short(error.model), by_short, _NEAR))
+    others = [other for other in built_in() if other != profile.name and _profile(other).model(error.model) is not None]
+    told = f"profile {profile.name} serves no model '{name}'{near and f'; nearest: {near}'}"
+    told += f"; profile {others[0]} has it" if others else ""
+    log.warning("a model that nobody serves: %s", told)
+    error.note = f"{profile.unknown_model_message.format(model=name)}: {told}"
+    if "{model}" not in profile.unknown_model_message:
+        error.message = error.note
+    switch = f"--profile {others[0]}, or with " if others else ""
+    hint = f"{told}; start the server with {switch}--any-model to accept every name"
+    error.headers["x-mock-hint"] = in_ascii(hint)
+    return error
+
+
+def _short(model: str) -> str:
+    """A model's name without its maker, written as everybody writes it."""
+    return model.rpartition("/")[2].replace(".", "-").lower()
+
+
+@functools.lru_cache(maxsize=4)
+def _profile(name: str) -> Profile:
+    return load_profile(name)
 
 
 # A JSON object as the reply of an endpoint, with the headers that every reply of a profile has.

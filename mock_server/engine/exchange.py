@@ -3,7 +3,7 @@
 import hashlib
 import logging
 import re
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote
 
@@ -196,7 +196,8 @@ class Exchange(NamedTuple):
     `late` stands in for the plan while a function has yet to give the reply, or work has to be done for it.
     `understood`: the request was valid; `unexpected`: it was not as the script expects it; `aside`: no scenario is
     asked about requests of this kind; `side`: it was a side call of an agent. `faults`: what was done to the plan, in
-    words. `again`: what the same request is answered from the next time, where nothing stands against it.
+    words. `again`: what the same request is answered from the next time, where nothing stands against it. `warnings`:
+    what its client should know although it was answered, a sentence each.
     """
 
     plan: Plan
@@ -212,6 +213,81 @@ class Exchange(NamedTuple):
     side: bool = False
     faults: tuple[str, ...] = ()
     again: "Again | None" = None
+    warnings: tuple[str, ...] = ()
+
+
+# What a client should know although it was answered: whoever finds it adds it to the exchange; the header tells it.
+
+WARNING = "x-mock-warning"
+_LONGEST, _LONGEST_IN_ALL = 200, 1000  # letters of one, and of the header
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f]+")
+
+
+def warn(exchange: Exchange, *texts: str, note: str = "") -> Exchange:
+    """The exchange with more warnings, also when its reply comes late. `note`: what the journal's note says of it."""
+    late = exchange.late
+    if isinstance(late, Late):
+        settle = late.settle
+        late = late._replace(settle=lambda given: warn(settle(given), *texts, note=note))
+    noted = f"{exchange.note}; {note}" if exchange.note and note else exchange.note or note
+    return exchange._replace(late=late, note=noted, warnings=(*exchange.warnings, *texts))
+
+
+def told(exchange: Exchange) -> Exchange:
+    """The exchange, its warnings in a header of the reply: the last thing that is done to it."""
+    late = exchange.late
+    if isinstance(late, Late):
+        settle = late.settle
+        exchange = exchange._replace(late=late._replace(settle=lambda given: told(settle(given))))
+    elif isinstance(late, Work):
+        exchange = exchange._replace(late=late._replace(steps=Then(late.steps, told)))
+    if not exchange.warnings:
+        return exchange
+    headers = (*exchange.plan.headers, (WARNING, folded(exchange.warnings)))
+    return exchange._replace(plan=exchange.plan._replace(headers=headers))
+
+
+def folded(warnings: Iterable[str]) -> str:
+    """Warnings as the value of a header: ASCII, one line, at most 1,000 letters; of each at most 200, each once."""
+    lines = dict.fromkeys(_shortened(in_ascii(one), _LONGEST) for one in warnings)
+    return _shortened("; ".join(lines), _LONGEST_IN_ALL)
+
+
+def in_ascii(text: str) -> str:
+    """A text as the value of a header."""
+    return one_line(text).encode("ascii", "backslashreplace").decode()
+
+
+def one_line(text: str) -> str:
+    """A text without breaks and other control characters."""
+    return _UNPRINTABLE.sub(" ", text)
+
+
+def _shortened(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 3] + "..."
+
+
+class Then(Generator["Late | None", "Exchange | None", Exchange]):
+    """Steps under way, and what is made of the exchange that they come to."""
+
+    def __init__(self, steps: Steps, finish: Callable[[Exchange], Exchange]) -> None:
+        self._steps = steps
+        self._finish = finish
+
+    def send(self, value: Exchange | None) -> Late | None:
+        try:
+            return self._steps.send(value)
+        except StopIteration as end:
+            raise StopIteration(self._finish(end.value)) from None
+
+    def throw(self, *error: Any) -> Late | None:
+        try:
+            return self._steps.throw(*error)
+        except StopIteration as end:
+            raise StopIteration(self._finish(end.value)) from None
+
+    def close(self) -> None:
+        self._steps.close()
 
 
 def worked(steps: Steps) -> Exchange:

@@ -5,14 +5,14 @@ Chance is drawn from the seed, the key, the request and how often it came: never
 
 import functools
 import logging
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Iterable
 from random import Random
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from mock_server.engine.choose import Lookup
 from mock_server.engine.errors import failure, scripted
-from mock_server.engine.exchange import Call, Exchange, Late, Steps, Work, digest_of
-from mock_server.protocol.errors import ApiError, invalid
+from mock_server.engine.exchange import Call, Exchange, Then, Work, digest_of, warn
+from mock_server.protocol.errors import invalid
 from mock_server.protocol.message import said
 from mock_server.protocol.plan import JSON_HEADERS, SSE_HEADERS, Headers, Plan, whole
 from mock_server.protocol.sse import dumps, encode
@@ -88,51 +88,27 @@ def apply_faults(call: Call, plan: Plan, breaks: Iterable[Fault], told: Plan | N
     done = faults.applied(plan, tuple(breaks), Site(Random(seed + b"faults"), told, fail))
     for reason in done.failed:
         log.warning("a fault could not be applied: %s", reason)
-    return done._replace(plan=done.plan._replace(headers=done.plan.headers + tuple(warnings(done.failed))))
+    return done
 
 
 def beside(call: Call, exchange: Exchange) -> Exchange:
     """An exchange of another endpoint than messages with the faults that its request asks for."""
     if isinstance(exchange.late, Work):
-        steps = _Then(exchange.late.steps, lambda done: beside(call, done))
+        steps = Then(exchange.late.steps, lambda done: beside(call, done))
         return exchange._replace(late=exchange.late._replace(steps=steps))
     done = apply_faults(call, exchange.plan, of_header(call), None, digest_of(call.http, call.reading))
-    return exchange._replace(plan=done.plan, faults=done.faults, note=noted(done, exchange.note))
-
-
-class _Then(Generator[Late | None, Exchange | None, Exchange]):
-    """Steps under way, and what is made of the exchange that they come to."""
-
-    def __init__(self, steps: Steps, finish: Callable[[Exchange], Exchange]) -> None:
-        self._steps = steps
-        self._finish = finish
-
-    def send(self, value: Exchange | None) -> Late | None:
-        try:
-            return self._steps.send(value)
-        except StopIteration as end:
-            raise StopIteration(self._finish(end.value)) from None
-
-    def throw(self, *error: Any) -> Late | None:
-        try:
-            return self._steps.throw(*error)
-        except StopIteration as end:
-            raise StopIteration(self._finish(end.value)) from None
-
-    def close(self) -> None:
-        self._steps.close()
+    exchange = exchange._replace(plan=done.plan, faults=done.faults, note=noted(done, exchange.note))
+    return warn(exchange, *not_applied(done.failed))
 
 
 def noted(done: Applied, note: str = "") -> str:
     """What the journal notes: the reason itself, what else is to be said, and the faults that could not be applied."""
-    failed = [f"fault not applied: {reason}" for reason in done.failed]
-    return "; ".join([*([note] if note else []), *done.notes, *failed])
+    return "; ".join([*([note] if note else []), *done.notes, *not_applied(done.failed)])
 
 
-def warnings(failed: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """The headers that tell what could not be applied."""
-    for reason in failed:
-        yield "x-mock-warning", f"fault not applied: {reason}".replace("\n", " ").encode("ascii", "replace").decode()
+def not_applied(failed: Iterable[str]) -> list[str]:
+    """The warnings of faults that could not be applied."""
+    return [f"fault not applied: {reason}" for reason in failed]
 
 
 def as_json(streamed: Plan) -> Plan:
@@ -144,8 +120,6 @@ def as_json(streamed: Plan) -> Plan:
     )
 
 
-def refused(error: ApiError, call_headers: Iterable[str]) -> ApiError:
-    """The error of a request that asked for a fault it did not get: it was refused before."""
-    if HEADER in call_headers:
-        error.headers["x-mock-warning"] = "fault not applied: the request was refused"
-    return error
+def refused(call_headers: Iterable[str]) -> tuple[str, ...]:
+    """What is warned of when a request that asked for a fault did not get it, since it was refused before."""
+    return ("fault not applied: the request was refused",) if HEADER in call_headers else ()

@@ -3,7 +3,7 @@
 To add an error type, add a row to `STATUS`. Source of the table: docs/protocol.md E.1 and E.2.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 # error type -> the HTTP status it usually comes with
@@ -52,8 +52,10 @@ class ApiError(Exception):
     """The client's fault, or a scripted failure: becomes a reply shaped like the API's.
 
     `message` None means the profile's own text for the type; `details` is the coded part newer servers send;
-    `headers` come on top of those every reply has.
+    `headers` come on top of those every reply has. `note`: what the journal says of it, where that is more.
     """
+
+    note: str | None = None
 
     def __init__(
         self,
@@ -75,6 +77,26 @@ class ApiError(Exception):
 def invalid(message: str, **more: Any) -> ApiError:
     """A 400 `invalid_request_error`, the commonest of all."""
     return ApiError("invalid_request_error", message, **more)
+
+
+class UnknownModel(ApiError):
+    """A 404 for a model that the profile does not serve, in the profile's own words."""
+
+    def __init__(self, model: str, message: str) -> None:
+        super().__init__("not_found_error", message)
+        self.model = model
+
+
+_LONGEST_WORD = 200  # that a known word is looked for beside
+
+
+def nearest(wrong: str, known: Iterable[str], most: int = 1) -> list[str]:
+    """The known words that look most like a wrong one, the nearest first."""
+    if len(wrong) > _LONGEST_WORD:
+        return []
+    import difflib  # only mistakes need it
+
+    return difflib.get_close_matches(wrong, list(known), n=most, cutoff=0.6)
 
 
 def excerpt(text: str, most: int) -> str:

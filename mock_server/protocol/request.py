@@ -302,13 +302,29 @@ class Known:
         return bool(self.shared) and self.had.get(text, True) and text in raw[len(self.kept.head) : self.start]
 
 
+class Ignored(NamedTuple):
+    """A field of a request that no Messages API has: where it stands, and the fields that are known there."""
+
+    path: str
+    known: frozenset[str]
+
+    @property
+    def kind(self) -> str:
+        """What it goes by wherever it stands."""
+        return _NUMBER.sub(".", self.path)
+
+
+_NUMBER = re.compile(r"\.\d+\.")
+
+
 class MessagesRequest:
     """One `POST /v1/messages`. Properties assume a validated body; `body` is the JSON itself, never changed.
 
-    `raw`: the bytes it was read from, where they are known.
+    `raw`: the bytes it was read from, where they are known. `ignored`: what of it is passed over, once it was judged.
     """
 
     known: "Known | None" = None
+    ignored: tuple[Ignored, ...] = ()
 
     def __init__(self, body: dict[str, Any], headers: Mapping[str, str] = _NO_HEADERS, raw: bytes = b"") -> None:
         self.body = body

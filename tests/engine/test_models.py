@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from anthropic.types import ModelInfo
@@ -228,3 +229,62 @@ def test_the_journal_notes_what_was_asked_and_checks_pass_over_it(engine: Make) 
     entry = made.sessions.first.journal.last
     assert (entry.note, entry.unmatched, made.sessions.first.journal.unmatched) == ("models", False, 0)
     assert str(entry) == "GET /v1/models?limit=3 (0 bytes) -> 200 models, open"
+
+
+SWITCH = "start the server with --any-model to accept every name"
+# profile, the model that is asked for, its own words, what helps, and the cure
+UNSERVED = [
+    (
+        "octen",
+        "claude-sonnet-4-5",
+        "Model or resource not found",
+        "profile octen serves no model 'claude-sonnet-4-5'; nearest: anthropic/claude-sonnet-4.6, "
+        "anthropic/claude-sonnet-5, anthropic/claude-opus-4.8; profile anthropic has it",
+        "start the server with --profile anthropic, or with --any-model to accept every name",
+    ),
+    (
+        "octen",
+        "gpt-5.5",
+        "Model or resource not found",
+        "profile octen serves no model 'gpt-5.5'; nearest: openai/gpt-5.5, openai/gpt-5.4, openai/gpt-5.5-pro",
+        SWITCH,
+    ),
+    ("octen", "a\nb", "Model or resource not found", "profile octen serves no model 'a b'", SWITCH),
+    (
+        "anthropic",
+        "openai/gpt-5.5",
+        "model: openai/gpt-5.5",
+        "profile anthropic serves no model 'openai/gpt-5.5'; profile octen has it",
+        "start the server with --profile octen, or with --any-model to accept every name",
+    ),
+]
+
+
+@pytest.mark.parametrize(("profile", "model", "own", "told", "cure"), UNSERVED, ids=[one[1] for one in UNSERVED])
+@pytest.mark.parametrize("door", ["/v1/messages", "/v1/messages/count_tokens", "/v1/models"])
+def test_a_model_that_is_not_served_is_named_with_what_is_near(
+    profile: str, model: str, own: str, told: str, cure: str, door: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = Engine(Settings(profile=profile), load_profile(profile))
+    asked: dict[str, Any] = {"model": model, "messages": [{"role": "user", "content": "Hi"}]}
+    with caplog.at_level("WARNING", logger="mock_server"):
+        if door == "/v1/models":
+            entry = get(made, f"{door}/{quote(model, safe='')}")
+        else:
+            body = asked if "count" in door else {**asked, "max_tokens": 9}
+            headers = {"x-api-key": "k", "anthropic-version": "2023-06-01"}
+            entry = made.handle(HttpRequest("POST", door, headers, json.dumps(body).encode()))
+    names_it = profile == "anthropic"  # as it was recorded: nothing is put behind it
+    assert (entry.status, json.loads(entry.plan.body())["error"]["message"]) == (
+        404,
+        own if names_it else f"{own}: {told}",
+    )
+    assert entry.note == f"{own}: {told}"
+    assert dict(entry.plan.headers)["x-mock-hint"] == f"{told}; {cure}"
+    assert [one.getMessage() for one in caplog.records] == [f"a model that nobody serves: {told}"]
+
+
+def test_a_model_that_is_let_pass_is_named_too(engine: Any, ask: Any) -> None:
+    entry = ask(engine("name: a\nreply: Hi", validation="warn"), model="claude-sonet-5")
+    assert entry.status == 200
+    assert "serves no model 'claude-sonet-5'; nearest: anthropic/claude-sonnet-5" in entry.headers["x-mock-warning"]

@@ -261,7 +261,9 @@ def test_what_cannot_apply_is_told_in_the_header_the_log_and_the_journal(
         entry = ask(engine(HELLO), headers={"x-mock-fault": header}, **asked)
 
     assert entry.exchange.faults == ()
-    assert dict(entry.exchange.plan.headers)["x-mock-warning"] == f"fault not applied: {reason}"
+    assert entry.exchange.warnings[-1] == f"fault not applied: {reason}"
+    told = [value for name, value in entry.exchange.plan.headers if name == "x-mock-warning"]
+    assert told == ["; ".join(entry.exchange.warnings)]
     cut = ["the reply was cut short: it takes 8 tokens, and max_tokens is 2"] if "max_tokens" in asked else []
     assert entry.exchange.note == "; ".join([*cut, f"fault not applied: {reason}"])
     assert caplog.messages == [f"a fault could not be applied: {reason}"]

@@ -1,14 +1,18 @@
 """The legacy `POST /v1/complete`: scenarios answer it as they would answer the same prompt as a message."""
 
+from collections.abc import Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from mock_server.engine.endpoints import messages
+from mock_server.engine.errors import passing_over
 from mock_server.engine.exchange import Call, Exchange, Late, Reading, read_apart
 from mock_server.engine.request_view import Request
 from mock_server.protocol import completion
 from mock_server.protocol.completion import as_completion, as_message
 from mock_server.protocol.errors import ApiError
-from mock_server.protocol.request import HttpRequest, parse
+from mock_server.protocol.request import HttpRequest, Ignored, parse
+from mock_server.protocol.rules import MOST_IGNORED
 from mock_server.protocol.sse import dumps_in_steps, encode
 
 if TYPE_CHECKING:
@@ -18,25 +22,29 @@ if TYPE_CHECKING:
 
 def complete(engine: "Engine", call: Call) -> Exchange:
     """parse -> validate -> the line of a message -> completion. Raises ApiError for the client's mistakes."""
-    asked, reading = call.read(read)
+    asked, reading, ignored = call.read(read)
     try:
         exchange = messages.create(engine, call._replace(http=asked, reading=reading))
     except ApiError as error:
         raise _renamed(error) from None
+    if ignored:
+        exchange = passing_over(exchange, ignored, engine.once)
     return _completed(exchange, Request(call.http))
 
 
-def read(http: HttpRequest, in_force: "InForce") -> tuple[HttpRequest, Reading | None]:
-    """The same prompt as a message. Raises ApiError."""
+def read(http: HttpRequest, in_force: "InForce") -> tuple[HttpRequest, Reading | None, Sequence[Ignored]]:
+    """The same prompt as a message, and what of the request is passed over. Raises ApiError."""
     body = parse(http.body).body
     completion.validate(body, in_force.profile)
-    return http._replace(path="/v1/messages", body=encode(dumps_in_steps(as_message(body)))), None
+    known = frozenset(completion.PARAMETERS)
+    ignored = [Ignored(name, known) for name in islice((name for name in body if name not in known), MOST_IGNORED)]
+    return http._replace(path="/v1/messages", body=encode(dumps_in_steps(as_message(body)))), None, ignored
 
 
-def read_ahead(http: HttpRequest, in_force: "InForce") -> tuple[HttpRequest, Reading | None]:
+def read_ahead(http: HttpRequest, in_force: "InForce") -> tuple[HttpRequest, Reading | None, Sequence[Ignored]]:
     """The same, and what that message says."""
-    asked, _ = read(http, in_force)
-    return asked, read_apart(messages.read_ahead, asked, in_force)
+    asked, _, ignored = read(http, in_force)
+    return asked, read_apart(messages.read_ahead, asked, in_force), ignored
 
 
 def _completed(exchange: Exchange, request: Request) -> Exchange:

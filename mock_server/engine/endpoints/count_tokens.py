@@ -6,7 +6,7 @@ Asks no scenario, takes nothing from a rate limit and leaves nothing in the sess
 from typing import TYPE_CHECKING, Any
 
 from mock_server.engine.admission import after, applied_edits, sourced
-from mock_server.engine.errors import json_reply, judged, keep, warned
+from mock_server.engine.errors import json_reply, judged, keep, passing_over, warned
 from mock_server.engine.exchange import Call, Exchange
 from mock_server.engine.session import InForce
 from mock_server.protocol.errors import ApiError
@@ -40,6 +40,7 @@ def read_ahead(http: HttpRequest, in_force: InForce) -> tuple[MessagesRequest, A
 def count_tokens(engine: "Engine", call: Call) -> Exchange:
     """parse -> validate -> count. Raises ApiError for the client's mistakes."""
     request, finding = call.read(read)
+    ignored = request.ignored
     request, missing = sourced(request, call)
     finding = finding or missing
     model = model_of(request, call.session.in_force.profile)
@@ -49,4 +50,6 @@ def count_tokens(engine: "Engine", call: Call) -> Exchange:
         left = after(applied_edits(request, model, tokens, engine.counter), tokens)
         body = {"input_tokens": left, "context_management": {"original_input_tokens": tokens}}
     exchange = Exchange(json_reply(call, body), note="count_tokens", understood=True, aside=True)
+    if ignored:
+        exchange = passing_over(exchange, ignored, engine.once)
     return exchange if finding is None else warned(exchange, finding)

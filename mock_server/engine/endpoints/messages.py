@@ -12,9 +12,28 @@ from mock_server.engine.admission import Admitted, admit, commit, extras, limit_
 from mock_server.engine.choose import NAMES, Choice, Lookup, NoMatch, choose
 from mock_server.engine.compile import Binding, CompiledReply, Filled, Reply, View, is_one_text, reply_of
 from mock_server.engine.conversation import checked, waiting_call
-from mock_server.engine.errors import failure, judged, keep, let_pass, reply_headers, scripted, warned
+from mock_server.engine.errors import (
+    failure,
+    judged,
+    keep,
+    let_pass,
+    passing_over,
+    reply_headers,
+    scripted,
+    warned,
+)
 from mock_server.engine.exchange import Call, Exchange, Late
-from mock_server.engine.faults import HEADER, NONE, ReplyFaults, apply_faults, as_json, faults_for, noted, refused
+from mock_server.engine.faults import (
+    HEADER,
+    NONE,
+    ReplyFaults,
+    apply_faults,
+    as_json,
+    faults_for,
+    not_applied,
+    noted,
+    refused,
+)
 from mock_server.engine.library import Library
 from mock_server.engine.memory import Again
 from mock_server.engine.pace import first_due
@@ -26,7 +45,7 @@ from mock_server.protocol import signing
 from mock_server.protocol.blocks import Block, Compaction, ToolUse
 from mock_server.protocol.errors import ApiError, invalid
 from mock_server.protocol.expression import OverLimit, allowance, bounded
-from mock_server.protocol.plan import NOTHING, Headers, Plan
+from mock_server.protocol.plan import NOTHING, Plan
 from mock_server.protocol.profile import Limits
 from mock_server.protocol.prompt import counted, prefixed
 from mock_server.protocol.request import HttpRequest, MessagesRequest, parse
@@ -57,6 +76,7 @@ NO_ANSWER = Answer()
 NOBODY = NoMatch(lambda: ())
 # parameters whose meaning hangs on what was said before, or on when it is said
 _LASTING = frozenset(("thread", "container", "diagnostics", "compaction"))
+Warnings = tuple[str, ...]  # sentences, of what was played all the same
 SUMMARY = 60  # estimated tokens of a summary that is made up
 
 
@@ -68,6 +88,7 @@ def create(engine: "Engine", call: Call) -> Exchange:
     if "thread" in request.body and _goes_on(request, terms):
         call, request = _resumed(call, request)
         finding = judged(request, terms)
+    ignored = request.ignored
     if call.in_batch:
         allowed_in_batch(request.body)
     if request.has_blocks and request.has_files:
@@ -82,6 +103,8 @@ def create(engine: "Engine", call: Call) -> Exchange:
     if log.isEnabledFor(logging.DEBUG):
         _log_accepted(request)
     exchange = _answered(engine, admitted)
+    if ignored:
+        exchange = passing_over(exchange, ignored, engine.once)
     return exchange if finding is None else warned(exchange, finding)._replace(again=None)
 
 
@@ -262,7 +285,12 @@ def _compaction(turn: Turn) -> Applied:
 
 def _noted(done: Applied, note: str, again: Again | None = None) -> Exchange:
     """The exchange of a reply that no scenario gives."""
-    return Exchange(done.plan, note=noted(done, note), understood=True, faults=done.faults, again=again)
+    exchange = Exchange(done.plan, note=noted(done, note), understood=True, faults=done.faults, again=again)
+    return exchange._replace(warnings=_warnings(done)) if done.warnings or done.failed else exchange
+
+
+def _warnings(done: Applied) -> tuple[str, ...]:
+    return (*done.warnings, *not_applied(done.failed))
 
 
 def _chosen(done: Applied, turn: Turn) -> Exchange:
@@ -281,6 +309,7 @@ def _chosen(done: Applied, turn: Turn) -> Exchange:
         side=scenario.is_side_call,
         faults=done.faults,
         again=None if note else _again(turn),
+        warnings=_warnings(done) if done.warnings or done.failed else (),
     )
 
 
@@ -304,7 +333,7 @@ def _at_pace(turn: Turn) -> Turn:
     return turn._replace(answer=replace(turn.answer, timing=timing), compiled=None)
 
 
-def _made(turn: Turn, generator: Generator) -> tuple[CompiledReply, Headers]:
+def _made(turn: Turn, generator: Generator) -> tuple[CompiledReply, Warnings]:
     """A reply that is made for its request, and what is to be warned of."""
     answer, found, terms = turn.answer, turn.choice, turn.admitted.call.session.in_force
     warnings = _warning(turn)
@@ -355,7 +384,7 @@ def _long(turn: Turn) -> Exchange:
         if isinstance(given, ApiError):
             plan = failure(given, call.session, call.ids.request())
             return Exchange(plan, note=str(given))
-        return _chosen(_sent(turn, *given), turn)
+        return _chosen(_sent(turn, given), turn)
 
     pending = _chosen(Applied(NOTHING), turn)
     return pending._replace(late=Late(make, Request(call.http), settle, PATIENCE, is_ours=True))
@@ -385,7 +414,7 @@ def _filled(generator: Generator, admitted: Admitted, reply: Sequence[Block]) ->
     return citations.located(unmatched.filled(tuple(reply), request, seed, generator), request)
 
 
-def _lost(choice: Choice, lost: Sequence[str]) -> Headers:
+def _lost(choice: Choice, lost: Sequence[str]) -> Warnings:
     """A quoted text that is in no document of the request: played without its citation, but loudly."""
     if not lost:
         return ()
@@ -393,12 +422,7 @@ def _lost(choice: Choice, lost: Sequence[str]) -> Headers:
         f"scenario '{choice.scenario.name}' turn {choice.turn} cites what is in no document of the request: {lost[0]!r}"
     )
     log.warning("%s", text)
-    return _warning_of(text)
-
-
-def _warning_of(text: str) -> Headers:
-    """The header that tells of something played all the same."""
-    return (("x-mock-warning", text.encode("ascii", "replace").decode().replace("\n", " ")),)
+    return (text,)
 
 
 def _late(turn: Turn) -> Exchange:
@@ -421,17 +445,15 @@ def _late(turn: Turn) -> Exchange:
     return pending._replace(late=Late(function, Request(turn.admitted.call.http), settle))
 
 
-def _bound(turn: Turn, reply: CompiledReply, more: Headers = ()) -> Applied:
+def _bound(turn: Turn, reply: CompiledReply, warnings: Warnings = ()) -> Applied:
     """The plan of a reply, and what it used up written down. Faults see it as a stream, whatever was asked for."""
-    plan, lacking = _plan(turn, reply, more)
+    done = _plan(turn, reply, warnings)
     admitted = turn.admitted
-    is_usual = admitted.prefix is None and not (admitted.limits or turn.breaks.faults or lacking)
-    if is_usual and "thread" not in admitted.request.body:
-        return Applied(plan)
-    return _sent(turn, plan, lacking)
+    is_usual = admitted.prefix is None and not (admitted.limits or turn.breaks.faults)
+    return done if is_usual and "thread" not in admitted.request.body else _sent(turn, done)
 
 
-def _plan(turn: Turn, reply: CompiledReply, more: Headers) -> tuple[Plan, str]:
+def _plan(turn: Turn, reply: CompiledReply, warnings: Warnings) -> Applied:
     """The plan of a reply for this request, and why it does not come whole, if it does not."""
     admitted, draw = turn.admitted, turn.draw
     request, terms = admitted.request, admitted.call.session.in_force
@@ -442,7 +464,6 @@ def _plan(turn: Turn, reply: CompiledReply, more: Headers) -> tuple[Plan, str]:
     headers = reply_headers(admitted.call.session, ids.request())
     if admitted.limits:
         headers += limit_headers(admitted, admitted.limits[0])
-    headers += more
     told = extras(admitted, ids, runs_code=reply.runs_code)
     binding = Binding(
         admitted.model,
@@ -462,23 +483,23 @@ def _plan(turn: Turn, reply: CompiledReply, more: Headers) -> tuple[Plan, str]:
     if filled.is_cut and turn.is_whole and (lacking := reply.lacking(binding)):
         text = f"scenario '{turn.choice.scenario.name}' turn {turn.choice.turn}: {lacking}"
         log.info("%s", text)  # no warning: many a request asks for one token and means it
-        headers += _warning_of(text)
+        warnings = (*warnings, text)
     drawn = filled.drawn(ids, draw.open_call)
     is_lasting = told is None or not (told.delta or told.message)
-    if is_lasting and not (more or lacking or filled.resumes or filled.timeline.at[-1]):
+    if is_lasting and not (warnings or filled.resumes or filled.timeline.at[-1]):
         draw.filled = filled
-    return filled.plan(drawn, headers), lacking
+    return Applied(filled.plan(drawn, headers), notes=(lacking,) if lacking else (), warnings=warnings)
 
 
-def _sent(turn: Turn, plan: Plan, lacking: str) -> Applied:
+def _sent(turn: Turn, made: Applied) -> Applied:
     """The plan with what it used up written down, and with what is done to it."""
-    admitted, breaks = turn.admitted, turn.breaks.faults
+    admitted, breaks, plan = turn.admitted, turn.breaks.faults, made.plan
     commit(admitted, plan, admitted.limits)
-    done = Applied(plan)
-    if breaks:
-        said = plan if admitted.request.stream else as_json(plan)
-        done = apply_faults(admitted.call, said, breaks, plan, turn.draw.seed())
-    return done._replace(notes=(lacking,)) if lacking else done
+    if not breaks:
+        return made
+    said = plan if admitted.request.stream else as_json(plan)
+    broken = apply_faults(admitted.call, said, breaks, plan, turn.draw.seed())
+    return broken._replace(notes=made.notes, warnings=made.warnings)
 
 
 def _view(reply: CompiledReply, admitted: Admitted) -> View:
@@ -561,8 +582,8 @@ def _unmatched(turn: Turn, overlays: Sequence[Scenario]) -> Exchange:
     if terms.settings.unmatched == "error":
         if log.isEnabledFor(logging.WARNING):
             log.warning("%s\nThis scenario would match:\n%s", found, ready(Request(call.http)))
-        error = refused(invalid(str(found), headers={"x-should-retry": "false"}), call.http.headers)
-        return Exchange(failure(error, call.session, call.ids.request()), note=str(found), understood=True)
+        plan = failure(invalid(str(found), headers={"x-should-retry": "false"}), call.session, call.ids.request())
+        return Exchange(plan, note=str(found), understood=True, warnings=refused(call.http.headers))
     turn = turn._replace(breaks=faults_for(call, turn.asked, overlays, None))
     reply = _generated(turn.engine.generator, admitted, turn.breaks.timing or terms.timing)
     return _noted(_bound(turn, _compiled(reply, terms)), "generated", _again(turn))
@@ -583,7 +604,7 @@ def _generated(generator: Generator, admitted: Admitted, timing: Pacing, wanted:
     return generated(request, seed, generator, timing, wanted, admitted.model.token_factor)
 
 
-def _warning(turn: Turn) -> Headers:
+def _warning(turn: Turn) -> Warnings:
     """A scripted call although the request forbids calls: played, since the script says so, but loudly."""
     if turn.admitted.request.tool_choice.get("type") != "none":
         return ()
@@ -591,7 +612,7 @@ def _warning(turn: Turn) -> Headers:
         return ()
     text = f"scenario '{turn.choice.scenario.name}' turn {turn.choice.turn} calls a tool although tool_choice is none"
     log.warning("%s", text)
-    return _warning_of(text)
+    return (text,)
 
 
 def _log_accepted(request: MessagesRequest) -> None:

@@ -2,9 +2,9 @@
 
 from typing import TYPE_CHECKING, Any
 
-from mock_server.engine.errors import json_reply
+from mock_server.engine.errors import json_reply, unserved
 from mock_server.engine.exchange import Call, Exchange
-from mock_server.protocol.errors import ApiError, excerpt
+from mock_server.protocol.errors import UnknownModel, excerpt
 from mock_server.protocol.profile import Model, Profile
 from mock_server.protocol.query import PAGE, Several, id_page
 
@@ -40,7 +40,8 @@ def retrieved(engine: "Engine", call: Call) -> Exchange:
     profile, name = call.session.in_force.profile, call.params["id"]
     model = profile.model(name)
     if model is None:
-        raise ApiError("not_found_error", profile.unknown_model_message.format(model=excerpt(name, _MOST)))
+        message = profile.unknown_model_message.format(model=excerpt(name, _MOST))
+        raise unserved(UnknownModel(name, message), profile)
     beta = "anthropic-beta" in call.http.headers
     return Exchange(json_reply(call, info(model, profile, beta=beta)), note=f"models: {model.id}")
 

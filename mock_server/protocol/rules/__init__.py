@@ -9,15 +9,15 @@ it, with messages of one role in a row as one (`MessagesRequest.merged`); their 
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from mock_server.protocol.errors import ApiError, invalid
+from mock_server.protocol.errors import ApiError, excerpt, invalid, nearest
 from mock_server.protocol.profile import Profile
-from mock_server.protocol.request import MessagesRequest
+from mock_server.protocol.request import Ignored, MessagesRequest
 from mock_server.protocol.rules import content, history, models, parameters, schemas, tools
-from mock_server.protocol.rules.checks import Finding, array, dictionary, record, required, string
+from mock_server.protocol.rules.checks import Finding, Stranger, array, dictionary, record, required, strangers, string
 from mock_server.protocol.rules.parameters import PARAMETERS
 
 # The plainest request there is, told at a glance: no rule has anything to say about it, so none need be asked.
@@ -29,6 +29,7 @@ _NAMES = frozenset(("model", "max_tokens", "messages", "stream", "system", "meta
 _MARK = {"type": "ephemeral"}
 _TEXT = frozenset(("type", "text"))
 _MESSAGE = frozenset(("role", "content"))
+_USER = frozenset(("user_id",))
 
 
 def is_plain(request: MessagesRequest, profile: Profile) -> bool:
@@ -78,7 +79,10 @@ def _is_text(block: Any) -> bool:
 def _has_plain_rest(body: Mapping[str, Any]) -> bool:
     if type(body.get("stream", False)) is not bool or type(body.get("system", "")) is not str:
         return False
-    return "metadata" not in body or PARAMETERS["metadata"](body["metadata"]) is None
+    if "metadata" not in body:
+        return True
+    about = body["metadata"]
+    return PARAMETERS["metadata"](about) is None and (about is None or about.keys() <= _USER)
 
 
 # Request rules: a request that breaks one gets the API's own error. They are asked in the order of the tables.
@@ -182,7 +186,9 @@ def validate(request: MessagesRequest, profile: Profile, *, has_cache_marks: boo
 def judge(
     rules: Rules, request: MessagesRequest, profile: Profile, *, has_cache_marks: bool, said: BlockRules = SAID_RULES
 ) -> None:
-    """The same, with `rules` for what is asked first, and `said` for the rules about the blocks of the conversation."""
+    """The same, with `rules` for what is asked first, and `said` for the rules about the blocks of the conversation.
+    Notes what the request has that nobody knows.
+    """
     if request.known is not None and _goes_on_well(request, profile, has_cache_marks=has_cache_marks, said=said):
         return
     ask(rules, request, profile)
@@ -198,6 +204,7 @@ def judge(
         parameters.many_messages(request, profile)  # 40
         for rule in LONGER_RULES:
             rule(conversed, profile)
+    request.ignored = ignored(request)
 
 
 # To these a message is right or wrong by itself, by its neighbours of the same turn and the turn before, or because it
@@ -228,8 +235,10 @@ def _goes_on_well(request: MessagesRequest, profile: Profile, *, has_cache_marks
     if len(messages) > _MANY and not (request.known and request.known.shared):
         return False  # there is little to save, and where something is wrong it would be looked for twice
     is_plain_question = len(messages) == 1 and is_question(messages[0], marked=has_cache_marks)
-    if is_plain_question and not has_cache_marks:
-        return True
+    if is_plain_question:  # what is strange, if anything, is in the rest
+        request.ignored = request.steady.get("ignored", ())
+        if not has_cache_marks:
+            return True
     try:
         if is_plain_question:
             for rule in CACHE_RULES:
@@ -254,6 +263,7 @@ def _goes_on_well(request: MessagesRequest, profile: Profile, *, has_cache_marks
                 rule(conversed if rule in OF_THE_END else request.merged, profile)
     except ApiError:
         return False
+    request.ignored = ignored(request)
     return True
 
 
@@ -300,6 +310,139 @@ def _about(rules: Rules, names: tuple[str, ...]) -> tuple[Rule, ...]:
     Only of names that are known: what is kept here is bounded, whatever clients send.
     """
     return tuple(dict.fromkeys(rule for about, rule in rules if not about or about in names))
+
+
+# What is passed over: fields that no Messages API has, where the profile lets them pass. They are no error, but nearly
+# always one of the client's author, so they are told.
+
+MOST_IGNORED = 10  # names of one request; of fields that are called alike the first
+_LONGEST_NAME, _LONGEST_TOLD = 80, 200
+_PARAMETERS = frozenset(PARAMETERS)
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f]")
+# what others call it -> what it is here, where the object has it
+_CALLED: Mapping[str, str] = {
+    "frequency_penalty": "",
+    "function_call": "tool_choice",
+    "functions": "tools",
+    "input": "messages",
+    "instructions": "system",
+    "max_completion_tokens": "max_tokens",
+    "max_output_tokens": "max_tokens",
+    "parallel_tool_calls": "tool_choice.disable_parallel_tool_use",
+    "parameters": "input_schema",
+    "presence_penalty": "",
+    "prompt": "messages",
+    "reasoning": "thinking",
+    "reasoning_effort": "output_config.effort",
+    "response_format": "output_config.format",
+    "stop": "stop_sequences",
+    "system_prompt": "system",
+    "user": "metadata.user_id",
+}
+
+
+def ignored(request: MessagesRequest) -> tuple[Ignored, ...]:
+    """What of a request nobody knows, the first ten names."""
+    rest: tuple[Ignored, ...] | None = request.steady.get("ignored")
+    if rest is None:
+        rest = request.steady["ignored"] = _first(_of_rest(request.body))
+    said = request.scan("ignored", _NOTHING, _of_message)[-1][1]
+    return _first((*rest, *said)) if said else rest
+
+
+_NOTHING: tuple[int, tuple[Ignored, ...]] = (0, ())
+
+
+def _of_rest(body: Mapping[str, Any]) -> Iterator[Ignored]:
+    """All but the messages."""
+    for name, value in body.items():
+        if name not in PARAMETERS:
+            yield Ignored(name, _PARAMETERS)
+        elif value is not None and name != "messages":
+            yield from (Ignored(name + path, known) for path, known in _STRANGE.get(name, _strange)(name, value))
+
+
+def _strange(name: str, value: Any) -> Iterator[Stranger]:
+    return strangers(PARAMETERS[name], value)
+
+
+def _of_system(name: str, value: Any) -> Iterator[Stranger]:
+    for index, block in enumerate(value if isinstance(value, list) else ()):
+        yield from ((f".{index}{path}", known) for path, known in content.strange(block))
+
+
+def _of_tools(name: str, value: Any) -> Iterator[Stranger]:
+    for index, tool in enumerate(value if isinstance(value, list) else ()):
+        kind = tool.get("type") if isinstance(tool, dict) else None
+        look = parameters.strange if kind in parameters.TOOLS else tools.strange
+        yield from ((f".{index}{path}", known) for path, known in look(tool))
+
+
+_STRANGE: Mapping[str, Callable[[str, Any], Iterator[Stranger]]] = {
+    "system": _of_system,
+    "tools": _of_tools,
+    "tool_choice": lambda name, value: strangers(tools.CHOICE, value),
+}
+
+
+def _of_message(before: tuple[int, tuple[Ignored, ...]], message: Any) -> tuple[int, tuple[Ignored, ...]]:
+    """What was found up to one message, and in it."""
+    at, found = before
+    if content.is_plain(message) or not isinstance(message, dict) or len(found) == MOST_IGNORED:
+        return at + 1, found
+    new = (Ignored(f"messages.{at}{path}", known) for path, known in _of_said(message))
+    return at + 1, _first((*found, *new))
+
+
+def _of_said(message: Mapping[str, Any]) -> Iterator[Stranger]:
+    role, said = message.get("role"), message.get("content")
+    known = content.ROLES.get(role) if isinstance(role, str) else None
+    if known is not None:
+        yield from ((f".{name}", known) for name in message if name not in known)
+    for index, block in enumerate(said if isinstance(said, list) else ()):
+        yield from ((f".content.{index}{path}", names) for path, names in content.strange(block))
+
+
+def told_of(found: Sequence[Ignored]) -> str:
+    """What is ignored in a sentence of at most 200 letters, as far as it has room."""
+    said = [_told(one) for one in found]
+    if len(said) == 1:
+        name, hint = said[0]
+        return f"parameter '{name}' is ignored{hint}"
+    for shown in range(len(said), 0, -1):
+        more = "more" if len(said) == MOST_IGNORED else f"{len(said) - shown} more"  # nobody counted on
+        left = f" and {more}" if shown < len(said) else ""
+        listed = ", ".join(f"'{name}'{hint}" for name, hint in said[:shown])
+        text = f"parameters {listed}{left} are ignored"
+        if len(text) <= _LONGEST_TOLD:
+            break
+    return text
+
+
+def _told(one: Ignored) -> tuple[str, str]:
+    """What it is called, and a hint at what it may be meant for."""
+    name = one.path.rpartition(".")[2]
+    meant = _meant(name, one.known) if len(name) <= _LONGEST_NAME else ""
+    shown = _UNPRINTABLE.sub(" ", one.path)
+    return excerpt(shown, _LONGEST_NAME), f" (did you mean '{meant}'?)" if meant else ""
+
+
+@lru_cache(maxsize=1_000)
+def _meant(name: str, known: frozenset[str]) -> str:
+    other = _CALLED.get(name)
+    if other is not None and (other == "" or other.partition(".")[0] in known):
+        return other
+    return next(iter(nearest(name, sorted(known))), "")
+
+
+def _first(found: Iterable[Ignored]) -> tuple[Ignored, ...]:
+    """The first of those that are called alike, in whatever message, block or tool they stand."""
+    by_name: dict[str, Ignored] = {}
+    for one in found:
+        by_name.setdefault(one.kind, one)
+        if len(by_name) == MOST_IGNORED:
+            break
+    return tuple(by_name.values())
 
 
 # Rules of a message batch: what is wrong with it as a whole, and what its requests may not ask for.

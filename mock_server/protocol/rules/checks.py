@@ -1,12 +1,34 @@
-"""Checks of single values, in Pydantic's words since the API speaks them. Each returns what is wrong, or None."""
+"""Checks of single values, in Pydantic's words since the API speaks them. Each returns what is wrong, or None.
+
+Those of objects also know their fields: `strangers` tells which of a value are none of them.
+"""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 Check = Callable[[Any], "Finding | None"]
 # what is wrong, and where below the value it was found ("" or ".budget_tokens")
 Finding = tuple[str, str]
+# where a field stands that nobody knows (".ttll"), and the fields that its object has
+Stranger = tuple[str, frozenset[str]]
+
+
+def strangers(check: Check, value: Any) -> Iterator[Stranger]:
+    """The fields of a value, at any depth, that its check has no name for. The value need not have passed it."""
+    look = getattr(check, "strangers", None)
+    return iter(()) if look is None else look(value)
+
+
+def _seeing(check: Check, look: Callable[[Any], Iterator[Stranger]]) -> Check:
+    check.strangers = look  # type: ignore[attr-defined]
+    return check
+
+
+def _seen_by(check: Check, inner: Check) -> Check:
+    """A check of what `inner` checks, or of something that has no fields."""
+    look = getattr(inner, "strangers", None)
+    return check if look is None else _seeing(check, look)
 
 
 def string(value: Any) -> Finding | None:
@@ -40,7 +62,7 @@ def anything(value: Any) -> Finding | None:
 
 
 def nullable(check: Check) -> Check:
-    return lambda value: None if value is None else check(value)
+    return _seen_by(lambda value: None if value is None else check(value), check)
 
 
 def integer(least: int | None = None) -> Check:
@@ -85,7 +107,7 @@ def pattern(regex: str) -> Check:
 
 
 def string_or(check: Check) -> Check:
-    return lambda value: None if isinstance(value, str) else check(value)
+    return _seen_by(lambda value: None if isinstance(value, str) else check(value), check)
 
 
 def items(check: Check) -> Check:
@@ -99,7 +121,11 @@ def items(check: Check) -> Check:
                 return f".{index}{found[0]}", found[1]
         return None
 
-    return check_all
+    def look(value: Any) -> Iterator[Stranger]:
+        for index, item in enumerate(value if isinstance(value, list) else ()):
+            yield from ((f".{index}{path}", known) for path, known in strangers(check, item))
+
+    return _seeing(check_all, look) if hasattr(check, "strangers") else check_all
 
 
 # field name -> (required, check)
@@ -124,7 +150,19 @@ def record(fields: Fields, *, closed: bool = False, skip: str = "") -> Check:
                     return f".{name}", "Extra inputs are not permitted"
         return None
 
-    return check
+    known = frozenset((*fields, skip) if skip else fields)
+    deeper = [(name, field) for name, (_, field) in fields.items() if hasattr(field, "strangers")]
+
+    def look(value: Any) -> Iterator[Stranger]:
+        if not isinstance(value, dict):
+            return
+        if not value.keys() <= known:
+            yield from ((f".{name}", known) for name in value if name not in known)
+        for name, field in deeper:
+            if name in value:
+                yield from ((f".{name}{path}", names) for path, names in strangers(field, value[name]))
+
+    return _seeing(check, look) if known else check  # of one without fields nothing is known
 
 
 def tagged(variants: Mapping[str, Check]) -> Check:
@@ -143,7 +181,12 @@ def tagged(variants: Mapping[str, Check]) -> Check:
         found = variant(value)
         return None if found is None else (f".{tag}{found[0]}", found[1])
 
-    return check
+    def look(value: Any) -> Iterator[Stranger]:
+        tag = value.get("type") if isinstance(value, dict) else None
+        variant = variants.get(tag) if isinstance(tag, str) else None
+        return iter(()) if variant is None else strangers(variant, value)
+
+    return _seeing(check, look)
 
 
 def cache_control(*, closed: bool, scoped: bool = False) -> Check:

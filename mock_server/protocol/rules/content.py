@@ -13,6 +13,7 @@ from mock_server.protocol.request import Block, MessagesRequest
 from mock_server.protocol.rules.checks import (
     Check,
     Fields,
+    Stranger,
     anything,
     array,
     boolean,
@@ -25,6 +26,7 @@ from mock_server.protocol.rules.checks import (
     pattern,
     record,
     required,
+    strangers,
     string,
     string_or,
     tagged,
@@ -105,7 +107,7 @@ _BLOCK = {
     (closed, scoped): _variants(closed=closed, scoped=scoped) for closed in (True, False) for scoped in (True, False)
 }
 # role -> the keys of its messages
-_ROLES: Mapping[str, frozenset[str]] = {
+ROLES: Mapping[str, frozenset[str]] = {
     "user": frozenset(("role", "content")),
     "assistant": frozenset(("role", "content")),
     "system": frozenset(("role", "content", "clear_at", "output_config")),
@@ -135,16 +137,16 @@ def messages(request: MessagesRequest, profile: Profile) -> None:
     closed = profile.is_strict
     check = _BLOCK[closed, request.has_beta(_SCOPE)]
     for index, message in enumerate(request.messages):
-        if not _is_plain(message):
+        if not is_plain(message):
             _message(message, f"messages.{index}", check, closed=closed)
 
 
-def _is_plain(message: Any) -> bool:
+def is_plain(message: Any) -> bool:
     """The commonest shape, about which there is nothing to say: a role and a bare string."""
     if not isinstance(message, dict) or len(message) != 2:
         return False
     role = message.get("role")
-    return type(message.get("content")) is str and type(role) is str and role in _ROLES
+    return type(message.get("content")) is str and type(role) is str and role in ROLES
 
 
 def _message(message: Any, path: str, check: Check, *, closed: bool) -> None:
@@ -155,10 +157,10 @@ def _message(message: Any, path: str, check: Check, *, closed: bool) -> None:
             raise invalid(f"{path}.{name}: Field required")
     if not isinstance(message["role"], str):
         raise invalid(f"{path}.role: Input should be a valid string")
-    if message["role"] not in _ROLES:
+    if message["role"] not in ROLES:
         shown = excerpt(message["role"], 100)
         raise invalid(f'messages: Unexpected role "{shown}". Allowed roles are "user" or "assistant"')
-    extra = next((name for name in message if name not in _ROLES[message["role"]]), None) if closed else None
+    extra = next((name for name in message if name not in ROLES[message["role"]]), None) if closed else None
     if extra is not None:
         raise invalid(f"{path}.{extra}: Extra inputs are not permitted")
     content = message["content"]
@@ -181,6 +183,19 @@ def _block(block: Any, path: str, check: Check) -> None:
                 raise invalid(f"{path}.tool_result.content.{index}.type: Field required")
             if inner["type"] == "text" and not isinstance(inner.get("text"), str):
                 raise invalid(f"{path}.tool_result.content.{index}.text.text: Field required")
+
+
+def strange(block: Any) -> Iterator[Stranger]:
+    """The fields of a block, and of the blocks that it holds, that no block of its type has."""
+    kind = block.get("type") if isinstance(block, dict) else None
+    if not isinstance(kind, str):
+        return
+    yield from strangers(_BLOCK[False, True], block)
+    if kind in KINDS:
+        yield from (one for one in strangers(_BLOCKS[False][kind], block) if "." in one[0][1:])  # the rest was told
+    inner = block.get("content") if kind == "tool_result" else None
+    for index, one in enumerate(inner if isinstance(inner, list) else ()):
+        yield from ((f".content.{index}{path}", known) for path, known in strange(one))
 
 
 # Rules about images, documents and search results, in messages and in tool results.

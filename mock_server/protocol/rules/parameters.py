@@ -1,16 +1,17 @@
 """Rules about top-level parameters, those of Octen's search tools among them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
-from mock_server.protocol.errors import ApiError, invalid
+from mock_server.protocol.errors import ApiError, UnknownModel, invalid
 from mock_server.protocol.profile import Profile
 from mock_server.protocol.request import MessagesRequest
 from mock_server.protocol.rules.checks import (
     Check,
     Fields,
     Finding,
+    Stranger,
     anything,
     array,
     boolean,
@@ -24,6 +25,7 @@ from mock_server.protocol.rules.checks import (
     optional,
     record,
     shaped,
+    strangers,
     string,
     string_or,
     tagged,
@@ -60,7 +62,7 @@ THINKING: Mapping[str, Fields] = {
     "disabled": {},
     "between_tools": {},
 }
-_THINKING = tagged({type: record(fields) for type, fields in THINKING.items()})
+_THINKING = tagged({type: record(fields, skip="type") for type, fields in THINKING.items()})
 _FORMAT = record({"type": needs(one_of("json_schema")), "schema": needs(shaped)})
 
 # Every parameter of the API (docs/protocol.md B.1 and B.2), in the order they are checked. What the emulator does
@@ -80,6 +82,7 @@ PARAMETERS: Mapping[str, Check] = {
             {
                 "effort": optional(nullable(one_of("low", "medium", "high", "xhigh", "max"))),
                 "format": optional(nullable(_FORMAT)),
+                "task_budget": optional(nullable(dictionary)),  # of a beta
             }
         )
     ),
@@ -157,11 +160,9 @@ def check_fields(body: Mapping[str, Any]) -> None:
 
 
 def known_model(request: MessagesRequest, profile: Profile) -> None:
-    """Rule 29: the model exists. The hint header tells a developer which setting would let the name pass."""
+    """Rule 29: the model exists."""
     if profile.model(request.model) is None:
-        hint = f"profile {profile.name} has no such model; start the server with --any-model to accept every name"
-        message = profile.unknown_model_message.format(model=request.model)
-        raise ApiError("not_found_error", message, headers={"x-mock-hint": hint})
+        raise UnknownModel(request.model, profile.unknown_model_message.format(model=request.model))
 
 
 # parameters of a beta -> how the names of the betas that bring them begin (docs/protocol.md B.2)
@@ -328,6 +329,13 @@ OCTEN_PARAMETERS: Fields = {
     "max_queries": _maybe(between(1, 30)),
 }
 _CHECK = record(OCTEN_PARAMETERS)
+_BESIDE: Fields = {"name": _maybe(anything), "cache_control": _maybe(anything), "parameters": _maybe(_CHECK)}
+_OPTIONS = record({**OCTEN_PARAMETERS, **_BESIDE}, skip="type")
+
+
+def strange(tool: Any) -> Iterator[Stranger]:
+    """The fields of one of Octen's search tools that it has not."""
+    return strangers(_OPTIONS, tool)
 
 
 def parameters(request: MessagesRequest, profile: Profile) -> None:

@@ -11,6 +11,7 @@ from mock_server.protocol.request import MessagesRequest
 from mock_server.protocol.rules.checks import (
     Check,
     Fields,
+    Stranger,
     array,
     boolean,
     cache_control,
@@ -24,6 +25,7 @@ from mock_server.protocol.rules.checks import (
     record,
     required,
     shaped,
+    strangers,
     string,
     tagged,
 )
@@ -152,14 +154,22 @@ class _Checks:
 
 
 _CHECKS = {closed: _Checks(closed=closed) for closed in (True, False)}
-_CHOICE = tagged(
-    {
-        "auto": record({"disable_parallel_tool_use": optional(nullable(boolean))}),
-        "any": record({"disable_parallel_tool_use": optional(nullable(boolean))}),
-        "tool": record({"name": required(string), "disable_parallel_tool_use": optional(nullable(boolean))}),
-        "none": record({}),
-    }
-)
+_PARALLEL: Fields = {"disable_parallel_tool_use": optional(nullable(boolean))}
+_CHOICES: Mapping[str, Fields] = {
+    "auto": _PARALLEL,
+    "any": _PARALLEL,
+    "tool": {"name": required(string), **_PARALLEL},
+    "none": {},
+}
+CHOICE = tagged({type: record(fields, skip="type") for type, fields in _CHOICES.items()})
+
+
+def strange(tool: Any) -> Iterator[Stranger]:
+    """The fields of a definition that no tool of its type has."""
+    if isinstance(tool, dict):
+        checks = _CHECKS[False]
+        check = checks.custom if is_custom(tool) else checks.typed.get(str(tool["type"]))
+        yield from () if check is None else strangers(check, tool)
 
 
 def is_custom(tool: Any) -> bool:
@@ -269,7 +279,7 @@ def choice(request: MessagesRequest, profile: Profile) -> None:
     value = request.body.get("tool_choice")
     if value is None:
         return
-    if (found := _CHOICE(value)) is not None:
+    if (found := CHOICE(value)) is not None:
         raise invalid(f"tool_choice{found[0]}: {found[1]}")
     if value["type"] == "any" and not request.tools:
         raise invalid("tool_choice.any may only be specified while providing tools")

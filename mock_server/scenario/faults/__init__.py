@@ -88,12 +88,15 @@ KEYS: Mapping[str, str] = {
 
 
 class Applied(NamedTuple):
-    """A plan after its faults: which were applied, and what could not be and why. `notes`: anything else to say."""
+    """A plan after its faults: which were applied, and what could not be and why. `notes`: anything else to say.
+    `warnings`: what of that the client is told, in whole sentences.
+    """
 
     plan: Plan
     faults: tuple[str, ...] = ()
     failed: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def in_order(faults: Iterable[Fault]) -> list[Fault]:

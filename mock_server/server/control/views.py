@@ -122,6 +122,7 @@ def summary(entry: Entry, session: str) -> dict[str, Any]:
         "duration_ms": None if entry.is_open else round(entry.duration * 1000, 3),
         "prompt": masked(outline.prompt)[:PROMPT] if understood else "",
         "note": masked(entry.note),
+        "warnings": list(map(masked, entry.warnings)),
         "understood": understood,
         "aside": entry.exchange.aside,
         "unmatched": entry.unmatched,

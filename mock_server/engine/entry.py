@@ -43,6 +43,7 @@ class Keeper(Protocol):
     def opened(self, entry: "Entry", cut: Callable[[str], None]) -> None: ...
     def ended(self, entry: "Entry") -> None: ...
     def failed(self, exception: BaseException) -> None: ...
+    def settled(self, exchange: Exchange) -> None: ...
     def wait_until(self, done: Callable[[], bool], timeout: float, else_: Callable[[], str]) -> None: ...
 
 
@@ -170,6 +171,16 @@ class Entry:
     def unexpected(self) -> bool:
         """A request that was not as its script expects it; the note lists the differences."""
         return self.exchange.unexpected
+
+    @property
+    def contradictions(self) -> Sequence[str]:
+        """What the scripted reply does against its request, in sentences."""
+        return self._ended_exchange.contradictions
+
+    @property
+    def contradicted(self) -> bool:
+        """Whether that fails the test of its session."""
+        return self._ended_exchange.contradicted
 
     @property
     def side(self) -> bool:
@@ -348,6 +359,7 @@ class Entry:
     def settled(self, exchange: Exchange, exception: BaseException | None = None) -> None:
         """A function has given the reply, or failed to."""
         self.exchange = exchange
+        self._journal.settled(exchange)
         if exception is not None:
             self.exception = exception
             self._journal.failed(exception)

@@ -478,8 +478,7 @@ def _plan(turn: Turn, reply: CompiledReply, more: Headers) -> tuple[Plan, str]:
         log.info("%s", text)  # no warning: many a request asks for one token and means it
         headers += _warning_of(text)
     if (reply.acts or not _DEMANDS.isdisjoint(body)) and isinstance(turn.found, Choice):
-        told_of = _contradicting(turn, reply, binding if filled.is_cut else None)
-        headers, more = headers + told_of, more or told_of
+        headers += _contradicting(turn, reply, binding if filled.is_cut else None)
     drawn = filled.drawn(ids, draw.open_call)
     is_lasting = told is None or not (told.delta or told.message)
     if is_lasting and not (more or lacking or filled.resumes or filled.timeline.at[-1]):

@@ -235,8 +235,7 @@ class Control:
         return (self.session(query),)
 
     def verify(self, query: Query) -> RouteAnswer:
-        """Whether so many requests came (times, when, scenario), in this order (sequence), all used or expected, and no
-        reply contradicted its request (no_contradictions)."""
+        """Whether so many came (times, when, scenario), in order (sequence), all_used, expected, no_contradictions."""
         session, said = self.session(query), query.json()
         known = ("times", "when", "scenario", "sequence", "all_used", "expected", "no_contradictions")
         unknown = set(said) - set(known)

@@ -365,3 +365,56 @@ def test_a_reply_that_is_made_up_never_contradicts(profile: str, generated_tools
         assert contradictions(request, model_of(request, load_profile(profile)), said) == (), (asked, entry.reply)
         judged, called, formed = judged + 1, called + bool(said.calls), formed + ("output_config" in asked)
     assert min(judged, called, formed) > 25, (judged, called, formed)
+
+
+@pytest.mark.parametrize(
+    ("tool", "said"),
+    [
+        (TOOLSET, [("mcp_tool_use", "search"), ("mcp_tool_result", None), ("text", None)]),
+        (off({"a": {"enabled": False}, "b": {}}), [("mcp_tool_use", "b"), ("mcp_tool_result", None), ("text", None)]),
+        ({"type": "browser_toolset_20260801"}, [("tool_use", "screenshot")]),
+    ],
+)
+def test_a_set_of_tools_is_called_where_nothing_else_is(tool: Any, said: Any, engine: Any, ask: Any) -> None:
+    made = engine(profile="anthropic", unmatched="generate")
+    beta = {"anthropic-beta": "mcp-client-2025-11-20"}
+    reply = ask(made, "Hi", beta, **MCP, **tools(tool, choice={"type": "any"})).reply
+    assert [(one["type"], one.get("name")) for one in reply["content"]] == said
+
+
+# -- where a reply comes from ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "headers", "more", "origin"),
+    [
+        ({}, {}, {}, "(generated)"),
+        ({"unmatched": "error"}, {}, {}, "(unmatched)"),
+        ({}, {"x-mock-scenario": "s"}, {}, "s"),
+        ({}, {"anthropic-beta": "compact-2026-01-12"}, {"compaction": {"type": "summarize"}}, "(compaction)"),
+    ],
+)
+def test_every_reply_to_a_valid_request_says_where_it_comes_from(
+    settings: Any, headers: Any, more: Any, origin: str, engine: Any, ask: Any
+) -> None:
+    made = engine("name: s\nwhen: {prompt: weather}\nreply: x", **{"unmatched": "generate", **settings})
+    entry = ask(made, "the wether?", headers, **more)
+    assert entry.headers["x-mock-scenario"] == origin
+
+
+def test_the_log_has_the_nearest_miss_in_one_line(engine: Any, ask: Any, caplog: pytest.LogCaptureFixture) -> None:
+    made = engine("name: s\nwhen: {prompt: weather}\nreply: x", unmatched="generate")
+    with caplog.at_level("INFO", "mock_server"):
+        ask(made, "the wether?")
+    assert [one.getMessage() for one in caplog.records] == [
+        "no scenario matches, a reply is made up; nearest: s: prompt: wanted contains 'weather', got 'the wether?'"
+    ]
+
+
+def test_why_is_worked_out_only_for_a_log_that_wants_it(
+    engine: Any, ask: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = engine("name: s\nwhen: {prompt: weather}\nreply: x", unmatched="generate")
+    monkeypatch.setattr("mock_server.engine.choose._off", lambda *asked: pytest.fail("nobody asked"))
+    with caplog.at_level("WARNING", "mock_server"):
+        assert ask(made, "the wether?").status == 200

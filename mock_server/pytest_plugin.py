@@ -48,7 +48,7 @@ MARKERS = (
     "mock_faults(scenario=…, faults=…, once=False): run the test once for every fault at every event of a scenario, "
     "which the test is answered from; `mock_fault` is the variant",
     "mock_settings(**settings): settings for the test: profile, seed, time_scale, timing, unmatched, …; strict=False "
-    "lets unmatched requests pass",
+    "lets unmatched requests and replies that contradict theirs pass",
 )
 _OPEN_STREAMS = "mock_server_open_streams"
 _in_use = pytest.StashKey["InUse"]()
@@ -85,7 +85,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=[],
     )
     parser.addini("mock_server_settings", "settings of every test, a line each: seed = 3", type="linelist", default=[])
-    parser.addini("mock_server_strict", "unmatched requests fail the test", type="bool", default=True)
+    parser.addini(
+        "mock_server_strict",
+        "unmatched requests, and replies that contradict theirs, fail the test",
+        type="bool",
+        default=True,
+    )
     parser.addini("mock_server_autouse", "every test gets mock_server_env", type="bool", default=False)
     parser.addini("mock_server_coverage_fail_under", "as --mock-coverage-fail-under", default="")
 
@@ -237,7 +242,7 @@ class InUse:
         self.session = session
         self._item: pytest.Item = item
         self._strict = bool(item.config.getini("mock_server_strict"))
-        self._told = (0, 0, 0)
+        self._told = (0, 0, 0, 0)
 
     def prepare(self) -> None:
         """Do what markers and ini options say. Raises UsageError for what they say wrong."""
@@ -260,9 +265,9 @@ class InUse:
 
     def check(self) -> None:
         """Fail, once, for what went wrong behind the client: a reply function that raised, an unmatched or unexpected
-        request."""
+        request, a reply that contradicts its request."""
         journal = self.session.journal
-        faults, unmatched, unexpected = now = len(journal.faults), journal.unmatched, journal.unexpected
+        faults, unmatched, unexpected, contradicted = now = self._counts()
         told, self._told = self._told, now
         if not self._strict:
             return
@@ -279,13 +284,21 @@ class InUse:
             from mock_server.engine.verify import unmatched_text
 
             pytest.fail(unmatched_text(journal), pytrace=False)
+        if contradicted > told[3]:
+            from mock_server.engine.verify import contradicted_text
+
+            pytest.fail(contradicted_text(journal), pytrace=False)
+
+    def _counts(self) -> tuple[int, int, int, int]:
+        journal = self.session.journal
+        return len(journal.faults), journal.unmatched, journal.unexpected, journal.contradicted
 
     def failed(self, error: BaseException) -> None:
         """The test has failed by itself; a fault of a reply function goes first, the report tells the rest."""
         journal = self.session.journal
         if journal.faults and error not in journal.faults:
             self.check()
-        self._told = (len(journal.faults), journal.unmatched, journal.unexpected)
+        self._told = self._counts()
 
     def leave(self) -> None:
         """Keep what reports and coverage want of the test."""
@@ -297,18 +310,21 @@ class InUse:
 
     def text(self) -> str:
         """The journal, for the report of a failure, and what would have matched an unmatched request."""
-        from mock_server.engine.verify import journal_text, unmatched_text
+        from mock_server.engine.verify import contradicted_text, journal_text, unmatched_text
 
         journal = self.session.journal
-        text = journal_text(journal, self.session.elsewhere)
-        return f"{text}\n{unmatched_text(journal)}" if journal.unmatched else text
+        parts = [journal_text(journal, self.session.elsewhere)]
+        parts += [unmatched_text(journal)] if journal.unmatched else []
+        parts += [contradicted_text(journal)] if journal.contradicted else []
+        return "\n".join(parts)
 
 
 def _remote_settings(config: pytest.Config) -> dict[str, Any]:
     """What a server of our own has by itself."""
     if not _is_shared(config):
         return {}
-    return {"time_scale": 0.0, "unmatched": "error", "fast_retries": True, "batch_seconds": 0.0}
+    strict = {"unmatched": "error", "contradictions": "error"}
+    return {"time_scale": 0.0, **strict, "fast_retries": True, "batch_seconds": 0.0}
 
 
 def _ini_settings(config: pytest.Config) -> dict[str, Any]:

@@ -202,6 +202,12 @@ class Settings:
         choices=("generate", "error"),
         per_session=True,
     )
+    contradictions: Literal["warn", "error", "off"] = _option(
+        "warn",
+        "a scripted reply that contradicts its request goes out, and is told; error: it fails its test too",
+        choices=("warn", "error", "off"),
+        per_session=True,
+    )
     generated_tools: Literal["forced", "matching"] = _option(
         "forced",
         "which tools a generated reply calls: those that tool_choice forces, or one that fits the prompt too",

@@ -109,12 +109,14 @@ def reply(
     fault: Any = None,
     gate: Any = None,
     batch: Literal["expired", "canceled"] | None = None,
+    contradicts: bool = False,
 ) -> Answer:
     """A reply of several blocks, or one that needs more than its content.
 
     `expect`: what the request must be like, a condition; else it gets a 400 that lists the differences. `max_tokens`:
     the limit it was said under; with this or more it is sent as it is. `model` to `input_transformations` are told as
-    they are. `batch`: what a request of a message batch comes to instead.
+    they are. `batch`: what a request of a message batch comes to instead. `contradicts`: it is meant to contradict its
+    request.
     """
     __tracebackhide__ = True
     return _answer(
@@ -136,6 +138,7 @@ def reply(
         fault=fault,
         gate=gate,
         batch=batch,
+        contradicts=contradicts or None,
     )
 
 

@@ -166,7 +166,9 @@ class InLoop:
 
 # MockServer: the server for Python code, in a thread of its own or in your event loop. MockSession: a test's part.
 
-TEST_SETTINGS = Settings(port=0, time_scale=0.0, unmatched="error", fast_retries=True, batch_seconds=0.0)
+TEST_SETTINGS = Settings(
+    port=0, time_scale=0.0, unmatched="error", contradictions="error", fast_retries=True, batch_seconds=0.0
+)
 
 
 class Local(Verbs):

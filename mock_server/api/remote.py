@@ -173,7 +173,8 @@ class MockClient(Verbs):
             data = {**scenario.data.plain(), "name": scenario.name}
             if scenario.when is None:
                 data.pop("when", None)
-            self._http("PUT", f"scenarios/{urllib.parse.quote(scenario.name, safe='')}", data, session=self._session)
+            path, of_library = f"scenarios/{urllib.parse.quote(scenario.name, safe='')}", scenario.of_library
+            self._http("PUT", path, data, session=self._session, library="true" if of_library else None)
             self._kept[scenario.name] = scenario
 
     def _remove(self, name: str) -> None:
@@ -259,7 +260,7 @@ class RemoteJournal(Journal):
         return known
 
 
-_EXACT = ("total", "side", "unmatched", "unexpected", "dropped", "finished", "cut")
+_EXACT = ("total", "side", "unmatched", "unexpected", "contradicted", "dropped", "finished", "cut")
 _COUNTS = frozenset((*_EXACT, "hits"))
 
 
@@ -289,6 +290,8 @@ def entry_of(said: Mapping[str, Any], journal: Journal) -> Entry:
         side=said["side"],
         faults=tuple(said["faults"]),
         warnings=tuple(said["warnings"]),
+        contradictions=tuple(said["contradictions"]),
+        contradicted=said["contradicted"],
     )
     entry = Entry(said["number"], said["at"], http, exchange, journal)
     entry.take_over(said["key"], said["outcome"], said["duration_ms"], _sent(said["events"]))

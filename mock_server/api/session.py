@@ -97,12 +97,13 @@ class Verbs(ABC):
         at_end: Literal["pass", "repeat", "loop", "error"] | None = None,
         fault: Any = None,
         gate: Any = None,
+        contradicts: bool | None = None,
         **more: Any,
     ) -> Route:
         """Answer with `reply` from now on: a text, a block, a list of them, an answer, or a function that gives one.
 
         `fault` is what goes wrong with it, `gate` where it is held; without any reply they are laid over the replies of
-        others.
+        others. `contradicts`: the reply is meant to contradict its request.
         The other keys are those of a scenario in YAML. What is added last is asked first. A reply answers every
         request that matches, one with a `tool_use` only the first of an exchange (`at_end="repeat"`: all of them).
         Raises ScenarioError with every mistake, at the line of the call.
@@ -120,6 +121,7 @@ class Verbs(ABC):
             "at_end": at_end,
             "fault": fault,
             "gate": gate,
+            "contradicts": contradicts,
         }
         data = {key: value for key, value in keys.items() if value is not None} | more
         return self._add({**_answer(reply), **data})
@@ -292,6 +294,12 @@ class Verbs(ABC):
         __tracebackhide__ = True
         if self.journal.unexpected:
             raise AssertionError(verify.unexpected_text(self.journal))
+
+    def assert_no_contradictions(self) -> None:
+        """No scripted reply contradicted its request (under `contradictions: error`, as tests have it)."""
+        __tracebackhide__ = True
+        if self.journal.contradicted:
+            raise AssertionError(verify.contradicted_text(self.journal))
 
     def assert_no_unmatched(self) -> None:
         """Some scenario answered every valid request."""

@@ -54,6 +54,7 @@ def timeline(one: Previewed, turns: int, name: str, paint: Paint, *, all: bool =
     yield paint("dim", f"  asked: {newest_message(one.request)}")
     if one.note:
         yield from (f"  {line}" for line in one.note.splitlines())
+    yield from (paint("red", f"  contradicts: {text}") for text in one.contradictions)
     if one.faults:
         yield paint("red", f"  faults: {', '.join(one.faults)}")
     if not one.plan.stream:

@@ -27,6 +27,7 @@ from mock_server.protocol.blocks import (
     AdvisorToolResult,
     Block,
     McpToolResult,
+    RedactedThinking,
     ServerToolUse,
     Text,
     Thinking,
@@ -47,6 +48,7 @@ from mock_server.scenario.reply import OpenText
 from mock_server.scenario.timing import Pacing, Timing
 
 _AT_LIMIT = ("max_tokens", "model_context_window_exceeded")
+_ACTS = (ToolUse, Thinking, RedactedThinking)
 _ID, _MODEL = Blank("id"), Blank("model")
 _INPUT, _FINAL_INPUT = Blank("input_tokens"), Blank("final_input_tokens")
 _OUTPUT, _FIRST_OUTPUT, _THINKING = Blank("output_tokens"), Blank("first_output_tokens"), Blank("thinking_tokens")
@@ -253,8 +255,8 @@ class CompiledReply:
 
     `is_open`: parts of it are made for each request. `runs_code`: the server runs a program for it, or goes on with
     one, or the script tells of a container whose id or end is to be made. `thinks`, `calls`: what of it a request can
-    have shown otherwise: whether there are thoughts, and the names of the tools it calls. `once`: it answers one
-    request, and is not kept ready for others.
+    have shown otherwise: whether there are thoughts, and the names of the tools it calls. `acts`: it calls or thinks,
+    which not every request lets it do. `once`: it answers one request, and is not kept ready for others.
     """
 
     def __init__(self, reply: Reply, profile: Profile, *, once: bool = False) -> None:
@@ -267,6 +269,7 @@ class CompiledReply:
         self._thinking = cut.total_cost([block for block in self._content if isinstance(block, Thinking)]).text
         self.thinks = any(isinstance(block, Thinking) for block in self._content)
         self.calls = frozenset(block.name for block in self._content if isinstance(block, ToolUse))
+        self.acts = any(isinstance(block, _ACTS) for block in self._content)
         self._views: dict[View, CompiledReply] = {}
         self._fed_back = sum(_fed_back(block) for block in self._content)
         self._texts = tuple(block.text for block in self._content if isinstance(block, Text))
@@ -424,6 +427,13 @@ class CompiledReply:
             return math.inf
         length = (reply.usage or {}).get("output_tokens") or reply.output_tokens
         return to.most * self._needs(to.model) / length if length else to.most
+
+    def said(self, to: Binding | None) -> tuple[Sequence[Block], str]:
+        """The blocks that go out, and why they end. `to`: the request that cuts it short."""
+        shorter = None if to is None else self._cut(to, self._room(to))
+        if shorter is not None:
+            return shorter.content, shorter.stop_reason
+        return self._given, self._reply.stop_reason
 
     def lacking(self, to: Binding) -> str:
         """Why a reply that was scripted whole does not come whole for want of room, in words; else an empty text."""

@@ -43,6 +43,7 @@ class Keeper(Protocol):
     def opened(self, entry: "Entry", cut: Callable[[str], None]) -> None: ...
     def ended(self, entry: "Entry") -> None: ...
     def failed(self, exception: BaseException) -> None: ...
+    def settled(self, exchange: Exchange) -> None: ...
     def wait_until(self, done: Callable[[], bool], timeout: float, else_: Callable[[], str]) -> None: ...
 
 
@@ -175,6 +176,16 @@ class Entry:
     def unexpected(self) -> bool:
         """A request that was not as its script expects it; the note lists the differences."""
         return self.exchange.unexpected
+
+    @property
+    def contradictions(self) -> Sequence[str]:
+        """What the scripted reply does against its request, in sentences."""
+        return self._ended_exchange.contradictions
+
+    @property
+    def contradicted(self) -> bool:
+        """Whether that fails the test of its session."""
+        return self._ended_exchange.contradicted
 
     @property
     def side(self) -> bool:
@@ -353,6 +364,7 @@ class Entry:
     def settled(self, exchange: Exchange, exception: BaseException | None = None) -> None:
         """A function has given the reply, or failed to."""
         self.exchange = exchange
+        self._journal.settled(exchange)
         if exception is not None:
             self.exception = exception
             self._journal.failed(exception)
@@ -371,7 +383,8 @@ class Entry:
 
     def __str__(self) -> str:
         said = self._said()
-        note = masked("; ".join((self.note.split("\n")[0].removesuffix(" Nearest:"), *self._unsaid())).removeprefix("; "))
+        first = self.note.split("\n")[0].removesuffix(" Nearest:")
+        note = masked("; ".join((first, *self._unsaid())).removeprefix("; "))
         by = f"{self.scenario} turn {self.turn}{note and ': ' + note}" if self.scenario else note
         end = "open" if self._outcome is None else self._outcome[0]
         status = "…" if self.exchange.late is not None else self.plan.status

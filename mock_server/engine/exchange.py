@@ -196,7 +196,8 @@ class Exchange(NamedTuple):
     `late` stands in for the plan while a function has yet to give the reply, or work has to be done for it.
     `understood`: the request was valid; `unexpected`: it was not as the script expects it; `aside`: no scenario is
     asked about requests of this kind; `side`: it was a side call of an agent. `faults`: what was done to the plan, in
-    words. `again`: what the same request is answered from the next time, where nothing stands against it. `warnings`:
+    words. `contradictions`: what the reply does against its request, in sentences; `contradicted`: that counts as an
+    error. `again`: what the same request is answered from the next time, where nothing stands against it. `warnings`:
     what its client should know although it was answered, a sentence each.
     """
 
@@ -212,6 +213,8 @@ class Exchange(NamedTuple):
     aside: bool = False
     side: bool = False
     faults: tuple[str, ...] = ()
+    contradictions: tuple[str, ...] = ()
+    contradicted: bool = False
     again: "Again | None" = None
     warnings: tuple[str, ...] = ()
 

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from mock_server.engine.choose import Choice, Lookup, NearMiss, NoMatch, choose
 from mock_server.engine.render import Rendering, rendered
 from mock_server.engine.render import rendered_text as filled
-from mock_server.engine.session import Cursors, Session
+from mock_server.engine.session import Cursors, InForce, Session
 from mock_server.protocol.errors import MESSAGE, ApiError
 from mock_server.protocol.expression import OverLimit, bounded
 from mock_server.protocol.request import HttpRequest, parse
 from mock_server.protocol.rules import validate
+from mock_server.protocol.rules.models import model_of
 from mock_server.scenario.conditions import Miss
 from mock_server.scenario.reply import templates_of
 from mock_server.scenario.templates import Template
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 class Explanation(NamedTuple):
     """What a request would get. `conditions`: those that hold on the way to the answer; `differences`: what its turn
     expects of the request and does not find; `error`: why the API would refuse it; `asked`: how many scenarios were;
-    `fails`: why a template of its answer cannot be filled for it."""
+    `fails`: why a template of its answer cannot be filled for it; `contradictions`: what the reply does against it."""
 
     scenario: str | None = None
     turn: int = 0
@@ -36,6 +37,7 @@ class Explanation(NamedTuple):
     error: ApiError | None = None
     asked: int = 0
     fails: str = ""
+    contradictions: tuple[str, ...] = ()
 
     @property
     def matched(self) -> bool:
@@ -49,6 +51,7 @@ class Explanation(NamedTuple):
             lines += [f"  captures {name} = {text!r}" for name, text in self.captures.items()]
             lines += [f"  expected {one}" for one in self.differences]
             lines += [f"  fails    {self.fails}"] if self.fails else []
+            lines += [f"  contradicts it: {one}" for one in self.contradictions]
         elif self.error is None or self.near_misses:
             lines.append(f"No scenario matches this request ({self.asked} asked).")
             for miss in self.near_misses:
@@ -74,6 +77,7 @@ class Explanation(NamedTuple):
             "conditions": list(self.conditions),
             "captures": dict(self.captures),
             "fails": self.fails or None,
+            "contradictions": list(self.contradictions),
             "differences": [one.as_json() for one in self.differences],
             "near_misses": [one.as_json() for one in self.near_misses],
             "error": None
@@ -118,16 +122,35 @@ def _explained(engine: "Engine", session: Session, http: HttpRequest) -> Explana
         return Explanation(error=refused)
     if isinstance(found, NoMatch):
         return Explanation(near_misses=found.near_misses, error=refused, asked=len(library))
-    return _of_choice(found, asked, refused)._replace(fails=_failing(engine, session, found, asked))
+    seed = session.in_force.settings.seed
+    by = Rendering(asked, found, seed, engine.generator, session.name, session.reply_time())
+    fails = _failing(found, by)
+    against = () if fails or refused is not None else _contradicting(session.in_force, found, by)
+    return _of_choice(found, asked, refused)._replace(fails=fails, contradictions=against)
 
 
-def _failing(engine: "Engine", session: Session, choice: Choice, lookup: Lookup) -> str:
+def _contradicting(in_force: InForce, choice: Choice, by: Rendering) -> tuple[str, ...]:
+    """What a scripted reply, whole and without its faults, does against the request."""
+    answer, request = choice.answer, by.lookup.request
+    if answer.reply is None or answer.contradicts or in_force.settings.contradictions == "off":
+        return ()
+    from mock_server.protocol.contradictions import Said, contradictions
+
+    content = answer.reply if request.format else tuple([one for one in answer.reply if one.type != "text"])
+    if answer.is_open:
+        try:
+            content = rendered(content, by)
+        except ApiError:  # nothing can be made up for the client's schema
+            return ()
+    said = Said(content, answer.ending, is_bent=bool(answer.fault))
+    return tuple([one.text for one in contradictions(request, model_of(request, in_force.profile), said)])
+
+
+def _failing(choice: Choice, by: Rendering) -> str:
     """Why a template of the answer cannot be filled, within the bounds that a reply has; nothing where all can be."""
     answer = choice.answer
     if not answer.templates:
         return ""
-    seed = session.in_force.settings.seed
-    by = Rendering(lookup, choice, seed, engine.generator, session.name, session.reply_time())
     try:
         rendered([block for block in answer.reply or () if any(templates_of(block))], by)
         if answer.error is not None and isinstance(answer.error.message, Template):

@@ -125,7 +125,8 @@ class Hit:
 class Journal:
     """The entries of one session, oldest first; `len`, `[i]` and iteration see those still held.
 
-    Counts (`total`, `side`, `unmatched`, `unexpected`, `played`) stay exact however many entries the ring has dropped.
+    Counts (`total`, `side`, `unmatched`, `unexpected`, `contradicted`, `played`) stay exact however many entries the
+    ring has dropped.
     """
 
     def __init__(self, size: int = 1000, session: str = "") -> None:
@@ -134,6 +135,7 @@ class Journal:
         self.side = 0
         self.unmatched = 0
         self.unexpected = 0
+        self.contradicted = 0
         self.dropped = 0
         self.cut = 0
         self.finished = 0
@@ -156,6 +158,8 @@ class Journal:
         self.total += 1
         if exchange.side:
             self.side += 1
+        if exchange.contradicted:
+            self.contradicted += 1
         answer = exchange.answer
         if exchange.unexpected:
             self.unexpected += 1
@@ -209,6 +213,11 @@ class Journal:
         """A function that was to give a reply raised."""
         if len(self.faults) < MAX_FAULTS:
             self.faults.append(exception)
+
+    def settled(self, exchange: Exchange) -> None:
+        """A late reply is there: what it was counted without when its request came is counted now."""
+        if exchange.contradicted:
+            self.contradicted += 1
 
     def cut_open(self) -> None:
         """End every reply that is under way. On the server's loop."""
@@ -291,7 +300,8 @@ class Journal:
             self._ring.clear()
             self.hits.clear()
             self.faults.clear()
-            self.total = self.side = self.unmatched = self.unexpected = self.dropped = self.cut = self.finished = 0
+            self.total = self.side = self.unmatched = self.unexpected = self.contradicted = 0
+            self.dropped = self.cut = self.finished = 0
 
     # -- waiting -----------------------------------------------------------------------------------------------
 

@@ -243,6 +243,7 @@ class Previewed(NamedTuple):
     plan: Plan
     note: str
     faults: tuple[str, ...] = ()
+    contradictions: tuple[str, ...] = ()
 
     @property
     def frames(self) -> Sequence[tuple[int, bytes]]:
@@ -269,6 +270,7 @@ class Previewed(NamedTuple):
             "reply": self.reply,
             "note": self.note,
             "faults": list(self.faults),
+            "contradictions": list(self.contradictions),
         }
 
 
@@ -282,7 +284,8 @@ def preview(
     stream: bool | None = None,
     waits: bool = True,
 ) -> tuple[Previewed, ...]:
-    """The exchanges of a scenario; of a given request only the one that answers it. Python functions are not called.
+    """The exchanges of a scenario; of a given request only the one that answers it, and what that does against it.
+    Python functions are not called.
 
     `waits`: long replies are made up too, for seconds; on a server's loop nobody can wait for that.
     An overlay has none of its own.
@@ -292,6 +295,7 @@ def preview(
         seed=in_force.settings.seed or 0,
         unmatched="error",
         validation=in_force.settings.validation if request is not None else "off",
+        contradictions=in_force.settings.contradictions if request is not None else "off",  # it was made up for it
     )
     session = Session(KEY, engine.clock, replace(in_force, settings=settings))
     engine.add(session, scenario)
@@ -319,8 +323,10 @@ def _played(
     elif late is not None:
         exchange = exchange._replace(note=LONG if isinstance(late, Late) and late.is_ours else FUNCTION)
     told = {name: text for name, text in headers.items() if name.startswith("x-mock")}
-    plan, note = exchange.plan, exchange.note
-    return Previewed(exchange.scenario, exchange.turn, exchange.attempt, body, told, plan, note, exchange.faults)
+    plan, note, against = exchange.plan, exchange.note, exchange.contradictions
+    return Previewed(
+        exchange.scenario, exchange.turn, exchange.attempt, body, told, plan, note, exchange.faults, against
+    )
 
 
 def _walk(engine: "Engine", session: Session, scenario: Scenario, stream: bool, waits: bool) -> Iterator[Previewed]:

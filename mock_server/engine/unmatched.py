@@ -22,7 +22,17 @@ from mock_server.engine.compile import Reply
 from mock_server.engine.conversation import Conversation, conversed
 from mock_server.engine.seeds import chance
 from mock_server.protocol import signing, tokens
-from mock_server.protocol.blocks import Block, ServerToolUse, Text, Thinking, ToolUse, WebSearchToolResult, result_class
+from mock_server.protocol.blocks import (
+    Block,
+    McpToolResult,
+    McpToolUse,
+    ServerToolUse,
+    Text,
+    Thinking,
+    ToolUse,
+    WebSearchToolResult,
+    result_class,
+)
 from mock_server.protocol.errors import invalid
 from mock_server.protocol.request import MessagesRequest, blocks
 from mock_server.protocol.request import text as text_of
@@ -81,12 +91,17 @@ def name_of(tool: Mapping[str, Any]) -> str | None:
 
 
 def forced_tool(request: MessagesRequest) -> Mapping[str, Any] | None:
-    """The server's tool that a request demands: by name, or any where there is no other."""
+    """The server's tool that a request demands: by name, or any where there is none of the client's to call."""
     choice = request.tool_choice
     own = [tool for tool in request.tools if name_of(tool) is not None]
     if choice.get("type") == "tool":
         return next((tool for tool in own if tool["name"] == choice["name"]), None)
-    return own[0] if choice.get("type") == "any" and own and len(own) == len(request.tools) else None
+    return own[0] if choice.get("type") == "any" and own and not any(map(_is_mine, request.tools)) else None
+
+
+_MCP = "mcp_toolset"
+_SCREENS = ("computer_toolset_20260801", "browser_toolset_20260801")
+_SCREENSHOT = {"name": "screenshot", "input_schema": {"type": "object", "additionalProperties": False}}
 
 
 def is_exhausted(request: MessagesRequest, tool: Mapping[str, Any]) -> bool:
@@ -113,6 +128,16 @@ def turn(making: Making) -> tuple[Block, ...]:
         return call, kind(error="max_uses_exceeded"), Text(text=making.words("sorry", 24))
     found = result(call.name, call.input, making)
     return call, kind(content=found), *_closing(found, making)
+
+
+def _mcp_turn(making: Making) -> tuple[Block, ...]:
+    """The same of a tool of an MCP server: the first that the request says is on, else one of a name that is made up,
+    as nobody knows what the server has."""
+    configs = making.tool.get("configs") or {}
+    name = next((name for name, one in configs.items() if (one or {}).get("enabled") is not False), "search")
+    call = McpToolUse(name=name, server_name=str(making.tool["mcp_server_name"]), input={})
+    found = McpToolResult(content=[{"type": "text", "text": making.words("result", _SNIPPET)}])
+    return call, found, Text(text=making.words("closing", _SNIPPET))
 
 
 def filled(reply: Sequence[Block], request: MessagesRequest, seed: bytes, generator: Generator) -> tuple[Block, ...]:
@@ -387,13 +412,18 @@ def generated(
         length = max(1, int(Random(seed + b"thought").randint(*THOUGHT) / factor))
         thoughts = (Thinking(thinking=generator.thought(seed + b"thought", length, about)),)
     tool = _called_tool(request, talk, seed, matching=wanted.tools == "matching")
-    if tool is not None and name_of(tool) is not None:
-        content: Sequence[Block] = turn(Making(request, tool, seed, generator))
-    elif tool is not None:
+    content: Sequence[Block]
+    if tool is None:
+        content = _text_block(request, seed, generator, wanted, factor, about)
+    elif name_of(tool) is not None or tool.get("type") == _MCP:
+        making, schema = Making(request, tool, seed, generator), _output_schema(request)
+        content = _mcp_turn(making) if tool.get("type") == _MCP else turn(making)
+        if schema is not None:  # what is said about the result is the output
+            found = [block for block in content if not isinstance(block, Text)]
+            content = (*found, Text(text=_json(schema, seed, generator)))
+    else:
         call = ToolUse(name=tool["name"], input=_input(tool, seed, generator))
         return Reply((*thoughts, call), "tool_use", timing=timing)
-    else:
-        content = _text_block(request, seed, generator, wanted, factor, about)
     return Reply((*thoughts, *content), "end_turn", timing=timing)
 
 
@@ -455,11 +485,14 @@ def _forced_tool(
     """The client's tool to call. With `any` and a call made already, the last one not called yet: agents that force
     tools end with a call of the tool for their output, which they list after the others."""
     choice = request.tool_choice
-    mine = [tool for tool in request.tools if is_custom(tool) or _known_input(tool) is not None]
+    mine = [tool for tool in request.tools if _is_mine(tool)]
     if choice["type"] == "tool":
         return next((tool for tool in mine if tool["name"] == choice["name"]), None)
-    if output is not None or not mine:
+    if output is not None:
         return output
+    if not mine:
+        kinds = {str(tool.get("type")): tool for tool in reversed(request.tools)}
+        return kinds.get(_MCP, None if kinds.keys().isdisjoint(_SCREENS) else _SCREENSHOT)
     fresh = [tool for tool in mine if tool["name"] not in called]
     pool = fresh or mine
     return pool[-1] if called and fresh else pool[seed[0] % len(pool)]
@@ -514,7 +547,7 @@ def _offered(request: MessagesRequest) -> list[Mapping[str, Any]]:
     return [
         tool
         for tool in request.tools
-        if (is_custom(tool) or _known_input(tool) is not None or name_of(tool) is not None)
+        if (_is_mine(tool) or name_of(tool) is not None)
         and "direct" in (tool.get("allowed_callers") or ("direct",))
         and (not tool.get("defer_loading") or tool["name"] in loaded)
     ]
@@ -525,6 +558,11 @@ def _offered(request: MessagesRequest) -> list[Mapping[str, Any]]:
 
 def _known_input(tool: Mapping[str, Any]) -> Mapping[str, Any] | None:
     return _KNOWN_INPUT.get(str(tool.get("type")).rpartition("_")[0])
+
+
+def _is_mine(tool: Mapping[str, Any]) -> bool:
+    """Whether a tool is one of the client's that can be called here."""
+    return is_custom(tool) or _known_input(tool) is not None
 
 
 def _input(tool: Mapping[str, Any], seed: bytes, generator: Generator) -> dict[str, Any]:

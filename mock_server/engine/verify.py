@@ -117,6 +117,19 @@ def unexpected_text(journal: Journal) -> str:
     return masked("\n".join(parts[: 1 + NEAREST]))
 
 
+def contradicted_text(journal: Journal) -> str:
+    """Every scripted reply that contradicted its request, and what to do about it."""
+    count = journal.contradicted
+    parts = [f"{count} repl{'ies contradict their requests' if count != 1 else 'y contradicts its request'}"]
+    for one in [one for one in journal.entries() if one.contradicted][:NEAREST]:
+        parts += [f"{one.method} {one.path}: {text}" for text in one.contradictions]
+    parts.append(
+        "Mend the scenario, or say that it is meant: `contradicts: true` in it, add(…, contradicts=True) in Python, or "
+        'contradictions="warn" among the settings.'
+    )
+    return masked("\n".join(parts))
+
+
 def _indented(text: str) -> str:
     return "\n".join(f"  {line}" for line in text.rstrip().split("\n"))
 

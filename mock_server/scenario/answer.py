@@ -158,6 +158,8 @@ class Answer:
     """More headers of the reply."""
     batch: Literal["expired", "canceled"] | None = None
     """What a request of a message batch comes to instead: expired or canceled."""
+    contradicts: bool = False
+    """Whether the reply is meant to contradict its request, such as a call of a tool that is not offered."""
 
     @property
     def leaves(self) -> "tuple[Answer, ...]":
@@ -223,6 +225,8 @@ class Answer:
         for key in _BESIDE_REPLY:
             if self.reply is None and getattr(self, key) is not None:
                 yield (key,), f"'{key}' belongs beside a reply"
+        if self.contradicts and self.error is not None:
+            yield ("contradicts",), "'contradicts' belongs beside a reply"
         if self.batch is not None and (self.cases or self.attempts):
             yield ("batch",), "'batch' belongs beside a reply or an error"
         if self.stop_sequence is not None and self.ending != "stop_sequence":

@@ -18,12 +18,13 @@ from typing import Any, NamedTuple
 
 from mock_server.protocol.blocks import Block, ToolUse, is_server_tool
 from mock_server.protocol.chunk import Chunk
+from mock_server.protocol.contradictions import Said, contradictions
 from mock_server.protocol.errors import excerpt
 from mock_server.protocol.request import MessagesRequest, blocks
 from mock_server.records import dataclass
 from mock_server.scenario import paths
 from mock_server.scenario.conditions import Condition, ConditionContext, RequestView, SearchedText
-from mock_server.scenario.load import read_condition
+from mock_server.scenario.load import read_answer, read_condition
 from mock_server.scenario.node import ScenarioError
 from mock_server.scenario.recordings import NoTranscript, RecordedCall
 from mock_server.scenario.timing import CHUNKS
@@ -201,7 +202,20 @@ def _answer(exchange: RecordedCall) -> dict[str, Any]:
             said["error"]["retry_after"] = f"{after}s"
         if exchange.response_headers.get("x-should-retry") in ("true", "false"):
             said["error"]["should_retry"] = exchange.response_headers["x-should-retry"] == "true"
+    elif exchange.body is not None and _contradicts(exchange, said):
+        said["contradicts"] = True
     return said
+
+
+def _contradicts(exchange: RecordedCall, said: Mapping[str, Any]) -> bool:
+    """Whether a recorded reply contradicts its request, as far as that can be read. Which models think is not known."""
+    request = MessagesRequest(dict(exchange.body or {}), exchange.headers)
+    try:
+        answer = read_answer(said, exchange.where or "the reply")
+        found = contradictions(request, None, Said(answer.reply or (), answer.ending))
+    except (ScenarioError, KeyError, TypeError, AttributeError, ValueError):  # whoever loads it is told
+        return False
+    return any(one.is_error for one in found)
 
 
 def _of_replies(alone: Sequence[RecordedCall], name: str, *, is_one: bool) -> dict[str, Any]:

@@ -339,7 +339,10 @@ class Loader:
         before = self._known.get(file)
         if before is not None and looks and before[0] == looks:
             return before
-        return looks, loads(read_file(file), str(file), check_names=False)
+        read = loads(read_file(file), str(file), check_names=False)
+        if library() in file.parents:
+            read = tuple(replace(one, of_library=True) for one in read)
+        return looks, read
 
 
 def loads(text: str, source: str = "<text>", *, check_names: bool = True) -> tuple[Scenario, ...]:

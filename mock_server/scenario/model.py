@@ -100,6 +100,8 @@ class Scenario:
     """How many exchanges may begin; those under way always go on."""
     rate_limits: Limits | None = None
     """Limits of its own, beside those of the profile: a 429 past them."""
+    contradicts: bool = False
+    """Whether its replies are meant to contradict their requests, such as by a call of a tool that is not offered."""
     chance: Share | None = None
     """Of an overlay: how often it strikes, such as 20%, drawn from the seed and the request."""
     fault: Faults | None = None
@@ -109,6 +111,7 @@ class Scenario:
     tags: tuple[str, ...] = ()
     """Words to sort scenarios by. One has a meaning: `side` marks the scenarios for side calls of agents."""
     source: str = field(default="", metadata={"hidden": True})
+    of_library: bool = field(default=False, metadata={"hidden": True})  # written without a request in mind
     data: Any = field(default=None, repr=False, compare=False, metadata={"hidden": True})  # as the author wrote it
 
     @lazy
@@ -228,7 +231,7 @@ class Scenario:
         if self.fault is None and self.gate is None and self.timing is None:
             yield (), "a scenario needs turns, or a reply or error of its own"
         for key in _SCRIPTED:
-            if getattr(self, key) not in (None, "pass"):
+            if getattr(self, key) not in (None, "pass", False):
                 yield (key,), f"'{key}' belongs to a scenario with turns; this one is an overlay"
         if self.named_only:
             yield ("when",), "an overlay cannot be named; say which requests it is for, or leave `when` out"
@@ -333,7 +336,7 @@ def length_of(value: Any) -> int:
     return length
 
 
-_SCRIPTED = ("anchor", "at_end", "times", "rate_limits")
+_SCRIPTED = ("anchor", "at_end", "times", "rate_limits", "contradicts")
 _Path = tuple[str | int, ...]
 
 
@@ -371,7 +374,9 @@ def _leaves(answer: Answer, path: _Path, timing: Timing | None) -> Iterator[tupl
 
 
 def inherit(scenario: Scenario) -> Scenario:
-    """The scenario with timing, faults, gates and headers written out on every reply and error: the inner one wins."""
+    """The scenario with timing, faults, gates, headers and `contradicts` written out on every reply and error: the
+    inner one wins.
+    """
 
     def resolve(answer: Answer, outer: Answer) -> Answer:
         taken: dict[str, Any] = {
@@ -379,6 +384,8 @@ def inherit(scenario: Scenario) -> Scenario:
             for name in ("timing", "fault", "gate")
             if not getattr(answer, name) and (value := getattr(outer, name)) is not None
         }
+        if outer.contradicts:
+            taken["contradicts"] = True
         if outer.headers:
             taken["headers"] = {**outer.headers, **answer.headers}
         whole = replace(answer, **taken) if taken else answer
@@ -389,7 +396,8 @@ def inherit(scenario: Scenario) -> Scenario:
         }
         return replace(whole, **inner) if inner else whole
 
-    return replace(scenario, turns=tuple(resolve(turn, Answer(timing=scenario.timing)) for turn in scenario.turns))
+    outermost = Answer(timing=scenario.timing, contradicts=scenario.contradicts)
+    return replace(scenario, turns=tuple(resolve(turn, outermost) for turn in scenario.turns))
 
 
 def without_name(scenario: Scenario) -> Scenario:

@@ -98,7 +98,7 @@ def told(entry: Entry) -> dict[str, Any]:
 
 def counted(engine: Engine) -> list[Any]:
     """What is counted in all."""
-    of = ("total", "side", "unmatched", "unexpected", "dropped", "finished")
+    of = ("total", "side", "unmatched", "unexpected", "contradicted", "dropped", "finished")
     return [
         engine.metrics.text({}),
         [[getattr(one.journal, name) for name in of] for one in engine.sessions.all()],

@@ -12,11 +12,9 @@ from mock_server.scenario.faults import FAULTS
 from mock_server.scenario.load import build, load, loads
 from mock_server.scenario.node import ScenarioError
 
-NAMES = (
-    "name, description, when, turns, timing, priority, anchor, at_end, times, rate_limits, chance, fault, gate, tags"
-)
+NAMES = "name, description, when, turns, timing, priority, anchor, at_end, times, rate_limits, contradicts, chance, fault, gate, tags"
 SHORT = "reply, error, generate, cases, attempts, expect, stop_reason, stop_sequence, stop_details, max_tokens, usage, model, container, context_management, diagnostics, input_transformations, headers, batch"
-ANSWER = "when, chance, expect, reply, error, generate, cases, attempts, timing, fault, gate, stop_reason, stop_sequence, stop_details, max_tokens, usage, model, container, context_management, diagnostics, input_transformations, headers, batch"
+ANSWER = "when, chance, expect, reply, error, generate, cases, attempts, timing, fault, gate, stop_reason, stop_sequence, stop_details, max_tokens, usage, model, container, context_management, diagnostics, input_transformations, headers, batch, contradicts"
 SUBJECTS = "prompt, last_message, system, model, tools, tool_choice, tool_result, stream, has, header, body, schema, all, any, not"
 TIMINGS = "instant, fast, realistic, slow"
 REASONS = (

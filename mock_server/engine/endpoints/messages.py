@@ -42,10 +42,10 @@ from mock_server.engine.request_view import Request, ready
 from mock_server.engine.session import InForce
 from mock_server.engine.unmatched import generated
 from mock_server.protocol import signing
-from mock_server.protocol.blocks import Block, Compaction, ToolUse
-from mock_server.protocol.errors import ApiError, invalid
+from mock_server.protocol.blocks import Block, Compaction
+from mock_server.protocol.errors import ApiError, excerpt, invalid
 from mock_server.protocol.expression import OverLimit, allowance, bounded
-from mock_server.protocol.plan import NOTHING, Plan
+from mock_server.protocol.plan import NOTHING, Headers, Plan
 from mock_server.protocol.profile import Limits
 from mock_server.protocol.prompt import counted, prefixed
 from mock_server.protocol.request import HttpRequest, MessagesRequest, parse
@@ -56,6 +56,7 @@ from mock_server.protocol.tokens import TokenCounter
 from mock_server.scenario.answer import Answer, name_of
 from mock_server.scenario.conditions import Miss
 from mock_server.scenario.faults import Applied
+from mock_server.scenario.faults.stream import Gate
 from mock_server.scenario.generated.content import Generator
 from mock_server.scenario.load import read_answer
 from mock_server.scenario.model import Scenario
@@ -78,6 +79,9 @@ NOBODY = NoMatch(lambda: ())
 _LASTING = frozenset(("thread", "container", "diagnostics", "compaction"))
 Warnings = tuple[str, ...]  # sentences, of what was played all the same
 SUMMARY = 60  # estimated tokens of a summary that is made up
+# parameters that say what a reply has to be like; what it may be like, every request says
+_DEMANDS = frozenset(("tool_choice", "output_config", "output_format"))
+_TOLD = 600  # characters of what is said of a reply in a header and in the log
 
 
 def create(engine: "Engine", call: Call) -> Exchange:
@@ -249,7 +253,7 @@ def _unexpected(call: Call, choice: Choice, differences: Sequence[Miss]) -> Exch
     text = f"scenario '{choice.scenario.name}' turn {choice.turn} expects another request:\n{listed}"
     log.warning("%s", text)
     plan = failure(invalid(text, headers={"x-should-retry": "false"}), call.session, call.ids.request())
-    plan, scenario = _headed(plan, choice), choice.scenario
+    plan, scenario = _headed(plan, *_origin(choice)), choice.scenario
     return Exchange(
         plan,
         scenario.name,
@@ -263,9 +267,14 @@ def _unexpected(call: Call, choice: Choice, differences: Sequence[Miss]) -> Exch
     )
 
 
-def _headed(plan: Plan, choice: Choice) -> Plan:
-    """The plan with the headers that tell which scenario answered."""
-    return Plan(plan.status, (*plan.headers, choice.scenario.header, ("x-mock-turn", str(choice.turn))), *plan[2:])
+def _headed(plan: Plan, *headers: tuple[str, str]) -> Plan:
+    """The plan with more headers, such as those that tell where the reply comes from."""
+    return Plan(plan.status, (*plan.headers, *headers), *plan[2:])
+
+
+def _origin(choice: Choice) -> Headers:
+    """The headers that tell which scenario answered."""
+    return choice.scenario.header, ("x-mock-turn", str(choice.turn))
 
 
 def _compacts(found: Choice | NoMatch) -> bool:
@@ -285,7 +294,8 @@ def _compaction(turn: Turn) -> Applied:
 
 def _noted(done: Applied, note: str, again: Again | None = None) -> Exchange:
     """The exchange of a reply that no scenario gives."""
-    exchange = Exchange(done.plan, note=noted(done, note), understood=True, faults=done.faults, again=again)
+    plan = _headed(done.plan, ("x-mock-scenario", f"({note})"))
+    exchange = Exchange(plan, note=noted(done, note), understood=True, faults=done.faults, again=again)
     return exchange._replace(warnings=_warnings(done)) if done.warnings or done.failed else exchange
 
 
@@ -298,8 +308,9 @@ def _chosen(done: Applied, turn: Turn) -> Exchange:
     assert isinstance(found, Choice)
     scenario = found.scenario
     note = noted(done) if done.failed or done.notes else ""
+    contradictions, contradicted = turn.draw.contradictions
     return Exchange(
-        _headed(done.plan, found),
+        _headed(done.plan, *_origin(found)),
         scenario.name,
         found.turn,
         found.attempt,
@@ -308,6 +319,8 @@ def _chosen(done: Applied, turn: Turn) -> Exchange:
         understood=True,
         side=scenario.is_side_call,
         faults=done.faults,
+        contradictions=contradictions,
+        contradicted=contradicted,
         again=None if note else _again(turn),
         warnings=_warnings(done) if done.warnings or done.failed else (),
     )
@@ -322,7 +335,7 @@ def _played(turn: Turn) -> Applied:
     reply = turn.compiled
     if reply is None or reply.is_open:
         return _bound(turn, *_made(turn, turn.engine.generator))
-    return _bound(turn, reply, _warning(turn) if reply.calls else ())
+    return _bound(turn, reply)
 
 
 def _at_pace(turn: Turn) -> Turn:
@@ -336,19 +349,17 @@ def _at_pace(turn: Turn) -> Turn:
 def _made(turn: Turn, generator: Generator) -> tuple[CompiledReply, Warnings]:
     """A reply that is made for its request, and what is to be warned of."""
     answer, found, terms = turn.answer, turn.choice, turn.admitted.call.session.in_force
-    warnings = _warning(turn)
     scripted = answer.reply or ()
     if answer.is_open:
         scripted = rendered(scripted, _rendering(turn, generator))
         if turn.compiled is not None:  # it wants only its texts
-            return turn.compiled.poured(scripted), warnings
+            return turn.compiled.poured(scripted), ()
     if answer.generate is not None:
         reply = _generated(generator, turn.admitted, answer.timing or terms.timing, answer.generate)
-        return _compiled(replace(reply, scenario=found.scenario.name, position=found.turn), terms), warnings
+        return _compiled(replace(reply, scenario=found.scenario.name, position=found.turn), terms), ()
     blocks, lost = _filled(generator, turn.admitted, scripted)
-    warnings += _lost(found, lost)
     reply = reply_of(replace(answer, reply=blocks), terms.timing, found.scenario.name, found.turn)
-    return CompiledReply(reply, terms.profile, once=True), warnings
+    return CompiledReply(reply, terms.profile, once=True), _lost(found, lost)
 
 
 def _is_long(answer: Answer, request: MessagesRequest) -> bool:
@@ -373,7 +384,7 @@ def _long(turn: Turn) -> Exchange:
                 if compiled is None or compiled.is_open:
                     reply, warnings = _made(turn, Generator())
                 else:
-                    reply, warnings = compiled, _warning(turn)
+                    reply, warnings = compiled, ()
                 return _plan(turn, reply, warnings)
         except OverLimit as error:
             return ApiError("api_error", f"mock-server: {error}", headers={"x-should-retry": "false"})
@@ -434,7 +445,10 @@ def _late(turn: Turn) -> Exchange:
     def settle(given: Any) -> Exchange:
         answer = read_answer(given, f"the reply of {name_of(function)}")
         inherited = replace(
-            answer, timing=answer.timing or scripted.timing, headers={**scripted.headers, **answer.headers}
+            answer,
+            timing=answer.timing or scripted.timing,
+            headers={**scripted.headers, **answer.headers},
+            contradicts=answer.contradicts or scripted.contradicts,
         )
         suffered = breaks._replace(faults=(*answer.faults, *breaks.faults)) if answer.faults else breaks
         with bounded():
@@ -484,6 +498,8 @@ def _plan(turn: Turn, reply: CompiledReply, warnings: Warnings) -> Applied:
         text = f"scenario '{turn.choice.scenario.name}' turn {turn.choice.turn}: {lacking}"
         log.info("%s", text)  # no warning: many a request asks for one token and means it
         warnings = (*warnings, text)
+    if (reply.acts or not _DEMANDS.isdisjoint(body)) and isinstance(turn.found, Choice):
+        warnings += _contradicting(turn, reply, binding if filled.is_cut else None)
     drawn = filled.drawn(ids, draw.open_call)
     is_lasting = told is None or not (told.delta or told.message)
     if is_lasting and not (warnings or filled.resumes or filled.timeline.at[-1]):
@@ -524,10 +540,11 @@ class Draw:
     """What is drawn for one exchange: ids and jitter. A request is counted only when something is drawn for it.
 
     `filled`: the reply in all else, where nothing but this was made for this one exchange. `has_seed`: something was
-    drawn that depends on how often the request came.
+    drawn that depends on how often the request came. `contradictions`: what the reply does against its request, in
+    sentences, and whether that is an error.
     """
 
-    __slots__ = ("_call", "_ids", "_request", "_seed", "_server_seed", "filled", "has_seed")
+    __slots__ = ("_call", "_ids", "_request", "_seed", "_server_seed", "contradictions", "filled", "has_seed")
 
     def __init__(self, server_seed: int | None, call: Call, request: MessagesRequest) -> None:
         self._server_seed = server_seed
@@ -537,6 +554,7 @@ class Draw:
         self.has_seed = False
         self._ids: seeds.Ids | None = call.ids if server_seed is None else None
         self.filled: Filled | None = None
+        self.contradictions: tuple[tuple[str, ...], bool] = ((), False)
 
     @property
     def ids(self) -> seeds.Ids:
@@ -577,13 +595,17 @@ def _error(turn: Turn) -> Applied:
 def _unmatched(turn: Turn, overlays: Sequence[Scenario]) -> Exchange:
     """The generated reply, or the error that says why nothing matched."""
     admitted, found = turn.admitted, turn.found
+    assert isinstance(found, NoMatch)
     call = admitted.call
     terms = call.session.in_force
     if terms.settings.unmatched == "error":
         if log.isEnabledFor(logging.WARNING):
             log.warning("%s\nThis scenario would match:\n%s", found, ready(Request(call.http)))
-        plan = failure(invalid(str(found), headers={"x-should-retry": "false"}), call.session, call.ids.request())
+        error = invalid(str(found), headers={"x-should-retry": "false"})
+        plan = _headed(failure(error, call.session, call.ids.request()), ("x-mock-scenario", "(unmatched)"))
         return Exchange(plan, note=str(found), understood=True, warnings=refused(call.http.headers))
+    if log.isEnabledFor(logging.INFO) and found.near_misses:
+        log.info("%s", excerpt(f"no scenario matches, a reply is made up; nearest: {found.near_misses[0]}", _TOLD))
     turn = turn._replace(breaks=faults_for(call, turn.asked, overlays, None))
     reply = _generated(turn.engine.generator, admitted, turn.breaks.timing or terms.timing)
     return _noted(_bound(turn, _compiled(reply, terms)), "generated", _again(turn))
@@ -604,13 +626,29 @@ def _generated(generator: Generator, admitted: Admitted, timing: Pacing, wanted:
     return generated(request, seed, generator, timing, wanted, admitted.model.token_factor)
 
 
-def _warning(turn: Turn) -> Warnings:
-    """A scripted call although the request forbids calls: played, since the script says so, but loudly."""
-    if turn.admitted.request.tool_choice.get("type") != "none":
+def _contradicting(turn: Turn, reply: CompiledReply, cut: Binding | None) -> Warnings:
+    """What a scripted reply does against its request, where its author does not say that it is meant: played, since the
+    script says so, but loudly. `cut`: what the reply is cut for. Those of the library and for side calls have never
+    seen the request that they are chosen for, so of them it is only told.
+    """
+    admitted, choice = turn.admitted, turn.choice
+    wanted = admitted.call.session.in_force.settings.contradictions
+    if wanted == "off" or turn.answer.contradicts:
         return ()
-    if not any(type(block) is ToolUse for block in turn.answer.reply or ()):
+    from mock_server.protocol.contradictions import Said, contradictions  # most replies neither call nor think
+
+    is_bent = any(type(one) is not Gate for one in turn.breaks.faults)
+    found = contradictions(admitted.request, admitted.model, Said(*reply.said(cut), is_bent))
+    if not found:
         return ()
-    text = f"scenario '{turn.choice.scenario.name}' turn {turn.choice.turn} calls a tool although tool_choice is none"
+    scenario = choice.scenario
+    by = f"scenario '{scenario.name}' turn {choice.turn}"
+    is_error = wanted == "error" and not (scenario.is_side_call or scenario.of_library)
+    turn.draw.contradictions = (
+        tuple([f"{by} {one.text}" for one in found]),
+        is_error and any(one.is_error for one in found),
+    )
+    text = excerpt(f"{by} {'; '.join([one.text for one in found])}", _TOLD)
     log.warning("%s", text)
     return (text,)
 

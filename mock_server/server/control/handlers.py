@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import MISSING, Field, fields
+from dataclasses import MISSING, Field, fields, replace
 from typing import Any, TypeVar
 
 from mock_server import version
@@ -114,6 +114,8 @@ class Control:
         found = self.read(query, query.rest)
         if len(found) != 1 or found[0].name != query.rest:
             raise ControlError(422, f"the body is not one scenario named '{query.rest}'", "name and path must agree")
+        if query.query.get("library") == "true":
+            found = [replace(one, of_library=True) for one in found]
         self.engine.add(self.session(query), *found)
         self.changed()
         return as_json(200, {"added": [query.rest]})
@@ -233,13 +235,12 @@ class Control:
         return (self.session(query),)
 
     def verify(self, query: Query) -> RouteAnswer:
-        """Whether so many requests came (times, when, scenario), in this order (sequence), all used or expected."""
+        """Whether so many came (times, when, scenario), in order (sequence), all_used, expected, no_contradictions."""
         session, said = self.session(query), query.json()
-        unknown = set(said) - {"times", "when", "scenario", "sequence", "all_used", "expected"}
+        known = ("times", "when", "scenario", "sequence", "all_used", "expected", "no_contradictions")
+        unknown = set(said) - set(known)
         if unknown:
-            raise ControlError(
-                400, f"unknown key '{min(unknown)}'", "times, when, scenario, sequence, all_used or expected"
-            )
+            raise ControlError(400, f"unknown key '{min(unknown)}'", f"{', '.join(known[:-1])} or {known[-1]}")
         try:
             text = _verified(session, said)
         except ScenarioError as error:
@@ -349,6 +350,8 @@ def _verified(session: Session, said: Mapping[str, Any]) -> str | None:
         return "\n".join(["never played:", *lines, verify.journal_text(journal)]) if lines else None
     if said.get("expected"):
         return verify.unexpected_text(journal) if journal.unexpected else None
+    if said.get("no_contradictions"):
+        return verify.contradicted_text(journal) if journal.contradicted else None
     times, when, scenario = said.get("times"), said.get("when"), said.get("scenario")
     if times is not None and (not isinstance(times, int) or isinstance(times, bool) or times < 0):
         raise ControlError(400, "times is not a number", "0 or more, or leave it out for at least one")

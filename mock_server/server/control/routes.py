@@ -18,6 +18,10 @@ STREAM = "/_mock/journal/stream"
 _PARAMETERS: Mapping[str, tuple[Mapping[str, Any], str]] = {
     "session": ({"type": "string"}, "the session meant; none: the default one, or all where that makes sense"),
     "scenario": ({"type": "string"}, "only what this scenario answered"),
+    "library": (
+        {"type": "string", "enum": ["true"]},
+        "it is one of the library: where it contradicts, that is no error",
+    ),
     "outcome": (
         {"type": "string", "enum": ["open", "completed", "client_left", "fault", "ended", "unmatched"]},
         "only exchanges that ended so",
@@ -44,6 +48,7 @@ _VERIFY_BODY = {
                 "sequence": {"type": "array", "items": {"type": ["string", "object"]}},
                 "all_used": {"type": "boolean"},
                 "expected": {"type": "boolean"},
+                "no_contradictions": {"type": "boolean"},
             },
             "additionalProperties": False,
         }
@@ -138,7 +143,7 @@ ROUTES: tuple[Operation, ...] = (
     Operation("GET", "scenarios", Control.scenarios, ("session",)),
     Operation("POST", "scenarios", Control.add, ("session",), _SCENARIO_BODY, 201, apart=True),
     Operation("GET", "scenarios/{name}", Control.scenario, ("session",)),
-    Operation("PUT", "scenarios/{name}", Control.put, ("session",), _SCENARIO_BODY, apart=True),
+    Operation("PUT", "scenarios/{name}", Control.put, ("session", "library"), _SCENARIO_BODY, apart=True),
     Operation("DELETE", "scenarios/{name}", Control.remove, ("session",)),
     Operation(
         "GET",

@@ -127,6 +127,8 @@ def summary(entry: Entry, session: str) -> dict[str, Any]:
         "aside": entry.exchange.aside,
         "unmatched": entry.unmatched,
         "unexpected": entry.unexpected,
+        "contradictions": [masked(one) for one in entry.exchange.contradictions],
+        "contradicted": entry.exchange.contradicted,
         "faults": list(entry.faults),
         "side": entry.side,
     }
@@ -205,7 +207,11 @@ def _as_scenario(entry: Entry) -> str:
     if reply.get("type") == "completion":
         reply = {"content": [{"type": "text", "text": reply["completion"]}]}
     prompt = without_secrets(entry.request.prompt)
-    return dump(exchange(prompt, tool, reply, entry.plan.status, entry.request.body)).rstrip()
+    scenario = exchange(prompt, tool, reply, entry.plan.status, entry.request.body)
+    answer = entry.exchange.answer
+    if entry.contradictions or (answer is not None and answer.contradicts):
+        scenario["contradicts"] = True
+    return dump(scenario).rstrip()
 
 
 def _curl(entry: Entry, large: bool) -> str:
@@ -253,6 +259,7 @@ _SETTINGS = (
         "time_scale",
         "timing",
         "unmatched",
+        "contradictions",
     ),
     *("any_model", "fast_retries", "batch_seconds", "file_bytes", "downloads"),
 )
@@ -286,6 +293,7 @@ def counts(session: Session, elsewhere: int) -> Mapping[str, Any]:
         "side": journal.side,
         "unmatched": journal.unmatched,
         "unexpected": journal.unexpected,
+        "contradicted": journal.contradicted,
         "dropped": journal.dropped,
         "finished": journal.finished,
         "cut": journal.cut,

@@ -88,6 +88,7 @@ export class Detail {
       h("ul", { class: "facts" }, facts(entry).map((fact) => h("li", {}, fact))),
       faults(entry),
       entry.note ? longText(entry.note, { class: "note", "data-tone": isWarning(entry) ? "warn" : null }, 600) : null,
+      contradictions(entry),
       warning(entry),
       this.buttons());
   }
@@ -163,10 +164,15 @@ function faults({ faults: given }) {
   return h("ul", { class: "faults", "aria-label": "Faults", "data-testid": "faults" }, given.map((one) => h("li", { class: "tag", "data-tone": format.faultTone(one) }, one)));
 }
 
-/** What the reply's headers warn of, unless the note tells it already. */
-function warning({ note, reply }) {
+/** What the reply does against its request. */
+function contradictions({ contradictions: told }) {
+  return told.map((one) => longText(one, { class: "note", "data-tone": "warn", "data-testid": "contradiction" }, 600));
+}
+
+/** What the reply's headers warn of, unless it is told already. */
+function warning({ note, reply, contradictions: told }) {
   const said = reply.headers["x-mock-warning"];
-  return said && !note.includes(said) ? longText(said, { class: "note", "data-tone": "warn" }, 600) : null;
+  return said && !note.includes(said) && !told.length ? longText(said, { class: "note", "data-tone": "warn" }, 600) : null;
 }
 
 function isWarning(entry) {

@@ -179,7 +179,7 @@ function cells(entry) {
     cell("time", format.time(entry.at)),
     cell("status", status(entry)),
     cell("scenario", scenario(entry)),
-    cell("prompt", [faults(entry), entry.prompt || entry.note || `${entry.method} ${entry.path}`]),
+    cell("prompt", [faults(entry), contradicts(entry), entry.prompt || entry.note || `${entry.method} ${entry.path}`]),
     cell("model", entry.model ?? ""),
     cell("tokens", format.tokens(entry)),
     cell("took", format.duration(entry.duration_ms)),
@@ -205,6 +205,12 @@ function faults(entry) {
     ...entry.faults.map((fault) => h("span", { class: "tag", "data-tone": format.faultTone(fault), title: fault, "data-testid": "fault-tag" }, fault.split(" ")[0])),
     missed.length ? h("span", { class: "tag", "data-tone": "warn", title: missed.join("\n"), "data-testid": "fault-tag" }, "not applied") : null,
   ];
+}
+
+/** The mark of a reply that contradicts its request: how, on demand. */
+function contradicts({ contradictions }) {
+  if (!contradictions.length) return null;
+  return h("span", { class: "tag", "data-tone": "warn", title: contradictions.join("\n"), "data-testid": "contradiction-tag" }, "contradicts");
 }
 
 /** The mark of a side call of an agent. */

@@ -1,0 +1,293 @@
+"""Whether a reply contradicts its request: says what the API would not say to it.
+
+What a script answers is sent all the same; it is only told. Each contradiction is a predicate of the reply, such as
+"calls 't', which the request does not offer". Rules: docs/protocol.md B.4 and B.5 (tools, `tool_choice`), B.6
+(thinking), and the documentation of strict tools and structured outputs. What nobody can know is not judged: the names
+that an MCP server has, unless the request lists them; what a text was to become that was cut.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+from mock_server.protocol.blocks import Block, CutMcpToolUse, CutToolUse, McpToolUse, Text, ToolUse, is_server_tool
+from mock_server.protocol.json_schema import Checker, SchemaProblem
+from mock_server.protocol.profile import Model
+from mock_server.protocol.request import MessagesRequest, strict_json
+from mock_server.protocol.rules.tools import is_custom
+
+NAMED = 5  # tools that a sentence lists
+_THOUGHTS = ("thinking", "redacted_thinking")
+# how the types of tools begin that the server runs itself
+_SERVERS = ("web_search", "web_fetch", "code_execution", "tool_search_tool", "advisor", "octen_", "mcp_toolset")
+_TOOLSETS = ("computer_toolset_20260801", "browser_toolset_20260801")  # their members are called by names of their own
+_PROGRAMS = ("code_execution", "bash_code_execution", "text_editor_code_execution")
+_FILTERING = "20260209"  # searches from this version on filter what they find with programs of their own
+_ADDITION = b'"tool_addition"'
+_IS_MCP = "mcp_tool_use"
+
+
+class Contradiction(NamedTuple):
+    """What a reply does against its request, said of the reply. Not an error: an odd thing that is only told."""
+
+    text: str
+    is_error: bool = True
+
+
+class Said(NamedTuple):
+    """A reply as it is judged: its content, how it ends, and whether a fault bends what it says."""
+
+    content: Sequence[Block]
+    stop_reason: str
+    is_bent: bool = False
+
+    @property
+    def calls(self) -> list[ToolUse]:
+        return [block for block in self.content if isinstance(block, ToolUse)]
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing kept it from saying all that it would: it was not refused, cut, paused or bent."""
+        return not self.is_bent and self.stop_reason in ("end_turn", "tool_use")
+
+
+def contradictions(request: MessagesRequest, model: Model | None, said: Said) -> tuple[Contradiction, ...]:
+    """What a reply does against its request. `model`: None where nobody knows what it can do."""
+    return tuple(dict.fromkeys(one for judge in _JUDGES for one in judge(request, model, said)))
+
+
+# -- tools ------------------------------------------------------------------------------------------------------------
+
+
+class Offer(NamedTuple):
+    """What a request lets its reply call: the client's tools, the server's, and MCP servers each with the tools that
+    are known to be there (True) or not (False); `others`: whether those that are not named are. `has_more`: there are
+    tools whose names are not known.
+    """
+
+    mine: Mapping[str, Mapping[str, Any]]
+    servers: frozenset[str]
+    mcp: Mapping[str, "McpOffer"]
+    has_more: bool
+
+
+class McpOffer(NamedTuple):
+    named: Mapping[str, bool]
+    others: bool
+
+
+def _offer(request: MessagesRequest) -> Offer:
+    """What a request offers; worked out once for all that differ in their messages alone."""
+    found: Offer | None = request.steady.get("offer")
+    if found is None:
+        found = request.steady["offer"] = _offered(request.tools, request.body.get("mcp_servers"))
+    if not request.may_have(_ADDITION):
+        return found
+    added = _offered(list(_added(request)), ())
+    return Offer({**found.mine, **added.mine}, found.servers | added.servers, found.mcp, has_more=True)
+
+
+def _offered(tools: Sequence[Any], servers: Any) -> Offer:
+    mine: dict[str, Mapping[str, Any]] = {}
+    theirs: set[str] = set()
+    mcp = {str(one.get("name")): _mcp_offer(one) for one in servers or () if isinstance(one, dict)}
+    has_more = False
+    for tool in tools:
+        if not isinstance(tool, dict):
+            continue
+        kind, name = str(tool.get("type")), str(tool.get("name"))
+        if is_custom(tool) or not kind.startswith((*_SERVERS, *_TOOLSETS)):
+            mine[name] = tool
+        elif kind.startswith("mcp_toolset"):
+            mcp[str(tool.get("mcp_server_name"))] = _toolset_offer(tool)
+        elif kind in _TOOLSETS:
+            has_more = True
+        else:
+            theirs.add(name)
+            if kind.startswith("code_execution") or (kind.startswith("web_") and kind[-8:] >= _FILTERING):
+                theirs.update(_PROGRAMS)
+    return Offer(mine, frozenset(theirs), mcp, has_more)
+
+
+def _added(request: MessagesRequest) -> Iterator[Any]:
+    """The tools that system messages add on the way (beta)."""
+    for message in request.messages:
+        for block in message["content"] if isinstance(message["content"], list) else ():
+            tool = block.get("tool") if block.get("type") == "tool_addition" else None
+            if isinstance(tool, dict):
+                yield tool.get("definition")
+
+
+def _mcp_offer(server: Mapping[str, Any]) -> McpOffer:
+    """The older way: the server says which of its tools are allowed."""
+    given = server.get("tool_configuration")
+    configuration: Mapping[str, Any] = given if isinstance(given, dict) else {}
+    allowed = configuration.get("allowed_tools")
+    if configuration.get("enabled") is False:
+        return McpOffer({}, others=False)
+    if not isinstance(allowed, list):
+        return McpOffer({}, others=True)
+    return McpOffer(dict.fromkeys(map(str, allowed), True), others=False)
+
+
+def _toolset_offer(tool: Mapping[str, Any]) -> McpOffer:
+    """The newer way: a tool stands for those of the server, and says which of them are on."""
+    default, configs = (
+        one if isinstance(one, dict) else {} for one in (tool.get("default_config"), tool.get("configs"))
+    )
+    others = default.get("enabled") is not False
+    named = {
+        str(name): one.get("enabled", others) is not False for name, one in configs.items() if isinstance(one, dict)
+    }
+    return McpOffer(named, others)
+
+
+def _not_offered(request: MessagesRequest, model: Model | None, said: Said) -> Iterator[Contradiction]:
+    """A call of a tool that is not there."""
+    calls = said.calls
+    if not calls:
+        return
+    offer = _offer(request)
+    told: set[tuple[str, str]] = set()
+    for call in calls:
+        if (call.type, call.name) in told:
+            continue
+        told.add((call.type, call.name))
+        if isinstance(call, McpToolUse):
+            yield from _of_mcp(call, offer)
+        elif call.type == "tool_use":
+            if call.name not in offer.mine and not offer.has_more:
+                yield Contradiction(f"calls {call.name!r}, which the request does not offer ({_listed(offer.mine)})")
+        elif call.type == "server_tool_use" and call.name not in offer.servers and not offer.has_more:
+            what = f"calls the server's tool {call.name!r}, which the request does not declare"
+            yield Contradiction(f"{what} ({_listed(sorted(offer.servers))})")
+
+
+def _of_mcp(call: "McpToolUse | CutMcpToolUse", offer: Offer) -> Iterator[Contradiction]:
+    there = offer.mcp.get(call.server_name)
+    if there is None:
+        what = f"calls {call.name!r} of the MCP server {call.server_name!r}, which the request does not name"
+        yield Contradiction(f"{what} ({_listed(offer.mcp)})")
+    elif not there.named.get(call.name, there.others):
+        yield Contradiction(f"calls {call.name!r} of the MCP server {call.server_name!r}, which the request leaves out")
+
+
+def _listed(names: "Mapping[str, Any] | Sequence[str]") -> str:
+    if not names:
+        return "it has none"
+    shown = ", ".join(list(names)[:NAMED])
+    return f"there {'is' if len(names) == 1 else 'are'} {shown}{', …' if len(names) > NAMED else ''}"
+
+
+def _chosen(request: MessagesRequest, model: Model | None, said: Said) -> Iterator[Contradiction]:
+    """A call that `tool_choice` forbids, or one that it demands and that is not there."""
+    choice = request.tool_choice
+    kind = choice.get("type")
+    if kind not in ("none", "any", "tool"):
+        return
+    calls = said.calls
+    if kind == "none":
+        if calls:
+            yield Contradiction("calls a tool although tool_choice is none")
+        return
+    if kind == "tool":
+        name = str(choice.get("name"))
+        other = next((one.name for one in calls if one.type == "tool_use" and one.name != name), None)
+        if other is not None:
+            yield Contradiction(f"calls {other!r} although tool_choice wants {name!r}")
+            return
+        if any(one.name == name or (name == "code_execution" and one.name in _PROGRAMS) for one in calls):
+            return
+        missing = f"does not call {name!r} although tool_choice wants it"
+    elif calls:
+        return
+    else:
+        missing = "calls no tool although tool_choice is any"
+    # a turn that goes on has called before, and what was cut would have
+    if said.is_whole and request.messages[-1]["role"] != "assistant":
+        yield Contradiction(missing)
+
+
+def _in_parallel(request: MessagesRequest, model: Model | None, said: Said) -> Iterator[Contradiction]:
+    """Two calls where only one may be made; a program makes as many as it likes."""
+    if not request.tool_choice.get("disable_parallel_tool_use"):
+        return
+    count = sum(one.type == "tool_use" and (one.caller or {}).get("type", "direct") == "direct" for one in said.calls)
+    if count > 1:
+        yield Contradiction(f"calls {count} tools at once although disable_parallel_tool_use is set")
+
+
+# -- schemas ----------------------------------------------------------------------------------------------------------
+
+
+def _broken_inputs(request: MessagesRequest, model: Model | None, said: Said) -> Iterator[Contradiction]:
+    """The input of a strict tool fits its schema, unless the reply ends before it is whole."""
+    if not said.is_whole:
+        return
+    for call in said.calls:
+        tool = _offer(request).mine.get(call.name) if call.type == "tool_use" else None
+        if tool is None or tool.get("strict") is not True:
+            continue
+        wrong = _broken(request, ("strict", call.name), tool.get("input_schema"), partial(_input, call))
+        if wrong is not None:
+            yield Contradiction(f"calls {call.name!r}, a strict tool, with an input that {wrong}")
+
+
+def _input(call: ToolUse) -> Any:
+    """The input as it is sent. Raises ValueError where that is no JSON."""
+    return strict_json(call.text or "{}") if isinstance(call, CutToolUse) else call.input
+
+
+def _broken_text(request: MessagesRequest, model: Model | None, said: Said) -> Iterator[Contradiction]:
+    """The text fits the schema of the output format, where the model has said all: behind the tools that the server
+    ran, not before a call of the client's, and not where it goes on from what the client has put into its mouth.
+    """
+    wanted = request.format
+    if not wanted or wanted.get("type") != "json_schema" or said.stop_reason != "end_turn" or not said.is_whole:
+        return
+    if request.messages[-1]["role"] == "assistant":
+        return
+    texts: list[str] = []
+    for block in said.content:
+        if is_server_tool(block.type):
+            texts = []
+        elif isinstance(block, Text):
+            texts.append(block.text)
+    wrong = _broken(request, "format", wanted.get("schema"), lambda: strict_json("".join(texts)))
+    if wrong is not None:
+        yield Contradiction(f"answers with a text that {wrong}, as output_config.format has it")
+
+
+def _broken(request: MessagesRequest, name: Any, schema: Any, read: Callable[[], Any]) -> str | None:
+    """How a value breaks a schema; None where it does not, or where the schema itself is broken."""
+    try:
+        value = read()
+    except ValueError:
+        return "is no JSON"
+    try:
+        checker = request.steady.get(("checker", name))
+        if checker is None:
+            checker = request.steady["checker", name] = Checker(schema)
+        found: list[str] = checker.violations(value, 1)
+    except SchemaProblem:
+        return None
+    return f"breaks its schema: {found[0]}" if found else None
+
+
+# -- thinking ---------------------------------------------------------------------------------------------------------
+
+
+def _thoughts(request: MessagesRequest, model: Model | None, said: Said) -> Iterator[Contradiction]:
+    """A thought where thinking is off, or of a model that has none; where it was just not asked for, that is odd."""
+    if not any(block.type in _THOUGHTS for block in said.content):
+        return
+    mode = request.thinking.get("type")
+    if mode == "disabled":
+        yield Contradiction("thinks although thinking is disabled")
+    elif model is not None and model.thinking is not None and not {*model.thinking} - {"disabled"}:
+        yield Contradiction(f"thinks although {model.id} has no thinking")
+    elif mode is None and model is not None and model.thinking is not None and model.thinking_default == "off":
+        yield Contradiction("thinks although the request does not ask for it", is_error=False)
+
+
+_JUDGES = (_not_offered, _chosen, _in_parallel, _broken_inputs, _broken_text, _thoughts)

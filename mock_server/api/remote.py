@@ -95,7 +95,7 @@ class MockClient(Verbs):
         self._session = session or "default"
         self._key = key
         self._sessions = itertools.count(1)
-        self._kept: dict[str, Scenario] = {}
+        self._kept: dict[str, Scenario] = {}  # in order of precedence
         self._http("GET", "ready")
         self._journal = RemoteJournal(self._http, self._session)
         self._began = self._total()
@@ -139,8 +139,8 @@ class MockClient(Verbs):
 
     @property
     def scenarios(self) -> Sequence[Scenario]:
-        """The scenarios this client has added, newest first."""
-        return list(reversed(self._kept.values()))
+        """The scenarios this client has added, in order of precedence."""
+        return list(self._kept.values())
 
     def reset(self) -> None:
         super().reset()
@@ -160,21 +160,17 @@ class MockClient(Verbs):
     def _overlaid(self) -> str | None:
         return None if self._session == "default" else self._session
 
-    def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None, **query: Any) -> Any:
+    def _ask(self, method: str, path: str, body: Mapping[str, Any] | Sequence[Any] | None = None, **query: Any) -> Any:
         return self._http(method, path, body, **query)
 
     def _new_name(self) -> str:
         return f"added-{next(self._sessions)}"
 
     def _put(self, *scenarios: Scenario) -> None:
-        for scenario in scenarios:
-            for function in _functions(scenario):
-                raise TypeError(f"{name_of(function)}: a function cannot go to a server in another process")
-            data = {**scenario.data.plain(), "name": scenario.name}
-            if scenario.when is None:
-                data.pop("when", None)
-            self._http("PUT", f"scenarios/{urllib.parse.quote(scenario.name, safe='')}", data, session=self._session)
-            self._kept[scenario.name] = scenario
+        if scenarios:
+            self._http("POST", "scenarios", [_as_json(one) for one in scenarios], session=self._session)
+        added = {one.name: one for one in scenarios}
+        self._kept = added | {name: one for name, one in self._kept.items() if name not in added}
 
     def _remove(self, name: str) -> None:
         if self._kept.pop(name, None) is not None:
@@ -190,6 +186,16 @@ class MockClient(Verbs):
     @property
     def _own(self) -> Sequence[Scenario]:
         return list(self._kept.values())
+
+
+def _as_json(scenario: Scenario) -> dict[str, Any]:
+    """A scenario as another process is told it. Raises TypeError for one that a Python function answers."""
+    for function in _functions(scenario):
+        raise TypeError(f"{name_of(function)}: a function cannot go to a server in another process")
+    data = {**scenario.data.plain(), "name": scenario.name}
+    if scenario.when is None:
+        data.pop("when", None)
+    return data
 
 
 def _functions(scenario: Scenario) -> Iterator[Callable[[Any], Any]]:

@@ -16,7 +16,7 @@ from mock_server.api.controls import ClockControls, GateControls, OverlayControl
 from mock_server.engine import verify
 from mock_server.engine.entry import Entry
 from mock_server.engine.journal import Incomplete, Journal
-from mock_server.scenario.load import build, files, library, load
+from mock_server.scenario.load import build, files, library, load, same_names
 from mock_server.scenario.model import Scenario, without_name
 from mock_server.scenario.node import Problem, ScenarioError, suggestion
 
@@ -138,11 +138,16 @@ class Verbs(ABC):
         return self.add(turns=replies, anchor="conversation", when=when, name=name)
 
     def load(self, *what: str | Path) -> Sequence[Route]:
-        """Add scenarios from files and folders, or by name from the library; those by name answer every request."""
+        """Add scenarios from files and folders, or by name from the library; those by name answer every request.
+
+        They keep their order among themselves, and are asked before all that was added earlier. Raises ScenarioError.
+        """
         __tracebackhide__ = True
         found: list[Scenario] = []
         for one in what:
             found += _named(str(one)) if _is_name(one) else load([one])
+        if twice := same_names(found):
+            raise ScenarioError(twice)
         routes = [Route(self, scenario.name) for scenario in found]
         self._put(*found)
         return routes
@@ -169,7 +174,7 @@ class Verbs(ABC):
 
     @abstractmethod
     def _put(self, *scenarios: Scenario) -> None:
-        """Put scenarios before all others."""
+        """Put scenarios before all others, in their order."""
 
     @abstractmethod
     def _remove(self, name: str) -> None: ...
@@ -181,7 +186,7 @@ class Verbs(ABC):
     @property
     @abstractmethod
     def _own(self) -> Sequence[Scenario]:
-        """The scenarios this session has added, oldest first."""
+        """The scenarios this session has added, in order of precedence."""
 
     # -- what is turned meanwhile ------------------------------------------------------------------------------
 
@@ -211,7 +216,7 @@ class Verbs(ABC):
         return self._name
 
     @abstractmethod
-    def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None, **query: Any) -> Any:
+    def _ask(self, method: str, path: str, body: Mapping[str, Any] | Sequence[Any] | None = None, **query: Any) -> Any:
         """What the control API says, in this process or over HTTP. Raises Refused."""
 
     # -- what came ---------------------------------------------------------------------------------------------

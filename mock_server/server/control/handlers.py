@@ -20,7 +20,7 @@ from mock_server.engine.session import Session
 from mock_server.protocol.request import HttpRequest
 from mock_server.protocol.sse import dumps_in_steps, encode
 from mock_server.scenario.faults import FAULTS
-from mock_server.scenario.load import build, loads
+from mock_server.scenario.load import build, loads, same_names
 from mock_server.scenario.model import Scenario
 from mock_server.scenario.node import ScenarioError, suggestion
 from mock_server.scenario.writing import written
@@ -99,7 +99,10 @@ class Control:
         return as_json(200, {**view, "yaml": written(one).rstrip()})
 
     def add(self, query: Query) -> RouteAnswer:
-        """Add scenarios, as YAML or JSON, to one session (without `session`: to the default one)."""
+        """Add scenarios, as YAML or JSON (one, or a list), to one session (without `session`: to the default one).
+
+        They keep their order among themselves, and are asked before all that was added earlier.
+        """
         session = self.session(query)
         added = self.read(query)
         for one in added:
@@ -131,9 +134,11 @@ class Control:
     def read(self, query: Query, name: str | None = None) -> Sequence[Scenario]:
         try:
             if "json" in query.headers.get("content-type", ""):
-                data = query.json()
-                fallback = name or self.session(query).new_name()
-                return [build({"name": fallback, **data}, "request")]
+                session = self.session(query)
+                added = [build({"name": name or session.new_name(), **one}, "request") for one in query.objects()]
+                if twice := same_names(added):
+                    raise ScenarioError(twice)
+                return added
             return loads(query.body.decode("utf-8"), "request")
         except UnicodeDecodeError:
             raise ControlError(400, "the body is not UTF-8", "send YAML, or JSON with content-type json") from None
@@ -345,7 +350,7 @@ def _verified(session: Session, said: Mapping[str, Any]) -> str | None:
             raise ControlError(400, "sequence is not a list", "names of scenarios and conditions")
         return verify.out_of_sequence(journal, said["sequence"], 0)
     if said.get("all_used"):
-        lines = verify.unused(journal, [one.scenario for one in reversed(session.scenarios)])
+        lines = verify.unused(journal, [one.scenario for one in session.scenarios])
         return "\n".join(["never played:", *lines, verify.journal_text(journal)]) if lines else None
     if said.get("expected"):
         return verify.unexpected_text(journal) if journal.unexpected else None
@@ -438,7 +443,7 @@ def chaos(control: Control, query: Query) -> RouteAnswer:
 
 
 def lay(control: Control, query: Query) -> RouteAnswer:
-    """Lay overlays (YAML, or JSON) over every reply; with `session` over those of that session."""
+    """Lay overlays (YAML, or JSON: one, or a list) over every reply; with `session` over those of that session."""
     found = control.read(query)
     wrong = next((one for one in found if not one.is_overlay), None)
     if wrong is not None:

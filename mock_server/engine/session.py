@@ -87,6 +87,11 @@ class Cursors:
             if choice.answer.error is None or choice.attempts > 1:  # after an error the next call gets the next turn
                 self.order.set((key, name, request.fingerprint), turn)
 
+    def fail(self, key: str, choice: "Choice", request: MessagesRequest) -> None:
+        """The reply was broken by a fault of its own: as after an error the next call gets the next turn."""
+        if choice.scenario.anchored_at == "session" and choice.attempts == 1:
+            self.order.pop((key, choice.scenario.name, request.fingerprint), None)
+
 
 CompiledAs = tuple[str, str | None, bool, str, str | None]
 

@@ -369,6 +369,13 @@ def read_answer(data: Any, source: str) -> Answer:
     return answer
 
 
+def read_turn(data: Any, source: str) -> Answer:
+    """A turn from plain data, attempts and functions too."""
+    __tracebackhide__ = True
+    answer: Answer = _of_data(data, source, lambda node, problems: decode(Answer, expand_answer(node), problems))
+    return answer
+
+
 def read_condition(data: Any, source: str = "when") -> Condition:
     """A condition from plain data, where `turn` and `attempt` can be asked too."""
     __tracebackhide__ = True

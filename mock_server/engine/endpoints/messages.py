@@ -14,7 +14,17 @@ from mock_server.engine.compile import Binding, CompiledReply, Filled, Reply, Vi
 from mock_server.engine.conversation import checked, waiting_call
 from mock_server.engine.errors import failure, judged, keep, let_pass, reply_headers, scripted, warned
 from mock_server.engine.exchange import Call, Exchange, Late
-from mock_server.engine.faults import HEADER, NONE, ReplyFaults, apply_faults, as_json, faults_for, noted, refused
+from mock_server.engine.faults import (
+    HEADER,
+    NONE,
+    ReplyFaults,
+    apply_faults,
+    as_json,
+    faults_for,
+    is_lost,
+    noted,
+    refused,
+)
 from mock_server.engine.library import Library
 from mock_server.engine.memory import Again
 from mock_server.engine.pace import first_due
@@ -269,6 +279,8 @@ def _chosen(done: Applied, turn: Turn) -> Exchange:
     found = turn.found
     assert isinstance(found, Choice)
     scenario = found.scenario
+    if done.faults and turn.answer.fault is not None and is_lost(done.plan):
+        turn.asked.cursors.fail(turn.admitted.call.key, found, turn.admitted.request)
     note = noted(done) if done.failed or done.notes else ""
     return Exchange(
         _headed(done.plan, found),

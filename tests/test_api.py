@@ -345,6 +345,24 @@ def test_an_entry_tells_the_request_the_reply_and_the_events(anywhere: Verbs) ->
     assert 0 <= entry.duration < 10
 
 
+def test_an_exchange_is_found_by_the_id_of_its_reply(anywhere: Verbs) -> None:
+    """As a message has it, an exception, and a reply that a fault kept from the client."""
+    anywhere.add("Hi")
+    anywhere.add(error(400), when=prompt("bad"))
+    anywhere.add("x", when=prompt("proxy"), fault="html_error")
+    message = ask(anywhere, "good")
+    with pytest.raises(anthropic.BadRequestError) as refused:
+        ask(anywhere, "bad")
+    with pytest.raises(anthropic.InternalServerError):
+        ask(anywhere, "proxy", max_retries=0)
+
+    assert anywhere.journal.by_request_id(message._request_id).text == "Hi"
+    assert anywhere.journal.by_request_id(str(refused.value.request_id)).status == 400
+    assert anywhere.journal.by_request_id(str(anywhere.journal[2].request_id)).faults == ("html_error status 502",)
+    with pytest.raises(LookupError, match="no exchange has the request id 'req_none'"):
+        anywhere.journal.by_request_id("req_none")
+
+
 def test_keys_are_kept_as_marks_only(anywhere: Verbs) -> None:
     anywhere.add("x")
     ask(anywhere)

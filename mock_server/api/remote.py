@@ -242,6 +242,17 @@ class RemoteJournal(Journal):
                 break
         return tuple(self._fetched(number) for number in reversed(numbers))
 
+    def by_request_id(self, request_id: str) -> Entry:
+        if self._kept:
+            return super().by_request_id(request_id)
+        path = f"journal/{urllib.parse.quote(request_id, safe='')}"
+        try:
+            return entry_of(self._http("GET", path, session=self.session, whole="true"), self)
+        except Refused as error:
+            if error.status != 404:
+                raise
+            raise LookupError(f"no exchange has the request id {request_id!r}: {error}") from None
+
     def __len__(self) -> int:
         return len(self.entries())
 
@@ -300,7 +311,8 @@ def entry_of(said: Mapping[str, Any], journal: Journal) -> Entry:
 def _faulty(said: Mapping[str, Any]) -> Plan:
     """The plan of a reply that faults were applied to, and what it was before: its reply as JSON."""
     body = encode(dumps(said["reply"]["body"] or {}))
-    intact = whole(said["status"] or 200, JSON_HEADERS, body, 0, said["reply"]["body"])
+    headers = (*JSON_HEADERS, ("request-id", str(said["request_id"])))
+    intact = whole(said["status"] or 200, headers, body, 0, said["reply"]["body"])
     return _plan(said)._replace(intact=intact._replace(tokens=_tokens(said)))
 
 

@@ -127,7 +127,8 @@ class Verbs(ABC):
     def script(self, *replies: Answers, when: Mapping[str, Any] | None = None, name: str | None = None) -> Route:
         """Answer independent calls in order, one each; the same request again (a retry) keeps its reply.
 
-        After an error, or a reply whose own fault kept it from coming whole, the next call, retry or not, gets the next.
+        After an error, or a reply whose own fault kept it from coming whole, the next call, retry or not, gets the
+        next reply.
         """
         __tracebackhide__ = True
         return self.add(turns=replies, anchor="session", when=when, name=name)

@@ -200,18 +200,17 @@ class Control:
 
     def entry(self, query: Query) -> RouteAnswer:
         """One entry with everything that is known of it. Of a body that is too large to be shown, only how it begins;
-        with `whole=true` all of it, as text.
+        with `whole=true` all of it, as text. `number`: or the request id of its reply.
         """
-        number = int(query.rest) if query.rest.isdecimal() and len(query.rest) < 16 else -1
+        meant = query.rest
+        number = int(meant) if meant.isdecimal() and len(meant) < 16 else None
         for entry, session in self._entries(query):
-            if entry.number == number:
+            if entry.request_id == meant if number is None else entry.number == number:
                 asks = entry.unmatched and not views.is_large(entry)
                 near = self.engine.explain(session, entry.request) if asks else ()
                 whole = query.query.get("whole") == "true"
                 return as_json(200, views.detail(entry, session.name, near, whole=whole), mask=True)
-        raise ControlError(
-            404, f"no entry {query.rest}", "it may have left the ring; GET /_mock/journal lists what is held"
-        )
+        raise ControlError(404, f"no entry {meant}", "it may have left the ring; GET /_mock/journal lists what is held")
 
     def clear(self, query: Query) -> RouteAnswer:
         """Forget the entries of one session, or of all."""
@@ -338,8 +337,11 @@ def _passes(entry: Entry, query: Mapping[str, str]) -> bool:
         is_it = entry.unmatched if outcome == "unmatched" else outcome == ("open" if entry.is_open else entry.outcome)
         if not is_it:
             return False
-    text = query.get("text", "").lower().encode()
-    return not text or text in entry.request.raw.lower() or (not entry.is_open and text in entry.plan.body().lower())
+    said = query.get("text", "").lower()
+    text = said.encode()
+    if not said or said in (entry.request_id or "").lower() or text in entry.request.raw.lower():
+        return True
+    return not entry.is_open and text in entry.plan.body().lower()
 
 
 def _verified(session: Session, said: Mapping[str, Any]) -> str | None:

@@ -22,7 +22,7 @@ _PARAMETERS: Mapping[str, tuple[Mapping[str, Any], str]] = {
         {"type": "string", "enum": ["open", "completed", "client_left", "fault", "ended", "unmatched"]},
         "only exchanges that ended so",
     ),
-    "text": ({"type": "string"}, "only exchanges with this text in request or reply"),
+    "text": ({"type": "string"}, "only exchanges with this text in request or reply, or in the request id"),
     "limit": ({"type": "integer", "minimum": 1, "maximum": 1000, "default": 100}, "how many entries"),
     "before": ({"type": "integer", "minimum": 0}, "only entries with a lower number"),
     "after": ({"type": "integer", "minimum": 0}, "only entries with a higher number"),

@@ -5,7 +5,7 @@ wanted, what came, how far off) and `captures` (what the named groups of its reg
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Union
-from unicodedata import is_normalized, normalize
+from unicodedata import normalize
 
 from mock_server.protocol.lazy import lazy
 from mock_server.protocol.request import Block, MessagesRequest, result_text
@@ -25,15 +25,19 @@ class SearchedText:
 
     @lazy
     def folded(self) -> str:
-        return fold(self.text)
+        return fold(self.text) if self.text.isascii() else _collapsed(self.composed)
+
+    @lazy
+    def composed(self) -> str:
+        return normalize("NFC", self.text)
 
     @lazy
     def alike(self) -> str:
-        return alike(self.text)
+        return self.text if self.text.isascii() else _SPACES.sub(" ", self.composed)
 
     @lazy
     def sought(self) -> str:
-        if is_normalized("NFC", self.text):
+        if self.composed == self.text:
             return self.folded
         return f"{self.folded}\n{_collapsed(self.text)}"
 

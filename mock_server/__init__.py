@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from mock_server.api.builders import (
         Reply,
         When,
+        attempts,
         body,
         error,
         fault,
@@ -58,6 +59,7 @@ __all__ = [
     "web_search_tool_result",
     "reply",
     "error",
+    "attempts",
     "fault",
     "gate",
     "generate",

@@ -222,7 +222,9 @@ def journal(given: argparse.Namespace) -> int:
     where = _running(given)
     http = Http(where.url, where.token, _trusting(where))
     try:
-        page = http("GET", "journal", session=given.session, limit=given.limit)
+        if given.follow and given.text:
+            raise Mistake("--text looks among the exchanges that have come; leave --follow out")
+        page = http("GET", "journal", session=given.session, limit=given.limit, text=given.text)
         lines = page["entries"][::-1] if not given.follow else http.events("journal/stream", session=given.session)
         for one in lines:
             print(_line(one), flush=True)
@@ -277,6 +279,9 @@ def _line(entry: Mapping[str, Any]) -> str:
 def _journal_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--follow", "-f", action="store_true", help="go on with what comes")
     parser.add_argument("--session", metavar="NAME", help="only this session")
+    parser.add_argument(
+        "--text", metavar="TEXT", help="only those with this text in request or reply, or this request id"
+    )
     parser.add_argument("--limit", type=int, default=100, metavar="N", help="how many (default 100, at most 1000)")
 
 

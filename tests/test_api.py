@@ -19,7 +19,9 @@ from mock_server import (
     ScenarioError,
     SettingError,
     StillOpen,
+    attempts,
     error,
+    fault,
     generate,
     prompt,
     reply,
@@ -107,6 +109,55 @@ def test_after_an_error_a_call_that_is_no_retry_gets_the_next_reply_too(server: 
     with pytest.raises(anthropic.RateLimitError):
         ask(server, "one", max_retries=0)
     assert said(server, "two") == "after"
+
+
+@pytest.fixture
+def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The SDK's own back-off after a broken connection, which no header can shorten, without the half second."""
+    monkeypatch.setattr("anthropic._base_client.INITIAL_RETRY_DELAY", 0.001)
+
+
+@pytest.mark.usefixtures("quick_retries")
+@pytest.mark.parametrize(
+    "first",
+    [error(529), *(reply("x", fault=fault) for fault in ("empty_response", "html_error", "disconnect", "reset"))],
+)
+def test_what_breaks_a_reply_of_a_script_is_a_failed_attempt_like_an_error(anywhere: Verbs, first: Any) -> None:
+    anywhere.script(first, "ok", "then")
+    assert [said(anywhere, text) for text in ("one", "two")] == ["ok", "then"]
+    assert anywhere.journal[1].request.headers["x-stainless-retry-count"] == "1"
+
+
+def test_the_page_of_a_proxy_names_a_time_too(server: MockServer) -> None:
+    server.script(reply("x", fault="html_error"), "ok")
+    assert said(server) == "ok"
+    assert server.journal[0].headers["retry-after-ms"] == "1"
+
+
+def test_a_broken_stream_of_a_script_is_one_too_for_whoever_asks_again(server: MockServer) -> None:
+    server.script(reply("One two three", fault=fault("disconnect", after=2)), "ok")
+
+    def streamed() -> str:
+        asked = [{"role": "user", "content": "Hi"}]
+        with client(server) as one, one.messages.stream(model="claude-opus-4-8", max_tokens=9, messages=asked) as got:
+            return str(got.get_final_text())
+
+    with pytest.raises(Exception, match="peer closed connection"):
+        streamed()
+    assert streamed() == "ok"
+
+
+@pytest.mark.usefixtures("quick_retries")
+def test_attempts_answer_the_tries_of_one_request(anywhere: Verbs) -> None:
+    anywhere.script(attempts(reply("x", fault="empty_response"), error(529), "ok"), "then")
+    assert [said(anywhere, text) for text in ("one", "two", "one")] == ["ok", "then", "ok"]
+    anywhere.add(attempts(error(529), ["Hi ", {"type": "text", "text": "there"}]), when=prompt("list"))
+    assert len(ask(anywhere, "list").content) == 2
+
+
+def test_an_attempt_may_be_a_function(server: MockServer) -> None:
+    server.add(attempts(error(529), lambda request: request.prompt.upper()))
+    assert said(server, "shout") == "SHOUT"
 
 
 def test_the_same_request_again_keeps_its_turn_of_a_script(anywhere: Verbs) -> None:
@@ -292,6 +343,24 @@ def test_an_entry_tells_the_request_the_reply_and_the_events(anywhere: Verbs) ->
     assert (entry.outcome, entry.status, entry.scenario, entry.turn) == ("completed", 200, "added-1", 1)
     assert entry.headers["content-type"] == "text/event-stream; charset=utf-8"
     assert 0 <= entry.duration < 10
+
+
+def test_an_exchange_is_found_by_the_id_of_its_reply(anywhere: Verbs) -> None:
+    """As a message has it, an exception, and a reply that a fault kept from the client."""
+    anywhere.add("Hi")
+    anywhere.add(error(400), when=prompt("bad"))
+    anywhere.add("x", when=prompt("proxy"), fault="html_error")
+    message = ask(anywhere, "good")
+    with pytest.raises(anthropic.BadRequestError) as refused:
+        ask(anywhere, "bad")
+    with pytest.raises(anthropic.InternalServerError):
+        ask(anywhere, "proxy", max_retries=0)
+
+    assert anywhere.journal.by_request_id(message._request_id).text == "Hi"
+    assert anywhere.journal.by_request_id(str(refused.value.request_id)).status == 400
+    assert anywhere.journal.by_request_id(str(anywhere.journal[2].request_id)).faults == ("html_error status 502",)
+    with pytest.raises(LookupError, match="no exchange has the request id 'req_none'"):
+        anywhere.journal.by_request_id("req_none")
 
 
 def test_keys_are_kept_as_marks_only(anywhere: Verbs) -> None:

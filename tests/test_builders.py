@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from rawclient import exchange
 
-from mock_server import MockServer, body, generate, has, reply, template, tool_choice, tool_result, tool_use
+from mock_server import MockServer, attempts, body, generate, has, reply, template, tool_choice, tool_result, tool_use
 from mock_server.scenario.node import ScenarioError
 
 
@@ -29,6 +29,7 @@ from mock_server.scenario.node import ScenarioError
             reply("x", context_management={"applied_edits": []}, input_transformations=[]),
             {"reply": ["x"], "context_management": {"applied_edits": []}, "input_transformations": []},
         ),
+        (attempts("a", reply("x", fault="reset")), {"attempts": ["a", {"reply": ["x"], "fault": "reset"}]}),
         (tool_choice("any"), {"tool_choice": {"type": "any"}}),
         (tool_choice(name="x"), {"tool_choice": {"name": "x"}}),
         (has("image", "document"), {"has": ["image", "document"]}),
@@ -46,6 +47,9 @@ def test_a_builder_gives_what_yaml_would_hold(built: Any, plain: Any) -> None:
         (lambda: reply("x", container={"ends": "now"}), r"reply\(\): unknown key 'ends' in container"),
         (lambda: template("{{ promt }}"), r"text\(\): unknown name 'promt'"),
         (lambda: generate(tokens="many"), r"generate\(\): expected a number of tokens"),
+        (lambda: attempts(), r"attempts\(\): attempts must not be empty"),
+        (lambda: attempts("a", {"repley": "b"}), r"attempts\(\): unknown key 'repley' in answer"),
+        (lambda: attempts("a", attempts("b")), r"attempts\(\): an attempt is a reply or an error"),
         (lambda: has("pictures"), r"has\(\): unknown kind of content"),
         (lambda: body({"a..b": 1}), r"body\(\): not a path"),
         (lambda: tool_choice(), "an empty tool_choice"),

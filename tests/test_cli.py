@@ -344,8 +344,12 @@ def test_journal_prints_the_exchanges_of_a_running_server(serve, run, tmp_path: 
         "messages": [{"role": "user", "content": "[[scenario:hello]]"}],
     }
     request = urllib.request.Request(url + "/v1/messages", json.dumps(body).encode(), {"x-api-key": "k"})
-    urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=10).close()
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=10) as reply:
+        id = reply.headers["request-id"]
 
+    assert "hello turn 1" in run("journal", "--port", port, "--text", id).stdout
+    assert run("journal", "--port", port, "--text", "req_none").stdout == ""
+    assert "leave --follow out" in run("journal", "--port", port, "--text", id, "--follow").stderr
     done = run("journal", "--port", port)
     assert done.returncode == 0
     assert "default POST /v1/messages '[[scenario:hello]]' -> 200 hello turn 1, completed" in done.stdout

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from mock_server.scenario.answer import StopReason
 from mock_server.scenario.faults import faults_of
-from mock_server.scenario.load import read_answer, read_condition
+from mock_server.scenario.load import read_answer, read_condition, read_turn
 
 Block = dict[str, Any]
 Answer = dict[str, Any]
@@ -166,6 +166,18 @@ def error(
     }
     said = {name: value for name, value in fields.items() if value is not None}
     return _answer("error()", error=said, headers=headers)
+
+
+def attempts(*answers: "Reply | ReplyFunction") -> Answer:
+    """What the first, second, … try of the same request gets: `attempts(error(529), reply("x", fault="reset"), "ok")`.
+
+    After the last one the story begins again. Stands wherever a reply does: `add`, a turn of `script` or
+    `conversation`. A try is told by the client's `x-stainless-retry-count`, else counted.
+    """
+    __tracebackhide__ = True
+    answer = {"attempts": list(answers)}
+    read_turn(answer, "attempts()")
+    return answer
 
 
 def generate(

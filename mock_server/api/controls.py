@@ -31,7 +31,9 @@ class Refused(Exception):
 class Ask(Protocol):
     """Asks the control API: the path is below `/_mock/`, what is None in the query is left out. Raises Refused."""
 
-    def __call__(self, method: str, path: str, body: Mapping[str, Any] | None = None, **query: Any) -> Any: ...
+    def __call__(
+        self, method: str, path: str, body: Mapping[str, Any] | Sequence[Any] | None = None, **query: Any
+    ) -> Any: ...
 
 
 class ClockControls:
@@ -191,9 +193,8 @@ class OverlayControls:
         return iter(self.all())
 
     def _sent(self, overlays: Sequence[Scenario]) -> None:
-        for overlay in overlays:
-            data = {**overlay.data.plain(), "name": overlay.name}
-            self._ask("POST", "chaos", data, session=self._session)
+        listed = [{**one.data.plain(), "name": one.name} for one in overlays]
+        self._ask("POST", "chaos", listed, session=self._session)
 
     def _new_name(self) -> str:
         taken = {one.name for one in self.all()}

@@ -200,7 +200,7 @@ class Local(Verbs):
     def _name(self) -> str:
         return self._session.name
 
-    def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None, **query: Any) -> Any:
+    def _ask(self, method: str, path: str, body: Mapping[str, Any] | Sequence[Any] | None = None, **query: Any) -> Any:
         try:
             return answered(self._control, self._call, method, path, body, query)
         except ControlError as error:
@@ -234,7 +234,7 @@ class Local(Verbs):
 
     @property
     def _own(self) -> Sequence[Scenario]:
-        return [one.scenario for one in reversed(self._session.scenarios)]
+        return [one.scenario for one in self._session.scenarios]
 
 
 class _Gates(GateControls):

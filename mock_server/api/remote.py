@@ -95,7 +95,7 @@ class MockClient(Verbs):
         self._session = session or "default"
         self._key = key
         self._sessions = itertools.count(1)
-        self._kept: dict[str, Scenario] = {}
+        self._kept: dict[str, Scenario] = {}  # in order of precedence
         self._http("GET", "ready")
         self._journal = RemoteJournal(self._http, self._session)
         self._began = self._total()
@@ -139,8 +139,8 @@ class MockClient(Verbs):
 
     @property
     def scenarios(self) -> Sequence[Scenario]:
-        """The scenarios this client has added, newest first."""
-        return list(reversed(self._kept.values()))
+        """The scenarios this client has added, in order of precedence."""
+        return list(self._kept.values())
 
     def reset(self) -> None:
         super().reset()
@@ -160,22 +160,19 @@ class MockClient(Verbs):
     def _overlaid(self) -> str | None:
         return None if self._session == "default" else self._session
 
-    def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None, **query: Any) -> Any:
+    def _ask(self, method: str, path: str, body: Mapping[str, Any] | Sequence[Any] | None = None, **query: Any) -> Any:
         return self._http(method, path, body, **query)
 
     def _new_name(self) -> str:
         return f"added-{next(self._sessions)}"
 
     def _put(self, *scenarios: Scenario) -> None:
-        for scenario in scenarios:
-            for function in _functions(scenario):
-                raise TypeError(f"{name_of(function)}: a function cannot go to a server in another process")
-            data = {**scenario.data.plain(), "name": scenario.name}
-            if scenario.when is None:
-                data.pop("when", None)
-            path, of_library = f"scenarios/{urllib.parse.quote(scenario.name, safe='')}", scenario.of_library
-            self._http("PUT", path, data, session=self._session, library="true" if of_library else None)
-            self._kept[scenario.name] = scenario
+        of_library = ",".join([one.name for one in scenarios if one.of_library]) or None
+        if scenarios:
+            sent = [_as_json(one) for one in scenarios]
+            self._http("POST", "scenarios", sent, session=self._session, library=of_library)
+        added = {one.name: one for one in scenarios}
+        self._kept = added | {name: one for name, one in self._kept.items() if name not in added}
 
     def _remove(self, name: str) -> None:
         if self._kept.pop(name, None) is not None:
@@ -191,6 +188,16 @@ class MockClient(Verbs):
     @property
     def _own(self) -> Sequence[Scenario]:
         return list(self._kept.values())
+
+
+def _as_json(scenario: Scenario) -> dict[str, Any]:
+    """A scenario as another process is told it. Raises TypeError for one that a Python function answers."""
+    for function in _functions(scenario):
+        raise TypeError(f"{name_of(function)}: a function cannot go to a server in another process")
+    data = {**scenario.data.plain(), "name": scenario.name}
+    if scenario.when is None:
+        data.pop("when", None)
+    return data
 
 
 def _functions(scenario: Scenario) -> Iterator[Callable[[Any], Any]]:
@@ -236,6 +243,17 @@ class RemoteJournal(Journal):
             if before is None:
                 break
         return tuple(self._fetched(number) for number in reversed(numbers))
+
+    def by_request_id(self, request_id: str) -> Entry:
+        if self._kept:
+            return super().by_request_id(request_id)
+        path = f"journal/{urllib.parse.quote(request_id, safe='')}"
+        try:
+            return entry_of(self._http("GET", path, session=self.session, whole="true"), self)
+        except Refused as error:
+            if error.status != 404:
+                raise
+            raise LookupError(f"no exchange has the request id {request_id!r}: {error}") from None
 
     def __len__(self) -> int:
         return len(self.entries())
@@ -301,7 +319,8 @@ def entry_of(said: Mapping[str, Any], journal: Journal) -> Entry:
 def _faulty(said: Mapping[str, Any]) -> Plan:
     """The plan of a reply that faults were applied to, and what it was before: its reply as JSON."""
     body = encode(dumps(said["reply"]["body"] or {}))
-    intact = whole(said["status"] or 200, JSON_HEADERS, body, 0, said["reply"]["body"])
+    headers = (*JSON_HEADERS, ("request-id", str(said["request_id"])))
+    intact = whole(said["status"] or 200, headers, body, 0, said["reply"]["body"])
     return _plan(said)._replace(intact=intact._replace(tokens=_tokens(said)))
 
 

@@ -16,7 +16,7 @@ from mock_server.api.controls import ClockControls, GateControls, OverlayControl
 from mock_server.engine import verify
 from mock_server.engine.entry import Entry
 from mock_server.engine.journal import Incomplete, Journal
-from mock_server.scenario.load import build, files, library, load
+from mock_server.scenario.load import build, files, library, load, same_names
 from mock_server.scenario.model import Scenario, without_name
 from mock_server.scenario.node import Problem, ScenarioError, suggestion
 
@@ -129,7 +129,8 @@ class Verbs(ABC):
     def script(self, *replies: Answers, when: Mapping[str, Any] | None = None, name: str | None = None) -> Route:
         """Answer independent calls in order, one each; the same request again (a retry) keeps its reply.
 
-        After an error the next call, retry or not, gets the next reply.
+        After an error, or a reply whose own fault kept it from coming whole, the next call, retry or not, gets the
+        next reply.
         """
         __tracebackhide__ = True
         return self.add(turns=replies, anchor="session", when=when, name=name)
@@ -140,11 +141,16 @@ class Verbs(ABC):
         return self.add(turns=replies, anchor="conversation", when=when, name=name)
 
     def load(self, *what: str | Path) -> Sequence[Route]:
-        """Add scenarios from files and folders, or by name from the library; those by name answer every request."""
+        """Add scenarios from files and folders, or by name from the library; those by name answer every request.
+
+        They keep their order among themselves, and are asked before all that was added earlier. Raises ScenarioError.
+        """
         __tracebackhide__ = True
         found: list[Scenario] = []
         for one in what:
             found += _named(str(one)) if _is_name(one) else load([one])
+        if twice := same_names(found):
+            raise ScenarioError(twice)
         routes = [Route(self, scenario.name) for scenario in found]
         self._put(*found)
         return routes
@@ -171,7 +177,7 @@ class Verbs(ABC):
 
     @abstractmethod
     def _put(self, *scenarios: Scenario) -> None:
-        """Put scenarios before all others."""
+        """Put scenarios before all others, in their order."""
 
     @abstractmethod
     def _remove(self, name: str) -> None: ...
@@ -183,7 +189,7 @@ class Verbs(ABC):
     @property
     @abstractmethod
     def _own(self) -> Sequence[Scenario]:
-        """The scenarios this session has added, oldest first."""
+        """The scenarios this session has added, in order of precedence."""
 
     # -- what is turned meanwhile ------------------------------------------------------------------------------
 
@@ -213,7 +219,7 @@ class Verbs(ABC):
         return self._name
 
     @abstractmethod
-    def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None, **query: Any) -> Any:
+    def _ask(self, method: str, path: str, body: Mapping[str, Any] | Sequence[Any] | None = None, **query: Any) -> Any:
         """What the control API says, in this process or over HTTP. Raises Refused."""
 
     # -- what came ---------------------------------------------------------------------------------------------

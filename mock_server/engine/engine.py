@@ -103,13 +103,13 @@ class Engine:
         self._scenarios, self._served = prepared.scenarios, dict(prepared.served)
 
     def add(self, session: Session, *scenarios: Scenario) -> None:
-        """Put scenarios before all others, for one session."""
+        """Put scenarios before all others, in their order, for one session."""
         session.add(*self._compiled(scenarios, session.in_force))
 
     def lay(self, *overlays: Scenario) -> None:
         """Lay overlays over every session's replies; one whose name is there already is replaced."""
         names = {one.name for one in overlays}
-        self._relay((*reversed(overlays), *(one for one in self.chaos if one.name not in names)))
+        self._relay((*overlays, *(one for one in self.chaos if one.name not in names)))
 
     def lift(self, name: str) -> bool:
         """Take away an overlay that was laid at run time; False when there is none of this name."""

@@ -63,6 +63,9 @@ def without_keys(given: Mapping[str, str]) -> Mapping[str, str]:
     return headers
 
 
+_ID_HEADERS = ("request-id", "x-request-id")
+
+
 class Entry:
     """One exchange: the request, what chose the reply, the reply, and how it ended.
 
@@ -207,6 +210,15 @@ class Entry:
     def headers(self) -> Mapping[str, str]:
         """The headers of the reply."""
         return dict(self._ended_exchange.plan.headers)
+
+    @property
+    def request_id(self) -> str | None:
+        """The id that its reply was given (`req_…`), also where a fault kept it from the client; None while a reply is
+        still to be made.
+        """
+        plan = self.exchange.plan
+        told = (*plan.headers, *plan.whole.headers)
+        return next((value for name, value in told if name in _ID_HEADERS), None)
 
     @property
     def reply(self) -> Mapping[str, Any]:

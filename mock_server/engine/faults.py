@@ -4,7 +4,9 @@ Chance is drawn from the seed, the key, the request and how often it came: never
 """
 
 import functools
+import gzip
 import logging
+import zlib
 from collections.abc import Iterable
 from random import Random
 from typing import NamedTuple
@@ -99,6 +101,26 @@ def beside(call: Call, exchange: Exchange) -> Exchange:
     done = apply_faults(call, exchange.plan, of_header(call), None, digest_of(call.http, call.reading))
     exchange = exchange._replace(plan=done.plan, faults=done.faults, note=noted(done, exchange.note))
     return warn(exchange, *not_applied(done.failed))
+
+
+def is_lost(plan: Plan) -> bool:
+    """Whether a reply has not come whole: an error instead, or a body that is cut, held for good or cannot be unpacked.
+
+    Every reply after which the Python SDK asks again is one; so is a stream that is cut, though there it does not.
+    """
+    if not 200 <= plan.status < 400 or (plan.manner is not None and plan.manner.ending is not None):
+        return True
+    if any(part.wait is not None and part.wait.gate is None for part in plan.parts):
+        return True
+    return ("content-encoding", "gzip") in plan.headers and not _unpacks(plan.body())
+
+
+def _unpacks(packed: bytes) -> bool:
+    try:
+        gzip.decompress(packed)
+    except (OSError, EOFError, zlib.error):
+        return False
+    return True
 
 
 def noted(done: Applied, note: str = "") -> str:

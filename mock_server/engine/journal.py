@@ -267,6 +267,17 @@ class Journal:
             raise LookupError("the journal is empty: no request came to this session")
         return held[-1]
 
+    def by_request_id(self, request_id: str) -> Entry:
+        """The exchange whose reply bore this id: an SDK's message has it as `_request_id`, an error as `request_id`.
+
+        Raises LookupError when none that is held did.
+        """
+        for entry in reversed(self.entries()):
+            if entry.request_id == request_id:
+                return entry
+        more = f"; {self.dropped} are no longer kept" if self.dropped else ""
+        raise LookupError(f"no exchange has the request id {request_id!r}: {len(self)} are held{more}")
+
     def played(self, scenario: str) -> int:
         """How often a scenario answered, ever."""
         return sum(hit.count for hit in tuple(self.hits.values()) if hit.scenario == scenario)

@@ -203,16 +203,17 @@ class _Lane:
         """The places of the scenarios to ask, in order."""
         found: list[int] = []
         if self._prompt.texts:
-            said = newest.prompt.folded
+            prompt = newest.prompt
+            said = prompt.folded if prompt.text.isascii() else prompt.sought
             if self._looks_back:
-                said = "\n".join([*[facts.prompt.folded for facts in older()], said])
+                said = "\n".join([*[facts.prompt.sought for facts in older()], said])
             found = self._prompt.found(said)
         for exact, places in self._at.values():
             for value in exact.read(newest):
                 if isinstance(value, str):
                     found += places.get(value, ())
         if self._last.texts:
-            found += self._last.found(newest.view.last_message.folded)
+            found += self._last.found(newest.view.last_message.sought)
         return sorted({*found, *self._always}) if found else self._always
 
 

@@ -87,6 +87,11 @@ class Cursors:
             if choice.answer.error is None or choice.attempts > 1:  # after an error the next call gets the next turn
                 self.order.set((key, name, request.fingerprint), turn)
 
+    def fail(self, key: str, choice: "Choice", request: MessagesRequest) -> None:
+        """The reply was broken by a fault of its own: as after an error the next call gets the next turn."""
+        if choice.scenario.anchored_at == "session" and choice.attempts == 1:
+            self.order.pop((key, choice.scenario.name, request.fingerprint), None)
+
 
 CompiledAs = tuple[str, str | None, bool, str, str | None]
 
@@ -123,8 +128,8 @@ class InForce:
 
 
 class Session:
-    """One lane: its own terms, scenarios (newest first), counters, prompt cache, threads, rate limits, batches, files,
-    clock, gates and journal.
+    """One lane: its own terms, scenarios (of the newest call first), counters, prompt cache, threads, rate limits,
+    batches, files, clock, gates and journal.
     """
 
     def __init__(self, name: str, clock: Clock, in_force: InForce) -> None:
@@ -160,11 +165,11 @@ class Session:
             return f"added-{self._added}"
 
     def add(self, *scenarios: CompiledScenario) -> None:
-        """Put scenarios before all others; a name that is here already is replaced. From any thread."""
+        """Put scenarios before all others, in their order; a name that is here already is replaced. From any thread."""
         names = {one.scenario.name for one in scenarios}
         with self._lock:
             kept = (old for old in self.scenarios if old.scenario.name not in names)
-            self.scenarios = (*reversed(scenarios), *kept)
+            self.scenarios = (*scenarios, *kept)
 
     def remove(self, name: str) -> bool:
         """Take one of its own scenarios away; False when it has none of this name."""

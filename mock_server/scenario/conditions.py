@@ -2,16 +2,22 @@
 wanted, what came, how far off) and `captures` (what the named groups of its regular expressions found).
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, Union
+from typing import TYPE_CHECKING, Any, NamedTuple, Union
+from unicodedata import normalize
 
 from mock_server.protocol.lazy import lazy
 from mock_server.protocol.request import Block, MessagesRequest, result_text
 from mock_server.records import dataclass
 
+if TYPE_CHECKING:
+    from mock_server.scenario.lookalikes import Sight
+
 
 class SearchedText:
-    """A text made of parts, such as the text blocks of a turn. Folded: lower case, white space collapsed."""
+    """A text made of parts, such as the text blocks of a turn. Folded: lower case, white space collapsed, one spelling
+    of what looks the same. `sought`: that, and what was not composed as it came, for the index."""
 
     def __init__(self, parts: Sequence[str]) -> None:
         self.parts = parts
@@ -19,16 +25,50 @@ class SearchedText:
 
     @lazy
     def folded(self) -> str:
-        return fold(self.text)
+        return fold(self.text) if self.text.isascii() else _collapsed(self.composed)
+
+    @lazy
+    def composed(self) -> str:
+        return normalize("NFC", self.text)
+
+    @lazy
+    def alike(self) -> str:
+        return self.text if self.text.isascii() else _SPACES.sub(" ", self.composed)
+
+    @lazy
+    def sought(self) -> str:
+        if self.composed == self.text:
+            return self.folded
+        return f"{self.folded}\n{_collapsed(self.text)}"
+
+    @lazy
+    def sight(self) -> "Sight":
+        from mock_server.scenario.lookalikes import Sight  # only a miss that is looked at needs it
+
+        return Sight(self.text)
+
+
+_SPACES = re.compile("[\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]")
+
+
+def alike(text: str) -> str:
+    """The text in one spelling of what looks the same: letters composed (NFC), every kind of space an ordinary one."""
+    return text if text.isascii() else _SPACES.sub(" ", normalize("NFC", text))
 
 
 _COLLAPSED = ("\n", "  ", "\t", "\r", "\v", "\f")
 
 
 def fold(text: str) -> str:
-    """Lower case, white space collapsed. Text that has nothing to collapse takes the short way."""
-    if text.isascii() and not any(map(text.__contains__, _COLLAPSED)):
+    """Lower case, white space collapsed, letters composed. Text that has nothing to collapse takes the short way."""
+    if not text.isascii():
+        text = normalize("NFC", text)
+    elif not any(map(text.__contains__, _COLLAPSED)):
         return text.strip(" ").lower()
+    return _collapsed(text)
+
+
+def _collapsed(text: str) -> str:
     return " ".join(text.split()).lower()
 
 

@@ -325,7 +325,7 @@ class Loader:
             except ScenarioError as error:
                 problems += error.problems
         self._known = known
-        problems += _same_names(loaded)
+        problems += same_names(loaded)
         if problems:
             raise ScenarioError(problems)
         return tuple(loaded)
@@ -352,7 +352,7 @@ def loads(text: str, source: str = "<text>", *, check_names: bool = True) -> tup
     if not nodes and not problems.found:
         problems.add(Position(1, 1), "no scenario in this file")
     loaded = [scenario for node in nodes if (scenario := _build(node, problems)) is not None]
-    found = problems.found + (_same_names(loaded) if check_names else [])
+    found = problems.found + (same_names(loaded) if check_names else [])
     if found:
         raise ScenarioError(sorted(found, key=lambda problem: problem.position or Position(0, 0)))
     return tuple(loaded)
@@ -369,6 +369,13 @@ def read_answer(data: Any, source: str) -> Answer:
     """One reply or error from plain data: a text, a block, a list of them, or an answer in the words of the YAML."""
     __tracebackhide__ = True
     answer: Answer = _of_data(data, source, _answer)
+    return answer
+
+
+def read_turn(data: Any, source: str) -> Answer:
+    """A turn from plain data, attempts and functions too."""
+    __tracebackhide__ = True
+    answer: Answer = _of_data(data, source, lambda node, problems: decode(Answer, expand_answer(node), problems))
     return answer
 
 
@@ -412,7 +419,8 @@ def _build(node: Node, problems: Problems) -> Scenario | None:
     return replace(inherit(scenario), source=problems.source + place, data=node)
 
 
-def _same_names(loaded: Sequence[Scenario]) -> list[Problem]:
+def same_names(loaded: Sequence[Scenario]) -> list[Problem]:
+    """One mistake for every scenario whose name another one had before."""
     first: dict[str, Scenario] = {}
     twice = []
     for scenario in loaded:

@@ -16,7 +16,7 @@ from mock_server.protocol.errors import excerpt
 from mock_server.protocol.expression import Expression, OverLimit, shown
 from mock_server.records import dataclass
 from mock_server.scenario import paths
-from mock_server.scenario.conditions import SearchedText, fold
+from mock_server.scenario.conditions import SearchedText, alike, fold
 from mock_server.scenario.generated.pattern import literal
 from mock_server.scenario.node import Node, Problems, kind, suggestion
 from mock_server.scenario.paths import MISSING
@@ -76,14 +76,19 @@ def same(value: Any, wanted: Any) -> bool:
 
 
 def _contains(wanted: Any, ignore_case: bool) -> Test:
-    lowered = _cased(wanted, ignore_case)
+    lowered = _spelled(wanted, ignore_case)
 
     def test(value: Any) -> bool:
         if isinstance(value, str):
-            return isinstance(lowered, str) and lowered in _cased(value, ignore_case)
-        return isinstance(value, list | dict) and any(same(_cased(one, ignore_case), lowered) for one in value)
+            return isinstance(lowered, str) and lowered in _spelled(value, ignore_case)
+        return isinstance(value, list | dict) and any(same(_spelled(one, ignore_case), lowered) for one in value)
 
     return test
+
+
+def _spelled(value: Any, ignore_case: bool) -> Any:
+    """A value in the one spelling of what looks the same."""
+    return _cased(alike(value), ignore_case) if isinstance(value, str) else value
 
 
 class Search:
@@ -346,14 +351,33 @@ def read_text(node: Node, problems: Problems) -> Wanted:
         shown = " or ".join(f"contains {short(text)}" for text in bare)
         return Wanted(shown, lambda said: any(text in said.folded for text in folded), texts=folded)
     operators = read_operators(node, problems)
+    ignore_case = node.value.get("ignore_case", Node(False)).value is True
+    tests = [_said_test(one, ignore_case) for one in operators]
+    return Wanted(" and ".join(map(str, operators)), lambda said: all(test(said) for test in tests), operators)
 
-    def test(said: SearchedText) -> bool:
-        value = said.text or MISSING
-        return all(
-            op.test(value) or (op.name in ("equals", "in") and any(map(op.test, said.parts))) for op in operators
-        )
 
-    return Wanted(" and ".join(map(str, operators)), test, operators)
+def _said_test(operator: Operator, ignore_case: bool) -> Callable[[SearchedText], bool]:
+    """The test of a text by one operator; what of the text it takes is worked out once for all that ask."""
+    test, wanted = operator.test, operator.wanted
+    if operator.name == "contains" and isinstance(wanted, str):
+        needle = _spelled(wanted, ignore_case)
+        return lambda said: needle in (said.alike.lower() if ignore_case else said.alike)
+    if operator.name in ("equals", "in"):
+        return lambda said: test(said.text or MISSING) or any(map(test, said.parts))
+    return lambda said: test(said.text or MISSING)
+
+
+def looks_like(wanted: Wanted, got: "str | SearchedText") -> str:
+    """What to say behind a text that fails and only looks like one that was wanted: its code points."""
+    from mock_server.scenario.lookalikes import Sight, difference  # only a miss that is looked at needs it
+
+    sight = Sight(got) if isinstance(got, str) else got.sight
+    texts = [one.wanted for one in wanted.operators if one.name in ("equals", "contains", "glob", "regex")]
+    texts += [each for one in wanted.operators if one.name == "in" for each in one.wanted]
+    for text in (*texts, *wanted.texts, *sorted(wanted.exact)):
+        if isinstance(text, str) and (found := difference(text, sight)) is not None:
+            return f" ({found})"
+    return ""
 
 
 def read_name(node: Node, problems: Problems) -> Wanted:

@@ -31,6 +31,7 @@ from mock_server.scenario.operators import (
     Word,
     by_operators,
     far,
+    looks_like,
     read_name,
     read_paths,
     read_text,
@@ -153,7 +154,7 @@ def _text_test(subject: str, node: Node, problems: Problems, said: Callable[[Con
         (lambda facts: wanted.texts[0] in said(facts).folded)
         if len(wanted.texts) == 1
         else lambda facts: wanted.test(said(facts)),
-        lambda facts: short(said(facts).text),
+        lambda facts: short(said(facts).text) + looks_like(wanted, said(facts)),
         exact,
         lambda facts: far(wanted, said(facts)),
         lambda facts: wanted.captures(said(facts).text),
@@ -345,11 +346,16 @@ def _body(node: Node, problems: Problems) -> Test:
     def missing(facts: ConditionContext) -> int:
         return sum(not any(map(one.test, found(facts, path))) for path, one in wanted.items())
 
+    def told(path: str, value: Any) -> str:
+        return short(value) + (looks_like(wanted[path], value) if isinstance(value, str) else "")
+
     return Test(
         "body",
         ", ".join(f"{path} {one.description}" for path, one in wanted.items()),
         lambda facts: all(any(map(one.test, found(facts, path))) for path, one in wanted.items()),
-        lambda facts: ", ".join(f"{path}: {' | '.join(map(short, found(facts, path)[:5]))}" for path in wanted),
+        lambda facts: ", ".join(
+            f"{path}: {' | '.join(told(path, one) for one in found(facts, path)[:5])}" for path in wanted
+        ),
         far=lambda facts: missing(facts) / max(1, len(wanted)),
         captures=lambda facts: {
             name: text

@@ -16,6 +16,17 @@ from mock_server.scenario.profiles import load_profile
 from mock_server.scenario.timing import PRESETS
 
 WORDS = ("weather", "in", "Paris", "order", "66", "please", "STRASSE", "straße", "ΟΔΟΣ", "a  b", "tell me")
+WORDS = (
+    *WORDS,
+    "caf\u00e9",
+    "cafe\u0301",
+    "cafe",
+    "no\u00a0break",
+    "no break",
+    "\u212b",
+    "\uc5bc",
+    "\u110b\u1165\u11af",
+)
 PROFILE = load_profile("anthropic")
 
 

@@ -116,6 +116,18 @@ def test_the_journal_is_filtered_and_paged_without_loss(server: MockServer) -> N
         assert len(call(server, "GET", f"/_mock/journal?{query}").json["entries"]) == count, query
 
 
+@pytest.mark.parametrize("profile", ["octen", "anthropic"])
+def test_an_entry_is_found_by_the_id_of_its_reply(profile: str) -> None:
+    with MockServer(profile=profile) as server:
+        server.add("Hi")
+        ids = [dict(ask(server, "Hi").headers)["request-id"] for _ in range(3)]  # the last from memory
+        for number, id in enumerate(ids, 1):
+            assert call(server, "GET", f"/_mock/journal/{id}").json["number"] == number
+            (found,) = call(server, "GET", f"/_mock/journal?text={id[:-1].upper()}").json["entries"]
+            assert (found["number"], found["request_id"]) == (number, id)
+        assert call(server, "GET", "/_mock/journal/req_none").json["error"] == "no entry req_none"
+
+
 def test_an_entry_tells_everything_and_copies_as_a_scenario(server: MockServer) -> None:
     ask(server, stream=True)
     entry = call(server, "GET", "/_mock/journal/1").json

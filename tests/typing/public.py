@@ -15,6 +15,7 @@ from mock_server import (
     Route,
     Variant,
     When,
+    attempts,
     error,
     fault,
     faults,
@@ -35,6 +36,7 @@ def verbs(mock_server: MockSession) -> None:
     assert_type(mock_server.add("x", when=prompt("y")), Route)
     assert_type(mock_server.script("a", error(529), [text("b"), tool_use("t", {})]), Route)
     assert_type(mock_server.conversation(reply("a", stop_reason="max_tokens"), generate()), Route)
+    assert_type(mock_server.script(attempts(error(529), "a", [text("b")], lambda request: "c"), "d"), Route)
     assert_type(mock_server.add(generate(thinking=True, tools="matching")), Route)
     assert_type(mock_server.load("hello"), Sequence[Route])
     assert_type(mock_server.journal, Journal)

@@ -30,6 +30,7 @@ from mock_server.engine.faults import (
     apply_faults,
     as_json,
     faults_for,
+    is_lost,
     not_applied,
     noted,
     refused,
@@ -307,6 +308,8 @@ def _chosen(done: Applied, turn: Turn) -> Exchange:
     found = turn.found
     assert isinstance(found, Choice)
     scenario = found.scenario
+    if done.faults and turn.answer.fault is not None and is_lost(done.plan):
+        turn.asked.cursors.fail(turn.admitted.call.key, found, turn.admitted.request)
     note = noted(done) if done.failed or done.notes else ""
     contradictions, contradicted = turn.draw.contradictions
     return Exchange(

@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 
 from mock_server.protocol.plan import Headers, Manner, Plan, Send, Step, Wait, rolled, unrolled, whole
 from mock_server.records import dataclass
+from mock_server.scenario.error import Failure
 from mock_server.scenario.faults.place import CannotApply, Site
 
 _PAGE = """<html>
@@ -45,7 +46,9 @@ class HtmlError:
     def apply(self, plan: Plan, site: Site) -> Plan:
         page = _PAGE.format(status=self.status, reason=_REASONS.get(self.status, "Error")).replace("\n", "\r\n")
         date = tuple(pair for pair in plan.headers if pair[0] == "date")
-        headers = (("content-type", "text/html"), ("server", "nginx"), *date)
+        failed = site.failure(Failure(type="api_error", status=self.status))
+        soon = tuple(pair for pair in failed.headers if pair[0] == "retry-after-ms")  # of the setting fast_retries
+        headers = (("content-type", "text/html"), ("server", "nginx"), *date, *soon)
         return whole(self.status, headers, page.encode(), plan.at)
 
 

@@ -1,6 +1,6 @@
 """What a control route is given and what it gives."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from mock_server.engine.masking import masked
@@ -22,7 +22,7 @@ class Query(NamedTuple):
     headers: Mapping[str, str]
     body: bytes = b""
     rest: str = ""
-    data: Mapping[str, Any] | None = None
+    data: Mapping[str, Any] | Sequence[Any] | None = None
 
     def number(self, name: str, default: int | None, least: int = 0, most: int | None = None) -> int | None:
         """A whole number of the query. Raises ControlError (400) for anything else."""
@@ -36,15 +36,26 @@ class Query(NamedTuple):
 
     def json(self) -> dict[str, Any]:
         """The body as a JSON object. Raises ControlError (400)."""
-        if self.data is not None:
-            return dict(self.data)
-        try:
-            value = strict_json(self.body.decode() or "{}")
-        except ValueError as error:
-            raise ControlError(400, f"the body is not JSON: {error}", "send a JSON object") from None
+        value = self._value()
         if not isinstance(value, dict):
             raise ControlError(400, "the body is not a JSON object", "send a JSON object")
         return value
+
+    def objects(self) -> list[dict[str, Any]]:
+        """The body as JSON objects: one, or a list of them. Raises ControlError (400)."""
+        value = self._value()
+        listed = value if isinstance(value, list) else [value]
+        if not listed or not all(isinstance(one, dict) for one in listed):
+            raise ControlError(400, "the body is neither a JSON object nor a list of them", "send a JSON object")
+        return listed
+
+    def _value(self) -> Any:
+        if self.data is not None:
+            return dict(self.data) if isinstance(self.data, Mapping) else list(self.data)
+        try:
+            return strict_json(self.body.decode() or "{}")
+        except ValueError as error:
+            raise ControlError(400, f"the body is not JSON: {error}", "send a JSON object") from None
 
 
 class ControlError(Exception):

@@ -20,7 +20,7 @@ from mock_server.engine.session import Session
 from mock_server.protocol.request import HttpRequest
 from mock_server.protocol.sse import dumps_in_steps, encode
 from mock_server.scenario.faults import FAULTS
-from mock_server.scenario.load import build, loads
+from mock_server.scenario.load import build, loads, same_names
 from mock_server.scenario.model import Scenario
 from mock_server.scenario.node import ScenarioError, suggestion
 from mock_server.scenario.writing import written
@@ -99,13 +99,16 @@ class Control:
         return as_json(200, {**view, "yaml": written(one).rstrip()})
 
     def add(self, query: Query) -> RouteAnswer:
-        """Add scenarios, as YAML or JSON, to one session (without `session`: to the default one)."""
+        """Add scenarios, as YAML or JSON (one, or a list), to one session (without `session`: to the default one).
+
+        They keep their order among themselves, and are asked before all that was added earlier.
+        """
         session = self.session(query)
         added = self.read(query)
         for one in added:
             if not one.name:
                 raise ControlError(422, "a scenario without a name", "give it a name")
-        self.engine.add(session, *added)
+        self.engine.add(session, *_of_library(added, query))
         self.changed()
         return as_json(201, {"added": [one.name for one in added]})
 
@@ -114,9 +117,7 @@ class Control:
         found = self.read(query, query.rest)
         if len(found) != 1 or found[0].name != query.rest:
             raise ControlError(422, f"the body is not one scenario named '{query.rest}'", "name and path must agree")
-        if query.query.get("library") == "true":
-            found = [replace(one, of_library=True) for one in found]
-        self.engine.add(self.session(query), *found)
+        self.engine.add(self.session(query), *_of_library(found, query))
         self.changed()
         return as_json(200, {"added": [query.rest]})
 
@@ -133,9 +134,11 @@ class Control:
     def read(self, query: Query, name: str | None = None) -> Sequence[Scenario]:
         try:
             if "json" in query.headers.get("content-type", ""):
-                data = query.json()
-                fallback = name or self.session(query).new_name()
-                return [build({"name": fallback, **data}, "request")]
+                session = self.session(query)
+                added = [build({"name": name or session.new_name(), **one}, "request") for one in query.objects()]
+                if twice := same_names(added):
+                    raise ScenarioError(twice)
+                return added
             return loads(query.body.decode("utf-8"), "request")
         except UnicodeDecodeError:
             raise ControlError(400, "the body is not UTF-8", "send YAML, or JSON with content-type json") from None
@@ -197,18 +200,17 @@ class Control:
 
     def entry(self, query: Query) -> RouteAnswer:
         """One entry with everything that is known of it. Of a body that is too large to be shown, only how it begins;
-        with `whole=true` all of it, as text.
+        with `whole=true` all of it, as text. `number`: or the request id of its reply.
         """
-        number = int(query.rest) if query.rest.isdecimal() and len(query.rest) < 16 else -1
+        meant = query.rest
+        number = int(meant) if meant.isdecimal() and len(meant) < 16 else None
         for entry, session in self._entries(query):
-            if entry.number == number:
+            if entry.request_id == meant if number is None else entry.number == number:
                 asks = entry.unmatched and not views.is_large(entry)
                 near = self.engine.explain(session, entry.request) if asks else ()
                 whole = query.query.get("whole") == "true"
                 return as_json(200, views.detail(entry, session.name, near, whole=whole), mask=True)
-        raise ControlError(
-            404, f"no entry {query.rest}", "it may have left the ring; GET /_mock/journal lists what is held"
-        )
+        raise ControlError(404, f"no entry {meant}", "it may have left the ring; GET /_mock/journal lists what is held")
 
     def clear(self, query: Query) -> RouteAnswer:
         """Forget the entries of one session, or of all."""
@@ -326,6 +328,12 @@ class Control:
         return session
 
 
+def _of_library(scenarios: Sequence[Scenario], query: Query) -> list[Scenario]:
+    """The scenarios, marked which of them the request says are of the library."""
+    names = query.query.get("library", "").split(",")
+    return [replace(one, of_library=one.name in names) for one in scenarios]
+
+
 def _passes(entry: Entry, query: Mapping[str, str]) -> bool:
     """Whether an entry is one that the filters of a query ask for."""
     if (scenario := query.get("scenario")) and entry.scenario != scenario:
@@ -334,8 +342,11 @@ def _passes(entry: Entry, query: Mapping[str, str]) -> bool:
         is_it = entry.unmatched if outcome == "unmatched" else outcome == ("open" if entry.is_open else entry.outcome)
         if not is_it:
             return False
-    text = query.get("text", "").lower().encode()
-    return not text or text in entry.request.raw.lower() or (not entry.is_open and text in entry.plan.body().lower())
+    said = query.get("text", "").lower()
+    text = said.encode()
+    if not said or said in (entry.request_id or "").lower() or text in entry.request.raw.lower():
+        return True
+    return not entry.is_open and text in entry.plan.body().lower()
 
 
 def _verified(session: Session, said: Mapping[str, Any]) -> str | None:
@@ -346,7 +357,7 @@ def _verified(session: Session, said: Mapping[str, Any]) -> str | None:
             raise ControlError(400, "sequence is not a list", "names of scenarios and conditions")
         return verify.out_of_sequence(journal, said["sequence"], 0)
     if said.get("all_used"):
-        lines = verify.unused(journal, [one.scenario for one in reversed(session.scenarios)])
+        lines = verify.unused(journal, [one.scenario for one in session.scenarios])
         return "\n".join(["never played:", *lines, verify.journal_text(journal)]) if lines else None
     if said.get("expected"):
         return verify.unexpected_text(journal) if journal.unexpected else None
@@ -441,7 +452,7 @@ def chaos(control: Control, query: Query) -> RouteAnswer:
 
 
 def lay(control: Control, query: Query) -> RouteAnswer:
-    """Lay overlays (YAML, or JSON) over every reply; with `session` over those of that session."""
+    """Lay overlays (YAML, or JSON: one, or a list) over every reply; with `session` over those of that session."""
     found = control.read(query)
     wrong = next((one for one in found if not one.is_overlay), None)
     if wrong is not None:

@@ -1,7 +1,7 @@
 """The table of the control API: what is served where. The OpenAPI document and the hints are made from it."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import unquote
 
@@ -19,23 +19,28 @@ _PARAMETERS: Mapping[str, tuple[Mapping[str, Any], str]] = {
     "session": ({"type": "string"}, "the session meant; none: the default one, or all where that makes sense"),
     "scenario": ({"type": "string"}, "only what this scenario answered"),
     "library": (
-        {"type": "string", "enum": ["true"]},
-        "it is one of the library: where it contradicts, that is no error",
+        {"type": "string"},
+        "names, separated by commas, of those that are of the library: where they contradict, that is no error",
     ),
     "outcome": (
         {"type": "string", "enum": ["open", "completed", "client_left", "fault", "ended", "unmatched"]},
         "only exchanges that ended so",
     ),
-    "text": ({"type": "string"}, "only exchanges with this text in request or reply"),
+    "text": ({"type": "string"}, "only exchanges with this text in request or reply, or in the request id"),
     "limit": ({"type": "integer", "minimum": 1, "maximum": 1000, "default": 100}, "how many entries"),
     "before": ({"type": "integer", "minimum": 0}, "only entries with a lower number"),
     "after": ({"type": "integer", "minimum": 0}, "only entries with a higher number"),
     "all": ({"type": "string", "enum": ["true"]}, "every session"),
     "whole": ({"type": "string", "enum": ["true"]}, "all of a body that is too large to be shown"),
 }
+_OBJECTS = {"type": ["object", "array"], "items": {"type": "object"}, "minItems": 1}  # one, or a list of them
 _SCENARIO_BODY = {
     "application/yaml": {"schema": {"type": "string"}, "example": "name: hi\nreply: Hello"},
     "application/json": {"schema": {"type": "object"}, "example": {"name": "hi", "reply": "Hello"}},
+}
+_SCENARIOS_BODY = {
+    **_SCENARIO_BODY,
+    "application/json": {"schema": _OBJECTS, "example": {"name": "hi", "reply": "Hello"}},
 }
 _VERIFY_BODY = {
     "application/json": {
@@ -80,7 +85,7 @@ _EXPLAIN_BODY = {
 }
 _OVERLAY_BODY = {
     "application/yaml": {"schema": {"type": "string"}, "example": "name: flaky\nchance: 20%\nfault: reset"},
-    "application/json": {"schema": {"type": "object"}, "example": {"name": "flaky", "chance": "20%", "fault": "reset"}},
+    "application/json": {"schema": _OBJECTS, "example": {"name": "flaky", "chance": "20%", "fault": "reset"}},
 }
 
 
@@ -141,7 +146,7 @@ ROUTES: tuple[Operation, ...] = (
     Operation("GET", "metrics", Control.metrics, type="text/plain"),
     Operation("GET", "openapi.json", _openapi),
     Operation("GET", "scenarios", Control.scenarios, ("session",)),
-    Operation("POST", "scenarios", Control.add, ("session",), _SCENARIO_BODY, 201, apart=True),
+    Operation("POST", "scenarios", Control.add, ("session", "library"), _SCENARIOS_BODY, 201, apart=True),
     Operation("GET", "scenarios/{name}", Control.scenario, ("session",)),
     Operation("PUT", "scenarios/{name}", Control.put, ("session", "library"), _SCENARIO_BODY, apart=True),
     Operation("DELETE", "scenarios/{name}", Control.remove, ("session",)),
@@ -195,7 +200,7 @@ def answered(
     call: Callable[[Callable[[], RouteAnswer]], RouteAnswer],
     method: str,
     path: str,
-    body: Mapping[str, Any] | None,
+    body: Mapping[str, Any] | Sequence[Any] | None,
     query: Mapping[str, Any],
 ) -> Any:
     """What a request from this process is told, as data: the path is below `/_mock/`. `call` runs on the server's loop

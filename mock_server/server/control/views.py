@@ -110,6 +110,7 @@ def summary(entry: Entry, session: str) -> dict[str, Any]:
         "key": entry.key,
         "method": entry.method,
         "path": masked(entry.path),
+        "request_id": entry.request_id,
         "scenario": entry.scenario,
         "turn": entry.turn,
         "attempt": entry.attempt,

@@ -90,7 +90,7 @@ export async function replay(entry, newest) {
     body: entry.method === "GET" ? undefined : request.raw ?? JSON.stringify(request.body),
   });
   response.text().catch(() => {});  // read to its end: a client that leaves would change the outcome
-  return newEntry(entry, newest, response.headers.get("request-id"));
+  return newEntry(entry, newest, response.headers.get("request-id") ?? response.headers.get("x-request-id"));
 }
 
 /** Whatever the path is (`//elsewhere`), it is one of this server. */
@@ -110,9 +110,6 @@ function replayHeaders(entry) {
 async function newEntry(entry, newest, requestId) {
   const { entries } = await get("journal", { session: entry.session, after: newest, limit: 100 });
   const alike = entries.filter((one) => one.path === entry.path && one.prompt === entry.prompt);
-  for (const one of requestId ? alike : []) {
-    const { reply } = await get(`journal/${one.number}`, { session: entry.session });
-    if (reply.headers["request-id"] === requestId) return one.number;
-  }
-  return alike[0]?.number ?? null;
+  const same = requestId ? entries.find((one) => one.request_id === requestId) : null;
+  return (same ?? alike[0])?.number ?? null;
 }

@@ -135,6 +135,16 @@ def test_it_raises(mock_server, name):
     with patch(name, side_effect=RuntimeError("not in this test")):
         assert said(mock_server) == THREE
 
+@pytest.mark.mock_settings(strict=False)
+def test_the_log(mock_server, caplog):
+    with patch("time.time", side_effect=[]), patch("time.time_ns", side_effect=[]):
+        with pytest.raises(OSError) as caught:
+            said(mock_server)
+        caught.value.close()
+    assert caught.value.code == 400
+    if type(mock_server).__name__ == "MockSession":
+        assert "No scenario matches" in caplog.text
+
 def test_a_client_that_is_stopped_by_it_stops_nobody_else(mock_server):
     mock_server.add(THREE)
     with patch("time.monotonic", side_effect=[1.0]):
@@ -174,7 +184,7 @@ def test_the_next(mock_server):
 @pytest.mark.parametrize("where", WHERE)
 @pytest.mark.parametrize(
     ("tests", "passed"),
-    [(FREEZEGUN, 9), (TIME_MACHINE, 4), (PATCHES, 23), (STARTED_THEN, 2)],
+    [(FREEZEGUN, 9), (TIME_MACHINE, 4), (PATCHES, 24), (STARTED_THEN, 2)],
     ids=["freezegun", "time-machine", "unittest.mock", "before the server starts"],
 )
 def test_a_clock_that_a_test_patches_does_not_stop_the_server(

@@ -16,9 +16,10 @@ import stat
 import tempfile
 from asyncio import sleep
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from aiohttp import web
 
@@ -313,6 +314,22 @@ async def _settled(paths: Sequence[str | Path], seen: State) -> State:
     return seen
 
 
+# A line of the log is no reason to stop, where a test has left `time.time` nothing to say.
+
+_BLANK = logging.makeLogRecord({})
+_FIELDS = ("name", "levelno", "pathname", "lineno", "msg", "args", "exc_info", "funcName")
+
+
+def _record(*given: Any, **more: Any) -> logging.LogRecord:
+    """What the logger's own class makes of a line; without the clock where that raises."""
+    try:
+        return type(log).makeRecord(log, *given, **more)
+    except Exception:
+        record = copy(_BLANK)
+        vars(record).update(zip(_FIELDS, given, strict=False), levelname=logging.getLevelName(given[1]))
+        return record
+
+
 # A running server: start, address, stop. For the command line and for whoever brings an event loop.
 
 
@@ -323,7 +340,8 @@ class Runner:
         """Load everything. Raises ScenarioError for the author's mistakes; nothing listens yet."""
         self.settings = settings = replace(settings, base_path=base_path(settings.base_path))
         self._paths = (*paths, *settings.chaos)
-        logging.getLogger("mock_server").addFilter(MASKING)
+        log.addFilter(MASKING)
+        log.makeRecord = _record  # type: ignore[method-assign]
         clock = clock or SystemClock()
         profiles = functools.cache(load_profile)
         self.engine = Engine(settings, profiles(settings.profile, settings.catalogue), clock, profiles)

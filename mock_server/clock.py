@@ -1,11 +1,17 @@
 """The clock, real or by hand, and times as the API writes them. Whoever needs the time is given a clock; nobody asks
 the operating system.
 
+Tests patch clocks: freezegun rewrites `time.monotonic` and every name of a module that is it, `unittest.mock` the
+attribute of `time`, time-machine what `time.time` is in C. A server in the process of such a test goes on all the same,
+so what is asked here was taken when this module was loaded, into places that no patch looks at: attributes of classes
+and default arguments. `tests/test_architecture.py` holds that nobody asks `time` when it is needed.
+
 A leaf: imports nothing of the package.
 """
 
 import heapq
 import time
+from collections.abc import Callable
 from datetime import datetime, timezone
 from typing import Protocol
 
@@ -27,6 +33,18 @@ class SystemClock:
 
     now = staticmethod(time.monotonic)
     unix = staticmethod(time.time)
+    sleep = staticmethod(time.sleep)
+
+
+def _since_loaded(now: Callable[[], float] = time.monotonic, ahead: float = time.time() - time.monotonic()) -> float:
+    """Seconds since 1970 by the monotonic clock: of `time.time` there is only one, and time-machine changes that."""
+    return now() + ahead
+
+
+class TestsClock(SystemClock):
+    """The machine's own time in a process where tests may travel in theirs."""
+
+    unix = staticmethod(_since_loaded)
 
 
 def _forward(seconds: float) -> float:
@@ -133,10 +151,14 @@ class VirtualClock:
 # Times as the API writes them.
 
 
+def moment(unix: float, of: Callable[[float, timezone], datetime] = datetime.fromtimestamp) -> datetime:
+    """Seconds since 1970 as a date and time of UTC."""
+    return of(unix, timezone.utc)
+
+
 def rfc3339(unix: float) -> str:
     """`2026-11-26T01:02:03.000000Z`, of seconds since 1970."""
-    moment = datetime.fromtimestamp(round(unix, 6), timezone.utc)
-    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return moment(round(unix, 6)).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def whole_seconds(at: datetime) -> str:
@@ -148,8 +170,8 @@ _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
-def http_date(unix: int) -> str:
+def http_date(unix: int, gmtime: Callable[[float], time.struct_time] = time.gmtime) -> str:
     """`Thu, 26 Nov 2026 01:02:03 GMT`: the header `date`, in the words of HTTP and no locale."""
-    at = time.gmtime(unix)
+    at = gmtime(unix)
     day, month = _DAYS[at.tm_wday], _MONTHS[at.tm_mon - 1]
     return f"{day}, {at.tm_mday:02} {month} {at.tm_year} {at.tm_hour:02}:{at.tm_min:02}:{at.tm_sec:02} GMT"

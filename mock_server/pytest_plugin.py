@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from mock_server import clock as _clock  # noqa: F401 - takes the real clocks as it is loaded, before a test patches them
+
 if TYPE_CHECKING:
     from mock_server.api.local import MockServer, MockSession
     from mock_server.api.remote import MockClient

@@ -2,6 +2,8 @@
 there because somebody would look for it under its name."""
 
 import ast
+import itertools
+import re
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
@@ -167,3 +169,43 @@ def test_no_class_name_is_there_twice() -> None:
                 homes[node.name].append(name(file))
 
     assert not {one: files for one, files in homes.items() if len(files) > 1}
+
+
+# What a test patches: read when it is needed, it stops a server in the same process. `clock.py` takes the clocks when it
+# is loaded; what else is needed is an attribute of a class, `from asyncio import sleep`, or the loop's own `time()`.
+CLOCKS = re.compile(
+    r"time\.\w+|asyncio\.sleep|(datetime\.)?(datetime|date)\.(now|utcnow|today|fromtimestamp)|uuid\.uuid1", re.ASCII
+)
+READERS = {"cli.py": "what it prints is read once, and no server runs there"}
+
+
+def read_in_functions(file: Path) -> Iterator[str]:
+    """The clocks that a module looks up as it runs; what stands in a class or a default is looked up once, at import."""
+    tree = ast.parse(file.read_text())
+    for function in ast.walk(tree):
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            bodies = [function.body] if isinstance(function, ast.Lambda) else function.body
+            for node in itertools.chain.from_iterable(map(ast.walk, bodies)):
+                if isinstance(node, ast.Attribute) and CLOCKS.fullmatch(ast.unparse(node)):
+                    yield f"{file.name}:{node.lineno}: {ast.unparse(node)}"
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module == "time":  # freezegun rewrites names of modules
+            yield f"{file.name}:{node.lineno}: from time import"
+
+
+@pytest.mark.parametrize("file", [file for file in FILES if name(file) not in READERS], ids=name)
+def test_nobody_asks_a_clock_that_a_test_can_patch(file: Path) -> None:
+    assert not list(read_in_functions(file))
+
+
+def test_a_clock_that_a_test_can_patch_would_be_found(tmp_path: Path) -> None:
+    file = tmp_path / "some.py"
+    file.write_text(
+        "import time\nfrom time import monotonic\nclass A:\n    now = time.monotonic\n"
+        "def f(now=time.time):\n    return now() + time.time()\ng = lambda: datetime.now()\n"
+    )
+    assert list(read_in_functions(file)) == [
+        "some.py:6: time.time",
+        "some.py:7: datetime.now",
+        "some.py:2: from time import",
+    ]

@@ -5,12 +5,13 @@ All of it is asked of the control API, in this process or over HTTP.
 
 import asyncio
 import itertools
-import time
+from asyncio import sleep
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote
 
+from mock_server.clock import SystemClock
 from mock_server.engine.gates import GateView, NotReached
 from mock_server.engine.overlays import OverlayView
 from mock_server.scenario.load import build, load_overlays
@@ -94,17 +95,17 @@ class GateControls:
 
     def wait(self, name: str, count: int = 1, timeout: float = 5.0) -> None:
         """Block until a gate holds `count` replies. Raises NotReached. On the server's own loop use `wait_async`."""
-        deadline = time.monotonic() + timeout
+        deadline = SystemClock.now() + timeout
         while self.waiting(name) < count:
             self._late(name, count, timeout, deadline)
-            time.sleep(POLL)
+            SystemClock.sleep(POLL)
 
     async def wait_async(self, name: str, count: int = 1, timeout: float = 5.0) -> None:
         """The same without blocking the event loop."""
-        deadline = time.monotonic() + timeout
+        deadline = SystemClock.now() + timeout
         while await asyncio.to_thread(self.waiting, name) < count:
             self._late(name, count, timeout, deadline)
-            await asyncio.sleep(POLL)
+            await sleep(POLL)
 
     def all(self) -> Sequence[GateView]:
         """The gates that have been used."""
@@ -115,7 +116,7 @@ class GateControls:
         return next((one.waiting for one in self.all() if one.name == name), 0)
 
     def _late(self, name: str, count: int, timeout: float, deadline: float) -> None:
-        if time.monotonic() > deadline:
+        if SystemClock.now() > deadline:
             raise NotReached(f"gate '{name}' holds {self.waiting(name)} replies, not {count}, after {timeout:g} s")
 
     def _turn(self, name: str, how: Mapping[str, Any]) -> Any:

@@ -1,8 +1,10 @@
 """MockServer: the server for Python code, in a thread of its own or in your event loop. MockSession: a test's part."""
 
 import asyncio
+import contextlib
 import itertools
 import os
+import sys
 import threading
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -13,6 +15,7 @@ from typing import Any, Protocol, TypeVar
 
 from mock_server.api.controls import Ask, GateControls, OverlayControls, Refused
 from mock_server.api.session import Verbs
+from mock_server.clock import SystemClock, TestsClock
 from mock_server.engine.engine import Engine
 from mock_server.engine.gates import GateView
 from mock_server.engine.journal import Journal
@@ -28,6 +31,17 @@ from mock_server.settings import Settings
 
 LIMIT = 10.0
 _T = TypeVar("_T")
+
+if sys.platform == "win32":
+    _Loop = asyncio.ProactorEventLoop
+else:
+    _Loop = asyncio.SelectorEventLoop
+
+
+class ServerLoop(_Loop):
+    """A loop that goes by the machine's clock, whatever a test makes of `time.monotonic`."""
+
+    time = staticmethod(SystemClock.now)
 
 
 class Host(Protocol):
@@ -53,6 +67,19 @@ def _on(loop: asyncio.AbstractEventLoop, function: Callable[[], _T]) -> _T:
 
     loop.call_soon_threadsafe(run)
     return done.result(LIMIT)
+
+
+def _wind_up(loop: asyncio.AbstractEventLoop) -> None:
+    """Cancel what is left and close, as `asyncio.run` does."""
+    try:
+        for task in asyncio.all_tasks(loop):
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                loop.run_until_complete(asyncio.wait((task,)))
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.run_until_complete(loop.shutdown_default_executor())
+    finally:
+        loop.close()
 
 
 class InThread:
@@ -106,8 +133,12 @@ class InThread:
         return _on(self._loop, function)
 
     def _run(self) -> None:
+        loop = ServerLoop()
         try:
-            asyncio.run(self._serve())
+            try:
+                loop.run_until_complete(self._serve())
+            finally:
+                _wind_up(loop)
         except BaseException as error:  # handed to the thread that waits in start()
             self._failed = error
         finally:
@@ -273,7 +304,7 @@ class MockServer(Local):
         Raises ScenarioError for mistakes in the files, TypeError for an unknown setting.
         """
         settings = replace(settings, paths=tuple(map(str, paths)), **changes)
-        self._runner = Runner(settings, paths)
+        self._runner = Runner(settings, paths, TestsClock())
         self._host: Host = InThread(self._runner)
         self._keys = itertools.count(1)
 

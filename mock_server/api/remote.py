@@ -4,7 +4,6 @@ import itertools
 import json
 import os
 import ssl
-import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -14,6 +13,7 @@ from typing import Any
 
 from mock_server.api.controls import POLL, Refused
 from mock_server.api.session import Verbs
+from mock_server.clock import SystemClock
 from mock_server.engine.entry import Entry
 from mock_server.engine.exchange import Exchange
 from mock_server.engine.journal import Hit, Journal, StillOpen
@@ -263,11 +263,11 @@ class RemoteJournal(Journal):
         self._ended.clear()
 
     def wait_until(self, done: Callable[[], bool], timeout: float, else_: Callable[[], str]) -> None:
-        deadline = time.monotonic() + timeout
+        deadline = SystemClock.now() + timeout
         while not done():
-            if time.monotonic() > deadline:
+            if SystemClock.now() > deadline:
                 raise StillOpen(f"{else_()}; waited {timeout:g} s")
-            time.sleep(POLL)
+            SystemClock.sleep(POLL)
 
     def _fetched(self, number: int) -> Entry:
         known = self._ended.get(number)

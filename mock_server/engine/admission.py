@@ -5,10 +5,9 @@ prompt that is too long.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
-from mock_server.clock import whole_seconds
+from mock_server.clock import moment, whole_seconds
 from mock_server.engine.cache import Admission
 from mock_server.engine.errors import let_pass
 from mock_server.engine.exchange import Call
@@ -369,7 +368,7 @@ def _container(admitted: Admitted, ids: Ids) -> dict[str, Any]:
     """The container a request names, or a new one; it lives an hour from now."""
     given = admitted.request.body.get("container")
     asked = given if isinstance(given, Mapping) else {"id": given}
-    ends = datetime.fromtimestamp(int(admitted.call.session.reply_time()) + CONTAINER_SECONDS, timezone.utc)
+    ends = moment(int(admitted.call.session.reply_time()) + CONTAINER_SECONDS)
     container = {
         "id": str(asked.get("id") or ids.container()),
         "expires_at": whole_seconds(ends),

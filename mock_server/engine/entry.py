@@ -1,10 +1,9 @@
 """An entry of the journal: one exchange, from the request to how its reply ended."""
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from mock_server.clock import VirtualClock
+from mock_server.clock import SystemClock, VirtualClock
 from mock_server.engine.exchange import Exchange
 from mock_server.engine.gates import Gates
 from mock_server.engine.masking import key_mark, masked, masked_query
@@ -98,7 +97,7 @@ class Entry:
         body = http.body
         self._body = body if len(body) <= KEPT_BODY else b'{"size_bytes":%d}' % len(body)
         self._lane = lane
-        self._began = time.monotonic() if lane is None else lane.clock.now()
+        self._began = SystemClock.now() if lane is None else lane.clock.now()
         self._journal = journal
         plan = exchange.plan
         if plan.tokens is None or plan.intact is not None:
@@ -358,7 +357,7 @@ class Entry:
         """Close the entry. Called by whoever sends the reply, before its last bytes."""
         if self._outcome is None:
             lane, plan = self._lane, self.exchange.plan
-            self._outcome = kind, frames, (time.monotonic() if lane is None else lane.clock.now()) - self._began
+            self._outcome = kind, frames, (SystemClock.now() if lane is None else lane.clock.now()) - self._began
             if sent:
                 self._sent = sent
             if plan.tokens is None and is_data(plan) and _size(plan) > KEPT_DATA:

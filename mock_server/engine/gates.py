@@ -6,9 +6,10 @@ of this happens on the server's loop; only `wait` may be called from elsewhere.
 
 import asyncio
 import threading
-import time
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
+
+from mock_server.clock import SystemClock
 
 
 class NotReached(TimeoutError):
@@ -120,10 +121,10 @@ class Gates:
 
     def wait(self, name: str, count: int = 1, timeout: float = 5.0) -> None:
         """Block until a gate holds `count` replies. Raises NotReached. Not for the server's own loop."""
-        deadline = time.monotonic() + timeout
+        deadline = SystemClock.now() + timeout
         with self._changed:
             while self.waiting(name) < count:
-                if not self._changed.wait(max(0.0, deadline - time.monotonic())) and self.waiting(name) < count:
+                if not self._changed.wait(max(0.0, deadline - SystemClock.now())) and self.waiting(name) < count:
                     raise NotReached(self._so_far(name, count, timeout))
 
     async def wait_async(self, name: str, count: int = 1, timeout: float = 5.0) -> None:

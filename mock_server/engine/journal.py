@@ -8,13 +8,13 @@ transport, so whoever has an answer finds it here; reading an open one waits for
 
 import asyncio
 import threading
-import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Collection, Iterator, Mapping
 from heapq import heapify, heappop, heappush, heapreplace
 from threading import get_ident
 from typing import Any, overload
 
+from mock_server.clock import SystemClock
 from mock_server.engine.entry import Entry, Lane, without_keys
 from mock_server.engine.exchange import Exchange
 from mock_server.engine.masking import Redaction
@@ -359,11 +359,11 @@ class Journal:
             raise StillOpen(f"{else_()} (asked on the server's own loop, which cannot wait for itself)")
         changed = threading.Event()
         end = self.subscribe(lambda entry: changed.set())
-        deadline = time.monotonic() + timeout
+        deadline = SystemClock.now() + timeout
         try:
             while not done():
                 changed.clear()
-                if not (done() or changed.wait(max(0.0, deadline - time.monotonic()))):
+                if not (done() or changed.wait(max(0.0, deadline - SystemClock.now()))):
                     raise StillOpen(f"{else_()}; waited {timeout:g} s")
         finally:
             end()

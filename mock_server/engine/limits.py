@@ -8,10 +8,9 @@ the bucket is full. Facts: docs/protocol.md E.3 and G.3; times are unix seconds.
 import math
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
-from datetime import datetime, timezone
 from typing import NamedTuple
 
-from mock_server.clock import INSTANT, whole_seconds
+from mock_server.clock import INSTANT, moment, whole_seconds
 from mock_server.protocol.errors import ApiError
 from mock_server.protocol.plan import Headers
 from mock_server.protocol.profile import Limits, Profile
@@ -136,7 +135,7 @@ def _needed(name: str, input_tokens: int) -> float:
 
 
 def _moment(unix: float) -> str:
-    return whole_seconds(datetime.fromtimestamp(math.ceil(unix - INSTANT / 2), timezone.utc))
+    return whole_seconds(moment(math.ceil(unix - INSTANT / 2)))
 
 
 class RateLimiter:

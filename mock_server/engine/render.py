@@ -5,9 +5,10 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import Any, NamedTuple
 
+from mock_server.clock import moment
 from mock_server.engine.choose import Choice, Lookup
 from mock_server.engine.seeds import content_seed
 from mock_server.engine.unmatched import made_input, text
@@ -176,7 +177,7 @@ def _results(by: Rendering) -> list[dict[str, Any]]:
 
 
 def _now(by: Rendering) -> datetime:
-    return datetime.fromtimestamp(by.unix, timezone.utc)
+    return moment(by.unix)
 
 
 _VALUES: Mapping[str, Callable[[Rendering], Any]] = {

@@ -5,6 +5,7 @@ import functools
 import inspect
 import logging
 import threading
+from asyncio import sleep
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -88,7 +89,7 @@ async def _done(work: Work) -> Exchange:
     try:
         while True:
             if waits is None:
-                await asyncio.sleep(0)
+                await sleep(0)
                 waits = work.steps.send(None)
                 continue
             try:

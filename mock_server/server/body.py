@@ -2,11 +2,11 @@
 upload.
 """
 
-import asyncio
 import io
 import os
 import tempfile
 import zlib
+from asyncio import sleep
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from typing import IO, NamedTuple
@@ -77,7 +77,7 @@ async def _inflated(request: web.BaseRequest, *, is_gzip: bool) -> AsyncIterator
             if unpack is None or (is_gzip and unpack.eof):
                 unpack = zlib.decompressobj(_GZIP if is_gzip else _ZLIB if rest[0] & 0xF == 8 else _RAW)
             yield unpack.decompress(rest, PIECE)
-            await asyncio.sleep(0)  # a little that is sent may be much to unpack
+            await sleep(0)  # a little that is sent may be much to unpack
             rest = unpack.unconsumed_tail or unpack.unused_data
             if unpack.eof and not is_gzip and rest:
                 raise ValueError("there is more behind what was packed")

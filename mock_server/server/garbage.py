@@ -1,7 +1,7 @@
 """When garbage is collected: when nobody waits for it. For a process that is a server and nothing else."""
 
-import asyncio
 import gc
+from asyncio import sleep
 from collections.abc import Callable
 
 LOOK = 0.25  # seconds
@@ -34,7 +34,7 @@ class Collector:
     async def run(self) -> None:
         """Look again and again, until cancelled."""
         while True:
-            await asyncio.sleep(LOOK)
+            await sleep(LOOK)
             self.look()
 
     def look(self) -> None:

@@ -14,15 +14,16 @@ import socket
 import ssl
 import stat
 import tempfile
-import time
+from asyncio import sleep
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from aiohttp import web
 
-from mock_server.clock import SystemClock
+from mock_server.clock import Clock, SystemClock
 from mock_server.engine.engine import Engine, Prepared
 from mock_server.engine.masking import MASKING
 from mock_server.scenario.load import Loader, files, is_empty, library, load_overlays
@@ -280,7 +281,7 @@ async def watch(
     """Until cancelled: after every change `load` and `prepare` the new set in a thread and call `loaded` with what that
     gives, or `failed` with what is wrong with the files. The set in force stays until then."""
     while True:
-        await asyncio.sleep(INTERVAL)
+        await sleep(INTERVAL)
         now = await asyncio.to_thread(state, paths)
         if now == known:
             continue
@@ -305,12 +306,28 @@ async def watch(
 async def _settled(paths: Sequence[str | Path], seen: State) -> State:
     """What the files look like once they keep still."""
     for _ in range(MOST_CHANGES):
-        await asyncio.sleep(SETTLING)
+        await sleep(SETTLING)
         now = await asyncio.to_thread(state, paths)
         if now == seen:
             break
         seen = now
     return seen
+
+
+# A line of the log is no reason to stop, where a test has left `time.time` nothing to say.
+
+_BLANK = logging.makeLogRecord({})
+_FIELDS = ("name", "levelno", "pathname", "lineno", "msg", "args", "exc_info", "funcName")
+
+
+def _record(*given: Any, **more: Any) -> logging.LogRecord:
+    """What the logger's own class makes of a line; without the clock where that raises."""
+    try:
+        return type(log).makeRecord(log, *given, **more)
+    except Exception:
+        record = copy(_BLANK)
+        vars(record).update(zip(_FIELDS, given, strict=False), levelname=logging.getLevelName(given[1]))
+        return record
 
 
 # A running server: start, address, stop. For the command line and for whoever brings an event loop.
@@ -319,12 +336,13 @@ async def _settled(paths: Sequence[str | Path], seen: State) -> State:
 class Runner:
     """One server on one loop. `start` binds and listens, `stop` ends open streams and closes."""
 
-    def __init__(self, settings: Settings, paths: Sequence[str | Path]) -> None:
+    def __init__(self, settings: Settings, paths: Sequence[str | Path], clock: Clock | None = None) -> None:
         """Load everything. Raises ScenarioError for the author's mistakes; nothing listens yet."""
         self.settings = settings = replace(settings, base_path=base_path(settings.base_path))
         self._paths = (*paths, *settings.chaos)
-        logging.getLogger("mock_server").addFilter(MASKING)
-        clock = SystemClock()
+        log.addFilter(MASKING)
+        log.makeRecord = _record  # type: ignore[method-assign]
+        clock = clock or SystemClock()
         profiles = functools.cache(load_profile)
         self.engine = Engine(settings, profiles(settings.profile, settings.catalogue), clock, profiles)
         self._known: State = state(self._paths) if settings.reload else ()
@@ -384,8 +402,9 @@ class Runner:
         if self._door is None:
             return
         self._door.shut()
-        deadline = time.monotonic() + self.settings.drain
-        while self.under_way() and time.monotonic() < deadline and not enough.is_set():
+        now = asyncio.get_running_loop().time
+        deadline = now() + self.settings.drain
+        while self.under_way() and now() < deadline and not enough.is_set():
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(enough.wait(), 0.05)
 

@@ -5,8 +5,6 @@ What is in no table is not there.
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date, datetime, timedelta
-from datetime import time as day_time
 from types import FunctionType
 from typing import Any, NamedTuple
 
@@ -27,10 +25,15 @@ from mock_server.scenario.templates.filters import (
 )
 from mock_server.scenario.templates.sandbox import (
     CHARACTERS,
+    DATE,
+    DATETIME,
+    DURATION,
     MAX_DEPTH,
     MAX_ITEMS,
     MAX_TEXT,
+    MOMENTS,
     PLAIN,
+    TIME,
     Budget,
     Exceeded,
     Misused,
@@ -145,7 +148,7 @@ METHODS: Mapping[type, Mapping[str, Callable[..., Any]]] = {
         "keys": as_list,
         "values": lambda budget, every: listed(budget, list(every.values())),
     },
-    datetime: {
+    DATETIME: {
         "strftime": _strftime,
         **{
             name: _brisk(name)
@@ -162,19 +165,16 @@ METHODS: Mapping[type, Mapping[str, Callable[..., Any]]] = {
             )
         },
     },
-    date: {"strftime": _strftime, **{name: _brisk(name) for name in ("ctime", "isoformat", "isoweekday", "weekday")}},
-    day_time: {"strftime": _strftime, "isoformat": _brisk("isoformat")},
-    timedelta: {"total_seconds": _brisk("total_seconds")},
+    DATE: {"strftime": _strftime, **{name: _brisk(name) for name in ("ctime", "isoformat", "isoweekday", "weekday")}},
+    TIME: {"strftime": _strftime, "isoformat": _brisk("isoformat")},
+    DURATION: {"total_seconds": _brisk("total_seconds")},
 }
 _LOOP = (
     *("index", "index0", "revindex", "revindex0", "first", "last", "length"),
     *("depth", "depth0", "previtem", "nextitem", "cycle", "changed"),
 )
 _ATTRIBUTES: Mapping[type, Sequence[str]] = {
-    datetime: FIELDS,
-    date: FIELDS,
-    day_time: FIELDS,
-    timedelta: FIELDS,
+    **dict.fromkeys(MOMENTS, FIELDS),
     LoopContext: _LOOP,
     Cycler: ("next", "reset", "current"),
     Group: ("grouper", "list"),

@@ -2,6 +2,7 @@
 
 import asyncio
 import hmac
+from asyncio import sleep
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from urllib.parse import SplitResult, urlsplit
 
@@ -163,7 +164,7 @@ class Feed:
                     yield b": still here\n\n"
                     continue
                 yield b"".join(watcher.take(BATCH))
-                await asyncio.sleep(INTERVAL)
+                await sleep(INTERVAL)
         finally:
             del self.watchers[watcher]
 

@@ -14,7 +14,7 @@ from mock_server.protocol.lazy import lazy
 from mock_server.protocol.message import Message, events
 from mock_server.protocol.plan import AT_ONCE, JSON_HEADERS, Part, Plan, whole
 from mock_server.protocol.profile import Limits
-from mock_server.protocol.sse import frame
+from mock_server.protocol.sse import dumps, encode, frame
 from mock_server.records import dataclass
 from mock_server.scenario.answer import ANSWER_KEYS, Answer
 from mock_server.scenario.conditions import Condition, OnlyNamed
@@ -65,7 +65,8 @@ def _plan(leaf: Answer) -> Plan | None:
 
 
 def _failed(script: Failure, *, streamed: bool = False) -> Plan:
-    return whole(script.http_status, JSON_HEADERS, b"{}")
+    said = {"type": "error", "error": {"type": script.error_type, "message": ""}}
+    return whole(script.http_status, JSON_HEADERS, encode(dumps(said)), 0, said)
 
 
 # A scenario as typed data. These classes are the description of the language: the loader reads what they say.

@@ -153,7 +153,7 @@ class Edit:
 
     def mistakes(self) -> Mistakes:
         names = ("event", "nth", "block", "index", "after", "set", "remove", "drop")
-        given = [name for name in names if getattr(self, name) not in (None, False, {}, ())]
+        given = [name for name in names if (value := getattr(self, name)) or (value == 0 and value is not False)]
         if self.name != SAME:
             given.append("name")
         if self.message is not None:
@@ -288,6 +288,7 @@ def _ends(sent: Send) -> str:
 _BY_REQUEST = frozenset(
     (
         *("stop_details", "diagnostics", "container", "caller", "estimated_tokens", "signature", "id", "tool_use_id"),
+        *("details", "request_id"),
         *("speed", "iterations", "full_content_extra_count", *BESIDE),
         *at_start(Usage(), complete=True),
         *at_end(Usage(thinking_tokens=0, ran_server_tool=True), complete=True),

@@ -323,6 +323,22 @@ def faults_streams() -> str:
     return "\n".join(lines)
 
 
+def faults_reports() -> str:
+    """What comes of every public report of the table, on a stream."""
+    lines = [
+        "| what was reported | the fault | Python `create(stream=True)` | `stream()` | JS `create({stream})` | `stream()` "
+        "| langchain `stream()` |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in ROWS:
+        for way in row.ways:
+            if way.stream and row.report:
+                hows = (("python", "raw"), ("python", "helper"), ("js", "raw"), ("js", "helper"))
+                told = " | ".join(_told(way, row, *how) for how in (*hows, ("langchain", "stream")))
+                lines.append(f"| {row.report} | {_fault(row)} | {told} |")
+    return "\n".join(lines)
+
+
 def faults_json() -> str:
     """What comes of every fault of the table on a JSON reply, where it has a twin."""
     lines = ["| fault | the socket | Python `create()` | JS `create()` | retried |", "|---|---|---|---|---|"]
@@ -337,14 +353,22 @@ def faults_json() -> str:
 
 def _fault(row: Row) -> str:
     """The fault as it is written, without what stands in every row."""
-    said = [f"{key}: {_flow(value)}" for key, value in row.fault.items() if key != "type"]
-    return f"`{row.fault['type']}`" + (f" `{', '.join(said)}`" if said else "")
+    return ", ".join(_one_fault(one) for one in row.faults)
+
+
+def _one_fault(fault: Mapping[str, Any]) -> str:
+    said = [f"{key}: {_flow(value)}" for key, value in fault.items() if key != "type"]
+    return f"`{fault['type']}`" + (f" `{', '.join(said)}`" if said else "")
 
 
 def _flow(value: Any) -> str:
     if isinstance(value, dict):
         return "{" + ", ".join(f"{key}: {_flow(one)}" for key, one in value.items()) + "}"
-    return str(value)
+    if isinstance(value, list):
+        return f"[{', '.join(map(_flow, value))}]"
+    if value is None or isinstance(value, bool):
+        return json.dumps(value)
+    return json.dumps(value) if isinstance(value, str) and "\n" in value else str(value)
 
 
 def _socket(way: Way) -> str:
@@ -399,6 +423,7 @@ PARTS: dict[str, Callable[..., str]] = {
     "error_types": error_types,
     "fault_keys": fault_keys,
     "faults_streams": faults_streams,
+    "faults_reports": faults_reports,
     "faults_json": faults_json,
     "file": file,
     "performance": performance,

@@ -211,9 +211,12 @@ FaultType = Literal[
     "garbage",
     "slow_headers",
     "html_error",
+    "empty_body",
     "wrong_content_type",
     "wrong_content_length",
     "gzip",
+    "edit",
+    "insert",
     "malformed_json",
     "missing_event",
     "duplicate_event",
@@ -229,19 +232,26 @@ FaultType = Literal[
 def fault(type: FaultType, *, after: int | Mapping[str, Any] | None = None, **keys: Any) -> Block:
     """What goes wrong with a reply: `fault("disconnect", after=5)`. `after`: a number of deltas, or a place.
 
-    The other keys are those of the YAML; `for_` stands for `for`.
+    The other keys are those of the YAML; `for_` stands for `for`. Of an edit `name=None` is data alone.
     """
     __tracebackhide__ = True
     given = {"type": type, "after": after, **{name.rstrip("_"): value for name, value in keys.items()}}
-    made = {name: value for name, value in given.items() if value is not None}
+    made = {name: value for name, value in given.items() if value is not None or (name == "name" and type == "edit")}
     faults_of(made, f"fault({type!r})")
     return made
 
 
-def gate(name: str, *, after: int | Mapping[str, Any] | None = None, ping: str | None = None) -> Block:
+def gate(
+    name: str,
+    *,
+    after: int | Mapping[str, Any] | None = None,
+    at: str | Mapping[str, Any] | None = None,
+    ping: str | None = None,
+    keepalive: str | None = None,
+) -> Block:
     """Where a reply is held until `server.gates.release(name)`: between two blocks of a reply, or as its `gate`."""
     __tracebackhide__ = True
-    given = {"gate": name, "after": after, "ping": ping}
+    given = {"gate": name, "after": after, "at": at, "ping": ping, "keepalive": keepalive}
     made = {key: value for key, value in given.items() if value is not None}
     read_answer({"reply": "?", "gate": made}, "gate()")
     return made

@@ -8,7 +8,7 @@ from typing import Any
 from mock_server.engine.engine import Engine
 from mock_server.engine.preview import Previewed, preview
 from mock_server.records import dataclass
-from mock_server.scenario.faults import faults_of, label
+from mock_server.scenario.faults import FAULTS, faults_of, label, spelled
 from mock_server.scenario.faults.place import name_of
 from mock_server.scenario.load import build, expand, files, library, load
 from mock_server.scenario.model import Scenario, without_name
@@ -53,8 +53,9 @@ def faults(
 ) -> Iterator[Variant]:
     """Every fault of the list at every event of every turn. Pings are not counted.
 
-    `scenario`: one that is loaded, a name of the library, or a file. `faults`: names, or mappings without a place;
-    those that have none (an error reply, headers) come once a turn, and where one cannot apply it is left out. `once`:
+    `scenario`: one that is loaded, a name of the library, or a file. `faults`: names, or mappings without a place, or
+    as the header `x-mock-fault` spells them (`edit;remove=index`); those that have none (an error reply, headers) come
+    once a turn, and where one cannot apply it is left out. `once`:
     only the first try of a request meets the fault, so that a client can prove that it recovers. Raises ScenarioError,
     also for a fault that cannot apply anywhere.
     """
@@ -94,11 +95,12 @@ def _variants(
     scenario: Scenario, exchange: Previewed, fault: str | Mapping[str, Any], *, once: bool
 ) -> Iterator[Variant]:
     names = [name for _, frame in exchange.frames if (name := name_of(frame)) not in ("", "ping")]
-    given = {"type": fault} if isinstance(fault, str) else dict(fault)
-    keys = {field.name for field in fields(faults_of(given, "faults()")[0])}
+    given = spelled(fault)[0] if isinstance(fault, str) else dict(fault)
+    cls = FAULTS.get(given.get("type", ""))
+    keys = set() if cls is None else {field.name for field in fields(cls)}
     for events, following in enumerate(names):
-        struck = {**given, **_placed(keys, names, events)}
-        name = f"{scenario.name}/{exchange.turn}/{given['type']}"
+        struck = given if _is_placed(given) else {**given, **_placed(keys, names, events)}
+        name = f"{scenario.name}/{exchange.turn}/{faults_of(struck, 'faults()')[0].type}"
         try:
             made = build(_with_fault(scenario, exchange.turn, struck, once=once), name)
         except ScenarioError:
@@ -107,6 +109,12 @@ def _variants(
             yield Variant(name, exchange.turn, struck, 0, "", made)
             return
         yield Variant(f"{name}/{events}", exchange.turn, struck, events, following, made)
+
+
+def _is_placed(given: Mapping[str, Any]) -> bool:
+    """Whether a fault says itself which event it means, or means the message."""
+    own = ("at", "block", "index", "message", *(("event",) if given.get("type") == "edit" else ()))
+    return any(key in given for key in own)
 
 
 def _placed(keys: set[str], names: Sequence[str], events: int) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import sys
 from mock_server.api.matrix import USUAL, Variant, faults
 from mock_server.commands.shared import meant
 from mock_server.scenario.faults import FAULTS
+from mock_server.scenario.node import suggestion
 from mock_server.scenario.writing import dump
 from mock_server.settings import Settings
 
@@ -28,10 +29,23 @@ def run(given: argparse.Namespace, settings: Settings) -> int:
 def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME|FILE", help="a scenario by name, or a file of scenarios")
     parser.add_argument(
-        "--fault", action="append", choices=tuple(FAULTS), metavar="FAULT", help="only this fault (repeatable)"
+        "--fault",
+        action="append",
+        type=_known,
+        metavar="FAULT",
+        help="only this fault, with its keys as in the header: 'edit;remove=index' (repeatable)",
     )
     parser.add_argument("--once", action="store_true", help="only the first try of a request meets the fault")
     parser.add_argument("--yaml", action="store_true", help="the variants as scenarios that answer by their names")
+
+
+def _known(text: str) -> str:
+    """A fault by name, perhaps with keys."""
+    name = text.split(";")[0].strip()
+    if name not in FAULTS and not text.lstrip().startswith("{"):
+        hint = suggestion(name, FAULTS)
+        raise argparse.ArgumentTypeError(f"unknown fault '{name}'; expected one of {', '.join(FAULTS)}{hint}")
+    return text
 
 
 def _document(variant: Variant) -> str:

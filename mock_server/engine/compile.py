@@ -233,7 +233,8 @@ class Filled(NamedTuple):
         if self.stream:
             frames, due = self.timeline.filled(form.fill(values)), at[0]
             joined = None if at[-1] or form.once else form.joined
-            part = Part(frames, at, None, partial(form.payloads, values, self.timeline.pings), joined)
+            source = partial(form.payloads, values, self.timeline.pings, self.timeline.beat)
+            part = Part(frames, at, None, source, joined)
         else:
             due = at[-1]
             part = Part((form.json.fill(values),), at[-1:] if due else AT_ONCE, None, partial(form.message, values))

@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 
 from mock_server.protocol.lazy import lazy
 from mock_server.protocol.message import Event, Silence
-from mock_server.protocol.sse import PING_FRAME
+from mock_server.protocol.sse import KEEPALIVE_FRAME, PING_FRAME
 from mock_server.scenario.timing import LONGEST, Distribution, Replay, Timing
 
 LATEST = 0xFFFFFFFF
@@ -25,10 +25,11 @@ Delays = list[int | Distribution]
 
 
 class Timeline(NamedTuple):
-    """When each frame is due, and where among them a ping stands that only silence called for."""
+    """When each frame is due, and where among them a ping, or what `beat` is, stands that only silence called for."""
 
     at: "array[int]"
     pings: tuple[int, ...] = ()
+    beat: bytes = PING_FRAME
 
     def filled(self, frames: tuple[bytes, ...]) -> tuple[bytes, ...]:
         """The frames of the events with the pings between them."""
@@ -36,7 +37,7 @@ class Timeline(NamedTuple):
             return frames
         listed = list(frames)
         for place in self.pings:
-            listed.insert(place, PING_FRAME)
+            listed.insert(place, self.beat)
         return tuple(listed)
 
 
@@ -94,7 +95,8 @@ class Pace:
             return self._pinged(drawn(self._of(factor), scale, prefill, timing.jitter, source()), scale)
         shared = self._kept.get((scale, factor)) or self._shared(scale, factor)
         first = timing.first if isinstance(timing.first, int) else _within(timing.first.draw(source()))
-        return Timeline(later(shared.at, round(min(first + prefill, LONGEST) * scale)), shared.pings)
+        at = later(shared.at, round(min(first + prefill, LONGEST) * scale))
+        return Timeline(at, shared.pings, shared.beat)
 
     def _of(self, factor: float) -> Delays:
         found = self._delays.get(factor)
@@ -105,10 +107,13 @@ class Pace:
         return found
 
     def _pinged(self, at: "array[int]", scale: float) -> Timeline:
-        every = self._timing.ping
+        every = self._timing.ping or self._timing.keepalive
         if self._sent is not None:
             at = array("I", [at[place] for place in self._sent])
-        return Timeline(at) if every is None or not scale else pinged(at, every * scale)
+        if every is None or not scale:
+            return Timeline(at)
+        found = pinged(at, every * scale)
+        return found if self._timing.keepalive is None else found._replace(beat=KEEPALIVE_FRAME)
 
 
 def first_due(timing: Timing, scale: float, input_tokens: int, source: Callable[[], Random]) -> int:

@@ -27,7 +27,7 @@ from mock_server.protocol.message import PING, Event, Message, Silence, events, 
 from mock_server.protocol.plan import Payload, Payloads
 from mock_server.protocol.profile import Profile
 from mock_server.protocol.rules.history import result_said
-from mock_server.protocol.sse import dumps, encode, frame, readable_payload
+from mock_server.protocol.sse import PING_FRAME, dumps, encode, frame, readable_payload
 from mock_server.records import dataclass
 
 
@@ -194,11 +194,12 @@ class ReplyTemplate:
 
         return pieces
 
-    def payloads(self, values: Mapping[str, bytes], pings: Sequence[int] = ()) -> Payloads:
-        """What the frames say with a request's values in place, and with pings between them."""
-        found = self._filled(values)
+    def payloads(self, values: Mapping[str, bytes], pings: Sequence[int] = (), beat: bytes = PING_FRAME) -> Payloads:
+        """What the frames say with a request's values in place, and with pings between them; a comment says nothing."""
+        found: list[Payload | None] = [*self._filled(values)]
+        said = PING if beat is PING_FRAME else None
         for place in pings:
-            found.insert(place, PING)
+            found.insert(place, said)
         return tuple(found)
 
     def message(self, values: Mapping[str, bytes]) -> Payloads:

@@ -103,6 +103,11 @@ class Usage:
     override: Mapping[str, Any] | None = None
 
 
+# counters that only one of the two events tells, whoever sets them
+ONLY_AT_END = ("output_tokens", "output_tokens_details", "server_tool_use")
+ONLY_AT_START = ("cache_creation", "service_tier", "inference_geo", "speed")
+
+
 def at_start(usage: Usage, *, complete: bool) -> dict[str, Any]:
     """`message_start.usage`: the input side, and hardly any output yet.
 
@@ -119,7 +124,7 @@ def at_start(usage: Usage, *, complete: bool) -> dict[str, Any]:
         counters["service_tier"] = "standard"
         counters["inference_geo"] = usage.inference_geo
     counters |= usage.extras
-    return _overridden(counters, usage.override, skip=("output_tokens", "output_tokens_details", "server_tool_use"))
+    return _overridden(counters, usage.override, skip=ONLY_AT_END)
 
 
 def at_end(usage: Usage, *, complete: bool) -> dict[str, Any]:
@@ -134,7 +139,7 @@ def at_end(usage: Usage, *, complete: bool) -> dict[str, Any]:
             counters["server_tool_use"]["web_fetch_requests"] = usage.web_fetch_requests
     if usage.full_content and not complete:
         counters["full_content_extra_count"] = usage.full_content
-    return _overridden(counters, usage.override, skip=("cache_creation", "service_tier", "inference_geo", "speed"))
+    return _overridden(counters, usage.override, skip=ONLY_AT_START)
 
 
 def merged(start: Mapping[str, Any], end: Mapping[str, Any]) -> dict[str, Any]:
@@ -195,8 +200,9 @@ class Message:
     extras: Extras = NONE
 
 
-# what stands beside the delta in message_delta (docs/protocol.md C.1, beta)
-_BESIDE = ("context_management", "input_transformations")
+# what stands beside the delta in message_delta (docs/protocol.md C.1, beta), and in it
+BESIDE = ("context_management", "input_transformations")
+IN_DELTA = ("stop_reason", "stop_sequence", "stop_details", "container")
 
 
 def fold(payloads: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
@@ -213,7 +219,7 @@ def fold(payloads: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
             case "message_delta":
                 message |= payload["delta"]
                 message["usage"] = merged(message["usage"], payload["usage"])
-                message |= {name: payload[name] for name in _BESIDE if name in payload}
+                message |= {name: payload[name] for name in BESIDE if name in payload}
     message["content"] = [block.close() for block in message["content"]]
     return message
 

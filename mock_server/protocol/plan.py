@@ -19,11 +19,12 @@ _LATEST = 0xFFFFFFFF
 class Wait(NamedTuple):
     """The one way to say "until": the gate of this name lets it pass; without a name, until the client leaves.
 
-    A ping goes out every `ping_every` microseconds while it lasts (0: never).
+    A ping goes out every `ping_every` microseconds while it lasts (0: never); with `comments` a comment instead.
     """
 
     gate: str | None = None
     ping_every: int = 0
+    comments: bool = False
 
 
 class Part(NamedTuple):

@@ -90,6 +90,7 @@ def frame(payload: Mapping[str, Any]) -> bytes:
 
 
 PING_FRAME = frame({"type": "ping"})
+KEEPALIVE_FRAME = b": keepalive\n\n"  # a comment, as proxies and gateways send it: no event for any client
 
 
 def read_json(body: bytes) -> dict[str, Any] | None:

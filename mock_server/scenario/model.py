@@ -14,14 +14,13 @@ from mock_server.protocol.lazy import lazy
 from mock_server.protocol.message import Message, events
 from mock_server.protocol.plan import AT_ONCE, JSON_HEADERS, Part, Plan, whole
 from mock_server.protocol.profile import Limits
-from mock_server.protocol.sse import frame
+from mock_server.protocol.sse import dumps, encode, frame
 from mock_server.records import dataclass
 from mock_server.scenario.answer import ANSWER_KEYS, Answer
 from mock_server.scenario.conditions import Condition, OnlyNamed
 from mock_server.scenario.decode import Reads
 from mock_server.scenario.error import Failure
-from mock_server.scenario.faults import Fault, Faults, Gates, label, reason_of
-from mock_server.scenario.faults.events import Wire
+from mock_server.scenario.faults import Fault, Faults, Gates, label, rank, reason_of
 from mock_server.scenario.faults.place import CannotApply, Site
 from mock_server.scenario.node import suggestion
 from mock_server.scenario.reply import MOST_TOKENS, generated_in
@@ -39,8 +38,8 @@ def misfits(leaf: Answer) -> Mistakes:
     plan = _plan(leaf)
     if plan is None:
         return
-    site = Site(Random(0), plan if plan.stream else None, _failed)
-    for key, at, fault in sorted(_written(leaf), key=lambda found: isinstance(found[2], Wire)):
+    site = Site(Random(0), plan if plan.stream else None, _failed, is_sketch=True)
+    for key, at, fault in sorted(_written(leaf), key=lambda found: rank(found[2])):
         try:
             plan = fault.apply(plan, site)
         except CannotApply as reason:
@@ -66,7 +65,8 @@ def _plan(leaf: Answer) -> Plan | None:
 
 
 def _failed(script: Failure, *, streamed: bool = False) -> Plan:
-    return whole(script.http_status, JSON_HEADERS, b"{}")
+    said = {"type": "error", "error": {"type": script.error_type, "message": ""}}
+    return whole(script.http_status, JSON_HEADERS, encode(dumps(said)), 0, said)
 
 
 # A scenario as typed data. These classes are the description of the language: the loader reads what they say.

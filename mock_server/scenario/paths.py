@@ -1,4 +1,6 @@
-"""Paths into JSON: `metadata.user_id`, `messages[-1].content[*].type`. For the subject `body` and for tool inputs."""
+"""Paths into JSON: `metadata.user_id`, `messages[-1].content[*].type`, `content.0.text`. For the subject `body`, for
+tool inputs and for edits of a reply.
+"""
 
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -27,7 +29,7 @@ def parse(path: str) -> tuple[Step, ...] | None:
 
 def reader(steps: Sequence[Step]) -> Callable[[Any], Sequence[Any]]:
     """What the steps lead to in a value; without `*` in them that is one value, found without detours."""
-    if None in steps or any(isinstance(step, int) for step in steps):
+    if None in steps or any(isinstance(step, int) or (step or "").isdecimal() for step in steps):
         return lambda value: list(find(value, steps)) or (MISSING,)
 
     def read(value: Any) -> Sequence[Any]:
@@ -49,7 +51,13 @@ def find(value: Any, steps: Sequence[Step]) -> Iterator[Any]:
         yield from find(inner, steps[1:])
 
 
+def step_in(value: Any, step: Step) -> Step:
+    """A step as it is meant in this value: a bare number is an index in a list, and a key elsewhere."""
+    return int(step) if isinstance(value, list) and isinstance(step, str) and step.isdecimal() else step
+
+
 def _inside(value: Any, step: Step) -> Sequence[Any]:
+    step = step_in(value, step)
     if step is None:
         return list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else ()
     if isinstance(step, str):

@@ -21,7 +21,8 @@ from mock_server.scenario.answer import ANSWER_KEYS, Answer
 from mock_server.scenario.decode import Reads
 from mock_server.scenario.error import Failure, read_failure
 from mock_server.scenario.faults import FAULTS, KEYS, read_faults, read_gates
-from mock_server.scenario.faults.place import After, Place
+from mock_server.scenario.faults.edits import read_event_name, read_nth, read_removed, read_sets
+from mock_server.scenario.faults.place import After, At, Place, Spot
 from mock_server.scenario.faults.stream import Gate
 from mock_server.scenario.load import DEFAULTS
 from mock_server.scenario.model import Scenario
@@ -80,6 +81,7 @@ def _definitions() -> dict[str, Schema]:
         "fault": _one_or_more(_tagged_by_type(FAULTS, short=True)),
         "gate": _one_or_more({"if": {"type": "object"}, "then": _record(Gate), "else": _TEXT}),
         "after": {"if": {"type": "object"}, "then": _record(After), "else": {"type": "integer", "minimum": 0}},
+        "at": {"if": {"type": "object"}, "then": _record(At), "else": _TEXT},
         "timing": {"anyOf": [{"enum": list(PRESETS)}, _record(Timing)]},
         "delay": {"anyOf": [_DURATION, *_distributions(_DURATION)]},
         "replay": _replay(),
@@ -255,6 +257,11 @@ _READ: Mapping[Callable[..., Any], Schema] = {
     read_faults: _ref("fault"),
     read_gates: _ref("gate"),
     _reads(Place): _ref("after"),
+    _reads(Spot): _ref("at"),
+    read_sets: {"type": "object", "minProperties": 1},
+    read_removed: {"anyOf": [_TEXT, {"type": "array", "items": _TEXT}]},
+    read_nth: {"anyOf": [{"type": "integer"}, {"const": "all"}]},
+    read_event_name: {"anyOf": [_TEXT, {"type": "null"}]},
     _reads(Part): _ref("block"),
     _reads(Tokens): _TOKENS,
     _reads(Locale): {"type": "string", "pattern": r"^[a-z]{2,3}(_[A-Z]{2})?$"},

@@ -373,8 +373,8 @@ Recorded = Annotated[Replay, Reads(_read_replay)]
 class Timing:
     """The pace of a reply: time to the first event, then a gap between deltas or a rate in tokens per second.
 
-    Times are in microseconds, fixed or drawn for each request. `pauses` come before blocks of a type; `ping` is the
-    longest silence; `replay` stands in place of all that says when.
+    Times are in microseconds, fixed or drawn for each request. `pauses` come before blocks of a type; `ping` or
+    `keepalive` is the longest silence; `replay` stands in place of all that says when.
     """
 
     first: Delay = 0
@@ -391,6 +391,8 @@ class Timing:
     """Time before blocks of a type, or a distribution: {server_tool: 1500ms, text: 300ms}."""
     ping: Duration | None = None
     """A ping whenever this long passes without an event, such as 5s."""
+    keepalive: Duration | None = None
+    """A comment, `: keepalive`, instead of a ping."""
     chunk: Chunk | None = None
     """What texts and tool JSON are split by: token, word, sentence, all, a number of characters, or {bytes: 7}. Without
     it texts come by token, tool JSON value by value."""
@@ -411,8 +413,14 @@ class Timing:
     def mistakes(self) -> Mistakes:
         if self.gap is not None and self.rate is not None:
             yield ("rate",), "a pace is either a gap or a rate, not both"
-        if self.ping is not None and self.ping < SHORTEST_PING:
-            yield ("ping",), "a ping comes after 10ms of silence at the earliest"
+        for name in ("ping", "keepalive"):
+            if (every := getattr(self, name)) is not None and every < SHORTEST_PING:
+                yield (
+                    (name,),
+                    f"a {'ping' if name == 'ping' else 'comment'} comes after 10ms of silence at the earliest",
+                )
+        if self.ping is not None and self.keepalive is not None:
+            yield ("keepalive",), "a silence has pings or comments, not both"
         if self.burst is not None and self.chunk == "all":
             yield ("burst",), "with chunk: all a text is one delta; there is nothing to put together"
         if self.replay is not None:

@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 
 from mock_server.engine.entry import Lane
 from mock_server.protocol.plan import Part, Plan
-from mock_server.protocol.sse import PING_FRAME
+from mock_server.protocol.sse import KEEPALIVE_FRAME, PING_FRAME
 from mock_server.server.schedule import Wheel
 
 RETRY_PAUSED = 0.01
@@ -358,7 +358,8 @@ class Playing:
             self._held = wait.gate or ""
             self.due = time + wait.ping_every / 1_000_000 if wait.ping_every else None
         elif self.due is not None and wait.ping_every and time >= self.due:
-            out.append(_chunk(PING_FRAME) if self._chunked else PING_FRAME)
+            beat = KEEPALIVE_FRAME if wait.comments else PING_FRAME
+            out.append(_chunk(beat) if self._chunked else beat)
             self.due += wait.ping_every / 1_000_000
         return True
 

@@ -68,7 +68,7 @@ def ask(client: Anthropic, way: Way, how: str, retries: int = 0) -> Told:
 
 
 def said(block: Any) -> str:
-    return block.text if block.type == "text" else str(block.input)
+    return block.text if block.type == "text" else str(getattr(block, "input", ""))
 
 
 def expected(way: Way, how: str) -> Told:

@@ -1,6 +1,7 @@
 """The table of faults as typed rows, and the scenarios that play them. What a row expects is in table.yaml."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +18,11 @@ REPLIES: Mapping[str, str] = {
     "text": "One two three four five.",
     "accents": "Un deux trois quatre — cinq.",
     "tool": "[{type: tool_use, name: get_weather, input: {city: Paris, unit: celsius}}]",
+    "two": "[One two., Three four.]",
+    "thinking": "[{type: thinking, thinking: Let me count.}, One two three four five.]",
 }
+# the text of those that are not one text
+WHOLE: Mapping[str, str] = {"two": "One two.Three four.", "thinking": REPLIES["text"]}
 
 # the class of the exception, or `ok`; and the text that had arrived
 Told = tuple[str, str]
@@ -51,27 +56,33 @@ class Way:
 
 @dataclass(frozen=True)
 class Row:
-    """One fault on one reply."""
+    """One fault, or several, on one reply. `report`: what people reported that it plays; empty for none."""
 
-    fault: Mapping[str, Any]
+    faults: Sequence[Mapping[str, Any]]
     about: str
     reply: str
     data: Mapping[str, Any]
+    report: str = ""
 
     @cached_property
     def name(self) -> str:
         """What its scenario and its tests are called."""
-        (fault,) = faults_of(self.fault, "table.yaml")
-        return label(fault).replace(" ", "-") + ("" if self.reply == "text" else f"-of-{self.reply}")
+        words = "-and-".join(label(fault) for fault in faults_of(self.faults, "table.yaml"))
+        return re.sub(r'[\s\[\]"\\]+', "-", words) + ("" if self.reply == "text" else f"-of-{self.reply}")
+
+    @property
+    def types(self) -> set[str]:
+        return {str(fault["type"]) for fault in self.faults}
 
     @property
     def whole(self) -> str:
         """The text of the reply where nothing goes wrong."""
-        return REPLIES[self.reply]
+        return WHOLE.get(self.reply, REPLIES[self.reply])
 
     @property
     def scenario(self) -> str:
-        return f"name: {self.name}\nwhen: named\nreply: {self.whole}\nfault: {dumps(self.fault)}\n"
+        reply = REPLIES[self.reply]
+        return f"name: {self.name}\nwhen: named\nreply: {reply}\nfault: {dumps(list(self.faults))}\n"
 
     @cached_property
     def ways(self) -> tuple[Way, ...]:
@@ -88,7 +99,7 @@ class Row:
         )
         told = {
             (client, how): (error, text)
-            for client in ("python", "older", "js")
+            for client in ("python", "older", "js", "langchain")
             for how, (error, text) in data.get(client, {}).items()
         }
         return Way(self, stream, seen, told, data.get("retried", False))
@@ -97,7 +108,16 @@ class Row:
 def rows() -> tuple[Row, ...]:
     """Every row of the table."""
     listed = yaml.safe_load(FILE.read_text("utf-8"))
-    return tuple(Row(one["fault"], one["about"], one.get("reply", "text"), one) for one in listed)
+    return tuple(
+        Row(
+            one["fault"] if isinstance(one["fault"], list) else [one["fault"]],
+            one["about"],
+            one.get("reply", "text"),
+            one,
+            one.get("report", ""),
+        )
+        for one in listed
+    )
 
 
 ROWS = rows()

@@ -3,13 +3,16 @@
 To add one, write a class with `type` and `apply(plan, site)` and name it in the union.
 """
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import Annotated, Any, NamedTuple, Union, get_args
 
 from mock_server.protocol.plan import Plan
+from mock_server.protocol.sse import dumps
 from mock_server.scenario.decode import Reads, decode
 from mock_server.scenario.error import Failure
+from mock_server.scenario.faults.edits import Edit, Insert
 from mock_server.scenario.faults.events import (
     DuplicateEvent,
     ExtraFields,
@@ -21,8 +24,8 @@ from mock_server.scenario.faults.events import (
     UnknownEvent,
     Wire,
 )
-from mock_server.scenario.faults.http import Gzip, HtmlError, WrongContentLength, WrongContentType
-from mock_server.scenario.faults.place import After, CannotApply, Site
+from mock_server.scenario.faults.http import EmptyBody, Gzip, HtmlError, WrongContentLength, WrongContentType
+from mock_server.scenario.faults.place import After, At, CannotApply, Site
 from mock_server.scenario.faults.stream import (
     Disconnect,
     EmptyResponse,
@@ -36,7 +39,7 @@ from mock_server.scenario.faults.stream import (
     Trickle,
     Truncate,
 )
-from mock_server.scenario.node import Node, Position, Problems, ScenarioError, kind, wrap
+from mock_server.scenario.node import Node, Position, Problems, ScenarioError, all_unfit, kind, wrap
 from mock_server.scenario.timing import written
 
 Fault = Union[  # noqa: UP007 - get_args of it is the registry
@@ -51,9 +54,12 @@ Fault = Union[  # noqa: UP007 - get_args of it is the registry
     Garbage,
     SlowHeaders,
     HtmlError,
+    EmptyBody,
     WrongContentType,
     WrongContentLength,
     Gzip,
+    Edit,
+    Insert,
     MalformedJson,
     MissingEvent,
     DuplicateEvent,
@@ -69,13 +75,28 @@ FAULTS: Mapping[str, Any] = {cls.type: cls for cls in get_args(Fault)}
 # what the keys of faults mean, the same in each of them
 KEYS: Mapping[str, str] = {
     "after": "Where it strikes: {deltas: 5}, {events: 3}, {blocks: 1}, {tokens: 20}, {bytes: 100}; else the middle.",
+    "at": "Right before an event: message_delta, {event: content_block_stop, nth: 2}; inside its frame with bytes: 20.",
     "then": "How the connection goes on: end (the body ends properly), close (FIN), reset (RST), hang.",
     "error": "The error: its type, its status, or {type, message, …}.",
     "for_": "How long, such as 2s.",
     "ping": "Send a ping each time this long has passed.",
-    "event": "Which kind of event.",
-    "nth": "Which one of that kind, from 1.",
-    "name": "What it is called.",
+    "keepalive": "Send a comment, `: keepalive`, each time this long has passed.",
+    "event": "Which kind of event; of an insert, the name of the new one.",
+    "nth": "Which one of that kind, from 1; of an edit and in a place also -1 for the last, of an edit all.",
+    "block": "Only events of the block with this index; without `event` all of them.",
+    "index": "The event of this number, from 0, pings not counted.",
+    "set": "Paths with the values that are put there: {message.usage.input_tokens: 0}.",
+    "remove": "Paths of what is taken out: [content_block.text].",
+    "name": "What it is called; of an edit null for data alone.",
+    "drop": "Leave the event out.",
+    "message": "Change the message, in the stream and the JSON reply: {set: …, remove: …}.",
+    "data": "What the new event says, as JSON.",
+    "raw": 'Bytes as they are, such as "data: [DONE]\\n\\n".',
+    "crlf": "Every line ends with CRLF.",
+    "comments": "A comment stands before every event.",
+    "split_utf8": "Characters of several bytes arrive in two pieces.",
+    "multi_line": "The data of an event stands on several lines.",
+    "no_space": "No space stands behind `data:` and `event:`.",
     "bytes": "How many bytes.",
     "bytes_per_second": "How fast, in bytes a second.",
     "inside": "What is cut in two: a frame, or a character of several bytes.",
@@ -100,8 +121,19 @@ class Applied(NamedTuple):
 
 
 def in_order(faults: Iterable[Fault]) -> list[Fault]:
-    """As they were written; but what only frames the reply anew comes last, since it leaves no events to count."""
-    return sorted(faults, key=lambda fault: isinstance(fault, Wire))
+    """As they were written; but the message is changed before its frames are, and what only frames the reply anew comes
+    last, since it leaves no events to count."""
+    return sorted(faults, key=rank)
+
+
+def rank(fault: Fault) -> int:
+    """How early a fault is applied, among those of one reply."""
+    return 0 if changes_message(fault) else 2 if isinstance(fault, Wire) else 1
+
+
+def changes_message(fault: Fault) -> bool:
+    """Whether a fault gives the reply another message, of which all other faults see the frames."""
+    return isinstance(fault, Edit) and fault.message is not None
 
 
 def applied(plan: Plan, faults: Sequence[Fault], site: Site) -> Applied:
@@ -110,6 +142,8 @@ def applied(plan: Plan, faults: Sequence[Fault], site: Site) -> Applied:
     for fault in in_order(faults):
         try:
             plan = fault.apply(plan, site)
+            if site.streamed is not None and changes_message(fault):
+                site = site._replace(streamed=fault.apply(site.streamed, site))
             done.append(label(fault))
         except CannotApply as reason:
             failed.append(reason_of(fault, reason))
@@ -128,19 +162,32 @@ def reason_of(fault: Fault, reason: CannotApply) -> str:
 
 def label(fault: Fault) -> str:
     """A fault in a few words: its type, its place, and what else it sets."""
+    if isinstance(fault, Edit):
+        return str(fault)
     words = [fault.type, *([fault.name] if isinstance(fault, Gate) else ())]
     for field in fields(fault):
         value = getattr(fault, field.name)
         if value is None or (field.name not in _ALWAYS and value == field.default) or value == words[-1]:
             continue
-        if isinstance(value, After):
+        name = field.metadata.get("key", field.name)
+        if isinstance(value, After | At):
             words.append(str(value))
+        elif value is True:
+            words.append(name)
         elif isinstance(value, Failure):
             words.append(value.error_type)
         else:
-            name = field.metadata.get("key", field.name)
-            words.append(f"{name} {written(value) if name in ('for', 'ping') else value}")
+            words.append(f"{name} {_said(name, value)}")
     return " ".join(words)
+
+
+def _said(name: str, value: Any) -> Any:
+    if name in ("for", "ping", "keepalive"):
+        return written(value)
+    return dumps(value)[:_MOST_SAID] if name in ("raw", "data") else value
+
+
+_MOST_SAID = 80  # characters of what is put in
 
 
 _ALWAYS = ("name", "event", "nth", "how", "status")
@@ -154,8 +201,20 @@ def read_faults(node: Node, problems: Problems) -> tuple[Fault, ...]:
     listed = node.value if isinstance(node.value, list) else [node]
     if not listed:
         problems.add(node, "an empty list of faults; leave the key out")
-    read = [decode(Fault, _with_type(one), problems) for one in listed]
+    read = [_read(_with_type(one), problems) for one in listed]
     return tuple(fault for fault in read if fault is not None)
+
+
+def _read(node: Node, problems: Problems) -> Fault | None:
+    found: Fault | None = decode(Fault, node, problems)
+    if found is not None:
+        _one_place(found, node, problems)
+    return found
+
+
+def _one_place(fault: Any, node: Node, problems: Problems) -> None:
+    if getattr(fault, "after", None) is not None and getattr(fault, "at", None) is not None:
+        problems.add(node.find(("at",)), "two places: 'after' and 'at'; take one out")
 
 
 def read_gates(node: Node, problems: Problems) -> tuple[Gate, ...]:
@@ -163,8 +222,15 @@ def read_gates(node: Node, problems: Problems) -> tuple[Gate, ...]:
     listed = node.value if isinstance(node.value, list) else [node]
     if not listed:
         problems.add(node, "an empty list of gates; leave the key out")
-    read = [decode(Gate, _with_name(one, problems), problems) for one in listed]
+    read = [_read_gate(_with_name(one, problems), problems) for one in listed]
     return tuple(gate for gate in read if gate is not None)
+
+
+def _read_gate(node: Node, problems: Problems) -> Gate | None:
+    found: Gate | None = decode(Gate, node, problems)
+    if found is not None:
+        _one_place(found, node, problems)
+    return found
 
 
 def _with_type(node: Node) -> Node:
@@ -200,32 +266,95 @@ def faults_of(data: Any, source: str) -> tuple[Fault, ...]:
 def parse_header(text: str) -> tuple[Fault, ...]:
     """The faults of the header `x-mock-fault`: `disconnect;after=5, stall;for=2s`. Raises ScenarioError.
 
-    `after=5` counts deltas, `after=events:3` something else.
+    `after=5` counts deltas, `after=events:3` something else; `at=message_delta` is an event; `set.PATH=VALUE` and
+    `remove=PATH` are those of an edit; in `raw` a line ends with `\\n`. A text that begins with `[` or `{` is JSON in
+    the words of the YAML.
     """
     problems = Problems("x-mock-fault")
-    read = [decode(Fault, _of_header(part), problems) for part in text.split(",") if part.strip()]
+    read = [_read(node, problems) for node in _nodes_of(text, problems)]
     if not read and not problems.found:
         problems.add(None, "names no fault; for example disconnect;after=5")
     if problems.found:
         raise ScenarioError(problems.found)
-    return tuple(read)
+    return tuple(fault for fault in read if fault is not None)
 
 
-def _of_header(part: str) -> Node:
+def spelled(text: str) -> list[dict[str, Any]]:
+    """The faults of such a text as plain data in the words of the YAML. Raises ScenarioError."""
+    problems = Problems("fault")
+    nodes = _nodes_of(text, problems)
+    if problems.found:
+        raise ScenarioError(problems.found)
+    return [node.plain() for node in nodes]
+
+
+def _nodes_of(text: str, problems: Problems) -> list[Node]:
+    if not text.lstrip().startswith(("[", "{")):
+        return [_of_header(part, problems) for part in text.split(",") if part.strip()]
+    try:
+        node = _checked(json.loads(text), problems)
+    except (ValueError, RecursionError) as error:
+        problems.add(None, f"is no JSON: {error}")
+    if problems.found:
+        return []
+    return [_with_type(one) for one in (node.value if isinstance(node.value, list) else [node])]
+
+
+def _of_header(part: str, problems: Problems) -> Node:
     name, *pairs = (one.strip() for one in part.split(";"))
     mark: Position | None = None
     keys: dict[str, Node] = {"type": Node(name, mark)}
     for pair in pairs:
         key, _, value = (one.strip() for one in pair.partition("="))
-        keys[key] = _place(value) if key == "after" and ":" in value else Node(_number(value))
+        if key.startswith("set."):
+            keys.setdefault("set", Node({})).value[key[4:]] = _value(value, problems)
+        elif key == "remove":
+            keys.setdefault("remove", Node([])).value.append(Node(value))
+        else:
+            keys[key] = _value(value, problems) if key == "data" else _header_value(key, value)
     if "in" in keys:
         keys["after"] = _inside(keys.pop("in"), keys.get("after"))
     return Node(keys, mark)
 
 
+def _header_value(key: str, value: str) -> Node:
+    if key in ("after", "at") and ":" in value:
+        return _place(value)
+    if key == "name" and value == "null":
+        return Node(None)
+    if key == "raw":
+        return Node(value.replace("\\n", "\n").replace("\\r", "\r"))
+    return Node(_WORDS.get(value, _number(value)))
+
+
+_WORDS = {"true": True, "false": False}
+
+
+def _value(text: str, problems: Problems) -> Node:
+    """A value of JSON; what is none is a text."""
+    try:
+        data = json.loads(text, parse_constant=str)
+    except (ValueError, RecursionError):
+        return Node(text)
+    return _checked(data, problems)
+
+
+def _checked(data: Any, problems: Problems) -> Node:
+    """Plain data as nodes, if every client could read it."""
+    try:
+        wrong = next(all_unfit(data), None)
+    except ValueError as error:
+        wrong = ("$", str(error))
+    if wrong is None:
+        return wrap(data)
+    problems.add(None, f"{wrong[0]}: {wrong[1]}")
+    return Node(None)
+
+
 def _place(value: str) -> Node:
-    counter, _, count = value.partition(":")
-    return Node({counter: Node(_number(count))})
+    """`events:3`, `event:message_delta`, `time:2s`; several with `+`: `event:message_stop+bytes:20`."""
+    pairs = (one.partition(":") for one in value.split("+"))
+    return Node({counter: Node(_number(count)) for counter, _, count in pairs})
 
 
 def _inside(block: Node, after: Node | None) -> Node:

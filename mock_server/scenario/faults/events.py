@@ -12,20 +12,11 @@ from mock_server.protocol.plan import Manner, Payload, Plan, Send, Step, Wait, r
 from mock_server.protocol.sse import dumps, encode
 from mock_server.protocol.sse import frame as frame_of
 from mock_server.records import dataclass
-from mock_server.scenario.faults.place import CannotApply, Place, Site, event_of, said_by, split
-
-EventName = Literal[
-    "message_start",
-    "content_block_start",
-    "ping",
-    "content_block_delta",
-    "content_block_stop",
-    "message_delta",
-    "message_stop",
-]
+from mock_server.scenario.faults.place import CannotApply, EventName, Place, Site, Spot, event_of, said_by, split
 
 
-def _need_events(plan: Plan, what: str) -> None:
+def need_events(plan: Plan, what: str) -> None:
+    """Raises CannotApply for a JSON reply."""
     if not plan.stream:
         raise CannotApply(f"{what}: a JSON reply has no events")
 
@@ -39,6 +30,20 @@ def _nth(steps: list[Step], event: str, nth: int) -> int:
             if seen == nth:
                 return at
     raise CannotApply(f"there is no {event} {nth}: the reply has {seen}")
+
+
+def without(steps: Sequence[Step], places: Sequence[int]) -> Iterator[Step]:
+    """The steps without some; those behind them come when they would have come."""
+    late = 0
+    for at, step in enumerate(steps):
+        if at in places:
+            late += _sent(step).delay
+        elif isinstance(step, Wait):
+            yield step
+            late = 0
+        else:
+            yield step._replace(delay=step.delay + late)
+            late = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +68,7 @@ class MalformedJson(_OneEvent):
         steps = unrolled(plan)
         if not plan.stream:
             body = plan.body()
-            return _body(plan, body[: max(1, len(body) - 2)])
+            return with_body(plan, body[: max(1, len(body) - 2)])
         at = _nth(steps, self.event, self.nth)
         sent = _sent(steps[at])
         return rolled(plan, [*steps[:at], Send(sent.delay, sent.frame[:-3] + b"\n\n"), *steps[at + 1 :]])
@@ -77,13 +82,9 @@ class MissingEvent(_OneEvent):
     event: EventName = "message_stop"
 
     def apply(self, plan: Plan, site: Site) -> Plan:
-        _need_events(plan, self.type)
+        need_events(plan, self.type)
         steps = unrolled(plan)
-        at = _nth(steps, self.event, self.nth)
-        rest = steps[at + 1 :]
-        if rest and not isinstance(rest[0], Wait):
-            rest[0] = rest[0]._replace(delay=rest[0].delay + _sent(steps[at]).delay)
-        return rolled(plan, [*steps[:at], *rest])
+        return rolled(plan, without(steps, [_nth(steps, self.event, self.nth)]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +94,7 @@ class DuplicateEvent(_OneEvent):
     type: ClassVar[str] = "duplicate_event"
 
     def apply(self, plan: Plan, site: Site) -> Plan:
-        _need_events(plan, self.type)
+        need_events(plan, self.type)
         steps = unrolled(plan)
         at = _nth(steps, self.event, self.nth)
         return rolled(plan, [*steps[: at + 1], _sent(steps[at])._replace(delay=0), *steps[at + 1 :]])
@@ -106,7 +107,7 @@ class Reorder(_OneEvent):
     type: ClassVar[str] = "reorder"
 
     def apply(self, plan: Plan, site: Site) -> Plan:
-        _need_events(plan, self.type)
+        need_events(plan, self.type)
         steps = unrolled(plan)
         at = _nth(steps, self.event, self.nth)
         after = next((i for i in range(at + 1, len(steps)) if not isinstance(steps[i], Wait)), None)
@@ -123,6 +124,7 @@ class UnknownEvent:
 
     type: ClassVar[str] = "unknown_event"
     after: Place | None = None
+    at: Spot | None = None
     name: str = "message_mood"
 
     def mistakes(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
@@ -130,8 +132,8 @@ class UnknownEvent:
             yield ("name",), "the name of an event is one word"
 
     def apply(self, plan: Plan, site: Site) -> Plan:
-        _need_events(plan, self.type)
-        before, rest = split(plan, self.after, site)
+        need_events(plan, self.type)
+        before, rest = split(plan, self.at or self.after, site)
         return rolled(plan, [*before, _event({"type": self.name, "mood": "unknown"}), *rest])
 
 
@@ -141,11 +143,12 @@ class UnknownDelta:
 
     type: ClassVar[str] = "unknown_delta"
     after: Place | None = None
+    at: Spot | None = None
     name: str = "mood_delta"
 
     def apply(self, plan: Plan, site: Site) -> Plan:
-        _need_events(plan, self.type)
-        before, rest = split(plan, self.after, site)
+        need_events(plan, self.type)
+        before, rest = split(plan, self.at or self.after, site)
         payload = {"type": "content_block_delta", "index": _open_block(before), "delta": {"type": self.name, "mood": 1}}
         return rolled(plan, [*before, _event(payload), *rest])
 
@@ -196,10 +199,10 @@ def _edited(plan: Plan, edit: Callable[[Payload], Payload]) -> Plan:
     """The plan with every event, or the JSON body, as `edit` makes it; what is no whole event stays as it is."""
     if not plan.stream:
         try:
-            edited = edit(_body_of(plan))
+            edited = edit(body_of(plan))
         except ValueError:
             raise CannotApply("the body is no JSON any more") from None
-        return _body(plan, encode(dumps(edited)), edited)
+        return with_body(plan, encode(dumps(edited)), edited)
     steps = [
         step if isinstance(step, Wait) or not (said := said_by(step)) else _event(edit(said), step.delay)
         for step in unrolled(plan)
@@ -207,7 +210,7 @@ def _edited(plan: Plan, edit: Callable[[Payload], Payload]) -> Plan:
     return rolled(plan, steps)
 
 
-def _body_of(plan: Plan) -> Payload:
+def body_of(plan: Plan) -> Payload:
     """What a JSON body says. Where a fault has been at it, it is read as a client does: ValueError for no JSON."""
     payloads = plan.payloads
     if len(payloads) == 1 and payloads[0] is not None:
@@ -216,7 +219,7 @@ def _body_of(plan: Plan) -> Payload:
     return said
 
 
-def _body(plan: Plan, body: bytes, payload: Payload | None = None) -> Plan:
+def with_body(plan: Plan, body: bytes, payload: Payload | None = None) -> Plan:
     """A JSON plan with another body, due when the whole was."""
     waits: list[Step] = [step for step in unrolled(plan) if isinstance(step, Wait)]
     due = sum(step.delay for step in unrolled(plan) if not isinstance(step, Wait))
@@ -243,19 +246,62 @@ _COMMENTS = (": keep-alive", ":", ": OPENROUTER PROCESSING", ":x")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wire:
-    """Legal but awkward framing, drawn from its own seed, or from the request's where it has none."""
+    """Legal but awkward framing, drawn from its own seed, or from the request's where it has none; or single habits
+    alone, in every frame."""
 
     type: ClassVar[str] = "wire"
     seed: int | None = None
+    crlf: bool = False
+    comments: bool = False
+    split_utf8: bool = False
+    multi_line: bool = False
+    no_space: bool = False
 
     def apply(self, plan: Plan, site: Site) -> Plan:
         draw = site.random if self.seed is None else Random(f"wire {self.seed}")
+        if self.crlf or self.comments or self.split_utf8 or self.multi_line or self.no_space:
+            return self._single(plan, draw)
         manner = (plan.manner or Manner())._replace(apart=True)
         steps = unrolled(plan)
         if plan.stream:
             newline = draw.choice(("\n", "\r\n", "\r"))
             steps = [one for step in steps for one in _framed(step, newline, draw)]
         return rolled(plan, _pieces(steps, draw))._replace(manner=manner)
+
+    def _single(self, plan: Plan, draw: Random) -> Plan:
+        """The frames as they are but for these habits. Only characters are cut in two in a JSON reply as well."""
+        if not plan.stream and not self.split_utf8:
+            raise CannotApply("wire: a JSON reply has no lines")
+        steps = unrolled(plan)
+        if plan.stream and (self.crlf or self.comments or self.multi_line or self.no_space):
+            steps = [self._habitual(step, draw) for step in steps]
+        if not self.split_utf8:
+            return rolled(plan, steps)
+        if not any(byte >= 0x80 for step in steps if not isinstance(step, Wait) for byte in step.frame):
+            raise CannotApply("wire: split_utf8: no character of several bytes is in the reply")
+        apart = (plan.manner or Manner())._replace(apart=True)
+        return rolled(plan, (piece for step in steps for piece in _character_pieces(step)))._replace(manner=apart)
+
+    def _habitual(self, step: Step, draw: Random) -> Step:
+        if isinstance(step, Wait) or not (payload := said_by(step)):
+            return step
+        mark = "data:" if self.no_space else "data: "
+        name, *_ = step.frame.decode("utf-8", "replace").split("\n")
+        data = _pieces_of(dumps(payload), draw) if self.multi_line else [dumps(payload)]
+        before = [draw.choice(_COMMENTS), ""] if self.comments else []
+        lines = [*before, name.replace(": ", ":", 1) if self.no_space else name, *(mark + one for one in data), "", ""]
+        return Send(step.delay, encode(("\r\n" if self.crlf else "\n").join(lines)))
+
+
+def _character_pieces(step: Step) -> Iterator[Step]:
+    """A frame cut inside each of its characters that has several bytes."""
+    if isinstance(step, Wait):
+        yield step
+        return
+    data = step.frame
+    ends = [*(at + 1 for at, byte in enumerate(data) if byte >= 0xC0), len(data)]
+    for start, end in zip([0, *ends[:-1]], ends, strict=True):
+        yield Send(0 if start else step.delay, data[start:end], step.payload if len(ends) == 1 else None)
 
 
 # -- the events ------------------------------------------------------------------------------------------------------
@@ -309,9 +355,14 @@ def _data(text: str, draw: Random) -> list[str]:
     commas = _commas(text)
     if not commas or draw.random() < 0.75:
         return [draw.choice(("data: ", "data:")) + text]
+    return [f"data: {piece}" for piece in _pieces_of(text, draw, commas)]
+
+
+def _pieces_of(text: str, draw: Random, commas: Sequence[int] | None = None) -> list[str]:
+    """A JSON text in two or three pieces, in one where it has no comma."""
+    commas = _commas(text) if commas is None else commas
     cuts = sorted(draw.sample(commas, min(len(commas), draw.randint(1, 2))))
-    pieces = [text[start:end] for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True)]
-    return [f"data: {piece}" for piece in pieces]
+    return [text[start:end] for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True)]
 
 
 def _commas(text: str) -> list[int]:

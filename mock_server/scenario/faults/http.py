@@ -11,14 +11,15 @@ from mock_server.scenario.error import Failure
 from mock_server.scenario.faults.place import CannotApply, Site
 
 _PAGE = """<html>
-<head><title>{status} {reason}</title></head>
+<head><title>{title}</title></head>
 <body>
-<center><h1>{status} {reason}</h1></center>
+<center><h1>{title}</h1></center>
 <hr><center>nginx</center>
 </body>
 </html>
 """
 _REASONS = {
+    200: "Sign in",
     500: "Internal Server Error",
     502: "Bad Gateway",
     503: "Service Temporarily Unavailable",
@@ -34,22 +35,33 @@ def replaced(headers: Headers, name: str, value: str | None) -> Headers:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HtmlError:
-    """The page of a proxy in place of the reply."""
+    """The page of a proxy in place of the reply; with status 200 the page of a login."""
 
     type: ClassVar[str] = "html_error"
     status: int = 502
 
     def mistakes(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
-        if not 400 <= self.status <= 599:
-            yield ("status",), f"an error status is 400 to 599, got {self.status}"
+        if self.status != 200 and not 400 <= self.status <= 599:
+            yield ("status",), f"a page comes with an error status, 400 to 599, or with 200; got {self.status}"
 
     def apply(self, plan: Plan, site: Site) -> Plan:
-        page = _PAGE.format(status=self.status, reason=_REASONS.get(self.status, "Error")).replace("\n", "\r\n")
+        title = " ".join([*([str(self.status)] if self.status != 200 else []), _REASONS.get(self.status, "Error")])
+        page = _PAGE.format(title=title).replace("\n", "\r\n")
         date = tuple(pair for pair in plan.headers if pair[0] == "date")
         failed = site.failure(Failure(type="api_error", status=self.status))
         soon = tuple(pair for pair in failed.headers if pair[0] == "retry-after-ms")  # of the setting fast_retries
         headers = (("content-type", "text/html"), ("server", "nginx"), *date, *soon)
         return whole(self.status, headers, page.encode(), plan.at)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmptyBody:
+    """Status and headers as they are, 200 where nothing else is wrong, and not a byte behind them."""
+
+    type: ClassVar[str] = "empty_body"
+
+    def apply(self, plan: Plan, site: Site) -> Plan:
+        return rolled(plan, ())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

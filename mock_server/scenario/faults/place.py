@@ -1,26 +1,39 @@
 """Where in a reply a fault strikes, and a reply taken apart there.
 
 `after: {deltas: 5}` is right behind the fifth delta; `events`, `blocks`, `tokens` and `bytes` count likewise, from 0
-(before the first). Pings are not counted: clients do not see them either. In a JSON reply the same place is where the
-same content ends in the body.
+(before the first). Pings are not counted: clients do not see them either. `after: {event: message_delta}` is right
+behind an event, `at: message_delta` right before it, `at: {event: message_stop, bytes: 20}` inside its frame, `after:
+{time: 121s}` so long behind the head. In a JSON reply the same place is where the same content ends in the body.
 """
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import field
 from random import Random
-from typing import Annotated, Any, ClassVar, NamedTuple, Protocol
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Protocol, get_args
 
 from mock_server.protocol import tokens
 from mock_server.protocol.blocks import BLOCKS
+from mock_server.protocol.message import PING
 from mock_server.protocol.plan import Payload, Plan, Send, Step, Wait, unrolled
-from mock_server.protocol.sse import dumps, encode
+from mock_server.protocol.sse import KEEPALIVE_FRAME, PING_FRAME, dumps, encode
 from mock_server.records import dataclass
 from mock_server.scenario.decode import Reads, decode
 from mock_server.scenario.error import Failure
 from mock_server.scenario.node import Node, Position, Problems, suggestion
+from mock_server.scenario.timing import Duration, written
 
+EventName = Literal[
+    "message_start",
+    "content_block_start",
+    "ping",
+    "content_block_delta",
+    "content_block_stop",
+    "message_delta",
+    "message_stop",
+]
 COUNTERS = ("events", "deltas", "blocks", "tokens", "bytes")
+_PLACES = (*COUNTERS, "event", "time")
 # delta type -> the field that holds what it adds, and what stands before that in a JSON reply
 _ADDS: Mapping[str, tuple[str, bytes]] = {
     "text_delta": ("text", b'"text":"'),
@@ -44,18 +57,21 @@ class Fails(Protocol):
 class Site(NamedTuple):
     """What a fault may know of the reply it changes.
 
-    `told`: the same message as a stream, before any fault; None for what is no message. `failure` makes an error reply
-    under the same request id.
+    `streamed`: the same message as a stream, before any fault; None for what is no message. `failure` makes an error
+    reply under the same request id. `is_sketch`: the reply is one as it is known at load: without its times, and
+    without what only a request decides.
     """
 
     random: Random
     streamed: Plan | None
     failure: Fails
+    is_sketch: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class After:
-    """A place in a reply: exactly one of the counters. `in`: only deltas of this kind of block count."""
+    """A place in a reply: exactly one of the counters, an event, or a time. `in`: only deltas of this kind of block
+    count."""
 
     noun: ClassVar[str] = "place"
     events: int | None = None
@@ -70,14 +86,24 @@ class After:
     """After so many bytes of the body, also inside an event."""
     in_: str | None = field(default=None, metadata={"key": "in"})
     """Count only the deltas of this kind of block, such as tool_use."""
+    event: str | None = None
+    """After the event of this name."""
+    nth: int | None = None
+    """Which event of this name, from 1; from the end: -1 and so on."""
+    time: Duration | None = None
+    """So long after the head of the reply, by the session's clock, such as 121s."""
 
     def mistakes(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
-        given = [name for name in COUNTERS if getattr(self, name) is not None]
+        given = [name for name in _PLACES if getattr(self, name) is not None]
         if len(given) != 1:
-            yield (), f"expected exactly one of {', '.join(COUNTERS)}; got {' and '.join(given) or 'none'}"
+            yield (), f"expected exactly one of {', '.join(_PLACES)}; got {' and '.join(given) or 'none'}"
         for name in given:
-            if getattr(self, name) < 0:
+            if name in COUNTERS and getattr(self, name) < 0:
                 yield (name,), "expected a number from 0 up"
+        if self.nth is not None and "event" not in given:
+            yield ("nth",), "'nth' goes with event"
+        if self.nth == 0:
+            yield ("nth",), FROM_ONE
         if self.in_ is not None and "deltas" not in given:
             yield ("in",), "'in' goes with deltas"
         if self.in_ is not None and self.in_ not in BLOCKS:
@@ -93,8 +119,70 @@ class After:
         return name, getattr(self, name)
 
     def __str__(self) -> str:
+        if self.event is not None:
+            return f"after {_named(self.event, self.nth)}"
+        if self.time is not None:
+            return f"after {written(self.time)}"
         name, count = self.counter
         return f"after {_number_of(count, name)}" + (f" in {self.in_}" if self.in_ else "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class At:
+    """An event as a place: right before it, or inside its frame."""
+
+    noun: ClassVar[str] = "place"
+    event: str | None = None
+    """Before the event of this name."""
+    nth: int | None = None
+    """Which event of this name, from 1; from the end: -1 and so on."""
+    block: int | None = None
+    """Count only the events of the block with this index."""
+    index: int | None = None
+    """Before the event of this number, from 0, pings not counted."""
+    bytes: int | None = None
+    """Inside its frame, after so many bytes."""
+
+    def mistakes(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        yield from chooses(self.event, self.nth, self.block, self.index)
+        if self.bytes is not None and self.bytes < 1:
+            yield ("bytes",), "inside a frame is behind 1 byte of it at least"
+
+    def __str__(self) -> str:
+        inside = "" if self.bytes is None else f" after {_number_of(self.bytes, 'bytes')} of it"
+        return f"at {chosen_in_words(self.event, self.nth, self.block, self.index)}{inside}"
+
+
+FROM_ONE = "events are counted from 1, or from the end: -1"
+
+
+def chooses(
+    event: str | None, nth: int | str | None, block: int | None, index: int | None
+) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """What is wrong with words that choose events."""
+    if event is None and block is None and index is None:
+        yield (), "names no event: expected event, block or index"
+    if index is not None:
+        for name, given in (("event", event), ("nth", nth), ("block", block)):
+            if given is not None:
+                yield (name,), f"'index' names one event; take '{name}' out"
+    for name, number in (("block", block), ("index", index)):
+        if number is not None and number < 0:
+            yield (name,), "expected a number from 0 up"
+    if nth == 0:
+        yield ("nth",), FROM_ONE
+
+
+def chosen_in_words(event: str | None, nth: int | str | None, block: int | None, index: int | None) -> str:
+    """The events that are chosen, as a reader is told."""
+    if index is not None:
+        return f"event {index}"
+    inside = "" if block is None else f"{' of ' if event else ''}block {block}"
+    return f"{_named(event or '', nth)}{inside}".strip()
+
+
+def _named(event: str, nth: int | str | None) -> str:
+    return event if nth is None else f"{event} {nth}"
 
 
 def _number_of(count: int, name: str) -> str:
@@ -115,6 +203,52 @@ def _read_after(node: Node, problems: Problems) -> After | None:
 
 
 Place = Annotated[After, Reads(_read_after)]
+
+
+def _read_at(node: Node, problems: Problems) -> At | None:
+    """A bare name is that of an event."""
+    if isinstance(node.value, str):
+        node = Node({"event": node}, node.position, {"event": node.position})
+    found: At | None = decode(At, node, problems)
+    return found
+
+
+Spot = Annotated[At, Reads(_read_at)]
+
+
+# -- which events --------------------------------------------------------------------------------------------------
+
+
+def chosen(
+    steps: Sequence[Step], event: str | None, nth: int | str | None, block: int | None, index: int | None
+) -> list[int]:
+    """The steps whose events these words choose: without `nth` the first of its name, or all of a block. Raises
+    CannotApply where there is none."""
+    if index is not None:
+        counted = [at for at, step in enumerate(steps) if event_of(step) not in ("", "ping")]
+        if index >= len(counted):
+            raise CannotApply(f"there is no event {index}: the reply has {len(counted)}")
+        return [counted[index]]
+    found = [
+        at
+        for at, step in enumerate(steps)
+        if (name := event_of(step)) and event in (None, name) and block in (None, _block_of(step))
+    ]
+    if nth is None:
+        nth = "all" if event is None else 1
+    if found and nth == "all":
+        return found
+    at = nth if isinstance(nth, int) else 1
+    if not found or not -len(found) <= at <= len(found):
+        words = chosen_in_words(event, nth if found or nth == "all" else None, block, None)
+        names = {event_of(step) for step in steps} - {""}
+        hint = suggestion(event, names) if event is not None and event not in get_args(EventName) else ""
+        raise CannotApply(f"there is no {words}: the reply has {len(found)}{hint}")
+    return [found[at - 1 if at > 0 else at]]
+
+
+def _block_of(step: Step) -> Any:
+    return None if isinstance(step, Wait) else said_by(step).get("index")
 
 
 # -- in a stream ---------------------------------------------------------------------------------------------------
@@ -149,14 +283,26 @@ def payload_of(frame: bytes) -> dict[str, Any]:
     return payload if isinstance(payload, dict) else {}
 
 
-def _spot(after: After | None, sent: Sequence[Send]) -> tuple[int, int]:
+def _spot(after: After | At | None, sent: Sequence[Send]) -> tuple[int, int]:
     """The frame that comes next at this place, and how many of its bytes come before it."""
     if after is None:
         return len(sent) // 2, 0
+    if isinstance(after, At):
+        return _at_event(after, sent)
+    if after.event is not None:
+        return chosen(sent, after.event, after.nth, None, None)[0] + 1, 0
     name, count = after.counter
     if name == "bytes":
         return _at_byte(count, [step.frame for step in sent])
     return _at_count(after, name, count, sent), 0
+
+
+def _at_event(at: At, sent: Sequence[Send]) -> tuple[int, int]:
+    found = chosen(sent, at.event, at.nth, at.block, at.index)[0]
+    size = len(sent[found].frame)
+    if at.bytes is not None and at.bytes >= size:
+        raise CannotApply(f"{at}: its frame has {size} bytes")
+    return found, at.bytes or 0
 
 
 def _at_byte(count: int, frames: Sequence[bytes]) -> tuple[int, int]:
@@ -215,11 +361,14 @@ _OPENS: Mapping[str, tuple[str, ...]] = {
 # -- in a JSON body -------------------------------------------------------------------------------------------------
 
 
-def _offset(after: After | None, body: bytes, streamed: Plan | None) -> int:
+def _offset(after: After | At | None, body: bytes, streamed: Plan | None) -> int:
     """How much of a JSON body comes before a place."""
     if after is None:
         return len(body) // 2
-    if after.bytes is not None:
+    if isinstance(after, At):
+        if after.bytes is not None:
+            raise CannotApply(f"{after}: a JSON reply has no frames")
+    elif after.bytes is not None:
         return _at_byte(after.bytes, (body,))[1] if after.bytes < len(body) else _whole(after, body)
     if streamed is None:
         raise CannotApply(f"{after}: an error reply has no events")
@@ -302,9 +451,11 @@ def _compact(piece: str, state: int) -> tuple[str, int]:
 # -- taking a reply apart -------------------------------------------------------------------------------------------
 
 
-def split(plan: Plan, after: After | None, site: Site) -> tuple[list[Step], list[Step]]:
+def split(plan: Plan, after: After | At | None, site: Site) -> tuple[list[Step], list[Step]]:
     """The steps before a place and those behind it. Without a place: in the middle. Raises CannotApply."""
     steps = unrolled(plan)
+    if isinstance(after, After) and after.time is not None:
+        return _at_time(plan, after, after.time, steps, is_sketch=site.is_sketch)
     sent = _sends(steps)
     if plan.stream:
         spot, inside = _spot(after, sent)
@@ -318,3 +469,33 @@ def split(plan: Plan, after: After | None, site: Site) -> tuple[list[Step], list
     if not inside:
         return steps[:at], steps[at:]
     return [*steps[:at], Send(delay, frame[:inside])], [Send(0, frame[inside:]), *steps[at + 1 :]]
+
+
+def _at_time(
+    plan: Plan, after: After, time: int, steps: list[Step], *, is_sketch: bool
+) -> tuple[list[Step], list[Step]]:
+    """The steps up to a time after the head, and those behind it, which come when they would have come. At load no
+    times are known."""
+    passed, wanted = 0, plan.at + time
+    for at, step in enumerate(steps):
+        if isinstance(step, Wait):
+            if step.gate is not None:
+                raise CannotApply(f"{after}: the gate '{step.gate}' before it opens when a test wants it to")
+            return [*steps[:at], *beats(step.ping_every, wanted - passed, comments=step.comments)], []
+        if passed + step.delay > wanted:
+            late = step._replace(delay=passed + step.delay - wanted)
+            return [*steps[:at], Send(wanted - passed, b"")], [late, *steps[at + 1 :]]
+        passed += step.delay
+    if is_sketch or passed == wanted:
+        return steps, []
+    raise CannotApply(f"{after}: the reply is over {written(passed - plan.at)} after its head")
+
+
+MOST_BEATS = 50_000
+
+
+def beats(every: int, length: int, *, comments: bool) -> list[Step]:
+    """A silence of this length: with a ping or a comment each time so long has passed (0: with none)."""
+    count = min(max(0, length - 1) // every, MOST_BEATS) if every else 0
+    beat = Send(every, KEEPALIVE_FRAME) if comments else Send(every, PING_FRAME, PING)
+    return [*[beat] * count, Send(length - count * every, b"")]

@@ -8,12 +8,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import field
 from typing import ClassVar, Literal
 
-from mock_server.protocol.message import PING
 from mock_server.protocol.plan import Manner, Plan, Send, Step, Wait, rolled, unrolled
-from mock_server.protocol.sse import PING_FRAME, encode
+from mock_server.protocol.sse import encode
 from mock_server.records import dataclass
 from mock_server.scenario.error import Failure, Struck
-from mock_server.scenario.faults.place import CannotApply, Place, Site, split
+from mock_server.scenario.faults.place import At, CannotApply, Place, Site, Spot, beats, split
 from mock_server.scenario.timing import Duration
 
 # how the connection goes on: the body is ended properly, or left open with a FIN, a RST, or nothing at all
@@ -28,11 +27,11 @@ def declared_length(plan: Plan) -> int | None:
     return len(plan.body())
 
 
-def ended(plan: Plan, steps: Sequence[Step], then: Then, ping_every: int = 0) -> Plan:
-    """The plan cut to these steps; one that hangs may go on with pings."""
+def ended(plan: Plan, steps: Sequence[Step], then: Then, wait: Wait | None = None) -> Plan:
+    """The plan cut to these steps; one that hangs may go on with pings (`wait`)."""
     manner = plan.manner or Manner()
     if then == "hang":
-        held = rolled(plan, [*steps, Wait(None, ping_every)])
+        held = rolled(plan, [*steps, wait or Wait()])
         return held._replace(manner=manner._replace(ending=None, length=declared_length(plan)))
     if then == "end":
         return rolled(plan, steps)._replace(manner=manner._replace(ending="end"))
@@ -58,6 +57,7 @@ class ErrorEvent:
     type: ClassVar[str] = "error_event"
     error: Struck = field(default_factory=lambda: Failure(type="overloaded_error"))
     after: Place | None = None
+    at: Spot | None = None
     then: Then = "end"
 
     def apply(self, plan: Plan, site: Site) -> Plan:
@@ -66,7 +66,7 @@ class ErrorEvent:
             late = sum(step.delay for step in unrolled(plan) if not isinstance(step, Wait))
             told = rolled(failed, [Send(late, failed.body(), failed.payloads[0])])._replace(at=late)
             return told if self.then == "end" else ended(told, unrolled(told), self.then)
-        before, _ = split(plan, self.after, site)
+        before, _ = split(plan, self.at or self.after, site)
         said = encode("event: error\ndata: ") + failed.body() + b"\n\n"
         return ended(plan, [*before, Send(0, said, failed.payloads[0])], self.then)
 
@@ -77,9 +77,10 @@ class Disconnect:
 
     type: ClassVar[str] = "disconnect"
     after: Place | None = None
+    at: Spot | None = None
 
     def apply(self, plan: Plan, site: Site) -> Plan:
-        return ended(plan, split(plan, self.after, site)[0], "close")
+        return ended(plan, split(plan, self.at or self.after, site)[0], "close")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,9 +89,10 @@ class Reset:
 
     type: ClassVar[str] = "reset"
     after: Place | None = None
+    at: Spot | None = None
 
     def apply(self, plan: Plan, site: Site) -> Plan:
-        return ended(plan, split(plan, self.after, site)[0], "reset")
+        return ended(plan, split(plan, self.at or self.after, site)[0], "reset")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,14 +112,15 @@ class Truncate:
 
     type: ClassVar[str] = "truncate"
     after: Place | None = None
+    at: Spot | None = None
     inside: Literal["frame", "character"] = "frame"
     then: Then = "end"
 
     def apply(self, plan: Plan, site: Site) -> Plan:
-        before, rest = split(plan, self.after, site)
+        before, rest = split(plan, self.at or self.after, site)
         kept = _half(rest) if self.inside == "frame" else _to_character(rest)
-        if not plan.stream and self.inside == "frame":
-            kept = []  # any place in a JSON body is the middle of something
+        if self.inside == "frame" and (not plan.stream or (isinstance(self.at, At) and self.at.bytes is not None)):
+            kept = []  # any place in a JSON body is the middle of something, and this one is inside its frame
         return ended(plan, [*before, *kept], self.then)
 
 
@@ -146,6 +149,7 @@ class Garbage:
 
     type: ClassVar[str] = "garbage"
     after: Place | None = None
+    at: Spot | None = None
     bytes: int = 64
     then: Literal["go_on", "end", "close", "reset", "hang"] = "go_on"
 
@@ -154,7 +158,7 @@ class Garbage:
             yield ("bytes",), f"expected 1 to {MOST_GARBAGE:,} bytes"
 
     def apply(self, plan: Plan, site: Site) -> Plan:
-        before, rest = split(plan, self.after, site)
+        before, rest = split(plan, self.at or self.after, site)
         steps: list[Step] = [*before, Send(0, site.random.randbytes(self.bytes))]
         if self.then == "go_on":
             return rolled(plan, [*steps, *rest])
@@ -183,24 +187,22 @@ class Stall:
 
     type: ClassVar[str] = "stall"
     after: Place | None = None
+    at: Spot | None = None
     for_: Duration | None = field(default=None, metadata={"key": "for"})
     ping: Duration | None = None
+    keepalive: Duration | None = None
+
+    def mistakes(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        yield from _one_beat(self.ping, self.keepalive)
 
     def apply(self, plan: Plan, site: Site) -> Plan:
-        before, rest = split(plan, self.after, site)
+        before, rest = split(plan, self.at or self.after, site)
+        wait = _wait(None, self.ping, self.keepalive, plan)
         if self.for_ is None:
-            return ended(plan, before, "hang", _pings(self.ping, plan))
-        pings, left = self._pinged(plan)
-        return rolled(plan, [*before, *pings, *_late(rest, left)])
-
-    def _pinged(self, plan: Plan) -> tuple[list[Step], int]:
-        """The pings while it lasts, and the time left after the last one."""
-        every = _pings(self.ping, plan)
-        length = self.for_ or 0
-        if not every:
-            return [], length
-        count = min((length - 1) // every, MOST_PIECES)
-        return [Send(every, PING_FRAME, PING)] * count, length - count * every
+            return ended(plan, before, "hang", wait)
+        *pings, last = beats(wait.ping_every, self.for_, comments=wait.comments)
+        assert isinstance(last, Send)
+        return rolled(plan, [*before, *pings, *_late(rest, last.delay)])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,15 +212,18 @@ class Gate:
     type: ClassVar[str] = "gate"
     name: str
     after: Place | None = None
+    at: Spot | None = None
     ping: Duration | None = None
+    keepalive: Duration | None = None
 
     def mistakes(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        yield from _one_beat(self.ping, self.keepalive)
         if not self.name.strip() or not self.name.isprintable() or len(self.name) > 200:
             yield ("name",), "the name of a gate is 1 to 200 printable characters"
 
     def apply(self, plan: Plan, site: Site) -> Plan:
-        before, rest = split(plan, self.after, site)
-        return rolled(plan, [*before, Wait(self.name, _pings(self.ping, plan)), *rest])
+        before, rest = split(plan, self.at or self.after, site)
+        return rolled(plan, [*before, _wait(self.name, self.ping, self.keepalive, plan), *rest])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -228,6 +233,7 @@ class Trickle:
     type: ClassVar[str] = "trickle"
     bytes_per_second: int
     after: Place | None = None
+    at: Spot | None = None
 
     def mistakes(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
         if self.bytes_per_second < 1:
@@ -236,8 +242,8 @@ class Trickle:
     def apply(self, plan: Plan, site: Site) -> Plan:
         before: list[Step] = []
         rest = unrolled(plan)
-        if self.after is not None:
-            before, rest = split(plan, self.after, site)
+        if self.at or self.after:
+            before, rest = split(plan, self.at or self.after, site)
         total = sum(len(step.frame) for step in rest if not isinstance(step, Wait))
         size = max(1, self.bytes_per_second // WRITES_A_SECOND, total // MOST_PIECES + 1)
         return rolled(plan, [*before, *(piece for step in rest for piece in self._pieces(step, size))])
@@ -266,9 +272,16 @@ class SlowHeaders:
         return late._replace(at=plan.at + self.for_)
 
 
-def _pings(every: int | None, plan: Plan) -> int:
-    if every is None:
-        return 0
+def _one_beat(ping: int | None, keepalive: int | None) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    if ping is not None and keepalive is not None:
+        yield ("keepalive",), "a silence has pings or comments, not both"
+
+
+def _wait(gate: str | None, ping: int | None, keepalive: int | None, plan: Plan) -> Wait:
+    """What is waited for, and what is sent meanwhile."""
+    every = ping or keepalive
+    if not every:
+        return Wait(gate)
     if not plan.stream:
-        raise CannotApply("a JSON reply has no pings")
-    return every
+        raise CannotApply(f"a JSON reply has no {'pings' if keepalive is None else 'comments'}")
+    return Wait(gate, every, keepalive is not None)

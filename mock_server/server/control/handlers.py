@@ -500,7 +500,10 @@ def _faults() -> list[Mapping[str, Any]]:
             "type": name,
             "summary": (fault.__doc__ or "").split("\n")[0],
             "after": any(one.name == "after" for one in fields(fault)),
-            "needs": [one.metadata.get("key", one.name) for one in fields(fault) if _is_needed(one)],
+            "needs": [
+                *(one.metadata.get("key", one.name) for one in fields(fault) if _is_needed(one)),
+                *getattr(fault, "needs", ()),
+            ],
         }
         for name, fault in FAULTS.items()
     ]

@@ -6,7 +6,8 @@ import { area, goTo, mistakes } from "./editor.js";
 import { section } from "./section.js";
 
 const ROWS = 5;
-const EXAMPLES = { for: "5s", bytes_per_second: "200", name: "hold" };  // of the keys that a fault cannot do without
+// of the keys that a fault cannot do without
+const EXAMPLES = { for: "5s", bytes_per_second: "200", name: "hold", event: "message_start", set: "{message.usage.input_tokens: 0}", raw: '": hello\\n\\n"' };
 
 export class Chaos {
   /** `turn(run)` does something and draws what came of it; `say(text)` tells in passing. */

@@ -1,0 +1,56 @@
+"""What a framework makes of each report of the table: `langchain-anthropic`, in an environment of its own. Started by
+test_framework.py, which gives the scenarios on stdin ([[scenario, how, hangs], …]) and reads what came of them.
+"""
+
+import json
+import os
+import sys
+from typing import Any
+
+from langchain_anthropic import ChatAnthropic
+
+# seconds to wait where nothing more comes
+PATIENCE = 2.0
+
+
+def said(chunk: Any) -> str:
+    """The text of a message or a piece of one, and the input of its calls."""
+    content = chunk.content
+    texts = [content] if isinstance(content, str) else [block.get("text", "") for block in content]
+    calls = [call["args"] or "" for call in getattr(chunk, "tool_call_chunks", ())]
+    if not calls:
+        calls = [str(call["args"]) for call in getattr(chunk, "tool_calls", ())]
+    return "".join([*texts, *calls])
+
+
+def told(scenario: str, how: str, hangs: bool) -> tuple[str, str]:
+    """The class of the exception, or `ok`; and the text that had arrived."""
+    heard: list[str] = []
+    chat = ChatAnthropic(
+        model="claude-opus-4-8",
+        base_url=os.environ["SUITE_URL"],
+        api_key=f"{scenario} {how}",
+        max_retries=0,
+        max_tokens=200,
+        timeout=PATIENCE if hangs else 20.0,
+        default_headers={"x-mock-scenario": scenario, "connection": "close"},
+    )
+    model = chat.bind_tools([{"name": "get_weather", "input_schema": {"type": "object"}}])
+    try:
+        if how == "stream":
+            for chunk in model.stream("Hi"):
+                heard.append(said(chunk))
+        else:
+            heard.append(said(model.invoke("Hi")))
+    except Exception as error:
+        return type(error).__name__, "".join(heard)
+    return "ok", "".join(heard)
+
+
+def main() -> None:
+    for scenario, how, hangs in json.load(sys.stdin):
+        print(json.dumps([scenario, how, *told(scenario, how, hangs)]), flush=True)
+
+
+if __name__ == "__main__":
+    main()

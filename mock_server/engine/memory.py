@@ -104,7 +104,7 @@ class Remembered:
         """Its plan with a mark in every place that each exchange has for itself, as long as what will stand there, and
         the marks: nothing else in a reply has the byte that they begin with."""
         ids = Ids(None)
-        said = {_DATE: date_bytes(0), _REQUEST: ids.request().encode(), **self.again.filled.drawn(ids, str)}
+        said = {_DATE: date_bytes(0), _REQUEST: ids.new("req").encode(), **self.again.filled.drawn(ids, str)}
         marks = {name: b"\0%d" % at + b"\0" * (len(said[name]) - len(b"\0%d" % at)) for at, name in enumerate(said)}
         drawn = {name: mark for name, mark in marks.items() if name not in (_DATE, _REQUEST)}
         exchange = self.exchange(0, marks[_REQUEST].decode(), drawn)

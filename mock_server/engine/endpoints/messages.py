@@ -26,6 +26,7 @@ from mock_server.protocol import signing
 from mock_server.protocol.blocks import Block, Compaction, ToolUse
 from mock_server.protocol.errors import ApiError, invalid
 from mock_server.protocol.expression import OverLimit, allowance, bounded
+from mock_server.protocol.lazy import lazy
 from mock_server.protocol.plan import NOTHING, Headers, Plan
 from mock_server.protocol.profile import Limits
 from mock_server.protocol.prompt import counted, prefixed
@@ -64,7 +65,7 @@ def create(engine: "Engine", call: Call) -> Exchange:
     """parse -> resume -> validate -> admit -> choose -> bind -> commit -> faults. Raises ApiError."""
     session = call.session
     terms = session.in_force
-    request, finding = call.read(read)
+    request, finding = read(call.http, terms) if call.reading is None else call.read(read)
     if "thread" in request.body and _goes_on(request, terms):
         call, request = _resumed(call, request)
         finding = judged(request, terms)
@@ -225,7 +226,7 @@ def _unexpected(call: Call, choice: Choice, differences: Sequence[Miss]) -> Exch
     listed = "\n".join(f"  {one}" for one in differences)
     text = f"scenario '{choice.scenario.name}' turn {choice.turn} expects another request:\n{listed}"
     log.warning("%s", text)
-    plan = failure(invalid(text, headers={"x-should-retry": "false"}), call.session, call.ids.request())
+    plan = failure(invalid(text, headers={"x-should-retry": "false"}), call.session, call.ids.new("req"))
     plan, scenario = _headed(plan, choice), choice.scenario
     return Exchange(
         plan,
@@ -353,7 +354,7 @@ def _long(turn: Turn) -> Exchange:
 
     def settle(given: Any) -> Exchange:
         if isinstance(given, ApiError):
-            plan = failure(given, call.session, call.ids.request())
+            plan = failure(given, call.session, call.ids.new("req"))
             return Exchange(plan, note=str(given))
         return _chosen(_sent(turn, *given), turn)
 
@@ -439,7 +440,7 @@ def _plan(turn: Turn, reply: CompiledReply, more: Headers) -> tuple[Plan, str]:
     if reply.thinks or (reply.calls and (request.may_have(_EAGER) or "anthropic-beta" in request.headers)):
         reply = reply.viewed(_view(reply, admitted))
     ids = draw.ids
-    headers = reply_headers(admitted.call.session, ids.request())
+    headers = reply_headers(admitted.call.session, ids.new("req"))
     if admitted.limits:
         headers += limit_headers(admitted, admitted.limits[0])
     headers += more
@@ -506,23 +507,21 @@ class Draw:
     drawn that depends on how often the request came.
     """
 
-    __slots__ = ("_call", "_ids", "_request", "_seed", "_server_seed", "filled", "has_seed")
+    _seed: bytes | None = None
+    has_seed = False
+    filled: Filled | None = None
 
     def __init__(self, server_seed: int | None, call: Call, request: MessagesRequest) -> None:
         self._server_seed = server_seed
         self._call = call
         self._request = request
-        self._seed: bytes | None = None
-        self.has_seed = False
-        self._ids: seeds.Ids | None = call.ids if server_seed is None else None
-        self.filled: Filled | None = None
+        if server_seed is None:
+            vars(self)["ids"] = call.ids
 
-    @property
+    @lazy
     def ids(self) -> seeds.Ids:
         """Where its ids come from."""
-        if self._ids is None:
-            self._ids = seeds.Ids(self.seed())
-        return self._ids
+        return seeds.Ids(self.seed())
 
     def seed(self) -> bytes:
         if self._seed is None:
@@ -549,7 +548,7 @@ def _error(turn: Turn) -> Applied:
     if answer.timing is not None:
         at = first_due(answer.timing, settings.time_scale, admitted.input_tokens, turn.draw.jitter)
     error = scripted(answer.error, answer, fast_retries=settings.fast_retries)
-    plan = failure(error, call.session, call.ids.request(), at)
+    plan = failure(error, call.session, call.ids.new("req"), at)
     return apply_faults(call, plan, breaks, None, turn.draw.seed()) if breaks else Applied(plan)
 
 
@@ -562,7 +561,7 @@ def _unmatched(turn: Turn, overlays: Sequence[Scenario]) -> Exchange:
         if log.isEnabledFor(logging.WARNING):
             log.warning("%s\nThis scenario would match:\n%s", found, ready(Request(call.http)))
         error = refused(invalid(str(found), headers={"x-should-retry": "false"}), call.http.headers)
-        return Exchange(failure(error, call.session, call.ids.request()), note=str(found), understood=True)
+        return Exchange(failure(error, call.session, call.ids.new("req")), note=str(found), understood=True)
     turn = turn._replace(breaks=faults_for(call, turn.asked, overlays, None))
     reply = _generated(turn.engine.generator, admitted, turn.breaks.timing or terms.timing)
     return _noted(_bound(turn, _compiled(reply, terms)), "generated", _again(turn))

@@ -103,7 +103,6 @@ class View(NamedTuple):
 # The share of thoughts that end in an empty delta: of those without and with a text (of 5 recorded ones 4, of 109 21).
 _TRAILING = {True: 0.8, False: 0.19}
 _MOST_VIEWS = 16
-_MOST_KNOWN = 64  # requests that differ in their limits, of which a reply is kept ready
 
 
 @dataclass(frozen=True)
@@ -288,7 +287,6 @@ class CompiledReply:
         self._sse_headers = (*SSE_HEADERS, *headers)
         self._forms: dict[Chunk | None, _Forms] = {}
         self._paced: dict[int, _Paced] = {}
-        self._known: dict[tuple[str, int, int, bool, float, bool], Filled] = {}  # by all that matters but the prompt
         self.size = 0  # steps of its stream, when it was made ready
         self._given = reply.content
         self.slots: tuple[tuple[int, Slot], ...] = ()  # texts that each request has its own of, and where they stand
@@ -315,6 +313,10 @@ class CompiledReply:
         """Whether nothing of it waits for its time."""
         timing = self._reply.timing.of(to.model.id)
         return not to.time_scale or (self._paced.get(id(timing)) or self._at_pace(timing)).pace.is_instant
+
+    def is_even(self, model: Model) -> bool:
+        """Whether a prompt leaves nothing in it but the number of its tokens, and its times alone."""
+        return not (self._fed_back or self._reply.timing.of(model.id).per_input_token)
 
     def poured(self, content: tuple[Block, ...]) -> "CompiledReply":
         """This reply with the content of one request, which has texts where this one has slots."""
@@ -406,10 +408,6 @@ class CompiledReply:
 
     def filled(self, to: Binding) -> "Filled":
         """The reply to one request in all but what is drawn for it."""
-        if to.cache is None and to.extras is None and not to.stop_sequences:
-            known = self._known.get((to.model.id, to.max_tokens, to.most, to.stream, to.time_scale, to.thinks))
-            if known is not None:
-                return known.after(to.input_tokens)
         needs = self._cost.fixed + self._cost.text * to.model.token_factor
         room = to.most if self._reply.max_tokens is None else self._room(to)
         if needs > room or (to.stop_sequences and self._stops(to.stop_sequences)):
@@ -512,16 +510,11 @@ class CompiledReply:
             read = to.input_tokens if use is None else to.input_tokens - use.read
             timeline = pace.timeline(to.time_scale, to.model.token_factor, read, to.draw.jitter)
         headers = self._sse_headers if to.stream else self._json_headers
-        said = self._reply.usage
-        told = (said.get("input_tokens", final), said.get("output_tokens", output)) if said else (final, output)
-        filled = Filled(headers, form, values, self._stamps, self._resumes, timeline, to.stream, told)
         if self._once:
             self._forms, self._paced = {}, {}
-        elif use is None and to.extras is None and not (said or self._fed_back or (pace.varies and to.time_scale)):
-            if len(self._known) >= _MOST_KNOWN:
-                self._known.clear()
-            self._known[to.model.id, to.max_tokens, to.most, to.stream, to.time_scale, to.thinks] = filled
-        return filled
+        said = self._reply.usage
+        told = (said.get("input_tokens", final), said.get("output_tokens", output)) if said else (final, output)
+        return Filled(headers, form, values, self._stamps, self._resumes, timeline, to.stream, told)
 
     def _form_of(self, to: Binding, forms: _Forms, chunk: Chunk | None) -> ReplyTemplate:
         """The form that has room for all that this request is told."""

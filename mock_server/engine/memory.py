@@ -35,6 +35,23 @@ class Again(NamedTuple):
     filled: "Filled"
 
 
+class Settled(NamedTuple):
+    """What plain requests come to that differ in nothing but what is said, once the same answer is chosen for them: an
+    exchange, and the headers of its plan that do not change (`behind` those that every reply has for itself). `least`:
+    with this `max_tokens`, and any larger one, the reply comes whole."""
+
+    terms: "InForce"
+    least: int
+    exchange: Exchange
+    filled: "Filled"
+    behind: Headers
+
+    def exchanged(self, again: Again, ids: Ids, own: Headers) -> Exchange:
+        """One more exchange like it. `own`: the headers that this one has for itself."""
+        plan = again.filled.plan(again.filled.drawn(ids, str), own + self.behind)
+        return Exchange(plan, *self.exchange[1:-1], again)
+
+
 class Repeated(Entry):
     """One more exchange like one before, which has ended: what is told of it is worked out when somebody asks."""
 

@@ -59,8 +59,7 @@ class Pace:
         self.is_instant = timing == _INSTANT  # nothing ever waits
         rest = (timing.gap or 0, *timing.pauses.values())
         self._draws = bool(timing.jitter) or not all(isinstance(delay, int) for delay in rest)
-        # whether requests have times of their own
-        self.varies = self._draws or bool(timing.per_input_token) or not isinstance(timing.first, int)
+        self._varies = self._draws or bool(timing.per_input_token) or not isinstance(timing.first, int)
         self._delays: dict[float, Delays] = {}
         self._kept: dict[tuple[float, float], Timeline] = {}
 
@@ -76,7 +75,7 @@ class Pace:
 
     def timeline(self, scale: float, factor: float, input_tokens: int, source: Callable[[], Random]) -> Timeline:
         """The times of one request. `factor`: tokens of its model per estimated one; `source` is asked if need be."""
-        if self.varies and scale:
+        if self._varies and scale:
             return self._own(scale, factor, input_tokens, source)
         return self._kept.get((scale, factor)) or self._shared(scale, factor)
 
@@ -101,7 +100,7 @@ class Pace:
         found = self._delays.get(factor)
         if found is None:
             found = self._delays[factor] = delays(self._steps, self._timing, factor)
-            if self.varies and not self._draws:
+            if self._varies and not self._draws:
                 found[0] = 0  # each request has a first of its own
         return found
 

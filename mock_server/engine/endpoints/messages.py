@@ -12,11 +12,11 @@ from mock_server.engine.admission import Admitted, admit, commit, extras, limit_
 from mock_server.engine.choose import NAMES, Choice, Lookup, NoMatch, choose
 from mock_server.engine.compile import Binding, CompiledReply, Filled, Reply, View, is_one_text, reply_of
 from mock_server.engine.conversation import checked, waiting_call
-from mock_server.engine.errors import failure, judged, keep, let_pass, reply_headers, scripted, warned
+from mock_server.engine.errors import failure, headers_at, judged, keep, let_pass, reply_headers, scripted, warned
 from mock_server.engine.exchange import Call, Exchange, Late
 from mock_server.engine.faults import HEADER, NONE, ReplyFaults, apply_faults, as_json, faults_for, noted, refused
 from mock_server.engine.library import Library
-from mock_server.engine.memory import Again
+from mock_server.engine.memory import Again, Settled
 from mock_server.engine.pace import first_due
 from mock_server.engine.render import Rendering, rendered, rendered_text
 from mock_server.engine.request_view import Request, ready
@@ -174,6 +174,12 @@ def _answered(engine: "Engine", admitted: Admitted) -> Exchange:
     library = engine.library(call.session)
     asked = Lookup(request, call.http.headers, call.key, call.session.cursors, terms.settings.seed)
     found = choose(library, asked)
+    if isinstance(found, Choice) and _is_simple(admitted):
+        settled = library.settled(_kind(admitted, found))
+        if settled is not None and settled.terms is terms and settled.least <= request.max_tokens:
+            if not (found.begins or asked.were_counts_read):
+                again = Again(library, terms, settled.filled.after(admitted.input_tokens))
+                return settled.exchanged(again, call.ids, reply_headers(call.session, call.ids.new("req")))
     draw = Draw(terms.settings.seed, call, request)
     overlays = engine.overlays(call.session) if library.overlays else ()
     if request.body.get("compaction") is not None and not _compacts(found):
@@ -197,7 +203,50 @@ def _answered(engine: "Engine", admitted: Admitted) -> Exchange:
         return _late(turn)
     if (compiled.size > LONG) if compiled is not None else _is_long(answer, request):
         return _long(turn)
-    return _chosen(_played(turn), turn)
+    exchange = _chosen(_played(turn), turn)
+    if exchange.again is not None:
+        _settle(exchange, exchange.again.filled, turn)
+    return exchange
+
+
+# A request that is nothing but a question has the same reply as the one before, but for ids and the tokens of its
+# prompt, once the same answer is chosen for both: what one came to, the others are made from.
+
+# parameters that say nothing about a reply but what stands in `_kind`
+_SIMPLE = frozenset(("model", "max_tokens", "messages", "stream", "system", "metadata", "temperature", "top_p", "top_k"))
+
+
+def _is_simple(admitted: Admitted) -> bool:
+    """Whether a request asks for nothing but a reply, and leaves room for as much of it as it allows."""
+    call, request = admitted.call, admitted.request
+    headers = request.headers
+    return (
+        request.body.keys() <= _SIMPLE
+        and (admitted.room is None or admitted.room >= request.max_tokens)
+        and admitted.prefix is None
+        and not (admitted.limits or call.in_batch or "anthropic-beta" in headers or HEADER in headers)
+        and not ("origin" in headers or (request.has_blocks and request.has_files))
+    )
+
+
+def _kind(admitted: Admitted, found: Choice) -> tuple[int, int, int, str, bool]:
+    """What simple requests have in common that come to the same; of one library, which keeps its answers."""
+    return id(found.answer), found.turn, found.attempt, admitted.model.id, admitted.request.stream
+
+
+def _settle(exchange: Exchange, filled: Filled, turn: Turn) -> None:
+    """Remember what a simple request came to, if nothing but ids and the tokens of its prompt was its own."""
+    admitted, found, reply = turn.admitted, turn.found, turn.compiled
+    if reply is None or reply.calls or reply.thinks or not isinstance(found, Choice) or not _is_simple(admitted):
+        return
+    limit = admitted.request.max_tokens
+    if filled.is_cut or filled.form.once or int(filled.known["output_tokens"]) >= limit:
+        return  # with another limit it may end elsewhere
+    if filled != filled.after(admitted.input_tokens) or not reply.is_even(admitted.model):
+        return
+    terms = admitted.call.session.in_force
+    behind = exchange.plan.headers[len(filled.headers) + len(headers_at(terms.profile, 0, "")) :]
+    turn.library.settle(_kind(admitted, found), Settled(terms, limit, exchange._replace(again=None), filled, behind))
 
 
 def _again(turn: Turn) -> Again | None:

@@ -65,26 +65,32 @@ class Sleeper(Protocol):
 
 
 class VirtualClock:
-    """A clock over another one that can be frozen, advanced and let go on. Real time until somebody does.
+    """A clock over another one that can be frozen, advanced and let go on. Real time until somebody does: so long
+    whoever asks this one is answered by the other.
 
     To be turned on the thread of those who sleep by it.
     """
 
     def __init__(self, base: Clock) -> None:
         self._base = base
-        self._base_now, self._base_unix = base.now, base.unix
         self._ahead = 0.0
         self._forgotten = 0.0  # the part of it that `unix` no longer tells
         self._stopped = 0.0
         self._epoch = 0.0  # what `unix` is ahead of `now` by while it stands still
         self._sleepers: dict[Sleeper, None] = {}
         self.frozen = False
+        vars(self).update(now=base.now, unix=base.unix)
 
     def now(self) -> float:
-        return self._stopped if self.frozen else self._base_now() + self._ahead
+        return self._stopped if self.frozen else self._base.now() + self._ahead
 
     def unix(self) -> float:
-        return self._stopped + self._epoch if self.frozen else self._base_unix() + self._ahead - self._forgotten
+        return self._stopped + self._epoch if self.frozen else self._base.unix() + self._ahead - self._forgotten
+
+    def _is_turned(self) -> None:
+        """From now on this clock answers for itself."""
+        vars(self).pop("now", None)
+        vars(self).pop("unix", None)
 
     def freeze(self) -> None:
         """Stand still from now on. Freezing twice is freezing once."""
@@ -94,7 +100,8 @@ class VirtualClock:
 
     def resume(self) -> None:
         """Go on from here."""
-        self._ahead, self.frozen = self.now() - self._base.now(), False
+        if self.frozen:
+            self._ahead, self.frozen = self._stopped - self._base.now(), False
         self._wake()
 
     def advance(self, seconds: float) -> None:
@@ -111,6 +118,7 @@ class VirtualClock:
             self._wake()
 
     def _stop(self, now: float) -> None:
+        self._is_turned()
         self._epoch = self._base.unix() + self._ahead - self._forgotten - now
         self._stopped, self.frozen = now, True
 

@@ -370,7 +370,7 @@ def _container(admitted: Admitted, ids: Ids) -> dict[str, Any]:
     asked = given if isinstance(given, Mapping) else {"id": given}
     ends = moment(int(admitted.call.session.reply_time()) + CONTAINER_SECONDS)
     container = {
-        "id": str(asked.get("id") or ids.container()),
+        "id": str(asked.get("id") or ids.new("container")),
         "expires_at": whole_seconds(ends),
     }
     skills = asked.get("skills")

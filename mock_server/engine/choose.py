@@ -158,7 +158,7 @@ def choose(library: Library, lookup: Lookup) -> Choice | NoMatch:
     script goes on; before it come only those for side calls. Raises ApiError for a name nobody has."""
     misses: list[NearMiss] = []
     sides = library.side_calls.likely(lookup.newest) if library.has_sides else ()
-    named = _name(lookup)
+    named = _name(lookup) if "x-mock-scenario" in lookup.view.headers or lookup.request.may_have(NAMES) else None
     if named is not None:
         aside = _side_call(sides, lookup)
         if aside is not None:
@@ -194,11 +194,10 @@ def _side_call(sides: Iterable[Scenario], lookup: Lookup) -> Choice | None:
 
 
 def _name(lookup: Lookup) -> NamedScenario | None:
+    """The scenario that a request names, if it does."""
     header = lookup.view.headers.get("x-mock-scenario")
     if header is not None:
         return NamedScenario(header, None)
-    if not lookup.request.may_have(NAMES):
-        return None
     for at in reversed(lookup.conversation.human):
         if (found := _last_name(lookup.conversation.turns[at].text.text)) is not None:
             return NamedScenario(found, at)

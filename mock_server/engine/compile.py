@@ -218,9 +218,15 @@ class Filled(NamedTuple):
     tokens: tuple[int, int]
     is_cut: bool = False
 
+    def after(self, input_tokens: int) -> "Filled":
+        """The same after a prompt of so many tokens."""
+        known = {**self.known, "input_tokens": b"%d" % input_tokens}
+        tokens = input_tokens, self.tokens[1]
+        return Filled(self.headers, self.form, known, self.stamps, self.resumes, self.timeline, self.stream, tokens)
+
     def drawn(self, ids: Ids, open_call: Callable[[], str]) -> dict[str, bytes]:
         """The values that are drawn: the id of the message, then those of its calls."""
-        values = {"id": b'"%b"' % ids.message().encode()}
+        values = {"id": b'"%b"' % ids.new("msg").encode()}
         for name, stamped in self.stamps:
             values[name] = b'"%b"' % signing.mint(ids.take(6), stamped).encode()
         if self.resumes:
@@ -311,6 +317,10 @@ class CompiledReply:
         """Whether nothing of it waits for its time."""
         timing = self._reply.timing.of(to.model.id)
         return not to.time_scale or (self._paced.get(id(timing)) or self._at_pace(timing)).pace.is_instant
+
+    def is_even(self, model: Model) -> bool:
+        """Whether a prompt leaves nothing in it but the number of its tokens, and its times alone."""
+        return not (self._fed_back or self._reply.timing.of(model.id).per_input_token)
 
     def poured(self, content: tuple[Block, ...]) -> "CompiledReply":
         """This reply with the content of one request, which has texts where this one has slots."""

@@ -96,12 +96,16 @@ class Conversation:
     `settled` turns are those of an earlier one, of which `before` tells that.
     """
 
+    before: Mapping[Any, tuple[int, int]] = {}
+    settled = 0
+
     def __init__(self, turns: tuple[HumanTurn, ...], human: tuple[int, ...]) -> None:
         self.turns = turns
         self.human = human or _FIRST
-        self.reached: dict[Any, tuple[int, int]] = {}
-        self.before: dict[Any, tuple[int, int]] = {}
-        self.settled = 0
+
+    @lazy
+    def reached(self) -> dict[Any, tuple[int, int]]:
+        return {}
 
     @property
     def continues(self) -> bool:
@@ -147,7 +151,7 @@ def conversed(request: MessagesRequest) -> Conversation:
             turn = HumanTurn("user", tuple(content or ()))
         else:
             turn = HumanTurn("user", ({"type": "text", "text": content},))
-            vars(turn).update(is_human=True, said=SearchedText((content,)))
+            vars(turn).update(is_human=True, text=SearchedText((content,)))
         return Conversation((turn,), _FIRST)
     if len(messages) < _FEW or request.has_system_messages:
         return conversation(messages)

@@ -219,7 +219,7 @@ class Engine:
         session, journals = one.session, self.journals
         unix = session.clock.unix()
         ids = seeds.Ids(None, self._chance, unix)
-        request_id = ids.request()
+        request_id = ids.new("req")
         drawn = one.again.filled.drawn(ids, str)
         entry = Repeated(one, journals.total + 1, self.clock.unix(), int(unix), request_id, drawn)
         journals.note(session.journal, entry, one.entry.exchange)
@@ -238,46 +238,34 @@ class Engine:
         reading: Reading | None = None,
     ) -> Exchange:
         """The exchange of one request, noted nowhere. `refused`: why its sender is turned away. Never raises."""
+        terms = session.in_force
+        seed = terms.settings.seed
+        ids = session.ids(None if seed is None else _early_seed(http, seed, reading), self._chance)
         left, token = begin(None if reading is None else reading.spent)
         try:
-            exchange = self._answered(http, session, key, refused, in_batch=in_batch, reading=reading)
-        finally:
-            end(token)
-        if left.unjudged:
-            exchange = warn(exchange, *left.unjudged, note="; ".join(left.unjudged))._replace(again=None)
-        return told(exchange) if exchange.warnings or exchange.late is not None else exchange
-
-    def _answered(
-        self,
-        http: HttpRequest,
-        session: Session,
-        key: str,
-        refused: ApiError | None,
-        *,
-        in_batch: bool,
-        reading: Reading | None,
-    ) -> Exchange:
-        seed = session.in_force.settings.seed
-        ids = session.ids(None if seed is None else _early_seed(http, seed, reading), self._chance)
-        try:
-            endpoint, params = route(http, session.in_force)
+            endpoint, params = route(http, terms)
             if refused is not None:
                 raise refused
-            _check_version(http, session.in_force.profile)
+            _check_version(http, terms.profile)
             call = Call(http, session, key, ids, params, in_batch, reading)
             exchange = endpoint(self, call)
-            has_had = endpoint in MESSAGES or faults.HEADER not in http.headers
-            return exchange if has_had else faults.beside(call, exchange)
+            if faults.HEADER in http.headers and endpoint not in MESSAGES:
+                exchange = faults.beside(call, exchange)
         except ApiError as error:
-            return self._refused(error, session, ids)._replace(warnings=faults.refused(http.headers))
+            exchange = self._refused(error, session, ids)._replace(warnings=faults.refused(http.headers))
         except RecursionError:
-            return self._refused(invalid("The request body is nested too deeply"), session, ids)
+            exchange = self._refused(invalid("The request body is nested too deeply"), session, ids)
         except OverLimit as error:
             log.error("%s", error)
-            return self._refused(ApiError("api_error", f"mock-server: {error}", headers=NO_RETRY), session, ids)
+            exchange = self._refused(ApiError("api_error", f"mock-server: {error}", headers=NO_RETRY), session, ids)
         except Exception:
             log.exception("a fault of mock-server while answering %s %s", http.method, http.path)
-            return self._refused(ApiError("api_error"), session, ids)
+            exchange = self._refused(ApiError("api_error"), session, ids)
+        finally:
+            end(token)
+        if left.missed:
+            exchange = warn(exchange, *left.unjudged, note="; ".join(left.unjudged))._replace(again=None)
+        return told(exchange) if exchange.warnings or exchange.late is not None else exchange
 
     def refuse(self, error: ApiError) -> Exchange:
         """The reply that tells an error of a request that could not be read."""
@@ -318,7 +306,7 @@ class Engine:
             what = f"{name_of(late.function)} raised {type(exception).__name__}: {exception}"
         log.error("the reply function of scenario %r failed: %s", entry.scenario, what, exc_info=exception)
         error = ApiError("api_error", f"mock-server: {what}", headers={"x-should-retry": "false"})
-        plan = failure(error, session, session.ids().request())
+        plan = failure(error, session, session.ids().new("req"))
         entry.settled(told(entry.exchange._replace(plan=plan, late=None, note=what)), exception)
 
     def close(self, key: str) -> None:
@@ -333,7 +321,7 @@ class Engine:
         session.files.clear()
 
     def _refused(self, error: ApiError, session: Session, ids: seeds.Ids) -> Exchange:
-        return Exchange(failure(error, session, ids.request()), note=error.note or str(error))
+        return Exchange(failure(error, session, ids.new("req")), note=error.note or str(error))
 
     def _sender(self, http: HttpRequest) -> tuple[Session, str, ApiError | None]:
         """The session and the key of a request, and why it is refused if it is; without a key, the default session."""

@@ -121,7 +121,7 @@ def judged(
 
 def keep(request: MessagesRequest, in_force: InForce, endpoint: str) -> None:
     """Remember a request about which no rule of an endpoint had anything to say, and which was judged whole."""
-    if in_force.settings.validation != "off" and not allowance().unjudged:
+    if in_force.settings.validation != "off" and not allowance().missed:
         in_force.beginnings.keep(request, in_force.profile, endpoint)
 
 
@@ -202,7 +202,7 @@ def _profile(name: str) -> Profile:
 
 def headers_for(call: Call) -> Headers:
     """When, the request id, and whose key it was."""
-    return reply_headers(call.session, call.ids.request())
+    return reply_headers(call.session, call.ids.new("req"))
 
 
 def json_reply(call: Call, body: Mapping[str, Any], more: Headers = ()) -> Plan:

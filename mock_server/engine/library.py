@@ -12,8 +12,8 @@ asking every scenario in turn.
 
 import heapq
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 from mock_server.engine.compile import CompiledReply, has_slots, reply_of
 from mock_server.protocol.lazy import lazy
@@ -23,11 +23,15 @@ from mock_server.scenario.conditions import All, Condition, ConditionContext, Ex
 from mock_server.scenario.model import Scenario
 from mock_server.scenario.timing import Pacing
 
+if TYPE_CHECKING:
+    from mock_server.engine.memory import Settled
+
 # The scenarios for side calls, and which of them a request can match: of most requests none, told by headers alone.
 #
 # They are asked about every request, whatever it names, so what they cost the others has to be next to nothing.
 
 MAX_SENDERS = 64
+MAX_SETTLED = 256
 
 
 class SideCalls:
@@ -325,6 +329,26 @@ class Library:
         self.side_calls = SideCalls(self.scenarios)
         self.has_sides = len(self.side_calls) > 0
         self.index = Index(self.scenarios)
+        self._settled: dict[Hashable, Settled] = {}
 
     def __len__(self) -> int:
         return len(self.by_name)
+
+    @property
+    def settlements(self) -> int:
+        """How many kinds of requests there are of which that is known."""
+        return len(self._settled)
+
+    def forget(self) -> None:
+        """Know of none any more."""
+        self._settled.clear()
+
+    def settled(self, key: Hashable) -> "Settled | None":
+        """What requests of one kind come to, where that is known."""
+        return self._settled.get(key)
+
+    def settle(self, key: Hashable, one: "Settled") -> None:
+        """Remember what requests of one kind come to."""
+        if len(self._settled) >= MAX_SETTLED:
+            self._settled.clear()
+        self._settled[key] = one

@@ -35,6 +35,23 @@ class Again(NamedTuple):
     filled: "Filled"
 
 
+class Settled(NamedTuple):
+    """What plain requests come to that differ in nothing but what is said, once the same answer is chosen for them: an
+    exchange, and the headers of its plan that do not change (`behind` those that every reply has for itself). `least`:
+    with this `max_tokens`, and any larger one, the reply comes whole."""
+
+    terms: "InForce"
+    least: int
+    exchange: Exchange
+    filled: "Filled"
+    behind: Headers
+
+    def exchanged(self, again: Again, ids: Ids, own: Headers) -> Exchange:
+        """One more exchange like it. `own`: the headers that this one has for itself."""
+        plan = again.filled.plan(again.filled.drawn(ids, str), own + self.behind)
+        return self.exchange._replace(plan=plan, again=again)
+
+
 class Repeated(Entry):
     """One more exchange like one before, which has ended: what is told of it is worked out when somebody asks."""
 
@@ -104,7 +121,7 @@ class Remembered:
         """Its plan with a mark in every place that each exchange has for itself, as long as what will stand there, and
         the marks: nothing else in a reply has the byte that they begin with."""
         ids = Ids(None)
-        said = {_DATE: date_bytes(0), _REQUEST: ids.request().encode(), **self.again.filled.drawn(ids, str)}
+        said = {_DATE: date_bytes(0), _REQUEST: ids.new("req").encode(), **self.again.filled.drawn(ids, str)}
         marks = {name: b"\0%d" % at + b"\0" * (len(said[name]) - len(b"\0%d" % at)) for at, name in enumerate(said)}
         drawn = {name: mark for name, mark in marks.items() if name not in (_DATE, _REQUEST)}
         exchange = self.exchange(0, marks[_REQUEST].decode(), drawn)

@@ -99,17 +99,14 @@ class Ids:
             return letters(os.urandom(48)) if self._chance is None else self._chance.piece()
         return letters(hashlib.blake2b(at.to_bytes(8, "big"), key=self._seed).digest())
 
-    def message(self) -> str:
-        return "msg_" + self._begin + self.take(self._rest)
-
-    def request(self) -> str:
-        return "req_" + self._begin + self.take(self._rest)
-
-    def container(self) -> str:
-        return "container_" + self._begin + self.take(self._rest)
-
-    def file(self) -> str:
-        return "file_" + self._begin + self.take(self._rest)
+    def new(self, kind: str) -> str:
+        """An id as the API's are: of a message (`msg`), a request (`req`), a container or a file."""
+        end = self._at + self._rest
+        if end > len(self._drawn):
+            return f"{kind}_{self._begin}{self.take(self._rest)}"
+        drawn = self._drawn[self._at : end]
+        self._at = end
+        return f"{kind}_{self._begin}{drawn}"
 
 
 def chance(seed: bytes, label: str) -> float:

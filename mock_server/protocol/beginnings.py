@@ -11,12 +11,12 @@ the endpoint and the headers that rules ask for. Past a budget of bytes it start
 
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from json.decoder import WHITESPACE, JSONArray, JSONObject  # type: ignore[attr-defined]
 from typing import Any
 
 from mock_server.protocol.profile import Profile
-from mock_server.protocol.request import LONG, SCAN, STEADY, Known, MessagesRequest, check_halves, parse
+from mock_server.protocol.request import CACHE_MARK, LONG, SCAN, STEADY, Known, MessagesRequest, check_halves, parse
 
 _BUDGET = 24 << 20
 _LONG_ENOUGH = 4 << 10  # bytes of a conversation that is kept: a shorter one is read again in no time
@@ -34,7 +34,7 @@ class Story:
 
     __slots__ = ("ends", "had", "messages", "said", "scanned", "weight")
 
-    def __init__(self, said: bytes, ends: list[int], request: MessagesRequest, weight: int) -> None:
+    def __init__(self, said: bytes, ends: Sequence[int], request: MessagesRequest, weight: int) -> None:
         self.said = said
         self.ends = ends
         self.messages: list[Any] = request.body["messages"]
@@ -61,7 +61,7 @@ class Story:
 class Frame:
     """All of a body but its messages: how it begins and ends, its fields, and what it was sent with."""
 
-    __slots__ = ("conditions", "fields", "head", "profile", "steady", "stories", "tail", "worked_out")
+    __slots__ = ("conditions", "fields", "head", "is_marked", "profile", "steady", "stories", "tail", "worked_out")
 
     def __init__(
         self, head: bytes, tail: bytes, fields: dict[str, Any], request: MessagesRequest, sent: "_Sent"
@@ -72,17 +72,17 @@ class Frame:
         self.steady = request.steady
         self.worked_out = {name: getattr(request, name) for name in STEADY if name != "max_tokens" or name in fields}
         self.profile, self.conditions = sent
+        self.is_marked = CACHE_MARK in head or CACHE_MARK in tail
         self.stories: dict[bytes, list[Story]] = {}
 
     def fits(self, body: bytes, sent: "_Sent") -> bool:
-        """Whether a body begins and ends so."""
-        profile, conditions = sent
+        """Whether a body begins and ends so, and was sent so."""
         return (
-            self.profile is profile
-            and self.conditions == conditions
-            and len(self.head) + len(self.tail) <= len(body)
-            and body.startswith(self.head)
+            body.startswith(self.head)
             and body.endswith(self.tail)
+            and len(self.head) + len(self.tail) <= len(body)
+            and self.profile is sent[0]
+            and self.conditions == sent[1]
         )
 
     def read(self, body: bytes, headers: Mapping[str, str]) -> MessagesRequest | None:
@@ -91,19 +91,23 @@ class Frame:
         known = Known(self, self.steady, start, stop)
         try:
             if stop - start < _LONG_ENOUGH:
-                text = f"[{body[start:stop].decode()}]"
+                said = body[start:stop]
+                text = f"[{said.decode()}]"
                 messages, end = SCAN(text, 0)
                 if end != len(text):
                     return None
                 if "\\" in text:
                     check_halves(text)
+                is_marked = self.is_marked or CACHE_MARK in said
             else:
                 messages = self._continued(body, known)
+                is_marked = known.may_have(CACHE_MARK, body)
         except (ValueError, StopIteration, RecursionError):
             return None
         request = MessagesRequest({**self.fields, "messages": messages}, headers, body)
-        request.known = known
-        vars(request).update(self.worked_out, messages=messages)
+        vars(request).update(self.worked_out, messages=messages, known=known, is_marked=is_marked)
+        if len(messages) == 1 and type(only := messages[0]) is dict and type(only.get("content")) is str:
+            vars(request)["has_blocks"] = False
         return request
 
     def _continued(self, body: bytes, known: Known) -> list[Any]:
@@ -226,7 +230,7 @@ class Beginnings:
             self._story(frame, request, ends, _weight(body[start:stop]))
         self._within_budget()
 
-    def _story(self, frame: Frame, request: MessagesRequest, ends: list[int], weight: int) -> None:
+    def _story(self, frame: Frame, request: MessagesRequest, ends: Sequence[int], weight: int) -> None:
         known = request.known
         assert known is not None
         start = len(frame.head)

@@ -86,19 +86,19 @@ class Allowance:
     missed = 0
     characters = MOST_CHARACTERS
 
-    def __init__(self, *, client: Purse | None = None, scenario: Purse | None = None) -> None:
-        self.unjudged: dict[str, None] = {}
-        self._own = client, scenario
+    @lazy
+    def unjudged(self) -> dict[str, None]:
+        return {}
 
     @lazy
     def client(self) -> Purse:
         """For what came with the request."""
-        return self._own[0] or Purse(0.02, 3_000_000, 20_000)
+        return Purse(0.02, 3_000_000, 20_000)
 
     @lazy
     def scenario(self) -> Purse:
         """For what scenarios look for."""
-        return self._own[1] or Purse(0.03, 300_000_000, 50_000)
+        return Purse(0.03, 300_000_000, 50_000)
 
     @lazy
     def _patterns(self) -> set[str]:

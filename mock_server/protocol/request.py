@@ -64,6 +64,7 @@ class MultipartForm(NamedTuple):
 
 Block = Mapping[str, Any]
 _S = TypeVar("_S")
+CACHE_MARK = b'"cache_control"'  # what stands in every body that marks anything for the prompt cache
 # headers whose values are shown to nobody
 SECRET_HEADERS = frozenset(("x-api-key", "authorization", "proxy-authorization", "cookie"))
 
@@ -280,17 +281,16 @@ class Known:
     be those of a longer conversation). `start` and `stop`: the bytes of the messages that are new.
     """
 
-    __slots__ = ("ends", "had", "kept", "scanned", "shared", "start", "steady", "stop")
+    shared = 0
+    scanned: Mapping[Any, Any] = {}
+    had: Mapping[bytes, bool] = {}
+    ends: Sequence[int] = ()
 
     def __init__(self, kept: Any, steady: dict[Any, Any], start: int, stop: int) -> None:
         self.kept = kept
         self.steady = steady
         self.start = start
         self.stop = stop
-        self.shared = 0
-        self.scanned: dict[Any, Any] = {}
-        self.had: dict[bytes, bool] = {}
-        self.ends: list[int] = []
 
     def may_have(self, text: bytes, raw: bytes) -> bool:
         """Whether `text` is in the bytes of a request; no text that is asked for is half in one part of it."""
@@ -379,7 +379,7 @@ class MessagesRequest:
     @lazy
     def is_marked(self) -> bool:
         """Whether anything in it can be marked for the prompt cache."""
-        return self.may_have(b'"cache_control"')
+        return self.may_have(CACHE_MARK)
 
     @lazy
     def has_files(self) -> bool:

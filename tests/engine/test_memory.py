@@ -1,5 +1,5 @@
-"""Requests that are remembered: the same bytes again are answered as they would be without any memory, ids and times
-aside, and whatever an answer hangs on drops it.
+"""Requests that are remembered: the same bytes again, and simple requests that differ in what is said, are answered as
+they would be without any memory, ids and times aside, and whatever an answer hangs on drops it.
 """
 
 import json
@@ -62,6 +62,12 @@ def came(http: HttpRequest) -> bytes:
 
 
 def without_memory(engine: Engine, http: HttpRequest) -> Entry:
+    for session in engine.sessions.all():
+        engine.library(session).forget()
+    return answered(engine, http)
+
+
+def answered(engine: Engine, http: HttpRequest) -> Entry:
     entry = engine.handle(http)
     if entry.exchange.late is None:
         entry.end("completed", len(entry.plan.frames))
@@ -74,7 +80,7 @@ def with_memory(engine: Engine, http: HttpRequest) -> Entry:
     one = engine.remembered(came(http))
     if one is not None:
         return engine.repeat(one)
-    entry = without_memory(engine, http)
+    entry = answered(engine, http)
     if entry.exchange.late is None and frames_at_once(entry.plan) >= 0:
         engine.remember(came(http), http, entry)
     return entry
@@ -125,9 +131,20 @@ def test_every_scenario_of_the_library_answers_again_as_without_memory(name: str
         for one in (plain, remembers):
             one.load([scenario])
         http = request({**body, "stream": stream}, {**headers, "x-mock-scenario": name})
-        for _ in range(4):
+        for at in range(8):
+            if at > 3:
+                http = said_otherwise(http, "so " * at)
             assert told(with_memory(remembers, http)) == told(without_memory(plain, http))
         assert counted(remembers) == counted(plain)
+
+
+def said_otherwise(http: HttpRequest, words: str) -> HttpRequest:
+    """The same request with more words in its last message."""
+    body = json.loads(http.body)
+    last = body["messages"][-1]
+    if last["role"] == "user" and isinstance(last["content"], str):
+        last["content"] += f" {words}"
+    return http._replace(body=encode(dumps(body)))
 
 
 def careless(draw: random.Random) -> bytes:
@@ -280,6 +297,8 @@ def play(seed: int) -> int:
             for one in pair:
                 one.clock.advance(7)  # type: ignore[attr-defined]
         http = draw.choice(pool[: 6 + step // 20])
+        if draw.random() < 0.4:
+            http = said_otherwise(http, "word " * draw.randrange(9))
         repeated += remembers.remembered(came(http)) is not None
         assert told(with_memory(remembers, http)) == told(without_memory(plain, http)), f"step {step}"
     assert counted(remembers) == counted(plain)
@@ -293,6 +312,51 @@ def test_whatever_happens_between_requests_they_are_answered_as_without_memory(s
 
 def test_much_of_that_play_is_remembered() -> None:
     assert sum(map(play, (8, 9, 10))) > 50
+
+
+SIMPLE = """
+name: whole
+when: {prompt: whole}
+timing: instant
+reply: A reply of some twelve tokens, neither more nor less than that.
+---
+name: usage
+when: {prompt: usage}
+turns: [{reply: Told., usage: {input_tokens: 7}}]
+---
+name: slowly
+when: {prompt: slowly}
+timing: {per_input_token: 1us}
+reply: After the prompt is read.
+---
+name: several
+when: {prompt: several}
+turns: [{reply: First.}, {reply: Second.}]
+"""
+
+
+def test_what_simple_requests_come_to_is_taken_for_others_that_differ_in_what_is_said() -> None:
+    made = engine(SIMPLE)
+    texts = [made.handle(asks(f"whole {at}", max_tokens=50 + at)).text for at in range(3)]
+    assert set(texts) == {"A reply of some twelve tokens, neither more nor less than that."}
+    assert made.library(made.sessions.default).settlements == 1
+    first, second = (made.handle(asks(f"whole {words}")).reply["usage"] for words in ("a", "a b c d"))
+    assert second["input_tokens"] == first["input_tokens"] + 3
+    assert len({made.handle(asks("whole")).reply["id"] for _ in range(9)}) == 9
+
+
+@pytest.mark.parametrize("scale", [0, 1])
+@pytest.mark.parametrize("profile", PROFILES)
+def test_simple_requests_are_answered_as_each_would_be_by_itself(profile: str, scale: int) -> None:
+    draw = random.Random(f"{profile} {scale}")
+    plain, settles = (engine(SIMPLE, profile, time_scale=scale) for _ in range(2))
+    for _ in range(400):
+        more = {"stream": draw.random() < 0.5, "max_tokens": draw.choice([1, 5, 11, 12, 13, 14, 15, 20, 4000])}
+        more |= draw.choice([{}, {"system": "s " * draw.randrange(5)}, {"metadata": {"user_id": "u"}}])
+        more |= draw.choice([{}, {}, {"thinking": {"type": "enabled", "budget_tokens": 1024}, "max_tokens": 4000}])
+        prompt = draw.choice(["whole", "usage", "slowly", "several", "nobody"]) + " word" * draw.randrange(3000)
+        http = asks(prompt, **more)
+        assert told(answered(settles, http)) == told(without_memory(plain, http))
 
 
 # -- what drops it ----------------------------------------------------------------------------------------------------

@@ -88,7 +88,7 @@ def _given(late: Late, session: Session) -> Generator[Late | None, Exchange | No
     except BaseException as error:  # of a test: its own kind of failure is not an Exception
         session.journal.failed(error)
         told = ApiError("api_error", f"mock-server: {type(error).__name__}: {error}")
-        return Exchange(failure(told, session, session.ids().request()), note=str(told))
+        return Exchange(failure(told, session, session.ids().new("req")), note=str(told))
     assert exchange is not None
     return exchange
 

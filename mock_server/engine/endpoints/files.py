@@ -30,7 +30,7 @@ def upload(engine: "Engine", call: Call) -> Exchange:
         now = session.clock.now()
         said = f"{given.filename}\n{given.mime_type}\n{given.content.size}\n".encode() + given.content.read(_HASHED)
         file = File(
-            call.ids_of(said).file(),
+            call.ids_of(said).new("file"),
             given,
             now=now,
             unix=session.reply_time(),

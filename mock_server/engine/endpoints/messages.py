@@ -14,6 +14,7 @@ from mock_server.engine.compile import Binding, CompiledReply, Filled, Reply, Vi
 from mock_server.engine.conversation import checked, waiting_call
 from mock_server.engine.errors import (
     failure,
+    headers_at,
     judged,
     keep,
     let_pass,
@@ -36,7 +37,7 @@ from mock_server.engine.faults import (
     refused,
 )
 from mock_server.engine.library import Library
-from mock_server.engine.memory import Again
+from mock_server.engine.memory import Again, Settled
 from mock_server.engine.pace import first_due
 from mock_server.engine.render import Rendering, rendered, rendered_text
 from mock_server.engine.request_view import Request, ready
@@ -46,6 +47,7 @@ from mock_server.protocol import signing
 from mock_server.protocol.blocks import Block, Compaction
 from mock_server.protocol.errors import ApiError, excerpt, invalid
 from mock_server.protocol.expression import OverLimit, allowance, bounded
+from mock_server.protocol.lazy import lazy
 from mock_server.protocol.plan import NOTHING, Headers, Plan
 from mock_server.protocol.profile import Limits
 from mock_server.protocol.prompt import counted, prefixed
@@ -89,7 +91,7 @@ def create(engine: "Engine", call: Call) -> Exchange:
     """parse -> resume -> validate -> admit -> choose -> bind -> commit -> faults. Raises ApiError."""
     session = call.session
     terms = session.in_force
-    request, finding = call.read(read)
+    request, finding = read(call.http, terms) if call.reading is None else call.read(read)
     if "thread" in request.body and _goes_on(request, terms):
         call, request = _resumed(call, request)
         finding = judged(request, terms)
@@ -201,6 +203,12 @@ def _answered(engine: "Engine", admitted: Admitted) -> Exchange:
     library = engine.library(call.session)
     asked = Lookup(request, call.http.headers, call.key, call.session.cursors, terms.settings.seed)
     found = choose(library, asked)
+    if isinstance(found, Choice) and _is_simple(admitted):
+        settled = library.settled(_kind(admitted, found))
+        holds = settled is not None and settled.terms is terms and settled.least <= request.max_tokens
+        if settled is not None and holds and not (found.begins or asked.were_counts_read):
+            again = Again(library, terms, settled.filled.after(admitted.input_tokens))
+            return settled.exchanged(again, call.ids, reply_headers(call.session, call.ids.new("req")))
     draw = Draw(terms.settings.seed, call, request)
     overlays = engine.overlays(call.session) if library.overlays else ()
     if request.body.get("compaction") is not None and not _compacts(found):
@@ -224,7 +232,52 @@ def _answered(engine: "Engine", admitted: Admitted) -> Exchange:
         return _late(turn)
     if (compiled.size > LONG) if compiled is not None else _is_long(answer, request):
         return _long(turn)
-    return _chosen(_played(turn), turn)
+    exchange = _chosen(_played(turn), turn)
+    if exchange.again is not None:
+        _settle(exchange, exchange.again.filled, turn)
+    return exchange
+
+
+# A request that is nothing but a question has the same reply as the one before, but for ids and the tokens of its
+# prompt, once the same answer is chosen for both: what one came to, the others are made from.
+
+# parameters that say nothing about a reply but what stands in `_kind`
+_SIMPLE = frozenset(
+    ("model", "max_tokens", "messages", "stream", "system", "metadata", "temperature", "top_p", "top_k")
+)
+
+
+def _is_simple(admitted: Admitted) -> bool:
+    """Whether a request asks for nothing but a reply, and leaves room for as much of it as it allows."""
+    call, request = admitted.call, admitted.request
+    headers = request.headers
+    return (
+        request.body.keys() <= _SIMPLE
+        and (admitted.room is None or admitted.room >= request.max_tokens)
+        and admitted.prefix is None
+        and not (admitted.limits or call.in_batch or "anthropic-beta" in headers or HEADER in headers)
+        and not ("origin" in headers or (request.has_blocks and request.has_files))
+    )
+
+
+def _kind(admitted: Admitted, found: Choice) -> tuple[int, int, int, str, bool]:
+    """What simple requests have in common that come to the same; of one library, which keeps its answers."""
+    return id(found.answer), found.turn, found.attempt, admitted.model.id, admitted.request.stream
+
+
+def _settle(exchange: Exchange, filled: Filled, turn: Turn) -> None:
+    """Remember what a simple request came to, if nothing but ids and the tokens of its prompt was its own."""
+    admitted, found, reply = turn.admitted, turn.found, turn.compiled
+    if reply is None or reply.calls or reply.thinks or not isinstance(found, Choice) or not _is_simple(admitted):
+        return
+    limit = admitted.request.max_tokens
+    if filled.is_cut or filled.form.once or int(filled.known["output_tokens"]) >= limit:
+        return  # with another limit it may end elsewhere
+    if filled != filled.after(admitted.input_tokens) or not reply.is_even(admitted.model):
+        return
+    terms = admitted.call.session.in_force
+    behind = exchange.plan.headers[len(filled.headers) + len(headers_at(terms.profile, 0, "")) :]
+    turn.library.settle(_kind(admitted, found), Settled(terms, limit, exchange._replace(again=None), filled, behind))
 
 
 def _again(turn: Turn) -> Again | None:
@@ -253,7 +306,7 @@ def _unexpected(call: Call, choice: Choice, differences: Sequence[Miss]) -> Exch
     listed = "\n".join(f"  {one}" for one in differences)
     text = f"scenario '{choice.scenario.name}' turn {choice.turn} expects another request:\n{listed}"
     log.warning("%s", text)
-    plan = failure(invalid(text, headers={"x-should-retry": "false"}), call.session, call.ids.request())
+    plan = failure(invalid(text, headers={"x-should-retry": "false"}), call.session, call.ids.new("req"))
     plan, scenario = _headed(plan, *_origin(choice)), choice.scenario
     return Exchange(
         plan,
@@ -396,7 +449,7 @@ def _long(turn: Turn) -> Exchange:
 
     def settle(given: Any) -> Exchange:
         if isinstance(given, ApiError):
-            plan = failure(given, call.session, call.ids.request())
+            plan = failure(given, call.session, call.ids.new("req"))
             return Exchange(plan, note=str(given))
         return _chosen(_sent(turn, given), turn)
 
@@ -478,7 +531,7 @@ def _plan(turn: Turn, reply: CompiledReply, warnings: Warnings) -> Applied:
     if reply.thinks or (reply.calls and (request.may_have(_EAGER) or "anthropic-beta" in request.headers)):
         reply = reply.viewed(_view(reply, admitted))
     ids = draw.ids
-    headers = reply_headers(admitted.call.session, ids.request())
+    headers = reply_headers(admitted.call.session, ids.new("req"))
     if admitted.limits:
         headers += limit_headers(admitted, admitted.limits[0])
     told = extras(admitted, ids, runs_code=reply.runs_code)
@@ -547,24 +600,22 @@ class Draw:
     sentences, and whether that is an error.
     """
 
-    __slots__ = ("_call", "_ids", "_request", "_seed", "_server_seed", "contradictions", "filled", "has_seed")
+    _seed: bytes | None = None
+    has_seed = False
+    filled: Filled | None = None
+    contradictions: tuple[tuple[str, ...], bool] = ((), False)
 
     def __init__(self, server_seed: int | None, call: Call, request: MessagesRequest) -> None:
         self._server_seed = server_seed
         self._call = call
         self._request = request
-        self._seed: bytes | None = None
-        self.has_seed = False
-        self._ids: seeds.Ids | None = call.ids if server_seed is None else None
-        self.filled: Filled | None = None
-        self.contradictions: tuple[tuple[str, ...], bool] = ((), False)
+        if server_seed is None:
+            vars(self)["ids"] = call.ids
 
-    @property
+    @lazy
     def ids(self) -> seeds.Ids:
         """Where its ids come from."""
-        if self._ids is None:
-            self._ids = seeds.Ids(self.seed())
-        return self._ids
+        return seeds.Ids(self.seed())
 
     def seed(self) -> bytes:
         if self._seed is None:
@@ -591,7 +642,7 @@ def _error(turn: Turn) -> Applied:
     if answer.timing is not None:
         at = first_due(answer.timing, settings.time_scale, admitted.input_tokens, turn.draw.jitter)
     error = scripted(answer.error, answer, fast_retries=settings.fast_retries)
-    plan = failure(error, call.session, call.ids.request(), at)
+    plan = failure(error, call.session, call.ids.new("req"), at)
     return apply_faults(call, plan, breaks, None, turn.draw.seed()) if breaks else Applied(plan)
 
 
@@ -605,7 +656,7 @@ def _unmatched(turn: Turn, overlays: Sequence[Scenario]) -> Exchange:
         if log.isEnabledFor(logging.WARNING):
             log.warning("%s\nThis scenario would match:\n%s", found, ready(Request(call.http)))
         error = invalid(str(found), headers={"x-should-retry": "false"})
-        plan = _headed(failure(error, call.session, call.ids.request()), ("x-mock-scenario", "(unmatched)"))
+        plan = _headed(failure(error, call.session, call.ids.new("req")), ("x-mock-scenario", "(unmatched)"))
         return Exchange(plan, note=str(found), understood=True, warnings=refused(call.http.headers))
     if log.isEnabledFor(logging.INFO) and found.near_misses:
         log.info("%s", excerpt(f"no scenario matches, a reply is made up; nearest: {found.near_misses[0]}", _TOLD))

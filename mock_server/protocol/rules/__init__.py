@@ -179,8 +179,12 @@ LONGER_RULES: tuple[Rule, ...] = (
 
 def validate(request: MessagesRequest, profile: Profile, *, has_cache_marks: bool = True) -> None:
     """Raise the ApiError of the first rule the request breaks. `has_cache_marks`: `cache_control` may be in it."""
-    if request.known is not None or not is_plain(request, profile):
-        judge(RULES, request, profile, has_cache_marks=has_cache_marks)
+    if request.known is None:
+        if is_plain(request, profile):
+            return
+    elif not has_cache_marks and len(messages := request.body["messages"]) == 1 and is_question(messages[0]):
+        return  # all else of it passed every rule before
+    judge(RULES, request, profile, has_cache_marks=has_cache_marks)
 
 
 def judge(

@@ -20,7 +20,7 @@ def complete(engine: "Engine", call: Call) -> Exchange:
     """parse -> validate -> the line of a message -> completion. Raises ApiError for the client's mistakes."""
     asked, reading = call.read(read)
     try:
-        exchange = messages.create(engine, call._replace(http=asked, reading=reading))
+        exchange = messages.create(engine, call._replace(http=asked, reading=reading, endpoint="complete"))
     except ApiError as error:
         raise _renamed(error) from None
     return _completed(exchange, Request(call.http))

@@ -21,7 +21,9 @@ from mock_server.protocol.plan import JSON_HEADERS, Part, Plan, whole
 from mock_server.protocol.request import HttpRequest
 from mock_server.protocol.sse import dumps, encode, frame
 from mock_server.scenario.answer import Answer, name_of
+from mock_server.scenario.conditions import Moved
 from mock_server.scenario.model import Scenario
+from mock_server.scenario.node import Problem, ScenarioError
 from mock_server.settings import SettingError
 
 TOKEN = "MOCK_SERVER_CONTROL_TOKEN"  # noqa: S105 - the name of a variable
@@ -173,7 +175,14 @@ class MockClient(Verbs):
             data = {**scenario.data.plain(), "name": scenario.name}
             if scenario.when is None:
                 data.pop("when", None)
-            self._http("PUT", f"scenarios/{urllib.parse.quote(scenario.name, safe='')}", data, session=self._session)
+            try:
+                self._http(
+                    "PUT", f"scenarios/{urllib.parse.quote(scenario.name, safe='')}", data, session=self._session
+                )
+            except Refused as error:
+                if error.status != 422:
+                    raise
+                raise ScenarioError([Problem(scenario.source, None, text) for text in error.problems]) from None
             self._kept[scenario.name] = scenario
 
     def _remove(self, name: str) -> None:
@@ -284,7 +293,11 @@ def entry_of(said: Mapping[str, Any], journal: Journal) -> Entry:
         said["understood"],
     )
     exchange = exchange._replace(
-        unexpected=said["unexpected"], aside=said["aside"], side=said["side"], faults=tuple(said["faults"])
+        unexpected=said["unexpected"],
+        aside=said["aside"],
+        side=said["side"],
+        faults=tuple(said["faults"]),
+        moved=tuple(Moved(**one) for one in said["moved"]),
     )
     entry = Entry(said["number"], said["at"], http, exchange, journal)
     entry.take_over(said["key"], said["outcome"], said["duration_ms"], _sent(said["events"]))

@@ -3,7 +3,7 @@
 import fnmatch
 import functools
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from threading import Lock, local
 from typing import Any, NamedTuple
@@ -111,16 +111,14 @@ class Engine:
     def add(self, session: Session, *scenarios: Scenario) -> None:
         """Put scenarios before all others, for one session. Raises ScenarioError for a state that is known there and is
         declared otherwise."""
-        replaced = {one.name for one in scenarios}
-        kept = (one for one in self.library(session).every if one.name not in replaced and one.states)
-        _, clashes = merged((one.source or one.name, one.states) for one in (*kept, *scenarios))
-        if clashes:
-            raise ScenarioError(Problem(source, None, text) for source, text in clashes)
+        _check_states(self.library(session).every, scenarios)
         session.add(*self._compiled(scenarios, session.in_force))
 
     def lay(self, *overlays: Scenario) -> None:
-        """Lay overlays over every session's replies; one whose name is there already is replaced."""
+        """Lay overlays over every session's replies; one whose name is there already is replaced. Raises ScenarioError
+        as `add` does."""
         names = {one.name for one in overlays}
+        _check_states((*self.chaos, *self._scenarios), overlays)
         self._relay((*reversed(overlays), *(one for one in self.chaos if one.name not in names)))
 
     def lift(self, name: str) -> bool:
@@ -393,6 +391,16 @@ class Engine:
         if allowed and not any(fnmatch.fnmatchcase(key, glob) for glob in allowed):
             raise ApiError("authentication_error")
         return key
+
+
+def _check_states(known: Iterable[Scenario], added: Sequence[Scenario]) -> None:
+    """Raises ScenarioError for a state that these declare otherwise than those which they do not replace."""
+    if any(one.states for one in added):
+        replaced = {one.name for one in added}
+        kept = (one for one in known if one.name not in replaced)
+        _, clashes = merged((one.source or one.name, one.states) for one in (*kept, *added))
+        if clashes:
+            raise ScenarioError(Problem(source, None, text) for source, text in clashes)
 
 
 class _Made(local):

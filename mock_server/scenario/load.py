@@ -440,7 +440,7 @@ def _build(node: Node, problems: Problems, known: States = NO_STATES) -> Scenari
     scenario: Scenario | None = decode(Scenario, expanded, problems)
     if scenario is None or len(problems.found) > before:
         return None
-    check(expanded, scenario.states, problems)
+    check(expanded, {**known, **scenario.states}, problems)
     if len(problems.found) > before:
         return None
     place = f":{node.position.line}" if node.position else ""

@@ -323,7 +323,7 @@ TABLE: list[tuple[str, str, list[str]]] = [
         "turns:\n  - cases:\n      - {when: {state: {service: [dwn]}}, error: 529, then: {state: {service: uup}}}",
         [
             "4:22: no state 'servce'; declared are service; did you mean 'service'?",
-            "7:36: state 'service' is never 'dwn'; it is one of up, down; did you mean 'down'?",
+            "7:35: state 'service' is never 'dwn'; it is one of up, down; did you mean 'down'?",
             "7:80: state 'service' is never 'uup'; it is one of up, down; did you mean 'up'?",
         ],
     ),

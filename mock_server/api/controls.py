@@ -1,4 +1,4 @@
-"""What a test turns while replies are under way: the clock, the gates, the chaos.
+"""What a test turns while replies are under way: the clock, the gates, the states, the chaos.
 
 All of it is asked of the control API, in this process or over HTTP.
 """
@@ -8,14 +8,16 @@ import itertools
 from asyncio import sleep
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 from urllib.parse import quote
 
 from mock_server.clock import SystemClock
 from mock_server.engine.gates import GateView, NotReached
 from mock_server.engine.overlays import OverlayView
+from mock_server.scenario.conditions import NO_STATES, State, States
 from mock_server.scenario.load import build, load_overlays
 from mock_server.scenario.model import Scenario
+from mock_server.scenario.node import suggestion
 
 POLL = 0.02
 
@@ -123,6 +125,71 @@ class GateControls:
         return self._ask("POST", f"gates/{quote(name, safe='')}", how, session=self._session)
 
 
+class StateView(NamedTuple):
+    """A state of a session: what it is, what it can be, what it was at first."""
+
+    name: str
+    value: str
+    values: tuple[str, ...]
+    initial: str
+
+
+class StateControls(Mapping[str, str]):
+    """The states of a session, by name: those that its scenarios declare (`states:`)."""
+
+    def __init__(self, ask: Ask, session: str) -> None:
+        self._ask = ask
+        self._session = session
+
+    def __getitem__(self, name: str) -> str:
+        """What a state is now. Raises KeyError for one that nothing declares."""
+        known = {one.name: one.value for one in self.all()}
+        if name not in known:
+            there = f"; there are {', '.join(known) or 'none'}"
+            raise KeyError(f"no state '{name}'{suggestion(name, known) or there}")
+        return known[name]
+
+    def __setitem__(self, name: str, value: str) -> None:
+        """Move a state. Raises KeyError for one that nothing declares, ValueError for what it never is."""
+        self.set(**{name: value})
+
+    def set(self, **values: str) -> None:
+        """Move several states at once, or none. Raises as above."""
+        try:
+            self._ask("PUT", "states", values, session=self._session)
+        except Refused as error:
+            if error.status not in (404, 422):
+                raise
+            raise (KeyError if error.status == 404 else ValueError)(str(error)) from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([one.name for one in self.all()])
+
+    def __len__(self) -> int:
+        return len(self.all())
+
+    def __repr__(self) -> str:
+        return f"<StateControls {dict(self)}>"
+
+    def all(self) -> Sequence[StateView]:
+        """Every state that there is."""
+        found = self._ask("GET", "states", session=self._session)["states"]
+        return [StateView(**{**one, "values": tuple(one["values"])}) for one in found]
+
+
+def known_states(ask: Ask, session: str | None, data: Any) -> States:
+    """The states that a scenario from a test need not declare, since those of files do; asked for where it has any."""
+    if not _has_state(data):
+        return NO_STATES
+    return {one.name: State(one.values, one.initial) for one in StateControls(ask, session or "default").all()}
+
+
+def _has_state(data: Any) -> bool:
+    if isinstance(data, Mapping):
+        return "state" in data or any(map(_has_state, data.values()))
+    return isinstance(data, list | tuple) and any(map(_has_state, data))
+
+
 class OverlayControls:
     """Overlays: faults and paces that are laid over replies whatever scenario gives them. Without a session they are
     those of the whole server.
@@ -143,12 +210,14 @@ class OverlayControls:
         chance: str | None = None,
         gate: Any = None,
         timing: str | Mapping[str, Any] | None = None,
+        between: Sequence[str] | None = None,
         name: str | None = None,
         priority: int | None = None,
     ) -> str:
         """Lay a fault (its name, a mapping or a list) over every reply, or those `when` picks; returns its name.
 
-        `chance`: how often, such as `20%`, drawn from the seed and the request. Raises ScenarioError.
+        `chance`: how often, such as `20%`, drawn from the seed and the request. `between`: when, such as
+        `("10s", "25s")`, on the session's clock from now on. Raises ScenarioError.
         """
         __tracebackhide__ = True
         keys = {
@@ -157,10 +226,12 @@ class OverlayControls:
             "fault": fault,
             "gate": gate,
             "timing": timing,
+            "between": between,
             "priority": priority,
         }
         data = {key: value for key, value in keys.items() if value is not None}
-        overlay = build({"name": name or self._new_name(), **data}, "chaos.add()")
+        known = known_states(self._ask, self._session, data)
+        overlay = build({"name": name or self._new_name(), **data}, "chaos.add()", known)
         self._lay([overlay])
         return overlay.name
 

@@ -21,7 +21,9 @@ from mock_server.protocol.plan import JSON_HEADERS, Part, Plan, whole
 from mock_server.protocol.request import HttpRequest
 from mock_server.protocol.sse import dumps, encode, frame
 from mock_server.scenario.answer import Answer, name_of
+from mock_server.scenario.conditions import Moved
 from mock_server.scenario.model import Scenario
+from mock_server.scenario.node import Problem, ScenarioError
 from mock_server.settings import SettingError
 
 TOKEN = "MOCK_SERVER_CONTROL_TOKEN"  # noqa: S105 - the name of a variable
@@ -170,7 +172,13 @@ class MockClient(Verbs):
         of_library = ",".join([one.name for one in scenarios if one.of_library]) or None
         if scenarios:
             sent = [_as_json(one) for one in scenarios]
-            self._http("POST", "scenarios", sent, session=self._session, library=of_library)
+            try:
+                self._http("POST", "scenarios", sent, session=self._session, library=of_library)
+            except Refused as error:
+                if error.status != 422:
+                    raise
+                source = scenarios[0].source
+                raise ScenarioError([Problem(source, None, text) for text in error.problems]) from None
         added = {one.name: one for one in scenarios}
         self._kept = added | {name: one for name, one in self._kept.items() if name not in added}
 
@@ -310,6 +318,7 @@ def entry_of(said: Mapping[str, Any], journal: Journal) -> Entry:
         warnings=tuple(said["warnings"]),
         contradictions=tuple(said["contradictions"]),
         contradicted=said["contradicted"],
+        moved=tuple(Moved(**one) for one in said["moved"]),
     )
     entry = Entry(said["number"], said["at"], http, exchange, journal)
     entry.take_over(said["key"], said["outcome"], said["duration_ms"], _sent(said["events"]))

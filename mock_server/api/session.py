@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mock_server.api.builders import Reply, ReplyFunction
-from mock_server.api.controls import ClockControls, GateControls, OverlayControls, Refused
+from mock_server.api.controls import ClockControls, GateControls, OverlayControls, Refused, StateControls, known_states
 from mock_server.engine import verify
 from mock_server.engine.entry import Entry
 from mock_server.engine.journal import Incomplete, Journal
@@ -166,7 +166,7 @@ class Verbs(ABC):
     def _add(self, data: Mapping[str, Any]) -> Route:
         __tracebackhide__ = True
         named = data if "name" in data else {"name": self._new_name(), **data}
-        scenario = build(named, _caller())
+        scenario = build(named, _caller(), known_states(self._ask, self._name, data))
         route = Route(self, scenario.name)
         self._put(scenario)
         return route
@@ -202,6 +202,11 @@ class Verbs(ABC):
     def gates(self) -> GateControls:
         """The gates that hold replies of this session."""
         return GateControls(self._ask, self._name)
+
+    @property
+    def states(self) -> StateControls:
+        """The states of this session: `states["service"] = "down"`."""
+        return StateControls(self._ask, self._name)
 
     @property
     def chaos(self) -> OverlayControls:

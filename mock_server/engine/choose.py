@@ -17,6 +17,7 @@ from mock_server.scenario.model import Scenario
 from mock_server.scenario.node import suggestion
 
 NAMES = b"[[scenario:"
+NO_VALUES: Mapping[str, str] = {}
 NEAR_MISSES = 3
 
 
@@ -104,14 +105,21 @@ class Lookup:
     )  # fmt: skip
 
     def __init__(
-        self, request: MessagesRequest, headers: Mapping[str, str], key: str, cursors: Cursors, seed: int | None = None
+        self,
+        request: MessagesRequest,
+        headers: Mapping[str, str],
+        key: str,
+        cursors: Cursors,
+        seed: int | None = None,
+        states: Mapping[str, str] = NO_VALUES,
+        endpoint: str = "messages",
     ) -> None:
         talk = conversed(request)
         results = talk.newest_results if request.has_blocks else ()
         retries = headers.get("x-stainless-retry-count", "0")
         newest = talk.human[-1]
         self.request = request
-        self.view = RequestView(request, headers, talk.turns[-1].content, results)
+        self.view = RequestView(request, headers, talk.turns[-1].content, results, states, endpoint)
         self.conversation = talk
         self.key = key
         self.retries = int(retries) if retries.isdecimal() and len(retries) < 4 else 0
@@ -167,6 +175,9 @@ def choose(library: Library, lookup: Lookup) -> Choice | NoMatch:
         if scenario is None:
             raise _unknown(named.name, library.by_name)
         found = _named_choice(scenario, lookup, named)
+        if lookup.view.endpoint not in scenario.endpoints:
+            wanted = " or ".join(sorted(scenario.endpoints))
+            found = _miss(scenario, 0.1, "endpoint", wanted, lookup.view.endpoint)
         if isinstance(found, Choice):
             return found
         misses.append(found)
@@ -263,6 +274,21 @@ def _at(scenario: Scenario, lookup: Lookup, anchor: int) -> Choice | NearMiss:
     else:
         found = _leaf(scenario, answer, turn, attempt, anchor)
     return found if scenario.times is None or isinstance(found, NearMiss) else _once_more(found, lookup, scenario.times)
+
+
+def choose_beside(library: Library, lookup: Lookup) -> Choice | None:
+    """The first scenario that answers a request to another endpoint than those of messages; most have none."""
+    for scenario in library.beside:
+        if scenario.is_overlay or scenario.when is None or not scenario.when.holds(lookup.newest):
+            continue
+        attempt = lookup.retries + 1
+        if attempt == 1 and scenario.counts_attempts[0]:
+            attempt = lookup.cursors.attempts.get((lookup.key, scenario.name, 1, lookup.request.fingerprint), 0) + 1
+        found = _leaf(scenario, scenario.turns[0], 1, attempt, 0)
+        once = found if scenario.times is None else _once_more(found, lookup, scenario.times)
+        if isinstance(once, Choice):
+            return once
+    return None
 
 
 def _once_more(choice: Choice, lookup: Lookup, times: int) -> Choice | NearMiss:

@@ -3,7 +3,7 @@
 import fnmatch
 import functools
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from threading import Lock, local
 from typing import Any, NamedTuple
@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 from mock_server import settings as configuration
 from mock_server.clock import Clock, SystemClock
 from mock_server.engine import faults, seeds
-from mock_server.engine.choose import Lookup, NearMiss, NoMatch, choose
-from mock_server.engine.endpoints import MESSAGES, READERS
+from mock_server.engine.choose import Lookup, NearMiss, NoMatch, choose, choose_beside
+from mock_server.engine.endpoints import JUDGES, MESSAGES, NAMES, READERS, Endpoint
 from mock_server.engine.entry import Entry
 from mock_server.engine.errors import Once, failure
 from mock_server.engine.exchange import Call, Exchange, Reading, Work, digest_of, read_apart, told, warn
@@ -30,9 +30,10 @@ from mock_server.protocol.profile import Limits, Profile
 from mock_server.protocol.request import LONG, HttpRequest, parse
 from mock_server.protocol.tokens import TokenCounter
 from mock_server.scenario.answer import name_of
+from mock_server.scenario.conditions import merged
 from mock_server.scenario.generated.content import Generator
 from mock_server.scenario.model import Scenario
-from mock_server.scenario.node import ScenarioError
+from mock_server.scenario.node import Problem, ScenarioError
 from mock_server.scenario.timing import pacing
 from mock_server.settings import SettingError, Settings
 
@@ -67,6 +68,7 @@ class Engine:
         self._scenarios: tuple[Scenario, ...] = ()
         self.chaos: tuple[Scenario, ...] = ()  # overlays added at run time, for every session
         self.off: frozenset[str] = frozenset()  # overlays that are switched off everywhere
+        self._windows: tuple[Scenario, ...] = ()  # overlays that strike for a time, served to everybody
         self._served: dict[CompiledAs, Served] = {}
         self.memory = Memory()
         self.once = Once()  # what the log tells of once
@@ -100,15 +102,24 @@ class Engine:
 
     def swap(self, prepared: "Prepared") -> None:
         """Serve a prepared set: one step, so no request sees half of it."""
+        before = {id(one) for one in (*self._scenarios, *self._windows)}
         self._scenarios, self._served = prepared.scenarios, dict(prepared.served)
+        self._windows = tuple(one for one in (*self.chaos, *self._scenarios) if one.between is not None)
+        laid = [one for one in self._windows if id(one) not in before]
+        for session in self.sessions.all() if laid else ():
+            session.lay(laid)
 
     def add(self, session: Session, *scenarios: Scenario) -> None:
-        """Put scenarios before all others, in their order, for one session."""
+        """Put scenarios before all others, in their order, for one session. Raises ScenarioError for a state that is
+        known there and is declared otherwise."""
+        _check_states(self.library(session).every, scenarios)
         session.add(*self._compiled(scenarios, session.in_force))
 
     def lay(self, *overlays: Scenario) -> None:
-        """Lay overlays over every session's replies; one whose name is there already is replaced."""
+        """Lay overlays over every session's replies; one whose name is there already is replaced. Raises ScenarioError
+        as `add` does."""
         names = {one.name for one in overlays}
+        _check_states((*self.chaos, *self._scenarios), overlays)
         self._relay((*overlays, *(one for one in self.chaos if one.name not in names)))
 
     def lift(self, name: str) -> bool:
@@ -127,8 +138,8 @@ class Engine:
         self.swap(self.prepare(self._scenarios))
 
     def overlays(self, session: Session) -> tuple[Scenario, ...]:
-        """The overlays in force for a session, in order of precedence."""
-        listed = self.library(session).overlays
+        """The overlays that are laid over the messages of a session, in order of precedence."""
+        listed = self.library(session).laid
         off = self.off | session.off
         return tuple(one for one in listed if one.name not in off) if off else listed
 
@@ -195,6 +206,8 @@ class Engine:
         session, key, refused = self._sender(http)
         if refused is not None or again.library is not self.library(session) or again.terms is not session.in_force:
             return None
+        if again.moved is not session.moved:
+            return None
         one = Remembered(came, session, http.headers.get("x-mock-session") or http.session, key, entry)
         self.memory.keep(one)
         return one
@@ -209,7 +222,8 @@ class Engine:
             session = self.sessions.of(one.asked, one.key)
         except ApiError:  # it has ended
             session = self.ended
-        if session is one.session and session.in_force is again.terms and self.library(session) is again.library:
+        is_same = session is one.session and session.in_force is again.terms and session.moved is again.moved
+        if is_same and self.library(session) is again.library:
             return one
         self.memory.drop(one)
         return None
@@ -248,9 +262,7 @@ class Engine:
                 raise refused
             _check_version(http, terms.profile)
             call = Call(http, session, key, ids, params, in_batch, reading)
-            exchange = endpoint(self, call)
-            if faults.HEADER in http.headers and endpoint not in MESSAGES:
-                exchange = faults.beside(call, exchange)
+            exchange = endpoint(self, call) if endpoint in MESSAGES else self._beside(endpoint, call)
         except ApiError as error:
             exchange = self._refused(error, session, ids)._replace(warnings=faults.refused(http.headers))
         except RecursionError:
@@ -267,6 +279,33 @@ class Engine:
             exchange = warn(exchange, *left.unjudged, note="; ".join(left.unjudged))._replace(again=None)
         return told(exchange) if exchange.warnings or exchange.late is not None else exchange
 
+    def _beside(self, endpoint: Endpoint, call: Call) -> Exchange:
+        """What another endpoint than those of messages answers: an error where a scenario says so, and nothing is done;
+        else what it does, with what goes wrong with its reply. Raises ApiError."""
+        library, name = self.library(call.session), NAMES[endpoint]
+        if not any(name in one.endpoints for one in library.beside):
+            exchange = endpoint(self, call)
+            return (
+                faults.beside(call, exchange, faults.of_header(call))
+                if faults.HEADER in call.http.headers
+                else exchange
+            )
+        judge = JUDGES.get(endpoint)
+        read = None if judge is None else call.read(judge)
+        asked = faults.stand_in(call, read[0].body if name == "count_tokens" and read else None)
+        session = call.session
+        states = session.states(library)
+        lookup = Lookup(
+            asked, call.http.headers, call.key, session.cursors, session.in_force.settings.seed, states, name
+        )
+        off = self.off | session.off
+        overlays = [one for one in library.beside if one.is_overlay and name in one.endpoints and one.name not in off]
+        choice = choose_beside(library, lookup)
+        if choice is not None:
+            return faults.answered(call, lookup, choice, overlays)
+        exchange = endpoint(self, call)
+        return faults.beside(call, exchange, faults.faults_for(call, lookup, overlays, None).faults)
+
     def refuse(self, error: ApiError) -> Exchange:
         """The reply that tells an error of a request that could not be read."""
         return self._refused(error, self.sessions.default, self.sessions.default.ids())
@@ -279,7 +318,7 @@ class Engine:
     def explain(self, session: Session, request: Request) -> tuple[NearMiss, ...]:
         """The scenarios nearest to a valid request, with every condition that fails; none when one answers."""
         library = self.library(session)
-        asked = Lookup(parse(request.raw), request.headers, "", Cursors())
+        asked = Lookup(parse(request.raw), request.headers, "", Cursors(), states=session.states(library))
         try:
             found = choose(library, asked)
         except (ApiError, OverLimit):
@@ -343,6 +382,16 @@ class Engine:
         if allowed and not any(fnmatch.fnmatchcase(key, glob) for glob in allowed):
             raise ApiError("authentication_error")
         return key
+
+
+def _check_states(known: Iterable[Scenario], added: Sequence[Scenario]) -> None:
+    """Raises ScenarioError for a state that these declare otherwise than those which they do not replace."""
+    if any(one.states for one in added):
+        replaced = {one.name for one in added}
+        kept = (one for one in known if one.name not in replaced)
+        _, clashes = merged((one.source or one.name, one.states) for one in (*kept, *added))
+        if clashes:
+            raise ScenarioError(Problem(source, None, text) for source, text in clashes)
 
 
 class _Made(local):

@@ -15,6 +15,7 @@ from mock_server.protocol.message import plain, said
 from mock_server.protocol.plan import JSON_HEADERS, SSE_HEADERS, Plan
 from mock_server.protocol.request import LONG, SECRET_HEADERS, HttpRequest
 from mock_server.protocol.sse import heard, read_json, readable_payload
+from mock_server.scenario.conditions import Moved
 
 PATIENCE = 5.0
 _TELLING = (JSON_HEADERS[0], SSE_HEADERS[0])
@@ -278,6 +279,11 @@ class Entry:
         """The faults and gates that the reply was given, in words."""
         return self.exchange.faults
 
+    @property
+    def moved(self) -> Sequence[Moved]:
+        """The states that the exchange has moved: each `state`, `before` and `after`."""
+        return self.exchange.moved
+
     # -- the end -----------------------------------------------------------------------------------------------
 
     @property
@@ -400,6 +406,7 @@ class Entry:
         end = "open" if self._outcome is None else self._outcome[0]
         status = "…" if self.exchange.late is not None else self.plan.status
         by += " (side call)" if self.side else ""
+        by += f" ({', '.join(map(str, self.moved))})" if self.moved else ""
         path = masked(self.path) + (f"?{masked_query(self.query)}" if self.query else "")
         return f"{self.method} {path} {said} -> {status} {by}, {end}"
 

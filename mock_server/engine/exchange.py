@@ -15,6 +15,7 @@ from mock_server.protocol.plan import NOTHING, Plan
 from mock_server.protocol.query import Parameter, read_query
 from mock_server.protocol.request import HttpRequest
 from mock_server.scenario.answer import Answer
+from mock_server.scenario.conditions import Moved
 
 if TYPE_CHECKING:
     from mock_server.engine.memory import Again
@@ -127,7 +128,7 @@ class Call(NamedTuple):
     """A request whose sender is known: the session it belongs to, its key, and ids for its reply.
 
     `params`: what its path has for the `{names}` of the endpoint's pattern, unquoted. `in_batch`: it is one of a batch.
-    `reading`: what was made of its body before its turn came.
+    `reading`: what was made of its body before its turn came. `endpoint`: what scenarios call where it came to.
     """
 
     http: HttpRequest
@@ -137,6 +138,7 @@ class Call(NamedTuple):
     params: Mapping[str, str] = NO_PARAMS
     in_batch: bool = False
     reading: Reading | None = None
+    endpoint: str = "messages"
 
     def read(self, reader: Reader) -> Any:
         """What the reader makes of the body; read before where the body is large. Raises ApiError."""
@@ -198,7 +200,7 @@ class Exchange(NamedTuple):
     asked about requests of this kind; `side`: it was a side call of an agent. `faults`: what was done to the plan, in
     words. `contradictions`: what the reply does against its request, in sentences; `contradicted`: that counts as an
     error. `again`: what the same request is answered from the next time, where nothing stands against it. `warnings`:
-    what its client should know although it was answered, a sentence each.
+    what its client should know although it was answered, a sentence each. `moved`: the states that it has moved.
     """
 
     plan: Plan
@@ -217,6 +219,7 @@ class Exchange(NamedTuple):
     contradicted: bool = False
     again: "Again | None" = None
     warnings: tuple[str, ...] = ()
+    moved: tuple[Moved, ...] = ()
 
 
 # What a client should know although it was answered: whoever finds it adds it to the exchange; the header tells it.

@@ -114,7 +114,8 @@ def _explained(engine: "Engine", session: Session, http: HttpRequest) -> Explana
         refused = error
     library = engine.library(session)
     try:
-        asked = Lookup(request, http.headers, "", Cursors(), session.in_force.settings.seed)
+        states = session.states(library)
+        asked = Lookup(request, http.headers, "", Cursors(), session.in_force.settings.seed, states)
         found = choose(library, asked)
     except ApiError as error:
         return Explanation(error=refused or error, asked=len(library))

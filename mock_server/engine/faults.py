@@ -9,14 +9,15 @@ import logging
 import zlib
 from collections.abc import Iterable
 from random import Random
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from mock_server.engine.choose import Lookup
+from mock_server.engine.choose import Choice, Lookup
 from mock_server.engine.errors import failure, scripted
 from mock_server.engine.exchange import Call, Exchange, Then, Work, digest_of, warn
 from mock_server.protocol.errors import invalid
 from mock_server.protocol.message import said
 from mock_server.protocol.plan import JSON_HEADERS, SSE_HEADERS, Headers, Plan, whole
+from mock_server.protocol.request import MessagesRequest
 from mock_server.protocol.sse import dumps, encode
 from mock_server.scenario import faults
 from mock_server.scenario.answer import Answer
@@ -44,7 +45,7 @@ NONE = ReplyFaults()
 def faults_for(call: Call, lookup: Lookup, overlays: Iterable[Scenario], answer: Answer | None) -> ReplyFaults:
     """What a reply is to suffer. Raises ApiError (400) for a header that names no fault."""
     own = () if answer is None else answer.faults
-    laid = [one for one in overlays if _applies(one, lookup)]
+    laid = [one for one in overlays if _applies(one, call, lookup)]
     found = (*own, *(fault for one in laid for fault in (*(one.gate or ()), *(one.fault or ()))), *of_header(call))
     timing = next((one.timing for one in laid if one.timing is not None), None)
     return ReplyFaults(found, timing) if found or timing is not None else NONE
@@ -66,10 +67,14 @@ def _parsed(text: str) -> tuple[Fault, ...]:
     return faults.parse_header(text)
 
 
-def _applies(overlay: Scenario, lookup: Lookup) -> bool:
-    """Whether an overlay is for this request, and drawn; what was drawn for is counted."""
+def _applies(overlay: Scenario, call: Call, lookup: Lookup) -> bool:
+    """Whether an overlay is for this request and this time, and drawn; what was drawn for is counted."""
     if overlay.when is not None and not overlay.when.holds(lookup.newest):
         return False
+    if overlay.between is not None:
+        window = overlay.between
+        if not window.begin <= round(call.session.since(overlay) * 1_000_000) < window.end:
+            return False
     if overlay.chance is None:
         return True
     drawn = lookup.draw(overlay.name, 0)
@@ -93,14 +98,42 @@ def apply_faults(call: Call, plan: Plan, breaks: Iterable[Fault], told: Plan | N
     return done
 
 
-def beside(call: Call, exchange: Exchange) -> Exchange:
-    """An exchange of another endpoint than messages with the faults that its request asks for."""
+def beside(call: Call, exchange: Exchange, breaks: tuple[Fault, ...]) -> Exchange:
+    """An exchange of another endpoint than messages with these faults."""
+    if not breaks:
+        return exchange
     if isinstance(exchange.late, Work):
-        steps = Then(exchange.late.steps, lambda done: beside(call, done))
+        steps = Then(exchange.late.steps, lambda done: beside(call, done, breaks))
         return exchange._replace(late=exchange.late._replace(steps=steps))
-    done = apply_faults(call, exchange.plan, of_header(call), None, digest_of(call.http, call.reading))
+    done = apply_faults(call, exchange.plan, breaks, None, digest_of(call.http, call.reading))
     exchange = exchange._replace(plan=done.plan, faults=done.faults, note=noted(done, exchange.note))
     return warn(exchange, *not_applied(done.failed))
+
+
+def stand_in(call: Call, body: dict[str, Any] | None) -> MessagesRequest:
+    """A request to another endpoint as scenarios are asked about it. `body`: that of one that has a prompt."""
+    request = MessagesRequest(_NO_PROMPT if body is None else body, call.http.headers, call.http.body)
+    vars(request)["fingerprint"] = digest_of(call.http, call.reading)  # of what came, and where to
+    return request
+
+
+_NO_PROMPT: dict[str, Any] = {"model": "", "messages": [{"role": "user", "content": ""}]}
+
+
+def answered(call: Call, lookup: Lookup, choice: Choice, overlays: Iterable[Scenario]) -> Exchange:
+    """The error that a scenario gives for a request to another endpoint than messages."""
+    answer, scenario, session = choice.answer, choice.scenario, call.session
+    assert answer.error is not None
+    breaks = faults_for(call, lookup, overlays, answer).faults
+    if choice.begins or scenario.counts:
+        lookup.cursors.commit(call.key, choice, lookup.request)
+    error = scripted(answer.error, answer, fast_retries=session.in_force.settings.fast_retries)
+    plan = failure(error, session, call.ids.new("req"))
+    headed = plan._replace(headers=(*plan.headers, scenario.header, ("x-mock-turn", "1")))
+    exchange = Exchange(
+        headed, scenario.name, 1, choice.attempt, lookup.view.endpoint, answer, understood=True, aside=True
+    )
+    return beside(call, exchange, breaks)
 
 
 def is_lost(plan: Plan) -> bool:

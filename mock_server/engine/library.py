@@ -19,8 +19,9 @@ from mock_server.engine.compile import CompiledReply, has_slots, reply_of
 from mock_server.protocol.lazy import lazy
 from mock_server.protocol.profile import Profile
 from mock_server.scenario.answer import Answer
-from mock_server.scenario.conditions import All, Condition, ConditionContext, Exact, Test
+from mock_server.scenario.conditions import All, Condition, ConditionContext, Exact, Test, merged
 from mock_server.scenario.model import Scenario
+from mock_server.scenario.subjects import TELLING
 from mock_server.scenario.timing import Pacing
 
 if TYPE_CHECKING:
@@ -312,7 +313,8 @@ def _leaves(scenario: Scenario) -> Iterator[tuple[int, Answer]]:
 class Library:
     """Scenarios asked in this order: higher priority first, else as given. Of two with one name the first counts.
 
-    `overlays` answer nothing: they are laid over what the others answer.
+    `overlays` answer nothing: they are laid over what the others answer, `laid` over messages. `beside` are those of
+    both kinds that are for other endpoints. `states`: every state that is declared; `initial`: what each is at first.
     """
 
     def __init__(self, compiled: Iterable[CompiledScenario] = ()) -> None:
@@ -324,8 +326,13 @@ class Library:
             name: one.scenario for name, one in first.items() if not one.scenario.is_overlay
         }
         ordered = sorted((one.scenario for one in first.values()), key=lambda scenario: -scenario.priority)
-        self.scenarios = tuple(one for one in ordered if not one.is_overlay)
+        self.every = tuple(ordered)
         self.overlays = tuple(one for one in ordered if one.is_overlay)
+        self.laid = tuple(one for one in self.overlays if one.endpoints & TELLING)
+        self.beside = tuple(one for one in ordered if not one.endpoints <= TELLING)
+        self.scenarios = tuple(one for one in ordered if not one.is_overlay and one.endpoints & TELLING)
+        self.states, _ = merged((one.name, one.states) for one in ordered if one.states)
+        self.initial: Mapping[str, str] = {name: state.initial for name, state in self.states.items()}
         self.side_calls = SideCalls(self.scenarios)
         self.has_sides = len(self.side_calls) > 0
         self.index = Index(self.scenarios)

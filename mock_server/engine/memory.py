@@ -1,8 +1,8 @@
 """Requests that came before and would be answered alike: the same bytes again go from bytes to bytes.
 
 What is kept is the result of the straight line, and it says itself when it may be kept (`Exchange.again`). It stands as
-long as the same request would be answered by the same scenarios, under the same settings, in the same session: all of
-these are replaced when they change, never changed.
+long as the same request would be answered by the same scenarios, under the same settings, in the same session and its
+states: all of these are replaced when they change, never changed.
 """
 
 from collections import OrderedDict
@@ -19,7 +19,7 @@ from mock_server.protocol.plan import Headers, Plan
 if TYPE_CHECKING:
     from mock_server.engine.compile import Filled
     from mock_server.engine.library import Library
-    from mock_server.engine.session import InForce, Session
+    from mock_server.engine.session import InForce, Session, Values
 
 MOST_BYTES = 16_000_000  # of what is kept
 MOST_KEPT = 4_000
@@ -33,6 +33,7 @@ class Again(NamedTuple):
     library: "Library"
     terms: "InForce"
     filled: "Filled"
+    moved: "Values"
 
 
 class Settled(NamedTuple):

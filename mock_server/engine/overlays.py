@@ -12,7 +12,8 @@ from mock_server.scenario.node import suggestion
 class OverlayView(NamedTuple):
     """One overlay: what it lays over replies, how often (0 to 1), whether it is switched on, where it comes from.
 
-    `added`: at run time and here, so that it can be taken away here.
+    `added`: at run time and here, so that it can be taken away here. `between`: when it strikes, in seconds since it
+    was laid.
     """
 
     name: str
@@ -21,6 +22,7 @@ class OverlayView(NamedTuple):
     on: bool
     source: str
     added: bool = False
+    between: Sequence[float] | None = None
 
 
 class SessionOverlays:
@@ -93,7 +95,8 @@ def _view(overlay: Scenario, off: Container[str], added: Container[str]) -> Over
     """An overlay as it is told. `off`, `added`: the names of those that are."""
     chance = 1.0 if overlay.chance is None else overlay.chance
     name = overlay.name
-    return OverlayView(name, overlay.strikes, chance, name not in off, overlay.source, name in added)
+    between = None if overlay.between is None else [at / 1_000_000 for at in overlay.between]
+    return OverlayView(name, overlay.strikes, chance, name not in off, overlay.source, name in added, between)
 
 
 def _unknown(name: str, known: Sequence[str]) -> LookupError:

@@ -6,7 +6,7 @@ server's default. Counters are per key inside a session. Everything here is boun
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import field
 from typing import TYPE_CHECKING, TypeVar
 
@@ -27,6 +27,7 @@ from mock_server.protocol.lazy import lazy
 from mock_server.protocol.profile import Limits, Model, Profile
 from mock_server.protocol.request import MessagesRequest
 from mock_server.records import dataclass
+from mock_server.scenario.conditions import Moved
 from mock_server.scenario.model import Scenario
 from mock_server.scenario.timing import Pacing
 from mock_server.settings import Settings
@@ -127,9 +128,15 @@ class InForce:
         return self.limits or model.limits or self.profile.limits
 
 
+Values = Mapping[str, str]
+_FIRST: Values = {}
+
+
 class Session:
     """One lane: its own terms, scenarios (of the newest call first), counters, prompt cache, threads, rate limits,
-    batches, files, clock, gates and journal.
+    batches, files, states, clock, gates and journal.
+
+    `moved`: the states that are not what they were at first; another object whenever one is moved.
     """
 
     def __init__(self, name: str, clock: Clock, in_force: InForce) -> None:
@@ -137,6 +144,11 @@ class Session:
         self.clock = VirtualClock(clock)
         self.gates = Gates()
         self.off: frozenset[str] = frozenset()  # overlays that are switched off here
+        self.moved = _FIRST
+        self._mover: tuple[str, bytes] | None = None  # the request that has moved states last, by key and fingerprint
+        self._states: tuple[object, object, Values] | None = None
+        self._began = self.clock.now()
+        self._laid: dict[str, tuple[Scenario, float]] = {}  # when overlays of a window were laid, where that was later
         self.in_force = in_force
         self.scenarios: tuple[CompiledScenario, ...] = ()
         self.cursors = Cursors()
@@ -158,6 +170,38 @@ class Session:
             known = self._library = (served, own, Library((*own, *served)))
         return known[2]
 
+    def states(self, library: Library) -> Values:
+        """What every state is now; the same object while nothing moves."""
+        known = self._states
+        if known is None or known[0] is not library or known[1] is not self.moved:
+            moved = {name: value for name, value in self.moved.items() if _can_be(library, name, value)}
+            known = self._states = (library, self.moved, {**library.initial, **moved})
+        return known[2]
+
+    def move(self, library: Library, to: Values, mover: tuple[str, bytes] | None = None) -> tuple[Moved, ...]:
+        """Move states; what that changed. `mover`: the request whose answer does it, by key and fingerprint; it moves
+        nothing when it comes again before somebody else has."""
+        if mover is not None and mover == self._mover:
+            return ()
+        before = self.states(library)
+        changed = tuple(Moved(name, before[name], value) for name, value in to.items() if before[name] != value)
+        if changed:
+            self.moved = {**self.moved, **to}
+        if changed or mover is None:
+            self._mover = mover
+        return changed
+
+    def lay(self, overlays: Iterable[Scenario]) -> None:
+        """The windows of these overlays begin now."""
+        for one in overlays:
+            if one.between is not None:
+                self._laid[one.name] = (one, self.clock.now())
+
+    def since(self, overlay: Scenario) -> float:
+        """The seconds since an overlay was laid, or since the session began where that was later."""
+        laid, at = self._laid.get(overlay.name, (None, 0.0))
+        return self.clock.now() - (at if laid is overlay else self._began)
+
     def new_name(self) -> str:
         """A name for a scenario that was given none; never the same twice."""
         with self._lock:
@@ -170,6 +214,7 @@ class Session:
         with self._lock:
             kept = (old for old in self.scenarios if old.scenario.name not in names)
             self.scenarios = (*scenarios, *kept)
+        self.lay(one.scenario for one in scenarios)
 
     def remove(self, name: str) -> bool:
         """Take one of its own scenarios away; False when it has none of this name."""
@@ -199,11 +244,14 @@ class Session:
             self.threads = Threads()
             self.limiter = RateLimiter()
             self.off = frozenset()
+            self.moved, self._mover = _FIRST, None
             self.batches = Batches()
             files, self.files = self.files, Files()
         files.clear()
         self.gates.reset()
         self.clock.reset()
+        self._began = self.clock.now()
+        self._laid.clear()
 
     def ids(self, seed: Callable[[], bytes] | None = None, chance: Chance | None = None) -> Ids:
         """The ids of one exchange: drawn from its seed, else from chance and the time."""
@@ -212,6 +260,10 @@ class Session:
     def reply_time(self) -> float:
         """The time that a reply tells, in unix seconds: with a seed always the same."""
         return FIXED if self.in_force.settings.seed is not None else self.clock.unix()
+
+
+def _can_be(library: Library, name: str, value: str) -> bool:
+    return name in library.states and value in library.states[name].values
 
 
 class Sessions:

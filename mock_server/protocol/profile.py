@@ -142,6 +142,22 @@ class Model:
 
 # groups of endpoints beside /v1/messages
 Family = Literal["count_tokens", "models", "batches", "files", "complete"]
+# what is done at each path by each method, under the name that scenarios have for it: that of the family, and in a
+# family of several what of it
+OPERATIONS: Mapping[str, Mapping[str, str]] = {
+    "/v1/messages": {"POST": "messages"},
+    "/v1/messages/batches": {"POST": "batches.create", "GET": "batches.list"},
+    "/v1/messages/batches/{id}": {"GET": "batches.get", "DELETE": "batches.delete"},
+    "/v1/messages/batches/{id}/cancel": {"POST": "batches.cancel"},
+    "/v1/messages/batches/{id}/results": {"GET": "batches.results"},
+    "/v1/files": {"POST": "files.upload", "GET": "files.list"},
+    "/v1/files/{id}": {"GET": "files.get", "DELETE": "files.delete"},
+    "/v1/files/{id}/content": {"GET": "files.content"},
+    "/v1/messages/count_tokens": {"POST": "count_tokens"},
+    "/v1/models": {"GET": "models.list"},
+    "/v1/models/{id...}": {"GET": "models.get"},
+    "/v1/complete": {"POST": "complete"},
+}
 # shapes of a request that a newer version of the API refuses: docs/protocol.md 0
 Refusable = Literal["sampling", "assistant_documents", "user_citations"]
 

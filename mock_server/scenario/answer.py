@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from mock_server.protocol.blocks import Block, ToolUse, is_server_tool
 from mock_server.protocol.lazy import lazy
 from mock_server.records import dataclass
-from mock_server.scenario.conditions import Condition
+from mock_server.scenario.conditions import Condition, Then
 from mock_server.scenario.decode import Reads
 from mock_server.scenario.error import Failure
 from mock_server.scenario.faults import Fault, Faults, Gates
@@ -97,7 +97,7 @@ _KINDS = ("reply", "error", "generate", "cases", "attempts")
 # what may stand at the top level of a scenario instead of inside its only turn
 ANSWER_KEYS = (
     *_KINDS,
-    *("expect", "fault", "gate", "stop_reason", "stop_sequence", "stop_details", "max_tokens", "usage"),
+    *("expect", "fault", "gate", "then", "stop_reason", "stop_sequence", "stop_details", "max_tokens", "usage"),
     *("model", "container", "context_management", "diagnostics", "input_transformations", "headers", "batch"),
 )
 # what belongs beside a reply and nowhere else
@@ -134,6 +134,8 @@ class Answer:
     """What goes wrong with this reply: a fault by name, {type: disconnect, after: {deltas: 5}}, or a list."""
     gate: Gates | None = None
     """Where this reply is held until a test lets it go on: a name, or {name, after, ping}."""
+    then: Then | None = None
+    """What comes of it: {state: {service: up}} moves states of the session, once, when it is given."""
     stop_reason: StopReason | None = None
     """Why it ends, where the blocks do not say so by themselves."""
     stop_sequence: str | None = None

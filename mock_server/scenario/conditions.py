@@ -1,15 +1,19 @@
-"""Conditions on a request. A condition answers `holds` (fast, stops at the first no), `match` (complete: what was
-wanted, what came, how far off) and `captures` (what the named groups of its regular expressions found).
+"""Conditions on a request, and the states that they can ask about. A condition answers `holds` (fast, stops at the
+first no), `match` (complete: what was wanted, what came, how far off) and `captures` (what the named groups of its
+regular expressions found).
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Union
 from unicodedata import normalize
 
 from mock_server.protocol.lazy import lazy
 from mock_server.protocol.request import Block, MessagesRequest, result_text
 from mock_server.records import dataclass
+from mock_server.scenario.node import Node, Position, Problems, kind, suggestion
+
+_NOTHING: Mapping[str, str] = {}
 
 if TYPE_CHECKING:
     from mock_server.scenario.lookalikes import Sight
@@ -73,15 +77,26 @@ def _collapsed(text: str) -> str:
 
 
 class RequestView:
-    """What every condition on one request shares; worked out when first asked for."""
+    """What every condition on one request shares; worked out when first asked for.
+
+    `states`: the value of every state of its session; `endpoint`: the name of the endpoint that it came to.
+    """
 
     def __init__(
-        self, request: MessagesRequest, headers: Mapping[str, str], last: Sequence[Block], results: Sequence[Block]
+        self,
+        request: MessagesRequest,
+        headers: Mapping[str, str],
+        last: Sequence[Block],
+        results: Sequence[Block],
+        states: Mapping[str, str] = _NOTHING,
+        endpoint: str = "messages",
     ) -> None:
         self.request = request
         self.headers = headers
         self._last = last
         self.results = results
+        self.states = states
+        self.endpoint = endpoint
 
     @lazy
     def system(self) -> SearchedText:
@@ -154,9 +169,6 @@ class Match:
 # -- conditions ---------------------------------------------------------------------------------------------------
 
 
-_NOTHING: Mapping[str, str] = {}
-
-
 class Exact(NamedTuple):
     """One place of a request where one of these texts must stand: its name, what is read there."""
 
@@ -173,7 +185,7 @@ class Test:
     one must stand in the prompt for this to hold at all; none when nothing can be said; `last_needs`: the same of the
     last message; `exact_at`: a place where a text must stand. `of_shape`: model, tools, stream, tool_choice and system
     prompt alone decide it; `of_result`: it asks for a tool's result; `headers`: those that it asks about, and nothing
-    else.
+    else; `endpoints`: those that a request must have come to.
     """
 
     __test__ = False  # not a test class, whatever pytest thinks
@@ -192,6 +204,7 @@ class Test:
     headers: tuple[str, ...] = ()
     last_needs: tuple[str, ...] = ()
     exact_at: Exact | None = None
+    endpoints: frozenset[str] | None = None
 
     @property
     def subjects(self) -> frozenset[str]:
@@ -368,3 +381,213 @@ class OnlyNamed:
 
 
 Condition = Union[Test, All, AnyOf, Not, OnlyNamed]  # noqa: UP007 - the classes name it before it exists
+
+
+def endpoints_of(when: Condition | None) -> frozenset[str] | None:
+    """The endpoints that a condition is about; None where it says nothing of them."""
+    if isinstance(when, Test):
+        return when.endpoints
+    told = [endpoints_of(one) for one in when.conditions] if isinstance(when, All) else []
+    named = [one for one in told if one is not None]
+    return frozenset.intersection(*named) if named else None
+
+
+# States: what a request cannot tell, such as whether a service is up. A file declares them at its top (`states:`),
+# conditions ask about them (`when: {state: …}`), answers move them (`then: {state: …}`).
+
+MOST = 100  # states of a file, and values of a state
+
+
+@dataclass(frozen=True)
+class State:
+    """A state as it is declared: the values that it can have, and the one that it has at first."""
+
+    values: tuple[str, ...]
+    initial: str
+
+    def __str__(self) -> str:
+        return f"{{values: [{', '.join(self.values)}], initial: {self.initial}}}"
+
+
+States = Mapping[str, State]
+NO_STATES: States = {}
+
+
+class Moved(NamedTuple):
+    """A state that an exchange has moved."""
+
+    state: str
+    before: str
+    after: str
+
+    def __str__(self) -> str:
+        return f"{self.state}: {self.before} -> {self.after}"
+
+
+# -- how they are declared --------------------------------------------------------------------------------------------
+
+
+def read_states(node: Node, problems: Problems) -> States:
+    """`{service: [up, down]}`, the first of them initial; or `{service: {values: [up, down], initial: down}}`."""
+    if not isinstance(node.value, dict) or not node.value:
+        problems.add(node, f"expected a mapping such as {{service: [up, down]}}, got {kind(node)}")
+        return NO_STATES
+    if len(node.value) > MOST:
+        problems.add(node, f"{MOST} states at most, got {len(node.value)}")
+        return NO_STATES
+    found = {}
+    for name, item in node.value.items():
+        if not name.strip() or not name.isprintable():
+            problems.add(node.keys.get(name) or node, f"a state's name is one line of text, got {name!r}")
+        state = _state(name, item, problems)
+        if state is not None:
+            found[name] = state
+    return found
+
+
+def _state(name: str, node: Node, problems: Problems) -> State | None:
+    listed, first = node, None
+    if isinstance(node.value, dict):
+        for key in node.value:
+            if key not in _KEYS:
+                text = f"unknown key '{key}' in a state; expected values and initial{suggestion(key, _KEYS)}"
+                problems.add(node.keys.get(key) or node, text)
+        if "values" not in node.value:
+            problems.add(node, f"state '{name}' has no values; expected {{values: [up, down], initial: up}}")
+            return None
+        listed, first = node.value["values"], node.value.get("initial")
+    values = _values(name, listed, problems)
+    if not values:
+        return None
+    if first is None:
+        return State(values, values[0])
+    return State(values, first.value) if _is_one(name, first, values, problems) else None
+
+
+_KEYS = ("values", "initial")
+
+
+def _values(name: str, node: Node, problems: Problems) -> tuple[str, ...]:
+    if not isinstance(node.value, list) or not 2 <= len(node.value) <= MOST:
+        problems.add(
+            node, f"state '{name}': expected a list of 2 to {MOST} values such as [up, down], got {kind(node)}"
+        )
+        return ()
+    before = len(problems.found)
+    values: list[str] = []
+    for item in node.value:
+        if not isinstance(item.value, str) or not item.value.strip() or not item.value.isprintable():
+            hint = "" if isinstance(item.value, str | list | dict) else "; write it in quotes"
+            problems.add(item, f"state '{name}': a value is one line of text, got {kind(item)}{hint}")
+        elif item.value in values:
+            problems.add(item, f"state '{name}' has the value '{item.value}' twice")
+        else:
+            values.append(item.value)
+    return tuple(values) if len(problems.found) == before else ()
+
+
+def _is_one(name: str, node: Node, values: Iterable[str], problems: Problems) -> bool:
+    if node.value in (known := tuple(values)):
+        return True
+    close = suggestion(str(node.value), known)
+    told = node.value if isinstance(node.value, str) else node.plain()
+    problems.add(node, f"state '{name}' is never {told!r}; it is one of {', '.join(known)}{close}")
+    return False
+
+
+# -- what stands in conditions and answers ----------------------------------------------------------------------------
+
+
+def read_wanted(node: Node, problems: Problems) -> Mapping[str, tuple[str, ...]]:
+    """The states of a condition: `{service: down}`, or several values of which one will do."""
+    if not isinstance(node.value, dict) or not node.value:
+        problems.add(node, f"expected a mapping such as {{service: down}}, got {kind(node)}")
+        return {}
+    wanted = {}
+    for name, item in node.value.items():
+        listed = item.value if isinstance(item.value, list) else [item]
+        if not listed or not all(isinstance(one.value, str) for one in listed):
+            problems.add(item, f"expected a value of state '{name}' or a list of them, got {kind(item)}")
+        else:
+            wanted[name] = tuple(one.value for one in listed)
+    return wanted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Then:
+    """What comes of an answer."""
+
+    state: Mapping[str, Any]
+    """The states that it moves, and where to: {service: up}."""
+
+    def mistakes(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        if not self.state:
+            yield ("state",), "expected a mapping such as {service: up}"
+        for name, value in self.state.items():
+            if not isinstance(value, str):
+                yield ("state", name), f"expected one value of state '{name}'"
+
+
+def check(node: Node, states: States, problems: Problems) -> None:
+    """Report every state and value of a scenario that nothing declares, at its place."""
+    for name, at, item in asked(node):
+        if name not in states:
+            known = (
+                f"declared are {', '.join(states)}" if states else "declare it at the top: states: {NAME: [up, down]}"
+            )
+            problems.add(at, f"no state '{name}'; {known}{suggestion(name, states)}")
+            continue
+        for one in item.value if isinstance(item.value, list) else [item]:
+            if isinstance(one.value, str):
+                _is_one(name, one, states[name].values, problems)
+
+
+def asked(node: Node) -> Iterator[tuple[str, Position | None, Node]]:
+    """Every state that a scenario, written out, asks about or moves: its name, the place of that, and the values."""
+    value = node.value
+    if not isinstance(value, dict):
+        return
+    for key in ("when", "expect"):
+        if key in value:
+            yield from _in_condition(value[key])
+    then = value["then"].value if "then" in value else None
+    if isinstance(then, dict) and "state" in then:
+        yield from _named(then["state"])
+    for key in ("turns", "cases", "attempts"):
+        if key in value and isinstance(value[key].value, list):
+            for one in value[key].value:
+                yield from asked(one)
+
+
+def _in_condition(node: Node) -> Iterator[tuple[str, Position | None, Node]]:
+    if not isinstance(node.value, dict):
+        return
+    for key, item in node.value.items():
+        if key == "state":
+            yield from _named(item)
+        elif key == "not":
+            yield from _in_condition(item)
+        elif key in ("all", "any") and isinstance(item.value, list):
+            for one in item.value:
+                yield from _in_condition(one)
+
+
+def _named(node: Node) -> Iterator[tuple[str, Position | None, Node]]:
+    if isinstance(node.value, dict):
+        for name, item in node.value.items():
+            yield name, node.keys.get(name) or node.position, item
+
+
+# -- where those of several files and scenarios meet ------------------------------------------------------------------
+
+
+def merged(declared: Iterable[tuple[str, States]]) -> tuple[States, tuple[tuple[str, str], ...]]:
+    """The states of several declarations, each with where it stands; and (where, what) of those that say otherwise."""
+    found: dict[str, tuple[str, State]] = {}
+    clashes = []
+    for source, states in declared:
+        for name, state in states.items():
+            first, known = found.setdefault(name, (source, state))
+            if known != state:
+                clashes.append((source, f"state '{name}' is {state} here; {known} in {first}"))
+    return {name: state for name, (_, state) in found.items()}, tuple(clashes)

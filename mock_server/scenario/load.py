@@ -17,7 +17,7 @@ import yaml
 
 from mock_server.protocol.errors import excerpt
 from mock_server.scenario.answer import ANSWER_KEYS, Answer
-from mock_server.scenario.conditions import Condition
+from mock_server.scenario.conditions import NO_STATES, Condition, State, States, asked, check, merged, read_states
 from mock_server.scenario.decode import decode
 from mock_server.scenario.error import written_out
 from mock_server.scenario.model import Scenario, inherit
@@ -48,17 +48,39 @@ DEFAULTS = ("when", "timing", "priority", "anchor", "at_end", "times", "rate_lim
 OVERLAID = ("fault", "gate")
 
 
+# what may stand in the first document of a file instead of a scenario
+HEAD = frozenset(("defaults", "states"))
+
+
 def with_defaults(documents: list[Node], problems: Problems) -> list[Node]:
-    """The scenarios of a file, each with what the file's `defaults:` document sets and it does not."""
-    scenarios, defaults = [], None
+    """The scenarios of a file, each with what the file's first document sets (`defaults:`) and it does not, and with
+    the states that are declared there (`states:`)."""
+    scenarios, defaults, states = [], None, None
     for at, document in enumerate(documents):
-        if not isinstance(document.value, dict) or set(document.value) != {"defaults"}:
+        if not isinstance(document.value, dict) or not document.value or not HEAD.issuperset(document.value):
             scenarios.append(document)
         elif at:
-            problems.add(document, "defaults: is the first document of its file")
+            problems.add(document, f"{' and '.join(document.value)}: is the first document of its file")
         else:
-            defaults = _defaults(document.value["defaults"], problems)
-    return scenarios if defaults is None else [_completed(one, defaults) for one in scenarios]
+            if "defaults" in document.value:
+                defaults = _defaults(document.value["defaults"], problems)
+            states = document.value.get("states")
+            if states is not None:
+                read_states(states, problems)
+    if defaults is not None:
+        scenarios = [_completed(one, defaults) for one in scenarios]
+    return scenarios if states is None else [_declared(one, states) for one in scenarios]
+
+
+def _declared(scenario: Node, states: Node) -> Node:
+    """A scenario with these states beside its own."""
+    if not isinstance(scenario.value, dict) or not isinstance(states.value, dict):
+        return scenario
+    own = scenario.value.get("states", Node({}))
+    if not isinstance(own.value, dict):
+        return scenario
+    both = Node({**states.value, **own.value}, own.position or states.position, {**states.keys, **own.keys})
+    return Node({**scenario.value, "states": both}, scenario.position, scenario.keys)
 
 
 def _defaults(node: Node, problems: Problems) -> Node:
@@ -325,7 +347,7 @@ class Loader:
             except ScenarioError as error:
                 problems += error.problems
         self._known = known
-        problems += same_names(loaded)
+        problems += [*same_names(loaded), *_other_states(loaded)]
         if problems:
             raise ScenarioError(problems)
         return tuple(loaded)
@@ -345,30 +367,35 @@ class Loader:
         return looks, read
 
 
-def loads(text: str, source: str = "<text>", *, check_names: bool = True) -> tuple[Scenario, ...]:
-    """The scenarios of one text, one a YAML document. `source` stands in the errors."""
+def loads(
+    text: str, source: str = "<text>", *, check_names: bool = True, known: States = NO_STATES
+) -> tuple[Scenario, ...]:
+    """The scenarios of one text, one a YAML document. `source` stands in the errors; `known`: states that need not be
+    declared."""
     problems = Problems(source)
     nodes = with_defaults(list(documents(text, problems)), problems)
     if not nodes and not problems.found:
         problems.add(Position(1, 1), "no scenario in this file")
-    loaded = [scenario for node in nodes if (scenario := _build(node, problems)) is not None]
-    found = problems.found + (same_names(loaded) if check_names else [])
+    loaded = [scenario for node in nodes if (scenario := _build(node, problems, known)) is not None]
+    found = problems.found + ([*same_names(loaded), *_other_states(loaded)] if check_names else [])
+    found = list(dict.fromkeys(found))  # what is wrong with the states of a file is wrong in each of its scenarios
     if found:
         raise ScenarioError(sorted(found, key=lambda problem: problem.position or Position(0, 0)))
     return tuple(loaded)
 
 
-def build(data: Mapping[str, Any], source: str = "<scenario>") -> Scenario:
-    """A scenario from plain data in the words of the YAML."""
+def build(data: Mapping[str, Any], source: str = "<scenario>", known: States = NO_STATES) -> Scenario:
+    """A scenario from plain data in the words of the YAML. `known`: states that need not be declared."""
     __tracebackhide__ = True
-    scenario: Scenario = _of_data(dict(data), source, _build)
+    scenario: Scenario = _of_data(dict(data), source, lambda node, problems: _build(node, problems, known))
     return scenario
 
 
-def read_answer(data: Any, source: str) -> Answer:
-    """One reply or error from plain data: a text, a block, a list of them, or an answer in the words of the YAML."""
+def read_answer(data: Any, source: str, states: States | None = None) -> Answer:
+    """One reply or error from plain data: a text, a block, a list of them, or an answer in the words of the YAML.
+    `states`: those that it may move, where they are known."""
     __tracebackhide__ = True
-    answer: Answer = _of_data(data, source, _answer)
+    answer: Answer = _of_data(data, source, lambda node, problems: _answer(node, problems, states))
     return answer
 
 
@@ -403,20 +430,41 @@ def _of_data(data: Any, source: str, read: Callable[[Node, Problems], Any]) -> A
     return found
 
 
-def _answer(node: Node, problems: Problems) -> Answer | None:
-    answer: Answer | None = decode(Answer, expand_answer(node), problems)
+def _answer(node: Node, problems: Problems, states: States | None) -> Answer | None:
+    expanded = expand_answer(node)
+    answer: Answer | None = decode(Answer, expanded, problems)
+    if answer is not None and states is not None:
+        check(expanded, states, problems)
     if answer is not None and (answer.cases or answer.attempts or answer.call or answer.when):
         problems.add(None, "expected a reply or an error")
     return answer
 
 
-def _build(node: Node, problems: Problems) -> Scenario | None:
+def _build(node: Node, problems: Problems, known: States = NO_STATES) -> Scenario | None:
     before = len(problems.found)
-    scenario: Scenario | None = decode(Scenario, expand(node, problems), problems)
+    expanded = expand(node, problems)
+    needed = {name: known[name] for name, _, _ in asked(expanded) if name in known} if known else {}
+    if needed:
+        said = Node({name: _written_out(state) for name, state in needed.items()})
+        node, expanded = _declared(node, said), _declared(expanded, said)
+    scenario: Scenario | None = decode(Scenario, expanded, problems)
     if scenario is None or len(problems.found) > before:
+        return None
+    check(expanded, {**known, **scenario.states}, problems)
+    if len(problems.found) > before:
         return None
     place = f":{node.position.line}" if node.position else ""
     return replace(inherit(scenario), source=problems.source + place, data=node)
+
+
+def _written_out(state: State) -> Node:
+    return wrap({"values": state.values, "initial": state.initial})
+
+
+def _other_states(loaded: Sequence[Scenario]) -> list[Problem]:
+    """States that one file declares otherwise than another."""
+    _, clashes = merged((one.source, one.states) for one in loaded)
+    return [Problem(source, None, text) for source, text in clashes]
 
 
 def same_names(loaded: Sequence[Scenario]) -> list[Problem]:

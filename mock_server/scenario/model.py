@@ -17,15 +17,15 @@ from mock_server.protocol.profile import Limits
 from mock_server.protocol.sse import dumps, encode, frame
 from mock_server.records import dataclass
 from mock_server.scenario.answer import ANSWER_KEYS, Answer
-from mock_server.scenario.conditions import Condition, OnlyNamed
+from mock_server.scenario.conditions import NO_STATES, Condition, OnlyNamed, States, endpoints_of, read_states
 from mock_server.scenario.decode import Reads
 from mock_server.scenario.error import Failure
 from mock_server.scenario.faults import Fault, Faults, Gates, label, rank, reason_of
 from mock_server.scenario.faults.place import CannotApply, Site
 from mock_server.scenario.node import suggestion
 from mock_server.scenario.reply import MOST_TOKENS, generated_in
-from mock_server.scenario.subjects import read_when
-from mock_server.scenario.timing import Mistakes, Pace, Share, Timing, misfit
+from mock_server.scenario.subjects import ASKING, OF_ALL, TELLING, read_when
+from mock_server.scenario.timing import Between, Mistakes, Pace, Share, Timing, misfit
 
 # Faults that have no place in the reply they are written beside: found at load, by applying them to it.
 
@@ -108,6 +108,10 @@ class Scenario:
     """Without turns: what it lays over the replies of others."""
     gate: Gates | None = None
     """Without turns: where it holds the replies of others."""
+    between: Between | None = None
+    """Of an overlay: when it strikes, such as [10s, 25s] of the session's time since it was laid."""
+    states: Annotated[States, Reads(read_states)] = field(default_factory=lambda: NO_STATES)
+    """The states that its conditions and answers name; at the top of a file they are those of all its scenarios."""
     tags: tuple[str, ...] = ()
     """Words to sort scenarios by. One has a meaning: `side` marks the scenarios for side calls of agents."""
     source: str = field(default="", metadata={"hidden": True})
@@ -134,6 +138,12 @@ class Scenario:
         """What an overlay does to replies, in words."""
         pace = () if self.timing is None else ("timing",)
         return (*(label(one) for one in (*(self.gate or ()), *(self.fault or ()))), *pace)
+
+    @lazy
+    def endpoints(self) -> frozenset[str]:
+        """What it is for; where it does not say, for whatever asks for a message."""
+        named = endpoints_of(self.when)
+        return TELLING if named is None else named
 
     @lazy
     def named_only(self) -> bool:
@@ -201,8 +211,11 @@ class Scenario:
             yield ("name",), "a name is one line without brackets"
         if not self.turns:
             yield from self._as_overlay()
-        elif self.chance is not None:
-            yield ("chance",), "a scenario with turns has no chance of its own; put it on cases"
+        else:
+            if self.chance is not None:
+                yield ("chance",), "a scenario with turns has no chance of its own; put it on cases"
+            if self.between is not None:
+                yield ("between",), "'between' belongs to an overlay; this scenario has turns"
         if self.times is not None and self.times < 1:
             yield ("times",), "times is 1 or more"
         end = self._first_end()
@@ -220,6 +233,7 @@ class Scenario:
                 yield ("tags", at), f"a tag is one word, got {tag!r}"
         if self.is_side_call and (self.when is None or self.named_only):
             yield ("tags",), "a scenario of side calls is asked before any name, so it needs a when of its own"
+        yield from self._beside()
         yield from self._calls()
         yield from self._captures()
         yield from self._misfits()
@@ -235,6 +249,32 @@ class Scenario:
                 yield (key,), f"'{key}' belongs to a scenario with turns; this one is an overlay"
         if self.named_only:
             yield ("when",), "an overlay cannot be named; say which requests it is for, or leave `when` out"
+
+    def _beside(self) -> Mistakes:
+        """What only replies that are messages have, in a scenario for other endpoints: there it gives an error."""
+        others = self.endpoints - TELLING
+        if not others or self.when is None:
+            if not self.endpoints:
+                yield ("when",), "no request comes to all of these endpoints"
+            return
+        told = next(iter(sorted(others)))
+        if not others <= ASKING and (wrong := sorted(self.when.subjects - {*OF_ALL})):
+            asked = ", ".join(sorted(others - ASKING))
+            yield ("when",), f"'{wrong[0]}' cannot be asked of {asked}: only {', '.join(OF_ALL)}"
+        for key in ("timing", "rate_limits", "anchor"):
+            if getattr(self, key) is not None:
+                yield (key,), f"'{key}' is of messages; {told} has none"
+        for fault in () if self.endpoints & TELLING else self.fault or ():
+            try:
+                fault.apply(_ANYTHING, Site(Random(0), None, _failed))
+            except CannotApply as reason:
+                yield ("fault",), f"{reason_of(fault, reason)} ({told})"
+        if len(self.turns) > 1:
+            yield ("turns", 1), f"{told} has no conversation: one turn; or attempts, for one request after another"
+        for turn in self.turns:
+            for path, _, leaf in ((("turns", 0), None, turn), *_standing(turn, ("turns", 0), frozenset())):
+                for key, what in _of_messages(leaf):
+                    yield (*path, key), f"{what} is of messages; {told} can have an error only, or attempts of errors"
 
     def _replays(self) -> Mistakes:
         """A recorded timeline must be that of the replies it stands for, where these are known."""
@@ -300,6 +340,18 @@ class Scenario:
                     is_result = isinstance(block, WebSearchToolResult | McpToolResult)
                     if is_result and getattr(block, "tool_use_id", None) is None and not called:
                         yield ("turns", at), f"{block.type} without a server_tool_use before it"
+
+
+_ANYTHING = whole(200, JSON_HEADERS, b'{"id":"?"}')  # a reply that is no message
+
+
+def _of_messages(leaf: Answer) -> Iterator[tuple[str, str]]:
+    """What in an answer only replies that are messages can have."""
+    for key in ("reply", "generate", "call", "cases", "timing", "expect", "then", "batch"):
+        if getattr(leaf, key) is not None:
+            yield key, f"'{key}'"
+    if leaf.error is not None and leaf.templates:
+        yield "error", "a template"
 
 
 MOST_CHARACTERS = 1_000_000  # of a reply
@@ -381,7 +433,7 @@ def inherit(scenario: Scenario) -> Scenario:
     def resolve(answer: Answer, outer: Answer) -> Answer:
         taken: dict[str, Any] = {
             name: value
-            for name in ("timing", "fault", "gate")
+            for name in ("timing", "fault", "gate", "then")
             if not getattr(answer, name) and (value := getattr(outer, name)) is not None
         }
         if outer.contradicts:

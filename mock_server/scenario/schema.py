@@ -18,6 +18,7 @@ from typing import Any, Literal, get_args, get_origin
 from mock_server.protocol.blocks import BLOCKS
 from mock_server.protocol.errors import STATUS, TYPE
 from mock_server.scenario.answer import ANSWER_KEYS, Answer
+from mock_server.scenario.conditions import read_states
 from mock_server.scenario.decode import Reads
 from mock_server.scenario.error import Failure, read_failure
 from mock_server.scenario.faults import FAULTS, KEYS, read_faults, read_gates
@@ -36,6 +37,7 @@ from mock_server.scenario.timing import (
     PAUSES,
     PERCENTILES,
     PRESETS,
+    Between,
     Chunk,
     Count,
     Delay,
@@ -60,8 +62,12 @@ def schema() -> Schema:
     return {
         "$schema": ID,
         "title": "A scenario of mock-server",
-        "if": {"type": "object", "required": ["defaults"]},
-        "then": _object({"defaults": _ref("defaults")}),
+        "if": {
+            "type": "object",
+            "anyOf": [{"required": ["defaults"]}, {"required": ["states"]}],
+            "not": {"required": ["name"]},
+        },
+        "then": _object({"defaults": _ref("defaults"), "states": _ref("states")}),
         "else": _ref("scenario"),
         "$defs": _definitions(),
     }
@@ -74,6 +80,7 @@ def _definitions() -> dict[str, Schema]:
             {key: value for key, value in _fields(Scenario).items() if key in DEFAULTS},
             description="What every scenario of this file has unless it sets it itself.",
         ),
+        "states": _states(),
         "answer": _answer(),
         "reply": {"anyOf": [{"type": "array", "items": _item()}, _ref("block")]},
         "block": _block(),
@@ -116,6 +123,14 @@ def _scenario() -> Schema:
     short = {key: inner[key] for key in ANSWER_KEYS}
     answers = ("turns", "reply", "error", "generate", "cases", "attempts", "fault", "gate", "timing")
     return {**_object({**own, **short}, ["name"]), "anyOf": [{"required": [key]} for key in answers]}
+
+
+def _states() -> Schema:
+    values: Schema = {"type": "array", "items": _TEXT, "minItems": 2, "uniqueItems": True}
+    keys = {"values": _described(values, "What it can be."), "initial": _described(_TEXT, "What it is at first.")}
+    either: Schema = {"if": {"type": "array"}, "then": values, "else": _object(keys, ["values"])}
+    about = "The states that conditions ask about and answers move: {service: [up, down]}; the first value is initial."
+    return {"type": "object", "additionalProperties": either, "minProperties": 1, "description": about}
 
 
 def _answer() -> Schema:
@@ -249,6 +264,8 @@ _READ: Mapping[Callable[..., Any], Schema] = {
     _reads(Share): {"anyOf": [{"const": 0}, {"type": "string", "pattern": r"^\d+(\.\d+)?%$"}]},
     _reads(Chunk): {"anyOf": [{"enum": list(CHUNKS)}, _WHOLE, _object({"bytes": _WHOLE}, ["bytes"])]},
     _reads(Pace): _ref("timing"),
+    _reads(Between): {"type": "array", "items": _DURATION, "minItems": 2, "maxItems": 2},
+    read_states: _ref("states"),
     read_when: _ref("when"),
     read_case_when: _ref("case_conditions"),
     _reads(Rendered): {"anyOf": [{"type": "string"}, _ref("template")]},

@@ -7,6 +7,7 @@ from operator import attrgetter
 from typing import Any
 
 from mock_server.protocol.expression import OverLimit
+from mock_server.protocol.profile import OPERATIONS
 from mock_server.protocol.request import SECRET_HEADERS, Block, result_text
 from mock_server.scenario import paths
 from mock_server.scenario.conditions import (
@@ -19,6 +20,7 @@ from mock_server.scenario.conditions import (
     OnlyNamed,
     SearchedText,
     Test,
+    read_wanted,
 )
 from mock_server.scenario.node import Node, Problems, kind, suggestion
 from mock_server.scenario.operators import (
@@ -408,7 +410,60 @@ def _number(subject: str, value: Callable[[ConditionContext], int]) -> Callable[
     return read
 
 
+# Where a request goes: what a scenario is for, rather than what its requests say.
+
+_DONE = tuple(name for methods in OPERATIONS.values() for name in methods.values())
+# what can be named: every operation, and every family, which is all of its operations
+ENDPOINTS: Mapping[str, frozenset[str]] = {
+    name: frozenset(one for one in _DONE if name in (one, one.partition(".")[0]))
+    for name in dict.fromkeys(name for one in _DONE for name in (one.partition(".")[0], one))
+}
+# those that a message is asked for at: scenarios that name no endpoint are for them
+TELLING = frozenset(("messages", "complete"))
+# those whose requests have a prompt; of others only these subjects can be asked
+ASKING = TELLING | {"count_tokens"}
+OF_ALL = ("endpoint", "header", "state")
+
+
+def _endpoint(node: Node, problems: Problems) -> Test:
+    names = read_texts(node, problems) or []
+    wanted: frozenset[str] = frozenset()
+    for name in names:
+        if name not in ENDPOINTS:
+            text = f"no endpoint '{name}'; expected one of {', '.join(ENDPOINTS)}{suggestion(name, ENDPOINTS)}"
+            problems.add(node, text)
+        wanted |= ENDPOINTS.get(name, frozenset())
+    if isinstance(node.value, dict):
+        problems.add(node, f"expected the name of an endpoint or a list of them: {', '.join(ENDPOINTS)}")
+    return Test(
+        "endpoint",
+        " or ".join(names),
+        lambda facts: facts.view.endpoint in wanted,
+        lambda facts: facts.view.endpoint,
+        endpoints=wanted,
+    )
+
+
+def _state(node: Node, problems: Problems) -> Test:
+    wanted = read_wanted(node, problems)
+    return Test(
+        "state",
+        ", ".join(f"{name} {' or '.join(values)}" for name, values in wanted.items()),
+        lambda facts: all(facts.view.states.get(name) in values for name, values in wanted.items()),
+        lambda facts: ", ".join(f"{name} {facts.view.states.get(name, 'unknown')}" for name in wanted),
+        far=lambda facts: (
+            sum(facts.view.states.get(name) not in values for name, values in wanted.items()) / max(1, len(wanted))
+        ),
+    )
+
+
 _KINDS: Shape = {"enum": list(HAS)}
+_STATED: Shape = {
+    "type": "object",
+    "minProperties": 1,
+    "additionalProperties": {"anyOf": [TEXT, {"type": "array", "items": TEXT, "minItems": 1}]},
+}
+_ENDPOINTS: Shape = {"enum": list(ENDPOINTS)}
 _PLACE: Shape = {"type": "integer", "minimum": 1}
 _COUNTED: Shape = {"anyOf": [_PLACE, {"type": "array", "items": _PLACE, "minItems": 1}, {"$ref": "#/$defs/operators"}]}
 
@@ -463,10 +518,16 @@ SUBJECTS: Mapping[str, Word[Test]] = {
     ),
     "body": Word(_body, "Values at paths into the JSON: {max_tokens: {gt: 1000}, messages[0].role: user}.", PATHS),
     "schema": Word(_schema, "A JSON Schema that the body must fit.", {}),
+    "state": Word(_state, "The states of the session: {service: down}; a list means any of.", _STATED),
+    "endpoint": Word(
+        _endpoint,
+        "What was asked for; without it /v1/messages: count_tokens, models, batches.results, …; a list means any of.",
+        {"anyOf": [_ENDPOINTS, {"type": "array", "items": _ENDPOINTS, "minItems": 1}]},
+    ),
 }
 # only where the place in the script is known already
 CASE_SUBJECTS: Mapping[str, Word[Test]] = {
-    **SUBJECTS,
+    **{name: word for name, word in SUBJECTS.items() if name != "endpoint"},
     "turn": Word(_number("turn", lambda facts: facts.turn), "The turn of the script, counted from 1.", _COUNTED),
     "attempt": Word(
         _number("attempt", lambda facts: facts.attempt), "Which time this request comes, counted from 1.", _COUNTED
@@ -515,15 +576,25 @@ def _entry(node: Node, key: str, item: Node, problems: Problems, subjects: _Subj
     if key in subjects:
         return subjects[key].read(item, problems)
     if key == "not":
-        return Not(_condition(item, problems, subjects))
+        return Not(_condition(item, problems, _inner(subjects)))
     if key in ("all", "any"):
         if not isinstance(item.value, list) or not item.value:
             problems.add(item, f"expected a list of conditions, got {kind(item)}")
             return All()
-        inner = tuple(_condition(one, problems, subjects) for one in item.value)
+        inner = tuple(_condition(one, problems, subjects if key == "all" else _inner(subjects)) for one in item.value)
         return All(inner) if key == "all" else AnyOf(inner)
     if key in CASE_SUBJECTS:
         problems.add(node.keys.get(key) or node, f"'{key}' can be asked only in a case: here it is circular")
+    elif key == "endpoint":
+        text = (
+            "'endpoint' says what a scenario is for: it stands in its `when`, at the top or in `all`, and nowhere else"
+        )
+        problems.add(node.keys.get(key) or node, text)
     else:
         unknown(node, key, (*subjects, *JOINED), "when", problems)
     return All()
+
+
+def _inner(subjects: _Subjects) -> _Subjects:
+    """What can be asked where one of several conditions is enough, or must not hold."""
+    return {name: word for name, word in subjects.items() if name != "endpoint"}

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import field, fields
 from itertools import pairwise
 from random import Random
-from typing import Annotated, Any, ClassVar, get_args
+from typing import Annotated, Any, ClassVar, NamedTuple, get_args
 
 from mock_server.protocol.blocks import BLOCKS, Block, Text
 from mock_server.protocol.chunk import Burst, Bytes, Named, Unit
@@ -288,6 +288,29 @@ def _offsets(node: Node, problems: Problems) -> tuple[int, ...] | None:
     return found  # type: ignore[return-value]
 
 
+class Window(NamedTuple):
+    """A span of time, in microseconds; its end is not part of it."""
+
+    begin: int
+    end: int
+
+    def __str__(self) -> str:
+        return f"between {written(self.begin)} and {written(self.end)}"
+
+
+def _between(node: Node, problems: Problems) -> Window | None:
+    if not isinstance(node.value, list) or len(node.value) != 2:
+        problems.add(node, f"expected when it begins and when it ends, such as [10s, 25s]; got {kind(node)}")
+        return None
+    begin, end = (_duration(one, problems) for one in node.value)
+    if begin is None or end is None:
+        return None
+    if end <= begin:
+        problems.add(node.value[1], f"it ends before it begins, at {_written(node.value[0])}")
+    return Window(begin, end)
+
+
+Between = Annotated[Window, Reads(_between)]
 Duration = Annotated[int, Reads(_duration)]
 Delay = Annotated[int | Distribution, Reads(_delay)]
 """A duration, fixed or drawn for each request."""

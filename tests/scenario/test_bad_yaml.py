@@ -12,10 +12,14 @@ from mock_server.scenario.faults import FAULTS
 from mock_server.scenario.load import build, load, loads
 from mock_server.scenario.node import ScenarioError
 
-NAMES = "name, description, when, turns, timing, priority, anchor, at_end, times, rate_limits, contradicts, chance, fault, gate, tags"
-SHORT = "reply, error, generate, cases, attempts, expect, stop_reason, stop_sequence, stop_details, max_tokens, usage, model, container, context_management, diagnostics, input_transformations, headers, batch"
-ANSWER = "when, chance, expect, reply, error, generate, cases, attempts, timing, fault, gate, stop_reason, stop_sequence, stop_details, max_tokens, usage, model, container, context_management, diagnostics, input_transformations, headers, batch, contradicts"
-SUBJECTS = "prompt, last_message, system, model, tools, tool_choice, tool_result, stream, has, header, body, schema, all, any, not"
+NAMES = "name, description, when, turns, timing, priority, anchor, at_end, times, rate_limits, contradicts, chance, fault, gate, between, states, tags"
+SHORT = "reply, error, generate, cases, attempts, expect, then, stop_reason, stop_sequence, stop_details, max_tokens, usage, model, container, context_management, diagnostics, input_transformations, headers, batch"
+ANSWER = "when, chance, expect, reply, error, generate, cases, attempts, timing, fault, gate, then, stop_reason, stop_sequence, stop_details, max_tokens, usage, model, container, context_management, diagnostics, input_transformations, headers, batch, contradicts"
+SUBJECTS = "prompt, last_message, system, model, tools, tool_choice, tool_result, stream, has, header, body, schema, state, endpoint, all, any, not"
+ENDPOINTS = (
+    "messages, batches, batches.create, batches.list, batches.get, batches.delete, batches.cancel, batches.results, files, "
+    "files.upload, files.list, files.get, files.delete, files.content, count_tokens, models, models.list, models.get, complete"
+)
 TIMINGS = "instant, fast, realistic, slow"
 REASONS = (
     "end_turn, tool_use, pause_turn, refusal, stop_sequence, max_tokens, model_context_window_exceeded, compaction"
@@ -307,6 +311,124 @@ TABLE: list[tuple[str, str, list[str]]] = [
         "a control character behind others",
         "name: a\nreply: äöü\x07",
         ["2:11: not YAML: a character that is not allowed"],
+    ),
+    (
+        "a state that nothing declares",
+        "name: a\nwhen: {state: {service: down}}\nreply: hi",
+        ["2:16: no state 'service'; declare it at the top: states: {NAME: [up, down]}"],
+    ),
+    (
+        "a state and values with slips of the pen",
+        "states: {service: [up, down]}\n---\nname: a\nwhen: {not: {state: {servce: down}}}\n"
+        "turns:\n  - cases:\n      - {when: {state: {service: [dwn]}}, error: 529, then: {state: {service: uup}}}",
+        [
+            "4:22: no state 'servce'; declared are service; did you mean 'service'?",
+            "7:35: state 'service' is never 'dwn'; it is one of up, down; did you mean 'down'?",
+            "7:80: state 'service' is never 'uup'; it is one of up, down; did you mean 'up'?",
+        ],
+    ),
+    (
+        "a state that begins as it never is",
+        "states: {service: {values: [up, down], initial: dwn, first: up}}\n---\nname: a\nreply: x\n---\nname: b\nreply: y",
+        [
+            "1:49: state 'service' is never 'dwn'; it is one of up, down; did you mean 'down'?",
+            "1:54: unknown key 'first' in a state; expected values and initial",
+        ],
+    ),
+    (
+        "states that are none",
+        "name: a\nreply: x\nstates: {a: up, b: [up], c: [up, true], d: {initial: up}, e: [up, up]}",
+        [
+            "3:13: state 'a': expected a list of 2 to 100 values such as [up, down], got text",
+            "3:20: state 'b': expected a list of 2 to 100 values such as [up, down], got a list",
+            "3:34: state 'c': a value is one line of text, got true or false; write it in quotes",
+            "3:44: state 'd' has no values; expected {values: [up, down], initial: up}",
+            "3:67: state 'e' has the value 'up' twice",
+        ],
+    ),
+    (
+        "no states at all",
+        "states: []\n---\nname: a\nreply: x",
+        ["1:9: expected a mapping such as {service: [up, down]}, got a list"],
+    ),
+    (
+        "states behind a scenario",
+        "name: a\nreply: x\n---\nstates: {a: [b, c]}",
+        ["4:1: states: is the first document of its file"],
+    ),
+    (
+        "something else than a state comes of an answer",
+        "name: a\nreply: x\nthen: {sate: {a: b}}",
+        [
+            "3:7: missing key 'state' in then",
+            "3:8: unknown key 'sate' in then; expected one of state; did you mean 'state'?",
+        ],
+    ),
+    (
+        "an endpoint that is none",
+        "name: a\nwhen: {endpoint: count_token}\nerror: 500",
+        [f"2:18: no endpoint 'count_token'; expected one of {ENDPOINTS}; did you mean 'count_tokens'?"],
+    ),
+    (
+        "endpoints that no request comes to both",
+        "name: a\nwhen: {all: [{endpoint: models}, {endpoint: files}]}\nerror: 500",
+        ["2:1: no request comes to all of these endpoints"],
+    ),
+    (
+        "an endpoint among conditions of which one will do",
+        "name: a\nwhen: {any: [{endpoint: models}, {prompt: x}]}\nerror: 500",
+        [
+            "2:15: 'endpoint' says what a scenario is for: it stands in its `when`, at the top or in `all`, and nowhere else"
+        ],
+    ),
+    (
+        "an endpoint in a case",
+        "name: a\nturns: [{cases: [{when: {endpoint: models}, reply: x}]}]",
+        [
+            "2:26: 'endpoint' says what a scenario is for: it stands in its `when`, at the top or in `all`, and nowhere else"
+        ],
+    ),
+    (
+        "a prompt of what has none",
+        "name: a\nwhen: {endpoint: [count_tokens, models.list], prompt: x}\nerror: 500",
+        ["2:1: 'prompt' cannot be asked of models.list: only endpoint, header, state"],
+    ),
+    (
+        "a message where none is asked for",
+        "name: a\nwhen: {endpoint: batches.create}\nanchor: session\nturns: [{reply: x}, {error: 500}]",
+        [
+            "3:1: 'anchor' is of messages; batches.create has none",
+            "4:10: 'reply' is of messages; batches.create can have an error only, or attempts of errors",
+            "4:21: batches.create has no conversation: one turn; or attempts, for one request after another",
+        ],
+    ),
+    (
+        "a state that an error of another endpoint would move",
+        "name: a\nstates: {a: [b, c]}\nwhen: {endpoint: models}\nerror: 500\nthen: {state: {a: c}}",
+        ["5:1: 'then' is of messages; models.get can have an error only, or attempts of errors"],
+    ),
+    (
+        "a fault of events where there are none",
+        "name: a\nwhen: {endpoint: models.list}\nfault: missing_event",
+        ["3:1: missing_event: a JSON reply has no events (models.list)"],
+    ),
+    (
+        "a window that ends before it begins",
+        "name: a\nbetween: [10s, 5s]\nfault: reset",
+        ["2:16: it ends before it begins, at 10s"],
+    ),
+    (
+        "windows that are none",
+        "name: a\nbetween: 10s\nfault: reset\n---\nname: b\nbetween: [1s, soon]\nfault: reset",
+        [
+            "2:10: expected when it begins and when it ends, such as [10s, 25s]; got text",
+            "6:15: expected a duration such as 250ms or 2s, got 'soon'",
+        ],
+    ),
+    (
+        "a window of what answers by itself",
+        "name: a\nbetween: [1s, 2s]\nreply: x",
+        ["2:1: 'between' belongs to an overlay; this scenario has turns"],
     ),
     (
         "several at once, in order",

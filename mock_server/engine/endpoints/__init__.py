@@ -12,11 +12,12 @@ from mock_server.engine.endpoints import batches, files, models
 from mock_server.engine.endpoints.complete import complete
 from mock_server.engine.endpoints.complete import read_ahead as read_completion
 from mock_server.engine.endpoints.count_tokens import count_tokens
+from mock_server.engine.endpoints.count_tokens import read as read_counted
 from mock_server.engine.endpoints.count_tokens import read_ahead as read_count
 from mock_server.engine.endpoints.messages import create
 from mock_server.engine.endpoints.messages import read_ahead as read_message
 from mock_server.engine.exchange import Call, Exchange, Reader
-from mock_server.protocol.profile import Family
+from mock_server.protocol.profile import OPERATIONS, Family
 
 if TYPE_CHECKING:
     from mock_server.engine.engine import Engine
@@ -50,6 +51,12 @@ BODIES: Mapping[str, int] = {"/v1/messages/batches": 256 << 20}
 
 # those that tell messages: faults strike inside them, where the stream is known
 MESSAGES = frozenset((create, complete))
+# what scenarios call each
+NAMES: Mapping[Endpoint, str] = {
+    ENDPOINTS[path][method]: name for path, methods in OPERATIONS.items() for method, name in methods.items()
+}
+# of the others: what raises the error of a request that breaks a rule, before a scenario is asked about it
+JUDGES: Mapping[Endpoint, Reader] = {count_tokens: read_counted, batches.create: batches.read}
 
 # what the paths of a family begin with
 FAMILIES: Mapping[str, Family] = {

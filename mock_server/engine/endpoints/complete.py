@@ -24,7 +24,7 @@ def complete(engine: "Engine", call: Call) -> Exchange:
     """parse -> validate -> the line of a message -> completion. Raises ApiError for the client's mistakes."""
     asked, reading, ignored = call.read(read)
     try:
-        exchange = messages.create(engine, call._replace(http=asked, reading=reading))
+        exchange = messages.create(engine, call._replace(http=asked, reading=reading, endpoint="complete"))
     except ApiError as error:
         raise _renamed(error) from None
     if ignored:

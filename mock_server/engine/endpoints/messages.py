@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mock_server.engine import citations, seeds, unmatched
 from mock_server.engine.admission import Admitted, admit, commit, extras, limit_headers, sourced, take_limits, too_long
-from mock_server.engine.choose import NAMES, Choice, Lookup, NoMatch, choose
+from mock_server.engine.choose import NAMES, NO_VALUES, Choice, Lookup, NoMatch, choose
 from mock_server.engine.compile import Binding, CompiledReply, Filled, Reply, View, is_one_text, reply_of
 from mock_server.engine.conversation import checked, waiting_call
 from mock_server.engine.errors import (
@@ -172,7 +172,7 @@ def _within_limits(admitted: Admitted, name: str, limits: Limits) -> Admitted:
 
 class Turn(NamedTuple):
     """The turn being answered: the request that was let in, what answers it, what goes wrong with that, and what is
-    drawn for it. `answer`: that of the choice, unless a function gave another.
+    drawn for it. `answer`: that of the choice, unless a function gave another. `moves`: it may move states.
     """
 
     engine: "Engine"
@@ -184,6 +184,7 @@ class Turn(NamedTuple):
     answer: Answer = NO_ANSWER
     compiled: CompiledReply | None = None
     breaks: ReplyFaults = NONE
+    moves: bool = False
 
     @property
     def choice(self) -> Choice:
@@ -201,16 +202,18 @@ def _answered(engine: "Engine", admitted: Admitted) -> Exchange:
     call, request = admitted.call, admitted.request
     terms = call.session.in_force
     library = engine.library(call.session)
-    asked = Lookup(request, call.http.headers, call.key, call.session.cursors, terms.settings.seed)
+    session = call.session
+    states = session.states(library) if library.states else NO_VALUES
+    asked = Lookup(request, call.http.headers, call.key, session.cursors, terms.settings.seed, states, call.endpoint)
     found = choose(library, asked)
     if isinstance(found, Choice) and _is_simple(admitted):
         settled = library.settled(_kind(admitted, found))
         holds = settled is not None and settled.terms is terms and settled.least <= request.max_tokens
         if settled is not None and holds and not (found.begins or asked.were_counts_read):
-            again = Again(library, terms, settled.filled.after(admitted.input_tokens))
+            again = Again(library, terms, settled.filled.after(admitted.input_tokens), session.moved)
             return settled.exchanged(again, call.ids, reply_headers(call.session, call.ids.new("req")))
     draw = Draw(terms.settings.seed, call, request)
-    overlays = engine.overlays(call.session) if library.overlays else ()
+    overlays = engine.overlays(session) if library.laid else ()
     if request.body.get("compaction") is not None and not _compacts(found):
         breaks = faults_for(call, asked, overlays, None)
         return _noted(_compaction(Turn(engine, library, admitted, asked, found, draw, breaks=breaks)), "compaction")
@@ -224,10 +227,11 @@ def _answered(engine: "Engine", admitted: Admitted) -> Exchange:
         return _unexpected(call, found, differences)
     is_whole = not overlays and answer.fault is None and answer.gate is None and HEADER not in call.http.headers
     breaks = NONE if is_whole else faults_for(call, asked, overlays, answer)
+    moves = (answer.then is not None or answer.call is not None) and _moves(found, asked)
     if found.begins or scenario.counts:
         asked.cursors.commit(call.key, found, request)
     compiled = None if answer.reply is None else library.compiled[scenario.name].reply(answer)
-    turn = Turn(engine, library, admitted, asked, found, draw, answer, compiled, breaks)
+    turn = Turn(engine, library, admitted, asked, found, draw, answer, compiled, breaks, moves)
     if answer.call is not None:
         return _late(turn)
     if (compiled.size > LONG) if compiled is not None else _is_long(answer, request):
@@ -235,7 +239,7 @@ def _answered(engine: "Engine", admitted: Admitted) -> Exchange:
     exchange = _chosen(_played(turn), turn)
     if exchange.again is not None:
         _settle(exchange, exchange.again.filled, turn)
-    return exchange
+    return _moved(exchange, turn) if moves else exchange
 
 
 # A request that is nothing but a question has the same reply as the one before, but for ids and the tokens of its
@@ -280,6 +284,28 @@ def _settle(exchange: Exchange, filled: Filled, turn: Turn) -> None:
     turn.library.settle(_kind(admitted, found), Settled(terms, limit, exchange._replace(again=None), filled, behind))
 
 
+def _moves(choice: Choice, asked: Lookup) -> bool:
+    """Whether an answer may move states: not that of a side call, nor one that a request gets again. What is known of
+    that: the client's own count of its retries, the script's (its attempts say themselves what each try does), and that
+    a script of a session keeps its reply for the same request."""
+    scenario = choice.scenario
+    if scenario.is_side_call:
+        return False
+    if choice.attempts > 1:
+        return asked.retries < choice.attempts
+    order = scenario.anchored_at == "session" and (asked.key, scenario.name, asked.request.fingerprint)
+    return not (asked.retries or (order and order in asked.cursors.order))
+
+
+def _moved(exchange: Exchange, turn: Turn) -> Exchange:
+    """The exchange, and the states moved that its answer moves."""
+    then, asked, found = turn.answer.then, turn.asked, turn.choice
+    if then is None or not turn.moves:
+        return exchange
+    mover = asked.key, b"%d %b" % (found.attempt, asked.request.fingerprint)
+    return exchange._replace(moved=turn.admitted.call.session.move(turn.library, then.state, mover))
+
+
 def _again(turn: Turn) -> Again | None:
     """What the same request is answered from the next time; None where anything was counted, drawn, limited, expected
     or broken for it, or looked up where the next one may find something else.
@@ -288,9 +314,11 @@ def _again(turn: Turn) -> Again | None:
     filled, request = draw.filled, admitted.request
     if filled is None or draw.has_seed or turn.asked.were_counts_read or turn.breaks is not NONE:
         return None
-    if admitted.limits or admitted.prefix is not None or turn.library.overlays or admitted.call.in_batch:
+    if admitted.limits or admitted.prefix is not None or turn.library.laid or admitted.call.in_batch:
         return None
     if answer.is_open or answer.call is not None or (isinstance(found, Choice) and found.scenario.expects):
+        return None
+    if answer.then is not None:
         return None
     if (
         (request.has_blocks and request.has_files)
@@ -298,7 +326,8 @@ def _again(turn: Turn) -> Again | None:
         or "origin" in request.headers
     ):
         return None
-    return Again(turn.library, admitted.call.session.in_force, filled)
+    session = admitted.call.session
+    return Again(turn.library, session.in_force, filled, session.moved)
 
 
 def _unexpected(call: Call, choice: Choice, differences: Sequence[Miss]) -> Exchange:
@@ -451,7 +480,7 @@ def _long(turn: Turn) -> Exchange:
         if isinstance(given, ApiError):
             plan = failure(given, call.session, call.ids.new("req"))
             return Exchange(plan, note=str(given))
-        return _chosen(_sent(turn, given), turn)
+        return _moved(_chosen(_sent(turn, given), turn), turn)
 
     pending = _chosen(Applied(NOTHING), turn)
     return pending._replace(late=Late(make, Request(call.http), settle, PATIENCE, is_ours=True))
@@ -499,17 +528,19 @@ def _late(turn: Turn) -> Exchange:
     assert function is not None
 
     def settle(given: Any) -> Exchange:
-        answer = read_answer(given, f"the reply of {name_of(function)}")
+        answer = read_answer(given, f"the reply of {name_of(function)}", turn.library.states)
         inherited = replace(
             answer,
             timing=answer.timing or scripted.timing,
             headers={**scripted.headers, **answer.headers},
             contradicts=answer.contradicts or scripted.contradicts,
+            then=answer.then or scripted.then,
         )
         suffered = breaks._replace(faults=(*answer.faults, *breaks.faults)) if answer.faults else breaks
+        given_turn = turn._replace(answer=inherited, compiled=None, breaks=suffered)
         with bounded():
-            done = _played(turn._replace(answer=inherited, compiled=None, breaks=suffered))
-        return _chosen(done, turn)
+            done = _played(given_turn)
+        return _moved(_chosen(done, turn), given_turn)
 
     pending = _chosen(Applied(NOTHING), turn)
     return pending._replace(late=Late(function, Request(turn.admitted.call.http), settle))

@@ -134,6 +134,8 @@ class Feed:
     def came(self, entry: Entry, session: str) -> None:
         """An entry came, or ended."""
         self._levers.listen(entry.lane)
+        if entry.exchange.moved:
+            self.say("levers")
         for watcher in self.watchers:
             watcher.entry(entry, session)
 

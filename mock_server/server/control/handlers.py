@@ -108,7 +108,7 @@ class Control:
         for one in added:
             if not one.name:
                 raise ControlError(422, "a scenario without a name", "give it a name")
-        self.engine.add(session, *_of_library(added, query))
+        _added(lambda: self.engine.add(session, *_of_library(added, query)))
         self.changed()
         return as_json(201, {"added": [one.name for one in added]})
 
@@ -117,7 +117,7 @@ class Control:
         found = self.read(query, query.rest)
         if len(found) != 1 or found[0].name != query.rest:
             raise ControlError(422, f"the body is not one scenario named '{query.rest}'", "name and path must agree")
-        self.engine.add(self.session(query), *_of_library(found, query))
+        _added(lambda: self.engine.add(self.session(query), *_of_library(found, query)))
         self.changed()
         return as_json(200, {"added": [query.rest]})
 
@@ -132,19 +132,22 @@ class Control:
         return as_json(200, {"removed": query.rest})
 
     def read(self, query: Query, name: str | None = None) -> Sequence[Scenario]:
-        try:
+        session = self.session(query)
+        known = self.engine.library(session).states
+
+        def read() -> Sequence[Scenario]:
             if "json" in query.headers.get("content-type", ""):
-                session = self.session(query)
-                added = [build({"name": name or session.new_name(), **one}, "request") for one in query.objects()]
+                given = query.objects()
+                added = [build({"name": name or session.new_name(), **one}, "request", known) for one in given]
                 if twice := same_names(added):
                     raise ScenarioError(twice)
                 return added
-            return loads(query.body.decode("utf-8"), "request")
+            return loads(query.body.decode("utf-8"), "request", known=known)
+
+        try:
+            return _added(read)
         except UnicodeDecodeError:
             raise ControlError(400, "the body is not UTF-8", "send YAML, or JSON with content-type json") from None
-        except ScenarioError as error:
-            problems = [str(problem) for problem in error.problems]
-            raise ControlError(422, problems[0], "mend the scenario; nothing was added", problems=problems) from None
 
     def _listed(self, query: Query) -> Iterator[tuple[Scenario, Session | None]]:
         sessions: Iterable[Session] = self.engine.sessions.all()
@@ -334,6 +337,18 @@ def _of_library(scenarios: Sequence[Scenario], query: Query) -> list[Scenario]:
     return [replace(one, of_library=one.name in names) for one in scenarios]
 
 
+_T = TypeVar("_T")
+
+
+def _added(act: Callable[[], _T]) -> _T:
+    """What reads or adds scenarios, with their mistakes as a 422."""
+    try:
+        return act()
+    except ScenarioError as error:
+        problems = [str(problem) for problem in error.problems]
+        raise ControlError(422, problems[0], "mend the scenario; nothing was added", problems=problems) from None
+
+
 def _passes(entry: Entry, query: Mapping[str, str]) -> bool:
     """Whether an entry is one that the filters of a query ask for."""
     if (scenario := query.get("scenario")) and entry.scenario != scenario:
@@ -376,7 +391,6 @@ def _verified(session: Session, said: Mapping[str, Any]) -> str | None:
 
 # Routes that turn the clock, release gates and lay overlays. They run on the server's loop, as what they turn asks.
 
-_T = TypeVar("_T")
 MOST_TIMES = 1_000_000
 
 
@@ -443,6 +457,45 @@ def _gate(one: GateView) -> Mapping[str, Any]:
     return {**one._asdict()}
 
 
+# -- states -----------------------------------------------------------------------------------------------------------
+
+
+def states(control: Control, query: Query) -> RouteAnswer:
+    """The states of a session: what each is, what it can be, and what it was at first."""
+    return as_json(200, _states(control, control.session(query)))
+
+
+def move(control: Control, query: Query) -> RouteAnswer:
+    """Set states of a session: `{"service": "down"}`; the others stay as they are."""
+    session, said = control.session(query), query.json()
+    library = control.engine.library(session)
+    if not said:
+        raise ControlError(400, "nothing to do", 'for example {"service": "down"}')
+    for name, value in said.items():
+        state = library.states.get(name)
+        if state is None:
+            there = f"there are {', '.join(library.states) or 'none'}"
+            raise ControlError(404, f"no state '{name}'", suggestion(name, library.states).strip("; ") or there)
+        if value not in state.values:
+            what = f"state '{name}' is never {value!r}"
+            raise ControlError(
+                422, what, f"it is one of {', '.join(state.values)}{suggestion(str(value), state.values)}"
+            )
+    session.move(library, said)
+    control.changed()
+    return as_json(200, _states(control, session))
+
+
+def _states(control: Control, session: Session) -> Mapping[str, Any]:
+    library = control.engine.library(session)
+    now = session.states(library)
+    listed = [
+        {"name": name, "value": now[name], "values": list(state.values), "initial": state.initial}
+        for name, state in library.states.items()
+    ]
+    return {"session": session.name, "states": listed}
+
+
 # -- chaos ------------------------------------------------------------------------------------------------------------
 
 
@@ -458,7 +511,7 @@ def lay(control: Control, query: Query) -> RouteAnswer:
     if wrong is not None:
         raise ControlError(422, f"'{wrong.name}' answers requests", "an overlay has a fault, a gate or a timing only")
     where = _chaos(control, query)
-    where.lay(*found)
+    _added(lambda: where.lay(*found))
     control.changed()
     return as_json(201, {"added": [one.name for one in found]})
 

@@ -98,6 +98,12 @@ _CLOCK_BODY = _json_body(
     {"freeze": {"type": "boolean"}, "advance": {"type": "number", "minimum": 0}, "resume": {"type": "boolean"}}
 )
 _GATE_BODY = _json_body({"times": {"type": ["integer", "null"], "minimum": 1}, "shut": {"type": "boolean"}})
+_STATES_BODY = {
+    "application/json": {
+        "schema": {"type": "object", "minProperties": 1, "additionalProperties": {"type": "string"}},
+        "example": {"service": "down"},
+    }
+}
 _SWITCH_BODY = _json_body({"on": {"type": "boolean"}}, ("on",))
 _SESSION_BODY = {
     "application/json": {
@@ -170,6 +176,8 @@ ROUTES: tuple[Operation, ...] = (
     Operation("POST", "clock", handlers.turn_clock, ("session",), _CLOCK_BODY),
     Operation("GET", "gates", handlers.gates, ("session",)),
     Operation("POST", "gates/{name}", handlers.turn_gate, ("session",), _GATE_BODY),
+    Operation("GET", "states", handlers.states, ("session",)),
+    Operation("PUT", "states", handlers.move, ("session",), _STATES_BODY),
     Operation("GET", "chaos", handlers.chaos, ("session",)),
     Operation("POST", "chaos", handlers.lay, ("session",), _OVERLAY_BODY, 201),
     Operation("PUT", "chaos/{name}", handlers.switch, ("session",), _SWITCH_BODY),

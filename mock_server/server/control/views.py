@@ -132,6 +132,7 @@ def summary(entry: Entry, session: str) -> dict[str, Any]:
         "contradicted": entry.exchange.contradicted,
         "faults": list(entry.faults),
         "side": entry.side,
+        "moved": [one._asdict() for one in entry.moved],
     }
 
 
@@ -278,6 +279,7 @@ def session_view(session: Session, engine: Engine) -> dict[str, Any]:
         "unmatched": session.journal.unmatched,
         "open": session.journal.open,
         "clock": {"unix": round(session.clock.unix(), 3), "frozen": session.clock.frozen},
+        "states": dict(session.states(engine.library(session))),
         "held": sum(gate.waiting for gate in session.gates.all()),
         "batches": len(session.batches),
         "files": len(session.files),

@@ -41,7 +41,7 @@ export class Chaos {
     return h("li", { class: "lever", "data-testid": "overlay", "data-name": name },
       h("div", { class: "lever-what" }, h("strong", {}, name), " ",
         h("span", { class: "tag", "data-tone": "fault" }, faults.join(", ") || "another pace"),
-        h("p", { class: "quiet" }, `${often(chance)} · ${overlay.added ? "added at run time" : source}`)),
+        h("p", { class: "quiet" }, `${often(chance)}${overlay.between ? ` · ${overlay.between.map((at) => `${at} s`).join(" to ")}` : ""} · ${overlay.added ? "added at run time" : source}`)),
       h("div", { class: "actions" },
         every ? this.toggle(every, "everywhere", {}, true) : null,
         own && (isChosen || !every) ? this.toggle(own, `session ${this.session}`, { session: this.session }, every?.on ?? true) : null,

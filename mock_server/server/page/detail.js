@@ -87,6 +87,7 @@ export class Detail {
       h("div", { class: "title" }, this.closeButton(), h("h2", {}, `#${entry.number} `, this.name()), status(entry)),
       h("ul", { class: "facts" }, facts(entry).map((fact) => h("li", {}, fact))),
       faults(entry),
+      moved(entry),
       entry.note ? longText(entry.note, { class: "note", "data-tone": isWarning(entry) ? "warn" : null }, 600) : null,
       contradictions(entry),
       warning(entry),
@@ -157,6 +158,12 @@ export class Detail {
     this.actions.tab(next.dataset.tab);
     next.focus();
   }
+}
+
+/** The states that the exchange has moved. */
+function moved({ moved: given }) {
+  if (!given.length) return null;
+  return h("ul", { class: "faults", "aria-label": "States", "data-testid": "moved" }, given.map((one) => h("li", { class: "tag" }, `${one.state}: ${one.before} → ${one.after}`)));
 }
 
 function faults({ faults: given }) {

@@ -1,6 +1,6 @@
-// What is turned while replies are under way: the clock, the gates, and the chaos that is laid over them.
+// What is turned while replies are under way: the clock, the gates, the states, and the chaos that is laid over them.
 
-import { ApiError, get, post } from "./api.js";
+import { ApiError, get, post, put } from "./api.js";
 import { Chaos } from "./chaos.js";
 import { button, h } from "./dom.js";
 import { date, several } from "./format.js";
@@ -20,11 +20,12 @@ export class Levers {
     this.turn = (run) => turned(run, () => this.load(), actions.say);
     this.clock = section("Clock", "clock");
     this.gates = section("Gates", "gates");
+    this.states = section("States", "states");
     this.chaos = new Chaos(this.turn, actions.say);
     this.elsewhere = h("p", { class: "hint elsewhere", "data-testid": "elsewhere", hidden: true });
     root.append(h("section", { class: "pane list-pane levers-pane", "aria-label": "Levers" },
       h("div", { class: "scroller" }, this.elsewhere, h("div", { class: "levers" },
-        h("div", { class: "levers-column" }, this.clock.element, this.gates.element), h("div", { class: "levers-column" }, this.chaos.element)))));
+        h("div", { class: "levers-column" }, this.clock.element, this.gates.element, this.states.element), h("div", { class: "levers-column" }, this.chaos.element)))));
   }
 
   /** Whether it is seen: only then the clock ticks. */
@@ -51,10 +52,11 @@ export class Levers {
     if (isShown) this.drawAll(seen);
   }
 
-  drawAll([clock, gates, every, own]) {
+  drawAll([clock, gates, states, every, own]) {
     const { session, name } = this;
     this.drawClock(clock);
     this.gates.draw({ ...gates, name }, () => this.gatesShown(gates.gates, name));
+    this.states.draw({ ...states, name }, () => this.statesShown(states.states, name));
     this.chaos.draw(every, own.overlays, name, session !== "");
   }
 
@@ -117,11 +119,30 @@ export class Levers {
         h("p", { class: "quiet" }, [open ? "open" : "shut", permits ? `${permits} more may pass` : "", `${passed} passed`].filter(Boolean).join(" · "))),
       h("div", { class: "actions" }, open ? one("Shut", { shut: true }, "shut") : [one("Let one through", { times: 1 }, "one"), one("Open", {}, "open")]));
   }
+
+  // -- states -------------------------------------------------------------------------------------------------------
+
+  statesShown(states, session) {
+    if (!states.length) {
+      return h("p", { class: "quiet" }, "No scenario of this session has states. ", h("code", {}, "states: {service: [up, down]}"), " at the top of a file declares one; answers move it, and it can be set here.");
+    }
+    return h("ul", { class: "lever-list" }, states.map((one) => this.state(one, session)));
+  }
+
+  state({ name, value, values, initial }, session) {
+    const turn = (event) => this.turn(() => put("states", { [name]: event.target.value }, { session }));
+    const choice = h("select", { "data-key": `state ${name}`, "data-testid": "state-value", "aria-label": `State ${name}`, onchange: turn },
+      values.map((one) => h("option", { value: one, selected: one === value }, one)));
+    return h("li", { class: "lever", "data-testid": "state", "data-name": name },
+      h("div", { class: "lever-what" }, h("strong", {}, name), " ", h("span", { class: "tag", "data-tone": value === initial ? null : "warn" }, value),
+        h("p", { class: "quiet" }, `at first ${initial}`)),
+      h("div", { class: "actions" }, choice));
+  }
 }
 
 /** What is shown of a session. */
 function asked(session) {
-  return [get("clock", { session }), get("gates", { session }), get("chaos"), get("chaos", { session })];
+  return [get("clock", { session }), get("gates", { session }), get("states", { session }), get("chaos"), get("chaos", { session })];
 }
 
 /** Do it, show what came of it, and say what went wrong. */

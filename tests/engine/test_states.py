@@ -1,0 +1,336 @@
+"""States of a session: which answer hangs on them, what moves them and what does not; and windows of overlays."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from manualclock import ManualClock
+
+from mock_server.engine.engine import Engine
+from mock_server.engine.entry import Entry
+from mock_server.engine.explain import explain
+from mock_server.protocol.request import HttpRequest
+from mock_server.protocol.sse import dumps, encode
+from mock_server.scenario.load import build, load, loads
+from mock_server.scenario.node import ScenarioError
+from mock_server.scenario.profiles import load_profile
+from mock_server.settings import Settings
+
+MakeEngine = Callable[..., Engine]
+Ask = Callable[..., Entry]
+
+SERVICE = """
+states: {service: [up, down, recovering]}
+---
+name: outage
+when: {state: {service: down}}
+error: overloaded_error
+---
+name: crash
+when: {prompt: crash}
+reply: Going down.
+then: {state: {service: down}}
+---
+name: restart
+when: {prompt: restart}
+priority: 1
+reply: Coming up.
+then: {state: {service: up}}
+---
+name: usual
+reply: All is well.
+"""
+FIRST = {"service": "up"}
+RETRY = {"x-stainless-retry-count": "1"}
+
+
+def states(engine: Engine, name: str = "default") -> dict[str, str]:
+    session = engine.sessions.named(name)
+    return dict(session.states(engine.library(session)))
+
+
+def moved(entry: Entry) -> list[str]:
+    return [str(one) for one in entry.exchange.moved]
+
+
+# -- what moves -------------------------------------------------------------------------------------------------------
+
+
+def test_an_answer_moves_a_state_and_others_hang_on_it(engine: MakeEngine, ask: Ask) -> None:
+    served = engine(SERVICE)
+    assert states(served) == FIRST
+
+    told = [(entry.status, moved(entry)) for entry in (ask(served, said) for said in ("hi", "crash", "hi", "restart"))]
+
+    assert told == [(200, []), (200, ["service: up -> down"]), (529, []), (200, ["service: down -> up"])]
+    assert ask(served).text == "All is well."
+
+
+def test_each_session_has_its_own(engine: MakeEngine, ask: Ask) -> None:
+    served = engine(SERVICE)
+    ask(served, "crash", {"x-mock-session": "one"})
+    assert states(served, "one") == {"service": "down"}
+    assert states(served) == FIRST
+    assert ask(served, headers={"x-mock-session": "two"}).status == 200
+
+
+def test_an_error_moves_a_state_too(engine: MakeEngine, ask: Ask) -> None:
+    served = engine("name: a\nstates: {turn: [first, second]}\nerror: 529\nthen: {state: {turn: second}}")
+    assert ask(served).exchange.moved == (("turn", "first", "second"),)
+
+
+def test_the_state_that_it_has_already_is_no_move(engine: MakeEngine, ask: Ask) -> None:
+    served = engine(SERVICE)
+    before = served.sessions.default.moved
+    assert ask(served, "restart").exchange.moved == ()
+    assert served.sessions.default.moved is before
+
+
+CHAIN = """
+states: {step: [one, two, three]}
+---
+name: first
+when: {state: {step: one}}
+reply: One.
+then: {state: {step: two}}
+---
+name: second
+when: {state: {step: two}}
+reply: Two.
+then: {state: {step: three}}
+---
+name: third
+reply: Three.
+"""
+
+
+@pytest.mark.parametrize("headers", [RETRY, {}], ids=["told by its header", "the same bytes"])
+def test_a_retry_moves_nothing(headers: dict[str, str], engine: MakeEngine, ask: Ask) -> None:
+    served = engine(CHAIN)
+    ask(served, "Hello")
+    again = ask(served, "Hello", headers)
+    assert (again.text, moved(again), states(served)) == ("Two.", [], {"step": "two"})
+    assert moved(ask(served, "Another")) == ["step: two -> three"]
+
+
+def test_the_same_request_moves_again_once_somebody_else_has(engine: MakeEngine, ask: Ask) -> None:
+    served = engine(SERVICE)
+    told = [moved(ask(served, said)) for said in ("crash", "restart", "restart", "crash")]
+    assert told == [["service: up -> down"], ["service: down -> up"], [], ["service: up -> down"]]
+
+
+def test_a_state_that_was_set_from_outside_is_moved_by_the_same_request(engine: MakeEngine, ask: Ask) -> None:
+    served = engine(SERVICE)
+    session = served.sessions.default
+    ask(served, "crash")
+    session.move(served.library(session), {"service": "up"})
+    assert moved(ask(served, "crash")) == ["service: up -> down"]
+
+
+ATTEMPTS = """
+name: a
+states: {service: [down, recovering, up]}
+turns:
+  - attempts:
+      - {error: 529, then: {state: {service: recovering}}}
+      - {error: 529}
+      - {reply: Up again., then: {state: {service: up}}}
+"""
+
+
+@pytest.mark.parametrize("counted", [True, False], ids=["by the client", "by the script"])
+def test_each_attempt_moves_what_it_says(counted: bool, engine: MakeEngine, ask: Ask) -> None:
+    served = engine(ATTEMPTS)
+    headers = [{"x-stainless-retry-count": str(at if counted else 0)} for at in range(3)]
+    told = [moved(ask(served, "Hello", one)) for one in headers]
+    assert told == [["service: down -> recovering"], [], ["service: recovering -> up"]]
+    if counted:  # past the last attempt the client tries on, and gets what it got
+        served.sessions.default.move(served.library(served.sessions.default), {"service": "down"})
+        assert moved(ask(served, "Hello", {"x-stainless-retry-count": "3"})) == []
+
+
+def test_a_script_of_a_session_moves_once_a_request(engine: MakeEngine, ask: Ask) -> None:
+    script = "name: a\nanchor: session\nstates: {at: [none, one, two]}\nturns:\n"
+    script += "  - {reply: One., then: {state: {at: one}}}\n  - {reply: Two., then: {state: {at: two}}}\n"
+    served = engine(script)
+    told = [(entry.text, moved(entry)) for entry in (ask(served, said) for said in ("a", "b", "a"))]
+    assert told == [("One.", ["at: none -> one"]), ("Two.", ["at: one -> two"]), ("One.", [])]
+
+
+def test_a_side_call_moves_nothing(engine: MakeEngine, ask: Ask) -> None:
+    side = "name: title\ntags: [side]\nwhen: {prompt: crash}\nreply: A title.\nthen: {state: {service: down}}\n"
+    served = engine(f"states: {{service: [up, down]}}\n---\n{side}")
+    assert ask(served, "crash").text == "A title."
+    assert states(served) == FIRST
+
+
+def test_count_tokens_moves_nothing(engine: MakeEngine) -> None:
+    served = engine(SERVICE)
+    body = {"model": "claude-opus-4-8", "messages": [{"role": "user", "content": "crash"}]}
+    http = HttpRequest("POST", "/v1/messages/count_tokens", {"x-api-key": "k"}, encode(dumps(body)))
+    assert served.handle(http).status == 200
+    assert states(served) == FIRST
+
+
+@pytest.mark.parametrize(
+    "answer",
+    ["expect: {model: other}", "expect: {state: {service: down}}"],
+)
+def test_what_is_refused_moves_nothing(answer: str, engine: MakeEngine, ask: Ask) -> None:
+    script = f"name: a\nstates: {{service: [up, down]}}\nreply: x\nthen: {{state: {{service: down}}}}\n{answer}"
+    served = engine(script)
+    assert ask(served).status == 400
+    assert states(served) == FIRST
+
+
+def test_a_reply_that_a_fault_breaks_has_moved_it(engine: MakeEngine, ask: Ask) -> None:
+    script = "name: a\nstates: {service: [up, down]}\nreply: x\nfault: disconnect\nthen: {state: {service: down}}"
+    served = engine(script)
+    assert moved(ask(served)) == ["service: up -> down"]
+
+
+def test_what_a_function_gives_moves_what_it_says(engine: MakeEngine, ask: Ask) -> None:
+    def crash(request: Any) -> Any:
+        return {"reply": "Down.", "then": {"state": {"service": "down"}}}
+
+    served = engine([build({"name": "a", "states": {"service": ["up", "down"]}, "reply": crash})])
+    late = ask(served).exchange.late
+    assert late is not None
+    exchange = late.settle(crash(None))  # type: ignore[union-attr]
+    assert [str(one) for one in exchange.moved] == ["service: up -> down"]
+    with pytest.raises(ScenarioError, match=r"the reply of .*: no state 'servce'; declared are service; did you mean"):
+        late.settle({"reply": "x", "then": {"state": {"servce": "up"}}})  # type: ignore[union-attr]
+
+
+def test_what_stands_on_a_turn_is_of_all_its_answers(engine: MakeEngine, ask: Ask) -> None:
+    script = "name: a\nstates: {at: [a, b, c]}\nturns:\n  - then: {state: {at: b}}\n    cases:\n"
+    script += "      - {when: {prompt: one}, reply: x}\n      - {reply: y, then: {state: {at: c}}}\n"
+    served = engine(script)
+    assert [moved(ask(served, said)) for said in ("one", "two")] == [["at: a -> b"], ["at: b -> c"]]
+
+
+def test_a_request_of_a_batch_moves_it(engine: MakeEngine) -> None:
+    served = engine(SERVICE, batch_seconds=0.0)
+    params = {"model": "claude-opus-4-8", "max_tokens": 9, "messages": [{"role": "user", "content": "crash"}]}
+    body = {"requests": [{"custom_id": "a", "params": params}]}
+    headers = {"x-api-key": "k"}
+    made = served.handle(HttpRequest("POST", "/v1/messages/batches", headers, encode(dumps(body))))
+    served.handle(HttpRequest("GET", f"/v1/messages/batches/{made.reply['id']}", headers, b""))
+    assert states(served) == {"service": "down"}
+
+
+# -- a session and its scenarios --------------------------------------------------------------------------------------
+
+
+def test_a_reset_puts_the_first_ones_back(engine: MakeEngine, ask: Ask) -> None:
+    served = engine(SERVICE)
+    ask(served, "crash")
+    served.reset(served.sessions.default)
+    assert states(served) == FIRST
+
+
+def test_a_value_that_scenarios_no_longer_know_is_the_first_one(engine: MakeEngine, ask: Ask) -> None:
+    served = engine(SERVICE)
+    ask(served, "crash")
+    served.load(loads("name: a\nstates: {service: [fine, broken]}\nreply: x"))
+    assert states(served) == {"service": "fine"}
+
+
+def test_a_state_that_is_declared_otherwise_cannot_be_added(engine: MakeEngine) -> None:
+    served = engine(SERVICE)
+    other = build({"name": "mine", "states": {"service": ["up", "off"]}, "reply": "x"}, "test.py:3")
+    with pytest.raises(
+        ScenarioError, match=r"test.py:3: state 'service' is \{values: \[up, off\], initial: up\} here; "
+    ):
+        served.add(served.sessions.default, other)
+
+
+def test_a_miss_by_a_state_is_explained(engine: MakeEngine, ask: Ask) -> None:
+    served = engine("name: a\nstates: {service: [up, down]}\nwhen: {state: {service: down}}\nreply: x")
+    assert ask(served).note.endswith("a: state: wanted service down, got service up")
+    body = {"model": "claude-opus-4-8", "max_tokens": 9, "messages": [{"role": "user", "content": "Hello"}]}
+    http = HttpRequest("POST", "/v1/messages", {"x-api-key": "k"}, encode(dumps(body)))
+    session = served.sessions.default
+    assert "state: wanted service down, got service up" in str(explain(served, session, http))
+    session.move(served.library(session), {"service": "down"})
+    assert explain(served, session, http).conditions == ("state: service down",)
+
+
+def test_files_meet_by_the_name_of_a_state(tmp_path: Any) -> None:
+    (tmp_path / "a.yaml").write_text("states: {service: [up, down]}\n---\nname: a\nreply: x")
+    (tmp_path / "b.yaml").write_text("states: {service: {values: [up, down]}}\n---\nname: b\nreply: x")
+    assert len(load([tmp_path])) == 2
+    (tmp_path / "b.yaml").write_text("name: b\nreply: x\nstates: {service: [down, up]}")
+    with pytest.raises(ScenarioError, match=r"b.yaml:1: state 'service' is .* here; .* in .*a.yaml:3"):
+        load([tmp_path])
+
+
+# -- windows ----------------------------------------------------------------------------------------------------------
+
+OUTAGE = "name: outage\nbetween: [10s, 25s]\nfault: {type: error}\n"
+HELLO = "name: hello\nreply: Hello.\n"
+
+
+@pytest.fixture
+def timed() -> Engine:
+    made = Engine(Settings(time_scale=0.0, seed=7), load_profile("octen"), ManualClock())
+    made.load(loads(HELLO))
+    return made
+
+
+def statuses(engine: Engine, ask: Ask, *steps: float, headers: dict[str, str] | None = None) -> list[int]:
+    """The status of a reply after each of these steps of the session's time."""
+    told = []
+    for step in steps:
+        engine.sessions.named((headers or {}).get("x-mock-session", "default")).clock.advance(step)
+        told.append(ask(engine, headers=headers).status)
+    return told
+
+
+def test_an_overlay_of_a_file_strikes_in_its_window_of_the_session(timed: Engine, ask: Ask) -> None:
+    timed.load(loads(f"{HELLO}---\n{OUTAGE}"))
+    assert statuses(timed, ask, 0, 9.999, 0.001, 14.999, 0.001, 1000) == [200, 200, 529, 529, 200, 200]
+
+
+@pytest.mark.parametrize(
+    "lay", [lambda one, *laid: one.lay(*laid), lambda one, *laid: one.add(one.sessions.default, *laid)]
+)
+def test_a_window_begins_when_the_overlay_is_laid(lay: Callable[..., None], timed: Engine, ask: Ask) -> None:
+    timed.sessions.default.clock.advance(500)
+    lay(timed, *loads(OUTAGE))
+    assert statuses(timed, ask, 0, 10, 15) == [200, 529, 200]
+    lay(timed, *loads(OUTAGE))  # the same anew
+    assert statuses(timed, ask, 0, 10, 15) == [200, 529, 200]
+
+
+def test_a_session_that_begins_later_has_the_window_from_then_on(timed: Engine, ask: Ask) -> None:
+    timed.lay(*loads(OUTAGE))
+    timed.clock.advance(100)  # type: ignore[attr-defined]
+    assert statuses(timed, ask, 0, 10, 15, headers={"x-mock-session": "later"}) == [200, 529, 200]
+    assert statuses(timed, ask, 0) == [200]
+
+
+def test_the_windows_of_sessions_go_by_their_own_clocks(timed: Engine, ask: Ask) -> None:
+    one, other = {"x-mock-session": "one"}, {"x-mock-session": "other"}
+    assert statuses(timed, ask, 0, headers=one) + statuses(timed, ask, 0, headers=other) == [200, 200]
+    timed.lay(*loads(OUTAGE))
+    assert statuses(timed, ask, 10, headers=one) == [529]
+    assert statuses(timed, ask, 0, headers=other) == [200]
+    timed.sessions.named("other").clock.freeze()
+    timed.clock.advance(12)  # type: ignore[attr-defined]
+    assert statuses(timed, ask, 0, headers=other) == [200]
+
+
+def test_a_reset_begins_the_windows_of_files_anew(timed: Engine, ask: Ask) -> None:
+    timed.load(loads(f"{HELLO}---\n{OUTAGE}"))
+    assert statuses(timed, ask, 30) == [200]
+    timed.reset(timed.sessions.default)
+    assert statuses(timed, ask, 0, 10) == [200, 529]
+
+
+def test_a_window_of_one_pace(timed: Engine, ask: Ask) -> None:
+    timed.override(timed.sessions.default, time_scale=1.0)
+    timed.lay(*loads("name: slow\nbetween: [1s, 2s]\ntiming: {first: 3s}\n"))
+    assert ask(timed).plan.due[0] < 1_000_000
+    timed.sessions.default.clock.advance(1)
+    assert ask(timed).plan.due[0] == 3_000_000

@@ -10,6 +10,7 @@ from typing import Any
 from mock_server.commands.shared import engine_of
 from mock_server.engine.engine import Engine
 from mock_server.engine.preview import Previewed, preview
+from mock_server.protocol.errors import several
 from mock_server.scenario.answer import ANSWER_KEYS
 from mock_server.scenario.load import library, load
 from mock_server.scenario.model import Scenario
@@ -106,7 +107,7 @@ def _problem(scenario: Scenario, one: Previewed, text: str) -> Problem:
 
 def _text(problems: Sequence[Problem], scenarios: int) -> None:
     if not problems:
-        print(f"{scenarios} scenarios, no mistakes")
+        print(f"{several(scenarios, 'scenario')}, no mistakes")
         return
     print("\n".join(map(str, problems)), file=sys.stderr)
 
@@ -131,7 +132,7 @@ def _github(problems: Sequence[Problem], scenarios: int) -> None:
         )
         print(f"::error {place}::{_escaped(one.text)}")
     if not problems:
-        print(f"{scenarios} scenarios, no mistakes")
+        print(f"{several(scenarios, 'scenario')}, no mistakes")
 
 
 def _escaped(text: str) -> str:

@@ -10,7 +10,7 @@ from mock_server.engine.gates import Gates
 from mock_server.engine.masking import key_mark, masked, masked_query
 from mock_server.engine.request_view import Request
 from mock_server.protocol import completion
-from mock_server.protocol.errors import excerpt
+from mock_server.protocol.errors import excerpt, several
 from mock_server.protocol.lazy import lazy
 from mock_server.protocol.message import plain, said
 from mock_server.protocol.plan import JSON_HEADERS, SSE_HEADERS, Plan
@@ -371,7 +371,9 @@ class Entry:
 
     def __str__(self) -> str:
         said = self._said()
-        note = masked("; ".join((self.note.split("\n")[0].removesuffix(" Nearest:"), *self._unsaid())).removeprefix("; "))
+        note = masked(
+            "; ".join((self.note.split("\n")[0].removesuffix(" Nearest:"), *self._unsaid())).removeprefix("; ")
+        )
         by = f"{self.scenario} turn {self.turn}{note and ': ' + note}" if self.scenario else note
         end = "open" if self._outcome is None else self._outcome[0]
         status = "…" if self.exchange.late is not None else self.plan.status
@@ -386,7 +388,7 @@ class Entry:
 
     def _said(self) -> str:
         if not self.exchange.understood or not self.request.is_readable:
-            return f"({len(self._body)} bytes)"
+            return f"({several(len(self._body), 'byte')})"
         prompt = masked(" ".join(self.request.prompt.split()))
         shown = repr(excerpt(prompt, 60))
         results = self.request.tool_results

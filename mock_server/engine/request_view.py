@@ -6,7 +6,7 @@ from typing import Any
 from mock_server.engine.conversation import Conversation, conversation
 from mock_server.engine.masking import without_secrets
 from mock_server.protocol import completion
-from mock_server.protocol.errors import ApiError
+from mock_server.protocol.errors import ApiError, several
 from mock_server.protocol.lazy import lazy
 from mock_server.protocol.request import HttpRequest, MessagesRequest, parse, parse_json, result_text
 from mock_server.records import dataclass
@@ -132,7 +132,7 @@ class Request:
         return ConditionContext(self._asked, self._talk.turns[self._talk.human[-1]].text)
 
     def __repr__(self) -> str:
-        return f"<Request {self.method} {self.path}, {len(self.raw)} bytes>"
+        return f"<Request {self.method} {self.path}, {several(len(self.raw), 'byte')}>"
 
 
 def ready(request: Request) -> str:

@@ -88,7 +88,7 @@ function gist({ type, text, data, delta = {}, content_block: block, error, usage
   if (delta.signature) return "(signature)";
   if (delta.type) return `(${delta.type})`;
   if (block) return [block.type, block.name].filter(Boolean).join(" ");
-  return usage ? `${usage.output_tokens ?? 0} tokens out` : "";
+  return usage ? `${usage.output_tokens ?? 0} ${usage.output_tokens === 1 ? "token" : "tokens"} out` : "";
 }
 
 function colour(kind) {

@@ -88,7 +88,7 @@ export class Detail {
       h("ul", { class: "facts" }, facts(entry).map((fact) => h("li", {}, fact))),
       faults(entry),
       entry.note ? longText(entry.note, { class: "note", "data-tone": isWarning(entry) ? "warn" : null }, 600) : null,
-      warning(entry),
+      warnings(entry),
       this.buttons());
   }
 
@@ -163,10 +163,10 @@ function faults({ faults: given }) {
   return h("ul", { class: "faults", "aria-label": "Faults", "data-testid": "faults" }, given.map((one) => h("li", { class: "tag", "data-tone": format.faultTone(one) }, one)));
 }
 
-/** What the reply's headers warn of, unless the note tells it already. */
-function warning({ note, reply }) {
-  const said = reply.headers["x-mock-warning"];
-  return said && !note.includes(said) ? longText(said, { class: "note", "data-tone": "warn" }, 600) : null;
+/** What the reply warns its client of, as far as the note does not tell it already. */
+function warnings({ note, warnings: given }) {
+  const told = given.filter((one) => !note.includes(one));
+  return told.map((one) => longText(one, { class: "note", "data-tone": "warn", "data-testid": "warning" }, 600));
 }
 
 function isWarning(entry) {

@@ -28,9 +28,8 @@ from typing import TYPE_CHECKING, Any
 from mock_server import settings as configuration
 from mock_server import whereabouts
 from mock_server.commands import Mistake
-from mock_server.protocol.errors import nearest, several
 from mock_server.records import dataclass
-from mock_server.scenario.node import ScenarioError, suggestion
+from mock_server.scenario.node import ScenarioError, several, suggestion
 from mock_server.settings import Row, SettingError, Settings, Unusable
 from mock_server.version import VERSION
 from mock_server.whereabouts import Whereabouts
@@ -497,13 +496,12 @@ def _mistyped(word: str) -> str:
     """The command that a first word looks like which names nothing that could be served; else nothing."""
     if word.startswith("-") or Path(word).suffix or os.path.lexists(word):
         return ""
-    close = nearest(word, COMMANDS)
+    close = suggestion(word, COMMANDS)
     if not close:
         return ""
     from mock_server.scenario.load import near
 
-    known = [*COMMANDS, *near(Path(word))]
-    return suggestion(word, known) if word not in known and nearest(word, known) == close else ""
+    return close if suggestion(word, [*COMMANDS, *near(Path(word))]) == close else ""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -16,10 +16,9 @@ from mock_server.api.controls import ClockControls, GateControls, OverlayControl
 from mock_server.engine import verify
 from mock_server.engine.entry import Entry
 from mock_server.engine.journal import Incomplete, Journal
-from mock_server.protocol.errors import several
 from mock_server.scenario.load import build, files, library, load
 from mock_server.scenario.model import Scenario, without_name
-from mock_server.scenario.node import Problem, ScenarioError, suggestion
+from mock_server.scenario.node import Problem, ScenarioError, several, suggestion
 
 Answers = Reply | ReplyFunction
 _PACKAGE = str(Path(__file__).parent.parent)

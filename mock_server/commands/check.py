@@ -10,11 +10,10 @@ from typing import Any
 from mock_server.commands.shared import engine_of
 from mock_server.engine.engine import Engine
 from mock_server.engine.preview import Previewed, preview
-from mock_server.protocol.errors import several
 from mock_server.scenario.answer import ANSWER_KEYS
 from mock_server.scenario.load import library, load
 from mock_server.scenario.model import Scenario
-from mock_server.scenario.node import Node, Position, Problem, ScenarioError
+from mock_server.scenario.node import Node, Position, Problem, ScenarioError, several
 from mock_server.settings import Settings
 
 # Answers that no request can get: they load well, and still cannot be what their author meant.

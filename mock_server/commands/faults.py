@@ -5,8 +5,8 @@ import sys
 
 from mock_server.api.matrix import USUAL, Variant, faults
 from mock_server.commands.shared import meant
-from mock_server.protocol.errors import several
 from mock_server.scenario.faults import FAULTS
+from mock_server.scenario.node import several
 from mock_server.scenario.writing import dump
 from mock_server.settings import Settings
 

@@ -10,12 +10,13 @@ from mock_server.engine.gates import Gates
 from mock_server.engine.masking import key_mark, masked, masked_query
 from mock_server.engine.request_view import Request
 from mock_server.protocol import completion
-from mock_server.protocol.errors import excerpt, several
+from mock_server.protocol.errors import excerpt
 from mock_server.protocol.lazy import lazy
 from mock_server.protocol.message import plain, said
 from mock_server.protocol.plan import JSON_HEADERS, SSE_HEADERS, Plan
 from mock_server.protocol.request import LONG, SECRET_HEADERS, HttpRequest
 from mock_server.protocol.sse import heard, read_json, readable_payload
+from mock_server.scenario.node import several
 
 PATIENCE = 5.0
 _TELLING = (JSON_HEADERS[0], SSE_HEADERS[0])

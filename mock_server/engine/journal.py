@@ -18,12 +18,12 @@ from typing import Any, overload
 from mock_server.engine.entry import Entry, Lane, without_keys
 from mock_server.engine.exchange import Exchange
 from mock_server.engine.masking import Redaction
-from mock_server.protocol.errors import several
 from mock_server.protocol.expression import bounded
 from mock_server.protocol.request import HttpRequest
 from mock_server.scenario.answer import Answer
 from mock_server.scenario.conditions import Condition
 from mock_server.scenario.load import read_condition
+from mock_server.scenario.node import several
 
 # Counts over the life of a server, as Prometheus reads them.
 

@@ -99,12 +99,6 @@ def nearest(wrong: str, known: Iterable[str], most: int = 1) -> list[str]:
     return difflib.get_close_matches(wrong, list(known), n=most, cutoff=0.6)
 
 
-def several(count: int, noun: str) -> str:
-    """`1 scenario`, `2 scenarios`, `1,000 replies`."""
-    many = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
-    return f"{count:,} {noun if count == 1 else many}"
-
-
 def excerpt(text: str, most: int) -> str:
     """A text as messages and tables quote it: of one that is longer than `most`, the beginning and `…`."""
     return text if len(text) <= most else text[: most - 1] + "…"

@@ -504,6 +504,19 @@ def _mistyped(word: str) -> str:
     return close if suggestion(word, [*COMMANDS, *near(Path(word))]) == close else ""
 
 
+def _no_such(word: str, command: Command) -> str:
+    """An argument that a command does not take, with the flag that may be meant."""
+    if not word.startswith("-"):
+        return f"argument '{word}'"
+    own = argparse.ArgumentParser()
+    command.options(own)
+    flags = {row.flag for row in configuration.rows() if row.name in command.settings and row.name != "paths"}
+    known = sorted({"--help", *flags, *re.findall(r"--[a-z-]+", own.format_usage())})
+    flag = word.partition("=")[0]
+    listed = ", ".join(known[:10])
+    return f"flag '{flag}'{suggestion(flag, known) or f'; it has {listed}'}"
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
@@ -515,8 +528,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         words.insert(0, "serve")
     if isinstance(sys.stdout, io.TextIOWrapper):  # the name of a file need not be text
         sys.stdout.reconfigure(errors="backslashreplace")
-    given = parser(words[0]).parse_args(words)
+    given, unknown = parser(words[0]).parse_known_args(words)
     command = COMMANDS[given.command]
+    if unknown:
+        print(f"mock-server: {given.command} has no {_no_such(unknown[0], command)}", file=sys.stderr)
+        return 2
     if command.run is not serve:  # which does so when it listens
         gc.enable()
     try:

@@ -278,7 +278,9 @@ def health(given: argparse.Namespace) -> int:
         print(_well(where.url, error.read().decode(), as_json=given.json))
         return 1
     except (OSError, urllib.error.URLError) as error:
-        print(f"no answer from {url}: {error}", file=sys.stderr)
+        reason = getattr(error, "reason", error)
+        why = getattr(reason, "strerror", None) or reason
+        print(f"no answer from {url}: {str(why).lower()}; start a server with mock-server serve", file=sys.stderr)
         return 1
     if where.alone:
         print(f"{where.url}: {ALONE}", file=sys.stderr)

@@ -15,6 +15,7 @@ from mock_server.engine.gates import GateView, NotReached
 from mock_server.engine.overlays import OverlayView
 from mock_server.scenario.load import build, load_overlays
 from mock_server.scenario.model import Scenario
+from mock_server.scenario.node import several
 
 POLL = 0.02
 
@@ -114,7 +115,9 @@ class GateControls:
 
     def _late(self, name: str, count: int, timeout: float, deadline: float) -> None:
         if time.monotonic() > deadline:
-            raise NotReached(f"gate '{name}' holds {self.waiting(name)} replies, not {count}, after {timeout:g} s")
+            raise NotReached(
+                f"gate '{name}' holds {several(self.waiting(name), 'reply')}, not {count}, after {timeout:g} s"
+            )
 
     def _turn(self, name: str, how: Mapping[str, Any]) -> Any:
         return self._ask("POST", f"gates/{quote(name, safe='')}", how, session=self._session)

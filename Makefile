@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 SOURCES := mock_server tests docs examples .ci
 
 .DEFAULT_GOAL := help
-.PHONY: help mock test unit browser compat packaging image reliability audit lint types format bench docs check wheel docker \
+.PHONY: help mock test unit browser compat packaging image reliability audit lint types format bench docs pictures check wheel docker \
 	compose clean
 
 help:  ## list the targets
@@ -55,6 +55,9 @@ check: $(VENV)/.run  ## report the mistakes in scenarios/
 
 docs: $(VENV)/.dev  ## write the generated parts of docs/ again
 	$(BIN)/python docs/generate.py
+
+pictures: $(VENV)/.dev  ## make the README's pictures of the page anew (needs the extra `browser` and chromium)
+	$(BIN)/python docs/pictures.py
 
 bench: $(VENV)/.dev  ## measure against a bare aiohttp server, and write docs/performance.md (needs gcc and wrk)
 	$(BIN)/python bench/report.py $(ARGS)

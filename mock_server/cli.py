@@ -7,12 +7,16 @@ Exit codes: 0 done, 1 the thing asked about is not so, 2 a mistake of the caller
 
 import argparse
 import contextlib
+import fnmatch
 import gc
 import importlib
 import io
 import itertools
+import json
 import logging
 import os
+import re
+import shlex
 import signal
 import sys
 import time
@@ -25,7 +29,7 @@ from mock_server import settings as configuration
 from mock_server import whereabouts
 from mock_server.commands import Mistake
 from mock_server.records import dataclass
-from mock_server.scenario.node import ScenarioError
+from mock_server.scenario.node import ScenarioError, several, suggestion
 from mock_server.settings import Row, SettingError, Settings, Unusable
 from mock_server.version import VERSION
 from mock_server.whereabouts import Whereabouts
@@ -33,6 +37,7 @@ from mock_server.whereabouts import Whereabouts
 if TYPE_CHECKING:
     import ssl
 
+    from mock_server.scenario.model import Scenario
     from mock_server.server.runner import Runner
 
 log = logging.getLogger("mock_server")
@@ -107,7 +112,9 @@ async def _serve(settings: Settings, paths: Sequence[Any]) -> int:
 
 
 def _why(error: OSError) -> str:
-    return "the port is in use" if "address already in use" in str(error).lower() else (error.strerror or str(error))
+    if "address already in use" in str(error).lower():
+        return "the port is in use; --port 0 (MOCK_SERVER_PORT=0) picks a free one"
+    return error.strerror or str(error)
 
 
 def _on_signals(call: Callable[[], None]) -> None:
@@ -125,21 +132,86 @@ def _banner(runner: "Runner", paths: Sequence[Any]) -> list[str]:
     """The first line is for machines, the rest for people."""
     from mock_server.scenario.load import library
 
-    url, ca = runner.url, runner.ca
+    url, ca, key = runner.url, runner.ca, _key(runner.settings.api_key)
     over = f", with the chaos of {', '.join(runner.settings.chaos)}" if runner.settings.chaos else ""
     instead = runner.stands_in
     sources = dict.fromkeys(BUILT_IN if one == library() or str(one) in instead else str(one) for one in paths)
-    trusted = "" if ca is None else f"--cacert {ca} "
     trusting = "" if ca is None else f"SSL_CERT_FILE={ca} NODE_EXTRA_CA_CERTS={ca} "
     return [
         f"mock-server listening on {url}",
-        f"{runner.engine.scenarios} scenarios from {', '.join(sources)}" + over,
+        f"{several(runner.engine.scenarios, 'scenario')} from {', '.join(sources)}" + over,
+        f"profile {_profile_of(runner)}",
+        f"what matches no scenario gets {_UNMATCHED[runner.settings.unmatched]}",
         "try it:",
-        f"  curl -N {trusted}{url}/v1/messages -H 'x-api-key: any' -H 'x-mock-scenario: hello' -d "
-        '\'{"model":"claude-opus-4-8","max_tokens":99,"stream":true,"messages":[{"role":"user","content":"Hi"}]}\'',
-        f"  export {trusting}ANTHROPIC_BASE_URL={url} ANTHROPIC_API_KEY=any     # then run your SDK, agent or CLI",
-        f"  the journal, live: {url}/",
+        f"  {_curl(runner, key)}",
+        f"  export {trusting}ANTHROPIC_BASE_URL={url} ANTHROPIC_API_KEY={shlex.quote(key)}"
+        "     # then run your SDK, agent or CLI",
+        f"  the page, with every request as it comes: {url}/",
     ]
+
+
+_UNMATCHED = {
+    "generate": "a generated reply (--unmatched error: a 400 that says why)",
+    "error": "a 400 that says why (--unmatched generate: a generated reply)",
+}
+
+
+def _profile_of(runner: "Runner") -> str:
+    """Which API is emulated, and how it takes what it does not know."""
+    profile = runner.engine.profile
+    if profile.is_strict:
+        return f"{profile.name}: unknown parameters are refused"
+    other = " (--profile anthropic refuses them)" if profile.name == "octen" else ""
+    return f"{profile.name}: unknown parameters are ignored, with a warning{other}"
+
+
+def _curl(runner: "Runner", key: str) -> str:
+    """A request for a shell that this very server answers, with a scenario that is there."""
+    profile, name = runner.engine.profile, _example(runner.engine.served)
+    model = "claude-opus-4-8"
+    if profile.model(model) is None and profile.models:
+        model = profile.models[0].id
+    trusted = [] if runner.ca is None else ["--cacert", str(runner.ca)]
+    if runner.settings.tls_cert is not None:  # made out to another name, by an authority that only its user knows
+        trusted = ["--insecure"]
+    proxied = ["--noproxy", "*"] if any(os.environ.get(one) for one in _PROXIES) else []
+    headers = [f"x-api-key: {key}"]
+    if profile.version_required:
+        headers.append(f"anthropic-version: {profile.default_version}")
+    if name is not None:
+        headers.append(f"x-mock-scenario: {name}")
+    said = {"role": "user", "content": "Hi"}
+    body = json.dumps({"model": model, "max_tokens": 99, "stream": True, "messages": [said]}, separators=(",", ":"))
+    more = [word for header in headers for word in ("-H", header)]
+    return shlex.join(["curl", "-N", *trusted, *proxied, f"{runner.url}/v1/messages", *more, "-d", body])
+
+
+_PROXIES = ("http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
+_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]*")
+
+
+def _example(served: Sequence["Scenario"]) -> str | None:
+    """The scenario to try: `hello`, else the first whose first turn is a plain reply, else the first; None: no such."""
+    named = [one for one in served if not one.is_overlay and _PLAIN.fullmatch(one.name)]
+    fit = [one.name for one in named if _is_plain(one)] or [one.name for one in named]
+    return "hello" if "hello" in fit else next(iter(fit), None)
+
+
+def _is_plain(scenario: "Scenario") -> bool:
+    """Whether a question by its name gets a reply, as it stands there and whole."""
+    first = scenario.turns[0] if scenario.turns else None
+    if first is None or first.reply is None or scenario.is_side_call or first.is_open:
+        return False
+    return not (first.faults or first.expect or scenario.rate_limits)
+
+
+def _key(globs: Sequence[str]) -> str:
+    """A key that the server accepts."""
+    for glob in globs:
+        made = re.sub(r"\[!?([^\]])[^\]]*\]", r"\1", glob).replace("*", "any").replace("?", "x")
+        if fnmatch.fnmatchcase(made, glob):
+            return made
+    return globs[0] if globs else "any"
 
 
 def _notes(runner: "Runner", paths: Sequence[Any]) -> Iterator[str]:
@@ -201,17 +273,40 @@ def health(given: argparse.Namespace) -> int:
     handlers = (urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=_trusting(where)))
     try:
         with urllib.request.build_opener(*handlers).open(url, timeout=2) as answer:
-            print(answer.read().decode())
+            print(_well(where.url, answer.read().decode(), as_json=given.json))
     except urllib.error.HTTPError as error:
-        print(error.read().decode())
+        print(_well(where.url, error.read().decode(), as_json=given.json))
         return 1
     except (OSError, urllib.error.URLError) as error:
-        print(f"no answer from {url}: {error}", file=sys.stderr)
+        reason = getattr(error, "reason", error)
+        why = getattr(reason, "strerror", None) or reason
+        print(f"no answer from {url}: {str(why).lower()}; start a server with mock-server serve", file=sys.stderr)
         return 1
     if where.alone:
         print(f"{where.url}: {ALONE}", file=sys.stderr)
         return 1
     return 0
+
+
+def _well(url: str, said: str, *, as_json: bool) -> str:
+    """How a server is, in words."""
+    try:
+        state = json.loads(said)
+        if as_json or not isinstance(state, dict):
+            return said
+        up = f"{state['uptime_seconds']:.0f} s"
+        about = f"mock-server {state['version']} on {url}, profile {state['profile']}"
+        told = f"{state['status']}: {about}, {several(state['scenarios'], 'scenario')}, up for {up}"
+        wrong = state.get("load_error", [])
+        if wrong:
+            told += "; the last edit does not load, what was served before still is:"
+        return "\n  ".join([told, *wrong])
+    except (ValueError, KeyError, TypeError):  # whoever answers there is no server of ours
+        return said
+
+
+def _health_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="as GET /_mock/health has it")
 
 
 def journal(given: argparse.Namespace) -> int:
@@ -346,7 +441,7 @@ COMMANDS: Mapping[str, Command] = {
     "import": _author("importing", "make scenarios of recorded calls", ("profile",)),
     "schema": _author("describe", "print the JSON Schema of scenario files, for editors", ()),
     "docs": _author("docs", "print a page of the documentation", ()),
-    "health": Command(health, "ask a running server whether it is well", _WHERE),
+    "health": Command(health, "ask a running server whether it is well", _WHERE, _health_options),
     "journal": Command(
         journal, "print the exchanges of a running server", (*_WHERE, "control_token"), _journal_options
     ),
@@ -404,15 +499,47 @@ def _settings(given: argparse.Namespace) -> Settings:
     return Settings(**values)
 
 
+def _mistyped(word: str) -> str:
+    """The command that a first word looks like which names nothing that could be served; else nothing."""
+    if word.startswith("-") or Path(word).suffix or os.path.lexists(word):
+        return ""
+    close = suggestion(word, COMMANDS)
+    if not close:
+        return ""
+    from mock_server.scenario.load import near
+
+    return close if suggestion(word, [*COMMANDS, *near(Path(word))]) == close else ""
+
+
+def _no_such(word: str, command: Command) -> str:
+    """An argument that a command does not take, with the flag that may be meant."""
+    if not word.startswith("-"):
+        return f"argument '{word}'"
+    own = argparse.ArgumentParser()
+    command.options(own)
+    flags = {row.flag for row in configuration.rows() if row.name in command.settings and row.name != "paths"}
+    known = sorted({"--help", *flags, *re.findall(r"--[a-z-]+", own.format_usage())})
+    flag = word.partition("=")[0]
+    listed = ", ".join(known[:10])
+    return f"flag '{flag}'{suggestion(flag, known) or f'; it has {listed}'}"
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     if not words or (words[0] not in COMMANDS and words[0] not in ("-h", "--help", "--version")):
+        meant = _mistyped(words[0]) if words else ""
+        if meant:
+            print(f"mock-server: no command, file or folder is named '{words[0]}'{meant}", file=sys.stderr)
+            return 2
         words.insert(0, "serve")
     if isinstance(sys.stdout, io.TextIOWrapper):  # the name of a file need not be text
         sys.stdout.reconfigure(errors="backslashreplace")
-    given = parser(words[0]).parse_args(words)
+    given, unknown = parser(words[0]).parse_known_args(words)
     command = COMMANDS[given.command]
+    if unknown:
+        print(f"mock-server: {given.command} has no {_no_such(unknown[0], command)}", file=sys.stderr)
+        return 2
     if command.run is not serve:  # which does so when it listens
         gc.enable()
     try:

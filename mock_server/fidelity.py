@@ -66,8 +66,8 @@ RULES: tuple[Rule, ...] = (
     Rule(25, "max_tokens < 0", "LIVE", "emulated", "`octen`: below 1, as documented", proof="tests/engine/test_recorded_requests.py::test_a_range_that_the_gateway_documents_otherwise[max_tokens below zero, LIVE]"),
     Rule(26, "max_tokens over model cap", "ISS", proof="tests/protocol/test_validate.py::test_a_request_that_breaks_a_rule[26]"),
     Rule(27, "max_tokens 0 combos", "DOC", proof="tests/protocol/test_more_rules.py::test_a_request_that_breaks_a_rule[27 stream]"),
-    Rule(28, "unknown key", "ISS", "emulated", "beside `role` and `content` of a message too (REP); `octen` ignores it", proof="tests/engine/test_recorded_requests.py::test_a_message[anthropic-a reply sent back whole, REP]"),
-    Rule(29, "model unknown", "ISS", proof="tests/protocol/test_validate.py::test_a_request_that_breaks_a_rule[29]"),
+    Rule(28, "unknown key", "ISS", "emulated", "beside `role` and `content` of a message too (REP); `octen` ignores it, and says so", proof="tests/engine/test_recorded_requests.py::test_a_message[anthropic-a reply sent back whole, REP]"),
+    Rule(29, "model unknown", "ISS", "emulated", "the words of the profile; those of `octen` are followed by which it was, what is near and who has it", proof="tests/protocol/test_validate.py::test_a_request_that_breaks_a_rule[29]"),
     Rule(30, "sampling removed", "DOC", proof="tests/protocol/test_more_rules.py::test_a_request_that_breaks_a_rule[30]"),
     Rule(31, "sampling deprecated", "ISS", proof="tests/protocol/test_more_rules.py::test_a_request_that_breaks_a_rule[31]"),
     Rule(32, "temperature and top_p", "ISS", proof="tests/protocol/test_more_rules.py::test_a_request_that_breaks_a_rule[32]"),
@@ -340,5 +340,6 @@ FEATURES: tuple[Feature, ...] = (
     Feature("behaviour", "a client that closes its half of the connection", "emulated", "INF", "a reply that is due at once arrives, and the connection closes then. While a reply waits for its time the client counts as gone: TCP cannot tell one that left from one that only sends nothing more", proof="tests/server/test_half_closed.py::test_while_a_reply_waits_its_client_counts_as_gone"),
     Feature("behaviour", "HTTP that is not in order", "emulated", "INF", "a 400 in the API's envelope, whatever is wrong: no version, HTTP/0.9, a missing Host, odd characters in a header; however TCP cut it", proof="tests/server/test_cuts.py::test_how_a_request_is_cut_does_not_decide_its_answer"),
     Feature("behaviour", "schemas that take too much", "estimated", "INF", "tools, or the schema of an output, of more than 30,000 values are a 400 here; no limit of the API is known", proof="tests/protocol/test_schemas.py::test_schemas_of_very_many_values_are_refused_before_any_work"),
+    Feature("behaviour", "fields that nobody knows", "emulated", "INF", "where they are let pass they are named, at any depth, in `x-mock-warning`, the journal, the log and on the page; names of the SDK's types and of Octen's search are none of them", proof="tests/engine/test_ignored.py::test_what_nobody_knows_is_told"),
     Feature("behaviour", "patterns that take too much", "estimated", "INF", "a value that a schema's patterns cannot be tried on within 20 ms a request is taken, with a warning", proof="tests/engine/test_patterns.py::test_a_value_that_cannot_be_judged_in_time_is_taken_with_a_warning"),
 )

@@ -393,4 +393,6 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     if cut:
         terminalreporter.write_sep("-", "mock_server")
         for node, count in cut.items():
-            terminalreporter.write_line(f"{node}: {count} streams still open at the end of the test, cut")
+            terminalreporter.write_line(
+                f"{node}: {count} stream{'s' * (count != 1)} still open at the end of the test, cut"
+            )

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -117,7 +118,9 @@ def test_a_port_in_use_is_one_line_and_exit_code_2(run, tmp_path: Path) -> None:
         port = taken.getsockname()[1]
         done = run("--port", str(port), "hello.yaml")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.splitlines()[-1] == f"mock-server: cannot listen on 127.0.0.1:{port}: the port is in use"
+    assert done.stderr.splitlines()[-1] == (
+        f"mock-server: cannot listen on 127.0.0.1:{port}: the port is in use; --port 0 (MOCK_SERVER_PORT=0) picks a free one"
+    )
 
 
 def test_an_address_that_is_not_ours_is_one_line_and_exit_code_2(run, tmp_path: Path) -> None:
@@ -149,10 +152,42 @@ def test_bad_scenarios_are_all_reported_with_their_places_and_exit_code_2(run, t
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["sevre"], "mock-server: no command, file or folder is named 'sevre'; did you mean 'serve'?"),
+        (
+            ["chek", "--format", "json"],
+            "mock-server: no command, file or folder is named 'chek'; did you mean 'check'?",
+        ),
+        (["--profle", "anthropic"], "mock-server: serve has no flag '--profle'; did you mean '--profile'?"),
+        (["check", "--fromat=json"], "mock-server: check has no flag '--fromat'; did you mean '--format'?"),
+        (["schema", "--zzz"], "mock-server: schema has no flag '--zzz'; it has --help"),
+        (["schema", "more"], "mock-server: schema has no argument 'more'"),
+        (["serve", "helo"], "helo: no such file or folder; did you mean 'hello'?"),
+        (["helo"], "helo: no such file or folder; did you mean 'hello'?"),
+        (["preview", "helo"], "mock-server: no scenario 'helo'; did you mean 'hello'?"),
+        (["check", "scenaros"], "scenaros: no such file or folder; did you mean 'scenarios'?"),
+        (["check", "mine.yml"], "mine.yml: no such file or folder; did you mean 'mine.yaml'?"),
+        (["check", "scenarios/hi.yml"], "scenarios/hi.yml: no such file or folder; did you mean 'scenarios/hi.yaml'?"),
+    ],
+    ids=lambda given: " ".join(given) if isinstance(given, list) else "",
+)
+def test_a_word_that_is_mistyped_is_told_what_it_may_be(
+    words: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "scenarios").mkdir()
+    for name in ("mine.yaml", "scenarios/hi.yaml"):
+        (tmp_path / name).write_text(HELLO)
+    assert main(words) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == said
+
+
 def test_check_of_good_scenarios_says_how_many(run, tmp_path: Path) -> None:
     (tmp_path / "hello.yaml").write_text(HELLO)
     done = run("check", ".")
-    assert (done.returncode, done.stdout) == (0, "1 scenarios, no mistakes\n")
+    assert (done.returncode, done.stdout) == (0, "1 scenario, no mistakes\n")
 
 
 def test_check_without_a_path_checks_the_library(run) -> None:
@@ -186,7 +221,11 @@ def test_a_wrong_variable_is_one_line_and_exit_code_2(run) -> None:
 def test_health_of_a_running_server_is_exit_code_0_and_of_none_is_1(run, serve, tmp_path: Path) -> None:
     (tmp_path / "hello.yaml").write_text(HELLO)
     port = url_of(serve("hello.yaml")).rpartition(":")[2]
-    assert run("health", "--port", port).returncode == 0
+    done = run("health", "--port", port)
+    said = rf"ok: mock-server \S+ on http://127.0.0.1:{port}, profile octen, 1 scenario, up for \d+ s\n"
+    assert done.returncode == 0
+    assert re.fullmatch(said, done.stdout)
+    assert json.loads(run("health", "--port", port, "--json").stdout)["status"] == "ok"
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         unused = str(free.getsockname()[1])
@@ -242,7 +281,11 @@ def test_reload_sees_changed_added_removed_and_broken_files(serve, run, tmp_path
 
     (folder / "a.yaml").write_text("name: hello\nrepyl: broken\n")
     broken = wait_for(url, lambda health: health["status"] == "degraded")
-    assert run("health", "--port", url.rpartition(":")[2]).returncode == 1
+    unwell = run("health", "--port", url.rpartition(":")[2])
+    assert unwell.returncode == 1
+    assert unwell.stdout.startswith("degraded: mock-server ")
+    assert "the last edit does not load, what was served before still is:\n  " in unwell.stdout
+    assert "a.yaml:2:1: unknown key 'repyl'" in unwell.stdout
     assert broken["scenarios"] == 2
     assert any("a.yaml:2:1: unknown key 'repyl'" in line for line in broken["load_error"])
 
@@ -259,9 +302,9 @@ def test_the_library_stands_in_for_a_folder_while_it_is_empty(serve, tmp_path: P
     (folder / ".hidden" / "a.yaml").write_text(HELLO)
     process = serve("--reload", "--library-if-empty", "scenarios")
     url = url_of(process)
-    lines = [process.stdout.readline() for _ in range(6)]
+    lines = [process.stdout.readline() for _ in range(8)]
     assert lines[0].endswith("scenarios from the built-in library\n")
-    assert lines[5].startswith("  scenarios is empty: the built-in library is served; serve your own: docker run -v")
+    assert lines[7].startswith("  scenarios is empty: the built-in library is served; serve your own: docker run -v")
     library = get(url + "/_mock/health")["scenarios"]
     assert library > 50
 
@@ -369,3 +412,52 @@ def test_a_file_whose_name_is_no_text_is_checked_as_any_other(
     said = done.stdout + done.stderr
     assert "\\udcff.yaml" in said
     assert "missing key 'name' in scenario" in said
+
+
+# -- what the server prints when it listens: the line to try works as it stands there --------------------------------
+
+FAILS = "name: aaa\nerror: overloaded_error\n---\nname: bbb\nreply: Hi\nexpect: {stream: false}\n"
+ODD = "name: it's mine\nreply: Hi\n---\nname: caf\u00e9\nreply: Hi\n---\nname: plain one\nwhen: {prompt: never said}\nreply: Hi\n"
+# what is served, how, and the scenario that the line names
+TRIED: dict[str, tuple[str, list[str], str]] = {
+    "the library": ("", [], "hello"),
+    "a folder with hello": (HELLO + "---\nname: other\nreply: Hi\n", [], "hello"),
+    "a folder without": ("name: weather\nwhen: {prompt: sunny}\nreply: Hi\n", [], "weather"),
+    "names that a shell or a header may not bear": (ODD, [], "plain one"),
+    "first ones that fail": (FAILS + "---\nname: ccc\nreply: Hi\n", [], "ccc"),
+    "none that replies": (FAILS, [], "aaa"),
+    "none that can be named": ("name: caf\u00e9\nwhen: {prompt: never said}\nreply: Hi\n", [], ""),
+    "keys": (HELLO, ["--api-key", "sk-ant-*,other"], "hello"),
+    "a base path": (HELLO, ["--base-path", "/llm"], "hello"),
+    "every address": (HELLO, ["--host", "0.0.0.0"], "hello"),
+    "every address of IPv6": (HELLO, ["--host", "::"], "hello"),
+    "TLS": (HELLO, ["--tls", "self-signed"], "hello"),
+}
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
+@pytest.mark.parametrize("profile", ["octen", "anthropic"])
+@pytest.mark.parametrize("case", TRIED)
+def test_the_line_to_try_works_as_it_is_printed(serve, tmp_path: Path, case: str, profile: str) -> None:
+    served, words, named = TRIED[case]
+    if "::" in words and not has_ipv6():
+        pytest.skip("no IPv6 here")
+    (tmp_path / "mine.yaml").write_text(served)
+    process = serve(*words, "--profile", profile, *(["mine.yaml"] if served else ()))
+    url_of(process)
+    lines = [process.stdout.readline() for _ in range(6)]
+    assert lines[1].startswith(f"profile {profile}: unknown parameters are ")
+    assert lines[2] == "what matches no scenario gets a generated reply (--unmatched error: a 400 that says why)\n"
+    assert lines[3] == "try it:\n"
+    done = subprocess.run(["sh", "-c", lines[4]], capture_output=True, text=True, timeout=30, check=True)
+    assert ("event: message_stop" if served != FAILS else '"type":"overloaded_error"') in done.stdout, done.stdout
+    assert (f"x-mock-scenario: {named}'" in lines[4]) if named else ("x-mock-scenario" not in lines[4])
+
+
+def has_ipv6() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6) as asked:
+            asked.bind(("::1", 0))
+    except OSError:
+        return False
+    return True

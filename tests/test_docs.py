@@ -49,7 +49,7 @@ def made() -> Iterator[str]:
         start_new_session=True,
     ) as server:
         assert server.stdout is not None
-        lines = [server.stdout.readline().strip() for _ in range(5)]
+        lines = [server.stdout.readline().strip() for _ in range(7)]
         try:
             yield "\n".join(lines)
         finally:
@@ -73,9 +73,11 @@ def test_make_mock_says_where_it_listens_and_what_to_try(made: str) -> None:
     url = lines[0].removeprefix("mock-server listening on ")
     assert re.fullmatch(r"http://127\.0\.0\.1:\d+", url)
     assert re.fullmatch(r"\d+ scenarios from scenarios", lines[1])
-    assert lines[2] == "try it:"
-    assert url in lines[3]
-    assert f"ANTHROPIC_BASE_URL={url}" in lines[4]
+    assert lines[2].startswith("profile octen: ")
+    assert lines[3].startswith("what matches no scenario gets a generated reply")
+    assert lines[4] == "try it:"
+    assert url in lines[5]
+    assert f"ANTHROPIC_BASE_URL={url}" in lines[6]
 
 
 def curl(command: str) -> bytes:
@@ -97,7 +99,7 @@ def test_the_curl_of_the_readme_streams_what_it_shows(made: str) -> None:
 
 
 def test_the_curl_that_make_mock_prints_works(made: str) -> None:
-    assert b"event: message_stop" in curl(made.splitlines()[3])
+    assert b"event: message_stop" in curl(made.splitlines()[5])
 
 
 def test_the_commands_of_the_sidecar_page_work(made: str) -> None:

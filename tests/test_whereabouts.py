@@ -11,6 +11,7 @@ import pytest
 
 from mock_server import cli, whereabouts
 from mock_server.commands import Mistake
+from mock_server.version import VERSION
 from mock_server.whereabouts import Whereabouts, is_alone, url_of
 
 ONE = Whereabouts("http://127.0.0.1:9000", "0.0.0.0", 9000, "t0ken")
@@ -196,7 +197,7 @@ def test_health_and_journal_follow_a_server_that_speaks_tls(tmp_path: Path) -> N
         url = server.stdout.readline().split()[-1]
         port = url.rpartition(":")[2]
         assert url.startswith("https://127.0.0.1:")
-        for words, said in (("health", '"status":"ok"'), ("journal", "")):
+        for words, said in (("health", f"ok: mock-server {VERSION} on {url}, "), ("journal", "")):
             run = [*command, words, "--port", port]
             done = subprocess.run(run, env=environment, capture_output=True, text=True, timeout=30, check=False)
             assert (done.returncode, done.stderr) == (0, "")

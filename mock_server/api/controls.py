@@ -17,7 +17,7 @@ from mock_server.engine.overlays import OverlayView
 from mock_server.scenario.conditions import NO_STATES, State, States
 from mock_server.scenario.load import build, load_overlays
 from mock_server.scenario.model import Scenario
-from mock_server.scenario.node import suggestion
+from mock_server.scenario.node import several, suggestion
 
 POLL = 0.02
 
@@ -119,7 +119,9 @@ class GateControls:
 
     def _late(self, name: str, count: int, timeout: float, deadline: float) -> None:
         if SystemClock.now() > deadline:
-            raise NotReached(f"gate '{name}' holds {self.waiting(name)} replies, not {count}, after {timeout:g} s")
+            raise NotReached(
+                f"gate '{name}' holds {several(self.waiting(name), 'reply')}, not {count}, after {timeout:g} s"
+            )
 
     def _turn(self, name: str, how: Mapping[str, Any]) -> Any:
         return self._ask("POST", f"gates/{quote(name, safe='')}", how, session=self._session)

@@ -18,7 +18,7 @@ from mock_server.engine.entry import Entry
 from mock_server.engine.journal import Incomplete, Journal
 from mock_server.scenario.load import build, files, library, load, same_names
 from mock_server.scenario.model import Scenario, without_name
-from mock_server.scenario.node import Problem, ScenarioError, suggestion
+from mock_server.scenario.node import Problem, ScenarioError, several, suggestion
 
 Answers = Reply | ReplyFunction
 _PACKAGE = str(Path(__file__).parent.parent)
@@ -48,7 +48,9 @@ class Route:
         """The exchanges it answered, oldest first. Raises Incomplete when the journal has dropped one of them."""
         held = verify.matching(self._owner.journal, None, self.name, self._since)
         if len(held) < self.call_count:
-            raise Incomplete(f"the journal has dropped {self.call_count - len(held)} of the {self.call_count} calls")
+            raise Incomplete(
+                f"the journal has dropped {self.call_count - len(held)} of the {several(self.call_count, 'call')}"
+            )
         return held
 
     def remove(self) -> None:
@@ -56,7 +58,7 @@ class Route:
         self._owner._remove(self.name)
 
     def __repr__(self) -> str:
-        return f"<Route '{self.name}', {self.call_count} calls>"
+        return f"<Route '{self.name}', {several(self.call_count, 'call')}>"
 
 
 class Verbs(ABC):

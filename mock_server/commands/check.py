@@ -13,7 +13,7 @@ from mock_server.engine.preview import Previewed, preview
 from mock_server.scenario.answer import ANSWER_KEYS
 from mock_server.scenario.load import library, load
 from mock_server.scenario.model import Scenario
-from mock_server.scenario.node import Node, Position, Problem, ScenarioError
+from mock_server.scenario.node import Node, Position, Problem, ScenarioError, several
 from mock_server.settings import Settings
 
 # Answers that no request can get: they load well, and still cannot be what their author meant.
@@ -106,7 +106,7 @@ def _problem(scenario: Scenario, one: Previewed, text: str) -> Problem:
 
 def _text(problems: Sequence[Problem], scenarios: int) -> None:
     if not problems:
-        print(f"{scenarios} scenarios, no mistakes")
+        print(f"{several(scenarios, 'scenario')}, no mistakes")
         return
     print("\n".join(map(str, problems)), file=sys.stderr)
 
@@ -131,7 +131,7 @@ def _github(problems: Sequence[Problem], scenarios: int) -> None:
         )
         print(f"::error {place}::{_escaped(one.text)}")
     if not problems:
-        print(f"{scenarios} scenarios, no mistakes")
+        print(f"{several(scenarios, 'scenario')}, no mistakes")
 
 
 def _escaped(text: str) -> str:

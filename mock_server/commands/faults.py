@@ -6,7 +6,7 @@ import sys
 from mock_server.api.matrix import USUAL, Variant, faults
 from mock_server.commands.shared import meant
 from mock_server.scenario.faults import FAULTS
-from mock_server.scenario.node import suggestion
+from mock_server.scenario.node import several, suggestion
 from mock_server.scenario.writing import dump
 from mock_server.settings import Settings
 
@@ -22,7 +22,7 @@ def run(given: argparse.Namespace, settings: Settings) -> int:
         print(
             f"{one.name:<44} turn {one.turn}  {one.text:<40}  {one.next_event and 'before ' + one.next_event}".rstrip()
         )
-    print(f"{len(variants)} variants", file=sys.stderr)
+    print(several(len(variants), "variant"), file=sys.stderr)
     return 0
 
 

@@ -16,6 +16,7 @@ from mock_server.protocol.plan import JSON_HEADERS, SSE_HEADERS, Plan
 from mock_server.protocol.request import LONG, SECRET_HEADERS, HttpRequest
 from mock_server.protocol.sse import heard, read_json, readable_payload
 from mock_server.scenario.conditions import Moved
+from mock_server.scenario.node import several
 
 PATIENCE = 5.0
 _TELLING = (JSON_HEADERS[0], SSE_HEADERS[0])
@@ -417,7 +418,7 @@ class Entry:
 
     def _said(self) -> str:
         if not self.exchange.understood or not self.request.is_readable:
-            return f"({len(self._body)} bytes)"
+            return f"({several(len(self._body), 'byte')})"
         prompt = masked(" ".join(self.request.prompt.split()))
         shown = repr(excerpt(prompt, 60))
         results = self.request.tool_results

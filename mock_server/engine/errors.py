@@ -159,7 +159,7 @@ def passing_over(exchange: Exchange, found: Sequence[Ignored], once: Once) -> Ex
     """The exchange with what of its request no Messages API has, and was ignored, told as a warning."""
     text = told_of(found)
     if [one for one in found if once.first(one.kind)]:
-        log.warning("%s (told once)", text)
+        log.warning("%s", text)
     return warn(exchange, text)
 
 

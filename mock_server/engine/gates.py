@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from mock_server.clock import SystemClock
+from mock_server.scenario.node import several
 
 
 class NotReached(TimeoutError):
@@ -150,7 +151,7 @@ class Gates:
         held = (
             ", ".join(f"'{one.name}' holds {one.waiting}" for one in self.all() if one.waiting) or "no gate holds any"
         )
-        return f"gate '{name}' holds {self.waiting(name)} replies, not {count}, after {timeout:g} s; {held}"
+        return f"gate '{name}' holds {several(self.waiting(name), 'reply')}, not {count}, after {timeout:g} s; {held}"
 
     def _tell(self) -> None:
         with self._changed:

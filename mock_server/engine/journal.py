@@ -23,6 +23,7 @@ from mock_server.protocol.request import HttpRequest
 from mock_server.scenario.answer import Answer
 from mock_server.scenario.conditions import Condition
 from mock_server.scenario.load import read_condition
+from mock_server.scenario.node import several
 
 # Counts over the life of a server, as Prometheus reads them.
 
@@ -257,7 +258,7 @@ class Journal:
         try:
             return held[at]
         except IndexError:
-            raise IndexError(f"the journal has {len(held)} entries, asked for [{at}]") from None
+            raise IndexError(f"the journal has {several(len(held), 'entry')}, asked for [{at}]") from None
 
     @property
     def last(self) -> Entry:
@@ -301,7 +302,7 @@ class Journal:
         """Raises Incomplete when entries have been dropped."""
         if self.dropped:
             raise Incomplete(
-                f"the journal has dropped {self.dropped} of {self.total} entries, so this cannot be told; "
+                f"the journal has dropped {self.dropped} of {several(self.total, 'entry')}, so this cannot be told; "
                 "raise journal_entries (mock_settings, MOCK_SERVER_JOURNAL_ENTRIES) or ask without a condition"
             )
 
@@ -349,7 +350,7 @@ class Journal:
 
     def _so_far(self, count: int) -> str:
         still = "".join(f"\n  still open: {entry}" for entry in tuple(self._open))
-        return f"expected {count} exchanges to end, {self.finished} have{still}"
+        return f"expected {several(count, 'exchange')} to end, {self.finished} have{still}"
 
     def wait_until(self, done: Callable[[], bool], timeout: float, else_: Callable[[], str]) -> None:
         """Block until `done()`. Raises StillOpen after `timeout` seconds, or at once on the server's own thread."""

@@ -11,6 +11,7 @@ from mock_server.protocol.lazy import lazy
 from mock_server.protocol.request import HttpRequest, MessagesRequest, parse, parse_json, result_text
 from mock_server.records import dataclass
 from mock_server.scenario.conditions import ConditionContext, RequestView
+from mock_server.scenario.node import several
 from mock_server.scenario.writing import dump, stub
 
 _OWN = ("messages", "system", "tools")
@@ -132,7 +133,7 @@ class Request:
         return ConditionContext(self._asked, self._talk.turns[self._talk.human[-1]].text)
 
     def __repr__(self) -> str:
-        return f"<Request {self.method} {self.path}, {len(self.raw)} bytes>"
+        return f"<Request {self.method} {self.path}, {several(len(self.raw), 'byte')}>"
 
 
 def ready(request: Request) -> str:

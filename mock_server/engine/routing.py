@@ -7,7 +7,7 @@ from urllib.parse import unquote
 from mock_server.engine.endpoints import BODIES, ENDPOINTS, MAX_BODY, Endpoint, family
 from mock_server.engine.exchange import NO_PARAMS
 from mock_server.engine.session import InForce
-from mock_server.protocol.errors import ApiError, excerpt
+from mock_server.protocol.errors import ApiError, excerpt, nearest
 from mock_server.protocol.profile import Profile
 from mock_server.protocol.request import HttpRequest
 
@@ -93,4 +93,9 @@ def _not_found(path: str, in_force: InForce, found: Found | None) -> str:
         return f"Not found: {shown}; the client adds /v1 itself, so leave it out of the base URL; {listed}"
     if base and "/v1/" in path and not path.startswith("/v1/"):
         return f"Not found: {shown}; the base path of this server is {base}, so /v1 is at {base}/v1 and /v1; {listed}"
-    return f"Not found: {shown}; {listed}"
+    close = _OTHERS.get(path) or next(iter(nearest(path, served(profile))), "")
+    return f"Not found: {shown}; {close and f'did you mean {close}? '}{listed}"
+
+
+# what clients of other APIs ask for
+_OTHERS = dict.fromkeys(("/v1/chat/completions", "/v1/completions", "/v1/responses"), "/v1/messages")

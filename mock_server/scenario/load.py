@@ -5,6 +5,8 @@ with the JSON types only: what YAML 1.1 would make a date, a time or a truth val
 """
 
 import binascii
+import contextlib
+import itertools
 import os
 import re
 import stat
@@ -208,6 +210,7 @@ _KEYS: dict[str, Callable[[Node], Node]] = {"reply": _reply, "error": written_ou
 MAX_BYTES = 10_000_000  # of a file
 MAX_TEXT = 4 * MAX_BYTES  # characters of all values, those that aliases repeat too
 PACKAGE = Path(__file__).parent.parent
+_MOST_LISTED = 1_000  # of a folder, where a name is looked for
 
 _Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -271,7 +274,8 @@ def files(paths: Iterable[str | Path]) -> list[Path]:
         try:
             listed = sorted(_inside(path)) if stat.S_ISDIR(path.stat().st_mode) else [path]
         except FileNotFoundError:
-            listed, why = _of_library(path), "no such file or folder"
+            listed = _of_library(path)
+            why = "no such file or folder" + ("" if listed else suggestion(str(path), near(path)))
         except OSError as error:
             source, why = str(error.filename or path), f"cannot be read: {error.strerror}"
         except ValueError:
@@ -288,6 +292,18 @@ def _of_library(name: Path) -> list[Path]:
     """The file of the library that has this name."""
     file = library() / f"{name}.yaml"
     return [file] if len(name.parts) == 1 and file.is_file() else []
+
+
+def near(path: Path) -> Iterator[str]:
+    """What could have been meant by a path that is not there: scenario files and folders beside it, and in the library
+    the names of files.
+    """
+    with contextlib.suppress(OSError), os.scandir(path.parent) as listed:
+        for entry in itertools.islice(listed, _MOST_LISTED):
+            if not entry.name.startswith(".") and (entry.name.endswith((".yaml", ".yml")) or entry.is_dir()):
+                yield str(path.parent / entry.name)
+    if len(path.parts) == 1:
+        yield from (file.stem for file in sorted(library().glob("*.yaml")))
 
 
 def _inside(folder: Path) -> Iterator[Path]:

@@ -167,3 +167,9 @@ def suggestion(wrong: str, known: Iterable[str]) -> str:
 
     close = difflib.get_close_matches(wrong, list(known), n=1, cutoff=0.6)
     return f"; did you mean '{close[0]}'?" if close else ""
+
+
+def several(count: int, noun: str) -> str:
+    """`1 scenario`, `2 scenarios`, `1,000 replies`."""
+    many = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{count:,} {noun if count == 1 else many}"

@@ -101,6 +101,53 @@ def test_an_unmatched_request_says_why_and_its_stub_loads(page: Any, server: Moc
     expect(detail).to_contain_text("name: what-is-the-time")
 
 
+def test_a_timeline_without_a_fault_says_nothing_of_one(page: Any, server: MockServer) -> None:
+    from playwright.sync_api import expect
+
+    ask(server, "hello", stream=True)
+    shown(page, server, 1)
+    rows(page).first.click()
+    page.get_by_test_id("tab-timeline").click()
+    timeline = page.get_by_test_id("detail").locator(".timeline")
+    expect(timeline).to_contain_text("due")
+    own = "(shown) => [...shown.childNodes].filter((one) => one.nodeType === Node.TEXT_NODE).map((one) => one.data)"
+    assert timeline.evaluate(own) == []
+
+
+def test_a_refused_request_shows_where_it_went_and_why(page: Any, server: MockServer) -> None:
+    from playwright.sync_api import expect
+
+    ask(server, "hello", max_tokens="many")
+    ask(server, "hello", model="claude-sonnet-4-5")
+    shown(page, server, 2)
+    refused = rows(page).nth(1)
+    expect(refused).to_contain_text("POST /v1/messages: max_tokens: Input should be a valid integer")
+    expect(refused).to_contain_text("refused")
+    rows(page).first.click()
+    page.get_by_test_id("tab-why").click()
+    panel = page.locator("#panel")
+    expect(panel).to_contain_text(
+        "profile octen serves no model 'claude-sonnet-4-5'; nearest: anthropic/claude-sonnet-4.6"
+    )
+    expect(panel).to_contain_text("start the server with --profile anthropic")
+
+
+def test_a_warning_is_marked_in_the_list_and_told_in_the_detail(page: Any, server: MockServer) -> None:
+    from playwright.sync_api import expect
+
+    ask(server, "hello there")
+    ask(server, "hello", temprature=1)
+    shown(page, server, 2)
+    told = "parameter 'temprature' is ignored (did you mean 'temperature'?)"
+    mark = page.get_by_test_id("warning-tag")
+    expect(mark).to_have_count(1)
+    expect(mark).to_have_attribute("title", told)
+    rows(page).filter(has=mark).click()
+    expect(page.get_by_test_id("warning")).to_have_text(told)
+    page.get_by_test_id("filter-text").fill("temprature")
+    expect(rows(page)).to_have_count(1)
+
+
 def test_a_side_call_of_an_agent_is_marked(page: Any, server: MockServer) -> None:
     from playwright.sync_api import expect
 

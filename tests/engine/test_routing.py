@@ -104,3 +104,17 @@ def test_messages_belong_to_no_family() -> None:
 def test_v1_twice_and_another_base_path_are_told_apart() -> None:
     assert "leave it out of the base URL" in message(ask("POST", "/v1/v1/messages"))
     assert "/llm/v1" in message(ask("POST", "/other/v1/messages", base_path="/llm"))
+
+
+@pytest.mark.parametrize(
+    ("path", "hint"),
+    [
+        ("/v1/message", "did you mean /v1/messages? served are "),
+        ("/v1/messages/count_token", "did you mean /v1/messages/count_tokens? served are "),
+        ("/v1/chat/completions", "did you mean /v1/messages? served are "),
+        ("/v1/responses", "did you mean /v1/messages? served are "),
+        ("/v1/organizations", "served are "),
+    ],
+)
+def test_a_path_that_is_nearly_one_is_told_which(path: str, hint: str) -> None:
+    assert message(ask("POST", path)).startswith(f"Not found: {path}; {hint}/v1/messages, ")

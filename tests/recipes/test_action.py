@@ -38,7 +38,7 @@ def test_a_job_starts_the_server_asks_it_and_keeps_the_journal(runner: Runner) -
     started = runner.action(ACTION, executable=MOCK_SERVER, port="0", scenarios="tests/scenarios\n")
     assert started["url"] == runner.variables["ANTHROPIC_BASE_URL"]
     assert runner.variables["ANTHROPIC_API_KEY"] == "any"
-    assert "1 scenarios from tests/scenarios" in runner.printed
+    assert "1 scenario from tests/scenarios" in runner.printed
 
     runner.step(ASK)
     assert '"name":"get_weather"' in runner.printed
@@ -46,7 +46,7 @@ def test_a_job_starts_the_server_asks_it_and_keeps_the_journal(runner: Runner) -
     stopped = runner.action(ACTION, command="stop")
     assert stopped["journal"] == started["journal"]
     assert stopped["requests"] == "1"
-    assert runner.summary == "mock-server: 1 requests\n"
+    assert runner.summary == "mock-server: 1 request\n"
     (upload,) = runner.uploads
     assert upload["name"] == "mock-server-journal-test-0"
     journal, log = upload["path"].split()

@@ -392,7 +392,7 @@ _STRANGE: Mapping[str, Callable[[str, Any], Iterator[Stranger]]] = {
 def _of_message(before: tuple[int, tuple[Ignored, ...]], message: Any) -> tuple[int, tuple[Ignored, ...]]:
     """What was found up to one message, and in it."""
     at, found = before
-    if content.is_plain(message) or not isinstance(message, dict) or len(found) == MOST_IGNORED:
+    if content.is_usual(message) or not isinstance(message, dict) or len(found) == MOST_IGNORED:
         return at + 1, found
     new = (Ignored(f"messages.{at}{path}", known) for path, known in _of_said(message))
     return at + 1, _first((*found, *new))

@@ -185,6 +185,30 @@ def _block(block: Any, path: str, check: Check) -> None:
                 raise invalid(f"{path}.tool_result.content.{index}.text.text: Field required")
 
 
+def is_usual(message: Any) -> bool:
+    """Whether a message is plainly without a strange field; of others `strange` knows more."""
+    if type(message) is not dict or message.keys() != _MESSAGE:
+        return False
+    content = message["content"]
+    if type(content) is not list:
+        return True
+    for block in content:
+        kind = block.get("type") if type(block) is dict else None
+        known = _FLAT.get(kind) if type(kind) is str else None
+        if known is None or not block.keys() <= known or (kind == "tool_result" and type(block.get("content")) is list):
+            return False
+    return True
+
+
+_MESSAGE = frozenset(("role", "content"))
+# block type -> the fields in which nothing can be strange
+_FLAT = {
+    tag: frozenset(("type", *fields)) - {"cache_control"}
+    for tag, fields in BLOCK_PARAMS.items()
+    if tag not in ("image", "document", "search_result")
+}
+
+
 def strange(block: Any) -> Iterator[Stranger]:
     """The fields of a block, and of the blocks that it holds, that no block of its type has."""
     kind = block.get("type") if isinstance(block, dict) else None

@@ -90,7 +90,7 @@ export class Detail {
       moved(entry),
       entry.note ? longText(entry.note, { class: "note", "data-tone": isWarning(entry) ? "warn" : null }, 600) : null,
       contradictions(entry),
-      warning(entry),
+      warnings(entry),
       this.buttons());
   }
 
@@ -176,10 +176,10 @@ function contradictions({ contradictions: told }) {
   return told.map((one) => longText(one, { class: "note", "data-tone": "warn", "data-testid": "contradiction" }, 600));
 }
 
-/** What the reply's headers warn of, unless it is told already. */
-function warning({ note, reply, contradictions: told }) {
-  const said = reply.headers["x-mock-warning"];
-  return said && !note.includes(said) && !told.length ? longText(said, { class: "note", "data-tone": "warn" }, 600) : null;
+/** What the reply warns its client of, as far as it is not told already. */
+function warnings({ note, warnings: given, contradictions: others }) {
+  const told = given.filter((one) => !note.includes(one) && !others.includes(one));
+  return told.map((one) => longText(one, { class: "note", "data-tone": "warn", "data-testid": "warning" }, 600));
 }
 
 function isWarning(entry) {

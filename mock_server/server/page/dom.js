@@ -18,6 +18,11 @@ function dressed(element, given, children) {
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
     else element.setAttribute(name, value === true ? "" : String(value));
   }
+  return fill(element, children);
+}
+
+/** Puts children behind those an element has, lists of them too; what is nothing (null, false) is left out. */
+export function fill(element, children) {
   element.append(...children.flat(Infinity).filter(isShown));
   return element;
 }

@@ -115,5 +115,5 @@ function hasOutcome(entry, outcome) {
 }
 
 function words(entry) {
-  return `#${entry.number}\n${entry.scenario ?? ""}\n${entry.model ?? ""}\n${entry.path}\n${entry.request_id ?? ""}\n${entry.note}\n${entry.faults.join("\n")}\n${entry.prompt}`.toLowerCase();
+  return `#${entry.number}\n${entry.scenario ?? ""}\n${entry.model ?? ""}\n${entry.path}\n${entry.request_id ?? ""}\n${entry.note}\n${entry.warnings.join("\n")}\n${entry.faults.join("\n")}\n${entry.prompt}`.toLowerCase();
 }

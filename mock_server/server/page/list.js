@@ -179,7 +179,7 @@ function cells(entry) {
     cell("time", format.time(entry.at)),
     cell("status", status(entry)),
     cell("scenario", scenario(entry)),
-    cell("prompt", [faults(entry), contradicts(entry), entry.prompt || entry.note || `${entry.method} ${entry.path}`]),
+    cell("prompt", [faults(entry), contradicts(entry), warned(entry), entry.prompt || unread(entry)]),
     cell("model", entry.model ?? ""),
     cell("tokens", format.tokens(entry)),
     cell("took", format.duration(entry.duration_ms)),
@@ -213,6 +213,18 @@ function contradicts({ contradictions }) {
   return h("span", { class: "tag", "data-tone": "warn", title: contradictions.join("\n"), "data-testid": "contradiction-tag" }, "contradicts");
 }
 
+/** The mark of a reply that warns its client of something that no other mark tells. */
+function warned(entry) {
+  const told = entry.warnings.filter((one) => !one.startsWith("fault not applied") && !entry.contradictions.includes(one));
+  return told.length ? h("span", { class: "tag", "data-tone": "warn", title: told.join("\n"), "data-testid": "warning-tag" }, "warning") : null;
+}
+
+/** What stands for a prompt where there is none: where the request went, and what became of it. */
+function unread(entry) {
+  const path = `${entry.method} ${entry.path}`;
+  return [h("span", { class: entry.note ? "quiet" : null }, path), entry.note ? `: ${entry.note}` : ""];
+}
+
 /** The mark of a side call of an agent. */
 export function side(entry) {
   return entry.side ? h("span", { class: "side", title: "A side call of an agent: tests do not count it" }, "side") : null;
@@ -222,5 +234,5 @@ function scenario(entry) {
   const { attempt, turn } = entry;
   const again = attempt > 1 ? h("span", { class: "quiet", title: `attempt ${attempt}` }, ` ×${attempt}`) : null;
   if (entry.scenario) return h("span", {}, entry.scenario, h("span", { class: "quiet" }, ` turn ${turn}`), again, side(entry));
-  return h("span", { class: entry.unmatched ? "unmatched" : "quiet" }, entry.unmatched ? "unmatched" : "none");
+  return h("span", { class: entry.unmatched ? "unmatched" : "quiet" }, entry.unmatched ? "unmatched" : entry.status >= 400 ? "refused" : "none");
 }

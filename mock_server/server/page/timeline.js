@@ -1,7 +1,7 @@
 // The timeline of a stream: a picture of its events on a time axis (due against sent), and the events as a table. Where
 // it was held, broken or cut is in `strikes.js`.
 
-import { button, h, longText, svg } from "./dom.js";
+import { button, fill, h, longText, svg } from "./dom.js";
 import { duration, several, shortened } from "./format.js";
 import { json } from "./json.js";
 import { LABEL, drawnStrikes, listed, placed, strikeRow } from "./strikes.js";
@@ -32,12 +32,12 @@ export function timeline(entry, actions) {
     for (const old of shown.querySelectorAll(".is-picked")) old.classList.remove("is-picked");
     for (const one of shown.querySelectorAll(`[data-event="${number}"]`)) one.classList.add("is-picked");
   };
-  shown.append(
+  fill(shown, [
     h("p", { class: "quiet" }, summary(entry, events)),
     picture(entry, events, strikes, pick),
     legend(entry, events),
     listed(strikes),
-    h("div", { class: "events-and-payload" }, table(events, strikes, pick), payload));
+    h("div", { class: "events-and-payload" }, table(events, strikes, pick), payload)]);
   pick(0);
   return shown;
 }
@@ -88,7 +88,7 @@ function gist({ type, text, data, delta = {}, content_block: block, error, usage
   if (delta.signature) return "(signature)";
   if (delta.type) return `(${delta.type})`;
   if (block) return [block.type, block.name].filter(Boolean).join(" ");
-  return usage ? `${usage.output_tokens ?? 0} tokens out` : "";
+  return usage ? `${usage.output_tokens ?? 0} ${usage.output_tokens === 1 ? "token" : "tokens"} out` : "";
 }
 
 function colour(kind) {

@@ -81,10 +81,15 @@ def _offer(request: MessagesRequest) -> Offer:
     found: Offer | None = request.steady.get("offer")
     if found is None:
         found = request.steady["offer"] = _offered(request.tools, request.body.get("mcp_servers"))
-    if not request.may_have(_ADDITION):
+    if not adds_tools(request):
         return found
     added = _offered(list(_added(request)), ())
     return Offer({**found.mine, **added.mine}, found.servers | added.servers, found.mcp, has_more=True)
+
+
+def adds_tools(request: MessagesRequest) -> bool:
+    """Whether what was said may offer tools too; else nothing that is judged stands there but who spoke last."""
+    return request.may_have(_ADDITION)
 
 
 def _offered(tools: Sequence[Any], servers: Any) -> Offer:

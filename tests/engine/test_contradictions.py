@@ -277,10 +277,11 @@ def test_what_takes_too_long_to_judge_is_left_unjudged(engine: Any, ask: Any) ->
         schema["$defs"][f"a{n}"] = {"allOf": [ref, ref]}
     schema["$defs"]["a40"] = {"type": "string"}
     made = engine(script(CALL), contradictions="error", validation="off")
-    entry = ask(made, **tools({"name": "t", "strict": True, "input_schema": schema}))
-    assert entry.status == 200
-    assert not entry.contradicted
-    assert "a value with a schema" in entry.headers["x-mock-warning"]
+    for n in range(2):
+        entry = ask(made, f"{n}", **tools({"name": "t", "strict": True, "input_schema": schema}))
+        assert entry.status == 200
+        assert not entry.contradicted
+        assert "a value with a schema" in entry.headers["x-mock-warning"]
 
 
 def test_a_schema_that_is_none_is_left_unjudged(engine: Any, ask: Any) -> None:
@@ -296,6 +297,24 @@ def test_the_warning_is_one_line_of_ascii_within_a_bound(engine: Any, ask: Any) 
     assert warning.isascii()
     assert warning.isprintable()
     assert len(warning) <= 600
+
+
+def test_what_is_known_of_a_reply_is_asked_for_no_other_request(engine: Any, ask: Any) -> None:
+    """A body that differs from one before in its messages alone is judged by what is known of that one."""
+    both = (
+        f"{script(CALL, 'when: {prompt: one}')}---\n{script(CALL, 'when: {prompt: two}').replace('name: s', 'name: z')}"
+    )
+    made = engine(
+        both.replace("reply: {type: tool_use, name: t, input: {city: Rome}}", f"reply: {CALL}"), contradictions="error"
+    )
+    wanted = tools(T, choice={"type": "tool", "name": "t", "disable_parallel_tool_use": True})
+    for _ in range(3):
+        assert not ask(made, "one", **wanted).contradictions
+        assert ask(made, "one", **{**wanted, "tool_choice": {"type": "none"}}).contradictions
+        assert ask(made, "two", **tools(U)).contradictions == (
+            "scenario 'z' turn 1 calls 't', which the request does not offer (there is u)",
+        )
+    assert [one.contradicted for one in made.sessions.default.journal] == [False, True, True] * 3
 
 
 # -- where else a reply is shown -------------------------------------------------------------------------------------

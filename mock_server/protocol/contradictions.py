@@ -24,7 +24,6 @@ _TOOLSETS = ("computer_toolset_20260801", "browser_toolset_20260801")  # their m
 _PROGRAMS = ("code_execution", "bash_code_execution", "text_editor_code_execution")
 _FILTERING = "20260209"  # searches from this version on filter what they find with programs of their own
 _ADDITION = b'"tool_addition"'
-_IS_MCP = "mcp_tool_use"
 
 
 class Contradiction(NamedTuple):
@@ -84,12 +83,13 @@ def _offer(request: MessagesRequest) -> Offer:
     if not adds_tools(request):
         return found
     added = _offered(list(_added(request)), ())
-    return Offer({**found.mine, **added.mine}, found.servers | added.servers, found.mcp, has_more=True)
+    mcp = {**found.mcp, **added.mcp}
+    return Offer({**found.mine, **added.mine}, found.servers | added.servers, mcp, found.has_more or added.has_more)
 
 
 def adds_tools(request: MessagesRequest) -> bool:
     """Whether what was said may offer tools too; else nothing that is judged stands there but who spoke last."""
-    return request.may_have(_ADDITION)
+    return request.has_system_messages and request.may_have(_ADDITION)
 
 
 def _offered(tools: Sequence[Any], servers: Any) -> Offer:
@@ -119,7 +119,9 @@ def _added(request: MessagesRequest) -> Iterator[Any]:
     for message in request.messages:
         for block in message["content"] if isinstance(message["content"], list) else ():
             tool = block.get("tool") if block.get("type") == "tool_addition" else None
-            if isinstance(tool, dict):
+            if isinstance(tool, dict) and "server_name" in tool:
+                yield {"type": "mcp_toolset", "mcp_server_name": tool["server_name"]}
+            elif isinstance(tool, dict):
                 yield tool.get("definition")
 
 

@@ -245,11 +245,23 @@ def test_a_turn_that_goes_on_has_called_already(engine: Any, ask: Any) -> None:
     assert not entry.contradictions
 
 
-def test_a_tool_that_a_system_message_adds_is_offered(engine: Any, ask: Any) -> None:
-    added = [{"type": "tool_addition", "tool": {"type": "tool_definition", "definition": T}}]
-    asked = [{"role": "user", "content": "x"}, {"role": "system", "content": added}]
-    entry = ask(engine(script(CALL), contradictions="error", validation="off"), asked, **tools(U))
-    assert not entry.contradictions
+@pytest.mark.parametrize(
+    ("reply", "added", "is_offered"),
+    [
+        (CALL, {"type": "tool_definition", "definition": T}, True),
+        (CALL, {"type": "tool_reference", "tool_name": "u"}, False),
+        (f"[{NOTES}]", {"type": "mcp_toolset_reference", "server_name": "notes"}, True),
+        (f"[{NOTES}]", {"type": "mcp_tool_reference", "server_name": "other", "tool_name": "read"}, False),
+    ],
+)
+def test_a_tool_that_a_system_message_adds_is_offered(
+    reply: str, added: Any, is_offered: bool, engine: Any, ask: Any
+) -> None:
+    made = engine(script(reply), contradictions="error", validation="off")
+    said = {"role": "user", "content": "x"}
+    assert ask(made, [said], **tools(U)).contradictions
+    asked = [said, {"role": "system", "content": [{"type": "tool_addition", "tool": added}]}]
+    assert bool(ask(made, asked, **tools(U)).contradictions) != is_offered
 
 
 def test_a_side_call_is_only_told(engine: Any, ask: Any) -> None:

@@ -11,12 +11,15 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from mock_server.protocol.blocks import Block, CutMcpToolUse, CutToolUse, McpToolUse, Text, ToolUse, is_server_tool
+from mock_server.protocol.errors import excerpt
 from mock_server.protocol.json_schema import Checker, SchemaProblem
 from mock_server.protocol.profile import Model
 from mock_server.protocol.request import MessagesRequest, strict_json
 from mock_server.protocol.rules.tools import is_custom
 
 NAMED = 5  # tools that a sentence lists
+MOST = 8  # things that are told of one reply
+_LONGEST = 400  # characters of a sentence
 _THOUGHTS = ("thinking", "redacted_thinking")
 # how the types of tools begin that the server runs itself
 _SERVERS = ("web_search", "web_fetch", "code_execution", "tool_search_tool", "advisor", "octen_", "mcp_toolset")
@@ -51,8 +54,13 @@ class Said(NamedTuple):
 
 
 def contradictions(request: MessagesRequest, model: Model | None, said: Said) -> tuple[Contradiction, ...]:
-    """What a reply does against its request. `model`: None where nobody knows what it can do."""
-    return tuple(dict.fromkeys(one for judge in _JUDGES for one in judge(request, model, said)))
+    """What a reply does against its request, the first things of many. `model`: None where nobody knows what it can do."""
+    found: dict[Contradiction, None] = {}
+    for one in (one for judge in _JUDGES for one in judge(request, model, said)):
+        found[one._replace(text=excerpt(one.text, _LONGEST))] = None
+        if len(found) == MOST:
+            break
+    return tuple(found)
 
 
 # -- tools ------------------------------------------------------------------------------------------------------------

@@ -325,6 +325,13 @@ def test_what_is_known_of_a_reply_is_asked_for_no_other_request(engine: Any, ask
     assert [one.contradicted for one in made.sessions.default.journal] == [False, True, True] * 3
 
 
+def test_of_many_things_the_first_are_told(engine: Any, ask: Any) -> None:
+    calls = [{"type": "tool_use", "name": f"t{n}", "input": {}} for n in range(1000)]
+    entry = ask(engine([build({"name": "s", "reply": calls})], contradictions="error"))
+    assert len(entry.contradictions) == 8
+    assert entry.contradicted
+
+
 # -- where else a reply is shown -------------------------------------------------------------------------------------
 
 

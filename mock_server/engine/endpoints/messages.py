@@ -284,7 +284,7 @@ def _chosen(done: Applied, turn: Turn) -> Exchange:
     note = noted(done) if done.failed or done.notes else ""
     contradictions, contradicted = turn.draw.contradictions
     return Exchange(
-        _headed(done.plan, *_origin(found)),
+        _headed(done.plan, scenario.header, ("x-mock-turn", str(found.turn))),
         scenario.name,
         found.turn,
         found.attempt,

@@ -15,7 +15,7 @@ from mock_server.protocol.errors import excerpt
 from mock_server.protocol.json_schema import Checker, SchemaProblem
 from mock_server.protocol.profile import Model
 from mock_server.protocol.request import MessagesRequest, strict_json
-from mock_server.protocol.rules.tools import is_custom
+from mock_server.protocol.rules.tools import TYPED, is_custom
 
 NAMED = 5  # tools that a sentence lists
 MOST = 8  # things that are told of one reply
@@ -54,7 +54,9 @@ class Said(NamedTuple):
 
 
 def contradictions(request: MessagesRequest, model: Model | None, said: Said) -> tuple[Contradiction, ...]:
-    """What a reply does against its request, the first things of many. `model`: None where nobody knows what it can do."""
+    """What a reply does against its request; of many things the first. `model`: None where nobody knows what it can
+    do.
+    """
     found: dict[Contradiction, None] = {}
     for one in (one for judge in _JUDGES for one in judge(request, model, said)):
         found[one._replace(text=excerpt(one.text, _LONGEST))] = None
@@ -111,6 +113,8 @@ def _offered(tools: Sequence[Any], servers: Any) -> Offer:
         kind, name = str(tool.get("type")), str(tool.get("name"))
         if is_custom(tool) or not kind.startswith((*_SERVERS, *_TOOLSETS)):
             mine[name] = tool
+            if not is_custom(tool) and kind not in TYPED:  # whose it is, nobody knows
+                theirs.add(name)
         elif kind.startswith("mcp_toolset"):
             mcp[str(tool.get("mcp_server_name"))] = _toolset_offer(tool)
         elif kind in _TOOLSETS:

@@ -71,6 +71,8 @@ TABLE: list[tuple[str, dict[str, Any], str]] = [
     (f"[{BASH}]", tools(CODE), ""),
     (f"[{BASH}]", tools(FILTERED), ""),
     (f"[{BASH}]", tools(SEARCH), "calls the server's tool 'bash_code_execution', which the request does not declare"),
+    ("{type: server_tool_use, name: draw, input: {}}", tools({"type": "draw_20991231", "name": "draw"}), ""),
+    ("{type: tool_use, name: draw, input: {}}", tools({"type": "draw_20991231", "name": "draw"}), ""),
     (f"[{NOTES}]", tools(T), "calls 'read' of the MCP server 'notes', which the request does not name (it has none)"),
     (f"[{NOTES}]", MCP, ""),
     (f"[{NOTES}]", {**MCP, **tools(TOOLSET)}, ""),

@@ -899,6 +899,37 @@ def test_a_stream_tells_the_container_and_the_edits_at_its_end(engine: MakeEngin
     assert "container" not in events[0]["message"]
 
 
+SAYS_SO = {"type": "message", "role": "assistant", "model": "claude-haiku-4-5", "stop_reason": "tool_use"}
+CALLS_T = [{"type": "tool_use", "id": "toolu_1", "name": "t", "input": {"x": 1}}]
+OFFERS_T = {"name": "t", "input_schema": {"type": "object", "additionalProperties": False, "properties": {}}}
+
+
+@pytest.mark.parametrize(
+    ("more", "content", "is_meant"),
+    [
+        ({}, CALLS_T, True),
+        ({"tools": [OFFERS_T]}, CALLS_T, False),
+        ({"tools": [{**OFFERS_T, "strict": True}]}, CALLS_T, True),
+        ({"tools": [OFFERS_T], "tool_choice": {"type": "auto", "disable_parallel_tool_use": True}}, CALLS_T * 2, True),
+        ({}, [{"type": "thinking", "thinking": "hm", "signature": "x"}, *CALLS_T], True),
+    ],
+)
+def test_a_recorded_reply_that_contradicts_its_request_was_meant(
+    more: Body, content: list[Body], is_meant: bool, engine: MakeEngine, capsys: Any
+) -> None:
+    body = asks("Hi", **more)
+    recorded = {"request": body, "response": {**SAYS_SO, "content": content}}
+    text, _ = imported(recorded, capsys=capsys)
+
+    (scenario,) = loads(text)
+    assert scenario.turns[0].contradicts == is_meant
+    made = engine([scenario], profile="anthropic", contradictions="error")
+    status, got = answered(made, body, stream=False)
+    assert status == 200
+    assert [block["type"] for block in got["content"]] == [block["type"] for block in content]
+    assert made.sessions.default.journal.contradicted == 0
+
+
 @pytest.mark.parametrize(
     ("key", "told"),
     [

@@ -386,7 +386,7 @@ COVERED = """
 name: agent
 when: {prompt: go}
 turns:
-  - reply: {type: tool_use, name: t, input: {}}
+  - {reply: {type: tool_use, name: t, input: {}}, contradicts: true}
   - cases:
       - when: {tool_result: {is_error: true}}
         reply: failed

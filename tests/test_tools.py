@@ -150,6 +150,16 @@ def test_preview_answers_a_request_of_yours(run: Any) -> None:
     assert call["input"] == {"city": "Rome"}
 
 
+def test_preview_and_explain_tell_of_a_reply_that_contradicts_the_request(run: Any) -> None:
+    write("a.yaml", "name: a\nreply: {type: tool_use, name: get_weather, input: {}}")
+    write("r.json", body("weather in Rome"))
+    told = "calls 'get_weather', which the request does not offer (it has none)"
+
+    assert f"  contradicts: scenario 'a' turn 1 {told}\n" in run("preview", "a.yaml", "--request", "r.json").out
+    assert f"  contradicts it: {told}\n" in run("explain", "r.json", "a.yaml").out
+    assert "contradicts" not in run("preview", "a.yaml").out  # its request is made up for it
+
+
 def test_preview_of_an_unknown_name_suggests(run: Any) -> None:
     done = run("preview", "helo")
 

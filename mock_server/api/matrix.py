@@ -132,6 +132,8 @@ def _with_fault(scenario: Scenario, turn: int, fault: Mapping[str, Any], *, once
     data: dict[str, Any] = {**node.plain(), "name": scenario.name}
     if scenario.named_only:
         data.pop("when", None)
+    if scenario.of_library:  # it has not seen the request that it is chosen for
+        data["contradicts"] = True
     turns = list(data["turns"])
     turns[turn - 1] = _faulty_answer(turns[turn - 1], fault, once=once)
     return {**data, "turns": turns}

@@ -269,7 +269,7 @@ class CompiledReply:
     def __init__(self, reply: Reply, profile: Profile, *, once: bool = False) -> None:
         self._reply = reply
         self._profile = profile
-        self._once = once
+        self.once = once
         self._content, self._stamps = signed_blocks(reply.content, profile, reply.scenario, reply.position)
         self._counted = _counted(self._content)
         self._cost = cut.total_cost(self._content)
@@ -337,12 +337,12 @@ class CompiledReply:
             if same:
                 found = self
             else:
-                found = CompiledReply(replace(self._reply, content=content), self._profile, once=self._once)
+                found = CompiledReply(replace(self._reply, content=content), self._profile, once=self.once)
             self._views[view] = found
         return found
 
     def _made(self, kind: _Kind, chunk: Chunk | None) -> ReplyTemplate:
-        return ReplyTemplate(self.message(kind), chunk, self._looks, once=self._once)
+        return ReplyTemplate(self.message(kind), chunk, self._looks, once=self.once)
 
     def form(self, kind: _Kind, chunk: Chunk | None) -> ReplyTemplate:
         """The form with room for what a request is told, of texts split so; made once."""
@@ -521,7 +521,7 @@ class CompiledReply:
             read = to.input_tokens if use is None else to.input_tokens - use.read
             timeline = pace.timeline(to.time_scale, to.model.token_factor, read, to.draw.jitter)
         headers = self._sse_headers if to.stream else self._json_headers
-        if self._once:
+        if self.once:
             self._forms, self._paced = {}, {}
         said = self._reply.usage
         told = (said.get("input_tokens", final), said.get("output_tokens", output)) if said else (final, output)
@@ -622,7 +622,7 @@ class _Poured(CompiledReply):
             self.__dict__.pop(name, None)
         texts = [(slot, content[at].text) for at, slot in slots.slots]  # type: ignore[union-attr]
         self.is_open = False
-        self._once = True
+        self.once = True
         self._is_at_once = False
         self._slots = slots
         self._given = content

@@ -346,6 +346,7 @@ class Engine:
         log.error("the reply function of scenario %r failed: %s", entry.scenario, what, exc_info=exception)
         error = ApiError("api_error", f"mock-server: {what}", headers={"x-should-retry": "false"})
         plan = failure(error, session, session.ids().new("req"))
+        plan = plan._replace(headers=plan.headers + entry.exchange.plan.headers)  # where it comes from
         entry.settled(told(entry.exchange._replace(plan=plan, late=None, note=what)), exception)
 
     def close(self, key: str) -> None:

@@ -121,8 +121,8 @@ def contradicted_text(journal: Journal) -> str:
     """Every scripted reply that contradicted its request, and what to do about it."""
     count = journal.contradicted
     parts = [f"{count} repl{'ies contradict their requests' if count != 1 else 'y contradicts its request'}"]
-    for one in [one for one in journal.entries() if one.contradicted][:NEAREST]:
-        parts += [f"{one.method} {one.path}: {text}" for text in one.contradictions]
+    for one in [one for one in journal.entries() if one.exchange.contradicted][:NEAREST]:
+        parts += [f"{one.method} {one.path}: {text}" for text in one.exchange.contradictions]
     parts.append(
         "Mend the scenario, or say that it is meant: `contradicts: true` in it, add(…, contradicts=True) in Python, or "
         'contradictions="warn" among the settings.'

@@ -11,12 +11,15 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from mock_server.protocol.blocks import Block, CutMcpToolUse, CutToolUse, McpToolUse, Text, ToolUse, is_server_tool
+from mock_server.protocol.errors import excerpt
 from mock_server.protocol.json_schema import Checker, SchemaProblem
 from mock_server.protocol.profile import Model
 from mock_server.protocol.request import MessagesRequest, strict_json
-from mock_server.protocol.rules.tools import is_custom
+from mock_server.protocol.rules.tools import TYPED, is_custom
 
 NAMED = 5  # tools that a sentence lists
+MOST = 8  # things that are told of one reply
+_LONGEST = 400  # characters of a sentence
 _THOUGHTS = ("thinking", "redacted_thinking")
 # how the types of tools begin that the server runs itself
 _SERVERS = ("web_search", "web_fetch", "code_execution", "tool_search_tool", "advisor", "octen_", "mcp_toolset")
@@ -24,7 +27,6 @@ _TOOLSETS = ("computer_toolset_20260801", "browser_toolset_20260801")  # their m
 _PROGRAMS = ("code_execution", "bash_code_execution", "text_editor_code_execution")
 _FILTERING = "20260209"  # searches from this version on filter what they find with programs of their own
 _ADDITION = b'"tool_addition"'
-_IS_MCP = "mcp_tool_use"
 
 
 class Contradiction(NamedTuple):
@@ -52,8 +54,15 @@ class Said(NamedTuple):
 
 
 def contradictions(request: MessagesRequest, model: Model | None, said: Said) -> tuple[Contradiction, ...]:
-    """What a reply does against its request. `model`: None where nobody knows what it can do."""
-    return tuple(dict.fromkeys(one for judge in _JUDGES for one in judge(request, model, said)))
+    """What a reply does against its request; of many things the first. `model`: None where nobody knows what it can
+    do.
+    """
+    found: dict[Contradiction, None] = {}
+    for one in (one for judge in _JUDGES for one in judge(request, model, said)):
+        found[one._replace(text=excerpt(one.text, _LONGEST))] = None
+        if len(found) == MOST:
+            break
+    return tuple(found)
 
 
 # -- tools ------------------------------------------------------------------------------------------------------------
@@ -81,10 +90,16 @@ def _offer(request: MessagesRequest) -> Offer:
     found: Offer | None = request.steady.get("offer")
     if found is None:
         found = request.steady["offer"] = _offered(request.tools, request.body.get("mcp_servers"))
-    if not request.may_have(_ADDITION):
+    if not adds_tools(request):
         return found
     added = _offered(list(_added(request)), ())
-    return Offer({**found.mine, **added.mine}, found.servers | added.servers, found.mcp, has_more=True)
+    mcp = {**found.mcp, **added.mcp}
+    return Offer({**found.mine, **added.mine}, found.servers | added.servers, mcp, found.has_more or added.has_more)
+
+
+def adds_tools(request: MessagesRequest) -> bool:
+    """Whether what was said may offer tools too; else nothing that is judged stands there but who spoke last."""
+    return request.has_system_messages and request.may_have(_ADDITION)
 
 
 def _offered(tools: Sequence[Any], servers: Any) -> Offer:
@@ -98,6 +113,8 @@ def _offered(tools: Sequence[Any], servers: Any) -> Offer:
         kind, name = str(tool.get("type")), str(tool.get("name"))
         if is_custom(tool) or not kind.startswith((*_SERVERS, *_TOOLSETS)):
             mine[name] = tool
+            if not is_custom(tool) and kind not in TYPED:  # whose it is, nobody knows
+                theirs.add(name)
         elif kind.startswith("mcp_toolset"):
             mcp[str(tool.get("mcp_server_name"))] = _toolset_offer(tool)
         elif kind in _TOOLSETS:
@@ -114,7 +131,9 @@ def _added(request: MessagesRequest) -> Iterator[Any]:
     for message in request.messages:
         for block in message["content"] if isinstance(message["content"], list) else ():
             tool = block.get("tool") if block.get("type") == "tool_addition" else None
-            if isinstance(tool, dict):
+            if isinstance(tool, dict) and "server_name" in tool:
+                yield {"type": "mcp_toolset", "mcp_server_name": tool["server_name"]}
+            elif isinstance(tool, dict):
                 yield tool.get("definition")
 
 

@@ -162,6 +162,20 @@ def test_a_side_call_of_an_agent_is_marked(page: Any, server: MockServer) -> Non
     expect(page.get_by_test_id("detail").get_by_title("A side call of an agent")).to_be_visible()
 
 
+def test_a_reply_that_contradicts_its_request_is_marked(page: Any, server: MockServer) -> None:
+    from playwright.sync_api import expect
+
+    server.add(tool_use("query"))
+    ask(server, "pie")
+    told = "scenario 'added-1' turn 1 calls 'query', which the request does not offer (it has none)"
+    expect(page.get_by_test_id("contradiction-tag")).to_have_attribute("title", told)
+    rows(page).first.click()
+    expect(page.get_by_test_id("contradiction")).to_have_text([told])
+    page.get_by_test_id("tab-raw").wait_for()
+    copied = loads(server._ask("GET", "journal/1")["yaml"])
+    assert copied[0].contradicts
+
+
 def test_copies_are_a_curl_command_and_a_scenario_that_loads(page: Any, server: MockServer) -> None:
     ask(server, "hello there")
     shown(page, server, 1)

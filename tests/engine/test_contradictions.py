@@ -71,6 +71,8 @@ TABLE: list[tuple[str, dict[str, Any], str]] = [
     (f"[{BASH}]", tools(CODE), ""),
     (f"[{BASH}]", tools(FILTERED), ""),
     (f"[{BASH}]", tools(SEARCH), "calls the server's tool 'bash_code_execution', which the request does not declare"),
+    ("{type: server_tool_use, name: draw, input: {}}", tools({"type": "draw_20991231", "name": "draw"}), ""),
+    ("{type: tool_use, name: draw, input: {}}", tools({"type": "draw_20991231", "name": "draw"}), ""),
     (f"[{NOTES}]", tools(T), "calls 'read' of the MCP server 'notes', which the request does not name (it has none)"),
     (f"[{NOTES}]", MCP, ""),
     (f"[{NOTES}]", {**MCP, **tools(TOOLSET)}, ""),
@@ -245,11 +247,23 @@ def test_a_turn_that_goes_on_has_called_already(engine: Any, ask: Any) -> None:
     assert not entry.contradictions
 
 
-def test_a_tool_that_a_system_message_adds_is_offered(engine: Any, ask: Any) -> None:
-    added = [{"type": "tool_addition", "tool": {"type": "tool_definition", "definition": T}}]
-    asked = [{"role": "user", "content": "x"}, {"role": "system", "content": added}]
-    entry = ask(engine(script(CALL), contradictions="error", validation="off"), asked, **tools(U))
-    assert not entry.contradictions
+@pytest.mark.parametrize(
+    ("reply", "added", "is_offered"),
+    [
+        (CALL, {"type": "tool_definition", "definition": T}, True),
+        (CALL, {"type": "tool_reference", "tool_name": "u"}, False),
+        (f"[{NOTES}]", {"type": "mcp_toolset_reference", "server_name": "notes"}, True),
+        (f"[{NOTES}]", {"type": "mcp_tool_reference", "server_name": "other", "tool_name": "read"}, False),
+    ],
+)
+def test_a_tool_that_a_system_message_adds_is_offered(
+    reply: str, added: Any, is_offered: bool, engine: Any, ask: Any
+) -> None:
+    made = engine(script(reply), contradictions="error", validation="off")
+    said = {"role": "user", "content": "x"}
+    assert ask(made, [said], **tools(U)).contradictions
+    asked = [said, {"role": "system", "content": [{"type": "tool_addition", "tool": added}]}]
+    assert bool(ask(made, asked, **tools(U)).contradictions) != is_offered
 
 
 def test_a_side_call_is_only_told(engine: Any, ask: Any) -> None:
@@ -277,10 +291,11 @@ def test_what_takes_too_long_to_judge_is_left_unjudged(engine: Any, ask: Any) ->
         schema["$defs"][f"a{n}"] = {"allOf": [ref, ref]}
     schema["$defs"]["a40"] = {"type": "string"}
     made = engine(script(CALL), contradictions="error", validation="off")
-    entry = ask(made, **tools({"name": "t", "strict": True, "input_schema": schema}))
-    assert entry.status == 200
-    assert not entry.contradicted
-    assert "a value with a schema" in entry.headers["x-mock-warning"]
+    for n in range(2):
+        entry = ask(made, f"{n}", **tools({"name": "t", "strict": True, "input_schema": schema}))
+        assert entry.status == 200
+        assert not entry.contradicted
+        assert "a value with a schema" in entry.headers["x-mock-warning"]
 
 
 def test_a_schema_that_is_none_is_left_unjudged(engine: Any, ask: Any) -> None:
@@ -296,6 +311,27 @@ def test_the_warning_is_one_line_of_ascii_within_a_bound(engine: Any, ask: Any) 
     assert warning.isascii()
     assert warning.isprintable()
     assert len(warning) <= 600
+
+
+def test_what_is_known_of_a_reply_is_asked_for_no_other_request(engine: Any, ask: Any) -> None:
+    """A body that differs from one before in its messages alone is judged by what is known of that one."""
+    other = script(CALL, "when: {prompt: two}").replace("name: s", "name: z")
+    made = engine(script(CALL, "when: {prompt: one}\n---\n") + other, contradictions="error")
+    wanted = tools(T, choice={"type": "tool", "name": "t", "disable_parallel_tool_use": True})
+    for _ in range(3):
+        assert not ask(made, "one", **wanted).contradictions
+        assert ask(made, "one", **{**wanted, "tool_choice": {"type": "none"}}).contradictions
+        assert ask(made, "two", **tools(U)).contradictions == (
+            "scenario 'z' turn 1 calls 't', which the request does not offer (there is u)",
+        )
+    assert [one.contradicted for one in made.sessions.default.journal] == [False, True, True] * 3
+
+
+def test_of_many_things_the_first_are_told(engine: Any, ask: Any) -> None:
+    calls = [{"type": "tool_use", "name": f"t{n}", "input": {}} for n in range(1000)]
+    entry = ask(engine([build({"name": "s", "reply": calls})], contradictions="error"))
+    assert len(entry.contradictions) == 8
+    assert entry.contradicted
 
 
 # -- where else a reply is shown -------------------------------------------------------------------------------------

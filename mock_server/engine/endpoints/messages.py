@@ -69,6 +69,7 @@ from mock_server.scenario.timing import Pacing
 
 if TYPE_CHECKING:
     from mock_server.engine.engine import Engine
+    from mock_server.protocol.contradictions import Contradiction
 
 log = logging.getLogger("mock_server")
 _EAGER = b'"eager_input_streaming"'
@@ -84,6 +85,7 @@ Warnings = tuple[str, ...]  # sentences, of what was played all the same
 SUMMARY = 60  # estimated tokens of a summary that is made up
 # parameters that say what a reply has to be like; what it may be like, every request says
 _DEMANDS = frozenset(("tool_choice", "output_config", "output_format"))
+_MOST_KNOWN = 64  # replies of which is known what they do against requests that have the same tools
 _TOLD = 600  # characters of what is said of a reply in a header and in the log
 
 
@@ -395,7 +397,7 @@ def _chosen(done: Applied, turn: Turn) -> Exchange:
     note = noted(done) if done.failed or done.notes else ""
     contradictions, contradicted = turn.draw.contradictions
     return Exchange(
-        _headed(done.plan, *_origin(found)),
+        _headed(done.plan, scenario.header, ("x-mock-turn", str(found.turn))),
         scenario.name,
         found.turn,
         found.attempt,
@@ -478,7 +480,7 @@ def _long(turn: Turn) -> Exchange:
 
     def settle(given: Any) -> Exchange:
         if isinstance(given, ApiError):
-            plan = failure(given, call.session, call.ids.new("req"))
+            plan = _headed(failure(given, call.session, call.ids.new("req")), *_origin(turn.choice))
             return Exchange(plan, note=str(given))
         return _moved(_chosen(_sent(turn, given), turn), turn)
 
@@ -720,22 +722,36 @@ def _contradicting(turn: Turn, reply: CompiledReply, cut: Binding | None) -> War
     wanted = admitted.call.session.in_force.settings.contradictions
     if wanted == "off" or turn.answer.contradicts:
         return ()
-    from mock_server.protocol.contradictions import Said, contradictions  # most replies neither call nor think
-
-    is_bent = any(type(one) is not Gate for one in turn.breaks.faults)
-    found = contradictions(admitted.request, admitted.model, Said(*reply.said(cut), is_bent))
+    found = _found(turn, reply, cut)
     if not found:
         return ()
     scenario = choice.scenario
     by = f"scenario '{scenario.name}' turn {choice.turn}"
     is_error = wanted == "error" and not (scenario.is_side_call or scenario.of_library)
-    turn.draw.contradictions = (
-        tuple([f"{by} {one.text}" for one in found]),
-        is_error and any(one.is_error for one in found),
-    )
-    text = excerpt(f"{by} {'; '.join([one.text for one in found])}", _TOLD)
-    log.warning("%s", text)
-    return (text,)
+    texts = tuple([f"{by} {one.text}" for one in found])
+    turn.draw.contradictions = texts, is_error and any(one.is_error for one in found)
+    log.warning("%s", excerpt(f"{by} {'; '.join([one.text for one in found])}", _TOLD))
+    return texts
+
+
+def _found(turn: Turn, reply: CompiledReply, cut: Binding | None) -> "Sequence[Contradiction]":
+    """What a reply does against a request, and against all that differ from it in what was said before alone."""
+    from mock_server.protocol.contradictions import Said, adds_tools, contradictions  # most replies never call or think
+
+    request = turn.admitted.request
+    is_bent = bool(turn.breaks.faults) and any(type(one) is not Gate for one in turn.breaks.faults)
+    known: dict[Any, Sequence[Contradiction]] | None = None
+    if cut is None and not reply.once and not adds_tools(request):
+        known = request.steady.setdefault("contradictions", {})
+        place = (reply, is_bent, request.messages[-1]["role"])
+        if (told := known.get(place)) is not None:
+            return told
+        if len(known) >= _MOST_KNOWN:
+            known.clear()
+    found = contradictions(request, turn.admitted.model, Said(*reply.said(cut), is_bent))
+    if known is not None and not allowance().unjudged:  # what was left unjudged is told each time
+        known[place] = found
+    return found
 
 
 def _log_accepted(request: MessagesRequest) -> None:

@@ -32,7 +32,7 @@ from mock_server.scenario.node import (
     ScenarioError,
     all_unfit,
     kind,
-    suggestion,
+    one_of,
     unfit,
     wrap,
 )
@@ -67,7 +67,7 @@ def _defaults(node: Node, problems: Problems) -> Node:
         return Node({})
     for key in node.value:
         if key not in DEFAULTS:
-            text = f"'{key}' cannot be a default; expected one of {', '.join(DEFAULTS)}{suggestion(key, DEFAULTS)}"
+            text = f"'{key}' cannot be a default{one_of(key, DEFAULTS)}"
             problems.add(node.keys.get(key) or node, text)
     return node
 
@@ -347,12 +347,28 @@ def loads(text: str, source: str = "<text>", *, check_names: bool = True) -> tup
     problems = Problems(source)
     nodes = with_defaults(list(documents(text, problems)), problems)
     if not nodes and not problems.found:
-        problems.add(Position(1, 1), "no scenario in this file")
+        problems.add(Position(1, 1), "no scenario in this file; `mock-server new` prints one to begin with")
+    nodes = [node for node in nodes if not _is_something_else(node, problems)]
     loaded = [scenario for node in nodes if (scenario := _build(node, problems)) is not None]
     found = problems.found + (same_names(loaded) if check_names else [])
     if found:
         raise ScenarioError(sorted(found, key=lambda problem: problem.position or Position(0, 0)))
     return tuple(loaded)
+
+
+def _is_something_else(node: Node, problems: Problems) -> bool:
+    """Whether a document was pasted into a file of scenarios and is none; then the mistake says what it is."""
+    if isinstance(node.value, dict) and not _TELLING.isdisjoint(node.value):
+        return False
+    from mock_server.scenario.advice import something_else  # only mistakes need it
+
+    told = something_else(node, problems.source)
+    if told is not None:
+        problems.add(node, told)
+    return told is not None
+
+
+_TELLING = frozenset(("name", "reply", "when", "turns"))  # what only scenarios have
 
 
 def build(data: Mapping[str, Any], source: str = "<scenario>") -> Scenario:
@@ -423,7 +439,9 @@ def same_names(loaded: Sequence[Scenario]) -> list[Problem]:
     for scenario in loaded:
         seen = first.setdefault(scenario.name, scenario)
         if seen is not scenario:
-            twice.append(Problem(scenario.source, None, f"duplicate name '{scenario.name}'; first in {seen.source}"))
+            twice.append(
+                Problem(scenario.source, None, f"duplicate name '{scenario.name}'; first in {seen.source}; rename one")
+            )
     return twice
 
 
@@ -479,10 +497,13 @@ def documents(text: str, problems: Problems, *, foreign: bool = False) -> Iterat
             if node is not None and node.value != "":
                 yield reader.read(node)
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        problems.add(_mark(mark) if mark else None, f"not YAML: {error.problem or error.context}")
+        from mock_server.scenario.advice import syntax  # only mistakes need it
+
+        problems.add(*syntax(error, text))
     except yaml.reader.ReaderError as error:
-        problems.add(_place(text, _offset(error, text)), "not YAML: a character that is not allowed")
+        at = _offset(error, text)
+        sign = f" (U+{ord(text[at]):04X})" if at < len(text) else ""
+        problems.add(_place(text, at), f"not YAML: a character that is not allowed{sign}; take it out")
     except binascii.Error as error:
         problems.add(None, f"!!binary that is not base64: {error}")
     except UnicodeEncodeError as error:
@@ -595,7 +616,8 @@ class _Reader:
                 self._problems.add(place, why)
             if key in result.value:
                 first = (result.keys[key] or position).line
-                self._problems.add(place, f"duplicate key '{key}'; first on line {first}")
+                more = "; another scenario begins behind a line with ---" if key == "name" and not depth else ""
+                self._problems.add(place, f"duplicate key '{key}'; first on line {first}{more or '; keep one of them'}")
                 continue
             result.keys[key] = place
             result.value[key] = self.read(value_node, depth + 1)

@@ -25,7 +25,7 @@ from mock_server.scenario.faults.events import Wire
 from mock_server.scenario.faults.place import CannotApply, Site
 from mock_server.scenario.node import suggestion
 from mock_server.scenario.reply import MOST_TOKENS, generated_in
-from mock_server.scenario.subjects import read_when
+from mock_server.scenario.subjects import SUBJECTS, read_when
 from mock_server.scenario.timing import Mistakes, Pace, Share, Timing, misfit
 
 # Faults that have no place in the reply they are written beside: found at load, by applying them to it.
@@ -79,6 +79,13 @@ class Scenario:
     """One YAML document: when it answers, and what, turn by turn."""
 
     shorthand: ClassVar[tuple[str, ...]] = ANSWER_KEYS
+    usual: ClassVar[tuple[str, ...]] = (
+        *("name", "when", "reply", "turns", "error", "cases", "attempts", "timing", "fault", "priority"),
+    )
+    elsewhere: ClassVar[Mapping[str, str]] = {
+        word: f"it is a condition and stands in when: {{{word}: …}}" for word in SUBJECTS if word not in ANSWER_KEYS
+    }
+    examples: ClassVar[Mapping[str, str]] = {"name": "give it one of its own, such as name: greeting"}
 
     name: str
     """What it is called: in errors, in the journal, and by clients that ask for it by name."""

@@ -18,7 +18,7 @@ from mock_server.protocol.sse import dumps, encode
 from mock_server.records import dataclass
 from mock_server.scenario.decode import Reads, decode
 from mock_server.scenario.error import Failure
-from mock_server.scenario.node import Node, Position, Problems, suggestion
+from mock_server.scenario.node import Node, Position, Problems, one_of
 
 COUNTERS = ("events", "deltas", "blocks", "tokens", "bytes")
 # delta type -> the field that holds what it adds, and what stands before that in a JSON reply
@@ -83,7 +83,7 @@ class After:
         if self.in_ is not None and self.in_ not in BLOCKS:
             yield (
                 ("in",),
-                f"unknown block '{self.in_}'; expected one of {', '.join(BLOCKS)}{suggestion(self.in_, BLOCKS)}",
+                f"unknown block '{self.in_}'{one_of(self.in_, BLOCKS)}",
             )
 
     @property

@@ -268,8 +268,11 @@ _IMPORT = "; make a scenario of it: mock-server import {file}"
 _NO_SCENARIO = "not a scenario"
 
 
-def something_else(document: Node, file: str) -> str | None:
-    """What a document is that is no scenario but was pasted into a file of them; None when nothing is recognised."""
+def something_else(document: Node, file: str, known: Iterable[str]) -> str | None:
+    """What a document is that is no scenario but was pasted into a file of them; None when nothing is recognised.
+
+    `known`: the keys of a scenario.
+    """
     value = document.value
     if isinstance(value, list):
         return _list_of(value, file)
@@ -279,6 +282,9 @@ def something_else(document: Node, file: str) -> str | None:
     for fits, text in _KINDS:
         if fits(value):
             return text.format(to_import=to_import)
+    keys = set(known)
+    if len(value) > 1 and keys.isdisjoint(value) and not any(meant(key, keys) in _OURS for key in value):
+        return f"none of its keys is one of a scenario ({excerpt(', '.join(value), 60)}): this is another kind of file"
     return None
 
 

@@ -9,7 +9,7 @@ import os
 import re
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -324,10 +324,11 @@ class Loader:
                 loaded += known[file][1]
             except ScenarioError as error:
                 problems += error.problems
+                loaded += error.well
         self._known = known
         problems += same_names(loaded)
         if problems:
-            raise ScenarioError(problems)
+            raise ScenarioError(problems, loaded)
         return tuple(loaded)
 
     def _file(self, file: Path) -> tuple[tuple[int, ...], tuple[Scenario, ...]]:
@@ -352,7 +353,7 @@ def loads(text: str, source: str = "<text>", *, check_names: bool = True) -> tup
     loaded = [scenario for node in nodes if (scenario := _build(node, problems)) is not None]
     found = problems.found + (same_names(loaded) if check_names else [])
     if found:
-        raise ScenarioError(sorted(found, key=lambda problem: problem.position or Position(0, 0)))
+        raise ScenarioError(sorted(found, key=lambda problem: problem.position or Position(0, 0)), loaded)
     return tuple(loaded)
 
 
@@ -362,7 +363,7 @@ def _is_something_else(node: Node, problems: Problems) -> bool:
         return False
     from mock_server.scenario.advice import something_else  # only mistakes need it
 
-    told = something_else(node, problems.source)
+    told = something_else(node, problems.source, (*(one.name for one in fields(Scenario)), *ANSWER_KEYS, "defaults"))
     if told is not None:
         problems.add(node, told)
     return told is not None

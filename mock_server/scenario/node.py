@@ -144,10 +144,12 @@ class Problem:
 
 
 class ScenarioError(Exception):
-    """The author's mistakes, one line each: the first hundred, then how many more there are."""
+    """The author's mistakes, one line each: the first hundred, then how many more there are. `well`: the scenarios that
+    load all the same."""
 
-    def __init__(self, problems: Iterable[Problem]) -> None:
+    def __init__(self, problems: Iterable[Problem], well: Sequence[Any] = ()) -> None:
         self.problems = _shown(tuple(problems))
+        self.well = tuple(well)
         super().__init__("\n".join(map(str, self.problems)))
 
 

@@ -186,7 +186,7 @@ def test_a_template_cannot_break_out_or_run_for_ever(template: str, asking: Call
         ),
         (
             "{type: text, generate: {style: poem}}",
-            "unknown value 'poem'; expected one of prose, markdown, code, json, list",
+            "unknown value 'poem'; did you mean 'prose'? Expected one of prose, markdown, code, json, list",
         ),
         ("{type: text, generate: {locale: de_XX}}", "unknown locale 'de_XX'; expected one such as de_DE"),
         ("{type: tool_use, name: x, input: {}, input_json: x}", "a call has an input or an input_json, not both"),

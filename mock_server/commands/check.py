@@ -90,7 +90,11 @@ def _line(scenario: Scenario, beside: Scenario) -> str:
 
 def _never_asked(scenarios: Sequence[Scenario]) -> Iterator[Problem]:
     """A scenario that answers every request that those behind it would."""
-    ordered = sorted((one for one in scenarios if not one.is_side_call), key=lambda one: -one.priority)
+    asked: dict[str, Scenario] = {}
+    for one in scenarios:
+        if not one.is_side_call:
+            asked.setdefault(one.name, one)
+    ordered = sorted(asked.values(), key=lambda one: -one.priority)
     told: set[str] = set()
     for at, first in enumerate(ordered):
         if not _always_answers(first):

@@ -61,7 +61,7 @@ def meant(wrong: str, known: Iterable[str]) -> str | None:
     if len(wrong) > _LONGEST_WORD:
         return None
     plain = "_".join(wrong.split()).lower().replace("-", "_")
-    for word in (plain, *MEANT.get(plain, ())):
+    for word in (plain, *MEANT.get(plain, ()), plain.partition("_{")[0]):
         if word in words:
             return word
     close = difflib.get_close_matches(wrong, words, n=1, cutoff=0.6)
@@ -160,7 +160,7 @@ def _colon(at: Broken) -> Told:
 def _open_quote(at: Broken) -> Told:
     if "quoted scalar" not in at.context:
         return None
-    if "escape" in at.problem:
+    if "escape" in at.problem or "hexdecimal" in at.problem or "hexadecimal" in at.problem:
         return at.place, "a \\ in double quotes begins an escape such as \\n; write \\\\, or take single quotes"
     return at.begun, "the quote that opens here is never closed"
 
@@ -186,7 +186,7 @@ def _flow(at: Broken) -> Told:
 
 
 def _list_in_line(at: Broken) -> Told:
-    if "block sequence entries are not allowed" not in at.problem:
+    if "sequence entries are not allowed" not in at.problem:
         return None
     return at.place, "a list begins on a line of its own, each item behind '- '; or write it as [a, b]"
 

@@ -10,6 +10,7 @@ them, `examples` of keys that are missing, and that its mistakes are `separate`:
 """
 
 import dataclasses
+import re
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
@@ -186,7 +187,8 @@ def _record(cls: Any) -> Reader:
 
     def read(node: Node, problems: Problems) -> Any:
         if not isinstance(node.value, dict):
-            problems.add(node, f"expected a {noun} (a mapping), got {kind(node)}")
+            close = "; a space is missing behind a colon" if _UNSPACED.match(str(node.value)) else ""
+            problems.add(node, f"expected a {noun} (a mapping), got {kind(node)}{close}")
             return None
         before = len(problems.found)
         _report_keys(node, cls, fields, known, needed, problems)
@@ -202,6 +204,9 @@ def _record(cls: Any) -> Reader:
         return record if len(problems.found) == before else None
 
     return read
+
+
+_UNSPACED = re.compile(r"[a-z_]+:[^\s:/]")
 
 
 def _noun(cls: Any) -> str:

@@ -363,7 +363,8 @@ def _is_something_else(node: Node, problems: Problems) -> bool:
         return False
     from mock_server.scenario.advice import something_else  # only mistakes need it
 
-    told = something_else(node, problems.source, (*(one.name for one in fields(Scenario)), *ANSWER_KEYS, "defaults"))
+    own = (one.name for one in fields(Scenario) if not one.metadata.get("hidden"))
+    told = something_else(node, problems.source, (*own, *ANSWER_KEYS))
     if told is not None:
         problems.add(node, told)
     return told is not None
@@ -492,7 +493,7 @@ def documents(text: str, problems: Problems, *, foreign: bool = False) -> Iterat
     loader = None
     try:
         loader = _Loader(text)
-        reader = _Reader(problems, foreign=foreign)
+        reader = _Reader(problems, text if "&" in text and not foreign else "", foreign=foreign)
         while loader.check_node():
             node = loader.get_node()
             if node is not None and node.value != "":
@@ -552,8 +553,10 @@ def _foreign(node: Any) -> Any:
 class _Reader:
     """YAML nodes -> ours, with every value counted."""
 
-    def __init__(self, problems: Problems, *, foreign: bool = False) -> None:
+    def __init__(self, problems: Problems, anchored: str, *, foreign: bool = False) -> None:
+        """`anchored`: the text, where there may be anchors in it."""
         self._problems = problems
+        self._anchored = anchored
         self._foreign = foreign
         self._count = 0
         self._text = 0
@@ -577,8 +580,20 @@ class _Reader:
         if node.tag not in used and not self._foreign:
             self._problems.add(position, f"the tag {node.tag} is not used here; write plain values")
 
+    def _lost_anchor(self, node: Any, position: Position) -> str | None:
+        """The text of `reply: &x hello`, which would lose its `&x`: an anchor that nothing points to is a mistake."""
+        found = _ANCHOR.match(self._anchored, node.start_mark.index)
+        if found is None or re.search(rf"\*{re.escape(found['name'])}(?![^\s,\]}}])", self._anchored):
+            return None
+        whole = found[0].strip()
+        text = f"&{found['name']} names an anchor that nothing points to; if a text is meant, write it in quotes"
+        self._problems.add(position, f'{text}: "{excerpt(whole, 60)}"')
+        return whole
+
     def _scalar(self, node: Any, position: Position) -> Any:
         text: str = node.value
+        if self._anchored and (lost := self._lost_anchor(node, position)) is not None:
+            return lost
         self._text += len(text)
         if self._text > MAX_TEXT:
             raise _TooLarge(Position(1, 1), f"too large: more than {MAX_TEXT:,} characters")
@@ -603,6 +618,7 @@ class _Reader:
     def _mapping(self, node: Any, position: Position, depth: int) -> Node:
         result = Node({}, position)
         merged: list[Node] = []
+        another = False
         for key_node, value_node in node.value:
             place = _mark(key_node.start_mark)
             if key_node.value == "<<" and isinstance(key_node, yaml.ScalarNode) and key_node.style not in ("'", '"'):
@@ -617,8 +633,11 @@ class _Reader:
                 self._problems.add(place, why)
             if key in result.value:
                 first = (result.keys[key] or position).line
-                more = "; another scenario begins behind a line with ---" if key == "name" and not depth else ""
-                self._problems.add(place, f"duplicate key '{key}'; first on line {first}{more or '; keep one of them'}")
+                if another:
+                    continue  # all of it is told with its name
+                another = key == "name" and not depth
+                cure = "another scenario begins behind a line with ---" if another else "keep one of them"
+                self._problems.add(place, f"duplicate key '{key}'; first on line {first}; {cure}")
                 continue
             result.keys[key] = place
             result.value[key] = self.read(value_node, depth + 1)
@@ -635,6 +654,9 @@ class _Reader:
             return list(bases)
         self._problems.add(place, f"'<<' merges a mapping, as in <<: *base; got {kind(node)}")
         return []
+
+
+_ANCHOR = re.compile(r"&(?P<name>[^\s,\[\]{}]+)[^\n,\]}]*")
 
 
 def _short(text: str) -> str:

@@ -279,7 +279,7 @@ class Scenario:
         for at, turn in enumerate(self.turns):
             for path, groups, leaf in _standing(turn, ("turns", at), mine):
                 for name in sorted({name for one in leaf.templates for name in one.captures} - groups):
-                    known = ", ".join(sorted(groups)) or "none"
+                    known = ", ".join(sorted(groups)) or f"none; a regex in when does: (?P<{name}>…)"
                     yield path, f"no condition captures '{name}'; captured here: {known}{suggestion(name, groups)}"
 
     def _misfits(self) -> Mistakes:

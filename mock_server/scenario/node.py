@@ -69,6 +69,8 @@ def unlike(node: Node, wanted: str) -> str:
     if isinstance(value, str):
         told += f" {excerpt(value, 40)!r}"
         truth = _TRUTHS.get(value.lower()) if wanted == "true or false" else None
+        if wanted == "a whole number":
+            return f"{told}; write one such as 1"
         return f"{told}; write {truth}" if truth else told
     return told
 

@@ -190,7 +190,9 @@ def _read_part(node: Node, problems: Problems) -> Block | None:
     if node.value is None or isinstance(node.value, int | float):
         wanted = "a reply is a text, a block or a list of them"
         cure = (
-            "[] is a message without content" if node.value is None else f'write it in quotes: "{spelled(node.value)}"'
+            "write a text, or [] for a message without content"
+            if node.value is None
+            else f'write it in quotes: "{spelled(node.value)}"'
         )
         problems.add(node, f"{wanted}, got {kind(node)}; {cure}")
         return None

@@ -152,7 +152,7 @@ def test_bad_scenarios_are_all_reported_with_their_places_and_exit_code_2(run, t
 def test_check_of_good_scenarios_says_how_many(run, tmp_path: Path) -> None:
     (tmp_path / "hello.yaml").write_text(HELLO)
     done = run("check", ".")
-    assert (done.returncode, done.stdout) == (0, "1 scenarios, no mistakes\n")
+    assert (done.returncode, done.stdout) == (0, "1 scenario, no mistakes\n")
 
 
 def test_check_without_a_path_checks_the_library(run) -> None:

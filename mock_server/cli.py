@@ -57,11 +57,19 @@ def serve(given: argparse.Namespace) -> int:
     if linked is not None:
         told = "an address that Kubernetes sets for a service named mock-server, not a port (enableServiceLinks: false)"
         log.warning("%s=%s is ignored: it is %s", linked, os.environ[linked], told)
+    for text in _misspelt():
+        log.warning("%s", text)
     _raise_file_limit()
     from mock_server.scenario.load import library
 
     paths: Sequence[Any] = settings.paths or (library(),)
     return _run(_serve(settings, paths))
+
+
+def _misspelt() -> list[str]:
+    """What to say of variables that look like ours and are none."""
+    found = configuration.misspelt()
+    return [f"{name} is ignored: no setting has this variable; did you mean {near}?" for name, near in found]
 
 
 def _run(main: Coroutine[Any, Any, int]) -> int:
@@ -540,8 +548,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if unknown:
         print(f"mock-server: {given.command} has no {_no_such(unknown[0], command)}", file=sys.stderr)
         return 2
-    if command.run is not serve:  # which does so when it listens
+    if command.run is not serve:  # which does both when it listens
         gc.enable()
+        for text in _misspelt():
+            print(f"mock-server: {text}", file=sys.stderr)
     try:
         return command.run(given)
     except ScenarioError as error:

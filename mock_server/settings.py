@@ -366,6 +366,34 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
     }
 
 
+def misspelt(environ: Mapping[str, str] = os.environ) -> list[tuple[str, str]]:
+    """Variables that are none of ours and differ by two letters at most from one that is, each with that one. What
+    Kubernetes sets for a service named `mock-server` (`…_SERVICE_HOST`, `…_PORT_8787_TCP`) is passed over.
+    """
+    known = [row.variable for row in rows()]
+    found = []
+    for name in sorted(environ):
+        if len(name) < 60 and "MOCK" in name.upper() and name not in known and not _LINK.fullmatch(name):
+            near = min(known, key=lambda one: _apart(name, one))
+            if _apart(name, near) <= 2:
+                found.append((name, near))
+    return found
+
+
+_LINK = re.compile(r"MOCK_SERVER_(SERVICE_(HOST|PORT.*)|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)")
+
+
+def _apart(one: str, other: str) -> int:
+    """How many letters have to be put in, taken out or changed to make one word of the other."""
+    before = list(range(len(other) + 1))
+    for at, letter in enumerate(one, 1):
+        row = [at]
+        for across, wanted in enumerate(other, 1):
+            row.append(min(before[across] + 1, row[-1] + 1, before[across - 1] + (letter != wanted)))
+        before = row
+    return before[-1]
+
+
 def service_link(environ: Mapping[str, str] = os.environ) -> str | None:
     """The variable of ours that Kubernetes has set for a service named `mock-server`: an address, no port."""
     name = PREFIX + "PORT"

@@ -7,7 +7,7 @@ import pytest
 
 from mock_server import settings
 from mock_server.cli import _settings, parser
-from mock_server.settings import SettingError, Settings
+from mock_server.settings import SettingError, Settings, misspelt
 
 
 def given(*words: str) -> Settings:
@@ -101,3 +101,36 @@ def test_every_setting_has_its_row_in_the_docs() -> None:
     page = (Path(__file__).parent.parent / "docs" / "cli.md").read_text()
     for row in settings.rows():
         assert f"`{row.variable}`" in page
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("MOCK_SERVER_PROFIL", "MOCK_SERVER_PROFILE"),
+        ("MOCK_SERVER_TIMESCALE", "MOCK_SERVER_TIME_SCALE"),
+        ("MOCKSERVER_PORT", "MOCK_SERVER_PORT"),
+        ("MOCK_SEVRER_HOST", "MOCK_SERVER_HOST"),
+        ("MOCK_SERVER_UNMACTHED", "MOCK_SERVER_UNMATCHED"),
+    ],
+)
+def test_a_variable_within_two_letters_of_one_of_ours_is_told(name: str, near: str) -> None:
+    assert misspelt({name: "x", "PATH": "/bin", near: "y"}) == [(name, near)]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "MOCK_SERVER_SERVICE_HOST",
+        "MOCK_SERVER_SERVICE_PORT",
+        "MOCK_SERVER_SERVICE_PORT_HTTP",
+        "MOCK_SERVER_PORT_8787_TCP",
+        "MOCK_SERVER_PORT_8787_TCP_ADDR",
+        "MOCK_SERVER_PORT_8787_TCP_PORT",
+        "MOCK_SERVER_PORT_8787_TCP_PROTO",
+        "MOCK_SERVER_IMAGE",
+        "MOCK_SERVER_OF_MY_OWN",
+        "MOCK_SERVER_PORT",
+    ],
+)
+def test_what_kubernetes_sets_and_what_is_far_from_ours_is_passed_over(name: str) -> None:
+    assert misspelt({name: "10.0.171.239"}) == []

@@ -59,7 +59,7 @@ def test_check_finds_nothing(run: Any) -> None:
 
     done = run("check", "a.yaml")
 
-    assert (done.code, done.out, done.err) == (0, "1 scenarios, no mistakes\n", "")
+    assert (done.code, done.out, done.err) == (0, "1 scenario, no mistakes\n", "")
 
 
 BAD = """\

@@ -1,19 +1,28 @@
-"""`mock-server check`: every mistake in scenario files, and replies that differ as JSON and as a stream."""
+"""`mock-server check`: every mistake in scenario files, replies that differ as JSON and as a stream, and notes on what
+may not be what was meant."""
 
 import argparse
 import json
 import logging
+import re
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from mock_server.commands.shared import engine_of
 from mock_server.engine.engine import Engine
 from mock_server.engine.preview import Previewed, preview
-from mock_server.scenario.answer import ANSWER_KEYS
+from mock_server.protocol.errors import excerpt
+from mock_server.protocol.lazy import lazy
+from mock_server.protocol.profile import Model
+from mock_server.scenario.answer import ANSWER_KEYS, Answer
 from mock_server.scenario.load import library, load
 from mock_server.scenario.model import Scenario
-from mock_server.scenario.node import Node, Position, Problem, ScenarioError, several
+from mock_server.scenario.node import Node, Position, Problem, Problems, ScenarioError, several, suggestion
+from mock_server.scenario.operators import glob, read_name
+from mock_server.scenario.profiles import built_in, load_profile
+from mock_server.scenario.templates import NAMES
 from mock_server.settings import Settings
 
 # Answers that no request can get: they load well, and still cannot be what their author meant.
@@ -50,23 +59,277 @@ def _is_part(wider: dict[str, Any], narrower: dict[str, Any]) -> bool:
     return all(key in narrower and narrower[key] == value for key, value in wider.items())
 
 
+# What loads and works, and still may not be what its author meant. Silent about scenarios that only answer by name.
+
+
+def notes(scenarios: Sequence[Scenario], settings: Settings) -> Iterator[Problem]:
+    """What to look at in scenarios that load: order, templates, models, tools, attempts."""
+    asked = [one for one in scenarios if not (one.named_only or one.is_overlay)]
+    yield from _never_asked(asked)
+    models = _Models(settings)
+    for scenario in asked:
+        source = _source(scenario)
+        for at, text in (
+            *_unfilled(scenario.data, ""),
+            *_of_models(scenario.data, models),
+            *_of_tools(scenario),
+            *_of_attempts(scenario),
+        ):
+            yield Problem(source, at.position if isinstance(at, Node) else at, text)
+
+
+def _source(scenario: Scenario) -> str:
+    return scenario.source.rpartition(":")[0]
+
+
+def _line(scenario: Scenario, beside: Scenario) -> str:
+    """Where a scenario stands, in a note on another one."""
+    source, _, line = scenario.source.rpartition(":")
+    return f"line {line}" if source == _source(beside) else f"{source}:{line}"
+
+
+def _never_asked(scenarios: Sequence[Scenario]) -> Iterator[Problem]:
+    """A scenario that answers every request that those behind it would."""
+    asked: dict[str, Scenario] = {}
+    for one in scenarios:
+        if not one.is_side_call:
+            asked.setdefault(one.name, one)
+    ordered = sorted(asked.values(), key=lambda one: -one.priority)
+    told: set[str] = set()
+    for at, first in enumerate(ordered):
+        if not _always_answers(first):
+            continue
+        hidden = [one for one in ordered[at + 1 :] if one.name not in told and _covers(first, one)]
+        if not hidden:
+            continue
+        told.update(one.name for one in hidden)
+        named = ", ".join(f"'{one.name}' ({_line(one, first)})" for one in hidden[:3])
+        more = f" and {len(hidden) - 3} more" if len(hidden) > 3 else ""
+        what = "every request" if first.when is None else "every request that they would"
+        text = f"'{first.name}' answers {what}, so {named}{more} is never asked; put '{first.name}' last"
+        if len(hidden) > 1:
+            text = text.replace("is never", "are never")
+        elif first.when is not None:
+            text = text.replace("they would", f"'{hidden[0].name}' would")
+        position = first.data.find(("when",)) if first.when is not None else first.data.position
+        yield Problem(_source(first), position, text)
+
+
+def _always_answers(scenario: Scenario) -> bool:
+    """Whether it answers whenever its `when` holds: as often as it is asked, at every position, in some case."""
+    if scenario.times is not None or scenario.at_end not in ("repeat", "loop"):
+        return False
+    return all(
+        turn.cases is None or (turn.cases[-1].when is None and turn.cases[-1].chance is None) for turn in scenario.turns
+    )
+
+
+def _covers(first: Scenario, other: Scenario) -> bool:
+    if first.when is None:
+        return True
+    mine, others = (one.data.value.get("when") for one in (first, other))
+    if mine is None or others is None or not (isinstance(mine.value, dict) and isinstance(others.value, dict)):
+        return False
+    return first.anchored_at == other.anchored_at and _is_part(mine.plain(), others.plain())
+
+
+_Found = tuple[Node | Position | None, str]
+_PLACE = re.compile(r"\{\{[-+]?\s*(?P<name>[A-Za-z_]\w*)[^{}]*\}\}")
+_NO_TEXT = ("template", "when", "expect", "input", "input_json", "description", "name", "headers", "signature")
+
+
+def _unfilled(node: Node, key: str) -> Iterator[_Found]:
+    """Places of a template in a text that is none."""
+    if isinstance(node.value, dict):
+        for name, item in node.value.items():
+            if name not in _NO_TEXT:
+                yield from _unfilled(item, name)
+    elif isinstance(node.value, list):
+        for item in node.value:
+            yield from _unfilled(item, key)
+    elif isinstance(node.value, str) and (found := _PLACE.search(node.value)) is not None:
+        whole = excerpt(node.value, 40)
+        close = suggestion(found["name"], NAMES) if found["name"] not in NAMES else ""
+        yield node, f"{found[0]} is sent as it stands; to have it filled in write {{template: {whole!r}}}{close}"
+
+
+class _Models:
+    """The models of the profiles that there are, looked up when first asked for."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.any_model = settings.any_model
+        self.profiles = tuple(dict.fromkeys((settings.profile, *built_in())))
+
+    @lazy
+    def names(self) -> frozenset[str]:
+        return frozenset(
+            name
+            for profile in map(load_profile, self.profiles)
+            for model in profile.models
+            for name in _spellings(model)
+        )
+
+    def nearest(self, wanted: str) -> str:
+        """A glob that some model fits, for one that none does."""
+        for pattern in (f"{wanted}*", f"*{wanted}*"):
+            if not set(wanted) & set("*?[") and any(map(glob(pattern), self.names)):
+                return f"; write '{pattern}'"
+        return suggestion(wanted, sorted(self.names))
+
+
+def _spellings(model: Model) -> tuple[str, ...]:
+    return (model.id, *model.aliases)
+
+
+def _of_models(document: Node, models: _Models) -> Iterator[_Found]:
+    """A condition on the model that no model fits."""
+    if models.any_model:
+        return
+    for node in _conditions(document, "model"):
+        wanted = read_name(node, Problems(""))
+        if not any(map(wanted.test, models.names)):
+            close = models.nearest(node.value) if isinstance(node.value, str) else ""
+            known = " or ".join(models.profiles)
+            yield node, f"no model of {known} is called {wanted.description}, so this never holds{close}"
+
+
+def _conditions(node: Node, subject: str) -> Iterator[Node]:
+    """What the conditions of a document ask of one subject; without those that must not hold."""
+    if isinstance(node.value, list):
+        for item in node.value:
+            yield from _conditions(item, subject)
+    elif isinstance(node.value, dict):
+        for key in _HOLDING & node.value.keys():
+            yield from _conditions(node.value[key], subject)
+        when = node.value.get("when")
+        if when is not None:
+            yield from _asked(when, subject)
+
+
+_HOLDING = {"turns", "cases"}
+
+
+def _asked(when: Node, subject: str) -> Iterator[Node]:
+    if not isinstance(when.value, dict):
+        return
+    if subject in when.value:
+        yield when.value[subject]
+    for key in ("all", "any"):
+        inner = when.value.get(key)
+        for one in inner.value if inner is not None and isinstance(inner.value, list) else ():
+            yield from _asked(one, subject)
+
+
+def _of_tools(scenario: Scenario) -> Iterator[_Found]:
+    """A call of a tool that no condition asks for."""
+    listed = [
+        item
+        for node in _conditions(scenario.data, "tools")
+        for item in (node.value if isinstance(node.value, list) else [node])
+    ]
+    tests = [read_name(item, Problems("")).test for item in listed]
+    told: set[str] = set()
+    for node in _calls(scenario.data):
+        name = node.value["name"].value
+        if name not in told and not any(test(name) for test in tests):
+            told.add(name)
+            asks = "no when asks for tools" if not tests else "when.tools asks for others"
+            yield (
+                node,
+                (
+                    f"{name} is called and {asks}: a request that does not offer it gets the call too; "
+                    f"write when: {{tools: {name}}}"
+                ),
+            )
+
+
+def _calls(node: Node) -> Iterator[Node]:
+    """Every call of a client's tool in a document."""
+    if isinstance(node.value, list):
+        for item in node.value:
+            yield from _calls(item)
+    elif isinstance(node.value, dict):
+        kind, name = node.value.get("type"), node.value.get("name")
+        if kind is not None and kind.value == "tool_use" and name is not None and isinstance(name.value, str):
+            yield node
+            return
+        for key, item in node.value.items():
+            if key not in _NO_TEXT:
+                yield from _calls(item)
+
+
+def _of_attempts(scenario: Scenario) -> Iterator[_Found]:
+    """Attempts that no client comes to."""
+    for at, turn in enumerate(scenario.turns):
+        yield from _in_answer(scenario, turn, ("turns", at), None)
+        for number, case in enumerate(turn.cases or ()):
+            yield from _in_answer(scenario, case, ("turns", at, "cases", number), _attempts_of(scenario, at, number))
+
+
+def _attempts_of(scenario: Scenario, turn: int, case: int) -> Collection[int] | None:
+    """The attempts that a case is for, where its `when` lists them."""
+    written = scenario.data.plain()
+    answer = written["turns"][turn] if "turns" in written else written
+    listed = answer["cases"][case]
+    wanted = listed.get("when", {}).get("attempt") if isinstance(listed, dict) else None
+    numbers: list[Any] = wanted if isinstance(wanted, list) else [wanted]
+    return numbers if all(isinstance(one, int) for one in numbers) else None
+
+
+def _in_answer(
+    scenario: Scenario, answer: Answer, path: tuple[str | int, ...], only: Collection[int] | None
+) -> Iterator[_Found]:
+    attempts = answer.attempts or ()
+    for number in range(2, len(attempts) + 1):
+        place = _place(scenario, (*path, "attempts", number - 1))
+        before = attempts[number - 2]
+        if only is not None and not any(number == one or (number == len(attempts) < one) for one in only):
+            yield place, f"attempt {number} is never reached: this case is for attempt {', '.join(map(str, only))} only"
+        elif (why := _is_final(before)) is not None:
+            yield (
+                place,
+                (
+                    f"attempt {number} comes only when the very same request is sent again: no client retries {why}; "
+                    "answers to calls one after another are turns"
+                ),
+            )
+            return
+
+
+def _is_final(answer: Answer) -> str | None:
+    """After what no client asks again by itself; None where it may."""
+    if answer.error is not None:
+        status, told = answer.error.http_status, answer.error.should_retry
+        retried = told if told is not None else status in (408, 409, 429) or status >= 500
+        return None if retried else f"after a {status}"
+    return "after a whole reply" if answer.reply is not None and not answer.faults else None
+
+
+def _place(scenario: Scenario, path: tuple[str | int, ...]) -> Position | None:
+    """The place of a part of a scenario, whose only turn may be written at the top."""
+    found: Position | None = scenario.data.find(path if "turns" in scenario.data.value else path[2:])
+    return found
+
+
 # `mock-server check`: every mistake in scenario files, and replies that differ as JSON and as a stream.
 
 
 def run(given: argparse.Namespace, settings: Settings) -> int:
-    """Read scenario files and report every mistake as file:line:column."""
+    """Read scenario files and report every mistake as file:line:column, and what else to look at as notes."""
     logging.getLogger("mock_server").setLevel(logging.ERROR)  # what a reply met when it was played is no mistake
-    paths = settings.paths or (library(),)
     try:
-        scenarios = load(paths)
-        problems = ScenarioError(findings(scenarios, settings)).problems
+        scenarios: Sequence[Scenario] = load(settings.paths or (library(),))
+        problems: Sequence[Problem] = ()
     except ScenarioError as error:
-        scenarios, problems = (), error.problems
-    _FORMATS[given.format](problems, len(scenarios))
-    return 2 if problems else 0
+        scenarios, problems = error.well, error.problems
+    problems = ScenarioError((*problems, *findings(scenarios, settings))).problems
+    noted = ScenarioError(notes(scenarios, settings)).problems
+    _FORMATS[given.format](problems, noted, len(scenarios))
+    return 2 if problems or (given.strict and noted) else 0
 
 
 def options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--strict", action="store_true", help="notes fail too (exit code 2)")
     parser.add_argument(
         "--format", choices=tuple(_FORMATS), default="text", help="text (default), json, or github (annotations)"
     )
@@ -104,38 +367,53 @@ def _problem(scenario: Scenario, one: Previewed, text: str) -> Problem:
 # -- how it is told -------------------------------------------------------------------------------------------------
 
 
-def _text(problems: Sequence[Problem], scenarios: int) -> None:
-    if not problems:
-        print(f"{several(scenarios, 'scenario')}, no mistakes")
-        return
-    print("\n".join(map(str, problems)), file=sys.stderr)
-
-
-def _json(problems: Sequence[Problem], scenarios: int) -> None:
-    listed = [
-        {
-            "file": one.source,
-            "line": one.position.line if one.position else None,
-            "column": one.position.column if one.position else None,
-            "message": one.text,
-        }
-        for one in problems
-    ]
-    print(json.dumps({"scenarios": scenarios, "mistakes": listed}, ensure_ascii=False, indent=2))
-
-
-def _github(problems: Sequence[Problem], scenarios: int) -> None:
+def _text(problems: Sequence[Problem], noted: Sequence[Problem], scenarios: int) -> None:
     for one in problems:
-        place = f"file={_escaped(one.source)}" + (
-            f",line={one.position.line},col={one.position.column}" if one.position else ""
-        )
-        print(f"::error {place}::{_escaped(one.text)}")
+        print(one, file=sys.stderr)
+    for one in noted:
+        print(replace(one, text=f"note: {one.text}"), file=sys.stderr)
     if not problems:
-        print(f"{several(scenarios, 'scenario')}, no mistakes")
+        print(_summary(noted, scenarios))
+
+
+def _summary(noted: Sequence[Problem], scenarios: int) -> str:
+    """What is said where nothing is wrong."""
+    more = f", {several(sum(one.count for one in noted), 'note')}" if noted else ""
+    return f"{several(scenarios, 'scenario')}, no mistakes{more}"
+
+
+def _as_json(problem: Problem) -> dict[str, Any]:
+    return {
+        "file": problem.source,
+        "line": problem.position.line if problem.position else None,
+        "column": problem.position.column if problem.position else None,
+        "message": problem.text,
+    }
+
+
+def _json(problems: Sequence[Problem], noted: Sequence[Problem], scenarios: int) -> None:
+    told = {
+        "scenarios": scenarios,
+        "mistakes": [_as_json(one) for one in problems],
+        "notes": [_as_json(one) for one in noted],
+    }
+    print(json.dumps(told, ensure_ascii=False, indent=2))
+
+
+def _github(problems: Sequence[Problem], noted: Sequence[Problem], scenarios: int) -> None:
+    for kind, listed in (("error", problems), ("notice", noted)):
+        for one in listed:
+            place = f"file={_escaped(one.source)}" + (
+                f",line={one.position.line},col={one.position.column}" if one.position else ""
+            )
+            print(f"::{kind} {place}::{_escaped(one.text)}")
+    if not problems:
+        print(_summary(noted, scenarios))
 
 
 def _escaped(text: str) -> str:
     return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
-_FORMATS: Mapping[str, Callable[[Sequence[Problem], int], None]] = {"text": _text, "json": _json, "github": _github}
+_Format = Callable[[Sequence[Problem], Sequence[Problem], int], None]
+_FORMATS: Mapping[str, _Format] = {"text": _text, "json": _json, "github": _github}

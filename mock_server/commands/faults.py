@@ -6,7 +6,7 @@ import sys
 from mock_server.api.matrix import USUAL, Variant, faults
 from mock_server.commands.shared import meant
 from mock_server.scenario.faults import FAULTS
-from mock_server.scenario.node import several, suggestion
+from mock_server.scenario.node import one_of, several
 from mock_server.scenario.writing import dump
 from mock_server.settings import Settings
 
@@ -43,8 +43,7 @@ def _known(text: str) -> str:
     """A fault by name, perhaps with keys."""
     name = text.split(";")[0].strip()
     if name not in FAULTS and not text.lstrip().startswith("{"):
-        hint = suggestion(name, FAULTS)
-        raise argparse.ArgumentTypeError(f"unknown fault '{name}'; expected one of {', '.join(FAULTS)}{hint}")
+        raise argparse.ArgumentTypeError(f"unknown fault '{name}'{one_of(name, FAULTS)}")
     return text
 
 

@@ -5,7 +5,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from mock_server.protocol.blocks import Block, ToolUse, is_server_tool
 from mock_server.protocol.lazy import lazy
@@ -14,9 +14,9 @@ from mock_server.scenario.conditions import Condition, Then
 from mock_server.scenario.decode import Reads
 from mock_server.scenario.error import Failure
 from mock_server.scenario.faults import Fault, Faults, Gates
-from mock_server.scenario.node import Node, Problems, suggestion
+from mock_server.scenario.node import Node, Problems, kind
 from mock_server.scenario.reply import GeneratedReply, Part, is_open, templates_of
-from mock_server.scenario.subjects import read_case_when
+from mock_server.scenario.subjects import SUBJECTS, read_case_when
 from mock_server.scenario.templates import Template
 from mock_server.scenario.timing import Mistakes, Pace, Share
 
@@ -93,6 +93,38 @@ def name_of(function: Function) -> str:
     return str(getattr(function, "__qualname__", None) or repr(function))
 
 
+# counter -> whether it is a number, an object of numbers, or a text (docs/protocol.md C.2)
+COUNTERS: Mapping[str, type] = {
+    **dict.fromkeys(("input_tokens", "output_tokens", "cache_creation_input_tokens", "cache_read_input_tokens"), int),
+    "full_content_extra_count": int,
+    **dict.fromkeys(("cache_creation", "output_tokens_details", "server_tool_use"), dict),
+    **dict.fromkeys(("service_tier", "inference_geo", "speed"), str),
+    "iterations": list,
+    "fallback_credit": dict,
+}
+_NOUNS: Mapping[type, str] = {int: "a whole number from 0 up", dict: "a mapping", str: "text", list: "a list"}
+
+
+def _read_usage(node: Node, problems: Problems) -> Mapping[str, Any] | None:
+    """Counters that a script sets by hand."""
+    if not isinstance(node.value, dict):
+        problems.add(node, f"expected counters such as {{input_tokens: 5}}, got {kind(node)}")
+        return None
+    usage: Mapping[str, Any] = node.plain()
+    for name, value in usage.items():
+        known = COUNTERS.get(name)
+        if known is None:
+            problems.add(node.keys.get(name) or node, f"unknown counter '{name}'{problems.one_of(name, COUNTERS)}")
+        elif value is None:  # as a recording may have it
+            continue
+        elif not isinstance(value, known) or isinstance(value, bool) or (isinstance(value, int) and value < 0):
+            problems.add(node.find((name,)), f"expected {_NOUNS[known]}, got {kind(node.value[name])}")
+    return usage
+
+
+Usage = Annotated[Mapping[str, Any], Reads(_read_usage)]
+
+
 _KINDS = ("reply", "error", "generate", "cases", "attempts")
 # what may stand at the top level of a scenario instead of inside its only turn
 ANSWER_KEYS = (
@@ -111,6 +143,16 @@ _BESIDE_REPLY = (
 class Answer:
     """A turn, a case of a turn, or an attempt: a reply, an error, or a choice between further answers."""
 
+    usual: ClassVar[tuple[str, ...]] = (
+        *("reply", "error", "when", "cases", "attempts", "timing", "fault", "stop_reason", "usage", "expect"),
+    )
+    elsewhere: ClassVar[Mapping[str, str]] = {
+        **{word: f"it is a condition and stands in when: {{{word}: …}}" for word in SUBJECTS if word != "model"},
+        **dict.fromkeys(
+            ("turns", "name", "description", "priority", "anchor", "at_end", "times", "rate_limits", "tags"),
+            "it belongs to the scenario; a turn, a case or an attempt is one answer",
+        ),
+    }
     when: Annotated[Condition, Reads(read_case_when)] | None = None
     """The condition of a case; the first case that holds wins. Here `turn` and `attempt` can be asked too."""
     chance: Share | None = None
@@ -144,7 +186,7 @@ class Answer:
     """Why it was refused: {category: cyber, explanation: …}."""
     max_tokens: int | None = None
     """The limit it was said under: with this or more it is sent as it is, with less it is cut."""
-    usage: Mapping[str, Any] | None = None
+    usage: Usage | None = None
     """Counters to tell instead of the reckoned ones."""
     model: str | None = None
     """The model that is said to have replied, where it is not the one asked for."""
@@ -211,13 +253,13 @@ class Answer:
         return self.reply is not None and self.ending not in ("tool_use", "pause_turn")
 
     def mistakes(self) -> Mistakes:
-        given = [kind for kind in (*_KINDS, "call") if getattr(self, kind) is not None]
+        given = [key for key in (*_KINDS, "call") if getattr(self, key) is not None]
         if len(given) != 1:
             found = f"got {' and '.join(given)}" if given else "got none of them"
             yield ((given[1],) if given else ()), f"expected exactly one of {', '.join(_KINDS)}; {found}"
-        for kind in ("cases", "attempts"):
-            if getattr(self, kind) == ():
-                yield (kind,), f"{kind} must not be empty"
+        for key in ("cases", "attempts"):
+            if getattr(self, key) == ():
+                yield (key,), f"{key} must not be empty"
         yield from self._misplaced()
         yield from self._nesting()
         if self.reply is not None:
@@ -239,7 +281,6 @@ class Answer:
             yield ("max_tokens",), "max_tokens is 1 or more"
         if self.context_management is not None and not isinstance(self.context_management.get("applied_edits"), list):
             yield ("context_management",), "context_management tells a list of applied_edits, which may be empty"
-        yield from usage_mistakes(self.usage or {})
         for name, value in self.headers.items():
             if not isinstance(value, str):
                 yield ("headers", name), "expected text; write the value in quotes"
@@ -263,38 +304,16 @@ class Answer:
             if case.cases is not None:
                 yield ("cases", at, "cases"), "a case may hold attempts, not cases"
             if case.when is None and case.chance is None and at + 1 < len(self.cases or ()):
-                yield ("cases", at + 1), f"this case can never be reached: case {at + 1} has neither when nor chance"
+                yield (
+                    ("cases", at + 1),
+                    (f"this case can never be reached: case {at + 1} has neither when nor chance; put that one last"),
+                )
         for at, attempt in enumerate(self.attempts or ()):
             if attempt.cases is not None or attempt.attempts is not None:
                 yield ("attempts", at), "an attempt is a reply or an error"
             for key in ("when", "chance"):
                 if getattr(attempt, key) is not None:
                     yield ("attempts", at, key), f"attempts are taken in order; '{key}' belongs to cases"
-
-
-# counter -> whether it is a number, an object of numbers, or a text (docs/protocol.md C.2)
-COUNTERS: Mapping[str, type] = {
-    **dict.fromkeys(("input_tokens", "output_tokens", "cache_creation_input_tokens", "cache_read_input_tokens"), int),
-    "full_content_extra_count": int,
-    **dict.fromkeys(("cache_creation", "output_tokens_details", "server_tool_use"), dict),
-    **dict.fromkeys(("service_tier", "inference_geo", "speed"), str),
-    "iterations": list,
-    "fallback_credit": dict,
-}
-_NOUNS: Mapping[type, str] = {int: "a whole number from 0 up", dict: "a mapping", str: "text", list: "a list"}
-
-
-def usage_mistakes(usage: Mapping[str, Any]) -> Mistakes:
-    """What is wrong with counters that a script sets by hand."""
-    for name, value in usage.items():
-        kind = COUNTERS.get(name)
-        if kind is None:
-            close = suggestion(name, COUNTERS)
-            yield ("usage", name), f"unknown counter '{name}'; expected one of {', '.join(COUNTERS)}{close}"
-        elif value is None:  # as a recording may have it
-            continue
-        elif not isinstance(value, kind) or isinstance(value, bool) or (isinstance(value, int) and value < 0):
-            yield ("usage", name), f"expected {_NOUNS[kind]}"
 
 
 def _reply_mistakes(reply: tuple[Block, ...], ending: str) -> Mistakes:

@@ -11,7 +11,7 @@ from unicodedata import normalize
 from mock_server.protocol.lazy import lazy
 from mock_server.protocol.request import Block, MessagesRequest, result_text
 from mock_server.records import dataclass
-from mock_server.scenario.node import Node, Position, Problems, kind, suggestion
+from mock_server.scenario.node import Node, Position, Problems, kind, one_of
 
 _NOTHING: Mapping[str, str] = {}
 
@@ -450,7 +450,7 @@ def _state(name: str, node: Node, problems: Problems) -> State | None:
     if isinstance(node.value, dict):
         for key in node.value:
             if key not in _KEYS:
-                text = f"unknown key '{key}' in a state; expected values and initial{suggestion(key, _KEYS)}"
+                text = f"unknown key '{key}' in a state{one_of(key, _KEYS)}"
                 problems.add(node.keys.get(key) or node, text)
         if "values" not in node.value:
             problems.add(node, f"state '{name}' has no values; expected {{values: [up, down], initial: up}}")
@@ -489,9 +489,8 @@ def _values(name: str, node: Node, problems: Problems) -> tuple[str, ...]:
 def _is_one(name: str, node: Node, values: Iterable[str], problems: Problems) -> bool:
     if node.value in (known := tuple(values)):
         return True
-    close = suggestion(str(node.value), known)
     told = node.value if isinstance(node.value, str) else node.plain()
-    problems.add(node, f"state '{name}' is never {told!r}; it is one of {', '.join(known)}{close}")
+    problems.add(node, f"state '{name}' is never {told!r}{one_of(str(node.value), known)}")
     return False
 
 
@@ -532,10 +531,8 @@ def check(node: Node, states: States, problems: Problems) -> None:
     """Report every state and value of a scenario that nothing declares, at its place."""
     for name, at, item in asked(node):
         if name not in states:
-            known = (
-                f"declared are {', '.join(states)}" if states else "declare it at the top: states: {NAME: [up, down]}"
-            )
-            problems.add(at, f"no state '{name}'; {known}{suggestion(name, states)}")
+            how = one_of(name, states) if states else "; declare it at the top: states: {NAME: [up, down]}"
+            problems.add(at, f"no state '{name}'{how}")
             continue
         for one in item.value if isinstance(item.value, list) else [item]:
             if isinstance(one.value, str):

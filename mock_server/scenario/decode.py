@@ -4,9 +4,13 @@ A type may carry its own reader: `Annotated[int, Reads(function)]`. A dataclass 
 (path, text) for what is well-formed but wrong, and `shorthand`: keys that are written out before it is read. A field
 whose key is no name of Python says it in its metadata (`key`). Every
 mistake is collected; nothing is raised here.
+
+For its messages a dataclass may name its `usual` keys (listed first), keys that belong `elsewhere` with what to say of
+them, `examples` of keys that are missing, and that its mistakes are `separate`: told beside keys that are unknown.
 """
 
 import dataclasses
+import re
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +18,7 @@ from functools import cache
 from typing import Any, Literal, get_args, get_origin
 
 from mock_server.records import dataclass
-from mock_server.scenario.node import Node, Problems, kind
+from mock_server.scenario.node import Node, Problems, kind, listed, unlike
 
 Reader = Callable[[Node, Problems], Any]
 
@@ -77,8 +81,7 @@ def _scalar(name: str, *accepted: type) -> Reader:
         value = node.value
         if isinstance(value, accepted) and (bool in accepted or not isinstance(value, bool)):
             return value
-        hint = f'; write it in quotes: "{value}"' if name == "text" and isinstance(value, int | float) else ""
-        problems.add(node, f"expected {name}, got {kind(node)}{hint}")
+        problems.add(node, unlike(node, name))
         return None
 
     return read
@@ -96,8 +99,7 @@ def _choice(allowed: tuple[Any, ...]) -> Reader:
     def read(node: Node, problems: Problems) -> Any:
         if node.value in allowed and not isinstance(node.value, bool):
             return node.value
-        close = problems.hint(str(node.value), map(str, allowed))
-        problems.add(node, f"expected one of {', '.join(map(str, allowed))}; got {node.plain()!r}{close}")
+        problems.add(node, f"unknown value {node.plain()!r}{problems.one_of(str(node.value), map(str, allowed))}")
         return None
 
     return read
@@ -151,17 +153,19 @@ def _tagged(classes: Mapping[str, Any]) -> Reader:
         if tag is None:
             known = next((key for key in ("error", "reply", "attempts") if key in node.value), None)
             hint = f"; '{known}' is an answer of its own and stands beside blocks nowhere" if known else ""
-            problems.add(node, f"missing key 'type'; expected one of {', '.join(classes)}{hint}")
+            problems.add(node, f"missing key 'type'; expected one of {listed(list(classes))}{hint}")
             return None
         if not isinstance(tag.value, str):
-            problems.add(tag, f"expected the name of a type, got {kind(tag)}; one of {', '.join(classes)}")
+            problems.add(tag, f"expected the name of a type, got {kind(tag)}; one of {listed(list(classes))}")
             return None
         if tag.value not in classes:
-            close = problems.hint(tag.value, classes)
-            problems.add(tag, f"unknown type {tag.plain()!r}; expected one of {', '.join(classes)}{close}")
+            problems.add(tag, f"unknown type {tag.plain()!r}{problems.one_of(tag.value, classes)}")
+        cls = classes.get(tag.value) or classes.get(problems.meant(tag.value, classes) or "")
+        if cls is None:
             return None
         rest = {key: item for key, item in node.value.items() if key != "type"}
-        return decode(classes[tag.value], Node(rest, node.position, node.keys), problems)
+        found = decode(cls, Node(rest, node.position, node.keys), problems)  # of the one that is meant too
+        return found if tag.value in classes else None
 
     return read
 
@@ -177,25 +181,32 @@ def _record(cls: Any) -> Reader:
         if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
     ]
     noun = _noun(cls)
-    listed = [name for name, f in fields.items() if not f.metadata.get("unlisted")]
-    known = tuple(dict.fromkeys((*listed, *getattr(cls, "shorthand", ()))))
+    shown = [name for name, f in fields.items() if not f.metadata.get("unlisted")]
+    known = tuple(dict.fromkeys((*getattr(cls, "usual", ()), *shown, *getattr(cls, "shorthand", ()))))
+    separate = getattr(cls, "separate", False)
 
     def read(node: Node, problems: Problems) -> Any:
         if not isinstance(node.value, dict):
-            problems.add(node, f"expected a {noun} (a mapping), got {kind(node)}")
+            close = "; a space is missing behind a colon" if _UNSPACED.match(str(node.value)) else ""
+            problems.add(node, f"expected a {noun} (a mapping), got {kind(node)}{close}")
             return None
         before = len(problems.found)
-        _report_keys(node, fields, known, needed, noun, problems)
+        _report_keys(node, cls, fields, known, needed, problems)
         given = {fields[key].name: item for key, item in node.value.items() if key in fields}
         values = {name: decode(hints[name], item, problems) for name, item in given.items()}
-        if len(problems.found) > before:
+        if len(problems.found) > before and not (
+            separate and values.keys() >= set(needed) and None not in values.values()
+        ):
             return None
         record = cls(**values)
         for path, text in getattr(record, "mistakes", tuple)():
             problems.add(node.find(path), text)
-        return record
+        return record if len(problems.found) == before else None
 
     return read
+
+
+_UNSPACED = re.compile(r"[a-z_]+:[^\s:/]")
 
 
 def _noun(cls: Any) -> str:
@@ -205,12 +216,14 @@ def _noun(cls: Any) -> str:
 
 
 def _report_keys(
-    node: Node, fields: Mapping[str, Any], known: Sequence[str], needed: list[str], noun: str, problems: Problems
+    node: Node, cls: Any, fields: Mapping[str, Any], known: Sequence[str], needed: list[str], problems: Problems
 ) -> None:
-    for key in node.value:
-        if key not in fields:
-            text = f"unknown key '{key}' in {noun}; expected one of {', '.join(known)}{problems.hint(key, known)}"
-            problems.add(node.keys.get(key) or node.position, text)
+    noun, elsewhere = _noun(cls), getattr(cls, "elsewhere", {})
+    unknown = [key for key in node.value if key not in fields]
+    for key in unknown:
+        where = f"; {elsewhere[key]}" if key in elsewhere else problems.one_of(key, known)
+        problems.add(node.keys.get(key) or node.position, f"unknown key '{key}' in {noun}{where}")
     for name in needed:
-        if name not in node.value:
-            problems.add(node, f"missing key '{name}' in {noun}")
+        if name not in node.value and not any(problems.meant(key, known) == name for key in unknown):
+            more = f"; {example}" if (example := getattr(cls, "examples", {}).get(name)) else ""
+            problems.add(node, f"missing key '{name}' in {noun}{more}")

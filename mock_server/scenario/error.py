@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar
 from mock_server.protocol.errors import STATUS, TYPE
 from mock_server.records import dataclass
 from mock_server.scenario.decode import Reads, decode
-from mock_server.scenario.node import Node, Problems, suggestion
+from mock_server.scenario.node import Node, Problems, one_of
 from mock_server.scenario.templates import Rendered
 from mock_server.scenario.timing import Duration
 
@@ -16,6 +16,7 @@ class Failure:
     """An error reply. Written `error: overloaded_error`, `error: 529` or with these keys."""
 
     noun: ClassVar[str] = "error"
+    separate: ClassVar[bool] = True
     type: str | None = None
     """The error's type, such as overloaded_error."""
     status: int | None = None
@@ -39,8 +40,8 @@ class Failure:
         elif self.type is None and self.status is not None and self.status not in TYPE:
             yield ("status",), f"status {self.status} has no error type of its own; add a type"
         if self.type is not None and self.type not in STATUS and self.status is None:
-            expected = f"expected one of {', '.join(STATUS)}, or a status beside it{suggestion(self.type, STATUS)}"
-            yield ("type",), f"unknown error type '{self.type}'; {expected}"
+            expected = one_of(self.type, STATUS, ", or a status beside it")
+            yield ("type",), f"unknown error type '{self.type}'{expected}"
 
     @property
     def error_type(self) -> str:

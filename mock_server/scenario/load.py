@@ -11,7 +11,7 @@ import os
 import re
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -34,6 +34,7 @@ from mock_server.scenario.node import (
     ScenarioError,
     all_unfit,
     kind,
+    one_of,
     suggestion,
     unfit,
     wrap,
@@ -91,7 +92,7 @@ def _defaults(node: Node, problems: Problems) -> Node:
         return Node({})
     for key in node.value:
         if key not in DEFAULTS:
-            text = f"'{key}' cannot be a default; expected one of {', '.join(DEFAULTS)}{suggestion(key, DEFAULTS)}"
+            text = f"'{key}' cannot be a default{one_of(key, DEFAULTS)}"
             problems.add(node.keys.get(key) or node, text)
     return node
 
@@ -362,10 +363,11 @@ class Loader:
                 loaded += known[file][1]
             except ScenarioError as error:
                 problems += error.problems
+                loaded += error.well
         self._known = known
         problems += [*same_names(loaded), *_other_states(loaded)]
         if problems:
-            raise ScenarioError(problems)
+            raise ScenarioError(problems, loaded)
         return tuple(loaded)
 
     def _file(self, file: Path) -> tuple[tuple[int, ...], tuple[Scenario, ...]]:
@@ -391,13 +393,30 @@ def loads(
     problems = Problems(source)
     nodes = with_defaults(list(documents(text, problems)), problems)
     if not nodes and not problems.found:
-        problems.add(Position(1, 1), "no scenario in this file")
+        problems.add(Position(1, 1), "no scenario in this file; `mock-server new` prints one to begin with")
+    nodes = [node for node in nodes if not _is_something_else(node, problems)]
     loaded = [scenario for node in nodes if (scenario := _build(node, problems, known)) is not None]
     found = problems.found + ([*same_names(loaded), *_other_states(loaded)] if check_names else [])
     found = list(dict.fromkeys(found))  # what is wrong with the states of a file is wrong in each of its scenarios
     if found:
-        raise ScenarioError(sorted(found, key=lambda problem: problem.position or Position(0, 0)))
+        raise ScenarioError(sorted(found, key=lambda problem: problem.position or Position(0, 0)), loaded)
     return tuple(loaded)
+
+
+def _is_something_else(node: Node, problems: Problems) -> bool:
+    """Whether a document was pasted into a file of scenarios and is none; then the mistake says what it is."""
+    if isinstance(node.value, dict) and not _TELLING.isdisjoint(node.value):
+        return False
+    from mock_server.scenario.advice import something_else  # only mistakes need it
+
+    own = (one.name for one in fields(Scenario) if not one.metadata.get("hidden"))
+    told = something_else(node, problems.source, (*own, *ANSWER_KEYS))
+    if told is not None:
+        problems.add(node, told)
+    return told is not None
+
+
+_TELLING = frozenset(("name", "reply", "when", "turns"))  # what only scenarios have
 
 
 def build(data: Mapping[str, Any], source: str = "<scenario>", known: States = NO_STATES) -> Scenario:
@@ -490,7 +509,9 @@ def same_names(loaded: Sequence[Scenario]) -> list[Problem]:
     for scenario in loaded:
         seen = first.setdefault(scenario.name, scenario)
         if seen is not scenario:
-            twice.append(Problem(scenario.source, None, f"duplicate name '{scenario.name}'; first in {seen.source}"))
+            twice.append(
+                Problem(scenario.source, None, f"duplicate name '{scenario.name}'; first in {seen.source}; rename one")
+            )
     return twice
 
 
@@ -540,16 +561,19 @@ def documents(text: str, problems: Problems, *, foreign: bool = False) -> Iterat
     loader = None
     try:
         loader = _Loader(text)
-        reader = _Reader(problems, foreign=foreign)
+        reader = _Reader(problems, text if "&" in text and not foreign else "", foreign=foreign)
         while loader.check_node():
             node = loader.get_node()
             if node is not None and node.value != "":
                 yield reader.read(node)
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        problems.add(_mark(mark) if mark else None, f"not YAML: {error.problem or error.context}")
+        from mock_server.scenario.advice import syntax  # only mistakes need it
+
+        problems.add(*syntax(error, text))
     except yaml.reader.ReaderError as error:
-        problems.add(_place(text, _offset(error, text)), "not YAML: a character that is not allowed")
+        at = _offset(error, text)
+        sign = f" (U+{ord(text[at]):04X})" if at < len(text) else ""
+        problems.add(_place(text, at), f"not YAML: a character that is not allowed{sign}; take it out")
     except binascii.Error as error:
         problems.add(None, f"!!binary that is not base64: {error}")
     except UnicodeEncodeError as error:
@@ -597,8 +621,10 @@ def _foreign(node: Any) -> Any:
 class _Reader:
     """YAML nodes -> ours, with every value counted."""
 
-    def __init__(self, problems: Problems, *, foreign: bool = False) -> None:
+    def __init__(self, problems: Problems, anchored: str, *, foreign: bool = False) -> None:
+        """`anchored`: the text, where there may be anchors in it."""
         self._problems = problems
+        self._anchored = anchored
         self._foreign = foreign
         self._count = 0
         self._text = 0
@@ -622,8 +648,20 @@ class _Reader:
         if node.tag not in used and not self._foreign:
             self._problems.add(position, f"the tag {node.tag} is not used here; write plain values")
 
+    def _lost_anchor(self, node: Any, position: Position) -> str | None:
+        """The text of `reply: &x hello`, which would lose its `&x`: an anchor that nothing points to is a mistake."""
+        found = _ANCHOR.match(self._anchored, node.start_mark.index)
+        if found is None or re.search(rf"\*{re.escape(found['name'])}(?![^\s,\]}}])", self._anchored):
+            return None
+        whole = found[0].strip()
+        text = f"&{found['name']} names an anchor that nothing points to; if a text is meant, write it in quotes"
+        self._problems.add(position, f'{text}: "{excerpt(whole, 60)}"')
+        return whole
+
     def _scalar(self, node: Any, position: Position) -> Any:
         text: str = node.value
+        if self._anchored and (lost := self._lost_anchor(node, position)) is not None:
+            return lost
         self._text += len(text)
         if self._text > MAX_TEXT:
             raise _TooLarge(Position(1, 1), f"too large: more than {MAX_TEXT:,} characters")
@@ -648,6 +686,7 @@ class _Reader:
     def _mapping(self, node: Any, position: Position, depth: int) -> Node:
         result = Node({}, position)
         merged: list[Node] = []
+        another = False
         for key_node, value_node in node.value:
             place = _mark(key_node.start_mark)
             if key_node.value == "<<" and isinstance(key_node, yaml.ScalarNode) and key_node.style not in ("'", '"'):
@@ -662,7 +701,11 @@ class _Reader:
                 self._problems.add(place, why)
             if key in result.value:
                 first = (result.keys[key] or position).line
-                self._problems.add(place, f"duplicate key '{key}'; first on line {first}")
+                if another:
+                    continue  # all of it is told with its name
+                another = key == "name" and not depth
+                cure = "another scenario begins behind a line with ---" if another else "keep one of them"
+                self._problems.add(place, f"duplicate key '{key}'; first on line {first}; {cure}")
                 continue
             result.keys[key] = place
             result.value[key] = self.read(value_node, depth + 1)
@@ -679,6 +722,9 @@ class _Reader:
             return list(bases)
         self._problems.add(place, f"'<<' merges a mapping, as in <<: *base; got {kind(node)}")
         return []
+
+
+_ANCHOR = re.compile(r"&(?P<name>[^\s,\[\]{}]+)[^\n,\]}]*")
 
 
 def _short(text: str) -> str:

@@ -24,7 +24,7 @@ from mock_server.scenario.faults import Fault, Faults, Gates, label, rank, reaso
 from mock_server.scenario.faults.place import CannotApply, Site
 from mock_server.scenario.node import suggestion
 from mock_server.scenario.reply import MOST_TOKENS, generated_in
-from mock_server.scenario.subjects import ASKING, OF_ALL, TELLING, read_when
+from mock_server.scenario.subjects import ASKING, OF_ALL, SUBJECTS, TELLING, read_when
 from mock_server.scenario.timing import Between, Mistakes, Pace, Share, Timing, misfit
 
 # Faults that have no place in the reply they are written beside: found at load, by applying them to it.
@@ -79,6 +79,13 @@ class Scenario:
     """One YAML document: when it answers, and what, turn by turn."""
 
     shorthand: ClassVar[tuple[str, ...]] = ANSWER_KEYS
+    usual: ClassVar[tuple[str, ...]] = (
+        *("name", "when", "reply", "turns", "error", "cases", "attempts", "timing", "fault", "priority"),
+    )
+    elsewhere: ClassVar[Mapping[str, str]] = {
+        word: f"it is a condition and stands in when: {{{word}: …}}" for word in SUBJECTS if word not in ANSWER_KEYS
+    }
+    examples: ClassVar[Mapping[str, str]] = {"name": "give it one of its own, such as name: greeting"}
 
     name: str
     """What it is called: in errors, in the journal, and by clients that ask for it by name."""
@@ -315,7 +322,7 @@ class Scenario:
         for at, turn in enumerate(self.turns):
             for path, groups, leaf in _standing(turn, ("turns", at), mine):
                 for name in sorted({name for one in leaf.templates for name in one.captures} - groups):
-                    known = ", ".join(sorted(groups)) or "none"
+                    known = ", ".join(sorted(groups)) or f"none; a regex in when does: (?P<{name}>…)"
                     yield path, f"no condition captures '{name}'; captured here: {known}{suggestion(name, groups)}"
 
     def _misfits(self) -> Mistakes:

@@ -6,15 +6,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import field
 from typing import Any, NamedTuple
 
+from mock_server.protocol.errors import excerpt
 from mock_server.records import dataclass
 
+MOST_NAMES = 10  # that a mistake lists
 MOST_SHOWN = 100  # mistakes of one run; the others are counted
 MOST_DIGITS = 4300  # of a whole number: what Python writes and reads (its int_max_str_digits)
 MOST_DEPTH = 100  # levels of lists and mappings
 MOST_VALUES = 500_000
 _TOO_LARGE = 10**MOST_DIGITS
 _LONGEST = 1000  # characters of a message, from its beginning and from its end
-_LONGEST_WORD = 200  # that a known word is looked for beside
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -53,6 +54,30 @@ class Node:
             else:
                 break
         return mark
+
+
+# what other YAML takes for a truth
+_TRUTHS = {**dict.fromkeys(("yes", "on", "y", "true"), "true"), **dict.fromkeys(("no", "off", "n", "false"), "false")}
+
+
+def unlike(node: Node, wanted: str) -> str:
+    """That a value is of another kind than the one wanted (`text`, `a number`, `true or false`), and what to write."""
+    value = node.value
+    told = f"expected {wanted}, got {kind(node)}"
+    if wanted == "text" and isinstance(value, int | float):
+        return f'{told}; write it in quotes: "{spelled(value)}"'
+    if isinstance(value, str):
+        told += f" {excerpt(value, 40)!r}"
+        truth = _TRUTHS.get(value.lower()) if wanted == "true or false" else None
+        if wanted == "a whole number":
+            return f"{told}; write one such as 1"
+        return f"{told}; write {truth}" if truth else told
+    return told
+
+
+def spelled(value: Any) -> str:
+    """A single value as YAML has it."""
+    return str(value).lower() if isinstance(value, bool) else "null" if value is None else str(value)
 
 
 def wrap(value: Any) -> Node:
@@ -121,10 +146,12 @@ class Problem:
 
 
 class ScenarioError(Exception):
-    """The author's mistakes, one line each: the first hundred, then how many more there are."""
+    """The author's mistakes, one line each: the first hundred, then how many more there are. `well`: the scenarios that
+    load all the same."""
 
-    def __init__(self, problems: Iterable[Problem]) -> None:
+    def __init__(self, problems: Iterable[Problem], well: Sequence[Any] = ()) -> None:
         self.problems = _shown(tuple(problems))
+        self.well = tuple(well)
         super().__init__("\n".join(map(str, self.problems)))
 
 
@@ -154,19 +181,40 @@ class Problems:
         """Where a node stands, for what can go wrong with it later."""
         return f"{self.source}:{at.position.line}" if at.position else self.source
 
-    def hint(self, wrong: str, known: Iterable[str]) -> str:
-        """The `suggestion` for a mistake; none once there are more mistakes than are shown."""
-        return suggestion(wrong, known) if len(self.found) < MOST_SHOWN else ""
+    def meant(self, wrong: str, known: Iterable[str]) -> str | None:
+        """The known word that was meant, if any; looked for as long as mistakes are shown."""
+        from mock_server.scenario.advice import meant  # only mistakes need it
+
+        return meant(wrong, known) if len(self.found) < MOST_SHOWN else None
+
+    def one_of(self, wrong: str, known: Iterable[str]) -> str:
+        """The same as the function's; no word is looked for once there are more mistakes than are shown."""
+        words = list(known)
+        return one_of(wrong, words) if len(self.found) < MOST_SHOWN else f"; expected one of {listed(words)}"
 
 
 def suggestion(wrong: str, known: Iterable[str]) -> str:
     """`; did you mean 'x'?`, or nothing when no known word is close."""
-    if len(wrong) > _LONGEST_WORD:
-        return ""
-    import difflib  # only mistakes need it
+    from mock_server.scenario.advice import meant  # only mistakes need it
 
-    close = difflib.get_close_matches(wrong, list(known), n=1, cutoff=0.6)
-    return f"; did you mean '{close[0]}'?" if close else ""
+    close = meant(wrong, known)
+    return f"; did you mean '{close}'?" if close is not None else ""
+
+
+def one_of(wrong: str, known: Iterable[str], more: str = "") -> str:
+    """What to say behind a word that is none of those known: `; did you mean 'x'? Expected one of a, b`.
+
+    `more`: what it may be beside them.
+    """
+    words = list(known)
+    close = suggestion(wrong, words)
+    return f"{close} Expected one of {listed(words)}{more}" if close else f"; expected one of {listed(words)}{more}"
+
+
+def listed(words: Sequence[str]) -> str:
+    """The first ten of some words, and how many more there are."""
+    left = len(words) - MOST_NAMES
+    return ", ".join(words) if left <= 0 else f"{', '.join(words[:MOST_NAMES])} or {left} more"
 
 
 def several(count: int, noun: str) -> str:

@@ -18,7 +18,7 @@ from mock_server.records import dataclass
 from mock_server.scenario import paths
 from mock_server.scenario.conditions import SearchedText, alike, fold
 from mock_server.scenario.generated.pattern import literal
-from mock_server.scenario.node import Node, Problems, kind, suggestion
+from mock_server.scenario.node import Node, Problems, kind, unlike
 from mock_server.scenario.paths import MISSING
 
 Test = Callable[[Any], bool]
@@ -164,8 +164,7 @@ def _exists(wanted: bool, ignore_case: bool) -> Test:
 
 def _is_text(node: Node, problems: Problems) -> bool:
     if not isinstance(node.value, str):
-        quoted = f'; write it in quotes: "{node.value}"' if isinstance(node.value, int | float) else ""
-        problems.add(node, f"expected text, got {kind(node)}{quoted}")
+        problems.add(node, unlike(node, "text"))
     elif not node.value.strip():
         problems.add(node, "an empty pattern matches everything; leave the condition out instead")
     else:
@@ -179,7 +178,7 @@ def _is_regex(node: Node, problems: Problems) -> bool:
     try:
         re.compile(node.value)
     except (re.error, OverflowError, RecursionError) as error:
-        problems.add(node, f"not a regular expression: {error}")
+        problems.add(node, f"not a regular expression: {error}; a sign that is meant as itself has a \\ before it")
         return False
     return True
 
@@ -187,13 +186,13 @@ def _is_regex(node: Node, problems: Problems) -> bool:
 def _is_number(node: Node, problems: Problems) -> bool:
     if isinstance(node.value, int | float) and not isinstance(node.value, bool):
         return True
-    problems.add(node, f"expected a number, got {kind(node)}")
+    problems.add(node, unlike(node, "a number"))
     return False
 
 
 def _is_truth(node: Node, problems: Problems) -> bool:
     if not isinstance(node.value, bool):
-        problems.add(node, f"expected true or false, got {kind(node)}")
+        problems.add(node, unlike(node, "true or false"))
     return isinstance(node.value, bool)
 
 
@@ -262,7 +261,7 @@ def read_operators(node: Node, problems: Problems) -> tuple[Operator, ...]:
             continue
         if key not in OPERATORS:
             known = (*OPERATORS, "ignore_case")
-            text = f"unknown key '{key}' in the condition; expected one of {', '.join(known)}{suggestion(key, known)}"
+            text = f"unknown key '{key}' in the condition{problems.one_of(key, known)}"
             problems.add(node.keys.get(key) or node, text)
         elif OPERATORS[key].accepts(item, problems):
             found.append(_operator(key, item.plain(), bool(ignore_case.value), problems.place(item)))
@@ -444,5 +443,4 @@ def far(wanted: Wanted, said: SearchedText) -> float:
 
 def unknown(node: Node, key: str, known: Sequence[str], noun: str, problems: Problems) -> None:
     """Report a key that is none of those known."""
-    text = f"unknown key '{key}' in {noun}; expected one of {', '.join(known)}{suggestion(key, known)}"
-    problems.add(node.keys.get(key) or node, text)
+    problems.add(node.keys.get(key) or node, f"unknown key '{key}' in {noun}{problems.one_of(key, known)}")

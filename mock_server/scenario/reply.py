@@ -21,7 +21,7 @@ from mock_server.protocol.blocks import (
 )
 from mock_server.records import dataclass
 from mock_server.scenario.decode import Reads, decode
-from mock_server.scenario.node import Node, Problems, kind, suggestion, wrap
+from mock_server.scenario.node import Node, Problems, kind, spelled, suggestion, wrap
 from mock_server.scenario.templates import Template, compiled, read_template
 from mock_server.scenario.timing import Mistakes
 
@@ -187,6 +187,15 @@ def is_plain(input: Any) -> bool:
 
 def _read_part(node: Node, problems: Problems) -> Block | None:
     """A block of the API, or an open one when its content is to be made."""
+    if node.value is None or isinstance(node.value, int | float):
+        wanted = "a reply is a text, a block or a list of them"
+        cure = (
+            "write a text, or [] for a message without content"
+            if node.value is None
+            else f'write it in quotes: "{spelled(node.value)}"'
+        )
+        problems.add(node, f"{wanted}, got {kind(node)}; {cure}")
+        return None
     keys = node.value if isinstance(node.value, dict) else {}
     tag = str(keys["type"].value) if "type" in keys else ""
     rest = Node({key: item for key, item in keys.items() if key != "type"}, node.position, node.keys)

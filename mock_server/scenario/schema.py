@@ -17,7 +17,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from mock_server.protocol.blocks import BLOCKS
 from mock_server.protocol.errors import STATUS, TYPE
-from mock_server.scenario.answer import ANSWER_KEYS, Answer
+from mock_server.scenario.answer import ANSWER_KEYS, Answer, Usage
 from mock_server.scenario.conditions import read_states
 from mock_server.scenario.decode import Reads
 from mock_server.scenario.error import Failure, read_failure
@@ -281,6 +281,7 @@ _READ: Mapping[Callable[..., Any], Schema] = {
     read_event_name: {"anyOf": [_TEXT, {"type": "null"}]},
     _reads(Part): _ref("block"),
     _reads(Tokens): _TOKENS,
+    _reads(Usage): {"type": "object"},
     _reads(Locale): {"type": "string", "pattern": r"^[a-z]{2,3}(_[A-Z]{2})?$"},
 }
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any
 
+from mock_server.protocol.errors import excerpt
 from mock_server.protocol.expression import OverLimit
 from mock_server.protocol.profile import OPERATIONS
 from mock_server.protocol.request import SECRET_HEADERS, Block, result_text
@@ -22,7 +23,7 @@ from mock_server.scenario.conditions import (
     Test,
     read_wanted,
 )
-from mock_server.scenario.node import Node, Problems, kind, suggestion
+from mock_server.scenario.node import Node, Problems, kind, one_of, unlike
 from mock_server.scenario.operators import (
     NAME,
     PATHS,
@@ -116,7 +117,7 @@ def _result_id(node: Node, problems: Problems) -> _OfResult:
 
 def _result_error(node: Node, problems: Problems) -> _OfResult:
     if not isinstance(node.value, bool):
-        problems.add(node, f"expected true or false, got {kind(node)}")
+        problems.add(node, unlike(node, "true or false"))
     return f"is_error {node.value}".lower(), lambda facts, block: bool(block.get("is_error")) is node.value, None
 
 
@@ -239,7 +240,7 @@ def _tool_choice(node: Node, problems: Problems) -> Test:
 
 def _stream(node: Node, problems: Problems) -> Test:
     if not isinstance(node.value, bool):
-        problems.add(node, f"expected true or false, got {kind(node)}")
+        problems.add(node, unlike(node, "true or false"))
     wanted = node.value
     return Test(
         "stream",
@@ -291,7 +292,7 @@ def _has(node: Node, problems: Problems) -> Test:
 
 def _is_kind(text: str, node: Node, problems: Problems) -> bool:
     if text not in HAS:
-        problems.add(node, f"unknown kind of content '{text}'; expected one of {', '.join(HAS)}{suggestion(text, HAS)}")
+        problems.add(node, f"unknown kind of content '{text}'{one_of(text, HAS)}")
     return text in HAS
 
 
@@ -430,7 +431,7 @@ def _endpoint(node: Node, problems: Problems) -> Test:
     wanted: frozenset[str] = frozenset()
     for name in names:
         if name not in ENDPOINTS:
-            text = f"no endpoint '{name}'; expected one of {', '.join(ENDPOINTS)}{suggestion(name, ENDPOINTS)}"
+            text = f"no endpoint '{name}'{one_of(name, ENDPOINTS)}"
             problems.add(node, text)
         wanted |= ENDPOINTS.get(name, frozenset())
     if isinstance(node.value, dict):
@@ -564,7 +565,8 @@ JOINED: Mapping[str, str] = {
 
 def _condition(node: Node, problems: Problems, subjects: _Subjects) -> Condition:
     if not isinstance(node.value, dict):
-        problems.add(node, f"expected a mapping of conditions, got {kind(node)}; for example {{prompt: weather}}")
+        said = excerpt(node.value, 40) if isinstance(node.value, str) and node.value.strip() else "weather"
+        problems.add(node, f"expected a mapping of conditions, got {kind(node)}; for example {{prompt: {said}}}")
         return All()
     if not node.value:
         problems.add(node, "an empty when; leave the key out to answer everything")

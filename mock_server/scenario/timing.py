@@ -16,7 +16,7 @@ from mock_server.protocol.chunk import Chunk as Chunking
 from mock_server.protocol.profile import Profile
 from mock_server.records import dataclass
 from mock_server.scenario.decode import Reader, Reads, decode
-from mock_server.scenario.node import Node, Problems, ScenarioError, kind, suggestion, wrap
+from mock_server.scenario.node import Node, Problems, ScenarioError, kind, one_of, suggestion, wrap
 
 # Numbers that vary, as authors write them: `{uniform: [200ms, 600ms]}`, `{p50: 400ms, p95: 2s}`, ….
 #
@@ -96,7 +96,8 @@ def _shape(node: Node, problems: Problems) -> str | None:
     for key in node.value:
         if key not in known:
             close = suggestion(key, known)
-            problems.add(node.keys.get(key) or node, f"unknown distribution '{key}'; expected {EXAMPLE}{close}")
+            told = f"{close} Expected" if close else "; expected"
+            problems.add(node.keys.get(key) or node, f"unknown distribution '{key}'{told} {EXAMPLE}")
             return None
     keys = list(node.value)
     if len(keys) == 1 and keys[0] in ("uniform", "normal", "gamma"):
@@ -164,8 +165,7 @@ def _parts(node: Node, noun: str, readers: Mapping[str, Reader], problems: Probl
         return None
     for key in node.value:
         if key not in readers:
-            close = suggestion(key, readers)
-            problems.add(node.keys.get(key) or node, f"unknown key '{key}' in {noun}; expected {wanted}{close}")
+            problems.add(node.keys.get(key) or node, f"unknown key '{key}' in {noun}{problems.one_of(key, readers)}")
     for key in readers:
         if key not in node.value:
             problems.add(node, f"missing key '{key}' in {noun}")
@@ -238,9 +238,8 @@ def _chunk(node: Node, problems: Problems) -> Unit | Bytes | None:
         return value  # type: ignore[no-any-return]
     if isinstance(value, dict) and list(value) == ["bytes"] and _is_count(value["bytes"].value):
         return Bytes(value["bytes"].value)
-    close = suggestion(str(value), CHUNKS)
-    expected = f"expected one of {', '.join(CHUNKS)}, a number of characters, or {{bytes: 7}}"
-    problems.add(node, f"{expected}; got {node.plain()!r}{close}")
+    more = ", a number of characters, or {bytes: 7}"
+    problems.add(node, f"unknown chunk {node.plain()!r}{one_of(str(value), CHUNKS, more)}")
     return None
 
 
@@ -383,8 +382,7 @@ def _read_pauses(node: Node, problems: Problems) -> Mapping[str, Any] | None:
         return None
     for key in node.value:
         if key not in PAUSES:
-            close = suggestion(key, PAUSES)
-            problems.add(node.keys.get(key) or node, f"unknown pause '{key}'; expected {', '.join(PAUSES)}{close}")
+            problems.add(node.keys.get(key) or node, f"unknown pause '{key}'{problems.one_of(key, PAUSES)}")
     return {key: decode(Delay, item, problems) for key, item in node.value.items() if key in PAUSES}
 
 
@@ -468,8 +466,7 @@ def read_timing(node: Node, problems: Problems) -> Timing | None:
         timing: Timing | None = decode(Timing, node, problems)
         return timing
     if node.value not in PRESETS:
-        close = suggestion(node.value, PRESETS)
-        problems.add(node, f"unknown timing '{node.value}'; expected one of {', '.join(PRESETS)} or a mapping{close}")
+        problems.add(node, f"unknown timing '{node.value}'{one_of(node.value, PRESETS, ' or a mapping')}")
     return PRESETS.get(node.value)
 
 

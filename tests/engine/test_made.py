@@ -167,13 +167,16 @@ def test_a_template_cannot_break_out_or_run_for_ever(template: str, asking: Call
 @pytest.mark.parametrize(
     ("reply", "text"),
     [
-        ("{template: '{{ promt }}'}", "unknown name 'promt' in a template; expected one of request"),
+        (
+            "{template: '{{ promt }}'}",
+            "unknown name 'promt' in a template; did you mean 'prompt'? Expected one of request",
+        ),
         ("{template: '{{ prompt'}", "not a template: unexpected end of template"),
         ("{template: '{{ captures.city }}'}", "no condition captures 'city'; captured here: none"),
         ("{template: '{{ fake.nmae() }}'}", "unknown fake.nmae, or it reads the clock (use now); did you mean 'name'?"),
         ("{template: '{{ fake.date_this_year() }}'}", "unknown fake.date_this_year, or it reads the clock"),
         ("{template: '{% include \"x\" %}'}", "a template cannot load another one"),
-        ("{template: '{{ prompt | nofilter }}'}", "no filter named 'nofilter'; there are abs, batch,"),
+        ("{template: '{{ prompt | nofilter }}'}", "no filter named 'nofilter'; expected one of abs, batch,"),
         ("{template: 3}", "expected text, got a number"),
         ("{type: text, text: a, template: b}", "unknown key 'text' in text; expected one of"),
         ("{type: text, generate: {tokens: 9..3}}", "tokens is 1 to 200,000, got 9..3"),
@@ -181,7 +184,10 @@ def test_a_template_cannot_break_out_or_run_for_ever(template: str, asking: Call
             "{type: text, generate: {tokens: many}}",
             "expected a number of tokens or a range such as 200..300, got 'many'",
         ),
-        ("{type: text, generate: {style: poem}}", "expected one of prose, markdown, code, json, list; got 'poem'"),
+        (
+            "{type: text, generate: {style: poem}}",
+            "unknown value 'poem'; did you mean 'prose'? Expected one of prose, markdown, code, json, list",
+        ),
         ("{type: text, generate: {locale: de_XX}}", "unknown locale 'de_XX'; expected one such as de_DE"),
         ("{type: tool_use, name: x, input: {}, input_json: x}", "a call has an input or an input_json, not both"),
         ("{type: tool_use, name: x, input_json: 3}", "expected the JSON as text, got a number"),

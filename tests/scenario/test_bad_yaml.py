@@ -8,52 +8,46 @@ from typing import Any
 
 import pytest
 
-from mock_server.scenario.faults import FAULTS
 from mock_server.scenario.load import build, load, loads
 from mock_server.scenario.node import ScenarioError
 
-NAMES = "name, description, when, turns, timing, priority, anchor, at_end, times, rate_limits, contradicts, chance, fault, gate, between, states, tags"
-SHORT = "reply, error, generate, cases, attempts, expect, then, stop_reason, stop_sequence, stop_details, max_tokens, usage, model, container, context_management, diagnostics, input_transformations, headers, batch"
-ANSWER = "when, chance, expect, reply, error, generate, cases, attempts, timing, fault, gate, then, stop_reason, stop_sequence, stop_details, max_tokens, usage, model, container, context_management, diagnostics, input_transformations, headers, batch, contradicts"
-SUBJECTS = "prompt, last_message, system, model, tools, tool_choice, tool_result, stream, has, header, body, schema, state, endpoint, all, any, not"
 ENDPOINTS = (
     "messages, batches, batches.create, batches.list, batches.get, batches.delete, batches.cancel, batches.results, files, "
     "files.upload, files.list, files.get, files.delete, files.content, count_tokens, models, models.list, models.get, complete"
 )
-TIMINGS = "instant, fast, realistic, slow"
-REASONS = (
-    "end_turn, tool_use, pause_turn, refusal, stop_sequence, max_tokens, model_context_window_exceeded, compaction"
-)
-
 # what is wrong, the text, and the lines it gets (after the file's name)
 TABLE: list[tuple[str, str, list[str]]] = [
     (
         "unknown key of a scenario",
         "name: a\nrepyl: hi",
-        [f"2:1: unknown key 'repyl' in scenario; expected one of {NAMES}, {SHORT}; did you mean 'reply'?"],
+        [
+            "2:1: unknown key 'repyl' in scenario; did you mean 'reply'? Expected one of name, when, reply, turns, error, cases, attempts, timing, fault, priority or 22 more"
+        ],
     ),
     (
         "unknown key of a turn",
         "name: a\nturns:\n  - repyl: hi",
-        [f"3:5: unknown key 'repyl' in answer; expected one of {ANSWER}; did you mean 'reply'?"],
+        [
+            "3:5: unknown key 'repyl' in answer; did you mean 'reply'? Expected one of reply, error, when, cases, attempts, timing, fault, stop_reason, usage, expect or 13 more"
+        ],
     ),
     (
         "what becomes of a request in a batch",
         "name: a\nreply: hi\nbatch: expird",
-        ["3:8: expected one of expired, canceled; got 'expird'; did you mean 'expired'?"],
+        ["3:8: unknown value 'expird'; did you mean 'expired'? Expected one of expired, canceled"],
     ),
     (
         "a batch beside cases",
         "name: a\nturns:\n  - batch: expired\n    cases: [{reply: hi}]",
         ["3:5: 'batch' belongs beside a reply or an error"],
     ),
-    ("no name", "reply: hi", ["1:1: missing key 'name' in scenario"]),
+    ("no name", "reply: hi", ["1:1: missing key 'name' in scenario; give it one of its own, such as name: greeting"]),
     ("no answer", "name: a", ["1:1: a scenario needs turns, or a reply or error of its own"]),
     ("a name that is a number", "name: 12\nreply: hi", ['1:7: expected text, got a number; write it in quotes: "12"']),
     ("a name with brackets", "name: '[a]'\nreply: hi", ["1:1: a name is one line without brackets"]),
     ("not a mapping", "- a\n- b", ["1:1: expected a scenario (a mapping), got a list"]),
     ("only text", "hello", ["1:1: expected a scenario (a mapping), got text"]),
-    ("an empty file", "# nothing\n", ["1:1: no scenario in this file"]),
+    ("an empty file", "# nothing\n", ["1:1: no scenario in this file; `mock-server new` prints one to begin with"]),
     ("turns that are no list", "name: a\nturns: hi", ["2:8: expected a list, got text"]),
     ("no turns", "name: a\nturns: []", ["1:1: a scenario needs turns, or a reply or error of its own"]),
     (
@@ -75,24 +69,20 @@ TABLE: list[tuple[str, str, list[str]]] = [
         "unknown block",
         "name: a\nreply:\n  - {type: tetx, text: hi}",
         [
-            "3:12: unknown type 'tetx'; expected one of text, thinking, redacted_thinking, tool_use, server_tool_use, "
-            "web_search_tool_result, web_fetch_tool_result, code_execution_tool_result, bash_code_execution_tool_result, "
-            "text_editor_code_execution_tool_result, tool_search_tool_result, advisor_tool_result, mcp_tool_use, "
-            "mcp_tool_result, mcp_tool_listing, container_upload, compaction, fallback; did you mean 'text'?"
+            "3:12: unknown type 'tetx'; did you mean 'text'? Expected one of text, thinking, redacted_thinking, tool_use, server_tool_use, web_search_tool_result, web_fetch_tool_result, code_execution_tool_result, bash_code_execution_tool_result, text_editor_code_execution_tool_result or 8 more"
         ],
     ),
     (
         "a type that is no name",
         "name: a\nreply: x\nfault: {type: [stall]}",
-        [f"3:15: expected the name of a type, got a list; one of {', '.join(FAULTS)}"],
+        [
+            "3:15: expected the name of a type, got a list; one of error, error_event, disconnect, reset, empty_response, stall, trickle, truncate, garbage, slow_headers or 14 more"
+        ],
     ),
     (
         "unknown key of a block",
         "name: a\nreply:\n  - {type: tool_use, nam: f, input: {}}",
-        [
-            "3:5: missing key 'name' in tool_use",
-            "3:22: unknown key 'nam' in tool_use; expected one of name, input, id, caller; did you mean 'name'?",
-        ],
+        ["3:22: unknown key 'nam' in tool_use; did you mean 'name'? Expected one of name, input, id, caller"],
     ),
     ("a field missing", "name: a\nreply:\n  - {type: thinking}", ["3:5: missing key 'thinking' in thinking"]),
     (
@@ -103,7 +93,9 @@ TABLE: list[tuple[str, str, list[str]]] = [
     (
         "unknown timing",
         "name: a\nreply: hi\ntiming: fats",
-        [f"3:9: unknown timing 'fats'; expected one of {TIMINGS} or a mapping; did you mean 'fast'?"],
+        [
+            "3:9: unknown timing 'fats'; did you mean 'fast'? Expected one of instant, fast, realistic, slow or a mapping"
+        ],
     ),
     (
         "a duration without a unit",
@@ -129,7 +121,7 @@ TABLE: list[tuple[str, str, list[str]]] = [
         "unknown chunk",
         "name: a\nreply: hi\ntiming: {chunk: wrod}",
         [
-            "3:17: expected one of token, word, sentence, all, a number of characters, or {bytes: 7}; got 'wrod'; did you mean 'word'?"
+            "3:17: unknown chunk 'wrod'; did you mean 'word'? Expected one of token, word, sentence, all, a number of characters, or {bytes: 7}"
         ],
     ),
     (
@@ -141,9 +133,7 @@ TABLE: list[tuple[str, str, list[str]]] = [
         "unknown error",
         "name: a\nerror: overloded_error",
         [
-            "2:8: unknown error type 'overloded_error'; expected one of invalid_request_error, authentication_error, "
-            "billing_error, permission_error, not_found_error, conflict_error, request_too_large, rate_limit_error, "
-            "api_error, timeout_error, overloaded_error, or a status beside it; did you mean 'overloaded_error'?"
+            "2:8: unknown error type 'overloded_error'; did you mean 'overloaded_error'? Expected one of invalid_request_error, authentication_error, billing_error, permission_error, not_found_error, conflict_error, request_too_large, rate_limit_error, api_error, timeout_error or 1 more, or a status beside it"
         ],
     ),
     ("an error status that is none", "name: a\nerror: 200", ["2:8: an error status is 400 to 599, got 200"]),
@@ -155,7 +145,9 @@ TABLE: list[tuple[str, str, list[str]]] = [
     (
         "unknown stop reason",
         "name: a\nreply: hi\nstop_reason: pause",
-        [f"3:14: expected one of {REASONS}; got 'pause'; did you mean 'pause_turn'?"],
+        [
+            "3:14: unknown value 'pause'; did you mean 'pause_turn'? Expected one of end_turn, tool_use, pause_turn, refusal, stop_sequence, max_tokens, model_context_window_exceeded, compaction"
+        ],
     ),
     (
         "a pause without a server tool",
@@ -190,7 +182,7 @@ TABLE: list[tuple[str, str, list[str]]] = [
     (
         "a case that can never be reached",
         "name: a\nturns:\n  - cases:\n      - reply: one\n      - reply: two",
-        ["5:9: this case can never be reached: case 1 has neither when nor chance"],
+        ["5:9: this case can never be reached: case 1 has neither when nor chance; put that one last"],
     ),
     (
         "cases inside cases",
@@ -211,12 +203,14 @@ TABLE: list[tuple[str, str, list[str]]] = [
     (
         "unknown anchor",
         "name: a\nreply: hi\nanchor: promt",
-        ["3:9: expected one of prompt, conversation, session; got 'promt'; did you mean 'prompt'?"],
+        ["3:9: unknown value 'promt'; did you mean 'prompt'? Expected one of prompt, conversation, session"],
     ),
     (
         "unknown condition",
         "name: a\nwhen: {promt: x}\nreply: hi",
-        [f"2:8: unknown key 'promt' in when; expected one of {SUBJECTS}; did you mean 'prompt'?"],
+        [
+            "2:8: unknown key 'promt' in when; did you mean 'prompt'? Expected one of prompt, last_message, system, model, tools, tool_choice, tool_result, stream, has, header or 5 more"
+        ],
     ),
     (
         "a condition for cases only",
@@ -236,14 +230,15 @@ TABLE: list[tuple[str, str, list[str]]] = [
     (
         "a broken regular expression",
         "name: a\nwhen: {prompt: {regex: '('}}\nreply: hi",
-        ["2:24: not a regular expression: missing ), unterminated subpattern at position 0"],
+        [
+            "2:24: not a regular expression: missing ), unterminated subpattern at position 0; a sign that is meant as itself has a \\ before it"
+        ],
     ),
     (
         "unknown operator",
         "name: a\nwhen: {prompt: {contain: x}}\nreply: hi",
         [
-            "2:17: unknown key 'contain' in the condition; expected one of equals, contains, regex, glob, in, gt, gte, lt, lte, exists, ignore_case; "
-            "did you mean 'contains'?",
+            "2:17: unknown key 'contain' in the condition; did you mean 'contains'? Expected one of equals, contains, regex, glob, in, gt, gte, lt, lte, exists or 1 more"
         ],
     ),
     ("an empty when", "name: a\nwhen: {}\nreply: hi", ["2:7: an empty when; leave the key out to answer everything"]),
@@ -257,11 +252,15 @@ TABLE: list[tuple[str, str, list[str]]] = [
         "name: a\nwhen: {stream: 1}\nreply: hi",
         ["2:16: expected true or false, got a number"],
     ),
-    ("a key twice", "name: a\nreply: hi\nname: b", ["3:1: duplicate key 'name'; first on line 1"]),
+    (
+        "a key twice",
+        "name: a\nreply: hi\nname: b",
+        ["3:1: duplicate key 'name'; first on line 1; another scenario begins behind a line with ---"],
+    ),
     (
         "a name twice",
         "name: a\nreply: hi\n---\nname: a\nreply: ho",
-        ["4: duplicate name 'a'; first in bad.yaml:1"],
+        ["4: duplicate name 'a'; first in bad.yaml:1; rename one"],
     ),
     (
         "a tag of Python",
@@ -294,7 +293,7 @@ TABLE: list[tuple[str, str, list[str]]] = [
         "name: a\n!!binary aGk=: b\nreply: hi",
         [
             "2:1: the tag tag:yaml.org,2002:binary is not used here; write plain values",
-            f"2:1: unknown key 'aGk=' in scenario; expected one of {NAMES}, {SHORT}",
+            "2:1: unknown key 'aGk=' in scenario; expected one of name, when, reply, turns, error, cases, attempts, timing, fault, priority or 22 more",
         ],
     ),
     (
@@ -310,7 +309,7 @@ TABLE: list[tuple[str, str, list[str]]] = [
     (
         "a control character behind others",
         "name: a\nreply: äöü\x07",
-        ["2:11: not YAML: a character that is not allowed"],
+        ["2:11: not YAML: a character that is not allowed (U+0007); take it out"],
     ),
     (
         "a state that nothing declares",
@@ -434,9 +433,9 @@ TABLE: list[tuple[str, str, list[str]]] = [
         "several at once, in order",
         "name: a\nwhen: {promt: x}\ntiming: fats\nreply: hi\nstop_reason: pause",
         [
-            f"2:8: unknown key 'promt' in when; expected one of {SUBJECTS}; did you mean 'prompt'?",
-            f"3:9: unknown timing 'fats'; expected one of {TIMINGS} or a mapping; did you mean 'fast'?",
-            f"5:14: expected one of {REASONS}; got 'pause'; did you mean 'pause_turn'?",
+            "2:8: unknown key 'promt' in when; did you mean 'prompt'? Expected one of prompt, last_message, system, model, tools, tool_choice, tool_result, stream, has, header or 5 more",
+            "3:9: unknown timing 'fats'; did you mean 'fast'? Expected one of instant, fast, realistic, slow or a mapping",
+            "5:14: unknown value 'pause'; did you mean 'pause_turn'? Expected one of end_turn, tool_use, pause_turn, refusal, stop_sequence, max_tokens, model_context_window_exceeded, compaction",
         ],
     ),
 ]
@@ -450,7 +449,7 @@ def test_a_mistake_is_one_line_that_says_where_what_and_what_instead(text: str, 
 
 
 @pytest.mark.parametrize(("text", "place"), [("name: a\n\treply: hi", "2:1"), ("name: a\nreply: [hi", "3:1")])
-def test_what_is_not_yaml_is_told_in_the_parsers_words(text: str, place: str) -> None:
+def test_what_is_not_yaml_is_told_with_its_place(text: str, place: str) -> None:
     with pytest.raises(ScenarioError, match=f"^bad.yaml:{place}: not YAML: .+"):
         loads(text, "bad.yaml")
 
@@ -463,7 +462,7 @@ def test_mistakes_of_all_files_are_told_at_once(tmp_path: Path) -> None:
     with pytest.raises(ScenarioError) as caught:
         load([tmp_path])
     places = [str(problem).split(": ")[0].removeprefix(f"{tmp_path}/") for problem in caught.value.problems]
-    assert places == ["a.yaml:3:1", "c.yaml:2:8", "sub/b.yaml:1:1", "sub/b.yaml:1:1"]
+    assert places == ["a.yaml:3:1", "c.yaml:2:8", "sub/b.yaml:1:1"]
 
 
 @pytest.mark.parametrize(
@@ -507,7 +506,7 @@ def test_files_are_read_in_name_order_hidden_ones_not_at_all(tmp_path: Path) -> 
 
 
 def test_a_mistake_in_plain_data_has_no_place_but_says_the_same() -> None:
-    with pytest.raises(ScenarioError, match=r"^add\(\): unknown key 'wen' in scenario; .*did you mean 'when'\?$"):
+    with pytest.raises(ScenarioError, match=r"^add\(\): unknown key 'wen' in scenario; did you mean 'when'\? "):
         build({"name": "a", "reply": "hi", "wen": {}}, "add()")
 
 

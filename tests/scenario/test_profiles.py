@@ -86,15 +86,14 @@ def test_a_profile_of_ones_own(write: Any) -> None:
 @pytest.mark.parametrize(
     ("text", "lines"),
     [
-        ("name: a\nmodles: []\n", ["mine.yaml:2:1: unknown key 'modles' in profile; expected one of *; did you mean 'models'?",
-                                   "mine.yaml:1:1: missing key 'models' in profile"]),
+        ("name: a\nmodles: []\n", ["mine.yaml:2:1: unknown key 'modles' in profile; did you mean 'models'? Expected one of *"]),
         ("extends: octan\n", ["mine.yaml:1:10: extends: no profile 'octan'; expected one of octen, anthropic or a .yaml file; did you mean 'octen'?"]),
         ("extends: mine.yaml\n", ["mine.yaml:1:10: extends: this file extends itself"]),
         ("extends: octen\nmodels:\n  - {id: x, like: claude-opus-48}\n",
          ["mine.yaml:3:19: like: claude-opus-48: unknown model; did you mean 'claude-opus-4-8'?"]),
         ("extends: octen\nmodels:\n  - {id: x, like: x}\n", ["mine.yaml:3:19: like: x: is like itself"]),
-        ("extends: octen\nmodels:\n  - {id: x, max_outputs: 3}\n", ["mine.yaml:3:13: unknown key 'max_outputs' in model; expected one of *"]),
-        ("extends: octen\nmodels:\n  - {id: x, thinking: [deep]}\n", ["mine.yaml:3:24: expected one of adaptive, between_tools, disabled, enabled; got 'deep'"]),
+        ("extends: octen\nmodels:\n  - {id: x, max_outputs: 3}\n", ["mine.yaml:3:13: unknown key 'max_outputs' in model; did you mean 'max_output'? Expected one of *"]),
+        ("extends: octen\nmodels:\n  - {id: x, thinking: [deep]}\n", ["mine.yaml:3:24: unknown value 'deep'; expected one of adaptive, between_tools, disabled, enabled"]),
         ("extends: octen\nmodels:\n  - {id: x, context_window: 0}\n", ["mine.yaml:3:13: context_window is 1 or more, got 0"]),
         ("extends: octen\nmodels:\n  - {id: x}\n  - {id: x}\n", ["*two models answer to 'x'"]),
         ("extends: octen\nrefused_since: {samplin: x}\n", ["mine.yaml:2:17: unknown shape 'samplin'; expected one of sampling, *"]),

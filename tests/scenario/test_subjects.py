@@ -178,10 +178,13 @@ def test_a_text_that_is_almost_there_is_nearer_than_one_that_is_not() -> None:
         ("{body: {a: {in: []}}}", "3:23: an empty list matches nothing"),
         ("{body: 3}", "3:14: expected a mapping of paths"),
         ("{has: pictures}", "3:13: unknown kind of content 'pictures'; expected one of text, image"),
-        ("{tool_choice: {typ: any}}", "3:22: unknown key 'typ' in tool_choice; expected one of type, name"),
+        (
+            "{tool_choice: {typ: any}}",
+            "3:22: unknown key 'typ' in tool_choice; did you mean 'type'? Expected one of type, name",
+        ),
         (
             "{tool_result: {fro: 1}}",
-            "3:22: unknown key 'fro' in tool_result; expected one of of, for, id, is_error, content",
+            "3:22: unknown key 'fro' in tool_result; did you mean 'for'? Expected one of of, for, id, is_error, content",
         ),
         ("{tool_result: {for: Paris}}", "3:27: expected a mapping of paths into the call's input"),
         ("{schema: {type: strin}}", "3:16: not a JSON Schema"),

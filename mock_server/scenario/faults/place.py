@@ -20,7 +20,7 @@ from mock_server.protocol.sse import KEEPALIVE_FRAME, PING_FRAME, dumps, encode
 from mock_server.records import dataclass
 from mock_server.scenario.decode import Reads, decode
 from mock_server.scenario.error import Failure
-from mock_server.scenario.node import Node, Position, Problems, suggestion
+from mock_server.scenario.node import Node, Position, Problems, one_of, suggestion
 from mock_server.scenario.timing import Duration, written
 
 EventName = Literal[
@@ -109,7 +109,7 @@ class After:
         if self.in_ is not None and self.in_ not in BLOCKS:
             yield (
                 ("in",),
-                f"unknown block '{self.in_}'; expected one of {', '.join(BLOCKS)}{suggestion(self.in_, BLOCKS)}",
+                f"unknown block '{self.in_}'{one_of(self.in_, BLOCKS)}",
             )
 
     @property

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from mock_server.records import dataclass
 from mock_server.scenario.decode import Reads
 from mock_server.scenario.generated import fakes
-from mock_server.scenario.node import Node, Position, Problems, kind, suggestion
+from mock_server.scenario.node import Node, Position, Problems, kind, one_of, suggestion
 
 if TYPE_CHECKING:
     import jinja2
@@ -310,7 +310,7 @@ def _mistakes(tree: "nodes.Template") -> Iterator[tuple[int, str]]:
         return  # Jinja itself fails at these
     for name in sorted(meta.find_undeclared_variables(tree) - {*NAMES, *methods.GLOBALS}):
         line = next((one.lineno for one in tree.find_all(nodes.Name) if one.name == name), 1)
-        yield line, f"unknown name '{name}' in a template; expected one of {', '.join(NAMES)}{suggestion(name, NAMES)}"
+        yield line, f"unknown name '{name}' in a template{one_of(name, NAMES)}"
     for name in _attributes(tree, "fake"):
         if name not in fakes.methods():
             yield 1, f"unknown fake.{name}, or it reads the clock (use now){suggestion(name, fakes.methods())}"
@@ -344,7 +344,7 @@ def _unlisted(tree: "nodes.Template") -> Iterator[tuple[int, str]]:
     for line, noun, name in used:
         if isinstance(name, str) and name not in tables[noun]:
             words = [word for word in tables[noun] if word[0].isalpha()]
-            yield line, f"no {noun} named {name[:40]!r}; there are {', '.join(words)}{suggestion(name[:40], words)}"
+            yield line, f"no {noun} named {name[:40]!r}{one_of(name[:40], words)}"
 
 
 def _attributes(tree: "nodes.Template", of: str) -> Sequence[str]:

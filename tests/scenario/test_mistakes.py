@@ -1,0 +1,136 @@
+"""The whole text of `check` for mistakes that people make, one file each: what is told stands beside it as `.txt`.
+
+Each mistake has a line of its own that names it and what to write instead; the first line of each is enough by itself.
+`MISTAKES_UPDATE=1 python -m pytest tests/scenario/test_mistakes.py` writes the texts anew: read every line of the change.
+"""
+
+import argparse
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from mock_server.commands import check
+from mock_server.scenario import load
+from mock_server.scenario.advice import meant, syntax
+from mock_server.settings import Settings
+
+FOLDER = Path(__file__).with_name("mistakes")
+FILES = sorted(FOLDER.glob("*.yaml"))
+# the files that load: what is told of them are notes
+FINE = {"anchors", "catch-all-for-some"}
+NOTED = {
+    *("attempts-never-reached", "calls-nobody-asks-for", "catch-all-first", "catch-all-of-four", "model-that-is-none"),
+    *("template-without-its-key", "the-same-when-twice"),
+}
+
+
+def checked(file: str, format: str = "text", *, strict: bool = False) -> int:
+    return check.run(argparse.Namespace(format=format, strict=strict), Settings(paths=(file,)))
+
+
+@pytest.fixture
+def _here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(FOLDER)
+
+
+@pytest.mark.usefixtures("_here")
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_what_is_told_of_a_mistake(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code = checked(file.name)
+    told = "".join(capsys.readouterr()[::-1])
+    snapshot = file.with_suffix(".txt")
+    if os.environ.get("MISTAKES_UPDATE"):
+        snapshot.write_text(told, "utf-8")
+    assert told == snapshot.read_text("utf-8")
+    assert code == (0 if file.stem in FINE | NOTED else 2)
+
+
+@pytest.mark.usefixtures("_here")
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_notes_fail_only_where_that_is_wanted(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert checked(file.name, strict=True) == (0 if file.stem in FINE else 2)
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_a_message_is_at_most_six_lines(file: Path) -> None:
+    told = file.with_suffix(".txt").read_text("utf-8").splitlines()
+    assert all(line.startswith(file.name) or line[:1].isdecimal() for line in told), "a line that names no file"
+    assert file.stem in FINE or len([line for line in told if line.startswith(file.name)]) >= 1
+
+
+@pytest.mark.usefixtures("_here")
+def test_notes_as_json_and_as_annotations(capsys: pytest.CaptureFixture[str]) -> None:
+    assert checked("catch-all-first.yaml", "json") == 0
+    told = yaml.safe_load(capsys.readouterr().out)
+    text = "'all' answers every request, so 'never' (line 4) is never asked; put 'all' last"
+    note = {"file": "catch-all-first.yaml", "line": 1, "column": 1, "message": text}
+    assert told == {"scenarios": 2, "mistakes": [], "notes": [note]}
+    assert checked("catch-all-first.yaml", "github") == 0
+    assert f"::notice file=catch-all-first.yaml,line=1,col=1::{text}\n" in capsys.readouterr().out
+
+
+NAMED = """
+name: NAME
+when: named
+turns:
+  - attempts:
+      - "{{ prompt }}"
+      - reply: {type: tool_use, name: look, input: {}}
+"""
+
+
+def test_nothing_is_noted_of_scenarios_that_only_answer_by_name() -> None:
+    scenarios = load.loads("---".join(NAMED.replace("NAME", name) for name in "ab"))
+    assert list(check.notes(scenarios, Settings())) == []
+
+
+def test_nothing_is_noted_of_the_library() -> None:
+    assert list(check.notes(load.load([load.library()]), Settings())) == []
+
+
+def test_any_model_fits_where_any_is_accepted() -> None:
+    scenarios = load.loads("name: a\nwhen: {model: llama-3}\nreply: x")
+    assert len(list(check.notes(scenarios, Settings()))) == 1
+    assert list(check.notes(scenarios, Settings(any_model=True))) == []
+
+
+BROKEN = sorted(
+    file
+    for file in FILES
+    if ": not YAML: " in file.with_suffix(".txt").read_text("utf-8") and file.stem != "control-character"
+)
+
+
+@pytest.mark.parametrize("file", BROKEN, ids=lambda file: file.stem)
+@pytest.mark.parametrize("name", ["SafeLoader", "CSafeLoader"])
+def test_both_loaders_of_yaml_are_told_in_the_same_words(file: Path, name: str) -> None:
+    loader: Any = getattr(yaml, name, None)
+    if loader is None:
+        pytest.skip("this PyYAML was built without libyaml")
+    text = file.read_text("utf-8")
+    with pytest.raises(yaml.MarkedYAMLError) as caught:
+        list(yaml.compose_all(text, Loader=loader))
+    place, told = syntax(caught.value, text)
+    assert place is not None
+    assert f"{file.name}:{place.line}:{place.column}: {told}\n" == file.with_suffix(".txt").read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("written", "known", "wanted"),
+    [
+        ("response", ["reply", "error"], "reply"),
+        ("match", ["batch", "when"], "when"),
+        ("content", ["container", "reply"], "reply"),
+        ("Reply", ["reply"], "reply"),
+        ("retry-after", ["retry_after"], "retry_after"),
+        ("user", ["prompt", "system"], "prompt"),
+        ("user", ["when", "reply"], "when"),
+        ("zzz", ["when", "reply"], None),
+        ("x" * 300, ["x" * 299], None),
+    ],
+)
+def test_the_word_that_was_meant(written: str, known: list[str], wanted: str | None) -> None:
+    assert meant(written, known) == wanted

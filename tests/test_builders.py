@@ -44,7 +44,7 @@ def test_a_builder_gives_what_yaml_would_hold(built: Any, plain: Any) -> None:
     ("wrong", "text"),
     [
         (lambda: reply("x", container={"ends": "now"}), r"reply\(\): unknown key 'ends' in container"),
-        (lambda: template("{{ promt }}"), r"text\(\): unknown name 'promt'"),
+        (lambda: template("{{ promt }}"), r"template\(\): unknown name 'promt'"),
         (lambda: generate(tokens="many"), r"generate\(\): expected a number of tokens"),
         (lambda: has("pictures"), r"has\(\): unknown kind of content"),
         (lambda: body({"a..b": 1}), r"body\(\): not a path"),

@@ -21,6 +21,7 @@ from mock_server.scenario.model import Scenario, without_name
 from mock_server.scenario.node import Problem, ScenarioError, suggestion
 
 Answers = Reply | ReplyFunction
+SHOWN = 10  # names of the library, in a message
 _PACKAGE = str(Path(__file__).parent.parent)
 
 
@@ -324,6 +325,8 @@ def _named(name: str) -> Sequence[Scenario]:
     """A scenario of the library, made to answer without being named."""
     known = {file.stem: file for file in files([library()])}
     if name not in known:
-        expected = f"expected a path or one of {', '.join(known)}"
-        raise ScenarioError([Problem("load()", None, f"no scenario '{name}'; {expected}{suggestion(name, known)}")])
+        close = suggestion(name, known)
+        expected = f"a path, or a name of the library: {', '.join(sorted(known)[:SHOWN])}, … (mock-server list)"
+        said = f"no scenario '{name}'" + (f"{close} Expected {expected}" if close else f"; expected {expected}")
+        raise ScenarioError([Problem("load()", None, said)])
     return [without_name(one) for one in load([known[name]])]

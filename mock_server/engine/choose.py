@@ -254,7 +254,7 @@ def _at(scenario: Scenario, lookup: Lookup, anchor: int) -> Choice | NearMiss:
     turns = scenario.turns
     turn = reached if reached <= len(turns) else _past_end(scenario, reached)
     if turn is None:
-        return _miss(scenario, 0.1, "turn", f"1 to {len(turns)}", f"turn {reached} of {len(turns)}")
+        return _over(scenario, reached)
     attempt = lookup.retries + 1  # as the client counts its retries, else as we have
     if attempt == 1 and scenario.counts_attempts[turn - 1]:
         attempt = lookup.cursors.attempts.get((lookup.key, scenario.name, turn, lookup.request.fingerprint), 0) + 1
@@ -273,12 +273,27 @@ def _once_more(choice: Choice, lookup: Lookup, times: int) -> Choice | NearMiss:
         return choice
     begun = lookup.cursors.begun.get((lookup.key, scenario.name), 0)
     if begun >= times:
-        return _miss(scenario, 0.1, "times", f"{times} at most", f"exchange {begun + 1}")
+        said = f"no reply is left: it answers {_count(times, 'exchange')} at most, this is number {begun + 1}"
+        return _miss(scenario, "times", f"{times} at most", f"exchange {begun + 1}", said)
     return choice._replace(begins=True)
 
 
-def _miss(scenario: Scenario, distance: float, condition: str, wanted: str, got: str) -> NearMiss:
-    return NearMiss(scenario.name, distance, (Miss(condition, wanted, got),))
+def _over(scenario: Scenario, reached: int) -> NearMiss:
+    """A script that has come to its end."""
+    count = len(scenario.turns)
+    if scenario.anchored_at == "session":
+        said = f"no reply is left: {count} {'was' if count == 1 else 'were'} added, this is request {reached}"
+    else:
+        said = f"no reply is left: it has {_count(count, 'turn')}, this is turn {reached}"
+    return _miss(scenario, "turn", f"1 to {count}", f"turn {reached} of {count}", said)
+
+
+def _miss(scenario: Scenario, condition: str, wanted: str, got: str, said: str) -> NearMiss:
+    return NearMiss(scenario.name, 0.1, (Miss(condition, wanted, got, said=said),))
+
+
+def _count(count: int, what: str) -> str:
+    return f"{count} {what}{'s' * (count != 1)}"
 
 
 def _next(scenario: Scenario, lookup: Lookup) -> int:

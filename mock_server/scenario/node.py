@@ -123,6 +123,8 @@ class Problem:
 class ScenarioError(Exception):
     """The author's mistakes, one line each: the first hundred, then how many more there are."""
 
+    __module__ = "mock_server"  # as its users know it, and reports of tests name it
+
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = _shown(tuple(problems))
         super().__init__("\n".join(map(str, self.problems)))

@@ -70,7 +70,7 @@ def _nearest(journal: Journal, condition: Condition) -> Iterator[str]:
     off = sorted(((match, one) for match, one in asked if not match.ok), key=lambda pair: pair[0].distance)
     near = [pair for pair in off if pair[0].distance <= NEAR]
     for match, one in near[:NEAREST] or off[:1]:
-        yield f"  near: {one}"
+        yield f"  {'near' if near else 'nearest'}: {one}"
         for miss in match.misses:
             yield f"    {miss}"
             yield from _difference(miss)

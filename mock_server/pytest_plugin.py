@@ -1,14 +1,19 @@
-"""The pytest plugin: fixtures `mock_server` and `mock_server_env`, markers, options. Nothing heavy is imported until a
-test takes a fixture.
+"""The pytest plugin: fixtures (`mock_server` and its kin), markers, options. Nothing heavy is imported until a test
+takes a fixture.
+
+It never breaks the run: what is wrong with a marker, or with a server elsewhere, is the failure of the test that it
+happens to.
 """
 
+import contextlib
 import hashlib
 import itertools
 import os
 import re
 from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -18,31 +23,37 @@ if TYPE_CHECKING:
     from mock_server.api.local import MockServer, MockSession
     from mock_server.api.remote import MockClient
 
-    AnySession = MockSession | MockClient
+    AnySession: TypeAlias = MockSession | MockClient
 
 
-# What in the environment would lead a client past the server. A leaf: imports nothing of the package.
+# What in the environment would lead a client past the server.
 
 LEAKS = (
     *("ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_PROFILE", "ANTHROPIC_CUSTOM_HEADERS", "ANTHROPIC_SCOPE"),
     *("ANTHROPIC_IDENTITY_TOKEN", "ANTHROPIC_IDENTITY_TOKEN_FILE", "ANTHROPIC_FEDERATION_RULE_ID"),
     *("ANTHROPIC_ORGANIZATION_ID", "ANTHROPIC_SERVICE_ACCOUNT_ID", "ANTHROPIC_WORKSPACE_ID"),
     *("CLAUDE_CODE_USE_BEDROCK", "CLAUDE_CODE_USE_VERTEX", "CLAUDE_CODE_OAUTH_TOKEN"),
-    *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"),
 )
+PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
-def directly(environ: Mapping[str, str]) -> dict[str, str]:
-    """The variables that keep a proxy out of the way to this machine, with what they say already."""
+def directly(environ: Mapping[str, str], url: str = "") -> dict[str, str]:
+    """The variables that keep a proxy out of the way to this machine and to `url`, with what they say already."""
     known = ",".join(environ.get(name, "") for name in ("NO_PROXY", "no_proxy")).split(",")
-    direct = ",".join(dict.fromkeys(host for host in (*known, *LOOPBACK) if host))
+    direct = ",".join(dict.fromkeys(host for host in (*known, *LOOPBACK, urlsplit(url).hostname) if host))
     return dict.fromkeys(("NO_PROXY", "no_proxy"), direct)
 
 
-# The pytest plugin: fixtures `mock_server` and `mock_server_env`, markers, options. Nothing heavy is imported until
-# a
-# test takes a fixture.
+def lead_here(server: "AnySession | MockServer", patch: pytest.MonkeyPatch) -> None:
+    """Have the environment point clients to this server. Proxies stay, but for the way to it."""
+    for name in LEAKS:
+        patch.delenv(name, raising=False)
+    for name, value in {**server.env, **directly(os.environ, server.url)}.items():
+        patch.setenv(name, value)
+
+
+# Options, fixtures, reports.
 
 MARKERS = (
     "mock_scenarios(*what): scenarios for the test: files and folders (relative to the test file or the root), or "
@@ -54,6 +65,7 @@ MARKERS = (
 )
 _OPEN_STREAMS = "mock_server_open_streams"
 _in_use = pytest.StashKey["InUse"]()
+_early = pytest.StashKey["Early"]()
 _runs = itertools.count(1)
 
 
@@ -93,11 +105,59 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         type="bool",
         default=True,
     )
-    parser.addini("mock_server_autouse", "every test gets mock_server_env", type="bool", default=False)
+    parser.addini("mock_server_autouse", "every test gets mock_server", type="bool", default=False)
+    parser.addini("mock_server_env", "mock_server sets the environment of its test", type="bool", default=True)
+    parser.addini(
+        "mock_server_early",
+        "start the server and set the environment before conftest.py and tests are imported",
+        type="bool",
+        default=False,
+    )
     parser.addini("mock_server_coverage_fail_under", "as --mock-coverage-fail-under", default="")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
+    """Code that a `conftest.py` imports may make its client at once."""
+    _start_early(early_config)
+
+
+def _start_early(config: pytest.Config) -> None:
+    if not config.getini("mock_server_early") or _early in config.stash:
+        return
+    if getattr(config.known_args_namespace, "mock_server_url", None):
+        raise pytest.UsageError(
+            "mock_server_early does not go with --mock-server-url: there every test has a key of its own, which code "
+            "that is imported before it cannot know"
+        )
+    config.stash[_early] = Early(config)
+
+
+class Early:
+    """The server of a process whose clients are made as code is imported, and the environment that leads them there."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        """Start. Raises UsageError for what the ini options say wrong."""
+        self.server = _own_server(config).start()
+        self._patch = pytest.MonkeyPatch()
+        lead_here(self.server, self._patch)
+
+    def end(self) -> None:
+        """Stop, and leave the environment as it was."""
+        self._patch.undo()
+        self.server.stop()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    early = config.stash.get(_early, None)
+    if early is not None:
+        del config.stash[_early]
+        early.end()
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
+    _start_early(config)  # unless it is begun: a plugin that a conftest.py names comes too late for its hook
     if config.getoption("mock_server_url") and config.getoption("mock_coverage") is not None:
         raise pytest.UsageError("--mock-coverage counts in this process: it does not go with --mock-server-url")
     for line in MARKERS:
@@ -130,62 +190,152 @@ class _Autouse:
 @pytest.fixture(scope="session")
 def _mock_server_process(pytestconfig: pytest.Config) -> Iterator["MockServer | MockClient"]:
     """One server a process, in a thread; or the running one that an option names."""
-    from mock_server.api.local import MockServer
-    from mock_server.scenario.node import ScenarioError
-
     url = pytestconfig.getoption("mock_server_url")
+    early = pytestconfig.stash.get(_early, None)
     if url:
         yield _running(url)
         return
+    if early is not None:
+        yield early.server
+        return
     try:
-        server = MockServer(*_ini_scenarios(pytestconfig))
-    except ScenarioError as error:
-        raise pytest.UsageError(f"mock_server_scenarios:\n{error}") from None
+        server = _own_server(pytestconfig)
+    except pytest.UsageError as error:
+        raise _failed(str(error)) from None
     with server:
         yield server
 
 
+def _own_server(config: pytest.Config) -> "MockServer":
+    """A server with the scenarios of the ini option. Raises UsageError for what is wrong with them."""
+    from mock_server.api.local import MockServer
+    from mock_server.scenario.node import ScenarioError
+
+    try:
+        return MockServer(*_ini_scenarios(config))
+    except ScenarioError as error:
+        raise pytest.UsageError(f"mock_server_scenarios: {error}") from None
+
+
 def _running(url: str) -> "MockClient":
-    from mock_server.api.controls import Refused
-    from mock_server.api.remote import MockClient, Unreachable
+    from mock_server.api.remote import MockClient
 
     try:
         return MockClient(url)
-    except (Refused, Unreachable) as error:
-        raise pytest.UsageError(f"--mock-server-url: {error}") from None
+    except _lost() as error:
+        raise _gone(error) from None
+
+
+def _lost() -> tuple[type[Exception], ...]:
+    """What is raised when a server elsewhere does not answer, or does not know us any more."""
+    from mock_server.api.controls import Refused
+    from mock_server.api.remote import Unreachable
+
+    return Refused, Unreachable
+
+
+def _failed(text: str) -> BaseException:
+    """The failure of a test with a text for people, whose first line says it all: pytest's summary has only that."""
+    return pytest.fail.Exception(text, pytrace=False)
+
+
+def _gone(error: Exception) -> BaseException:
+    """The failure of a test whose server elsewhere does not answer, or not to us."""
+    return _failed(f"--mock-server-url: the server does not answer: {error}")
 
 
 @pytest.fixture
 def mock_server(
-    request: pytest.FixtureRequest, _mock_server_process: "MockServer | MockClient"
+    request: pytest.FixtureRequest,
+    _mock_server_process: "MockServer | MockClient",
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator["AnySession"]:
     """A Messages API on loopback, with scenarios, counters and a journal of this test's own.
 
     `add(reply, when=…)` says what it answers; a request nothing matches is a 400 that says why, and fails the test.
-    `url`, `api_key` and `env` point a client at it; `journal` and `assert_called` tell what came.
+    The environment points clients here (`ANTHROPIC_BASE_URL`, `ANTHROPIC_API_KEY`), unless the ini option
+    `mock_server_env` is off; `url`, `api_key` and `env` do so by hand. `journal` and `assert_called` tell what came.
     """
     __tracebackhide__ = True
-    shared = _is_shared(request.config)  # with others, who may run the same tests
-    key = _key(request.node.nodeid, os.urandom(8).hex() if shared else "")
-    session = _mock_server_process.session(key, default=not shared)
+    config: pytest.Config = request.config
+    shared = _is_shared(config)  # with others, who may run the same tests
+    session = _new_session(_mock_server_process, request.node.nodeid, config, default=not shared)
     use = request.node.stash[_in_use] = InUse(session, request.node)
     try:
         use.prepare()
+        if config.getini("mock_server_env"):
+            lead_here(session, monkeypatch)
         yield session
     finally:
-        session.close()
         use.leave()
     use.check()
 
 
 @pytest.fixture
 def mock_server_env(mock_server: "AnySession", monkeypatch: pytest.MonkeyPatch) -> "AnySession":
-    """`mock_server`, with the environment set so that clients find it by themselves and nothing leads past it."""
-    for name in LEAKS:
+    """`mock_server`, with the environment set whatever the ini option says, and no proxy in it at all."""
+    lead_here(mock_server, monkeypatch)
+    for name in PROXIES:
         monkeypatch.delenv(name, raising=False)
-    for name, value in {**mock_server.env, **directly(os.environ)}.items():
-        monkeypatch.setenv(name, value)
     return mock_server
+
+
+class MockServerFactory:
+    """Makes sessions that last longer than a test: `factory(profile="anthropic")`. A context manager ends one earlier.
+
+    Each has a key, scenarios, settings and a journal of its own, on the server of the other fixtures. It sets no
+    environment.
+    """
+
+    def __init__(self, server: "MockServer | MockClient", config: pytest.Config) -> None:
+        self._server = server
+        self._config = config
+        self._made: list[AnySession] = []
+
+    def __call__(self, **settings: Any) -> "AnySession":
+        """A new session with these settings. Raises SettingError."""
+        __tracebackhide__ = True
+        session = _new_session(self._server, "made", self._config, default=False)
+        self._made.append(session)
+        session.override(**(_remote_settings(self._config) | _ini_settings(self._config) | settings))
+        if _is_shared(self._config):
+            session.load(*_ini_scenarios(self._config))
+        return session
+
+    def end(self) -> None:
+        """End them all, and fail for a request that one of them did not answer, or not as it was to be."""
+        for session in self._made:
+            with contextlib.suppress(*_lost()):
+                session.close()
+        if self._config.getini("mock_server_strict"):
+            for session in self._made:
+                with contextlib.suppress(*_lost()):
+                    _judge(session, (0, 0, 0, 0), "a session that several tests share: ")
+
+
+@pytest.fixture(scope="session")
+def mock_server_factory(
+    pytestconfig: pytest.Config, _mock_server_process: "MockServer | MockClient"
+) -> Iterator[MockServerFactory]:
+    """Makes sessions for fixtures of a wider scope than one test: `mock_server_factory(seed=3)`."""
+    factory = MockServerFactory(_mock_server_process, pytestconfig)
+    yield factory
+    factory.end()
+
+
+@pytest.fixture(scope="session")
+def mock_server_session(mock_server_factory: MockServerFactory) -> "AnySession":
+    """One session that all tests share, for fixtures that live as long as the run. It sets no environment."""
+    return mock_server_factory()
+
+
+def _new_session(server: "MockServer | MockClient", who: str, config: pytest.Config, *, default: bool) -> "AnySession":
+    """A session under a key of its own. Fails when a server elsewhere gives none."""
+    key = _key(who, os.urandom(8).hex() if _is_shared(config) else "")
+    try:
+        return server.session(key, default=default)
+    except _lost() as error:
+        raise _gone(error) from None
 
 
 @pytest.fixture
@@ -193,7 +343,7 @@ def mock_fault(request: pytest.FixtureRequest, mock_server: "AnySession") -> Any
     """The variant that the marker `mock_faults` runs this test with: `fault`, `turn`, `events`, `next_event`."""
     variant = getattr(request, "param", None)
     if variant is None:
-        raise pytest.UsageError(f"{request.node.nodeid}: mock_fault needs the marker mock_faults(scenario=…)")
+        raise _failed("mock_fault needs the marker mock_faults(scenario=…)")
     mock_server.add(**variant.data)
     return variant
 
@@ -237,6 +387,34 @@ def _key(node: str, more: str = "") -> str:
     return "test-" + hashlib.sha256(who.encode()).hexdigest()[:24]
 
 
+Counts: TypeAlias = tuple[int, int, int, int]  # of what went wrong behind the client
+
+
+def _counts(session: "AnySession") -> Counts:
+    journal = session.journal
+    return len(journal.faults), journal.unmatched, journal.unexpected, journal.contradicted
+
+
+def _judge(session: "AnySession", told: Counts, whose: str = "") -> None:
+    """Fail, once, for what went wrong behind the client and is not `told` yet: a reply function that raised, an
+    unexpected or unmatched request, a reply that contradicts its request."""
+    from mock_server.engine.verify import contradicted_text, unexpected_text, unmatched_text
+
+    journal = session.journal
+    faults, unmatched, unexpected, contradicted = _counts(session)
+    if faults > told[0]:
+        fault = journal.faults[told[0]]
+        if isinstance(fault, SystemExit | KeyboardInterrupt | pytest.exit.Exception):  # they would end the run
+            raise pytest.fail.Exception(f"a reply function raised {fault!r}") from fault
+        raise fault
+    if unexpected > told[2]:
+        raise _failed(whose + unexpected_text(journal))
+    if unmatched > told[1]:
+        raise _failed(whose + unmatched_text(journal))
+    if contradicted > told[3]:
+        raise _failed(whose + contradicted_text(journal))
+
+
 class InUse:
     """The session of a running test: what the test asked for, and whether it ends well."""
 
@@ -244,81 +422,91 @@ class InUse:
         self.session = session
         self._item: pytest.Item = item
         self._strict = bool(item.config.getini("mock_server_strict"))
-        self._told = (0, 0, 0, 0)
+        self._told: Counts = (0, 0, 0, 0)
+        self._lost = ""  # why its server could not be asked any more
 
     def prepare(self) -> None:
-        """Do what markers and ini options say. Raises UsageError for what they say wrong."""
+        """Do what markers and ini options say. Fails for what they say wrong."""
         __tracebackhide__ = True
         from mock_server.scenario.node import ScenarioError
         from mock_server.settings import SettingError
 
-        settings = _remote_settings(self._item.config) | _ini_settings(self._item.config)
-        for mark in reversed(list(self._item.iter_markers("mock_settings"))):
-            settings |= mark.kwargs
-        self._strict = bool(settings.pop("strict", self._strict))
         try:
+            settings = _remote_settings(self._item.config) | _ini_settings(self._item.config)
+            for mark in reversed(list(self._item.iter_markers("mock_settings"))):
+                settings |= mark.kwargs
+            self._strict = bool(settings.pop("strict", self._strict))
             self.session.override(**settings)
             if _is_shared(self._item.config):
                 self.session.load(*_ini_scenarios(self._item.config))
             for mark in self._item.iter_markers("mock_scenarios"):
                 self.session.load(*(_resolved(one, self._item) for one in mark.args))
         except (ScenarioError, SettingError) as error:
-            raise pytest.UsageError(f"{self._item.nodeid}: {error}") from None
+            raise _failed(str(error)) from None
+        except _lost() as error:
+            self._lost = str(error)
+            raise _gone(error) from None
 
     def check(self) -> None:
-        """Fail, once, for what went wrong behind the client: a reply function that raised, an unmatched or unexpected
-        request, a reply that contradicts its request."""
-        journal = self.session.journal
-        faults, unmatched, unexpected, contradicted = now = self._counts()
-        told, self._told = self._told, now
-        if not self._strict:
+        """Fail, once, for what went wrong behind the client, or when the server can no longer tell."""
+        __tracebackhide__ = True
+        if self._lost:
             return
-        if faults > told[0]:
-            fault = journal.faults[told[0]]
-            if isinstance(fault, SystemExit | KeyboardInterrupt | pytest.exit.Exception):  # they would end the session
-                raise pytest.fail.Exception(f"a reply function raised {fault!r}") from fault
-            raise fault
-        if unexpected > told[2]:
-            from mock_server.engine.verify import unexpected_text
-
-            pytest.fail(unexpected_text(journal), pytrace=False)
-        if unmatched > told[1]:
-            from mock_server.engine.verify import unmatched_text
-
-            pytest.fail(unmatched_text(journal), pytrace=False)
-        if contradicted > told[3]:
-            from mock_server.engine.verify import contradicted_text
-
-            pytest.fail(contradicted_text(journal), pytrace=False)
-
-    def _counts(self) -> tuple[int, int, int, int]:
-        journal = self.session.journal
-        return len(journal.faults), journal.unmatched, journal.unexpected, journal.contradicted
+        try:
+            told, self._told = self._told, _counts(self.session)
+            if self._strict:
+                _judge(self.session, told)
+        except _lost() as error:
+            self._lost = str(error)
+            raise _gone(error) from None
 
     def failed(self, error: BaseException) -> None:
         """The test has failed by itself; a fault of a reply function goes first, the report tells the rest."""
         journal = self.session.journal
         if journal.faults and error not in journal.faults:
             self.check()
-        self._told = self._counts()
+        try:
+            self._told = _counts(self.session)
+        except _lost() as lost:
+            self._lost = str(lost)
 
     def leave(self) -> None:
-        """Keep what reports and coverage want of the test."""
-        if self.session.journal.cut:
-            self._item.user_properties.append((_OPEN_STREAMS, self.session.journal.cut))
+        """Close the session, and keep what reports and coverage want of the test."""
+        __tracebackhide__ = True
+        try:
+            self.session.close()
+            cut = self.session.journal.cut
+        except _lost() as error:
+            if not self._lost:
+                self._lost = str(error)
+                raise _gone(error) from None
+            return
+        if cut:
+            self._item.user_properties.append((_OPEN_STREAMS, cut))
         covering = self._item.config.pluginmanager.get_plugin("mock_server_covering")
         if covering is not None:
             covering.left(self.session, self._item)
 
-    def text(self) -> str:
-        """The journal, for the report of a failure, and what would have matched an unmatched request."""
+    def text(self, failure: str) -> str:
+        """The journal, for the report of a failure; before it what would have matched an unmatched request and what a
+        reply contradicted, unless the failure says so itself."""
         from mock_server.engine.verify import contradicted_text, journal_text, unmatched_text
 
-        journal = self.session.journal
-        parts = [journal_text(journal, self.session.elsewhere)]
-        parts += [unmatched_text(journal)] if journal.unmatched else []
-        parts += [contradicted_text(journal)] if journal.contradicted else []
-        return "\n".join(parts)
+        if self._lost:
+            return f"the journal cannot be read: {self._lost}"
+        try:
+            journal = self.session.journal
+            text = journal_text(journal, self.session.elsewhere)
+            before = [unmatched_text(journal)] if journal.unmatched else []
+            before += [contradicted_text(journal)] if journal.contradicted else []
+            return "\n".join([*(one for one in before if one not in failure), text])
+        except Exception as error:  # a report that cannot be made is no reason to lose the other tests
+            return f"the journal cannot be read: {_first_line(error)}"
+
+
+def _first_line(error: BaseException) -> str:
+    said = str(error).partition("\n")[0]
+    return said if isinstance(error, _lost()) else f"{type(error).__name__}: {said}"
 
 
 def _remote_settings(config: pytest.Config) -> dict[str, Any]:
@@ -332,10 +520,7 @@ def _remote_settings(config: pytest.Config) -> dict[str, Any]:
 def _ini_settings(config: pytest.Config) -> dict[str, Any]:
     from mock_server import settings
 
-    try:
-        return settings.from_lines(config.getini("mock_server_settings"), "mock_server_settings")
-    except settings.SettingError as error:
-        raise pytest.UsageError(str(error)) from None
+    return settings.from_lines(config.getini("mock_server_settings"), "mock_server_settings")
 
 
 def _ini_scenarios(config: pytest.Config) -> list[Path]:
@@ -376,8 +561,17 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     report: pytest.TestReport = yield
     use = item.stash.get(_in_use, None)
     if report.failed and use is not None:
-        report.sections.append(("mock_server", use.text()))
+        report.sections.append(("mock_server", use.text(report.longreprtext)))
+    if call.when == "setup" and call.excinfo is not None and _MISMATCH.search(str(call.excinfo.value)):
+        report.sections.append(("mock_server", _WIDER))
     return report
+
+
+_MISMATCH = re.compile(r"ScopeMismatch.* function scoped fixture '?(mock_server|mock_server_env)\b")
+_WIDER = (
+    "mock_server is of one test. A fixture that lives longer takes mock_server_session, which all tests share, or\n"
+    "mock_server_factory, which makes sessions of its own: `server = mock_server_factory(profile='anthropic')`."
+)
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

@@ -17,6 +17,8 @@ PREFIX = "MOCK_SERVER_"
 class SettingError(ValueError):
     """A setting has a value it cannot have; the text names it and says what is allowed."""
 
+    __module__ = "mock_server"  # as its users know it, and reports of tests name it
+
 
 class Unusable(OSError):
     """A file or a folder that a setting names cannot be used; the text says which, and why."""
@@ -327,7 +329,7 @@ def changed(settings: Settings, values: Mapping[str, Any]) -> Settings:
     for name, value in values.items():
         row = known.get(name)
         if row is None:
-            raise SettingError(f"no setting of a session is named '{name}'; they are {', '.join(known)}")
+            raise SettingError(f"no setting of a session is named '{name}'{_listed(name, known)}")
         if value is None and row.default is None:
             own[name] = None
             continue
@@ -339,6 +341,15 @@ def changed(settings: Settings, values: Mapping[str, Any]) -> Settings:
     return replace(settings, **own)
 
 
+def _listed(name: str, known: Iterable[str]) -> str:
+    """The name that was meant, if one is close, and all that there are."""
+    from difflib import get_close_matches  # only mistakes need it
+
+    names = list(known)
+    close = get_close_matches(name, names, 1)
+    return (f"; did you mean '{close[0]}'? They are " if close else "; they are ") + ", ".join(names)
+
+
 def from_lines(lines: Iterable[str], said: str) -> dict[str, Any]:
     """The settings of lines such as `seed = 3`. `said` is where they stand. Raises SettingError."""
     known = {row.name: row for row in rows()}
@@ -346,7 +357,7 @@ def from_lines(lines: Iterable[str], said: str) -> dict[str, Any]:
     for line in lines:
         name, _, value = (part.strip() for part in line.partition("="))
         if name not in known:
-            raise SettingError(f"{said}: no setting is named '{name}'; known are {', '.join(known)}")
+            raise SettingError(f"{said}: no setting is named '{name}'{_listed(name, known)}")
         found[name] = parse(known[name], value, f"{said}: {name}")
     return found
 

@@ -45,7 +45,7 @@ def test_a_builder_gives_what_yaml_would_hold(built: Any, plain: Any) -> None:
     ("wrong", "text"),
     [
         (lambda: reply("x", container={"ends": "now"}), r"reply\(\): unknown key 'ends' in container"),
-        (lambda: template("{{ promt }}"), r"text\(\): unknown name 'promt'"),
+        (lambda: template("{{ promt }}"), r"template\(\): unknown name 'promt'"),
         (lambda: generate(tokens="many"), r"generate\(\): expected a number of tokens"),
         (lambda: attempts(), r"attempts\(\): attempts must not be empty"),
         (lambda: attempts("a", {"repley": "b"}), r"attempts\(\): unknown key 'repley' in answer"),

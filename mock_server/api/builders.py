@@ -50,7 +50,7 @@ def thinking(thinking: str, *, signature: str | None = None) -> Block:
 def template(source: str) -> Block:
     """A text block made for each request: a Jinja2 template such as `It is {{ tool_result('get_weather') }}.`"""
     __tracebackhide__ = True
-    return _block("text", template=source)
+    return _block("text", "template()", template=source)
 
 
 def tool_use(
@@ -81,10 +81,11 @@ def web_search_tool_result(content: Sequence[Mapping[str, Any]] | Mapping[str, A
     return _block("web_search_tool_result", content=content)
 
 
-def _block(type: str, **fields: Any) -> Block:
+def _block(type: str, called: str = "", **fields: Any) -> Block:
+    """`called`: the builder, where it has another name than what it makes."""
     __tracebackhide__ = True
     block = {"type": type, **{name: value for name, value in fields.items() if value is not None}}
-    read_answer({"reply": [block], "stop_reason": "end_turn"}, f"{type}()")
+    read_answer({"reply": [block], "stop_reason": "end_turn"}, called or f"{type}()")
     return block
 
 
@@ -92,7 +93,7 @@ def _block(type: str, **fields: Any) -> Block:
 
 
 def reply(
-    *content: str | Mapping[str, Any],
+    *content: Reply,
     stop_reason: StopReason | None = None,
     stop_sequence: str | None = None,
     stop_details: Mapping[str, Any] | None = None,
@@ -111,7 +112,7 @@ def reply(
     batch: Literal["expired", "canceled"] | None = None,
     contradicts: bool = False,
 ) -> Answer:
-    """A reply of several blocks, or one that needs more than its content.
+    """A reply of several blocks (or lists of them), or one that needs more than its content.
 
     `expect`: what the request must be like, a condition; else it gets a 400 that lists the differences. `max_tokens`:
     the limit it was said under; with this or more it is sent as it is. `model` to `input_transformations` are told as
@@ -121,7 +122,7 @@ def reply(
     __tracebackhide__ = True
     return _answer(
         "reply()",
-        reply=list(content),
+        reply=[block for one in content for block in (one if isinstance(one, list | tuple) else (one,))],
         stop_reason=stop_reason,
         stop_sequence=stop_sequence,
         stop_details=stop_details,

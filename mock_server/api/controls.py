@@ -25,6 +25,8 @@ POLL = 0.02
 class Refused(Exception):
     """The control API refused a request; the text is its error and its hint, `problems` all that is wrong."""
 
+    __module__ = "mock_server"
+
     def __init__(self, status: int, error: str, hint: str, problems: Sequence[str] = ()) -> None:
         super().__init__(f"{error}; {hint}")
         self.status = status

@@ -25,7 +25,7 @@ from mock_server.server.control.answers import ControlError
 from mock_server.server.control.handlers import Control
 from mock_server.server.control.routes import answered
 from mock_server.server.runner import Runner
-from mock_server.settings import Settings
+from mock_server.settings import SettingError, Settings
 
 # Where a server runs: on a thread of its own, or on the event loop of whoever enters it.
 
@@ -249,7 +249,11 @@ class Local(Verbs):
         """Run a function on the server's loop and wait for it."""
 
     def override(self, **settings: Any) -> None:
-        self._engine.override(self._session, **settings)
+        __tracebackhide__ = True
+        try:
+            self._engine.override(self._session, **settings)
+        except SettingError as error:
+            raise SettingError(str(error)) from None  # at the line of the call
 
     def _new_name(self) -> str:
         return self._session.new_name()

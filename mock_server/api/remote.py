@@ -34,6 +34,8 @@ PAGE = 1000
 class Unreachable(ConnectionError):
     """The server does not answer, or not as ours does; the text says what was asked and what came."""
 
+    __module__ = "mock_server"
+
 
 class Http:
     """The control API of one server."""
@@ -101,6 +103,7 @@ class MockClient(Verbs):
         self._http("GET", "ready")
         self._journal = RemoteJournal(self._http, self._session)
         self._began = self._total()
+        self._elsewhere: int | None = None  # as it was when the session ended
 
     @property
     def url(self) -> str:
@@ -122,6 +125,7 @@ class MockClient(Verbs):
     def close(self) -> None:
         """End the session: its streams are cut, its key is refused from now on."""
         if self._session != "default":
+            self._elsewhere = self.elsewhere
             self._journal.keep()
             self._http("DELETE", f"sessions/{urllib.parse.quote(self._session)}")
 
@@ -137,6 +141,8 @@ class MockClient(Verbs):
 
     @property
     def elsewhere(self) -> int:
+        if self._elsewhere is not None:
+            return self._elsewhere
         return max(0, self._total() - self._began - self._journal.total)
 
     @property
@@ -149,6 +155,7 @@ class MockClient(Verbs):
         self._kept.clear()
 
     def override(self, **settings: Any) -> None:
+        __tracebackhide__ = True
         try:
             self._http("POST", "sessions", {"name": self._session, "settings": settings})
         except Refused as error:

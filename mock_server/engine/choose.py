@@ -14,7 +14,7 @@ from mock_server.records import dataclass
 from mock_server.scenario.answer import Answer
 from mock_server.scenario.conditions import Condition, ConditionContext, Miss, RequestView
 from mock_server.scenario.model import Scenario
-from mock_server.scenario.node import suggestion
+from mock_server.scenario.node import several, suggestion
 
 NAMES = b"[[scenario:"
 NO_VALUES: Mapping[str, str] = {}
@@ -176,8 +176,8 @@ def choose(library: Library, lookup: Lookup) -> Choice | NoMatch:
             raise _unknown(named.name, library.by_name)
         found = _named_choice(scenario, lookup, named)
         if lookup.view.endpoint not in scenario.endpoints:
-            wanted = " or ".join(sorted(scenario.endpoints))
-            found = _miss(scenario, 0.1, "endpoint", wanted, lookup.view.endpoint)
+            wanted, came = " or ".join(sorted(scenario.endpoints)), lookup.view.endpoint
+            found = _miss(scenario, "endpoint", wanted, came, f"it is for {wanted}, this goes to {came}")
         if isinstance(found, Choice):
             return found
         misses.append(found)
@@ -264,7 +264,7 @@ def _at(scenario: Scenario, lookup: Lookup, anchor: int) -> Choice | NearMiss:
     turns = scenario.turns
     turn = reached if reached <= len(turns) else _past_end(scenario, reached)
     if turn is None:
-        return _miss(scenario, 0.1, "turn", f"1 to {len(turns)}", f"turn {reached} of {len(turns)}")
+        return _over(scenario, reached)
     attempt = lookup.retries + 1  # as the client counts its retries, else as we have
     if attempt == 1 and scenario.counts_attempts[turn - 1]:
         attempt = lookup.cursors.attempts.get((lookup.key, scenario.name, turn, lookup.request.fingerprint), 0) + 1
@@ -298,12 +298,23 @@ def _once_more(choice: Choice, lookup: Lookup, times: int) -> Choice | NearMiss:
         return choice
     begun = lookup.cursors.begun.get((lookup.key, scenario.name), 0)
     if begun >= times:
-        return _miss(scenario, 0.1, "times", f"{times} at most", f"exchange {begun + 1}")
+        said = f"no reply is left: it answers {several(times, 'exchange')} at most, this is number {begun + 1}"
+        return _miss(scenario, "times", f"{times} at most", f"exchange {begun + 1}", said)
     return choice._replace(begins=True)
 
 
-def _miss(scenario: Scenario, distance: float, condition: str, wanted: str, got: str) -> NearMiss:
-    return NearMiss(scenario.name, distance, (Miss(condition, wanted, got),))
+def _over(scenario: Scenario, reached: int) -> NearMiss:
+    """A script that has come to its end."""
+    count = len(scenario.turns)
+    if scenario.anchored_at == "session":
+        said = f"no reply is left: {count} {'was' if count == 1 else 'were'} added, this is request {reached}"
+    else:
+        said = f"no reply is left: it has {several(count, 'turn')}, this is turn {reached}"
+    return _miss(scenario, "turn", f"1 to {count}", f"turn {reached} of {count}", said)
+
+
+def _miss(scenario: Scenario, condition: str, wanted: str, got: str, said: str) -> NearMiss:
+    return NearMiss(scenario.name, 0.1, (Miss(condition, wanted, got, said=said),))
 
 
 def _next(scenario: Scenario, lookup: Lookup) -> int:

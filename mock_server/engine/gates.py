@@ -16,6 +16,8 @@ from mock_server.scenario.node import several
 class NotReached(TimeoutError):
     """No reply came to the gate in time; the text says which gates hold something."""
 
+    __module__ = "mock_server"
+
 
 class HeldReply(Protocol):
     """A reply under way that can be held."""

@@ -106,9 +106,13 @@ _HEADERS = 64  # headers whose keys have been taken out, for clients that send t
 class StillOpen(TimeoutError):
     """What was asked about has not ended yet; the text says what is open."""
 
+    __module__ = "mock_server"
+
 
 class Incomplete(LookupError):
     """The ring has dropped entries that the question is about."""
+
+    __module__ = "mock_server"
 
 
 class Hit:

@@ -1,5 +1,6 @@
 """A request as the author of a test looks at it: the parsed body under the API's names, and what was said in it."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -136,9 +137,23 @@ class Request:
         return f"<Request {self.method} {self.path}, {several(len(self.raw), 'byte')}>"
 
 
+_NOT_KEPT = "# what was said is not kept here (redact)"
+
+
 def ready(request: Request) -> str:
     """The scenario that would have matched a request, as YAML to copy."""
+    return dump(_stub(request)).rstrip() if request.is_readable else _NOT_KEPT
+
+
+def ready_in_python(request: Request) -> str:
+    """The same as a line of a test."""
     if not request.is_readable:
-        return "# what was said is not kept here (redact)"
+        return _NOT_KEPT
+    when = _stub(request).get("when")
+    on = "" if when is None else f", when={json.dumps(when, ensure_ascii=False)}"
+    return f'mock_server.add("…"{on})'
+
+
+def _stub(request: Request) -> Mapping[str, Any]:
     results = request.tool_results
-    return dump(stub(without_secrets(request.prompt), results[-1].of if results else None)).rstrip()
+    return stub(without_secrets(request.prompt), results[-1].of if results else None)

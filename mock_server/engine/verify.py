@@ -6,12 +6,13 @@ from typing import Any
 from mock_server.engine.entry import Entry
 from mock_server.engine.journal import Journal
 from mock_server.engine.masking import masked
-from mock_server.engine.request_view import ready
+from mock_server.engine.request_view import ready_in_python
 from mock_server.scenario.conditions import Condition, Miss
 from mock_server.scenario.load import read_condition
 from mock_server.scenario.model import Scenario
 
 NEAREST = 3
+NEAR = 0.7  # how far off a request may be that is told as near
 SHOWN = 20
 
 
@@ -45,20 +46,31 @@ def not_called(
     said = f" with {_spelled(when)}" if when is not None else ""
     lines = [f"expected {wanted}{by}{said}, got {got}"]
     if when is not None:
-        lines += _nearest(journal, read_condition(when))
+        lines += _matches(matching(journal, when, scenario))
+        if got < (1 if times is None else times):
+            lines += _nearest(journal, read_condition(when))
     return masked("\n".join([*lines, journal_text(journal, elsewhere)]))
 
 
 def _spelled(when: Mapping[str, Any]) -> str:
-    return " and ".join(f"{key} {value!r}" for key, value in when.items())
+    parts = [when] if set(when) != {"all"} else when["all"]
+    return " and ".join(f"{key} {value!r}" for part in parts for key, value in part.items())
+
+
+def _matches(held: Sequence[Entry]) -> Iterator[str]:
+    """The requests that were meant."""
+    yield from (f"  match: {one}" for one in held[:NEAREST])
+    if len(held) > NEAREST:
+        yield f"  … {len(held) - NEAREST} more match"
 
 
 def _nearest(journal: Journal, condition: Condition) -> Iterator[str]:
-    """The requests that came closest to a condition, with every part of it that did not hold."""
+    """The requests that nearly met a condition, with every part of it that did not hold; if none did, the nearest."""
     asked = [(condition.match(one.request.facts), one) for one in journal.entries() if _is_asked(one)]
     off = sorted(((match, one) for match, one in asked if not match.ok), key=lambda pair: pair[0].distance)
-    for match, one in off[:NEAREST]:
-        yield f"  near: {one}"
+    near = [pair for pair in off if pair[0].distance <= NEAR]
+    for match, one in near[:NEAREST] or off[:1]:
+        yield f"  {'near' if near else 'nearest'}: {one}"
         for miss in match.misses:
             yield f"    {miss}"
             yield from _difference(miss)
@@ -101,11 +113,12 @@ def journal_text(journal: Journal, elsewhere: int = 0) -> str:
 
 def unmatched_text(journal: Journal) -> str:
     """Every request that no scenario answered, why, and the scenario that would have."""
-    parts = [f"{journal.unmatched} request{'s' * (journal.unmatched != 1)} matched no scenario"]
-    for one in [one for one in journal.entries() if one.unmatched][:NEAREST]:
-        parts.append(
-            f"{one.method} {one.path}: {one.note}\nThis scenario would match:\n{_indented(ready(one.request))}"
-        )
+    held = [one for one in journal.entries() if one.unmatched]
+    nearest = [one.note.split("\n")[1].strip() for one in held[:1] if "\n" in one.note]
+    first = f"{journal.unmatched} request{'s' * (journal.unmatched != 1)} matched no scenario"
+    parts = [": ".join([first, *nearest])]
+    for one in held[:NEAREST]:
+        parts.append(f"{one.method} {one.path}: {one.note}\nThis would match:\n  {ready_in_python(one.request)}")
     return masked("\n".join(parts))
 
 
@@ -128,10 +141,6 @@ def contradicted_text(journal: Journal) -> str:
         'contradictions="warn" among the settings.'
     )
     return masked("\n".join(parts))
-
-
-def _indented(text: str) -> str:
-    return "\n".join(f"  {line}" for line in text.rstrip().split("\n"))
 
 
 def unused(journal: Journal, scenarios: Sequence[Scenario]) -> list[str]:

@@ -138,15 +138,17 @@ class ConditionContext(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Miss:
-    """One condition that did not hold. `exact`: the two whole texts, where one had to equal the other."""
+    """One condition that did not hold. `exact`: the two whole texts, where one had to equal the other; `said`: what is
+    told instead of these words."""
 
     condition: str
     wanted: str
     got: str
     exact: tuple[str, str] | None = None
+    said: str = ""
 
     def __str__(self) -> str:
-        return f"{self.condition}: wanted {self.wanted}, got {self.got}"
+        return self.said or f"{self.condition}: wanted {self.wanted}, got {self.got}"
 
     def as_json(self) -> dict[str, str]:
         """The same as JSON."""

@@ -149,6 +149,8 @@ class ScenarioError(Exception):
     """The author's mistakes, one line each: the first hundred, then how many more there are. `well`: the scenarios that
     load all the same."""
 
+    __module__ = "mock_server"  # as its users know it, and reports of tests name it
+
     def __init__(self, problems: Iterable[Problem], well: Sequence[Any] = ()) -> None:
         self.problems = _shown(tuple(problems))
         self.well = tuple(well)

@@ -191,7 +191,7 @@ def test_unmatched_error_says_what_was_nearest_and_why() -> None:
 def test_past_the_last_turn_the_near_miss_says_so() -> None:
     engine = engine_of("name: two\nturns: [one, two]", unmatched="error")
     talk = [{"role": role, "content": "x"} for role in ("user", "assistant", "user", "assistant", "user")]
-    assert "two: turn: wanted 1 to 2, got turn 3 of 2" in error(ask(engine, messages=talk))[2]
+    assert "two: no reply is left: it has 2 turns, this is turn 3" in error(ask(engine, messages=talk))[2]
 
 
 def test_unmatched_generate_answers() -> None:

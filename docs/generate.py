@@ -326,8 +326,8 @@ def faults_streams() -> str:
 def faults_reports() -> str:
     """What comes of every public report of the table, on a stream."""
     lines = [
-        "| what was reported | the fault | Python `create(stream=True)` | `stream()` | JS `create({stream})` | `stream()` "
-        "| langchain `stream()` |",
+        "| what was reported | the fault | Python `create(stream=True)` | `stream()` "
+        "| JS `create({stream})` | `stream()` | langchain `stream()` |",
         "|---|---|---|---|---|---|---|",
     ]
     for row in ROWS:

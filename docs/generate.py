@@ -299,7 +299,7 @@ def _keys(cls: Any) -> Iterator[str]:
         name = field.metadata.get("key", field.name)
         words = get_args(field.type) if get_origin(field.type) is not None else ()
         words = tuple(word for word in words if isinstance(word, str))
-        default = "" if field.default in (MISSING, None) else str(field.default)
+        default = "" if field.default in (MISSING, None, False, ()) else str(field.default)
         if field.type is Failure or name == "error":
             default = "overloaded_error"
         if words and name != "event":
@@ -326,17 +326,24 @@ def faults_streams() -> str:
 def faults_reports() -> str:
     """What comes of every public report of the table, on a stream."""
     lines = [
-        "| what was reported | the fault | Python `create(stream=True)` | `stream()` | JS `create({stream})` | `stream()` "
-        "| langchain `stream()` |",
-        "|---|---|---|---|---|---|---|",
+        "| what was reported | the fault | Python `create(stream=True)` | `stream()` "
+        "| JS `create({stream})` | `stream()` | langchain `stream()` | the message in the end |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for row in ROWS:
         for way in row.ways:
             if way.stream and row.report:
                 hows = (("python", "raw"), ("python", "helper"), ("js", "raw"), ("js", "helper"))
                 told = " | ".join(_told(way, row, *how) for how in (*hows, ("langchain", "stream")))
-                lines.append(f"| {row.report} | {_fault(row)} | {told} |")
+                lines.append(f"| {row.report} | {_fault(row)} | {told} | {_final(way)} |")
     return "\n".join(lines)
+
+
+def _final(way: Way) -> str:
+    """What the finished message says to each client; once where all are told the same."""
+    if len(way.final) == 3 and len(set(way.final.values())) == 1:
+        return next(iter(way.final.values()))
+    return "; ".join(f"{client}: {said}" for client, said in way.final.items())
 
 
 def faults_json() -> str:

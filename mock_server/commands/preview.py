@@ -10,7 +10,7 @@ from mock_server.commands.shared import Paint, engine_of, meant, read_request
 from mock_server.engine.preview import Previewed, preview
 from mock_server.protocol.errors import excerpt
 from mock_server.protocol.plan import Plan
-from mock_server.protocol.sse import dumps, readable_payload
+from mock_server.protocol.sse import dumps, read_json, readable_payload
 from mock_server.settings import Settings
 
 SHOWN = 12  # deltas of one block; the others are counted
@@ -32,7 +32,7 @@ def run(given: argparse.Namespace, settings: Settings) -> int:
                 sys.stdout.flush()
                 sys.stdout.buffer.write(one.plan.body())
             elif given.json:
-                print(json.dumps(one.reply, ensure_ascii=False, indent=2))
+                print(_body(one))
             else:
                 print("\n".join(timeline(one, len(scenario.turns), scenario.name, paint, all=given.all)), end="\n\n")
     return 0
@@ -58,9 +58,19 @@ def timeline(one: Previewed, turns: int, name: str, paint: Paint, *, all: bool =
     if one.faults:
         yield paint("red", f"  faults: {', '.join(one.faults)}")
     if not one.plan.stream:
-        yield from (f"  {line}" for line in json.dumps(one.reply, ensure_ascii=False, indent=2).splitlines())
+        yield from (f"  {line}" for line in _body(one).splitlines())
         return
     yield from _events(one, paint, sys.maxsize if all else SHOWN)
+
+
+def _body(one: Previewed) -> str:
+    """The reply as JSON; of one that faults have been at, what is sent, whether that is JSON or not."""
+    if one.plan.intact is None or one.plan.stream:
+        return json.dumps(one.reply, ensure_ascii=False, indent=2)
+    said = read_json(one.plan.body())
+    if said is None:
+        return one.plan.body().decode("utf-8", "replace")
+    return json.dumps(said, ensure_ascii=False, indent=2)
 
 
 def newest_message(request: Mapping[str, Any]) -> str:
@@ -83,6 +93,8 @@ def _events(one: Previewed, paint: Paint, most: int) -> Iterator[str]:
     for at, frame in _timed(one.plan):
         if isinstance(frame, str):
             yield paint("red", f"  {at / 1000:>7.0f} ms  {frame}")
+            continue
+        if not frame:  # a silence that ends in something else
             continue
         event = readable_payload(frame)
         deltas = deltas + 1 if event["type"] == "content_block_delta" else 0

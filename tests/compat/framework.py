@@ -23,8 +23,20 @@ def said(chunk: Any) -> str:
     return "".join([*texts, *calls])
 
 
-def told(scenario: str, how: str, hangs: bool) -> tuple[str, str]:
-    """The class of the exception, or `ok`; and the text that had arrived."""
+def ended(chunks: list[Any]) -> str | None:
+    """How the message ended, and its tokens, as the framework adds them up."""
+    if not chunks:
+        return None
+    whole = chunks[0]
+    for chunk in chunks[1:]:
+        whole = whole + chunk
+    usage, reason = whole.usage_metadata or {}, whole.response_metadata.get("stop_reason")
+    return f"{reason or 'no reason'}, {usage.get('input_tokens')} in, {usage.get('output_tokens')} out"
+
+
+def told(scenario: str, how: str, hangs: bool) -> tuple[str, str, str | None]:
+    """The class of the exception, or `ok`; the text that had arrived; how the message ended."""
+    chunks: list[Any] = []
     heard: list[str] = []
     chat = ChatAnthropic(
         model="claude-opus-4-8",
@@ -39,12 +51,13 @@ def told(scenario: str, how: str, hangs: bool) -> tuple[str, str]:
     try:
         if how == "stream":
             for chunk in model.stream("Hi"):
+                chunks.append(chunk)
                 heard.append(said(chunk))
         else:
             heard.append(said(model.invoke("Hi")))
     except Exception as error:
-        return type(error).__name__, "".join(heard)
-    return "ok", "".join(heard)
+        return type(error).__name__, "".join(heard), None
+    return "ok", "".join(heard), ended(chunks)
 
 
 def main() -> None:

@@ -79,8 +79,9 @@ def test_the_javascript_sdk_passes_its_suite(node: str, server: MockServer, prof
 
 
 @pytest.fixture(scope="session")
-def told(node: str, tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Told]:
-    """What the SDK told its caller of every fault of the table, by scenario and way of calling."""
+def all_told(node: str, tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], tuple[str, str, str | None]]:
+    """What the SDK told its caller of every fault of the table, and how the message ended, by scenario and way of
+    calling."""
     file = tmp_path_factory.mktemp("table") / "table.yaml"
     file.write_text(SCENARIOS, "utf-8")
     wanted = [
@@ -92,7 +93,20 @@ def told(node: str, tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str,
         done = run(node, "faults.mjs", said=json.dumps(wanted), SUITE_URL=server.url)
     assert done.returncode == 0, done.stdout
     lines = [json.loads(line) for line in done.stdout.splitlines()]
-    return {(scenario, how): (error, text) for scenario, how, error, text in lines}
+    return {(scenario, how): (error, text, final) for scenario, how, error, text, final in lines}
+
+
+@pytest.fixture(scope="session")
+def told(all_told: dict[tuple[str, str], tuple[str, str, str | None]]) -> dict[tuple[str, str], Told]:
+    return {asked: (error, text) for asked, (error, text, _) in all_told.items()}
+
+
+@pytest.mark.timeout(LIMIT)
+@pytest.mark.parametrize("way", [way for way in WAYS if way.row.report and way.stream], ids=lambda way: way.id)
+def test_the_finished_message_of_a_report_is_what_the_table_says(
+    way: Way, all_told: dict[tuple[str, str], tuple[str, str, str | None]]
+) -> None:
+    assert all_told[way.row.name, "helper"][2] == way.final.get("js")
 
 
 @pytest.mark.timeout(LIMIT)

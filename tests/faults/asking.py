@@ -67,6 +67,18 @@ def ask(client: Anthropic, way: Way, how: str, retries: int = 0) -> Told:
     return "ok", "".join(heard)
 
 
+def final(client: Anthropic, way: Way) -> str | None:
+    """How the finished message of a stream ended, and the tokens it counts; None where there is none."""
+    try:
+        with client.with_options(api_key=f"{way.id} helper", max_retries=0).messages.stream(
+            **parameters(way)
+        ) as stream:
+            message = stream.get_final_message()
+    except Exception:
+        return None
+    return f"{message.stop_reason or 'no reason'}, {message.usage.input_tokens} in, {message.usage.output_tokens} out"
+
+
 def said(block: Any) -> str:
     return block.text if block.type == "text" else str(getattr(block, "input", ""))
 

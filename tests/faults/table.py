@@ -41,13 +41,15 @@ class Seen:
 
 @dataclass(frozen=True)
 class Way:
-    """One way of asking: as a stream or as JSON. `told`: by (client, way of calling)."""
+    """One way of asking: as a stream or as JSON. `told`: by (client, way of calling). `final`: of a report, how the
+    finished message ended and its tokens, by client; none where there is no such message."""
 
     row: "Row"
     stream: bool
     seen: Seen
     told: Mapping[tuple[str, str], Told]
     retried: bool
+    final: Mapping[str, str]
 
     @property
     def id(self) -> str:
@@ -102,7 +104,7 @@ class Row:
             for client in ("python", "older", "js", "langchain")
             for how, (error, text) in data.get(client, {}).items()
         }
-        return Way(self, stream, seen, told, data.get("retried", False))
+        return Way(self, stream, seen, told, data.get("retried", False), data.get("final", {}))
 
 
 def rows() -> tuple[Row, ...]:

@@ -28,6 +28,15 @@ def test_the_caller_is_told_what_the_table_says(way: Way, how: str, server: Mock
     assert asking.ask(client, way, how) == asking.expected(way, how)
 
 
+@pytest.mark.parametrize("way", [way for way in WAYS if way.row.report and way.stream], ids=lambda way: way.id)
+def test_the_finished_message_of_a_report_is_what_the_table_says(
+    way: Way, server: MockServer, client: Anthropic
+) -> None:
+    server.reset()
+
+    assert asking.final(client, way) == way.final.get("python")
+
+
 @pytest.mark.parametrize("way", TRIED, ids=lambda way: way.id)
 def test_the_sdk_tries_again_where_the_table_says_so(
     way: Way, server: MockServer, client: Anthropic, monkeypatch: pytest.MonkeyPatch

@@ -61,6 +61,15 @@ GATE = {"type": "gate", "name": "g", "after": 1}
         ("reorder", [(2, "fault", "reorder event content_block_delta nth 1")]),
         ({"type": "slow_headers", "for": "1s"}, [(0, "fault", "slow_headers for 1s")]),
         ("no_usage", [(6, "fault", "no_usage event message_delta")]),
+        (
+            {"type": "edit", "event": "message_stop", "name": None},
+            [(7, "fault", "edited: edit message_stop without a name")],
+        ),
+        ({"type": "edit", "event": "message_stop", "drop": True}, [(7, "fault", "left out: edit message_stop drop")]),
+        (
+            {"type": "insert", "at": "message_stop", "raw": ":\n\n"},
+            [(7, "fault", 'inserted: insert at message_stop raw ":\\n\\n"')],
+        ),
     ],
 )
 def test_a_stream_is_marked_where_it_was_struck(fault: Any, expected: list[tuple[int, str, str]]) -> None:

@@ -83,6 +83,16 @@ def test_pings_go_out_while_a_gate_holds() -> None:
     assert wire.data == [b"head;0;", *[frame(PING)] * 3]
 
 
+def test_comments_go_out_instead_where_that_is_wanted() -> None:
+    loop = HandLoop()
+    wire, lane = Wire(loop), Lane(loop)
+    silent = Wait("late", 5_000_000, comments=True)
+
+    played(loop, wire, plan(part(0), part(0, wait=silent)), lambda: loop.turn_to(117), lane=lane)
+
+    assert wire.data == [b"head;0;", *[b": keepalive\n\n"] * 3]
+
+
 def test_a_held_stream_is_in_no_queue() -> None:
     loop = HandLoop()
     wire = Wire(loop)

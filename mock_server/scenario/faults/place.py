@@ -240,7 +240,7 @@ def chosen(
         return found
     at = nth if isinstance(nth, int) else 1
     if not found or not -len(found) <= at <= len(found):
-        words = chosen_in_words(event, nth if found or nth == "all" else None, block, None)
+        words = chosen_in_words(event, nth if found else None, block, None)
         names = {event_of(step) for step in steps} - {""}
         hint = suggestion(event, names) if event is not None and event not in get_args(EventName) else ""
         raise CannotApply(f"there is no {words}: the reply has {len(found)}{hint}")

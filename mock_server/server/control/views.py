@@ -64,18 +64,66 @@ def _fault_marks(plan: Plan, faults: Sequence[str]) -> Iterator[TimelineMark]:
     """The first frame that is not as it was before, or not at its time. What only ends the reply has a mark already.
 
     Which of several faults changed which frame cannot be told from the plan: they share the mark of the first change.
+    But frames that were edited, put in or left out have a mark each.
     """
     done = [fault for fault in faults if fault.split(" ")[0] not in _TOLD]
     if plan.intact is None or not done:
         return
+    edits = [fault for fault in done if fault.split(" ")[0] in _EDITS]
+    if edits and not any(fault.split(" ")[0] in _REFRAMES for fault in done):
+        yield from _edit_marks(plan, ", ".join(edits))
+        done = [fault for fault in done if fault not in edits]
+        if not done:
+            return
     at = _first_change(_steps(plan.intact), _steps(plan))
-    is_cut = (plan.manner is not None and plan.manner.ending is not None) or any(
-        part.wait is not None and part.wait.gate is None for part in plan.parts
-    )
+    is_cut = _is_cut(plan)
     if at is None and not is_cut:  # the head alone is another
         at = 0
     if at is not None and not (is_cut and at == len(plan.frames)):
         yield TimelineMark(at, "fault", done[0] if len(done) == 1 else f"from here on {', '.join(done)}")
+
+
+_EDITS = frozenset(("edit", "insert"))
+_REFRAMES = frozenset(("wire", "gzip", "trickle"))  # nothing of the frames is left to compare
+_MOST_EDITS = 100
+_MOST_COMPARED = 500
+
+
+def _edit_marks(plan: Plan, by: str) -> Iterator[TimelineMark]:
+    """A mark at each frame that is another one now; of very many the first ones."""
+    before, after = plan.whole.frames, plan.frames
+    start = next((at for at, (one, other) in enumerate(zip(before, after, strict=False)) if one != other), None)
+    start = min(len(before), len(after)) if start is None else start
+    most = start + _MOST_COMPARED
+    other = "inserted" if all(one.startswith("insert ") for one in by.split(", ")) else "edited"
+    found = [
+        TimelineMark(at, "fault", f"{other if what == 'edited' else what}: {by}")
+        for at, what in dict.fromkeys(_changes(before[start:most], after[start:most], start))
+        if not (what == "left out" and at == len(after) and _is_cut(plan))  # that is what the cut left out
+    ]
+    yield from found[:_MOST_EDITS]
+    if len(found) > _MOST_EDITS or max(len(before), len(after)) > most:
+        yield TimelineMark(found[:_MOST_EDITS][-1].event if found else start, "fault", f"and more: {by}")
+
+
+def _changes(before: Sequence[bytes], after: Sequence[bytes], start: int) -> Iterator[tuple[int, str]]:
+    """Where frames were edited, put in and left out."""
+    from difflib import SequenceMatcher  # only edits that are looked at need it
+
+    for what, from_, to, other, until in SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
+        if what == "equal":
+            continue
+        edited = min(to - from_, until - other)
+        yield from ((start + other + at, "edited") for at in range(edited))
+        yield from ((start + at, "inserted") for at in range(other + edited, until))
+        yield from ((start + other + edited, "left out") for _ in range(to - from_ - edited))
+
+
+def _is_cut(plan: Plan) -> bool:
+    """Whether the reply ends before its time."""
+    return (plan.manner is not None and plan.manner.ending is not None) or any(
+        part.wait is not None and part.wait.gate is None for part in plan.parts
+    )
 
 
 def _steps(plan: Plan) -> list[tuple[int, bytes]]:

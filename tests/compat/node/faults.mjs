@@ -1,5 +1,5 @@
 // What the official JavaScript SDK makes of each fault of the table. Started by test_node.py, which gives the scenarios
-// on stdin ([{scenario, how, hangs}]) and reads what came of them.
+// on stdin ([{scenario, how, hangs}]) and reads what came of them: the error, the text, and how the finished message ended.
 
 import Anthropic from '@anthropic-ai/sdk';
 
@@ -11,14 +11,18 @@ const SETTLING = 30; // ms
 
 const said = (block) => block.text ?? JSON.stringify(block.input);
 
-/** The class of what was thrown (`ok`: nothing; `waits`: still nothing), and the text that had come. */
+/** The class of what was thrown (`ok`: nothing; `waits`: still nothing), the text that had come, and the end. */
 async function told(call, hangs) {
   const heard = [];
+  let final = null;
   const calling = call(heard).then(
-    () => 'ok',
+    (message) => {
+      final = message ? `${message.stop_reason ?? 'no reason'}, ${message.usage.input_tokens} in, ${message.usage.output_tokens} out` : null;
+      return 'ok';
+    },
     (error) => error.constructor.name,
   );
-  return [await (hangs ? Promise.race([calling, silence(heard)]) : calling), heard.join('')];
+  return [await (hangs ? Promise.race([calling, silence(heard)]) : calling), heard.join(''), final];
 }
 
 async function silence(heard) {
@@ -45,7 +49,7 @@ const ways = {
     const stream = client.messages.stream(call);
     stream.finalMessage().catch(() => {}); // its error is the loop's too
     await listen(stream, heard);
-    await stream.finalMessage();
+    return stream.finalMessage();
   },
 };
 
@@ -70,8 +74,7 @@ async function ask(scenario, how, hangs) {
 const input = [];
 for await (const piece of process.stdin) input.push(piece);
 for (const { scenario, how, hangs } of JSON.parse(Buffer.concat(input))) {
-  const [error, text] = await ask(scenario, how, hangs);
-  process.stdout.write(JSON.stringify([scenario, how, error, text]) + '\n');
+  process.stdout.write(JSON.stringify([scenario, how, ...(await ask(scenario, how, hangs))]) + '\n');
   // the SDK keeps connections for the next request: what a fault does to this one has to arrive first
   await new Promise((resolve) => setTimeout(resolve, SETTLING));
 }

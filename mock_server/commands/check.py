@@ -1,19 +1,23 @@
-"""`mock-server check`: every mistake in scenario files, and replies that differ as JSON and as a stream."""
+"""`mock-server check`: every mistake in scenario files, and replies that differ as JSON and as a stream; and notes on
+what is no mistake.
+"""
 
 import argparse
 import json
 import logging
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 from mock_server.commands.shared import engine_of
 from mock_server.engine.engine import Engine
 from mock_server.engine.preview import Previewed, preview
+from mock_server.protocol.profile import Family
 from mock_server.scenario.answer import ANSWER_KEYS
 from mock_server.scenario.load import library, load
 from mock_server.scenario.model import Scenario
 from mock_server.scenario.node import Node, Position, Problem, ScenarioError
+from mock_server.scenario.subjects import TELLING
 from mock_server.settings import Settings
 
 # Answers that no request can get: they load well, and still cannot be what their author meant.
@@ -57,12 +61,14 @@ def run(given: argparse.Namespace, settings: Settings) -> int:
     """Read scenario files and report every mistake as file:line:column."""
     logging.getLogger("mock_server").setLevel(logging.ERROR)  # what a reply met when it was played is no mistake
     paths = settings.paths or (library(),)
+    told: list[Problem] = []
     try:
         scenarios = load(paths)
         problems = ScenarioError(findings(scenarios, settings)).problems
+        told = list(notes(scenarios, settings))
     except ScenarioError as error:
         scenarios, problems = (), error.problems
-    _FORMATS[given.format](problems, len(scenarios))
+    _FORMATS[given.format](problems, len(scenarios), told)
     return 2 if problems else 0
 
 
@@ -78,6 +84,23 @@ def findings(scenarios: Sequence[Scenario], settings: Settings) -> Iterator[Prob
     for scenario in scenarios:
         yield from unreachable(scenario)
         yield from _played(engine, scenario)
+
+
+def notes(scenarios: Sequence[Scenario], settings: Settings) -> Iterator[Problem]:
+    """What is no mistake, and still may surprise: a scenario for endpoints of which the profile has none."""
+    profile = engine_of(settings, ()).profile
+    for scenario in scenarios:
+        missing = {name for name in scenario.endpoints if not profile.serves(_family(name))}
+        if missing and scenario.endpoints is not TELLING:  # it names them
+            listed = ", ".join(sorted(missing))
+            place = scenario.data.find(("when", "endpoint"))
+            source, _, line = scenario.source.rpartition(":")
+            text = f"profile {profile.name} has no {listed}: no request that comes there reaches '{scenario.name}'"
+            yield Problem(source, place or Position(int(line or 1), 1), text)
+
+
+def _family(endpoint: str) -> Family | None:
+    return next((one for one in get_args(Family) if one == endpoint.partition(".")[0]), None)
 
 
 def _played(engine: Engine, scenario: Scenario) -> Iterator[Problem]:
@@ -104,32 +127,37 @@ def _problem(scenario: Scenario, one: Previewed, text: str) -> Problem:
 # -- how it is told -------------------------------------------------------------------------------------------------
 
 
-def _text(problems: Sequence[Problem], scenarios: int) -> None:
+def _text(problems: Sequence[Problem], scenarios: int, told: Sequence[Problem]) -> None:
+    for one in told:
+        print(f"{one} (a note)")
     if not problems:
         print(f"{scenarios} scenarios, no mistakes")
         return
     print("\n".join(map(str, problems)), file=sys.stderr)
 
 
-def _json(problems: Sequence[Problem], scenarios: int) -> None:
-    listed = [
-        {
-            "file": one.source,
-            "line": one.position.line if one.position else None,
-            "column": one.position.column if one.position else None,
-            "message": one.text,
-        }
-        for one in problems
-    ]
-    print(json.dumps({"scenarios": scenarios, "mistakes": listed}, ensure_ascii=False, indent=2))
+def _json(problems: Sequence[Problem], scenarios: int, told: Sequence[Problem]) -> None:
+    listed, noted = (
+        [
+            {
+                "file": one.source,
+                "line": one.position.line if one.position else None,
+                "column": one.position.column if one.position else None,
+                "message": one.text,
+            }
+            for one in some
+        ]
+        for some in (problems, told)
+    )
+    print(json.dumps({"scenarios": scenarios, "mistakes": listed, "notes": noted}, ensure_ascii=False, indent=2))
 
 
-def _github(problems: Sequence[Problem], scenarios: int) -> None:
-    for one in problems:
+def _github(problems: Sequence[Problem], scenarios: int, told: Sequence[Problem]) -> None:
+    for kind, one in (*(("notice", note) for note in told), *(("error", problem) for problem in problems)):
         place = f"file={_escaped(one.source)}" + (
             f",line={one.position.line},col={one.position.column}" if one.position else ""
         )
-        print(f"::error {place}::{_escaped(one.text)}")
+        print(f"::{kind} {place}::{_escaped(one.text)}")
     if not problems:
         print(f"{scenarios} scenarios, no mistakes")
 
@@ -138,4 +166,5 @@ def _escaped(text: str) -> str:
     return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
-_FORMATS: Mapping[str, Callable[[Sequence[Problem], int], None]] = {"text": _text, "json": _json, "github": _github}
+_Format = Callable[[Sequence[Problem], int, Sequence[Problem]], None]
+_FORMATS: Mapping[str, _Format] = {"text": _text, "json": _json, "github": _github}

@@ -31,7 +31,7 @@ from mock_server.scenario.model import Scenario
 from mock_server.scenario.operators import OPERATORS
 from mock_server.scenario.profiles import load_profile
 from mock_server.scenario.schema import explained, schema
-from mock_server.scenario.subjects import CASE_SUBJECTS, JOINED
+from mock_server.scenario.subjects import CASE_SUBJECTS, JOINED, SUBJECTS
 from mock_server.scenario.templates import filters, methods, sandbox
 from mock_server.scenario.timing import Timing
 from mock_server.server.control.routes import ROUTES
@@ -40,6 +40,7 @@ DOCS = Path(__file__).parent
 sys.path.insert(0, str(DOCS.parent / "tests"))  # the home of the tables of faults and of broken rules
 sys.path.insert(0, str(DOCS.parent / "bench"))  # what was measured last, and how it is told
 import report  # noqa: E402
+from faults.endpoints import ENDPOINT_ROWS, REACHED, reaches  # noqa: E402
 from faults.table import ROWS, Row, Told, Way  # noqa: E402
 from protocol import test_more_rules, test_validate  # noqa: E402
 
@@ -83,7 +84,7 @@ def _purpose(one: Scenario) -> str:
 
 def subjects() -> str:
     """Every subject of `when`."""
-    return _rows("subject", {**{name: one.about for name, one in CASE_SUBJECTS.items()}, **JOINED})
+    return _rows("subject", {**{name: one.about for name, one in {**SUBJECTS, **CASE_SUBJECTS}.items()}, **JOINED})
 
 
 def operators() -> str:
@@ -323,6 +324,29 @@ def faults_streams() -> str:
     return "\n".join(lines)
 
 
+def faults_endpoints() -> str:
+    """What comes of other endpoints than messages that a file strikes."""
+    lines = ["| what happens | what strikes | calls | Python | JS | retried |", "|---|---|---|---|---|---|"]
+    for row in ENDPOINT_ROWS:
+        struck = (
+            f"`when: {_flow(row.when)}` `{', '.join(f'{key}: {_flow(value)}' for key, value in row.answer.items())}`"
+        )
+        for at, called in enumerate(row.calls):
+            told = (one if one == "ok" else f"`{one}`" for one in called.told.values())
+            first = f"{row.about} | {struck}" if at == 0 else " |"
+            lines.append(f"| {first} | `{called.name}` | {' | '.join(told)} | {'yes' if called.retried else ''} |")
+    return "\n".join(lines)
+
+
+def faults_reach() -> str:
+    """Which fault reaches which endpoint."""
+    heads = ["messages, stream", "messages, JSON", *(f"`{name}`" for name in REACHED[2:])]
+    lines = [f"| fault | {' | '.join(heads)} |", f"|---{'|---' * len(heads)}|"]
+    for type in FAULTS:
+        lines.append(f"| `{type}` | {' | '.join('yes' if strikes else '' for strikes in reaches(type).values())} |")
+    return "\n".join(lines)
+
+
 def faults_json() -> str:
     """What comes of every fault of the table on a JSON reply, where it has a twin."""
     lines = ["| fault | the socket | Python `create()` | JS `create()` | retried |", "|---|---|---|---|---|"]
@@ -400,6 +424,8 @@ PARTS: dict[str, Callable[..., str]] = {
     "fault_keys": fault_keys,
     "faults_streams": faults_streams,
     "faults_json": faults_json,
+    "faults_endpoints": faults_endpoints,
+    "faults_reach": faults_reach,
     "file": file,
     "performance": performance,
 }

@@ -127,6 +127,7 @@ JOURNEYS: Mapping[str, list[str | int]] = {
     "fault-unknown-event": ["end_turn"],
     "fault-wire": ["end_turn"],
     "gate": ["end_turn"],
+    "outage": ["tool_use", "end_turn"],
 }
 WHOLE = [name for name in FILES if not name.startswith("fault-")]
 ANSWERING = [name for name in WHOLE if not name.startswith("error-")]

@@ -11,7 +11,7 @@ from mock_server.engine.entry import Entry
 from mock_server.engine.explain import explain
 from mock_server.protocol.request import HttpRequest
 from mock_server.protocol.sse import dumps, encode
-from mock_server.scenario.load import build, load, loads
+from mock_server.scenario.load import build, library, load, loads
 from mock_server.scenario.node import ScenarioError
 from mock_server.scenario.profiles import load_profile
 from mock_server.settings import Settings
@@ -334,3 +334,29 @@ def test_a_window_of_one_pace(timed: Engine, ask: Ask) -> None:
     assert ask(timed).plan.due[0] < 1_000_000
     timed.sessions.default.clock.advance(1)
     assert ask(timed).plan.due[0] == 3_000_000
+
+
+# -- the outage of the library ----------------------------------------------------------------------------------------
+
+
+def test_the_outage_of_the_library_ends_with_a_tool_call_or_by_hand(engine: MakeEngine, ask: Ask) -> None:
+    served = engine(load([library() / "outage.yaml"]))
+    named, session = {"x-mock-scenario": "outage"}, served.sessions.default
+    first = ask(
+        served, "How many rows?", named, tools=[{"name": "restart_database", "input_schema": {"type": "object"}}]
+    )
+    assert first.reply["stop_reason"] == "tool_use"
+    assert ask(served, "And me?", named).status == 529
+    call = first.reply["content"][1]
+    talk = [
+        {"role": "user", "content": "How many rows?"},
+        {"role": "assistant", "content": first.reply["content"]},
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": call["id"], "content": "done"}]},
+    ]
+    assert moved(ask(served, talk, named)) == ["database: starting -> up"]
+    assert ask(served, "And me?", named).text == "The database is up, and all 42 rows are there."
+
+    session.move(served.library(session), {"database": "starting"})
+    assert ask(served, "And me?", named).status == 529
+    session.move(served.library(session), {"database": "up"})
+    assert ask(served, "And me?", named).status == 200

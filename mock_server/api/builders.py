@@ -108,13 +108,15 @@ def reply(
     expect: Mapping[str, Any] | None = None,
     fault: Any = None,
     gate: Any = None,
+    then: Mapping[str, Any] | None = None,
     batch: Literal["expired", "canceled"] | None = None,
 ) -> Answer:
     """A reply of several blocks, or one that needs more than its content.
 
     `expect`: what the request must be like, a condition; else it gets a 400 that lists the differences. `max_tokens`:
     the limit it was said under; with this or more it is sent as it is. `model` to `input_transformations` are told as
-    they are. `batch`: what a request of a message batch comes to instead.
+    they are. `then`: what comes of it, `{"state": {"service": "up"}}`. `batch`: what a request of a message batch comes
+    to instead.
     """
     __tracebackhide__ = True
     return _answer(
@@ -135,6 +137,7 @@ def reply(
         expect=expect,
         fault=fault,
         gate=gate,
+        then=then,
         batch=batch,
     )
 
@@ -149,8 +152,12 @@ def error(
     should_retry: bool | None = None,
     details: Mapping[str, Any] | None = None,
     headers: Mapping[str, str] | None = None,
+    then: Mapping[str, Any] | None = None,
 ) -> Answer:
-    """An error reply: `error("overloaded_error")` or `error(529)`. `retry_after` is a duration such as `2s`."""
+    """An error reply: `error("overloaded_error")` or `error(529)`. `retry_after` is a duration such as `2s`.
+
+    `then`: what comes of it, `{"state": {"service": "up"}}`.
+    """
     __tracebackhide__ = True
     fields = {
         "type": None if isinstance(type, int) else type,
@@ -162,7 +169,7 @@ def error(
         "details": details,
     }
     said = {name: value for name, value in fields.items() if value is not None}
-    return _answer("error()", error=said, headers=headers)
+    return _answer("error()", error=said, headers=headers, then=then)
 
 
 def generate(
@@ -355,6 +362,20 @@ def header(name: str, value: Any = "*") -> When:
     """A request header: a name with a value, a glob, a list of them, or operators."""
     __tracebackhide__ = True
     return _when("header", {name: value})
+
+
+def state(**values: str | Sequence[str]) -> When:
+    """The states of the session: `state(service="down")`; a list means any of."""
+    __tracebackhide__ = True
+    return _when("state", values)
+
+
+def endpoint(*names: str) -> When:
+    """What was asked for: one of these, such as `count_tokens` or `batches.results`. At the top of a `when`."""
+    __tracebackhide__ = True
+    when = When({"endpoint": list(names)})
+    read_condition(when, "endpoint()", of_case=False)
+    return when
 
 
 def _text(subject: str, said: Any, *operators: Any) -> When:

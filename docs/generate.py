@@ -6,6 +6,7 @@
 import functools
 import itertools
 import json
+import logging
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -31,7 +32,7 @@ from mock_server.scenario.model import Scenario
 from mock_server.scenario.operators import OPERATORS
 from mock_server.scenario.profiles import load_profile
 from mock_server.scenario.schema import explained, schema
-from mock_server.scenario.subjects import CASE_SUBJECTS, JOINED
+from mock_server.scenario.subjects import CASE_SUBJECTS, JOINED, SUBJECTS
 from mock_server.scenario.templates import filters, methods, sandbox
 from mock_server.scenario.timing import Timing
 from mock_server.server.control.routes import ROUTES
@@ -40,6 +41,7 @@ DOCS = Path(__file__).parent
 sys.path.insert(0, str(DOCS.parent / "tests"))  # the home of the tables of faults and of broken rules
 sys.path.insert(0, str(DOCS.parent / "bench"))  # what was measured last, and how it is told
 import report  # noqa: E402
+from faults.endpoints import ENDPOINT_ROWS, REACHED, Called, reaches  # noqa: E402
 from faults.table import ROWS, Row, Told, Way  # noqa: E402
 from protocol import test_more_rules, test_validate  # noqa: E402
 
@@ -83,7 +85,7 @@ def _purpose(one: Scenario) -> str:
 
 def subjects() -> str:
     """Every subject of `when`."""
-    return _rows("subject", {**{name: one.about for name, one in CASE_SUBJECTS.items()}, **JOINED})
+    return _rows("subject", {**{name: one.about for name, one in {**SUBJECTS, **CASE_SUBJECTS}.items()}, **JOINED})
 
 
 def operators() -> str:
@@ -346,6 +348,35 @@ def _final(way: Way) -> str:
     return "; ".join(f"{client}: {said}" for client, said in way.final.items())
 
 
+def faults_endpoints() -> str:
+    """What comes of other endpoints than messages that a file strikes."""
+    lines = ["| what happens | what strikes | Python | JS |", "|---|---|---|---|"]
+    for row in ENDPOINT_ROWS:
+        (kind,) = row.answer
+        struck = f"`when: {_flow(row.when)}` `{kind}: {_flow(row.answer[kind])}`"
+        lines.append(f"| {row.about} | {struck} | {_told_of(row.calls, 'python')} | {_told_of(row.calls, 'js')} |")
+    return "\n".join(lines)
+
+
+def _told_of(calls: Iterable[Called], client: str) -> str:
+    """What a client is told at each call; what the SDK then sends again is marked."""
+    told = []
+    for called in calls:
+        what = called.told[client] if called.told[client] == "ok" else f"`{called.told[client]}`"
+        told.append(f"`{called.name}` {what}{', retried' if called.retried and client == 'python' else ''}")
+    return "; ".join(told)
+
+
+def faults_reach() -> str:
+    """Which fault reaches which endpoint."""
+    heads = ["messages, stream", "messages, JSON", *(f"`{name}`" for name in REACHED[2:])]
+    lines = [f"| fault | {' | '.join(heads)} |", f"|---{'|---' * len(heads)}|"]
+    logging.getLogger("mock_server").setLevel(logging.ERROR)  # that some cannot be applied is what is asked here
+    for type in FAULTS:
+        lines.append(f"| `{type}` | {' | '.join('yes' if strikes else '' for strikes in reaches(type).values())} |")
+    return "\n".join(lines)
+
+
 def faults_json() -> str:
     """What comes of every fault of the table on a JSON reply, where it has a twin."""
     lines = ["| fault | the socket | Python `create()` | JS `create()` | retried |", "|---|---|---|---|---|"]
@@ -432,6 +463,8 @@ PARTS: dict[str, Callable[..., str]] = {
     "faults_streams": faults_streams,
     "faults_reports": faults_reports,
     "faults_json": faults_json,
+    "faults_endpoints": faults_endpoints,
+    "faults_reach": faults_reach,
     "file": file,
     "performance": performance,
 }

@@ -6,7 +6,21 @@ from typing import Any
 import pytest
 from rawclient import exchange
 
-from mock_server import MockServer, attempts, body, generate, has, reply, template, tool_choice, tool_result, tool_use
+from mock_server import (
+    MockServer,
+    attempts,
+    body,
+    endpoint,
+    error,
+    generate,
+    has,
+    reply,
+    state,
+    template,
+    tool_choice,
+    tool_result,
+    tool_use,
+)
 from mock_server.scenario.node import ScenarioError
 
 
@@ -68,3 +82,14 @@ def test_a_function_may_give_a_template() -> None:
 
     text, call = json.loads(said)["content"]
     assert (status, text["text"], call["input"]) == (200, "You said Hello.", {"a": 1})
+
+
+def test_states_and_endpoints() -> None:
+    assert state(service="down", other=["a", "b"]) == {"state": {"service": "down", "other": ["a", "b"]}}
+    assert endpoint("count_tokens", "models") == {"endpoint": ["count_tokens", "models"]}
+    assert reply("Up.", then={"state": {"service": "up"}})["then"] == {"state": {"service": "up"}}
+    assert error(529, then={"state": {"service": "up"}})["then"] == {"state": {"service": "up"}}
+    with pytest.raises(ScenarioError, match=r"no endpoint 'count_token'; .*; did you mean 'count_tokens'\?"):
+        endpoint("count_token")
+    with pytest.raises(ScenarioError, match="expected a value of state 'service'"):
+        state(service=1)  # type: ignore[arg-type]

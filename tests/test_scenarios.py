@@ -131,6 +131,7 @@ JOURNEYS: Mapping[str, list[str | int]] = {
     "fault-unknown-event": ["end_turn"],
     "fault-wire": ["end_turn"],
     "gate": ["end_turn"],
+    "outage": ["tool_use", "end_turn"],
 }
 WHOLE = [name for name in FILES if not name.startswith("fault-")]
 ANSWERING = [name for name in WHOLE if not name.startswith("error-")]
@@ -138,7 +139,7 @@ WITHOUT_CONTENT = ["refusal", "empty-end-turn", "refusal-bio", "refusal-cyber", 
 # one of a kind: what the tests of every stream take for granted is what these are there to break
 ODD = [
     *("unicode", "thinking-signature-only", "tool-no-input", "tool-broken-json", "web-search-empty"),
-    *("timing-bursts", "timing-bytes", "timing-replay"),
+    *("timing-bursts", "timing-bytes", "timing-replay", "outage"),
 ]
 USUAL_BLOCKS = {"text", "thinking", "redacted_thinking", "tool_use", "server_tool_use", "web_search_tool_result"}
 

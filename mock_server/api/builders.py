@@ -109,6 +109,7 @@ def reply(
     expect: Mapping[str, Any] | None = None,
     fault: Any = None,
     gate: Any = None,
+    then: Mapping[str, Any] | None = None,
     batch: Literal["expired", "canceled"] | None = None,
     contradicts: bool = False,
 ) -> Answer:
@@ -116,8 +117,8 @@ def reply(
 
     `expect`: what the request must be like, a condition; else it gets a 400 that lists the differences. `max_tokens`:
     the limit it was said under; with this or more it is sent as it is. `model` to `input_transformations` are told as
-    they are. `batch`: what a request of a message batch comes to instead. `contradicts`: it is meant to contradict its
-    request.
+    they are. `then`: what comes of it, `{"state": {"service": "up"}}`. `batch`: what a request of a message batch comes
+    to instead. `contradicts`: it is meant to contradict its request.
     """
     __tracebackhide__ = True
     return _answer(
@@ -138,6 +139,7 @@ def reply(
         expect=expect,
         fault=fault,
         gate=gate,
+        then=then,
         batch=batch,
         contradicts=contradicts or None,
     )
@@ -153,8 +155,12 @@ def error(
     should_retry: bool | None = None,
     details: Mapping[str, Any] | None = None,
     headers: Mapping[str, str] | None = None,
+    then: Mapping[str, Any] | None = None,
 ) -> Answer:
-    """An error reply: `error("overloaded_error")` or `error(529)`. `retry_after` is a duration such as `2s`."""
+    """An error reply: `error("overloaded_error")` or `error(529)`. `retry_after` is a duration such as `2s`.
+
+    `then`: what comes of it, `{"state": {"service": "up"}}`.
+    """
     __tracebackhide__ = True
     fields = {
         "type": None if isinstance(type, int) else type,
@@ -166,7 +172,7 @@ def error(
         "details": details,
     }
     said = {name: value for name, value in fields.items() if value is not None}
-    return _answer("error()", error=said, headers=headers)
+    return _answer("error()", error=said, headers=headers, then=then)
 
 
 def attempts(*answers: "Reply | ReplyFunction") -> Answer:
@@ -381,6 +387,20 @@ def header(name: str, value: Any = "*") -> When:
     """A request header: a name with a value, a glob, a list of them, or operators."""
     __tracebackhide__ = True
     return _when("header", {name: value})
+
+
+def state(**values: str | Sequence[str]) -> When:
+    """The states of the session: `state(service="down")`; a list means any of."""
+    __tracebackhide__ = True
+    return _when("state", values)
+
+
+def endpoint(*names: str) -> When:
+    """What was asked for: one of these, such as `count_tokens` or `batches.results`. At the top of a `when`."""
+    __tracebackhide__ = True
+    when = When({"endpoint": list(names)})
+    read_condition(when, "endpoint()", of_case=False)
+    return when
 
 
 def _text(subject: str, said: Any, *operators: Any) -> When:

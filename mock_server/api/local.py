@@ -217,7 +217,7 @@ class Local(Verbs):
     @property
     def scenarios(self) -> Sequence[Scenario]:
         """What this session is answered from, in order of precedence: its own, then those served to everybody."""
-        return self._engine.library(self._session).scenarios
+        return [one for one in self._engine.library(self._session).every if not one.is_overlay]
 
     @property
     def gates(self) -> GateControls:

@@ -141,7 +141,8 @@ def _with_fault(scenario: Scenario, turn: int, fault: Mapping[str, Any], *, once
 
 def _faulty_answer(answer: Mapping[str, Any], fault: Mapping[str, Any], *, once: bool) -> dict[str, Any]:
     if "cases" in answer:
-        return {**answer, "cases": [_faulty_answer(one, fault, once=once) for one in answer["cases"]]}
+        cases = [one if "error" in one else _faulty_answer(one, fault, once=once) for one in answer["cases"]]
+        return {**answer, "cases": cases}
     if "attempts" in answer:
         first, *rest = answer["attempts"]
         return {**answer, "attempts": [{**first, "fault": fault}, *rest] if once else _all(answer["attempts"], fault)}

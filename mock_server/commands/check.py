@@ -8,20 +8,21 @@ import re
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 from mock_server.commands.shared import engine_of
 from mock_server.engine.engine import Engine
 from mock_server.engine.preview import Previewed, preview
 from mock_server.protocol.errors import excerpt
 from mock_server.protocol.lazy import lazy
-from mock_server.protocol.profile import Model
+from mock_server.protocol.profile import Family, Model
 from mock_server.scenario.answer import ANSWER_KEYS, Answer
 from mock_server.scenario.load import library, load
 from mock_server.scenario.model import Scenario
 from mock_server.scenario.node import Node, Position, Problem, Problems, ScenarioError, several, suggestion
 from mock_server.scenario.operators import glob, read_name
 from mock_server.scenario.profiles import built_in, load_profile
+from mock_server.scenario.subjects import TELLING
 from mock_server.scenario.templates import NAMES
 from mock_server.settings import Settings
 
@@ -66,6 +67,7 @@ def notes(scenarios: Sequence[Scenario], settings: Settings) -> Iterator[Problem
     """What to look at in scenarios that load: order, templates, models, tools, attempts."""
     asked = [one for one in scenarios if not (one.named_only or one.is_overlay)]
     yield from _never_asked(asked)
+    yield from _not_served(scenarios, settings)
     models = _Models(settings)
     for scenario in asked:
         source = _source(scenario)
@@ -76,6 +78,21 @@ def notes(scenarios: Sequence[Scenario], settings: Settings) -> Iterator[Problem
             *_of_attempts(scenario),
         ):
             yield Problem(source, at.position if isinstance(at, Node) else at, text)
+
+
+def _not_served(scenarios: Sequence[Scenario], settings: Settings) -> Iterator[Problem]:
+    """A scenario for endpoints of which the profile has none."""
+    profile = engine_of(settings, ()).profile
+    for scenario in scenarios:
+        missing = {name for name in scenario.endpoints if not profile.serves(_family(name))}
+        if missing and scenario.endpoints is not TELLING:  # it names them
+            listed = ", ".join(sorted(missing))
+            text = f"profile {profile.name} has no {listed}: no request that comes there reaches '{scenario.name}'"
+            yield Problem(_source(scenario), scenario.data.find(("when", "endpoint")) or scenario.data.position, text)
+
+
+def _family(endpoint: str) -> Family | None:
+    return next((one for one in get_args(Family) if one == endpoint.partition(".")[0]), None)
 
 
 def _source(scenario: Scenario) -> str:
@@ -99,7 +116,11 @@ def _never_asked(scenarios: Sequence[Scenario]) -> Iterator[Problem]:
     for at, first in enumerate(ordered):
         if not _always_answers(first):
             continue
-        hidden = [one for one in ordered[at + 1 :] if one.name not in told and _covers(first, one)]
+        hidden = [
+            one
+            for one in ordered[at + 1 :]
+            if one.name not in told and one.endpoints <= first.endpoints and _covers(first, one)
+        ]
         if not hidden:
             continue
         told.update(one.name for one in hidden)

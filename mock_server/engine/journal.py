@@ -23,7 +23,7 @@ from mock_server.protocol.request import HttpRequest
 from mock_server.scenario.answer import Answer
 from mock_server.scenario.conditions import Condition
 from mock_server.scenario.load import read_condition
-from mock_server.scenario.node import several
+from mock_server.scenario.node import Problem, ScenarioError, several
 
 # Counts over the life of a server, as Prometheus reads them.
 
@@ -295,7 +295,7 @@ class Journal:
 
     def find(self, when: Mapping[str, Any]) -> tuple[Entry, ...]:
         """The same, the condition in the words of the YAML."""
-        return self.matching(read_condition(when))
+        return self.matching(read_past(when))
 
     @property
     def open(self) -> int:
@@ -377,6 +377,15 @@ class Journal:
 def _set(loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> None:
     if not loop.is_closed():
         loop.call_soon_threadsafe(event.set)
+
+
+def read_past(when: Mapping[str, Any]) -> Condition:
+    """A condition on requests that came. Raises ScenarioError, also for what only a request that comes can be asked."""
+    condition = read_condition(when)
+    if wrong := condition.subjects & {"state"}:
+        text = f"'{min(wrong)}' is asked when a request comes; an entry of the journal has what was `moved`"
+        raise ScenarioError([Problem("when", None, text)])
+    return condition
 
 
 def holds(condition: Condition, entry: Entry) -> bool:

@@ -12,7 +12,7 @@ from mock_server.engine.session import Cursors, InForce, Session
 from mock_server.protocol.blocks import ServerToolUse, ToolUse
 from mock_server.protocol.message import plain, said
 from mock_server.protocol.plan import Plan
-from mock_server.protocol.profile import Model, Profile
+from mock_server.protocol.profile import OPERATIONS, Model, Profile
 from mock_server.protocol.request import HttpRequest
 from mock_server.protocol.sse import dumps_in_steps, encode
 from mock_server.scenario import paths
@@ -20,6 +20,7 @@ from mock_server.scenario.generated import pattern
 from mock_server.scenario.model import Scenario
 from mock_server.scenario.node import Node
 from mock_server.scenario.operators import glob
+from mock_server.scenario.subjects import TELLING
 
 if TYPE_CHECKING:
     from mock_server.engine.engine import Engine
@@ -54,6 +55,30 @@ def request_for(scenario: Scenario, profile: Profile) -> tuple[dict[str, Any], d
     if tools:
         body["tools"] = list(tools.values())
     return body, headers
+
+
+def states_for(scenario: Scenario) -> dict[str, str]:
+    """The states that the scenario's `when` asks for."""
+    written = scenario.data.value if scenario.data is not None else {}
+    asked = [when["state"].value for when in _conditions(written.get("when")) if "state" in when]
+    wanted = [(name, item.plain()) for one in asked if isinstance(one, dict) for name, item in one.items()]
+    return {name: value[0] if isinstance(value, list) else value for name, value in wanted}
+
+
+def _target(scenario: Scenario) -> tuple[str, str]:
+    """The method and the path of a request that the scenario is for: of several that of a message first."""
+    done = [(name, method, path) for path, methods in OPERATIONS.items() for method, name in methods.items()]
+    _, method, path = next(one for one in done if one[0] in scenario.endpoints or not scenario.endpoints)
+    return method, re.sub(r"{\w+(\.\.\.)?}", KEY, path)
+
+
+def _asked_of(path: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The body of a request to this path that asks for what this body asks of messages."""
+    if path == "/v1/messages/batches":
+        return {"requests": [{"custom_id": KEY, "params": {**body, "stream": False}}]}
+    if path == "/v1/messages/count_tokens":
+        return {name: value for name, value in body.items() if name not in ("max_tokens", "stream")}
+    return body if path == "/v1/messages" else {}
 
 
 def _conditions(node: Node | None) -> Iterator[Mapping[str, Node]]:
@@ -233,7 +258,7 @@ MOST_EXCHANGES = 50
 
 
 class Previewed(NamedTuple):
-    """One exchange: the request that was made up (or given) and the plan that answers it."""
+    """One exchange: the request that was made up (or given), what it `asked` for, and the plan that answers it."""
 
     scenario: str | None
     turn: int
@@ -244,6 +269,7 @@ class Previewed(NamedTuple):
     note: str
     faults: tuple[str, ...] = ()
     contradictions: tuple[str, ...] = ()
+    asked: str = "POST /v1/messages"
 
     @property
     def frames(self) -> Sequence[tuple[int, bytes]]:
@@ -262,6 +288,7 @@ class Previewed(NamedTuple):
             "scenario": self.scenario,
             "turn": self.turn,
             "attempt": self.attempt,
+            "asked": self.asked,
             "request": self.request,
             "status": self.plan.status,
             "stream": self.plan.stream,
@@ -299,10 +326,29 @@ def preview(
     )
     session = Session(KEY, engine.clock, replace(in_force, settings=settings))
     engine.add(session, scenario)
+    session.move(engine.library(session), states_for(scenario))
+    if not (scenario.is_overlay or scenario.endpoints & TELLING):
+        return _refused(engine, session, scenario, request, headers or {})
     if request is not None:
         body = dict(request) if stream is None else {**request, "stream": stream}
         return (_played(engine, session, body, {**_named(scenario, {}), **(headers or {})}, waits),)
     return () if scenario.is_overlay else tuple(_walk(engine, session, scenario, stream is not False, waits))
+
+
+def _refused(
+    engine: "Engine",
+    session: Session,
+    scenario: Scenario,
+    request: Mapping[str, Any] | None,
+    headers: Mapping[str, str],
+) -> tuple[Previewed, ...]:
+    """The errors that a scenario gives for another endpoint than those of messages, one an attempt."""
+    made, own = request_for(scenario, session.in_force.profile)
+    method, path = _target(scenario)
+    body = _asked_of(path, made) if request is None else request
+    attempts = 1 if request is not None else len(scenario.turns[0].attempts or (scenario,))
+    told = [_played(engine, session, body, {**own, **headers}, True, method, path) for _ in range(attempts)]
+    return tuple(told)
 
 
 def _named(scenario: Scenario, headers: Mapping[str, str]) -> dict[str, str]:
@@ -311,11 +357,17 @@ def _named(scenario: Scenario, headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def _played(
-    engine: "Engine", session: Session, body: Mapping[str, Any], headers: Mapping[str, str], waits: bool
+    engine: "Engine",
+    session: Session,
+    body: Mapping[str, Any],
+    headers: Mapping[str, str],
+    waits: bool,
+    method: str = "POST",
+    path: str = "/v1/messages",
 ) -> Previewed:
     version = session.in_force.profile.default_version
     sent = {"x-api-key": KEY, "anthropic-version": version, **{name.lower(): text for name, text in headers.items()}}
-    http = HttpRequest("POST", "/v1/messages", sent, encode(dumps_in_steps(body)))
+    http = HttpRequest(method, path, sent, encode(dumps_in_steps(body)) if method == "POST" else b"")
     exchange = engine.answer(http, session, KEY)
     late = exchange.late
     if isinstance(late, Late) and late.is_ours and waits:
@@ -324,9 +376,8 @@ def _played(
         exchange = exchange._replace(note=LONG if isinstance(late, Late) and late.is_ours else FUNCTION)
     told = {name: text for name, text in headers.items() if name.startswith("x-mock")}
     plan, note, against = exchange.plan, exchange.note, exchange.contradictions
-    return Previewed(
-        exchange.scenario, exchange.turn, exchange.attempt, body, told, plan, note, exchange.faults, against
-    )
+    faults, asked = exchange.faults, f"{method} {path}"
+    return Previewed(exchange.scenario, exchange.turn, exchange.attempt, body, told, plan, note, faults, against, asked)
 
 
 def _walk(engine: "Engine", session: Session, scenario: Scenario, stream: bool, waits: bool) -> Iterator[Previewed]:

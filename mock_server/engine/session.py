@@ -184,9 +184,10 @@ class Session:
         if mover is not None and mover == self._mover:
             return ()
         before = self.states(library)
-        changed = tuple(Moved(name, before[name], value) for name, value in to.items() if before[name] != value)
+        meant = {name: value for name, value in to.items() if _can_be(library, name, value)}
+        changed = tuple(Moved(name, before[name], value) for name, value in meant.items() if before[name] != value)
         if changed:
-            self.moved = {**self.moved, **to}
+            self.moved = {**self.moved, **meant}
         if changed or mover is None:
             self._mover = mover
         return changed

@@ -4,11 +4,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from mock_server.engine.entry import Entry
-from mock_server.engine.journal import Journal
+from mock_server.engine.journal import Journal, read_past
 from mock_server.engine.masking import masked
 from mock_server.engine.request_view import ready_in_python
 from mock_server.scenario.conditions import Condition, Miss
-from mock_server.scenario.load import read_condition
 from mock_server.scenario.model import Scenario
 
 NEAREST = 3
@@ -21,7 +20,7 @@ def matching(journal: Journal, when: Mapping[str, Any] | None, scenario: str | N
 
     Side calls of agents count only where their scenario is named.
     """
-    condition = None if when is None else read_condition(when)
+    condition = None if when is None else read_past(when)
     picked = journal.entries() if condition is None else journal.matching(condition)
     return [one for one in picked if one.number > since and _is_meant(one, scenario)]
 
@@ -48,7 +47,7 @@ def not_called(
     if when is not None:
         lines += _matches(matching(journal, when, scenario))
         if got < (1 if times is None else times):
-            lines += _nearest(journal, read_condition(when))
+            lines += _nearest(journal, read_past(when))
     return masked("\n".join([*lines, journal_text(journal, elsewhere)]))
 
 
@@ -163,7 +162,7 @@ def out_of_sequence(journal: Journal, steps: Sequence[Step], elsewhere: int) -> 
 
     A step is the name of a scenario or a condition. Raises Incomplete when entries have been dropped.
     """
-    tests = [step if isinstance(step, str) else read_condition(step) for step in steps]
+    tests = [step if isinstance(step, str) else read_past(step) for step in steps]
     journal.complete()
     found: list[Entry] = []
     rest = iter(journal.entries())

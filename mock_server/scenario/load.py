@@ -39,7 +39,7 @@ from mock_server.scenario.node import (
     unfit,
     wrap,
 )
-from mock_server.scenario.subjects import read_case_when
+from mock_server.scenario.subjects import read_case_when, read_when
 
 # The short ways to write turns, replies and errors, made long before anything is checked. Places are kept.
 
@@ -441,10 +441,10 @@ def read_turn(data: Any, source: str) -> Answer:
     return answer
 
 
-def read_condition(data: Any, source: str = "when") -> Condition:
-    """A condition from plain data, where `turn` and `attempt` can be asked too."""
+def read_condition(data: Any, source: str = "when", *, of_case: bool = True) -> Condition:
+    """A condition from plain data, where `turn` and `attempt` can be asked too; else the `when` of a scenario."""
     __tracebackhide__ = True
-    condition: Condition = _of_data(data, source, read_case_when)
+    condition: Condition = _of_data(data, source, read_case_when if of_case else read_when)
     return condition
 
 

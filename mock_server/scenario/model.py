@@ -271,11 +271,11 @@ class Scenario:
         for key in ("timing", "rate_limits", "anchor"):
             if getattr(self, key) is not None:
                 yield (key,), f"'{key}' is of messages; {told} has none"
+        plans = [*([_ANYTHING] if others - {_BY_LINES} else []), *([_LINES] if _BY_LINES in others else [])]
         for fault in () if self.endpoints & TELLING else self.fault or ():
-            try:
-                fault.apply(_ANYTHING, Site(Random(0), None, _failed))
-            except CannotApply as reason:
-                yield ("fault",), f"{reason_of(fault, reason)} ({told})"
+            reasons = [_misfit(fault, plan) for plan in plans]
+            if all(reasons):
+                yield ("fault",), f"{reasons[0]} ({told})"
         if len(self.turns) > 1:
             yield ("turns", 1), f"{told} has no conversation: one turn; or attempts, for one request after another"
         for turn in self.turns:
@@ -349,7 +349,19 @@ class Scenario:
                         yield ("turns", at), f"{block.type} without a server_tool_use before it"
 
 
-_ANYTHING = whole(200, JSON_HEADERS, b'{"id":"?"}')  # a reply that is no message
+# replies that are no message: of most endpoints, and of the one that sends its body line by line
+_ANYTHING = whole(200, JSON_HEADERS, b'{"id":"?"}')
+_BY_LINES = "batches.results"
+_LINES = Plan(200, (), (Part((b'{"id":"?"}\n',) * 2, AT_ONCE * 2),), True)
+
+
+def _misfit(fault: Fault, plan: Plan) -> str:
+    """Why a fault cannot apply to a reply that is no message; empty where it can."""
+    try:
+        fault.apply(plan, Site(Random(0), None, _failed))
+    except CannotApply as reason:
+        return reason_of(fault, reason)
+    return ""
 
 
 def _of_messages(leaf: Answer) -> Iterator[tuple[str, str]]:

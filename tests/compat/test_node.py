@@ -1,4 +1,5 @@
-"""The official JavaScript SDK against the server: runs `node/suite.test.mjs`, `node/faults.mjs` and `node/thinking.mjs`."""
+"""The official JavaScript SDK against the server: runs `node/suite.test.mjs`, `node/faults.mjs`,
+`node/endpoints.mjs` and `node/thinking.mjs`."""
 
 import json
 import os
@@ -10,6 +11,7 @@ from typing import NoReturn
 
 import pytest
 import thoughts
+from faults.endpoints import CALLS, ENDPOINT_ROWS
 from faults.table import SCENARIOS, WAYS, Told, Way
 
 from mock_server import MockServer
@@ -114,6 +116,18 @@ def test_the_finished_message_of_a_report_is_what_the_table_says(
 def test_the_javascript_sdk_tells_of_a_fault_what_the_table_says(way: Way, told: dict[tuple[str, str], Told]) -> None:
     expected = {how: said for (client, how), said in way.told.items() if client == "js"}
     assert {how: told[way.row.name, how] for how in expected} == expected
+
+
+@pytest.mark.timeout(LIMIT)
+def test_the_javascript_sdk_tells_of_other_endpoints_what_their_table_says(node: str) -> None:
+    with MockServer(settings=Settings(port=0, time_scale=0, seed=7)) as server:
+        for row in ENDPOINT_ROWS:
+            server.session(row.session).add(**row.data)
+        wanted = [{"session": row.session, "call": called.name} for row, called in CALLS]
+        done = run(node, "endpoints.mjs", said=json.dumps(wanted), SUITE_URL=server.url)
+    assert done.returncode == 0, done.stdout
+    told = [json.loads(line) for line in done.stdout.splitlines()]
+    assert told == [[row.session, called.name, called.told["js"]] for row, called in CALLS]
 
 
 PLAYS = [

@@ -25,6 +25,7 @@ from mock_server.settings import Settings
 PROFILES = ("octen", "anthropic")
 SCENARIOS = """
 name: hello
+states: {service: [up, down]}
 when: {prompt: hello}
 reply: Hello there!
 ---
@@ -243,6 +244,27 @@ reply: You are a.
 name: anybody
 when: {prompt: who}
 reply: I do not know you.
+---
+name: down
+states: {service: [up, down]}
+when: {prompt: service, state: {service: down}}
+reply: It is down.
+---
+name: up
+when: {prompt: service}
+reply: It is up.
+---
+name: crash
+states: {service: [up, down]}
+when: {prompt: crash}
+reply: Down it goes.
+then: {state: {service: down}}
+---
+name: mend
+states: {service: [up, down]}
+when: {prompt: mend}
+reply: Up it comes.
+then: {state: {service: up}}
 """
 
 
@@ -267,6 +289,9 @@ def play(seed: int) -> int:
         "sick",
         "expect",
         "now",
+        "service",
+        "crash",
+        "mend",
         "hello 2",
     ]
     headers: list[dict[str, str]] = [
@@ -371,7 +396,16 @@ def _removed(one: Engine) -> None:
     one.sessions.default.remove("added")
 
 
+def _set(one: Engine, value: str) -> None:
+    session = one.sessions.default
+    session.move(one.library(session), {"service": value})
+
+
+OUTAGE = "name: storm\nbetween: [5s, 20s]\nwhen: {prompt: [hello, service]}\nfault: {type: truncate}"
 CHANGES: dict[str, Callable[[Engine], Any]] = {
+    "a state set": lambda one: _set(one, "down"),
+    "a state set back": lambda one: _set(one, "up"),
+    "an outage for a time": lambda one: one.lay(*loads(OUTAGE)),
     "scenarios loaded": lambda one: one.load(loads(LIVELY + "---" + SCENARIOS)),
     "a scenario added": _added,
     "a scenario removed": _removed,
@@ -398,7 +432,11 @@ def remembered(one: Engine, http: HttpRequest) -> bool:
     [
         name
         for name in CHANGES
-        if name not in ("a scenario removed", "an overlay taken away", "an overlay switched off", "the session reset")
+        if name
+        not in (
+            *("a scenario removed", "an overlay taken away", "an overlay switched off", "the session reset"),
+            "a state set back",
+        )
     ],
 )
 def test_what_an_answer_hangs_on_drops_it(change: str) -> None:
@@ -410,6 +448,24 @@ def test_what_an_answer_hangs_on_drops_it(change: str) -> None:
 
     assert one.remembered(came(http)) is None
     assert len(one.memory) == 0
+
+
+def test_an_answer_that_hangs_on_a_state_is_remembered_until_one_is_moved() -> None:
+    one = engine(LIVELY)
+    assert remembered(one, asks("service"))
+
+    assert with_memory(one, asks("crash")).exchange.moved == (("service", "up", "down"),)
+
+    assert with_memory(one, asks("service")).text == "It is down."
+    assert remembered(one, asks("service"))
+    one.reset(one.sessions.default)
+    assert with_memory(one, asks("service")).text == "It is up."
+
+
+def test_what_strikes_other_endpoints_alone_leaves_messages_remembered() -> None:
+    one = engine()
+    one.lay(*loads("name: storm\nbetween: [1s, 2s]\nwhen: {endpoint: count_tokens}\nfault: {type: error}"))
+    assert remembered(one, asks())
 
 
 def test_a_reset_drops_what_was_said_by_scenarios_of_the_session() -> None:
@@ -467,6 +523,7 @@ MARKED = [{"type": "text", "text": "s", "cache_control": {"type": "ephemeral"}}]
         pytest.param(asks("nothing", diagnostics={"previous_message_id": None}), id="diagnostics"),
         pytest.param(asks("nothing", headers={"origin": "http://a"}), id="a page of another origin"),
         pytest.param(asks("nothing", max_tokens=0.5), id="a mistake"),
+        pytest.param(asks("crash"), id="what moves a state"),
     ],
 )
 @pytest.mark.parametrize("profile", PROFILES)

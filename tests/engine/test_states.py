@@ -6,12 +6,14 @@ from typing import Any
 import pytest
 from manualclock import ManualClock
 
+from mock_server import cli, faults
 from mock_server.engine.engine import Engine
 from mock_server.engine.entry import Entry
 from mock_server.engine.explain import explain
+from mock_server.engine.preview import preview
 from mock_server.protocol.request import HttpRequest
 from mock_server.protocol.sse import dumps, encode
-from mock_server.scenario.load import build, load, loads
+from mock_server.scenario.load import build, library, load, loads
 from mock_server.scenario.node import ScenarioError
 from mock_server.scenario.profiles import load_profile
 from mock_server.settings import Settings
@@ -334,3 +336,86 @@ def test_a_window_of_one_pace(timed: Engine, ask: Ask) -> None:
     assert ask(timed).plan.due[0] < 1_000_000
     timed.sessions.default.clock.advance(1)
     assert ask(timed).plan.due[0] == 3_000_000
+
+
+# -- the outage of the library ----------------------------------------------------------------------------------------
+
+
+def test_the_outage_of_the_library_ends_with_a_tool_call_or_by_hand(engine: MakeEngine, ask: Ask) -> None:
+    served = engine(load([library() / "outage.yaml"]))
+    named, session = {"x-mock-scenario": "outage"}, served.sessions.default
+    first = ask(
+        served, "How many rows?", named, tools=[{"name": "restart_database", "input_schema": {"type": "object"}}]
+    )
+    assert first.reply["stop_reason"] == "tool_use"
+    assert ask(served, "And me?", named).status == 529
+    call = first.reply["content"][1]
+    talk = [
+        {"role": "user", "content": "How many rows?"},
+        {"role": "assistant", "content": first.reply["content"]},
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": call["id"], "content": "done"}]},
+    ]
+    assert moved(ask(served, talk, named)) == ["database: starting -> up"]
+    assert ask(served, "And me?", named).text == "The database is up, and all 42 rows are there."
+
+    session.move(served.library(session), {"database": "starting"})
+    assert ask(served, "And me?", named).status == 529
+    session.move(served.library(session), {"database": "up"})
+    assert ask(served, "And me?", named).status == 200
+
+
+# -- previews ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_preview_finds_the_states_that_it_is_about(engine: MakeEngine) -> None:
+    served = engine()
+    script = "name: a\nstates: {service: [up, down, slow]}\nwhen: {state: {service: [slow, down]}}\nreply: Slow.\n"
+    (one,) = preview(served, served.in_force, *loads(script + "then: {state: {service: up}}"))
+    assert (one.scenario, one.reply["content"][0]["text"]) == ("a", "Slow.")
+
+
+def test_a_preview_of_another_endpoint_asks_there(engine: MakeEngine) -> None:
+    served = engine()
+    script = (
+        "name: a\nwhen: {endpoint: count_tokens, prompt: hello}\nattempts: [{error: 500}, {error: 529, fault: reset}]"
+    )
+    told = [(one.asked, one.plan.status, one.faults) for one in preview(served, served.in_force, *loads(script))]
+    asked = "POST /v1/messages/count_tokens"
+    assert told == [(asked, 500, ()), (asked, 529, ("reset",))]
+
+
+def test_every_fault_at_every_event_goes_with_states() -> None:
+    made = list(faults("outage", ["reset"]))
+    assert {one.turn for one in made} == {1}
+    assert made[0].scenario.states["database"].values == ("down", "starting", "up")
+
+
+def test_check_notes_what_a_profile_does_not_serve(tmp_path: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "small.yaml").write_text("extends: octen\nname: small\nendpoints: {count_tokens: false}")
+    script = tmp_path / "a.yaml"
+    script.write_text("name: a\nwhen: {endpoint: [models, count_tokens]}\nerror: 500")
+    assert cli.main(["check", "--profile", str(tmp_path / "small.yaml"), str(script)]) == 0
+    said = capsys.readouterr().out
+    assert f"{script}:2:8: profile small has no count_tokens: no request that comes there reaches 'a' (a note)" in said
+    assert cli.main(["check", str(script)]) == 0
+    assert capsys.readouterr().out == "1 scenarios, no mistakes\n"
+
+
+def test_explain_takes_the_states_that_a_request_finds(tmp_path: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    script, asked = tmp_path / "a.yaml", tmp_path / "request.json"
+    script.write_text("name: a\nstates: {service: [up, down]}\nwhen: {state: {service: down}}\nreply: x")
+    asked.write_text('{"model": "claude-opus-4-8", "max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}]}')
+    assert cli.main(["explain", str(asked), str(script)]) == 1
+    assert "state: wanted service down, got service up" in capsys.readouterr().out
+    assert cli.main(["explain", "--state", "service:down", str(asked), str(script)]) == 0
+    assert cli.main(["explain", "--state", "service:dwn", str(asked), str(script)]) == 2
+    assert "no state service:dwn; there are service: up, down" in capsys.readouterr().err
+
+
+def test_the_journal_is_not_asked_about_states(engine: MakeEngine, ask: Ask) -> None:
+    served = engine(SERVICE)
+    ask(served, "crash")
+    with pytest.raises(
+        ScenarioError, match="'state' is asked when a request comes; an entry of the journal has what was"
+    ):
+        served.sessions.default.journal.find({"state": {"service": "up"}})

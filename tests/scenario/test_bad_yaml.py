@@ -323,7 +323,7 @@ TABLE: list[tuple[str, str, list[str]]] = [
         [
             "4:22: no state 'servce'; declared are service; did you mean 'service'?",
             "7:35: state 'service' is never 'dwn'; it is one of up, down; did you mean 'down'?",
-            "7:80: state 'service' is never 'uup'; it is one of up, down; did you mean 'up'?",
+            "7:79: state 'service' is never 'uup'; it is one of up, down; did you mean 'up'?",
         ],
     ),
     (

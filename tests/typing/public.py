@@ -16,6 +16,7 @@ from mock_server import (
     Variant,
     When,
     attempts,
+    endpoint,
     error,
     fault,
     faults,
@@ -23,6 +24,7 @@ from mock_server import (
     generate,
     prompt,
     reply,
+    state,
     text,
     tool_result,
     tool_use,
@@ -39,6 +41,11 @@ def verbs(mock_server: MockSession) -> None:
     assert_type(mock_server.script(attempts(error(529), "a", [text("b")], lambda request: "c"), "d"), Route)
     assert_type(mock_server.add(generate(thinking=True, tools="matching")), Route)
     assert_type(mock_server.load("hello"), Sequence[Route])
+    assert_type(mock_server.add(reply("Up.", then={"state": {"a": "b"}}), when=state(a="c") | state(a=["d"])), Route)
+    assert_type(mock_server.add(error(500), when=endpoint("count_tokens", "models")), Route)
+    mock_server.states["service"] = "down"
+    assert_type(mock_server.states["service"], str)
+    assert_type(mock_server.chaos.add("reset", between=("10s", "25s")), str)
     assert_type(mock_server.journal, Journal)
     assert_type(mock_server.journal.last, Entry)
     assert_type(mock_server.journal[0], Entry)

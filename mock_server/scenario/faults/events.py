@@ -203,6 +203,8 @@ def _edited(plan: Plan, edit: Callable[[Payload], Payload]) -> Plan:
         except ValueError:
             raise CannotApply("the body is no JSON any more") from None
         return with_body(plan, encode(dumps(edited)), edited)
+    if not any(said_by(step) for step in unrolled(plan) if not isinstance(step, Wait)):
+        raise CannotApply("there is no event in what is sent")
     steps = [
         step if isinstance(step, Wait) or not (said := said_by(step)) else _event(edit(said), step.delay)
         for step in unrolled(plan)

@@ -231,8 +231,9 @@ class Filled(NamedTuple):
             values["open_call"] = encode(dumps(open_call()))
         return values
 
-    def plan(self, drawn: Mapping[str, bytes], headers: Headers) -> Plan:
-        """The plan with these values in it, and `headers` behind its own."""
+    def plan(self, drawn: Mapping[str, bytes], headers: Headers, input_tokens: int | None = None) -> Plan:
+        """The plan with these values in it, and `headers` behind its own. `input_tokens`: how many stand in it, where
+        they are others."""
         values, at, form = {**self.known, **drawn}, self.timeline.at, self.form
         if self.stream:
             frames, due = self.timeline.filled(form.fill(values)), at[0]
@@ -243,7 +244,8 @@ class Filled(NamedTuple):
             part = Part((form.json.fill(values),), at[-1:] if due else AT_ONCE, None, partial(form.message, values))
         if form.once:
             form.forget()
-        return Plan(200, self.headers + headers, (part,), self.stream, due, None, None, self.tokens)
+        tokens = self.tokens if input_tokens is None else (input_tokens, self.tokens[1])
+        return Plan(200, self.headers + headers, (part,), self.stream, due, None, None, tokens)
 
 
 def has_slots(content: Sequence[Block]) -> bool:

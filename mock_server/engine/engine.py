@@ -172,24 +172,36 @@ class Engine:
         session, _, _ = self._sender(http)
         return functools.partial(read_apart, reader, http, session.in_force)
 
-    def handle(self, http: HttpRequest, reading: Reading | None = None, kept: HttpRequest | None = None) -> Entry:
+    def handle(
+        self,
+        http: HttpRequest,
+        reading: Reading | None = None,
+        kept: HttpRequest | None = None,
+        *,
+        again: bool = True,
+    ) -> Entry:
         """Answer one request and note it. Never raises: the client's mistakes and ours both become replies.
 
-        `reading`: what was made of its body before. `kept`: what `Journals.kept` made of it.
+        `reading`: what was made of its body before. `kept`: what `Journals.kept` made of it. `again`: whether it is to
+        be remembered.
         """
         session, key, refused = self._sender(http)
-        exchange = self.answer(http, session, key, refused, reading=reading)
+        exchange = self.answer(http, session, key, refused, reading=reading, again=again)
         if kept is None:
             kept = self.journals.kept(http) if self.journals.redacts else http
         return self.journals.record(session.journal, self.clock.unix(), kept, exchange, session)
 
+    def came_before(self, came: bytes) -> bool:
+        """Whether these bytes came before, so that what they are answered from is to be kept; they have from now on."""
+        return self.memory.has_seen(came)
+
     def remember(self, came: bytes, http: HttpRequest, entry: Entry) -> Remembered | None:
-        """Keep what the bytes that came are answered from, when they come the second time. None where nothing is kept.
+        """Keep what the bytes that came are answered from. None where nothing is kept.
 
         `http`, `entry`: the request that they are, and what it came to, which has ended.
         """
         again = entry.exchange.again
-        if again is None or not self.memory.has_seen(came) or log.isEnabledFor(logging.DEBUG):  # where each is told of
+        if again is None or log.isEnabledFor(logging.DEBUG):  # where each is told of
             return None
         session, key, refused = self._sender(http)
         if refused is not None or again.library is not self.library(session) or again.terms is not session.in_force:
@@ -235,18 +247,22 @@ class Engine:
         *,
         in_batch: bool = False,
         reading: Reading | None = None,
+        again: bool = True,
     ) -> Exchange:
         """The exchange of one request, noted nowhere. `refused`: why its sender is turned away. Never raises."""
         terms = session.in_force
         seed = terms.settings.seed
-        ids = session.ids(None if seed is None else _early_seed(http, seed, reading), self._chance)
+        if seed is None:
+            ids = seeds.Ids(None, self._chance, session.clock.unix())
+        else:
+            ids = seeds.Ids(_early_seed(http, seed, reading))
         left, token = begin(None if reading is None else reading.spent)
         try:
             endpoint, params = route(http, terms)
             if refused is not None:
                 raise refused
             _check_version(http, terms.profile)
-            call = Call(http, session, key, ids, params, in_batch, reading)
+            call = Call(http, session, key, ids, params, in_batch, reading, again)
             exchange = endpoint(self, call)
             if faults.HEADER in http.headers and endpoint not in MESSAGES:
                 exchange = faults.beside(call, exchange)

@@ -127,7 +127,8 @@ class Call(NamedTuple):
     """A request whose sender is known: the session it belongs to, its key, and ids for its reply.
 
     `params`: what its path has for the `{names}` of the endpoint's pattern, unquoted. `in_batch`: it is one of a batch.
-    `reading`: what was made of its body before its turn came.
+    `reading`: what was made of its body before its turn came. `again`: somebody wants to know what the same bytes are
+    answered from the next time.
     """
 
     http: HttpRequest
@@ -137,6 +138,7 @@ class Call(NamedTuple):
     params: Mapping[str, str] = NO_PARAMS
     in_batch: bool = False
     reading: Reading | None = None
+    again: bool = True
 
     def read(self, reader: Reader) -> Any:
         """What the reader makes of the body; read before where the body is large. Raises ApiError."""

@@ -328,26 +328,13 @@ class Library:
         self.side_calls = SideCalls(self.scenarios)
         self.has_sides = len(self.side_calls) > 0
         self.index = Index(self.scenarios)
-        self._settled: dict[Hashable, "Settled"] = {}
+        self.settled: dict[Hashable, Settled] = {}  # what simple requests come to, by their kind
 
     def __len__(self) -> int:
         return len(self.by_name)
 
-    @property
-    def settlements(self) -> int:
-        """How many kinds of requests there are of which that is known."""
-        return len(self._settled)
-
-    def forget(self) -> None:
-        """Know of none any more."""
-        self._settled.clear()
-
-    def settled(self, key: Hashable) -> "Settled | None":
-        """What requests of one kind come to, where that is known."""
-        return self._settled.get(key)
-
     def settle(self, key: Hashable, one: "Settled") -> None:
         """Remember what requests of one kind come to."""
-        if len(self._settled) >= MAX_SETTLED:
-            self._settled.clear()
-        self._settled[key] = one
+        if len(self.settled) >= MAX_SETTLED:
+            self.settled.clear()
+        self.settled[key] = one

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from mock_server.engine.entry import Entry
 from mock_server.engine.errors import date_bytes, headers_at
-from mock_server.engine.exchange import Exchange
+from mock_server.engine.exchange import Call, Exchange
 from mock_server.engine.seeds import Ids
 from mock_server.engine.slots import Stencil
 from mock_server.protocol.lazy import lazy
 from mock_server.protocol.plan import Headers, Plan
+from mock_server.protocol.request import MessagesRequest
 
 if TYPE_CHECKING:
     from mock_server.engine.compile import Filled
@@ -46,9 +47,17 @@ class Settled(NamedTuple):
     filled: "Filled"
     behind: Headers
 
-    def exchanged(self, again: Again, ids: Ids, own: Headers) -> Exchange:
-        """One more exchange like it. `own`: the headers that this one has for itself."""
-        plan = again.filled.plan(again.filled.drawn(ids, str), own + self.behind)
+    def holds_for(self, terms: "InForce", request: MessagesRequest) -> bool:
+        """Whether a request of its kind comes to it."""
+        return self.terms is terms and self.least <= request.max_tokens
+
+    def exchange_of(self, call: Call, input_tokens: int, library: "Library") -> Exchange:
+        """What one more request of its kind comes to."""
+        terms, ids, filled = self.terms, call.ids, self.filled
+        own = headers_at(terms.profile, int(call.session.clock.unix()), ids.new("req"))
+        values = {"id": b'"%b"' % ids.new("msg").encode(), "input_tokens": b"%d" % input_tokens}
+        plan = filled.plan(values, own + self.behind, input_tokens)
+        again = Again(library, terms, filled.after(input_tokens)) if call.again else None
         return Exchange(plan, *self.exchange[1:-1], again)
 
 

@@ -41,7 +41,7 @@ from mock_server.protocol.plan import AT_ONCE, JSON_HEADERS, SSE_HEADERS, Header
 from mock_server.protocol.profile import Geo, Model, Profile
 from mock_server.protocol.prompt import Cost
 from mock_server.protocol.sse import dumps, encode
-from mock_server.records import dataclass
+from mock_server.records import dataclass, quick
 from mock_server.scenario.answer import Answer
 from mock_server.scenario.reply import OpenText
 from mock_server.scenario.timing import Pacing, Timing
@@ -199,6 +199,9 @@ class _Round(NamedTuple):
     advice: int
 
 
+_plan, _part = quick(Plan), quick(Part)
+
+
 class Filled(NamedTuple):
     """A reply to one request, in all but what is drawn for it: ids. Those of the same request come from anew each time.
 
@@ -238,14 +241,15 @@ class Filled(NamedTuple):
         if self.stream:
             frames, due = self.timeline.filled(form.fill(values)), at[0]
             joined = None if at[-1] or form.once else form.joined
-            part = Part(frames, at, None, partial(form.payloads, values, self.timeline.pings), joined)
+            part = _part((frames, at, None, partial(form.payloads, values, self.timeline.pings), joined))
         else:
             due = at[-1]
-            part = Part((form.json.fill(values),), at[-1:] if due else AT_ONCE, None, partial(form.message, values))
+            frames, when = (form.json.fill(values),), at[-1:] if due else AT_ONCE
+            part = _part((frames, when, None, partial(form.message, values), None))
         if form.once:
             form.forget()
         tokens = self.tokens if input_tokens is None else (input_tokens, self.tokens[1])
-        return Plan(200, self.headers + headers, (part,), self.stream, due, None, None, tokens)
+        return _plan((200, self.headers + headers, (part,), self.stream, due, None, None, tokens))
 
 
 def has_slots(content: Sequence[Block]) -> bool:

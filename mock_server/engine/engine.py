@@ -191,10 +191,6 @@ class Engine:
             kept = self.journals.kept(http) if self.journals.redacts else http
         return self.journals.record(session.journal, self.clock.unix(), kept, exchange, session)
 
-    def came_before(self, came: bytes) -> bool:
-        """Whether these bytes came before, so that what they are answered from is to be kept; they have from now on."""
-        return self.memory.has_seen(came)
-
     def remember(self, came: bytes, http: HttpRequest, entry: Entry) -> Remembered | None:
         """Keep what the bytes that came are answered from. None where nothing is kept.
 
@@ -337,25 +333,21 @@ class Engine:
         return Exchange(failure(error, session, ids.new("req")), note=str(error))
 
     def _sender(self, http: HttpRequest) -> tuple[Session, str, ApiError | None]:
-        """The session and the key of a request, and why it is refused if it is; without a key, the default session."""
-        try:
-            key = self._key(http)
-        except ApiError as error:
-            return self.sessions.default, "", error
-        try:
-            return self.sessions.of(http.headers.get("x-mock-session") or http.session, key), key, None
-        except ApiError as error:
-            return self.ended if self.sessions.is_closed(key) else self.sessions.default, key, error
+        """The session and the key of a request, and why it is refused if it is; without a key, the default session.
 
-    def _key(self, http: HttpRequest) -> str:
-        """The API key: x-api-key, else the bearer token; x-api-key wins when both come. Rules 1 to 3."""
-        key = http.headers.get("x-api-key", "").strip() or _bearer(http.headers.get("authorization", ""))
+        The API key: x-api-key, else the bearer token; x-api-key wins when both come. Rules 1 to 3.
+        """
+        headers = http.headers
+        key = headers.get("x-api-key", "").strip() or _bearer(headers.get("authorization", ""))
         if not key:
-            raise ApiError("authentication_error", "x-api-key header is required")
+            return self.sessions.default, "", ApiError("authentication_error", "x-api-key header is required")
         allowed = self.settings.api_key
         if allowed and not any(fnmatch.fnmatchcase(key, glob) for glob in allowed):
-            raise ApiError("authentication_error")
-        return key
+            return self.sessions.default, "", ApiError("authentication_error")
+        try:
+            return self.sessions.of(headers.get("x-mock-session") or http.session, key), key, None
+        except ApiError as error:
+            return self.ended if self.sessions.is_closed(key) else self.sessions.default, key, error
 
 
 class _Made(local):

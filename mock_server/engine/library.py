@@ -77,16 +77,6 @@ _FEW = 16  # texts that are looked for one by one
 _Shape = tuple[str, tuple[str, ...], bool, str, str, bool]
 
 
-def _shape(facts: ConditionContext, *, has_system: bool) -> _Shape:
-    """`has_system`: the system prompt, which may be long, matters to some scenario."""
-    request = facts.view.request
-    choice = request.body.get("tool_choice")
-    chosen = f"{choice.get('type')} {choice.get('name')} {choice.get('disable_parallel_tool_use')}" if choice else ""
-    system = request.system if has_system else ""
-    stream = bool(request.body.get("stream"))
-    return request.model, request.tool_names, stream, system, chosen, bool(facts.view.results)
-
-
 class _Texts:
     """Scenarios by the texts of which one must stand in what is said, for each of them."""
 
@@ -226,6 +216,7 @@ class Index:
     def __init__(self, scenarios: Sequence[Scenario]) -> None:
         self._scenarios = tuple(one for one in scenarios if not (one.named_only or one.is_side_call))
         self._shaped = [_of_shape(one.when) for one in self._scenarios]
+        # the system prompt, which may be long, matters to some scenario
         self._has_system = any("system" in one.subjects for of in self._shaped for one in of)
         self._lanes: OrderedDict[_Shape, _Lane] = OrderedDict()
 
@@ -235,7 +226,12 @@ class Index:
         """The scenarios worth asking. `older`: the human turns before the newest."""
         if not self._scenarios:
             return ()
-        shape = _shape(newest, has_system=self._has_system)
+        request, chosen = newest.view.request, ""
+        if choice := request.body.get("tool_choice"):
+            chosen = f"{choice.get('type')} {choice.get('name')} {choice.get('disable_parallel_tool_use')}"
+        system = request.system if self._has_system else ""
+        stream = bool(request.body.get("stream"))
+        shape = request.model, request.tool_names, stream, system, chosen, bool(newest.view.results)
         lane = self._lanes.get(shape)
         if lane is None:
             lane = self._lane(shape, newest)

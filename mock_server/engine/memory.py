@@ -16,6 +16,7 @@ from mock_server.engine.slots import Stencil
 from mock_server.protocol.lazy import lazy
 from mock_server.protocol.plan import Headers, Plan
 from mock_server.protocol.request import MessagesRequest
+from mock_server.records import quick
 
 if TYPE_CHECKING:
     from mock_server.engine.compile import Filled
@@ -26,6 +27,9 @@ MOST_BYTES = 16_000_000  # of what is kept
 MOST_KEPT = 4_000
 _HASHED = 4_096  # bytes of which all are hashed; of more a share, and all are compared
 _OVERHEAD = 4_000
+
+
+_exchange = quick(Exchange)
 
 
 class Again(NamedTuple):
@@ -58,7 +62,7 @@ class Settled(NamedTuple):
         values = {"id": b'"%b"' % ids.new("msg").encode(), "input_tokens": b"%d" % input_tokens}
         plan = filled.plan(values, own + self.behind, input_tokens)
         again = Again(library, terms, filled.after(input_tokens)) if call.again else None
-        return Exchange(plan, *self.exchange[1:-1], again)
+        return _exchange((plan, *self.exchange[1:-1], again))
 
 
 class Repeated(Entry):

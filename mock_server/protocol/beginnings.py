@@ -186,7 +186,7 @@ class Beginnings:
     def read(self, body: bytes, headers: Mapping[str, str], profile: Profile, endpoint: str) -> MessagesRequest:
         """The request a body holds. Raises ApiError (400) when it is not a JSON object."""
         if len(body) < LONG:
-            sent = _sent(headers, profile, endpoint)
+            sent = profile, (endpoint, headers.get("anthropic-beta"), headers.get("anthropic-version"))  # as `_sent`
             frame = self._last
             if frame is None or not frame.fits(body, sent):
                 self._last = frame = self._fitting(body, sent)

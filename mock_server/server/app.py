@@ -227,7 +227,7 @@ class App:
         self._readers = ThreadPoolExecutor(READERS, "mock-server reader")
         self._clerks = ThreadPoolExecutor(READERS, "mock-server desk")
         desk.control.changed = self._changed
-        self.remembered = engine.remembered
+        self.remembered, self._came_before = engine.remembered, engine.memory.has_seen
         self.inbox = Inbox(self._loop)
         self.wheel = Wheel(self._loop, self.inbox.patience)
 
@@ -342,7 +342,7 @@ class App:
             answered = aside(http, self._desk, self._engine.sessions.first)
             if answered is not None:
                 return answered
-        entry = self._engine.handle(http, reading, kept, again=bool(came) and self._engine.came_before(came))
+        entry = self._engine.handle(http, reading, kept, again=bool(came) and self._came_before(came))
         if "origin" in entry.request_headers:
             self._share(entry)
         if self._watchers:

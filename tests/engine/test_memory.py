@@ -68,7 +68,7 @@ def without_memory(engine: Engine, http: HttpRequest) -> Entry:
 
 
 def answered(engine: Engine, http: HttpRequest) -> Entry:
-    entry = engine.handle(http, again=engine.came_before(came(http)))
+    entry = engine.handle(http, again=engine.memory.has_seen(came(http)))
     if entry.exchange.late is None:
         entry.end("completed", len(entry.plan.frames))
         engine.metrics.count(entry)

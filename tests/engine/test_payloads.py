@@ -34,8 +34,7 @@ reply:
 def agree(plan: Plan, *, all_known: bool) -> None:
     """Every payload is what its frame says, and pieces are the frames."""
     assert len(plan.payloads) == len(plan.frames)
-    joined = [part.frames if part.joined is None else part.joined(part.frames) for part in plan.parts]
-    assert b"".join([piece for pieces in joined for piece in pieces]) == plan.body()
+    assert b"".join([piece for part in plan.parts for piece in part.pieces]) == plan.body()
     for frame, payload in zip(plan.frames, plan.payloads, strict=True):
         if payload is not None:
             assert plain(payload) == (readable_payload(frame) if plan.stream else json.loads(frame))

@@ -234,9 +234,8 @@ class Filled(NamedTuple):
             values["open_call"] = encode(dumps(open_call()))
         return values
 
-    def plan(self, drawn: Mapping[str, bytes], headers: Headers, input_tokens: int | None = None) -> Plan:
-        """The plan with these values in it, and `headers` behind its own. `input_tokens`: how many stand in it, where
-        they are others."""
+    def plan(self, drawn: Mapping[str, bytes], headers: Headers, tokens: tuple[int, int] | None = None) -> Plan:
+        """The plan with these values in it, and `headers` behind its own. `tokens`: where the values tell others."""
         values, at, form = {**self.known, **drawn}, self.timeline.at, self.form
         if self.stream:
             frames, due = self.timeline.filled(form.fill(values)), at[0]
@@ -248,8 +247,7 @@ class Filled(NamedTuple):
             part = _part((frames, when, None, partial(form.message, values), None))
         if form.once:
             form.forget()
-        tokens = self.tokens if input_tokens is None else (input_tokens, self.tokens[1])
-        return _plan((200, self.headers + headers, (part,), self.stream, due, None, None, tokens))
+        return _plan((200, self.headers + headers, (part,), self.stream, due, None, None, tokens or self.tokens))
 
 
 def has_slots(content: Sequence[Block]) -> bool:
@@ -320,9 +318,20 @@ class CompiledReply:
         timing = self._reply.timing.of(to.model.id)
         return not to.time_scale or (self._paced.get(id(timing)) or self._at_pace(timing)).pace.is_instant
 
+    def texts_of(self, content: Sequence[Block], model: Model) -> tuple[dict[str, bytes], int]:
+        """What stands in the slots of a reply whose content is this, and the tokens that all of it takes."""
+        texts = {slot.name: content[at].text for at, slot in self.slots}  # type: ignore[union-attr]
+        cost = self._cost.text + sum([tokens.count(text) for text in texts.values()])
+        needs = self._cost.fixed + cost * model.token_factor
+        return {name: encode(dumps(text)) for name, text in texts.items()}, math.ceil(needs - 1e-9)
+
     def is_even(self, model: Model) -> bool:
-        """Whether a prompt leaves nothing in it but the number of its tokens, and its times alone."""
-        return not (self._fed_back or self._reply.timing.of(model.id).per_input_token)
+        """Whether a prompt leaves nothing in it but the number of its tokens, and its times alone; with texts of each
+        request's own, whether it costs what we count."""
+        reply = self._reply
+        if self._fed_back or reply.timing.of(model.id).per_input_token:
+            return False
+        return not self.slots or (reply.output_tokens is None and reply.max_tokens is None and not reply.usage)
 
     def poured(self, content: tuple[Block, ...]) -> "CompiledReply":
         """This reply with the content of one request, which has texts where this one has slots."""

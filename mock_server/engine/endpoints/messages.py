@@ -177,7 +177,10 @@ def _answered(engine: "Engine", admitted: Admitted) -> Exchange:
     if isinstance(found, Choice) and (kind := _kind(admitted, found)) is not None:
         settled = library.settled.get(kind)
         if settled is not None and settled.holds_for(terms, request) and not asked.were_counts_read:
-            return settled.exchange_of(call, admitted.input_tokens, library)
+            content = _texts(engine, call, asked, found) if settled.slots is not None else ()
+            exchange = settled.exchange_of(call, admitted, content, library)
+            if exchange is not None:
+                return exchange
     draw = Draw(terms.settings.seed, call, request)
     overlays = engine.overlays(call.session) if library.overlays else ()
     if request.body.get("compaction") is not None and not _compacts(found):
@@ -202,10 +205,9 @@ def _answered(engine: "Engine", admitted: Admitted) -> Exchange:
     if (compiled.size > LONG) if compiled is not None else _is_long(answer, request):
         return _long(turn)
     exchange = _chosen(_played(turn), turn)
-    if exchange.again is None:
-        return exchange
-    _settle(exchange, exchange.again.filled, turn)
-    return exchange if call.again else exchange._replace(again=None)
+    if turn.draw.filled is not None and _is_alone(turn):
+        _settle(exchange, turn.draw.filled, turn)
+    return exchange if call.again or exchange.again is None else exchange._replace(again=None)
 
 
 # A request that is nothing but a question has the same reply as the one before, but for ids and the tokens of its
@@ -234,7 +236,7 @@ def _settle(exchange: Exchange, filled: Filled, turn: Turn) -> None:
     """Remember what a simple request came to, if nothing but ids and the tokens of its prompt was its own."""
     admitted, found, reply = turn.admitted, turn.found, turn.compiled
     kind = _kind(admitted, found) if isinstance(found, Choice) else None
-    if kind is None or reply is None or reply.calls or reply.thinks:
+    if kind is None or reply is None or reply.calls or reply.thinks or exchange.note:
         return
     limit = admitted.request.max_tokens
     if filled.is_cut or filled.form.once or int(filled.known["output_tokens"]) >= limit:
@@ -243,28 +245,41 @@ def _settle(exchange: Exchange, filled: Filled, turn: Turn) -> None:
         return
     terms = admitted.call.session.in_force
     behind = exchange.plan.headers[len(filled.headers) + len(headers_at(terms.profile, 0, "")) :]
-    turn.library.settle(kind, Settled(terms, limit, exchange._replace(again=None), filled, behind))
+    slots = reply if reply.slots else None
+    turn.library.settle(kind, Settled(terms, limit, exchange._replace(again=None), filled, behind, slots))
+
+
+def _texts(engine: "Engine", call: Call, asked: Lookup, found: Choice) -> tuple[Block, ...]:
+    """The content of a reply whose texts each request has its own of."""
+    session = call.session
+    seed = session.in_force.settings.seed
+    by = Rendering(asked, found, seed, engine.generator, session.name, session.reply_time())
+    return rendered(found.answer.reply or (), by)
 
 
 def _again(turn: Turn) -> Again | None:
     """What the same request is answered from the next time; None where anything was counted, drawn, limited, expected
     or broken for it, or looked up where the next one may find something else.
     """
-    draw, admitted, answer, found = turn.draw, turn.admitted, turn.answer, turn.found
-    filled, request = draw.filled, admitted.request
-    if filled is None or draw.has_seed or turn.asked.were_counts_read or turn.breaks is not NONE:
-        return None
-    if admitted.limits or admitted.prefix is not None or turn.library.overlays or admitted.call.in_batch:
-        return None
-    if answer.is_open or answer.call is not None or (isinstance(found, Choice) and found.scenario.expects):
-        return None
-    if (
-        (request.has_blocks and request.has_files)
-        or not _LASTING.isdisjoint(request.body)
-        or "origin" in request.headers
-    ):
+    draw, admitted, answer = turn.draw, turn.admitted, turn.answer
+    filled = draw.filled
+    if filled is None or answer.is_open or not _is_alone(turn):
         return None
     return Again(turn.library, admitted.call.session.in_force, filled)
+
+
+def _is_alone(turn: Turn) -> bool:
+    """Whether an answer hangs on its request alone: see `_again`."""
+    draw, admitted, answer, found = turn.draw, turn.admitted, turn.answer, turn.found
+    request = admitted.request
+    if draw.has_seed or turn.asked.were_counts_read or turn.breaks is not NONE:
+        return False
+    if admitted.limits or admitted.prefix is not None or turn.library.overlays or admitted.call.in_batch:
+        return False
+    if answer.call is not None or (isinstance(found, Choice) and found.scenario.expects):
+        return False
+    is_told = (request.has_blocks and request.has_files) or "origin" in request.headers
+    return not is_told and _LASTING.isdisjoint(request.body)
 
 
 def _unexpected(call: Call, choice: Choice, differences: Sequence[Miss]) -> Exchange:

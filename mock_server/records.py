@@ -5,8 +5,9 @@ for a hundred classes of which a start uses some twenty.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from dataclasses import dataclass as dataclass
@@ -28,6 +29,16 @@ else:
             return made
 
         return of if cls is None else of(cls)
+
+
+_T = TypeVar("_T", bound=tuple[Any, ...])
+
+
+def quick(cls: type[_T]) -> Callable[[tuple[Any, ...]], _T]:
+    """Makes a named tuple from a tuple of all its values: what `cls(...)` does, in less than half the time. For those
+    that are made for every request.
+    """
+    return functools.partial(tuple.__new__, cls)
 
 
 Method = Callable[..., Any]

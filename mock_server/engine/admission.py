@@ -18,8 +18,8 @@ from mock_server.protocol.errors import ApiError, invalid
 from mock_server.protocol.message import UNEDITED, Extras, said
 from mock_server.protocol.plan import Headers, Plan
 from mock_server.protocol.profile import Limits, Model
-from mock_server.protocol.prompt import Prefix, block_cost, counted, current_turn, prefixed
-from mock_server.protocol.request import Block, MessagesRequest, blocks
+from mock_server.protocol.prompt import Prefix, block_cost, counted, current_turn, input_tokens, prefixed
+from mock_server.protocol.request import LONG, Block, MessagesRequest, blocks
 from mock_server.protocol.rules.models import model_of
 from mock_server.protocol.tokens import TokenCounter
 
@@ -218,7 +218,8 @@ def admit(call: Call, request: MessagesRequest, counter: TokenCounter) -> Admitt
     model: Model | None = request.steady.get("model")
     if model is None:
         model = request.steady["model"] = model_of(request, call.session.in_force.profile)
-    original = total = counted(request, model, counter)
+    count = input_tokens if len(request.raw) < LONG else counted  # of a long one known already
+    original = total = count(request, model, counter)
     edits: Edits = ()
     if "context_management" in request.body:
         edits = applied_edits(request, model, original, counter)

@@ -183,8 +183,9 @@ def choose(library: Library, lookup: Lookup) -> Choice | NoMatch:
         misses.append(found)
     candidates = library.index.candidates(lookup.newest, lookup.older)
     for scenario in library.side_calls.among(candidates, sides) if sides else candidates:
-        known = named is not None and scenario.name == named.name
-        anchor = None if known else _anchor(scenario, lookup)
+        if named is not None and scenario.name == named.name:
+            continue
+        anchor = _anchor(scenario, lookup)
         if anchor is not None:
             found = _at(scenario, lookup, anchor)
             if isinstance(found, Choice):
@@ -257,10 +258,13 @@ def _off(scenarios: Sequence[Scenario], lookup: Lookup, told: Container[str]) ->
 
 def _at(scenario: Scenario, lookup: Lookup, anchor: int) -> Choice | NearMiss:
     """What a scenario answers from this anchor on: its turn, case and attempt."""
+    talk = lookup.conversation
     if scenario.anchored_at == "session":
         reached = _next(scenario, lookup)
+    elif talk.is_question:
+        reached = 1
     else:
-        reached = position(lookup.conversation, anchor, scenario.tag, scenario.pauses, scenario.pinned)
+        reached = position(talk, anchor, scenario.tag, scenario.pauses, scenario.pinned)
     turns = scenario.turns
     turn = reached if reached <= len(turns) else _past_end(scenario, reached)
     if turn is None:

@@ -42,7 +42,7 @@ from mock_server.protocol.plan import AT_ONCE, JSON_HEADERS, SSE_HEADERS, Header
 from mock_server.protocol.profile import Geo, Model, Profile
 from mock_server.protocol.prompt import Cost
 from mock_server.protocol.sse import dumps, encode
-from mock_server.records import dataclass
+from mock_server.records import dataclass, quick
 from mock_server.scenario.answer import Answer
 from mock_server.scenario.reply import OpenText
 from mock_server.scenario.timing import Pacing, Timing
@@ -201,6 +201,9 @@ class _Round(NamedTuple):
     advice: int
 
 
+_plan, _part = quick(Plan), quick(Part)
+
+
 class Filled(NamedTuple):
     """A reply to one request, in all but what is drawn for it: ids. Those of the same request come from anew each time.
 
@@ -233,20 +236,21 @@ class Filled(NamedTuple):
             values["open_call"] = encode(dumps(open_call()))
         return values
 
-    def plan(self, drawn: Mapping[str, bytes], headers: Headers) -> Plan:
-        """The plan with these values in it, and `headers` behind its own."""
+    def plan(self, drawn: Mapping[str, bytes], headers: Headers, tokens: tuple[int, int] | None = None) -> Plan:
+        """The plan with these values in it, and `headers` behind its own. `tokens`: where the values tell others."""
         values, at, form = {**self.known, **drawn}, self.timeline.at, self.form
         if self.stream:
             frames, due = self.timeline.filled(form.fill(values)), at[0]
             joined = None if at[-1] or form.once else form.joined
             source = partial(form.payloads, values, self.timeline.pings, self.timeline.beat)
-            part = Part(frames, at, None, source, joined)
+            part = _part((frames, at, None, source, joined))
         else:
             due = at[-1]
-            part = Part((form.json.fill(values),), at[-1:] if due else AT_ONCE, None, partial(form.message, values))
+            frames, when = (form.json.fill(values),), at[-1:] if due else AT_ONCE
+            part = _part((frames, when, None, partial(form.message, values), None))
         if form.once:
             form.forget()
-        return Plan(200, self.headers + headers, (part,), self.stream, due, None, None, self.tokens)
+        return _plan((200, self.headers + headers, (part,), self.stream, due, None, None, tokens or self.tokens))
 
 
 def has_slots(content: Sequence[Block]) -> bool:
@@ -318,9 +322,20 @@ class CompiledReply:
         timing = self._reply.timing.of(to.model.id)
         return not to.time_scale or (self._paced.get(id(timing)) or self._at_pace(timing)).pace.is_instant
 
+    def texts_of(self, content: Sequence[Block], model: Model) -> tuple[dict[str, bytes], int]:
+        """What stands in the slots of a reply whose content is this, and the tokens that all of it takes."""
+        texts = {slot.name: content[at].text for at, slot in self.slots}  # type: ignore[union-attr]
+        cost = self._cost.text + sum([tokens.count(text) for text in texts.values()])
+        needs = self._cost.fixed + cost * model.token_factor
+        return {name: encode(dumps(text)) for name, text in texts.items()}, math.ceil(needs - 1e-9)
+
     def is_even(self, model: Model) -> bool:
-        """Whether a prompt leaves nothing in it but the number of its tokens, and its times alone."""
-        return not (self._fed_back or self._reply.timing.of(model.id).per_input_token)
+        """Whether a prompt leaves nothing in it but the number of its tokens, and its times alone; with texts of each
+        request's own, whether it costs what we count."""
+        reply = self._reply
+        if self._fed_back or reply.timing.of(model.id).per_input_token:
+            return False
+        return not self.slots or (reply.output_tokens is None and reply.max_tokens is None and not reply.usage)
 
     def poured(self, content: tuple[Block, ...]) -> "CompiledReply":
         """This reply with the content of one request, which has texts where this one has slots."""

@@ -93,11 +93,13 @@ class Conversation:
     """The turns of one request and which of them are human.
 
     `reached`: how far scripts had come a few turns before the end, for a longer conversation to go on from; the first
-    `settled` turns are those of an earlier one, of which `before` tells that.
+    `settled` turns are those of an earlier one, of which `before` tells that. `is_question`: it is one human turn and
+    nothing else.
     """
 
     before: Mapping[Any, tuple[int, int]] = {}
     settled = 0
+    is_question = False
 
     def __init__(self, turns: tuple[HumanTurn, ...], human: tuple[int, ...]) -> None:
         self.turns = turns
@@ -148,11 +150,12 @@ def conversed(request: MessagesRequest) -> Conversation:
     if len(messages) == 1 and messages[0]["role"] == "user":  # what most requests are
         content = messages[0]["content"]
         if type(content) is not str:
-            turn = HumanTurn("user", tuple(content or ()))
-        else:
-            turn = HumanTurn("user", ({"type": "text", "text": content},))
-            vars(turn).update(is_human=True, text=SearchedText((content,)))
-        return Conversation((turn,), _FIRST)
+            return Conversation((HumanTurn("user", tuple(content or ())),), _FIRST)
+        turn = HumanTurn("user", ({"type": "text", "text": content},))
+        vars(turn).update(is_human=True, text=SearchedText((content,)))
+        talk = Conversation((turn,), _FIRST)
+        talk.is_question = True
+        return talk
     if len(messages) < _FEW or request.has_system_messages:
         return conversation(messages)
     begins = request.scan("turns", _BEGIN, _with_message)

@@ -184,24 +184,32 @@ class Engine:
         session, _, _ = self._sender(http)
         return functools.partial(read_apart, reader, http, session.in_force)
 
-    def handle(self, http: HttpRequest, reading: Reading | None = None, kept: HttpRequest | None = None) -> Entry:
+    def handle(
+        self,
+        http: HttpRequest,
+        reading: Reading | None = None,
+        kept: HttpRequest | None = None,
+        *,
+        again: bool = True,
+    ) -> Entry:
         """Answer one request and note it. Never raises: the client's mistakes and ours both become replies.
 
-        `reading`: what was made of its body before. `kept`: what `Journals.kept` made of it.
+        `reading`: what was made of its body before. `kept`: what `Journals.kept` made of it. `again`: whether it is to
+        be remembered.
         """
         session, key, refused = self._sender(http)
-        exchange = self.answer(http, session, key, refused, reading=reading)
+        exchange = self.answer(http, session, key, refused, reading=reading, again=again)
         if kept is None:
             kept = self.journals.kept(http) if self.journals.redacts else http
         return self.journals.record(session.journal, self.clock.unix(), kept, exchange, session)
 
     def remember(self, came: bytes, http: HttpRequest, entry: Entry) -> Remembered | None:
-        """Keep what the bytes that came are answered from, when they come the second time. None where nothing is kept.
+        """Keep what the bytes that came are answered from. None where nothing is kept.
 
         `http`, `entry`: the request that they are, and what it came to, which has ended.
         """
         again = entry.exchange.again
-        if again is None or not self.memory.has_seen(came) or log.isEnabledFor(logging.DEBUG):  # where each is told of
+        if again is None or log.isEnabledFor(logging.DEBUG):  # where each is told of
             return None
         session, key, refused = self._sender(http)
         if refused is not None or again.library is not self.library(session) or again.terms is not session.in_force:
@@ -250,18 +258,22 @@ class Engine:
         *,
         in_batch: bool = False,
         reading: Reading | None = None,
+        again: bool = True,
     ) -> Exchange:
         """The exchange of one request, noted nowhere. `refused`: why its sender is turned away. Never raises."""
         terms = session.in_force
         seed = terms.settings.seed
-        ids = session.ids(None if seed is None else _early_seed(http, seed, reading), self._chance)
+        if seed is None:
+            ids = seeds.Ids(None, self._chance, session.clock.unix())
+        else:
+            ids = seeds.Ids(_early_seed(http, seed, reading))
         left, token = begin(None if reading is None else reading.spent)
         try:
             endpoint, params = route(http, terms)
             if refused is not None:
                 raise refused
             _check_version(http, terms.profile)
-            call = Call(http, session, key, ids, params, in_batch, reading)
+            call = Call(http, session, key, ids, params, in_batch, reading, again=again)
             exchange = endpoint(self, call) if endpoint in MESSAGES else self._beside(endpoint, call)
         except ApiError as error:
             exchange = self._refused(error, session, ids)._replace(warnings=faults.refused(http.headers))
@@ -364,25 +376,21 @@ class Engine:
         return Exchange(failure(error, session, ids.new("req")), note=error.note or str(error))
 
     def _sender(self, http: HttpRequest) -> tuple[Session, str, ApiError | None]:
-        """The session and the key of a request, and why it is refused if it is; without a key, the default session."""
-        try:
-            key = self._key(http)
-        except ApiError as error:
-            return self.sessions.default, "", error
-        try:
-            return self.sessions.of(http.headers.get("x-mock-session") or http.session, key), key, None
-        except ApiError as error:
-            return self.ended if self.sessions.is_closed(key) else self.sessions.default, key, error
+        """The session and the key of a request, and why it is refused if it is; without a key, the default session.
 
-    def _key(self, http: HttpRequest) -> str:
-        """The API key: x-api-key, else the bearer token; x-api-key wins when both come. Rules 1 to 3."""
-        key = http.headers.get("x-api-key", "").strip() or _bearer(http.headers.get("authorization", ""))
+        The API key: x-api-key, else the bearer token; x-api-key wins when both come. Rules 1 to 3.
+        """
+        headers = http.headers
+        key = headers.get("x-api-key", "").strip() or _bearer(headers.get("authorization", ""))
         if not key:
-            raise ApiError("authentication_error", "x-api-key header is required")
+            return self.sessions.default, "", ApiError("authentication_error", "x-api-key header is required")
         allowed = self.settings.api_key
         if allowed and not any(fnmatch.fnmatchcase(key, glob) for glob in allowed):
-            raise ApiError("authentication_error")
-        return key
+            return self.sessions.default, "", ApiError("authentication_error")
+        try:
+            return self.sessions.of(headers.get("x-mock-session") or http.session, key), key, None
+        except ApiError as error:
+            return self.ended if self.sessions.is_closed(key) else self.sessions.default, key, error
 
 
 def _check_states(known: Iterable[Scenario], added: Sequence[Scenario]) -> None:

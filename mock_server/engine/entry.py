@@ -71,12 +71,13 @@ class Entry:
     """One exchange: the request, what chose the reply, the reply, and how it ended.
 
     `at` is when the request came (unix seconds), `number` counts the requests of the whole server. Made for every
-    request: it takes what there is, and works out the rest for whoever looks.
+    request: it takes what there is, and works out the rest for whoever looks. `is_paced`: the reply was sent in steps.
     """
 
     exception: BaseException | None = None
     _outcome: tuple[str, int, float] | None = None
     _sent: Sequence[int] = ()
+    is_paced = False
 
     def __init__(
         self,
@@ -329,11 +330,6 @@ class Entry:
         return self
 
     @property
-    def is_paced(self) -> bool:
-        """Whether the reply was sent in steps."""
-        return bool(self._sent)
-
-    @property
     def lateness(self) -> float:
         """Seconds that the latest event was behind its time; 0 when all went out at once."""
         due = self.due_at
@@ -366,7 +362,7 @@ class Entry:
             lane, plan = self._lane, self.exchange.plan
             self._outcome = kind, frames, (SystemClock.now() if lane is None else lane.clock.now()) - self._began
             if sent:
-                self._sent = sent
+                self._sent, self.is_paced = sent, True
             if plan.tokens is None and is_data(plan) and _size(plan) > KEPT_DATA:
                 self.exchange = self.exchange._replace(plan=_emptied(plan))
             self._journal.ended(self)
@@ -378,6 +374,7 @@ class Entry:
         if duration_ms is not None:
             frames = sent[-2] if self.plan.stream and sent else 0 if self.plan.stream else 1
             self._outcome, self._sent = (outcome, frames, duration_ms / 1000), sent
+            self.is_paced = bool(sent)
 
     def settled(self, exchange: Exchange, exception: BaseException | None = None) -> None:
         """A function has given the reply, or failed to."""

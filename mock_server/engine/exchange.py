@@ -129,6 +129,7 @@ class Call(NamedTuple):
 
     `params`: what its path has for the `{names}` of the endpoint's pattern, unquoted. `in_batch`: it is one of a batch.
     `reading`: what was made of its body before its turn came. `endpoint`: what scenarios call where it came to.
+    `again`: somebody wants to know what the same bytes are answered from the next time.
     """
 
     http: HttpRequest
@@ -139,6 +140,7 @@ class Call(NamedTuple):
     in_batch: bool = False
     reading: Reading | None = None
     endpoint: str = "messages"
+    again: bool = True
 
     def read(self, reader: Reader) -> Any:
         """What the reader makes of the body; read before where the body is large. Raises ApiError."""
@@ -217,9 +219,9 @@ class Exchange(NamedTuple):
     faults: tuple[str, ...] = ()
     contradictions: tuple[str, ...] = ()
     contradicted: bool = False
-    again: "Again | None" = None
     warnings: tuple[str, ...] = ()
     moved: tuple[Moved, ...] = ()
+    again: "Again | None" = None
 
 
 # What a client should know although it was answered: whoever finds it adds it to the exchange; the header tells it.

@@ -78,16 +78,6 @@ _FEW = 16  # texts that are looked for one by one
 _Shape = tuple[str, tuple[str, ...], bool, str, str, bool]
 
 
-def _shape(facts: ConditionContext, *, has_system: bool) -> _Shape:
-    """`has_system`: the system prompt, which may be long, matters to some scenario."""
-    request = facts.view.request
-    choice = request.body.get("tool_choice")
-    chosen = f"{choice.get('type')} {choice.get('name')} {choice.get('disable_parallel_tool_use')}" if choice else ""
-    system = request.system if has_system else ""
-    stream = bool(request.body.get("stream"))
-    return request.model, request.tool_names, stream, system, chosen, bool(facts.view.results)
-
-
 class _Texts:
     """Scenarios by the texts of which one must stand in what is said, for each of them."""
 
@@ -228,6 +218,7 @@ class Index:
     def __init__(self, scenarios: Sequence[Scenario]) -> None:
         self._scenarios = tuple(one for one in scenarios if not (one.named_only or one.is_side_call))
         self._shaped = [_of_shape(one.when) for one in self._scenarios]
+        # the system prompt, which may be long, matters to some scenario
         self._has_system = any("system" in one.subjects for of in self._shaped for one in of)
         self._lanes: OrderedDict[_Shape, _Lane] = OrderedDict()
 
@@ -237,7 +228,12 @@ class Index:
         """The scenarios worth asking. `older`: the human turns before the newest."""
         if not self._scenarios:
             return ()
-        shape = _shape(newest, has_system=self._has_system)
+        request, chosen = newest.view.request, ""
+        if choice := request.body.get("tool_choice"):
+            chosen = f"{choice.get('type')} {choice.get('name')} {choice.get('disable_parallel_tool_use')}"
+        system = request.system if self._has_system else ""
+        stream = bool(request.body.get("stream"))
+        shape = request.model, request.tool_names, stream, system, chosen, bool(newest.view.results)
         lane = self._lanes.get(shape)
         if lane is None:
             lane = self._lane(shape, newest)
@@ -336,26 +332,13 @@ class Library:
         self.side_calls = SideCalls(self.scenarios)
         self.has_sides = len(self.side_calls) > 0
         self.index = Index(self.scenarios)
-        self._settled: dict[Hashable, Settled] = {}
+        self.settled: dict[Hashable, Settled] = {}  # what simple requests come to, by their kind
 
     def __len__(self) -> int:
         return len(self.by_name)
 
-    @property
-    def settlements(self) -> int:
-        """How many kinds of requests there are of which that is known."""
-        return len(self._settled)
-
-    def forget(self) -> None:
-        """Know of none any more."""
-        self._settled.clear()
-
-    def settled(self, key: Hashable) -> "Settled | None":
-        """What requests of one kind come to, where that is known."""
-        return self._settled.get(key)
-
     def settle(self, key: Hashable, one: "Settled") -> None:
         """Remember what requests of one kind come to."""
-        if len(self._settled) >= MAX_SETTLED:
-            self._settled.clear()
-        self._settled[key] = one
+        if len(self.settled) >= MAX_SETTLED:
+            self.settled.clear()
+        self.settled[key] = one

@@ -6,18 +6,23 @@ states: all of these are replaced when they change, never changed.
 """
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from mock_server.engine.entry import Entry
 from mock_server.engine.errors import date_bytes, headers_at
-from mock_server.engine.exchange import Exchange
+from mock_server.engine.exchange import Call, Exchange
 from mock_server.engine.seeds import Ids
 from mock_server.engine.slots import Stencil
+from mock_server.protocol.blocks import Block
 from mock_server.protocol.lazy import lazy
 from mock_server.protocol.plan import Headers, Plan
+from mock_server.protocol.request import MessagesRequest
+from mock_server.records import quick
 
 if TYPE_CHECKING:
-    from mock_server.engine.compile import Filled
+    from mock_server.engine.admission import Admitted
+    from mock_server.engine.compile import CompiledReply, Filled
     from mock_server.engine.library import Library
     from mock_server.engine.session import InForce, Session, Values
 
@@ -25,6 +30,9 @@ MOST_BYTES = 16_000_000  # of what is kept
 MOST_KEPT = 4_000
 _HASHED = 4_096  # bytes of which all are hashed; of more a share, and all are compared
 _OVERHEAD = 4_000
+
+
+_exchange = quick(Exchange)
 
 
 class Again(NamedTuple):
@@ -39,18 +47,39 @@ class Again(NamedTuple):
 class Settled(NamedTuple):
     """What plain requests come to that differ in nothing but what is said, once the same answer is chosen for them: an
     exchange, and the headers of its plan that do not change (`behind` those that every reply has for itself). `least`:
-    with this `max_tokens`, and any larger one, the reply comes whole."""
+    with this `max_tokens`, and any larger one, the reply comes whole. `slots`: the reply, where each request has texts
+    of its own in it."""
 
     terms: "InForce"
     least: int
     exchange: Exchange
     filled: "Filled"
     behind: Headers
+    slots: "CompiledReply | None" = None
 
-    def exchanged(self, again: Again, ids: Ids, own: Headers) -> Exchange:
-        """One more exchange like it. `own`: the headers that this one has for itself."""
-        plan = again.filled.plan(again.filled.drawn(ids, str), own + self.behind)
-        return self.exchange._replace(plan=plan, again=again)
+    def holds_for(self, terms: "InForce", request: MessagesRequest) -> bool:
+        """Whether a request of its kind comes to it."""
+        return self.terms is terms and (self.least <= request.max_tokens or self.slots is not None)
+
+    def exchange_of(
+        self, call: Call, admitted: "Admitted", content: Sequence[Block], library: "Library"
+    ) -> Exchange | None:
+        """What one more request of its kind comes to. `content`: that of a reply with slots; None where it is too long
+        for its request."""
+        terms, ids, filled, input_tokens = self.terms, call.ids, self.filled, admitted.input_tokens
+        values, tokens = {"input_tokens": b"%d" % input_tokens}, (input_tokens, filled.tokens[1])
+        if self.slots is not None:
+            texts, output = self.slots.texts_of(content, admitted.model)
+            if output > admitted.request.max_tokens:
+                return None
+            values.update(texts, output_tokens=b"%d" % output, first_output_tokens=b"%d" % min(output, 1))
+            tokens = input_tokens, output
+        own = headers_at(terms.profile, int(call.session.clock.unix()), ids.new("req"))
+        values["id"] = b'"%b"' % ids.new("msg").encode()
+        plan = filled.plan(values, own + self.behind, tokens)
+        is_kept = call.again and self.slots is None
+        again = Again(library, terms, filled.after(input_tokens), call.session.moved) if is_kept else None
+        return _exchange((plan, *self.exchange[1:-1], again))
 
 
 class Repeated(Entry):

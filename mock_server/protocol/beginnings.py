@@ -16,7 +16,17 @@ from json.decoder import WHITESPACE, JSONArray, JSONObject  # type: ignore[attr-
 from typing import Any
 
 from mock_server.protocol.profile import Profile
-from mock_server.protocol.request import CACHE_MARK, LONG, SCAN, STEADY, Known, MessagesRequest, check_halves, parse
+from mock_server.protocol.request import (
+    CACHE_MARK,
+    LONG,
+    SCAN,
+    SHORT,
+    STEADY,
+    Known,
+    MessagesRequest,
+    check_halves,
+    parse,
+)
 
 _BUDGET = 24 << 20
 _LONG_ENOUGH = 4 << 10  # bytes of a conversation that is kept: a shorter one is read again in no time
@@ -61,7 +71,9 @@ class Story:
 class Frame:
     """All of a body but its messages: how it begins and ends, its fields, and what it was sent with."""
 
-    __slots__ = ("conditions", "fields", "head", "is_marked", "profile", "steady", "stories", "tail", "worked_out")
+    __slots__ = (
+        "conditions", "fields", "head", "is_marked", "known", "profile", "steady", "stories", "tail", "worked_out",
+    )  # fmt: skip
 
     def __init__(
         self, head: bytes, tail: bytes, fields: dict[str, Any], request: MessagesRequest, sent: "_Sent"
@@ -74,6 +86,7 @@ class Frame:
         self.profile, self.conditions = sent
         self.is_marked = CACHE_MARK in head or CACHE_MARK in tail
         self.stories: dict[bytes, list[Story]] = {}
+        self.known = Known(None, self.steady, 0, 0)  # of all short bodies: nobody asks where what is new stands
 
     def fits(self, body: bytes, sent: "_Sent") -> bool:
         """Whether a body begins and ends so, and was sent so."""
@@ -88,7 +101,7 @@ class Frame:
     def read(self, body: bytes, headers: Mapping[str, str]) -> MessagesRequest | None:
         """The request of a body that fits, or None: what stands between is no whole messages, or no JSON."""
         start, stop = len(self.head), len(body) - len(self.tail)
-        known = Known(self, self.steady, start, stop)
+        known = self.known if len(body) < SHORT else Known(self, self.steady, start, stop)
         try:
             if stop - start < _LONG_ENOUGH:
                 said = body[start:stop]
@@ -173,7 +186,7 @@ class Beginnings:
     def read(self, body: bytes, headers: Mapping[str, str], profile: Profile, endpoint: str) -> MessagesRequest:
         """The request a body holds. Raises ApiError (400) when it is not a JSON object."""
         if len(body) < LONG:
-            sent = _sent(headers, profile, endpoint)
+            sent = profile, (endpoint, headers.get("anthropic-beta"), headers.get("anthropic-version"))  # as `_sent`
             frame = self._last
             if frame is None or not frame.fits(body, sent):
                 self._last = frame = self._fitting(body, sent)

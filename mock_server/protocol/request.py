@@ -269,7 +269,7 @@ def parse(body: bytes, headers: Mapping[str, str] | None = None) -> "MessagesReq
 
 _NO_HEADERS: Mapping[str, str] = {}
 _SORTED = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
-_SHORT = 4 << 10  # bytes of a body; to look through so many takes no longer than to remember what was found
+SHORT = 4 << 10  # bytes of a body; to look through so many takes no longer than to remember what was found
 LONG = 256 << 10  # bytes of a body; what takes long is done in steps, so that others have their turn
 
 
@@ -333,7 +333,7 @@ class MessagesRequest:
 
     def may_have(self, text: bytes) -> bool:
         """Whether `text` can be anywhere in it, so that nobody need look when it cannot."""
-        if len(self.raw) < _SHORT:
+        if len(self.raw) < SHORT:
             return text in self.raw or not self.raw
         found = self.had.get(text)
         if found is None:

@@ -228,7 +228,7 @@ class App:
         self._readers = ThreadPoolExecutor(READERS, "mock-server reader")
         self._clerks = ThreadPoolExecutor(READERS, "mock-server desk")
         desk.control.changed = self._changed
-        self.remembered = engine.remembered
+        self.remembered, self._came_before = engine.remembered, engine.memory.has_seen
         self.inbox = Inbox(self._loop)
         self.wheel = Wheel(self._loop, self.inbox.patience)
 
@@ -333,15 +333,17 @@ class App:
         self._readers.shutdown(wait=False, cancel_futures=True)
         self._clerks.shutdown(wait=False, cancel_futures=True)
 
-    def exchange(self, http: HttpRequest, reading: Reading | None = None, kept: HttpRequest | None = None) -> Answered:
+    def exchange(
+        self, http: HttpRequest, reading: Reading | None = None, kept: HttpRequest | None = None, *, came: bytes = b""
+    ) -> Answered:
         """What answers a request, whichever way it came in. `reading`: what its body says, where that is known; `kept`:
-        what the journal keeps of it."""
+        what the journal keeps of it. `came`: all its bytes, to `remember` it by."""
         if http.path != MESSAGES or http.method != "POST":
             http = addressed(http, self._base_path)
             answered = aside(http, self._desk, self._engine.sessions.first)
             if answered is not None:
                 return answered
-        entry = self._engine.handle(http, reading, kept)
+        entry = self._engine.handle(http, reading, kept, again=bool(came) and self._came_before(came))
         if "origin" in entry.request_headers:
             self._share(entry)
         if self._watchers:

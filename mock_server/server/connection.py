@@ -105,7 +105,7 @@ class Application(Protocol):
     def remembered(self) -> Callable[[bytes], Remembered | None]: ...
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse: ...
-    def exchange(self, http: HttpRequest) -> Answered: ...
+    def exchange(self, http: HttpRequest, *, came: bytes = b"") -> Answered: ...
     async def answered(self, http: HttpRequest) -> tuple[Answered, bytes | None]: ...
     def remember(self, came: bytes, http: HttpRequest, answered: Answered) -> None: ...
     def again(self, one: Remembered, start: float) -> bytes: ...
@@ -345,7 +345,7 @@ class Connection(RequestHandler):
             if len(http.body) >= LONG:
                 self._loop.create_task(self._answer_large(http, came, start))
                 return
-            answered = self._app.exchange(http)
+            answered = self._app.exchange(http, came=came)
             if answered.exchange.late is None:
                 self._send(http, came, answered, start)
             elif self.is_open:
@@ -396,7 +396,7 @@ class Connection(RequestHandler):
             self._app.ended(answered, "POST", http.path, start, outcome, told)
             if transport is not None:
                 transport.write(data)
-            if came and answered.exchange.again is not None:
+            if answered.exchange.again is not None:
                 self._app.remember(came, http, answered)
             self._free(outcome)
         else:

@@ -64,12 +64,12 @@ def came(http: HttpRequest) -> bytes:
 
 def without_memory(engine: Engine, http: HttpRequest) -> Entry:
     for session in engine.sessions.all():
-        engine.library(session).forget()
+        engine.library(session).settled.clear()
     return answered(engine, http)
 
 
 def answered(engine: Engine, http: HttpRequest) -> Entry:
-    entry = engine.handle(http)
+    entry = engine.handle(http, again=engine.memory.has_seen(came(http)))
     if entry.exchange.late is None:
         entry.end("completed", len(entry.plan.frames))
         engine.metrics.count(entry)
@@ -357,6 +357,26 @@ reply: After the prompt is read.
 name: several
 when: {prompt: several}
 turns: [{reply: First.}, {reply: Second.}]
+---
+name: template
+when: {prompt: template}
+turns: [{reply: [{type: text, template: "You said {{ prompt[:90] | upper }}, {{ fake.first_name() }}."}]}]
+---
+name: told
+when: {prompt: measured}
+turns: [{reply: [{type: text, template: "{{ prompt }}"}, {type: text, text: No more.}], usage: {output_tokens: 3}}]
+---
+name: limited
+when: {prompt: limited}
+turns: [{reply: [{type: text, template: "{{ prompt }}"}], max_tokens: 9}]
+---
+name: made
+when: {prompt: made}
+turns: [{reply: [{type: text, generate: {tokens: 12}}, {type: text, template: "{{ attempt }} {{ now }}"}]}]
+---
+name: failing
+when: {prompt: failing}
+turns: [{reply: [{type: text, template: "{{ prompt[9000] if prompt | length < 99 else 1 }}{{ 1 // (prompt | length % 3) }}"}]}]
 """
 
 
@@ -364,7 +384,7 @@ def test_what_simple_requests_come_to_is_taken_for_others_that_differ_in_what_is
     made = engine(SIMPLE)
     texts = [made.handle(asks(f"whole {at}", max_tokens=50 + at)).text for at in range(3)]
     assert set(texts) == {"A reply of some twelve tokens, neither more nor less than that."}
-    assert made.library(made.sessions.default).settlements == 1
+    assert len(made.library(made.sessions.default).settled) == 1
     first, second = (made.handle(asks(f"whole {words}")).reply["usage"] for words in ("a", "a b c d"))
     assert second["input_tokens"] == first["input_tokens"] + 3
     assert len({made.handle(asks("whole")).reply["id"] for _ in range(9)}) == 9
@@ -375,11 +395,12 @@ def test_what_simple_requests_come_to_is_taken_for_others_that_differ_in_what_is
 def test_simple_requests_are_answered_as_each_would_be_by_itself(profile: str, scale: int) -> None:
     draw = random.Random(f"{profile} {scale}")
     plain, settles = (engine(SIMPLE, profile, time_scale=scale) for _ in range(2))
-    for _ in range(400):
+    for _ in range(600):
         more = {"stream": draw.random() < 0.5, "max_tokens": draw.choice([1, 5, 11, 12, 13, 14, 15, 20, 4000])}
         more |= draw.choice([{}, {"system": "s " * draw.randrange(5)}, {"metadata": {"user_id": "u"}}])
         more |= draw.choice([{}, {}, {"thinking": {"type": "enabled", "budget_tokens": 1024}, "max_tokens": 4000}])
-        prompt = draw.choice(["whole", "usage", "slowly", "several", "nobody"]) + " word" * draw.randrange(3000)
+        names = ["whole", "usage", "slowly", "several", "template", "measured", "limited", "made", "failing", "nobody"]
+        prompt = draw.choice(names) + " word" * draw.choice([0, 1, 2, 3, 5, 8, 20, 3000])
         http = asks(prompt, **more)
         assert told(answered(settles, http)) == told(without_memory(plain, http))
 

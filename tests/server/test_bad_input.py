@@ -217,7 +217,7 @@ def test_even_a_fault_outside_the_engine_is_an_envelope(serve, talk, caplog, mon
 
     server = serve()
     whole = module.Engine.handle
-    monkeypatch.setattr(module.Engine, "handle", lambda *_: 1 / 0)
+    monkeypatch.setattr(module.Engine, "handle", lambda *_, **how: 1 / 0)
     status, kind, _ = error_of(talk(server, post(asks(), KEY)))
     monkeypatch.setattr(module.Engine, "handle", whole)
 

@@ -208,12 +208,13 @@ def _answered(engine: "Engine", admitted: Admitted) -> Exchange:
     states = session.states(library) if library.states else NO_VALUES
     asked = Lookup(request, call.http.headers, call.key, session.cursors, terms.settings.seed, states, call.endpoint)
     found = choose(library, asked)
-    if isinstance(found, Choice) and _is_simple(admitted):
-        settled = library.settled(_kind(admitted, found))
-        holds = settled is not None and settled.terms is terms and settled.least <= request.max_tokens
-        if settled is not None and holds and not (found.begins or asked.were_counts_read):
-            again = Again(library, terms, settled.filled.after(admitted.input_tokens), session.moved)
-            return settled.exchanged(again, call.ids, reply_headers(call.session, call.ids.new("req")))
+    if isinstance(found, Choice) and (kind := _kind(admitted, found)) is not None:
+        settled = library.settled.get(kind)
+        if settled is not None and settled.holds_for(terms, request) and not asked.were_counts_read:
+            content = _texts(engine, call, asked, found) if settled.slots is not None else ()
+            exchange = settled.exchange_of(call, admitted, content, library)
+            if exchange is not None:
+                return exchange
     draw = Draw(terms.settings.seed, call, request)
     overlays = engine.overlays(session) if library.laid else ()
     if request.body.get("compaction") is not None and not _compacts(found):
@@ -239,42 +240,40 @@ def _answered(engine: "Engine", admitted: Admitted) -> Exchange:
     if (compiled.size > LONG) if compiled is not None else _is_long(answer, request):
         return _long(turn)
     exchange = _chosen(_played(turn), turn)
-    if exchange.again is not None:
-        _settle(exchange, exchange.again.filled, turn)
+    if turn.draw.filled is not None and _is_alone(turn):
+        _settle(exchange, turn.draw.filled, turn)
+    if exchange.again is not None and not call.again:
+        exchange = exchange._replace(again=None)
     return _moved(exchange, turn) if moves else exchange
 
 
 # A request that is nothing but a question has the same reply as the one before, but for ids and the tokens of its
 # prompt, once the same answer is chosen for both: what one came to, the others are made from.
 
-# parameters that say nothing about a reply but what stands in `_kind`
-_SIMPLE = frozenset(
-    ("model", "max_tokens", "messages", "stream", "system", "metadata", "temperature", "top_p", "top_k")
-)
+# parameters that say nothing about a reply but what stands in `_kind`, and headers that say more
+_SIMPLE = {"model", "max_tokens", "messages", "stream", "system", "metadata", "temperature", "top_p", "top_k"}
+_SAYING = {"anthropic-beta", "origin", HEADER}
 
 
-def _is_simple(admitted: Admitted) -> bool:
-    """Whether a request asks for nothing but a reply, and leaves room for as much of it as it allows."""
+def _kind(admitted: Admitted, found: Choice) -> tuple[int, int, int, str, bool] | None:
+    """What simple requests have in common that come to the same, in one library, which keeps its answers. None for a
+    request that asks for more than a reply, or leaves less room for it than it allows."""
     call, request = admitted.call, admitted.request
-    headers = request.headers
-    return (
-        request.body.keys() <= _SIMPLE
-        and (admitted.room is None or admitted.room >= request.max_tokens)
-        and admitted.prefix is None
-        and not (admitted.limits or call.in_batch or "anthropic-beta" in headers or HEADER in headers)
-        and not ("origin" in headers or (request.has_blocks and request.has_files))
-    )
-
-
-def _kind(admitted: Admitted, found: Choice) -> tuple[int, int, int, str, bool]:
-    """What simple requests have in common that come to the same; of one library, which keeps its answers."""
-    return id(found.answer), found.turn, found.attempt, admitted.model.id, admitted.request.stream
+    body, room = request.body, admitted.room
+    if not body.keys() <= _SIMPLE or not _SAYING.isdisjoint(request.headers):
+        return None
+    if (room is not None and room < request.max_tokens) or admitted.prefix is not None or admitted.limits:
+        return None
+    if call.in_batch or found.begins or (request.has_blocks and request.has_files):
+        return None
+    return id(found.answer), found.turn, found.attempt, admitted.model.id, bool(body.get("stream"))
 
 
 def _settle(exchange: Exchange, filled: Filled, turn: Turn) -> None:
     """Remember what a simple request came to, if nothing but ids and the tokens of its prompt was its own."""
     admitted, found, reply = turn.admitted, turn.found, turn.compiled
-    if reply is None or reply.calls or reply.thinks or not isinstance(found, Choice) or not _is_simple(admitted):
+    kind = _kind(admitted, found) if isinstance(found, Choice) else None
+    if kind is None or reply is None or reply.calls or reply.thinks or exchange.note or exchange.warnings:
         return
     limit = admitted.request.max_tokens
     if filled.is_cut or filled.form.once or int(filled.known["output_tokens"]) >= limit:
@@ -283,7 +282,16 @@ def _settle(exchange: Exchange, filled: Filled, turn: Turn) -> None:
         return
     terms = admitted.call.session.in_force
     behind = exchange.plan.headers[len(filled.headers) + len(headers_at(terms.profile, 0, "")) :]
-    turn.library.settle(_kind(admitted, found), Settled(terms, limit, exchange._replace(again=None), filled, behind))
+    slots = reply if reply.slots else None
+    turn.library.settle(kind, Settled(terms, limit, exchange._replace(again=None), filled, behind, slots))
+
+
+def _texts(engine: "Engine", call: Call, asked: Lookup, found: Choice) -> tuple[Block, ...]:
+    """The content of a reply whose texts each request has its own of."""
+    session = call.session
+    seed = session.in_force.settings.seed
+    by = Rendering(asked, found, seed, engine.generator, session.name, session.reply_time())
+    return rendered(found.answer.reply or (), by)
 
 
 def _moves(choice: Choice, asked: Lookup) -> bool:
@@ -312,24 +320,26 @@ def _again(turn: Turn) -> Again | None:
     """What the same request is answered from the next time; None where anything was counted, drawn, limited, expected
     or broken for it, or looked up where the next one may find something else.
     """
-    draw, admitted, answer, found = turn.draw, turn.admitted, turn.answer, turn.found
-    filled, request = draw.filled, admitted.request
-    if filled is None or draw.has_seed or turn.asked.were_counts_read or turn.breaks is not NONE:
-        return None
-    if admitted.limits or admitted.prefix is not None or turn.library.laid or admitted.call.in_batch:
-        return None
-    if answer.is_open or answer.call is not None or (isinstance(found, Choice) and found.scenario.expects):
-        return None
-    if answer.then is not None:
-        return None
-    if (
-        (request.has_blocks and request.has_files)
-        or not _LASTING.isdisjoint(request.body)
-        or "origin" in request.headers
-    ):
+    draw, admitted, answer = turn.draw, turn.admitted, turn.answer
+    filled = draw.filled
+    if filled is None or answer.is_open or not _is_alone(turn):
         return None
     session = admitted.call.session
     return Again(turn.library, session.in_force, filled, session.moved)
+
+
+def _is_alone(turn: Turn) -> bool:
+    """Whether an answer hangs on its request alone: see `_again`."""
+    draw, admitted, answer, found = turn.draw, turn.admitted, turn.answer, turn.found
+    request = admitted.request
+    if draw.has_seed or turn.asked.were_counts_read or turn.breaks is not NONE:
+        return False
+    if admitted.limits or admitted.prefix is not None or turn.library.laid or admitted.call.in_batch:
+        return False
+    if answer.call is not None or answer.then is not None or (isinstance(found, Choice) and found.scenario.expects):
+        return False
+    is_told = (request.has_blocks and request.has_files) or "origin" in request.headers
+    return not is_told and _LASTING.isdisjoint(request.body)
 
 
 def _unexpected(call: Call, choice: Choice, differences: Sequence[Miss]) -> Exchange:
@@ -695,7 +705,7 @@ def _unmatched(turn: Turn, overlays: Sequence[Scenario]) -> Exchange:
         log.info("%s", excerpt(f"no scenario matches, a reply is made up; nearest: {found.near_misses[0]}", _TOLD))
     turn = turn._replace(breaks=faults_for(call, turn.asked, overlays, None))
     reply = _generated(turn.engine.generator, admitted, turn.breaks.timing or terms.timing)
-    return _noted(_bound(turn, _compiled(reply, terms)), "generated", _again(turn))
+    return _noted(_bound(turn, _compiled(reply, terms)), "generated", _again(turn) if call.again else None)
 
 
 def _compiled(reply: Reply, in_force: InForce) -> CompiledReply:

@@ -55,18 +55,20 @@ class Template:
 
     def render(self, values: Mapping[str, Any], budget: "Budget") -> str:
         """The text for one request, within what the budget of its reply has left. Raises TemplateFailure."""
-        from mock_server.scenario.templates.sandbox import failure
-
-        given = {name: values[name] for name in self.names}
-        given[_BUDGET] = budget
+        compiled, environment = self._compiled, self._compiled.environment
+        given = {**environment.globals, **{name: values[name] for name in self.names}, _BUDGET: budget}
+        # what `new_context` makes; it would go through the globals name by name, twice, for a third of all this takes
+        context = environment.context_class(environment, given, compiled.name, compiled.blocks, environment.globals)
         pieces: list[str] = []
         try:
-            for piece in self._compiled.root_render_func(self._compiled.new_context(given)):
+            for piece in compiled.root_render_func(context):
                 budget.pay_output(len(piece))
                 pieces.append(piece)
         except TemplateFailure:
             raise
         except Exception as error:
+            from mock_server.scenario.templates.sandbox import failure
+
             raise TemplateFailure(f"{self._told}: {failure(error)}") from error
         return "".join(pieces)
 

@@ -170,7 +170,7 @@ class Engine:
         if reader is None:
             return None
         session, _, _ = self._sender(http)
-        return functools.partial(read_apart, reader, http, session.in_force)
+        return functools.partial(read_apart, reader, http, session)
 
     def handle(self, http: HttpRequest, reading: Reading | None = None, kept: HttpRequest | None = None) -> Entry:
         """Answer one request and note it. Never raises: the client's mistakes and ours both become replies.

@@ -13,7 +13,7 @@ from mock_server.protocol.sse import dumps_in_steps, encode
 
 if TYPE_CHECKING:
     from mock_server.engine.engine import Engine
-    from mock_server.engine.session import InForce
+    from mock_server.engine.session import Session
 
 
 def complete(engine: "Engine", call: Call) -> Exchange:
@@ -26,17 +26,17 @@ def complete(engine: "Engine", call: Call) -> Exchange:
     return _completed(exchange, Request(call.http))
 
 
-def read(http: HttpRequest, in_force: "InForce") -> tuple[HttpRequest, Reading | None]:
+def read(http: HttpRequest, session: "Session") -> tuple[HttpRequest, Reading | None]:
     """The same prompt as a message. Raises ApiError."""
     body = parse(http.body).body
-    completion.validate(body, in_force.profile)
+    completion.validate(body, session.in_force.profile)
     return http._replace(path="/v1/messages", body=encode(dumps_in_steps(as_message(body)))), None
 
 
-def read_ahead(http: HttpRequest, in_force: "InForce") -> tuple[HttpRequest, Reading | None]:
+def read_ahead(http: HttpRequest, session: "Session") -> tuple[HttpRequest, Reading | None]:
     """The same, and what that message says."""
-    asked, _ = read(http, in_force)
-    return asked, read_apart(messages.read_ahead, asked, in_force)
+    asked, _ = read(http, session)
+    return asked, read_apart(messages.read_ahead, asked, session)
 
 
 def _completed(exchange: Exchange, request: Request) -> Exchange:

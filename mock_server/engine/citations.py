@@ -97,7 +97,7 @@ def _blocks(request: MessagesRequest) -> Iterator[Mapping[str, Any]]:
 
 def wanted(request: MessagesRequest) -> list[Source]:
     """The sources whose citations are asked for; of a long request looked for once."""
-    if not request.may_have(b'"citations"'):
+    if not (request.has_blocks and request.may_have(b'"citations"')):
         return []
     found: list[Source] | None = request.scanned.get("cited") if request.is_long else None
     if found is None:

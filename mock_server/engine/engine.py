@@ -100,6 +100,10 @@ class Engine:
     def swap(self, prepared: "Prepared") -> None:
         """Serve a prepared set: one step, so no request sees half of it."""
         self._scenarios, self._served = prepared.scenarios, dict(prepared.served)
+        served = {id(leaf) for one in (*self.chaos, *self._scenarios) for turn in one.turns for leaf in turn.leaves}
+        for session in (*self.sessions.all(), self.ended):
+            own = {id(leaf) for one in session.scenarios for turn in one.scenario.turns for leaf in turn.leaves}
+            session.journal.forget_answers(served | own if own else served)
 
     def add(self, session: Session, *scenarios: Scenario) -> None:
         """Put scenarios before all others, for one session."""

@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
+MOST_GATES = 10_000  # names that are remembered, beside those of gates that hold something or stand open
+
 
 class NotReached(TimeoutError):
     """No reply came to the gate in time; the text says which gates hold something."""
@@ -41,6 +43,10 @@ class _Gate:
         self.permits = 0
         self.passed = 0
 
+    @property
+    def is_idle(self) -> bool:
+        return not (self.waiting or self.open or self.permits)
+
 
 class Gates:
     """Gates by name. A name nobody has used is a gate that is shut."""
@@ -52,9 +58,20 @@ class Gates:
 
     # -- replies under way -------------------------------------------------------------------------------------
 
+    def _of(self, name: str) -> _Gate:
+        """The gate of this name; where there are too many, the oldest is forgotten that is as if nobody had used it."""
+        gate = self._gates.get(name)
+        if gate is None:
+            gate = self._gates[name] = _Gate()
+            if len(self._gates) > MOST_GATES:
+                oldest = next((one for one, it in self._gates.items() if it is not gate and it.is_idle), None)
+                if oldest is not None:
+                    del self._gates[oldest]
+        return gate
+
     def hold(self, name: str, held: HeldReply) -> bool:
         """Whether a reply passes at once; else it is held, and hears when it may go on."""
-        gate = self._gates.setdefault(name, _Gate())
+        gate = self._of(name)
         if gate.open or gate.permits:
             gate.permits -= not gate.open
             gate.passed += 1
@@ -73,7 +90,7 @@ class Gates:
 
     def release(self, name: str, times: int | None = None) -> int:
         """Open a gate for good, or let `times` replies through, now or when they come; returns how many went now."""
-        gate = self._gates.setdefault(name, _Gate())
+        gate = self._of(name)
         if times is None:
             gate.open, going = True, list(gate.waiting)
         else:
@@ -89,7 +106,7 @@ class Gates:
 
     def shut(self, name: str) -> None:
         """Hold whatever comes from now on."""
-        gate = self._gates.setdefault(name, _Gate())
+        gate = self._of(name)
         gate.open, gate.permits = False, 0
         self._tell()
 

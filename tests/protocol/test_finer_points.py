@@ -12,7 +12,7 @@ from typing import Any, get_args
 
 import pytest
 
-from mock_server.protocol import completion, expression, media, request, rules, sse
+from mock_server.protocol import completion, expression, media, request, rules, signing, sse
 from mock_server.protocol.blocks import Compaction, CutToolUse, Text, ToolUse
 from mock_server.protocol.errors import MESSAGE, STATUS, TYPE, ApiError
 from mock_server.protocol.expression import _PER_PATTERN, Expression, OverLimit, Purse, bounded
@@ -856,3 +856,20 @@ def test_a_thought_that_was_blotted_out_has_its_data() -> None:
     with pytest.raises(ApiError, match=r"signature|data") as refused:
         validate(MessagesRequest(body), ANTHROPIC)
     assert "Field required" not in str(refused.value)
+
+
+def test_what_is_hard_about_a_schema_is_counted() -> None:
+    schema = {
+        "type": "object",
+        "properties": {"a": {"type": "string"}, "b": {"type": ["string", "null"]}, "c": {"anyOf": [{"type": "null"}]}},
+        "required": ["a"],
+    }
+    assert schemas._weight(json.dumps(schema)) == schemas.Weight(optional=2, unions=2, nodes=5)
+
+
+def test_a_search_result_that_was_changed_is_found_behind_one_that_is_none() -> None:
+    sound = {"type": "web_search_result", "url": "https://a.example", "title": "A", "page_age": None}
+    sound["encrypted_content"] = signing.signature("web_search_result", history.result_said(sound))
+    history._results(["none", sound], "messages.1.content.0")
+    with pytest.raises(ApiError, match=r"content\.1: Invalid `encrypted_content`"):
+        history._results(["none", {**sound, "title": "B"}], "messages.1.content.0")

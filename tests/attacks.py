@@ -1,4 +1,5 @@
-"""Templates that would hold a server or its memory for ever: the text, and what is told of it instead.
+"""Templates and searches that would hold a server or its memory for ever. Of a template the text, and what is told of
+it instead; of a search the regular expression and the text in which it finds nothing.
 
 `TOLD` fail for their request, `REFUSED` when they are loaded. All are asked `PROMPT`.
 """
@@ -363,3 +364,18 @@ REFUSED: Mapping[str, tuple[str, str]] = {
     "unterminated": ("{{ '" + "x" * 50000, 'not a template: unexpected char "\'" at 3'),
     "comment": ("{#" * 30000, "not a template: Missing end of comment tag"),
 }
+
+SEARCHES = [
+    (r"(a+)+$", "a" * 60 + "!"),
+    (r"(?:a{1,9}){1,9}c", "a" * 60),
+    (r"(a)(\1|a)+b", "a" * 60),
+    (r"(?:(?:(?i:a)){2,3})+c", "a" * 60),
+    (r"(?:(?=(a+))a)*b", "a" * 3_000),
+    (r"^(?:\w+\s?)*\B\b$", "a" * 60 + "!"),
+    (r"(?:a?){60}a{60}", "a" * 59),
+    (r"(?:[ab]{1,30}a){25}c", "ab" * 50_000),
+    (r"(?:a|b)*a(?:a|b){15}c", "abba" * 100_000),
+    (r"\w.*x.*y.*z", "word " * 20_000),
+    (r"(x+x+)+y(?=z)", "x" * 60),
+    (r"(?=(a+)+$)b|(?=(a+)+$)c", "a" * 60 + "!"),
+]

@@ -142,6 +142,8 @@ def test_there_is_a_recipe_for_each_thing_that_is_added_often() -> None:
         "An endpoint",
         "A setting",
         "A command",
+        "A key of `timing`",
+        "A control route",
     ]
 
 
@@ -154,6 +156,7 @@ def test_the_code_of_the_recipes_is_in_form(followed: Path) -> None:
 # tests that show what was added, or that watch over what must not be forgotten
 WATCHING = (
     *("scenario/test_subjects.py", "scenario/test_language.py", "engine/test_note.py", "engine/test_greeting.py"),
+    *("engine/test_pace.py", "server/test_greeting_route.py"),
     *("protocol/test_validate.py", "protocol/test_plain.py", "engine/test_routing.py", "faults/test_table.py"),
     *("test_architecture.py", "test_settings.py", "test_builders.py", "test_sources.py", "test_fidelity.py"),
     *("test_docs.py::test_the_generated_parts_are_up_to_date", "faults/test_socket.py", "faults/test_python_sdk.py"),

@@ -14,6 +14,7 @@ from mock_server.engine.exchange import Call
 from mock_server.engine.files import File
 from mock_server.engine.limits import Buckets, refused
 from mock_server.engine.seeds import Ids
+from mock_server.engine.session import Session
 from mock_server.protocol.errors import ApiError, invalid
 from mock_server.protocol.message import UNEDITED, Extras, said
 from mock_server.protocol.plan import Headers, Plan
@@ -33,24 +34,53 @@ _KINDS: Mapping[str, tuple[str, tuple[str, ...]]] = {
 Find = Callable[[str], File]
 
 
-def sourced(request: MessagesRequest, call: Call) -> tuple[MessagesRequest, ApiError | None]:
+def sourced(request: MessagesRequest, session: Session) -> tuple[MessagesRequest, ApiError | None]:
     """The request with what is known of its files, and what is wrong with them where that is let pass.
 
     Raises ApiError: 404 for a file that is not there, 400 for one of the wrong kind.
     """
     if not request.has_files:
         return request, None
-    now = call.session.clock.now()
+    now = session.clock.now()
 
     def find(id: str) -> File:
-        return call.session.files.find(id, now)
+        return session.files.find(id, now)
 
     try:
-        messages = [_message(message, f"messages.{at}", find) for at, message in enumerate(request.messages)]
+        if request.files is None:
+            return _with_files(request, find), None
+        for id in request.files:  # looked up ahead; they may have gone meanwhile
+            find(id)
+        return request, None
     except ApiError as error:
-        terms = call.session.in_force
+        terms = session.in_force
         return request, None if terms.settings.validation == "off" else let_pass(error, terms)
-    return MessagesRequest({**request.body, "messages": messages}, request.headers, request.raw), None
+
+
+def sourced_ahead(request: MessagesRequest, session: Session) -> MessagesRequest:
+    """The same for a long request, in any thread: it changes nothing, and leaves to `sourced` what is wrong."""
+    if not (request.has_blocks and request.has_files):
+        return request
+    now = session.clock.now()
+    found: dict[str, File] = {}
+
+    def find(id: str) -> File:
+        found[id] = session.files.held(id, now)
+        return found[id]
+
+    try:
+        request = _with_files(request, find)
+    except ApiError:
+        return request
+    request.files = tuple(found)
+    return request
+
+
+def _with_files(request: MessagesRequest, find: Find) -> MessagesRequest:
+    messages = [_message(message, f"messages.{at}", find) for at, message in enumerate(request.messages)]
+    made = MessagesRequest({**request.body, "messages": messages}, request.headers, request.raw)
+    made.is_resumed, made.ignored = request.is_resumed, request.ignored
+    return made
 
 
 def _message(message: Mapping[str, Any], path: str, find: Find) -> Mapping[str, Any]:
@@ -121,6 +151,25 @@ Edits = tuple[Mapping[str, Any], ...]
 def applied_edits(request: MessagesRequest, model: Model, tokens: int, counter: TokenCounter) -> Edits:
     """The edits whose triggers are reached, each with what it took out; `tokens`: the prompt as it came."""
     return tuple(_applied(_Prompt(request.merged, model, tokens, counter)))
+
+
+def edited(request: MessagesRequest, model: Model, tokens: int, counter: TokenCounter) -> Edits:
+    """The same; of a long request worked out once."""
+    if len(request.raw) < LONG:
+        return applied_edits(request, model, tokens, counter)
+    found: Edits | None = request.scanned.get(("edits", model.id))
+    if found is None:
+        found = request.scanned["edits", model.id] = applied_edits(request, model, tokens, counter)
+    return found
+
+
+def counted_ahead(request: MessagesRequest, model: Model) -> int:
+    """What the prompt of a long request costs after its edits, worked out for `admit` in any thread."""
+    counter = TokenCounter()
+    tokens = counted(request, model, counter)
+    if request.body.get("context_management") is None:
+        return tokens
+    return after(edited(request, model, tokens, counter), tokens)
 
 
 def after(edits: Edits, tokens: int) -> int:
@@ -222,7 +271,7 @@ def admit(call: Call, request: MessagesRequest, counter: TokenCounter) -> Admitt
     original = total = count(request, model, counter)
     edits: Edits = ()
     if "context_management" in request.body:
-        edits = applied_edits(request, model, original, counter)
+        edits = edited(request, model, original, counter)
         total = after(edits, original)
     window = model.context_window
     room = None if window is None else window - total

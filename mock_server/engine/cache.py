@@ -15,6 +15,7 @@ LOOKBACK = 20
 SECONDS: Mapping[str, int] = {"5m": 300, "1h": 3600}
 MOST_ENTRIES = 20_000
 MOST_REMEMBERED = 1_000
+MOST_STEPS = 200_000  # of all prompts that are remembered; one of many blocks has as many
 
 
 class CacheUse(NamedTuple):
@@ -49,6 +50,7 @@ class PromptCache:
     def __init__(self) -> None:
         self._entries: OrderedDict[bytes, _Entry] = OrderedDict()
         self._asked: OrderedDict[str, Prefix] = OrderedDict()
+        self._steps = 0
 
     def admit(self, prefix: Prefix, total: int, minimum: int, now: float) -> Admission:
         """What a prompt of `total` tokens finds and would leave behind."""
@@ -91,9 +93,11 @@ class PromptCache:
 
     def remember(self, message_id: str, prefix: Prefix) -> None:
         """Keep what a prompt was, for a later request that asks why it missed the cache."""
+        old = self._asked.pop(message_id, None)
+        self._steps += len(prefix.steps) - (0 if old is None else len(old.steps))
         self._asked[message_id] = prefix
-        while len(self._asked) > MOST_REMEMBERED:
-            self._asked.popitem(last=False)
+        while len(self._asked) > MOST_REMEMBERED or (self._steps > MOST_STEPS and len(self._asked) > 1):
+            self._steps -= len(self._asked.popitem(last=False)[1].steps)
 
     def miss_reason(self, previous_id: str, prefix: Prefix) -> dict[str, Any] | None:
         """Why this prompt could not go on where the previous one ended; None when it could."""

@@ -4,12 +4,12 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Se
 from typing import Any, NamedTuple
 
 from mock_server.engine import seeds
-from mock_server.engine.conversation import NAMED, conversed, position
+from mock_server.engine.conversation import NAMED, WHOLE, conversed, position
 from mock_server.engine.library import Library
 from mock_server.engine.session import Cursors
 from mock_server.protocol.errors import invalid
 from mock_server.protocol.lazy import lazy
-from mock_server.protocol.request import MessagesRequest
+from mock_server.protocol.request import LONG, MessagesRequest
 from mock_server.records import dataclass
 from mock_server.scenario.answer import Answer
 from mock_server.scenario.conditions import Condition, ConditionContext, Miss, RequestView
@@ -120,6 +120,8 @@ class Lookup:
         newest = talk.human[-1]
         self.request = request
         self.view = RequestView(request, headers, talk.turns[-1].content, results, states, endpoint)
+        if len(request.raw) >= LONG:
+            vars(self.view).update(request.scanned.get(_AHEAD, {}))
         self.conversation = talk
         self.key = key
         self.retries = int(retries) if retries.isdecimal() and len(retries) < 4 else 0
@@ -151,6 +153,27 @@ class Lookup:
         n = self.cursors.drawn.get((self.key, scenario, self.request.fingerprint), 0)
         seed = seeds.exchange_seed(self.seed, self.key, self.request.fingerprint, n)
         return seeds.chance(seed, f"{scenario} {turn}")
+
+
+_AHEAD = "view"
+
+
+def look_ahead(request: MessagesRequest) -> None:
+    """Work out what scenarios are asked about a long request, and what a reply made up for it goes by: in any thread.
+
+    What is found is kept with the request, apart from what would hold the request itself.
+    """
+    asked = Lookup(request, request.headers, "", Cursors())
+    view, talk = asked.view, asked.conversation
+    _ = asked.newest.prompt.folded, talk.turns[talk.human[-1]].topic
+    _ = view.system.folded, view.last_message.folded, view.called
+    for turn in talk.turns:
+        _ = turn.minted, turn.is_human and turn.text.folded
+    request.scanned[WHOLE] = talk
+    request.scanned[_AHEAD] = {name: value for name, value in vars(view).items() if name in _WORKED_OUT}
+
+
+_WORKED_OUT = ("called", "calls", "last_message", "system")
 
 
 @dataclass(frozen=True, slots=True)

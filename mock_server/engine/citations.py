@@ -96,8 +96,15 @@ def _blocks(request: MessagesRequest) -> Iterator[Mapping[str, Any]]:
 
 
 def wanted(request: MessagesRequest) -> list[Source]:
-    """The sources whose citations are asked for."""
-    return [one for one in sources(request) if (one.block.get("citations") or {}).get("enabled")]
+    """The sources whose citations are asked for; of a long request looked for once."""
+    if not (request.has_blocks and request.may_have(b'"citations"')):
+        return []
+    found: list[Source] | None = request.scanned.get("cited") if request.is_long else None
+    if found is None:
+        found = [one for one in sources(request) if (one.block.get("citations") or {}).get("enabled")]
+        if request.is_long:
+            request.scanned["cited"] = found
+    return found
 
 
 def is_open(reply: Sequence[Block]) -> bool:

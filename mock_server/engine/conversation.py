@@ -9,7 +9,7 @@ import json
 import re
 from bisect import bisect_left
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
 from unicodedata import category
@@ -18,10 +18,11 @@ from mock_server.protocol import signing
 from mock_server.protocol.blocks import is_server_tool
 from mock_server.protocol.errors import ApiError, invalid
 from mock_server.protocol.lazy import lazy
-from mock_server.protocol.request import Block, MessagesRequest, blocks
+from mock_server.protocol.request import LONG, Block, MessagesRequest, blocks
 from mock_server.scenario.conditions import SearchedText
 
 NAMED = re.compile(r"\[\[scenario:([^\[\]\n]+)\]\]")  # how a text names the scenario that is to answer
+WHOLE = "talk"  # the name under which a long request keeps its conversation
 _FIRST = (0,)
 _FEW = 6  # messages or turns; so many are worked out again, since the last of them may differ
 _MOST_READ, _LONGEST_TOPIC, _LONGEST_WORD = 4000, 60, 24  # characters
@@ -61,16 +62,29 @@ class HumanTurn:
         return [(found.scenario, found.position) for id in self.ids if (found := signing.read(id)) is not None]
 
     @property
-    def typed(self) -> list[str]:
-        """The beginning of each text that a person typed: without names of scenarios, and without what an agent has
-        put beside it in tags."""
-        texts = [text.strip() for text in self.text.parts]
-        return [NAMED.sub(" ", one[:_MOST_READ]) for one in texts if not (one.startswith("<") and one.endswith(">"))]
+    def typed(self) -> Iterator[str]:
+        """The beginning of each text that a person typed, the last one first: without names of scenarios, and without
+        what an agent has put beside it in tags."""
+        for text in reversed(self.text.parts):
+            text = text.strip()
+            if not (text.startswith("<") and text.endswith(">")):
+                yield NAMED.sub(" ", text[:_MOST_READ])
 
-    @property
+    def typed_last(self, most: int) -> str:
+        """So many characters of the end of all that."""
+        texts: list[str] = []
+        held = 0
+        for text in self.typed:
+            texts.append(text)
+            held += len(text) + 1
+            if held > most:
+                break
+        return " ".join(reversed(texts))[-most:]
+
+    @lazy
     def topic(self) -> str:
         """The first words of what a person typed last: without markup and marks around them, some 60 characters."""
-        found = next((text for text in reversed(self.typed) if text.strip()), "")
+        found = next((text for text in self.typed if text.strip()), "")
         topic = ""
         for word in found.split():
             word = _bare(word[:_LONGEST_WORD])
@@ -145,7 +159,10 @@ def _role(message: Mapping[str, Any]) -> str:
 
 
 def conversed(request: MessagesRequest) -> Conversation:
-    """The same of a request, whose turns may be known as far as it goes on from an earlier one."""
+    """The same of a request, whose turns may be known as far as it goes on from an earlier one, or all of them."""
+    if len(request.raw) >= LONG and WHOLE in request.scanned:
+        known: Conversation = request.scanned[WHOLE]
+        return known
     messages = request.messages
     if len(messages) == 1 and messages[0]["role"] == "user":  # what most requests are
         content = messages[0]["content"]
@@ -262,6 +279,7 @@ def waiting_call(messages: Sequence[Mapping[str, Any]]) -> str | None:
 MOST_THREADS = 1_000
 MOST_BYTES = 32_000_000
 LONGEST = 1_000_000  # bytes of one: to read more with every turn would keep others waiting
+PER_BLOCK = 200  # bytes that take as long to read as a block takes beside its own
 FIXED = ("system", "tools")
 # parameters that threads do not take (the SDK's ThreadUnsupportedFeatureName, as far as they are parameters)
 UNSUPPORTED = ("cache_control", "context_management", "fallbacks")
@@ -311,7 +329,7 @@ class Threads:
         if thread["type"] == "continue":
             self._put(thread["previous_message_id"], ThreadHistory(None, {}, 0))
         answer = [{"role": "assistant", "content": reply["content"]}] if reply["content"] else []
-        size += len(json.dumps(answer))
+        size += len(json.dumps(answer)) + PER_BLOCK * _blocks_in(body["messages"])
         if size > LONGEST:
             return
         fixed = {name: body[name] for name in FIXED if name in body}
@@ -323,6 +341,10 @@ class Threads:
         self._held[id] = held
         while len(self._held) > MOST_THREADS or (self._bytes > MOST_BYTES and len(self._held) > 1):
             self._bytes -= self._held.popitem(last=False)[1].size
+
+
+def _blocks_in(messages: Sequence[Mapping[str, Any]]) -> int:
+    return sum([1 if type(one["content"]) is str else len(one["content"] or ()) for one in messages])
 
 
 def checked(body: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -108,6 +108,10 @@ class Engine:
         laid = [one for one in self._windows if id(one) not in before]
         for session in self.sessions.all() if laid else ():
             session.lay(laid)
+        served = {id(leaf) for one in (*self.chaos, *self._scenarios) for turn in one.turns for leaf in turn.leaves}
+        for session in (*self.sessions.all(), self.ended):
+            own = {id(leaf) for one in session.scenarios for turn in one.scenario.turns for leaf in turn.leaves}
+            session.journal.forget_answers(served | own if own else served)
 
     def add(self, session: Session, *scenarios: Scenario) -> None:
         """Put scenarios before all others, in their order, for one session. Raises ScenarioError for a state that is
@@ -182,7 +186,7 @@ class Engine:
         if reader is None:
             return None
         session, _, _ = self._sender(http)
-        return functools.partial(read_apart, reader, http, session.in_force)
+        return functools.partial(read_apart, reader, http, session)
 
     def handle(
         self,

@@ -64,20 +64,21 @@ def _below(path: str, base_path: str) -> str:
 
 # What a body says, before anybody asks whose it is: parsed and judged by the settings in force, and counted.
 #
-# It depends on the bytes and the settings alone. So a large body is read in another thread while others are
-# answered, and
-# its reading waits in the call for the endpoint that asks for it.
+# It depends on the bytes and the settings, and changes nothing. So a large body is read in another thread while others
+# are answered, and its reading waits in the call for the endpoint that asks for it. A reader may look at what the
+# session holds (the thread that a request goes on from, its files), and must not change it.
 
 log = logging.getLogger("mock_server")
 
-Reader = Callable[[HttpRequest, "InForce"], Any]
+Reader = Callable[[HttpRequest, "Session"], Any]
 
 
 class Reading(NamedTuple):
-    """What a reader made of a body under these terms, or the error that it raised. `spent`: what is left to the request
-    after that. `digests`: with a seed, those of the request and of its body alone.
+    """What a reader made of a body for a session under these terms, or the error that it raised. `spent`: what is left
+    to the request after that. `digests`: with a seed, those of the request and of its body alone.
     """
 
+    session: "Session"
     in_force: "InForce"
     spent: Allowance
     value: Any = None
@@ -91,14 +92,15 @@ class Reading(NamedTuple):
         return self.value
 
 
-def read_apart(reader: Reader, http: HttpRequest, in_force: "InForce") -> Reading | None:
+def read_apart(reader: Reader, http: HttpRequest, session: "Session") -> Reading | None:
     """Read a body in whatever thread this is; None where that is a fault of ours, which shows when it is answered."""
+    in_force = session.in_force
     digests = None if in_force.settings.seed is None else (digest_of(http), digest(http.body))
     with bounded() as spent:
         try:
-            return Reading(in_force, spent, reader(http, in_force), None, digests)
+            return Reading(session, in_force, spent, reader(http, session), None, digests)
         except ApiError as error:
-            return Reading(in_force, spent, None, error, digests)
+            return Reading(session, in_force, spent, None, error, digests)
         except Exception:
             log.debug("a large body could not be read apart", exc_info=True)
             return None
@@ -144,9 +146,10 @@ class Call(NamedTuple):
 
     def read(self, reader: Reader) -> Any:
         """What the reader makes of the body; read before where the body is large. Raises ApiError."""
-        if self.reading is None or self.reading.in_force is not self.session.in_force:
-            return reader(self.http, self.session.in_force)
-        return self.reading.result()
+        reading = self.reading
+        if reading is None or reading.session is not self.session or reading.in_force is not self.session.in_force:
+            return reader(self.http, self.session)
+        return reading.result()
 
     def ids_of(self, said: bytes | None = None) -> Ids:
         """Where the id of something lasting is drawn from: with a seed, from what is said (if nothing is, the body) and

@@ -12,6 +12,8 @@ from typing import NamedTuple, Protocol
 from mock_server.clock import SystemClock
 from mock_server.scenario.node import several
 
+MOST_GATES = 10_000  # names that are remembered, beside those of gates that hold something or stand open
+
 
 class NotReached(TimeoutError):
     """No reply came to the gate in time; the text says which gates hold something."""
@@ -45,6 +47,10 @@ class _Gate:
         self.permits = 0
         self.passed = 0
 
+    @property
+    def is_idle(self) -> bool:
+        return not (self.waiting or self.open or self.permits)
+
 
 class Gates:
     """Gates by name. A name nobody has used is a gate that is shut."""
@@ -56,9 +62,20 @@ class Gates:
 
     # -- replies under way -------------------------------------------------------------------------------------
 
+    def _of(self, name: str) -> _Gate:
+        """The gate of this name; where there are too many, the oldest is forgotten that is as if nobody had used it."""
+        gate = self._gates.get(name)
+        if gate is None:
+            gate = self._gates[name] = _Gate()
+            if len(self._gates) > MOST_GATES:
+                oldest = next((one for one, it in self._gates.items() if it is not gate and it.is_idle), None)
+                if oldest is not None:
+                    del self._gates[oldest]
+        return gate
+
     def hold(self, name: str, held: HeldReply) -> bool:
         """Whether a reply passes at once; else it is held, and hears when it may go on."""
-        gate = self._gates.setdefault(name, _Gate())
+        gate = self._of(name)
         if gate.open or gate.permits:
             gate.permits -= not gate.open
             gate.passed += 1
@@ -77,7 +94,7 @@ class Gates:
 
     def release(self, name: str, times: int | None = None) -> int:
         """Open a gate for good, or let `times` replies through, now or when they come; returns how many went now."""
-        gate = self._gates.setdefault(name, _Gate())
+        gate = self._of(name)
         if times is None:
             gate.open, going = True, list(gate.waiting)
         else:
@@ -93,7 +110,7 @@ class Gates:
 
     def shut(self, name: str) -> None:
         """Hold whatever comes from now on."""
-        gate = self._gates.setdefault(name, _Gate())
+        gate = self._of(name)
         gate.open, gate.permits = False, 0
         self._tell()
 

@@ -9,7 +9,7 @@ transport, so whoever has an answer finds it here; reading an open one waits for
 import asyncio
 import threading
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Container, Iterator, Mapping
 from heapq import heapify, heappop, heappush, heapreplace
 from threading import get_ident
 from typing import Any, overload
@@ -28,6 +28,8 @@ from mock_server.scenario.node import Problem, ScenarioError, several
 # Counts over the life of a server, as Prometheus reads them.
 
 BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
+MOST_LABELS = 10_000  # scenarios with their statuses and outcomes; further ones are counted together
+OTHERS = "(others)"
 
 
 class Metrics:
@@ -52,6 +54,8 @@ class Metrics:
 
     def add(self, ended: tuple[str | None, int, str], tokens: tuple[int, int] | None) -> None:
         """One more of these (scenario, status, outcome), and the tokens that it told."""
+        if ended not in self._requests and len(self._requests) >= MOST_LABELS:
+            ended = (OTHERS, *ended[1:])
         self._requests[ended] += 1
         if tokens is not None:
             self._input += tokens[0]
@@ -97,6 +101,7 @@ def _escaped(text: str) -> str:
 # The journal: what came and what it got. A bounded ring of entries per session, and exact counts beside it.
 
 MAX_FAULTS = 100
+MOST_HITS = 20_000  # answers that were played; of those beyond the first ones are counted no more
 # One for all journals, so that an entry takes one lock: what is done under it takes microseconds. It may be taken again
 # by the same thread: the collector may run meanwhile, and what it ends may look into a journal.
 LOCK = threading.RLock()
@@ -116,11 +121,11 @@ class Incomplete(LookupError):
 
 
 class Hit:
-    """How often one answer of a scenario was played."""
+    """How often one answer of a scenario was played; without an answer, those of a turn that are served no more."""
 
     __slots__ = ("answer", "count", "scenario", "turn")
 
-    def __init__(self, scenario: str, turn: int, answer: Answer) -> None:
+    def __init__(self, scenario: str, turn: int, answer: Answer | None) -> None:
         self.scenario = scenario
         self.turn = turn
         self.answer = answer
@@ -173,6 +178,8 @@ class Journal:
             if hit is None:
                 assert exchange.scenario is not None
                 hit = self.hits[id(answer)] = Hit(exchange.scenario, exchange.turn, answer)
+                if len(self.hits) > MOST_HITS:
+                    del self.hits[next(iter(self.hits))]
             hit.count += 1
         elif exchange.understood and not exchange.aside:
             self.unmatched += 1
@@ -185,6 +192,21 @@ class Journal:
             return None
         self.dropped += 1
         return ring.popleft()
+
+    def forget_answers(self, served: Container[int]) -> None:
+        """Let go of answers that are served no more (by their ids), and keep how often they were played."""
+        gone = [(id, hit) for id, hit in self.hits.items() if id not in served and hit.answer is not None]
+        if not gone:
+            return
+        with LOCK:
+            totals = {(hit.scenario, hit.turn): hit for hit in self.hits.values() if hit.answer is None}
+            for at, hit in gone:
+                del self.hits[at]
+                total = totals.get((hit.scenario, hit.turn))
+                if total is None:
+                    total = totals[hit.scenario, hit.turn] = Hit(hit.scenario, hit.turn, None)
+                    self.hits[id(total)] = total
+                total.count += hit.count
 
     def pass_over(self, exchange: Exchange) -> None:
         """Count an exchange that is not kept, as if it had been dropped at once."""

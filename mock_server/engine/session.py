@@ -323,6 +323,8 @@ class Sessions:
     def claim(self, key: str, name: str) -> Session:
         """Give a key to a session."""
         self._claims[key] = name
+        if len(self._claims) > MAX_COUNTERS:
+            del self._claims[next(iter(self._claims))]
         return self.named(name)
 
     def claimed(self, key: str) -> str | None:

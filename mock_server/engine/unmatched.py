@@ -527,7 +527,7 @@ def _stems(text: str) -> set[str]:
 def _fitting_tool(request: MessagesRequest, conversation: Conversation) -> Mapping[str, Any] | None:
     """The tool that shares most words with the newest prompt, the first of equals; None when no tool shares one. A word
     that many tools have says little about any of them."""
-    asked = _stems(" ".join(conversation.turns[conversation.human[-1]].typed)[-_MOST_REQUESTED:])
+    asked = _stems(conversation.turns[conversation.human[-1]].typed_last(_MOST_REQUESTED))
     tools = [tool for tool in _offered(request) if tool["name"] != STRUCTURED_OUTPUT]
     named = [_stems(tool["name"]) & asked for tool in tools]
     described = [_stems(str(tool.get("description") or "")[:_MOST_DESCRIBED]) & asked for tool in tools]

@@ -321,10 +321,14 @@ class MessagesRequest:
     """One `POST /v1/messages`. Properties assume a validated body; `body` is the JSON itself, never changed.
 
     `raw`: the bytes it was read from, where they are known. `ignored`: what of it is passed over, once it was judged.
+    `is_resumed`: it has what its thread holds. `files`: the ids of those whose content it has, where they were looked
+    up ahead.
     """
 
     known: "Known | None" = None
     ignored: tuple[Ignored, ...] = ()
+    is_resumed = False
+    files: Sequence[str] | None = None
 
     def __init__(self, body: dict[str, Any], headers: Mapping[str, str] = _NO_HEADERS, raw: bytes = b"") -> None:
         self.body = body

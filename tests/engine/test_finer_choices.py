@@ -2,7 +2,9 @@
 
 from conftest import Ask, MakeEngine
 
-from mock_server.engine.conversation import HumanTurn
+from mock_server.engine.conversation import HumanTurn, conversation, conversed
+from mock_server.protocol.request import Known, MessagesRequest
+from mock_server.scenario.conditions import Miss
 
 
 def topic(text: str) -> str:
@@ -61,3 +63,25 @@ def test_where_a_named_script_is_over_the_others_are_asked(engine: MakeEngine, a
 
     assert ask(made, messages=[first]).text == "one"
     assert ask(made, messages=talk).text == "rest"
+
+
+def test_a_longer_conversation_has_the_turns_that_it_would_have_alone() -> None:
+    """What is known of its beginning changes nothing, whoever spoke last in that."""
+    roles = ["user", "assistant", "user", "user", "assistant", "user", "assistant", "user", "user", "assistant", "user"]
+    messages = [{"role": role, "content": f"number {at}"} for at, role in enumerate(roles)]
+    for length in range(6, len(roles)):
+        first = MessagesRequest({"messages": messages[:length]})
+        conversed(first)
+        longer = MessagesRequest({"messages": messages})
+        longer.known = Known(None, {}, 0, 0)
+        longer.known.shared = length
+        longer.known.scanned = first.scanned
+
+        talk, alone = conversed(longer), conversation(messages)
+
+        assert [(turn.role, turn.content) for turn in talk.turns] == [(turn.role, turn.content) for turn in alone.turns]
+        assert talk.human == alone.human
+
+
+def test_a_condition_that_failed_is_told_under_these_names() -> None:
+    assert Miss("prompt", "'a'", "'b'").as_json() == {"condition": "prompt", "wanted": "'a'", "got": "'b'"}

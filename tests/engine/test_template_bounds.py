@@ -11,9 +11,11 @@ from attacks import PROMPT, REFUSED, TOLD
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mock_server.commands.check import findings
 from mock_server.scenario.load import loads
 from mock_server.scenario.node import ScenarioError
 from mock_server.scenario.templates.sandbox import LIMITS, MAX_OUTPUT
+from mock_server.settings import Settings
 
 MOST_MEMORY = 40_000_000
 
@@ -44,6 +46,26 @@ def test_what_a_template_does_too_much_is_told(name: str, engine: Any, ask: Any)
     assert entry.text.endswith(" (attack.yaml:3)")
     assert peak < MOST_MEMORY
     assert ask(attacked, "Hello").text == "another one"
+
+
+# those that need no prompt of their own: a preview makes one up
+BY_ITSELF = ("nested range", "recursive macro", "namespace doubling text", "format", "tojson indent", "slice", "batch",
+             "sum lists", "translate", "fake texts", "fake text", "set block")  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BY_ITSELF)
+def test_check_and_a_preview_tell_it_too(name: str) -> None:
+    template, told = TOLD[name]
+    scenarios = loads(
+        json.dumps({"name": "t", "when": {"prompt": "weather"}, "reply": {"template": template}}), "a.yaml"
+    )
+    start = time.thread_time()
+
+    (problem,) = findings(scenarios, Settings())
+
+    assert told in str(problem)
+    assert str(problem).startswith("a.yaml:1:")
+    assert time.thread_time() - start < 1
 
 
 @pytest.mark.parametrize("name", REFUSED)

@@ -128,3 +128,17 @@ def test_an_index_is_only_spoken_of_as_of_something_to_come() -> None:
         for paragraph in page.read_text().split("\n\n"):
             if re.search(r"pip install ['\"]?messages-mock-server(?!.*@ git\+)", paragraph):
                 assert re.search("(?i)once published", paragraph), f"{page.name}: {paragraph}"
+
+
+def test_ci_tests_the_lowest_versions_that_are_allowed() -> None:
+    declared = (ROOT / "pyproject.toml").read_text().partition("dependencies = [")[2].partition("\n]")[0]
+    allowed = dict(re.findall(r'"([a-z0-9-]+)>=([0-9.]+)', declared))
+    pinned = dict(re.findall(r"^([a-z0-9-]+)==([0-9.]+)$", (ROOT / ".ci/lowest.txt").read_text(), re.MULTILINE))
+
+    def version(text: str) -> list[int]:
+        numbers = [int(one) for one in text.split(".")]
+        return numbers + [0] * (4 - len(numbers))
+
+    assert len(allowed) == 7
+    assert {name: version(pinned[name]) for name in allowed} == {name: version(text) for name, text in allowed.items()}
+    assert "-c .ci/lowest.txt" in (ROOT / ".ci/run").read_text()

@@ -8,6 +8,7 @@ import warnings
 from typing import Any
 
 import pytest
+from attacks import SEARCHES
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -134,24 +135,9 @@ def test_what_is_no_expression_for_re_is_none_here(pattern: str) -> None:
 
 # -- every search ends -----------------------------------------------------------------------------------------------
 
-HANGING = [
-    (r"(a+)+$", "a" * 60 + "!"),
-    (r"(?:a{1,9}){1,9}c", "a" * 60),
-    (r"(a)(\1|a)+b", "a" * 60),
-    (r"(?:(?:(?i:a)){2,3})+c", "a" * 60),
-    (r"(?:(?=(a+))a)*b", "a" * 3_000),
-    (r"^(?:\w+\s?)*\B\b$", "a" * 60 + "!"),
-    (r"(?:a?){60}a{60}", "a" * 59),
-    (r"(?:[ab]{1,30}a){25}c", "ab" * 50_000),
-    (r"(?:a|b)*a(?:a|b){15}c", "abba" * 100_000),
-    (r"\w.*x.*y.*z", "word " * 20_000),
-    (r"(x+x+)+y(?=z)", "x" * 60),
-    (r"(?=(a+)+$)b|(?=(a+)+$)c", "a" * 60 + "!"),
-]
-
 
 @pytest.mark.parametrize("of_client", [False, True])
-@pytest.mark.parametrize(("pattern", "text"), HANGING, ids=[pattern for pattern, _ in HANGING])
+@pytest.mark.parametrize(("pattern", "text"), SEARCHES, ids=[pattern for pattern, _ in SEARCHES])
 def test_a_search_ends(pattern: str, text: str, of_client: bool) -> None:
     searched = Expression(pattern, of_client=of_client)
     with bounded():
@@ -198,7 +184,7 @@ def test_a_text_of_megabytes_is_searched_at_once() -> None:
     assert not Expression(r"(?i)error \d+").found_in("x" * 5_000_000)
 
 
-@pytest.mark.parametrize(("pattern", "text"), HANGING[:6])
+@pytest.mark.parametrize(("pattern", "text"), SEARCHES[:6])
 def test_without_re2_the_other_engine_does_it_in_its_time(
     monkeypatch: pytest.MonkeyPatch, pattern: str, text: str
 ) -> None:

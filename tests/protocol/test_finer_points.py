@@ -12,17 +12,17 @@ from typing import Any, get_args
 
 import pytest
 
-from mock_server.protocol import completion, expression, media, request, rules, sse
-from mock_server.protocol.blocks import CutToolUse, Text, ToolUse
+from mock_server.protocol import completion, expression, media, request, rules, signing, sse
+from mock_server.protocol.blocks import Compaction, CutToolUse, Text, ToolUse
 from mock_server.protocol.errors import MESSAGE, STATUS, TYPE, ApiError
 from mock_server.protocol.expression import _PER_PATTERN, Expression, OverLimit, Purse, bounded
 from mock_server.protocol.json_schema import Checker, SchemaProblem, is_schema
 from mock_server.protocol.message import Cut, Usage, cut, fold
 from mock_server.protocol.plan import AT_ONCE, Plan, Send, rolled
 from mock_server.protocol.profile import Capability, Model, Profile
-from mock_server.protocol.prompt import input_tokens
+from mock_server.protocol.prompt import Prefix, input_tokens, prefix
 from mock_server.protocol.query import Whole, read_query
-from mock_server.protocol.request import MessagesRequest
+from mock_server.protocol.request import Known, MessagesRequest
 from mock_server.protocol.rules import counting, history, parameters, schemas, validate
 from mock_server.protocol.rules.checks import integer
 from mock_server.protocol.rules.history import results_paired
@@ -340,7 +340,7 @@ def test_what_only_looks_like_half_a_character_is_json(text: str) -> None:
     assert request.strict_json(text) == json.loads(text)
 
 
-@pytest.mark.parametrize("pattern", [r"a\Z", "a$", "(?m)a$", r"\Aa", "^a", "(?m)^a", r"\ba\b", r"a\B"])
+@pytest.mark.parametrize("pattern", [r"a\Z", "a$", "(a$)|x", "(?m)a$", r"\Aa", "^a", "(?m)^a", r"\ba\b", r"a\B"])
 @pytest.mark.parametrize("text", ["a", "a\n", "ba", "ab", "b\na\nb", "a b", "é a", ""])
 def test_places_are_those_of_re(pattern: str, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     found = re.search(pattern, text) is not None
@@ -738,3 +738,138 @@ def test_a_strict_schema_has_no_bounds(keyword: str) -> None:
             ),
             ANTHROPIC,
         )
+
+
+@pytest.mark.parametrize("tail", ["$", r"\Z"])
+def test_an_end_inside_a_group_is_the_end(tail: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(expression, "_AT_ONCE", -1)  # as of a text that is too long for `re`
+    ends = Expression(f"(?:(?P<x>a{tail})|b) ?")
+    monkeypatch.setattr(expression, "_AT_ONCE", 1_000)  # so that RE2 has the word
+    monkeypatch.setattr(ends, "_plain", None)
+    assert ends.captures("a") == {"x": "a"}
+    assert ends.captures("ac") == {}
+
+
+def test_a_long_body_that_says_what_a_short_one_says_is_the_same_prompt() -> None:
+    body = {"model": "m", "messages": [{"role": "user", "content": "Hi"}], "system": "Be kind."}
+    short = json.dumps(body).encode()
+    long = short + b" " * request.LONG
+    assert request.parse(long).is_long
+    assert request.parse(long).fingerprint == request.parse(short).fingerprint
+
+
+def test_a_stream_is_read_whichever_way_its_lines_end() -> None:
+    ping = {"type": "ping"}
+    for end in (b"\n", b"\r\n", b"\r"):
+        said = b"event: ping" + end + b'data: {"type":' + end + b'data: "ping"}' + end + end
+        assert list(sse.heard(said)) == [ping]
+        assert list(sse.heard(said + b": a remark" + end + end + said)) == [ping, ping]
+
+
+@pytest.mark.parametrize("data", ["{", "[1]", '["type"]', '"type"', "{}", "null"])
+def test_data_that_is_no_event_is_told_as_broken(data: str) -> None:
+    assert list(sse.heard(f"data: {data}\n\n".encode())) == [{"type": "(broken)", "data": data}]
+
+
+def test_a_summary_is_cut_to_its_length_and_stays_one() -> None:
+    summary = Compaction(content="one two three four", signature="x")
+    short = cut([summary], 2, [])
+    assert short is not None
+    (left,) = short.content
+    assert isinstance(left, Compaction)
+    assert left.content == "one two"
+
+
+@pytest.mark.parametrize("over", [0, 1])
+def test_a_schema_may_have_so_many_nodes(over: int) -> None:
+    assert schemas.Weight(0, 0, schemas.MOST_NODES + over).is_complex == bool(over)
+
+
+def steps_of(body: dict[str, Any], known: Known | None = None) -> MessagesRequest:
+    asked = MessagesRequest({"model": "claude-opus-4-8", **body})
+    if known is not None:
+        asked.known = known
+    return asked
+
+
+def beginning(of: MessagesRequest) -> Known:
+    """What is known of a conversation that goes on from this one."""
+    known = Known(None, {}, 0, 0)
+    known.shared = len(of.messages)
+    known.scanned = of.scanned
+    return known
+
+
+def prefix_of(asked: MessagesRequest) -> Prefix:
+    return prefix(asked, model_of(asked, ANTHROPIC), TokenCounter())
+
+
+@pytest.mark.parametrize(("ttl", "told"), [(None, "5m"), ("5m", "5m"), ("1h", "1h")])
+def test_a_search_tool_marks_the_prompt_for_as_long_as_it_says(ttl: str | None, told: str) -> None:
+    mark = {"type": "ephemeral", **({} if ttl is None else {"ttl": ttl})}
+    tool = {"type": "web_search_20250305", "name": "web_search", "cache_control": mark}
+    made = prefix_of(steps_of({"messages": [{"role": "user", "content": "Hi"}], "tools": [tool]}))
+    assert [made.steps[at].ttl for at in made.marked] == [told]
+
+
+@pytest.mark.parametrize(("last", "marked"), [("more", 1), ("", 0)])
+def test_a_mark_of_the_request_is_on_the_last_block_that_says_something(last: str, marked: int) -> None:
+    said = [{"type": "text", "text": "Hi"}, {"type": "text", "text": last}]
+    body = {"messages": [{"role": "user", "content": said}], "cache_control": {"type": "ephemeral"}}
+    assert list(prefix_of(steps_of(body)).marked) == [marked]
+
+
+def test_a_prompt_with_thoughts_whose_turn_is_over_is_worked_out_anew() -> None:
+    """So that a conversation that is known costs what it costs when nobody has seen its beginning."""
+    thought = {"type": "thinking", "thinking": "Let me look. " * 9, "signature": "x"}
+    call = {"type": "tool_use", "id": "toolu_1", "name": "f", "input": {}}
+    result = {"type": "tool_result", "tool_use_id": "toolu_1", "content": "ok"}
+    messages: list[dict[str, Any]] = [
+        {"role": "user", "content": "Look."},
+        {"role": "assistant", "content": [thought, call]},
+        {"role": "user", "content": [result]},
+    ]
+    more = [{"role": "assistant", "content": "There."}, {"role": "user", "content": "Thanks."}]
+    first = steps_of({"messages": messages})
+    prefix_of(first)
+
+    known = prefix_of(steps_of({"messages": [*messages, *more]}, beginning(first)))
+
+    assert known == prefix_of(steps_of({"messages": [*messages, *more]}))
+
+
+def test_a_thought_that_was_blotted_out_has_its_data() -> None:
+    thought = {"type": "redacted_thinking", "data": "x" * 8}
+    said = [
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": [thought]},
+        {"role": "user", "content": "?"},
+    ]
+    body = {"model": "claude-opus-4-8", "max_tokens": 9, "messages": said}
+    with pytest.raises(ApiError, match=r"redacted_thinking.*data"):
+        validate(
+            MessagesRequest(
+                {**body, "messages": [said[0], {**said[1], "content": [{"type": "redacted_thinking"}]}, said[2]]}
+            ),
+            ANTHROPIC,
+        )
+    with pytest.raises(ApiError, match=r"signature|data") as refused:
+        validate(MessagesRequest(body), ANTHROPIC)
+    assert "Field required" not in str(refused.value)
+
+
+def test_what_is_hard_about_a_schema_is_counted() -> None:
+    schema = {
+        "type": "object",
+        "properties": {"a": {"type": "string"}, "b": {"type": ["string", "null"]}, "c": {"anyOf": [{"type": "null"}]}},
+        "required": ["a"],
+    }
+    assert schemas._weight(json.dumps(schema)) == schemas.Weight(optional=2, unions=2, nodes=5)
+
+
+def test_a_search_result_that_was_changed_is_found_behind_one_that_is_none() -> None:
+    sound = {"type": "web_search_result", "url": "https://a.example", "title": "A", "page_age": None}
+    sound["encrypted_content"] = signing.signature("web_search_result", history.result_said(sound))
+    history._results(["none", sound], "messages.1.content.0")
+    with pytest.raises(ApiError, match=r"content\.1: Invalid `encrypted_content`"):
+        history._results(["none", {**sound, "title": "B"}], "messages.1.content.0")

@@ -56,4 +56,17 @@ EQUAL: dict[str, str] = {
     "mock_server/protocol/prompt.py module: '1h' -> '1hX'": _TYPES,
     "mock_server/protocol/request.py module: '_S' -> '_SX'": _TYPES,
     "mock_server/protocol/rules/__init__.py module: 'type' -> 'typeX' (2)": _CHEAPER,
+    "mock_server/protocol/beginnings.py Beginnings.keep: len(body) >= LONG -> len(body) > LONG": (
+        "a body of just that length is never looked for"
+    ),
+    "mock_server/protocol/signing.py _is_formed: at < 0 -> at <= 0 (2)": "what was read has a byte at least",
+    "mock_server/engine/library.py _Texts._likely: 1 -> 2": "the shorter piece of a word has the letters of none",
+    "mock_server/protocol/beginnings.py _key: 0 -> 1": _KEPT,
+    "mock_server/protocol/beginnings.py Story.shared: 0 -> 1 (2)": (
+        "a message begins with a brace, and white space before it says nothing"
+    ),
+    "mock_server/protocol/beginnings.py Story.shared: start + len(said) <= stop -> start + len(said) < stop": _CHEAPER,
+    "mock_server/protocol/beginnings.py taken_apart: True -> False": (
+        "a control character in a text has had the body refused before"
+    ),
 }

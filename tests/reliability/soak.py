@@ -91,8 +91,10 @@ def ask(at: tuple[str, int], draw: random.Random) -> None:
         client.getresponse().read()
     if draw.random() < 0.02:
         with closing(http.client.HTTPConnection(*at, timeout=60)) as client:
-            client.request("POST", "/_mock/reset")
-            client.getresponse().read()
+            client.request("POST", "/_mock/reset?session=default")
+            reset = client.getresponse()
+            assert reset.status == 200, reset.read()
+            reset.read()
 
 
 def clients(at: tuple[str, int], over: threading.Event, number: int) -> None:

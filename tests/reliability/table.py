@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import heartbeat
-from attacks import PROMPT, TOLD
+from attacks import PROMPT, SEARCHES, TOLD
 from server import test_large, test_schemas
 
 DOC = Path(__file__).parents[2] / "docs/reliability.md"
@@ -29,12 +29,20 @@ def rows() -> Iterator[Row]:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "attacks.yaml"
         scripted = [{"name": name, "when": "named", "reply": {"template": said}} for name, (said, _) in TOLD.items()]
+        for at, (pattern, _) in enumerate(SEARCHES):
+            when = {"header": {"x-search": str(at)}, "prompt": {"regex": pattern}}
+            scripted.append({"name": f"search {at}", "when": when, "reply": "Found"})
         file.write_text("\n---\n".join(map(json.dumps, scripted)))
         large: Mapping[str, Callable[[], bytes]] = {name: one[0] for name, one in test_large.ATTACKS.items()}
         yield from _kind("large body", file, {name: (make, {}) for name, make in large.items()}, is_apart=True)
         yield from _kind(
             "schema", file, {name: (_json(body), {}) for name, body in test_schemas.ATTACKS.items()}, is_apart=False
         )
+        searches = {
+            f"`{pattern}`".replace("|", "\\|"): (_json(_prompt(text)), {"x-search": str(at)})
+            for at, (pattern, text) in enumerate(SEARCHES)
+        }
+        yield from _kind("search", file, searches, is_apart=False)
         templates = {name: (_json(_prompt()), {"x-mock-scenario": name}) for name in TOLD}
         yield from _kind("template", file, templates, is_apart=False)
 
@@ -43,8 +51,8 @@ def _json(body: Mapping[str, Any]) -> Callable[[], bytes]:
     return lambda: json.dumps(body).encode()
 
 
-def _prompt() -> dict[str, Any]:
-    return {"model": "claude-opus-4-8", "max_tokens": 9, "messages": [{"role": "user", "content": PROMPT}]}
+def _prompt(text: str = PROMPT) -> dict[str, Any]:
+    return {"model": "claude-opus-4-8", "max_tokens": 9, "messages": [{"role": "user", "content": text}]}
 
 
 Attacks = Mapping[str, tuple[Callable[[], bytes], Mapping[str, str]]]

@@ -38,6 +38,12 @@ def talk() -> bytes:
     return json.dumps({"model": "claude-opus-4-8", "max_tokens": 9, "messages": pair * 60_000}).encode()
 
 
+def turns(count: int) -> bytes:
+    """A conversation of so many turns that each say something."""
+    messages = [{"role": "assistant" if at % 2 else "user", "content": f"number {at}"} for at in range(count)]
+    return json.dumps({"model": "claude-opus-4-8", "max_tokens": 9, "messages": messages}).encode()
+
+
 MARKED = [{"type": "text", "text": words(30 * MB), "cache_control": {"type": "ephemeral"}}]
 DOCUMENT = {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": words(30 * MB)}}
 TOO_LONG, NO_JSON = "prompt is too long", "more than 1000000 values"
@@ -52,6 +58,8 @@ ATTACKS: Mapping[str, tuple[Callable[[], bytes], int, str, int | None]] = {
     "a document of 30 MB": (lambda: body([DOCUMENT, {"type": "text", "text": "Hi"}]), 400, TOO_LONG, 6),
     "a system prompt of 30 MB": (lambda: body("Hi", system=words(30 * MB)), 400, TOO_LONG, 6),
     "200,000 blocks": (lambda: body([{"type": "text", "text": "Hi"}] * 200_000), 200, '"message"', None),
+    "150,000 blocks in tags": (lambda: body([{"type": "text", "text": "<a>"}] * 150_000), 200, '"message"', None),
+    "99,999 messages": (lambda: turns(99_999), 200, '"message"', None),
     "120,000 messages": (talk, 400, "at most 100000 items", None),
     "30 MB of {},": (lambda: b"[" + b"{}," * 10 * MB + b"{}]", 400, NO_JSON, None),
     "15 million numbers": (lambda: body("Hi")[:-1] + b',"metadata":[' + b"1," * 15 * MB + b"1]}", 400, NO_JSON, None),

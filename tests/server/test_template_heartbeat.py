@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from attacks import PROMPT, TOLD
+from attacks import PROMPT, SEARCHES, TOLD
 from heartbeat import during, served
 from rawclient import answer, asks, dechunked, post
 
@@ -31,6 +31,14 @@ def attacked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, in
     file: Path = tmp_path_factory.mktemp("attacks") / "attacks.yaml"
     written = [{"name": name, "when": "named", "reply": {"template": template}} for name, template in ATTACKS.items()]
     written += [{"name": name, "when": "named", **long} for name, long in LONG.items()]
+    written += [
+        {
+            "name": f"search {at}",
+            "when": {"header": {"x-search": str(at)}, "prompt": {"regex": pattern}},
+            "reply": "Found",
+        }
+        for at, (pattern, _) in enumerate(SEARCHES)
+    ]
     file.write_text("\n---\n".join(map(json.dumps, written)))
     with served(str(file), "--time-scale", "0") as address:
         yield address
@@ -43,6 +51,18 @@ def test_another_client_is_answered_meanwhile(name: str, attacked: tuple[str, in
     )
 
     assert answer(talk(attacked, attack))[0] == (500 if name in TOLD else 200)
+    waited = during(attacked, lambda: talk(attacked, attack))
+    assert not waited.is_held, waited
+
+
+@pytest.mark.parametrize("at", range(len(SEARCHES)), ids=[pattern for pattern, _ in SEARCHES])
+def test_another_client_is_answered_while_a_scenario_searches(
+    at: int, attacked: tuple[str, int], talk: Callable[..., bytes]
+) -> None:
+    attack = post(asks(SEARCHES[at][1]), "x-api-key: a", "anthropic-version: 2023-06-01", f"x-search: {at}")
+
+    status, _, body = answer(talk(attacked, attack))
+    assert status == 200 or (status, b"in one request" in body) == (500, True), body
     waited = during(attacked, lambda: talk(attacked, attack))
     assert not waited.is_held, waited
 

@@ -38,7 +38,7 @@ ENDPOINTS: Mapping[str, Mapping[str, Endpoint]] = {
     "/v1/models/{id...}": {"GET": models.retrieved},
     "/v1/complete": {"POST": complete},
 }
-# what makes of a body whatever needs no session: done apart from the loop where the body is large
+# what makes of a body whatever changes nothing: done apart from the loop where the body is large
 READERS: Mapping[str, Reader] = {
     "/v1/messages": read_message,
     "/v1/messages/count_tokens": read_count,

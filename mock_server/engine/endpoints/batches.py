@@ -7,14 +7,16 @@ from collections.abc import Callable, Generator, Iterable
 from typing import TYPE_CHECKING, Any
 
 from mock_server.engine.batches import Batch, Item, Kind, Sender
+from mock_server.engine.endpoints import messages
 from mock_server.engine.errors import failure, headers_for, json_reply
-from mock_server.engine.exchange import Call, Exchange, Late, Steps, base_url, worked
-from mock_server.engine.session import InForce, Session
+from mock_server.engine.exchange import Call, Exchange, Late, Reading, Steps, base_url, read_apart, worked
+from mock_server.engine.request_view import Request
+from mock_server.engine.session import Session
 from mock_server.protocol import message
 from mock_server.protocol.errors import ApiError
 from mock_server.protocol.plan import Headers, Part, Payload, Plan, whole
 from mock_server.protocol.query import PAGE, id_page
-from mock_server.protocol.request import HttpRequest, parse_json
+from mock_server.protocol.request import LONG, HttpRequest, parse_json
 from mock_server.protocol.rules import requests_of
 from mock_server.protocol.sse import dumps, encode, read_json
 
@@ -63,7 +65,10 @@ def _result(
     """What one request comes to; and it is noted in the journal, or counted there."""
     headers = {**batch.sender.headers, "x-mock-custom-id": item.custom_id, "x-mock-batch": batch.id}
     http = HttpRequest("POST", MESSAGES_PATH, headers, item.params)
-    exchange = engine.answer(http, session, batch.sender.key, in_batch=True)
+    if len(item.params) < LONG:
+        exchange = engine.answer(http, session, batch.sender.key, in_batch=True)
+    else:
+        exchange = yield from _given(_read_apart(engine, session, batch.sender.key, http), session)
     if isinstance(exchange.late, Late):
         exchange = yield from _given(exchange.late, session)
     kind, body = _as_result(exchange)
@@ -77,6 +82,18 @@ def _result(
     kept = engine.journals.kept(http)
     engine.journals.record(session.journal, session.clock.unix(), kept, exchange, session).end("completed", 1)
     return kind, said
+
+
+def _read_apart(engine: "Engine", session: Session, key: str, http: HttpRequest) -> Late:
+    """What answers a long request: it is read in another thread first, as one that comes by itself is."""
+
+    def read_it(request: Request) -> Reading | None:
+        return read_apart(messages.read_ahead, http, session)
+
+    def settle(reading: Reading | None) -> Exchange:
+        return engine.answer(http, session, key, in_batch=True, reading=reading)
+
+    return Late(read_it, Request(http), settle, messages.PATIENCE, is_ours=True)
 
 
 def _given(late: Late, session: Session) -> Generator[Late | None, Exchange | None, Exchange]:
@@ -115,9 +132,9 @@ PIECES_PER_MS = 16
 POLL: Headers = (("retry-after", "10"),)  # when to look again at a batch that has not ended
 
 
-def read(http: HttpRequest, in_force: InForce) -> list[Item]:
+def read(http: HttpRequest, session: Session) -> list[Item]:
     """The requests of a batch. Raises ApiError."""
-    listed = requests_of(parse_json(http.body), in_force.profile)
+    listed = requests_of(parse_json(http.body), session.in_force.profile)
     return [Item(one["custom_id"], encode(dumps(one["params"]))) for one in listed]
 
 

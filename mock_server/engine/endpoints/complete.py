@@ -17,7 +17,7 @@ from mock_server.protocol.sse import dumps_in_steps, encode
 
 if TYPE_CHECKING:
     from mock_server.engine.engine import Engine
-    from mock_server.engine.session import InForce
+    from mock_server.engine.session import Session
 
 
 def complete(engine: "Engine", call: Call) -> Exchange:
@@ -32,19 +32,19 @@ def complete(engine: "Engine", call: Call) -> Exchange:
     return _completed(exchange, Request(call.http))
 
 
-def read(http: HttpRequest, in_force: "InForce") -> tuple[HttpRequest, Reading | None, Sequence[Ignored]]:
+def read(http: HttpRequest, session: "Session") -> tuple[HttpRequest, Reading | None, Sequence[Ignored]]:
     """The same prompt as a message, and what of the request is passed over. Raises ApiError."""
     body = parse(http.body).body
-    completion.validate(body, in_force.profile)
+    completion.validate(body, session.in_force.profile)
     known = frozenset(completion.PARAMETERS)
     ignored = [Ignored(name, known) for name in islice((name for name in body if name not in known), MOST_IGNORED)]
     return http._replace(path="/v1/messages", body=encode(dumps_in_steps(as_message(body)))), None, ignored
 
 
-def read_ahead(http: HttpRequest, in_force: "InForce") -> tuple[HttpRequest, Reading | None, Sequence[Ignored]]:
+def read_ahead(http: HttpRequest, session: "Session") -> tuple[HttpRequest, Reading | None, Sequence[Ignored]]:
     """The same, and what that message says."""
-    asked, _, ignored = read(http, in_force)
-    return asked, read_apart(messages.read_ahead, asked, in_force), ignored
+    asked, _, ignored = read(http, session)
+    return asked, read_apart(messages.read_ahead, asked, session), ignored
 
 
 def _completed(exchange: Exchange, request: Request) -> Exchange:

@@ -5,23 +5,23 @@ Asks no scenario, takes nothing from a rate limit and leaves nothing in the sess
 
 from typing import TYPE_CHECKING, Any
 
-from mock_server.engine.admission import after, applied_edits, sourced
+from mock_server.engine.admission import after, counted_ahead, edited, sourced, sourced_ahead
 from mock_server.engine.errors import json_reply, judged, keep, passing_over, warned
 from mock_server.engine.exchange import Call, Exchange
-from mock_server.engine.session import InForce
+from mock_server.engine.session import Session
 from mock_server.protocol.errors import ApiError
 from mock_server.protocol.prompt import counted
 from mock_server.protocol.request import HttpRequest, MessagesRequest, parse
 from mock_server.protocol.rules import counting
 from mock_server.protocol.rules.models import model_of
-from mock_server.protocol.tokens import TokenCounter
 
 if TYPE_CHECKING:
     from mock_server.engine.engine import Engine
 
 
-def read(http: HttpRequest, in_force: InForce) -> tuple[MessagesRequest, ApiError | None]:
+def read(http: HttpRequest, session: Session) -> tuple[MessagesRequest, ApiError | None]:
     """The request, and what is wrong with it where that is let pass. Raises ApiError."""
+    in_force = session.in_force
     request = in_force.beginnings.read(http.body, http.headers, in_force.profile, http.path)
     finding = judged(request, in_force, counting.readable, counting.validate)
     if finding is None:
@@ -29,11 +29,13 @@ def read(http: HttpRequest, in_force: InForce) -> tuple[MessagesRequest, ApiErro
     return request, finding
 
 
-def read_ahead(http: HttpRequest, in_force: InForce) -> tuple[MessagesRequest, ApiError | None]:
-    """The same, and counted already."""
+def read_ahead(http: HttpRequest, session: Session) -> tuple[MessagesRequest, ApiError | None]:
+    """The same, and counted already, with its files."""
+    in_force = session.in_force
     request = parse(http.body, http.headers)
     finding = judged(request, in_force, counting.readable, counting.validate)
-    counted(request, model_of(request, in_force.profile), TokenCounter())
+    request = sourced_ahead(request, session)
+    counted_ahead(request, model_of(request, in_force.profile))
     return request, finding
 
 
@@ -41,13 +43,13 @@ def count_tokens(engine: "Engine", call: Call) -> Exchange:
     """parse -> validate -> count. Raises ApiError for the client's mistakes."""
     request, finding = call.read(read)
     ignored = request.ignored
-    request, missing = sourced(request, call)
+    request, missing = sourced(request, call.session)
     finding = finding or missing
     model = model_of(request, call.session.in_force.profile)
     tokens = counted(request, model, engine.counter)
     body: dict[str, Any] = {"input_tokens": tokens}
     if request.body.get("context_management") is not None:
-        left = after(applied_edits(request, model, tokens, engine.counter), tokens)
+        left = after(edited(request, model, tokens, engine.counter), tokens)
         body = {"input_tokens": left, "context_management": {"original_input_tokens": tokens}}
     exchange = Exchange(json_reply(call, body), note="count_tokens", understood=True, aside=True)
     if ignored:

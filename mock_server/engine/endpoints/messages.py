@@ -1,6 +1,5 @@
 """`POST /v1/messages`: the straight line from a request to its plan."""
 
-import json
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -8,8 +7,19 @@ from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mock_server.engine import citations, seeds, unmatched
-from mock_server.engine.admission import Admitted, admit, commit, extras, limit_headers, sourced, take_limits, too_long
-from mock_server.engine.choose import NAMES, NO_VALUES, Choice, Lookup, NoMatch, choose
+from mock_server.engine.admission import (
+    Admitted,
+    admit,
+    commit,
+    counted_ahead,
+    extras,
+    limit_headers,
+    sourced,
+    sourced_ahead,
+    take_limits,
+    too_long,
+)
+from mock_server.engine.choose import NAMES, NO_VALUES, Choice, Lookup, NoMatch, choose, look_ahead
 from mock_server.engine.compile import Binding, CompiledReply, Filled, Reply, View, is_one_text, reply_of
 from mock_server.engine.conversation import checked, waiting_call
 from mock_server.engine.errors import (
@@ -41,7 +51,7 @@ from mock_server.engine.memory import Again, Settled
 from mock_server.engine.pace import first_due
 from mock_server.engine.render import Rendering, rendered, rendered_text
 from mock_server.engine.request_view import Request, ready
-from mock_server.engine.session import InForce
+from mock_server.engine.session import InForce, Session
 from mock_server.engine.unmatched import generated
 from mock_server.protocol import signing
 from mock_server.protocol.blocks import Block, Compaction
@@ -50,11 +60,12 @@ from mock_server.protocol.expression import OverLimit, allowance, bounded
 from mock_server.protocol.lazy import lazy
 from mock_server.protocol.plan import NOTHING, Headers, Plan
 from mock_server.protocol.profile import Limits
-from mock_server.protocol.prompt import counted, prefixed
+from mock_server.protocol.prompt import prefixed
 from mock_server.protocol.request import HttpRequest, MessagesRequest, parse
 from mock_server.protocol.rules import allowed_in_batch
 from mock_server.protocol.rules.models import model_of
 from mock_server.protocol.rules.parameters import EMULATED
+from mock_server.protocol.sse import dumps, dumps_in_steps, encode
 from mock_server.protocol.tokens import TokenCounter
 from mock_server.scenario.answer import Answer, name_of
 from mock_server.scenario.conditions import Miss
@@ -93,15 +104,19 @@ def create(engine: "Engine", call: Call) -> Exchange:
     """parse -> resume -> validate -> admit -> choose -> bind -> commit -> faults. Raises ApiError."""
     session = call.session
     terms = session.in_force
-    request, finding = read(call.http, terms) if call.reading is None else call.read(read)
+    request, finding = read(call.http, session) if call.reading is None else call.read(read)
     if "thread" in request.body and _goes_on(request, terms):
-        call, request = _resumed(call, request)
-        finding = judged(request, terms)
+        if request.is_resumed:
+            session.threads.resume(request.body)  # what it goes on from may have gone meanwhile
+        else:
+            request = _resumed(request, session)
+            finding = judged(request, terms)
+        call = call._replace(http=call.http._replace(body=request.raw))
     ignored = request.ignored
     if call.in_batch:
         allowed_in_batch(request.body)
     if request.has_blocks and request.has_files:
-        request, missing = sourced(request, call)
+        request, missing = sourced(request, session)
         finding = finding or missing
     admitted = admit(call, request, engine.counter)
     if admitted.room is not None and request.max_tokens > admitted.room:
@@ -117,10 +132,11 @@ def create(engine: "Engine", call: Call) -> Exchange:
     return exchange if finding is None else warned(exchange, finding)._replace(again=None)
 
 
-def read(http: HttpRequest, in_force: InForce) -> tuple[MessagesRequest, ApiError | None]:
+def read(http: HttpRequest, session: Session) -> tuple[MessagesRequest, ApiError | None]:
     """The request, and what is wrong with it where that is let pass. Raises ApiError. One that goes on in a thread is
     judged when it has its history.
     """
+    in_force = session.in_force
     request = in_force.beginnings.read(http.body, http.headers, in_force.profile, http.path)
     if "thread" in request.body and _goes_on(request, in_force):
         return request, None
@@ -131,17 +147,22 @@ def read(http: HttpRequest, in_force: InForce) -> tuple[MessagesRequest, ApiErro
     return request, finding
 
 
-def read_ahead(http: HttpRequest, in_force: InForce) -> tuple[MessagesRequest, ApiError | None]:
-    """The same, and worked out already whatever `create` will ask of a long request."""
+def read_ahead(http: HttpRequest, session: Session) -> tuple[MessagesRequest, ApiError | None]:
+    """The same, with its thread and its files, and worked out already whatever `create` will ask of a long request."""
+    in_force = session.in_force
     request = parse(http.body, http.headers)
-    finding = None
-    if not _goes_on(request, in_force):
-        finding = judged(request, in_force)
-        model, counter = model_of(request, in_force.profile), TokenCounter()
-        counted(request, model, counter)
-        if request.is_marked or request.body.get("diagnostics") is not None:
-            prefixed(request, model, counter)
-        _ = request.fingerprint, request.may_have(NAMES), request.has_files
+    if _goes_on(request, in_force):
+        request = _resumed(request, session)
+    finding = judged(request, in_force)
+    request = sourced_ahead(request, session)
+    model = model_of(request, in_force.profile)
+    tokens = counted_ahead(request, model)
+    if request.is_marked or request.body.get("diagnostics") is not None:
+        prefixed(request, model, TokenCounter())
+    _ = request.fingerprint, request.may_have(NAMES)
+    if model.context_window is None or tokens <= model.context_window:
+        look_ahead(request)
+        citations.wanted(request)
     return request, finding
 
 
@@ -152,11 +173,13 @@ def _goes_on(request: MessagesRequest, in_force: InForce) -> bool:
     return bool(checked(request.body)["type"] == "continue")
 
 
-def _resumed(call: Call, request: MessagesRequest) -> tuple[Call, MessagesRequest]:
+def _resumed(request: MessagesRequest, session: Session) -> MessagesRequest:
     """The request with all that its thread holds, as if the client had sent it."""
-    body = json.dumps(call.session.threads.resume(request.body)).encode()
-    whole = call._replace(http=call.http._replace(body=body))
-    return whole, parse(body, call.http.headers)
+    whole = session.threads.resume(request.body)
+    written = dumps_in_steps(whole) if request.is_long else dumps(whole)
+    resumed = MessagesRequest(whole, request.headers, encode(written))
+    resumed.is_resumed = True
+    return resumed
 
 
 def _fitting(admitted: Admitted) -> ApiError | None:

@@ -57,6 +57,19 @@ def test_a_request_is_explained(box: Any) -> None:
     expect(box.get_by_test_id("try-result")).to_contain_text("The request is not JSON")
 
 
+def test_what_a_reply_does_against_its_request_is_told(box: Any, server: MockServer) -> None:
+    from playwright.sync_api import expect
+
+    server.add({"type": "tool_use", "name": "t", "input": {}}, when=prompt("weather"))
+    box.get_by_test_id("try-explain").click()
+    told = box.get_by_test_id("try-contradiction")
+    expect(told).to_have_text("calls 't', which the request does not offer (it has none)")
+
+    box.get_by_test_id("try-with-request").check()
+    box.get_by_test_id("try-preview").click()
+    expect(told).to_contain_text("turn 1 calls 'get_weather', which the request does not offer (it has none)")
+
+
 def test_the_key_opens_it_and_nothing_is_noted(page: Any, server: MockServer) -> None:
     from playwright.sync_api import expect
 

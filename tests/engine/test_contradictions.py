@@ -71,8 +71,6 @@ TABLE: list[tuple[str, dict[str, Any], str]] = [
     (f"[{BASH}]", tools(CODE), ""),
     (f"[{BASH}]", tools(FILTERED), ""),
     (f"[{BASH}]", tools(SEARCH), "calls the server's tool 'bash_code_execution', which the request does not declare"),
-    ("{type: server_tool_use, name: draw, input: {}}", tools({"type": "draw_20991231", "name": "draw"}), ""),
-    ("{type: tool_use, name: draw, input: {}}", tools({"type": "draw_20991231", "name": "draw"}), ""),
     (f"[{NOTES}]", tools(T), "calls 'read' of the MCP server 'notes', which the request does not name (it has none)"),
     (f"[{NOTES}]", MCP, ""),
     (f"[{NOTES}]", {**MCP, **tools(TOOLSET)}, ""),
@@ -325,6 +323,13 @@ def test_what_is_known_of_a_reply_is_asked_for_no_other_request(engine: Any, ask
             "scenario 'z' turn 1 calls 't', which the request does not offer (there is u)",
         )
     assert [one.contradicted for one in made.sessions.default.journal] == [False, True, True] * 3
+
+
+@pytest.mark.parametrize("kind", ["tool_use", "server_tool_use"])
+def test_a_recorded_tool_of_a_kind_that_nobody_knows_may_be_anybodys(kind: str) -> None:
+    request = MessagesRequest({"tools": [{"type": "draw_20991231", "name": "draw"}], "messages": [{"role": "user"}]})
+    said = read_answer([{"type": kind, "name": "draw", "input": {}}], "reply")
+    assert contradictions(request, None, Said(said.reply or (), said.ending)) == ()
 
 
 def test_of_many_things_the_first_are_told(engine: Any, ask: Any) -> None:

@@ -90,6 +90,7 @@ function exchange(one) {
   return h("section", { class: "block", "data-testid": "try-exchange" },
     h("h3", {}, `${what} → ${one.status}`),
     one.note ? h("p", { class: "note" }, one.note) : null,
+    against(one.contradictions),
     one.stream ? timeline(one.frames) : null,
     h("details", {}, h("summary", {}, "The reply as JSON"), json(one.reply)),
     h("details", {}, h("summary", {}, "The request"), json(one.request)));
@@ -111,11 +112,17 @@ function explanation(said) {
       h("h3", {}, `${said.scenario}: turn ${said.turn} of ${said.turns}`),
       h("ul", {}, said.conditions.map((one) => h("li", {}, one)),
         Object.entries(said.captures).map(([name, text]) => h("li", {}, `captures ${name} = ${text}`)),
-        said.differences.map(miss)))].filter(Boolean);
+        said.differences.map(miss)),
+      against(said.contradictions))].filter(Boolean);
   }
   return [error, h("p", { class: "hint" }, "No scenario matches this request."),
     ...said.near_misses.map((near) => h("section", { class: "block", "data-testid": "try-near" },
       h("h3", {}, `${near.scenario}, ${Math.round(100 * (1 - near.distance))}% near`), h("ul", {}, near.misses.map(miss))))].filter(Boolean);
+}
+
+/** What a reply does against its request. */
+function against(contradictions) {
+  return contradictions.map((one) => h("p", { class: "note", "data-tone": "warn", "data-testid": "try-contradiction" }, one));
 }
 
 function miss(one) {

@@ -375,6 +375,7 @@ def _line(entry: Mapping[str, Any]) -> str:
     said = " ".join(entry["prompt"].split())
     took = "" if entry["duration_ms"] is None else f" in {entry['duration_ms']:.0f} ms"
     by += " (side call)" if entry["side"] else ""
+    by += "".join(f"; {one}" for one in entry["warnings"] if entry["scenario"] or one not in entry["note"])
     told = f"{entry['method']} {entry['path']} {said[:60]!r} -> {entry['status']} {by}, {entry['outcome']}{took}"
     return f"{entry['number']:>6} {at} {entry['session']} {told}"
 

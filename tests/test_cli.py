@@ -384,6 +384,7 @@ def test_journal_prints_the_exchanges_of_a_running_server(serve, run, tmp_path: 
     body = {
         "model": "claude-opus-4-8",
         "max_tokens": 9,
+        "temprature": 1,
         "messages": [{"role": "user", "content": "[[scenario:hello]]"}],
     }
     request = urllib.request.Request(url + "/v1/messages", json.dumps(body).encode(), {"x-api-key": "k"})
@@ -395,7 +396,8 @@ def test_journal_prints_the_exchanges_of_a_running_server(serve, run, tmp_path: 
     assert "leave --follow out" in run("journal", "--port", port, "--text", id, "--follow").stderr
     done = run("journal", "--port", port)
     assert done.returncode == 0
-    assert "default POST /v1/messages '[[scenario:hello]]' -> 200 hello turn 1, completed" in done.stdout
+    told = "parameter 'temprature' is ignored (did you mean 'temperature'?)"
+    assert f"default POST /v1/messages '[[scenario:hello]]' -> 200 hello turn 1; {told}, completed" in done.stdout
     assert run("journal", "--port", port, "--session", "nobody").returncode == 2
     assert "no session 'nobody'" in run("journal", "--port", port, "--session", "nobody").stderr
     assert run("journal", "--port", "9").returncode == 2

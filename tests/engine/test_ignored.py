@@ -180,11 +180,24 @@ def test_counting_and_completions_tell_it_too(engine: Any, ask: Any) -> None:
     )
 
 
+@pytest.mark.parametrize(("validation", "told"), [("strict", 1), ("warn", 1), ("off", 0)])
+def test_validation_decides_whether_it_is_told(validation: str, told: int, engine: Any, ask: Any) -> None:
+    assert len(ask(engine(HELLO, validation=validation), temprature=1).warnings) == told
+
+
+def test_beside_what_is_let_pass_it_is_told_too(engine: Any, ask: Any) -> None:
+    entry = ask(engine(HELLO, validation="warn"), temprature=1, model="claude-sonet-5")
+    parameter, model = entry.warnings
+    assert parameter == "parameter 'temprature' is ignored (did you mean 'temperature'?)"
+    assert model.startswith("404 not_found_error: Model or resource not found: profile octen serves no model")
+
+
 def test_a_name_without_end_costs_little() -> None:
     body = {"model": "m", "messages": [], **{f"{at} {'x' * 300}": 1 for at in range(20_000)}}
     found = ignored(MessagesRequest(body))
     assert len(found) == 10
     assert len(told_of(found)) <= 200
+    assert max(len(one.path) for one in found) <= 200
 
 
 def fields(made: Any) -> tuple[set[str], list[str]]:

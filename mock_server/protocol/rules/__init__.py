@@ -361,9 +361,9 @@ def _of_rest(body: Mapping[str, Any]) -> Iterator[Ignored]:
     """All but the messages."""
     for name, value in body.items():
         if name not in PARAMETERS:
-            yield Ignored(name, _PARAMETERS)
+            yield _passed(name, _PARAMETERS)
         elif value is not None and name != "messages":
-            yield from (Ignored(name + path, known) for path, known in _STRANGE.get(name, _strange)(name, value))
+            yield from (_passed(name + path, known) for path, known in _STRANGE.get(name, _strange)(name, value))
 
 
 def _strange(name: str, value: Any) -> Iterator[Stranger]:
@@ -394,7 +394,7 @@ def _of_message(before: tuple[int, tuple[Ignored, ...]], message: Any) -> tuple[
     at, found = before
     if content.is_usual(message) or not isinstance(message, dict) or len(found) == MOST_IGNORED:
         return at + 1, found
-    new = (Ignored(f"messages.{at}{path}", known) for path, known in _of_said(message))
+    new = (_passed(f"messages.{at}{path}", known) for path, known in _of_said(message))
     return at + 1, _first((*found, *new))
 
 
@@ -405,6 +405,10 @@ def _of_said(message: Mapping[str, Any]) -> Iterator[Stranger]:
         yield from ((f".{name}", known) for name in message if name not in known)
     for index, block in enumerate(said if isinstance(said, list) else ()):
         yield from ((f".content.{index}{path}", names) for path, names in content.strange(block))
+
+
+def _passed(path: str, known: frozenset[str]) -> Ignored:
+    return Ignored(path if len(path) <= _LONGEST_TOLD else excerpt(path, _LONGEST_TOLD), known)
 
 
 def told_of(found: Sequence[Ignored]) -> str:

@@ -18,7 +18,7 @@ from mock_server.engine.entry import Entry
 from mock_server.engine.journal import Incomplete, Journal
 from mock_server.scenario.load import build, files, library, load, same_names
 from mock_server.scenario.model import Scenario, without_name
-from mock_server.scenario.node import Problem, ScenarioError, suggestion
+from mock_server.scenario.node import Problem, ScenarioError, one_of
 
 Answers = Reply | ReplyFunction
 _PACKAGE = str(Path(__file__).parent.parent)
@@ -330,6 +330,6 @@ def _named(name: str) -> Sequence[Scenario]:
     """A scenario of the library, made to answer without being named."""
     known = {file.stem: file for file in files([library()])}
     if name not in known:
-        expected = f"expected a path or one of {', '.join(known)}"
-        raise ScenarioError([Problem("load()", None, f"no scenario '{name}'; {expected}{suggestion(name, known)}")])
+        text = f"no scenario '{name}'{one_of(name, known, '; or a path, such as scenarios/mine.yaml')}"
+        raise ScenarioError([Problem("load()", None, text)])
     return [without_name(one) for one in load([known[name]])]

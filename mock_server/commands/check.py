@@ -135,6 +135,7 @@ def _covers(first: Scenario, other: Scenario) -> bool:
 
 _Found = tuple[Node | Position | None, str]
 _PLACE = re.compile(r"\{\{[-+]?\s*(?P<name>[A-Za-z_]\w*)[^{}]*\}\}")
+_CURLY = re.compile("[\u201c\u201e\u2018].*[\u201d\u2019\u201c]", re.DOTALL)
 _NO_TEXT = ("template", "when", "expect", "input", "input_json", "description", "name", "headers", "signature")
 
 
@@ -147,6 +148,8 @@ def _unfilled(node: Node, key: str) -> Iterator[_Found]:
     elif isinstance(node.value, list):
         for item in node.value:
             yield from _unfilled(item, key)
+    elif isinstance(node.value, str) and _CURLY.fullmatch(node.value):
+        yield node, f"the curly quotes are part of the text: {excerpt(node.value, 40)}; write straight ones, or none"
     elif isinstance(node.value, str) and (found := _PLACE.search(node.value)) is not None:
         whole = excerpt(node.value, 40)
         close = suggestion(found["name"], NAMES) if found["name"] not in NAMES else ""

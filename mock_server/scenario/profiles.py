@@ -10,7 +10,7 @@ from pathlib import Path
 from mock_server.protocol.profile import Profile
 from mock_server.scenario.decode import decode
 from mock_server.scenario.load import PACKAGE, documents, read_file
-from mock_server.scenario.node import Node, Problem, Problems, ScenarioError, suggestion
+from mock_server.scenario.node import Node, Problem, Problems, ScenarioError, one_of, suggestion
 from mock_server.scenario.timing import read_timing
 
 FOLDER = PACKAGE / "profiles"
@@ -46,7 +46,7 @@ def _file(profile: str, beside: Path = Path()) -> Path:
         return FOLDER / f"{profile}.yaml"
     if not profile.endswith((".yaml", ".yml")):
         known = built_in()
-        text = f"no profile '{profile}'; expected one of {', '.join(known)} or a .yaml file{suggestion(profile, known)}"
+        text = f"no profile '{profile}'{one_of(profile, known, ' or a .yaml file')}"
         raise ScenarioError([Problem("profile", None, text)])
     return beside / profile
 

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from mock_server.records import dataclass
 
 PREFIX = "MOCK_SERVER_"
+MOST_NAMES = 10  # that a mistake lists
 
 
 class SettingError(ValueError):
@@ -329,7 +330,7 @@ def changed(settings: Settings, values: Mapping[str, Any]) -> Settings:
     for name, value in values.items():
         row = known.get(name)
         if row is None:
-            raise SettingError(f"no setting of a session is named '{name}'{_listed(name, known)}")
+            raise SettingError(f"no setting of a session is named '{name}'{_near(name, known)}")
         if value is None and row.default is None:
             own[name] = None
             continue
@@ -341,15 +342,6 @@ def changed(settings: Settings, values: Mapping[str, Any]) -> Settings:
     return replace(settings, **own)
 
 
-def _listed(name: str, known: Iterable[str]) -> str:
-    """The name that was meant, if one is close, and all that there are."""
-    from difflib import get_close_matches  # only mistakes need it
-
-    names = list(known)
-    close = get_close_matches(name, names, 1)
-    return (f"; did you mean '{close[0]}'? They are " if close else "; they are ") + ", ".join(names)
-
-
 def from_lines(lines: Iterable[str], said: str) -> dict[str, Any]:
     """The settings of lines such as `seed = 3`. `said` is where they stand. Raises SettingError."""
     known = {row.name: row for row in rows()}
@@ -357,7 +349,7 @@ def from_lines(lines: Iterable[str], said: str) -> dict[str, Any]:
     for line in lines:
         name, _, value = (part.strip() for part in line.partition("="))
         if name not in known:
-            raise SettingError(f"{said}: no setting is named '{name}'{_listed(name, known)}")
+            raise SettingError(f"{said}: no setting is named '{name}'{_near(name, known)}")
         found[name] = parse(known[name], value, f"{said}: {name}")
     return found
 
@@ -389,6 +381,16 @@ def misspelt(environ: Mapping[str, str] = os.environ) -> list[tuple[str, str]]:
             if _apart(name, near) <= 2:
                 found.append((name, near))
     return found
+
+
+def _near(name: str, known: Iterable[str]) -> str:
+    """What to say behind a name that no setting has: the one that was meant, where one is near, else some."""
+    names = list(known)
+    near = min(names, key=lambda one: _apart(name[:60], one))
+    if _apart(name[:60], near) <= 2:
+        return f"; did you mean '{near}'?"
+    more = f" or {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    return f"; known are {', '.join(names[:MOST_NAMES])}{more}"
 
 
 _LINK = re.compile(r"MOCK_SERVER_(SERVICE_(HOST|PORT.*)|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)")

@@ -750,7 +750,7 @@ def test_wrong_arguments_and_settings_fail_there_too(server: MockServer) -> None
         prompt("a", contains="b")
     with pytest.raises(TypeError, match="expected a text, or one of"):
         prompt()
-    with pytest.raises(SettingError, match="no setting of a session is named 'port'; they are profile, catalogue"):
+    with pytest.raises(SettingError, match="no setting of a session is named 'port'; known are profile, catalogue"):
         server.override(port=1)
     for bad in ({"profile": "openai"}, {"time_scale": -1}, {"time_scale": True}, {"fast_retries": "perhaps"}):
         with pytest.raises(SettingError):

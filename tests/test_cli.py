@@ -184,6 +184,19 @@ def test_a_word_that_is_mistyped_is_told_what_it_may_be(
     assert capsys.readouterr().err.splitlines()[-1] == said
 
 
+def test_a_misspelt_variable_is_told(run) -> None:
+    done = run("list", "--tag", "none", MOCK_SERVER_TIMESCALE="0", MOCK_SERVER_PORT_8787_TCP="tcp://10.0.0.1:8787")
+    told = "MOCK_SERVER_TIMESCALE is ignored: no setting has this variable; did you mean MOCK_SERVER_TIME_SCALE?"
+    assert (done.returncode, done.stderr) == (0, f"mock-server: {told}\n")
+
+
+def test_notes_fail_only_with_strict(run, tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("name: a\nreply: Hi {{ prompt }}")
+    assert run("check", ".").returncode == 0
+    assert run("check", ".").stdout == "1 scenario, no mistakes, 1 note\n"
+    assert run("check", ".", "--strict").returncode == 2
+
+
 def test_check_of_good_scenarios_says_how_many(run, tmp_path: Path) -> None:
     (tmp_path / "hello.yaml").write_text(HELLO)
     done = run("check", ".")

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from mock_server import cli
 from mock_server.engine.engine import Engine
+from mock_server.protocol.blocks import Text
 from mock_server.protocol.message import fold
 from mock_server.protocol.request import HttpRequest
 from mock_server.protocol.sse import dumps, parse
@@ -1047,11 +1048,19 @@ def test_a_recording_is_bounded() -> None:
         read(laughs.encode())
 
 
+@pytest.mark.parametrize("text", ["0E0", "1e5", "-3", "4.25", "true", "null", "~"])
+def test_a_text_that_looks_like_a_number_stays_a_text(text: str) -> None:
+    (scenario,) = loads(dump({"name": "a", "reply": text}))
+    assert scenario.turns[0].reply == (Text(text=text),)
+
+
 def test_a_conversation_that_cannot_be_told_leaves_the_others(capsys: Any) -> None:
     out, err = imported([pair(asks("Hi"), says(stop_reason="bored")), pair(ASKED, TOLD)], capsys=capsys)
 
     assert [one.name for one in loads(out)] == ["recorded-what-is-the-weather-in"]
-    assert "left out recorded-hi: it cannot be told as a scenario: expected one of end_turn" in err
+    assert (
+        "left out recorded-hi: it cannot be told as a scenario: unknown value 'bored'; expected one of end_turn" in err
+    )
     assert "entry 1 is answered otherwise than it was" in err
 
 

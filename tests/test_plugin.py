@@ -327,10 +327,7 @@ class TestMarkers:
 @pytest.mark.parametrize(
     ("marker", "text"),
     [
-        (
-            "mock_settings(sed=3)",
-            "no setting of a session is named 'sed'; did you mean 'seed'? They are profile, catalogue, *",
-        ),
+        ("mock_settings(sed=3)", "no setting of a session is named 'sed'; did you mean 'seed'?"),
         (
             "mock_settings(profile='openai')",
             "profile: no profile 'openai'; expected one of octen, anthropic or a .yaml file*",

@@ -345,5 +345,6 @@ def _named(name: str) -> Sequence[Scenario]:
     """A scenario of the library, made to answer without being named."""
     known = {file.stem: file for file in files([library()])}
     if name not in known:
-        raise ScenarioError([Problem("load()", None, f"no scenario '{name}'{one_of(name, known, ' or a path')}")])
+        text = f"no scenario '{name}'{one_of(name, known, '; or a path, such as scenarios/mine.yaml')}"
+        raise ScenarioError([Problem("load()", None, text)])
     return [without_name(one) for one in load([known[name]])]

@@ -14,8 +14,7 @@ from mock_server.commands.shared import engine_of
 from mock_server.engine.engine import Engine
 from mock_server.engine.preview import Previewed, preview
 from mock_server.protocol.errors import excerpt
-from mock_server.protocol.lazy import lazy
-from mock_server.protocol.profile import Family, Model
+from mock_server.protocol.profile import Family
 from mock_server.scenario.answer import ANSWER_KEYS, Answer
 from mock_server.scenario.load import library, load
 from mock_server.scenario.model import Scenario
@@ -156,6 +155,7 @@ def _covers(first: Scenario, other: Scenario) -> bool:
 
 _Found = tuple[Node | Position | None, str]
 _PLACE = re.compile(r"\{\{[-+]?\s*(?P<name>[A-Za-z_]\w*)[^{}]*\}\}")
+_CURLY = re.compile("[\u201c\u201e\u2018].*[\u201d\u2019\u201c]", re.DOTALL)
 _NO_TEXT = ("template", "when", "expect", "input", "input_json", "description", "name", "headers", "signature")
 
 
@@ -168,6 +168,8 @@ def _unfilled(node: Node, key: str) -> Iterator[_Found]:
     elif isinstance(node.value, list):
         for item in node.value:
             yield from _unfilled(item, key)
+    elif isinstance(node.value, str) and _CURLY.fullmatch(node.value):
+        yield node, f"the curly quotes are part of the text: {excerpt(node.value, 40)}; write straight ones, or none"
     elif isinstance(node.value, str) and (found := _PLACE.search(node.value)) is not None:
         whole = excerpt(node.value, 40)
         close = suggestion(found["name"], NAMES) if found["name"] not in NAMES else ""
@@ -175,31 +177,29 @@ def _unfilled(node: Node, key: str) -> Iterator[_Found]:
 
 
 class _Models:
-    """The models of the profiles that there are, looked up when first asked for."""
+    """The models of the profiles that there are: that of the settings first, the others where it has none that fits."""
 
     def __init__(self, settings: Settings) -> None:
         self.any_model = settings.any_model
         self.profiles = tuple(dict.fromkeys((settings.profile, *built_in())))
+        self._known: dict[str, frozenset[str]] = {}
 
-    @lazy
-    def names(self) -> frozenset[str]:
-        return frozenset(
-            name
-            for profile in map(load_profile, self.profiles)
-            for model in profile.models
-            for name in _spellings(model)
-        )
+    def fit(self, test: Callable[[str], bool]) -> bool:
+        """Whether any of them is called so."""
+        return any(test(name) for profile in self.profiles for name in self._names(profile))
 
     def nearest(self, wanted: str) -> str:
-        """A glob that some model fits, for one that none does."""
+        """What to say of a name that none of them has."""
         for pattern in (f"{wanted}*", f"*{wanted}*"):
-            if not set(wanted) & set("*?[") and any(map(glob(pattern), self.names)):
+            if not set(wanted) & set("*?[") and self.fit(glob(pattern)):
                 return f"; write '{pattern}'"
-        return suggestion(wanted, sorted(self.names))
+        return suggestion(wanted, sorted({name for profile in self.profiles for name in self._names(profile)}))
 
-
-def _spellings(model: Model) -> tuple[str, ...]:
-    return (model.id, *model.aliases)
+    def _names(self, profile: str) -> frozenset[str]:
+        if profile not in self._known:
+            models = load_profile(profile).models
+            self._known[profile] = frozenset(name for model in models for name in (model.id, *model.aliases))
+        return self._known[profile]
 
 
 def _of_models(document: Node, models: _Models) -> Iterator[_Found]:
@@ -208,7 +208,7 @@ def _of_models(document: Node, models: _Models) -> Iterator[_Found]:
         return
     for node in _conditions(document, "model"):
         wanted = read_name(node, Problems(""))
-        if not any(map(wanted.test, models.names)):
+        if not models.fit(wanted.test):
             close = models.nearest(node.value) if isinstance(node.value, str) else ""
             known = " or ".join(models.profiles)
             yield node, f"no model of {known} is called {wanted.description}, so this never holds{close}"

@@ -7,7 +7,7 @@ from pathlib import Path
 from mock_server.commands import Mistake
 from mock_server.commands.shared import table
 from mock_server.scenario.load import PACKAGE
-from mock_server.scenario.node import suggestion
+from mock_server.scenario.node import one_of
 from mock_server.settings import Settings
 
 
@@ -19,7 +19,7 @@ def run(given: argparse.Namespace, settings: Settings) -> int:
         return 0
     name = given.page.removeprefix("docs/").partition("#")[0].removesuffix(".md")
     if name not in pages:
-        raise Mistake(f"no page '{name}'; there are {', '.join(pages)}{suggestion(name, pages)}")
+        raise Mistake(f"no page '{name}'{one_of(name, list(pages))}")
     print(pages[name].read_text(encoding="utf-8"), end="")
     return 0
 

@@ -14,7 +14,7 @@ from mock_server.records import dataclass
 from mock_server.scenario.answer import Answer
 from mock_server.scenario.conditions import Condition, ConditionContext, Miss, RequestView
 from mock_server.scenario.model import Scenario
-from mock_server.scenario.node import several, suggestion
+from mock_server.scenario.node import listed, several, suggestion
 
 NAMES = b"[[scenario:"
 NO_VALUES: Mapping[str, str] = {}
@@ -246,11 +246,8 @@ def _last_name(text: str) -> str | None:
 
 
 def _unknown(name: str, known: Mapping[str, Scenario]) -> Exception:
-    close = suggestion(name, known)
-    some = ", ".join(sorted(known)[:20])
-    return invalid(
-        f"no scenario is named '{name}'{close or f'; known are {some}'}", headers={"x-should-retry": "false"}
-    )
+    told = suggestion(name, known) or f"; known are {listed(sorted(known))}"
+    return invalid(f"no scenario is named '{name}'{told}", headers={"x-should-retry": "false"})
 
 
 def _named_choice(scenario: Scenario, lookup: Lookup, named: NamedScenario) -> Choice | NearMiss:

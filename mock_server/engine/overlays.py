@@ -6,7 +6,7 @@ from typing import NamedTuple
 from mock_server.engine.engine import Engine
 from mock_server.engine.session import Session
 from mock_server.scenario.model import Scenario
-from mock_server.scenario.node import suggestion
+from mock_server.scenario.node import one_of
 
 
 class OverlayView(NamedTuple):
@@ -100,4 +100,4 @@ def _view(overlay: Scenario, off: Container[str], added: Container[str]) -> Over
 
 
 def _unknown(name: str, known: Sequence[str]) -> LookupError:
-    return LookupError(f"no overlay '{name}'{suggestion(name, known)}; there are {', '.join(known) or 'none'}")
+    return LookupError(f"no overlay '{name}'{one_of(name, known) if known else '; there are none'}")

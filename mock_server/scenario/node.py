@@ -200,7 +200,15 @@ def suggestion(wrong: str, known: Iterable[str]) -> str:
     from mock_server.scenario.advice import meant  # only mistakes need it
 
     close = meant(wrong, known)
-    return f"; did you mean '{close}'?" if close is not None else ""
+    if close is None or wrong.isascii():
+        return "" if close is None else f"; did you mean '{close}'?"
+    from mock_server.scenario.lookalikes import Sight, difference
+
+    apart = difference(close, Sight(wrong))
+    if apart is None and wrong.split() == [close]:
+        apart = f"it has a space beside it that is none of YAML's, U+{ord(next(filter(str.isspace, wrong))):04X}"
+    more = "" if apart is None else f" {apart[0].upper()}{apart[1:]}."
+    return f"; did you mean '{close}'?{more}"
 
 
 def one_of(wrong: str, known: Iterable[str], more: str = "") -> str:

@@ -197,6 +197,10 @@ def _read_part(node: Node, problems: Problems) -> Block | None:
         problems.add(node, f"{wanted}, got {kind(node)}; {cure}")
         return None
     keys = node.value if isinstance(node.value, dict) else {}
+    if "role" in keys and "content" in keys:
+        text = "this is a whole message of the API; write its content here, and its stop_reason and usage beside reply"
+        problems.add(node, f"{text} (`mock-server import` does so)")
+        return None
     tag = str(keys["type"].value) if "type" in keys else ""
     rest = Node({key: item for key, item in keys.items() if key != "type"}, node.position, node.keys)
     block: Block | None

@@ -20,6 +20,9 @@ from mock_server.scenario.reply import CALLS, is_plain
 _LONGEST = 60
 
 
+_NUMBER = re.compile(r"-?\d+(\.\d+)?([eE][-+]?\d+)?", re.ASCII)
+
+
 class _Dumper(yaml.SafeDumper):
     """Texts of several lines are written as such."""
 
@@ -31,6 +34,8 @@ def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
     style = "|" if "\n" in text and not re.search(r"[ \t]\n|[\x00-\x08\x0b-\x1f\x85\u2028\u2029\ufeff]", text) else None
     if re.search("[\x85\u2028\u2029]", text):  # line breaks to YAML, which folds them unless they are escaped
         style = '"'
+    elif _NUMBER.fullmatch(text):  # 0E0 is a number to JSON, and so to us
+        style = "'"
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 

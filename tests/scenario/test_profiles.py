@@ -87,7 +87,7 @@ def test_a_profile_of_ones_own(write: Any) -> None:
     ("text", "lines"),
     [
         ("name: a\nmodles: []\n", ["mine.yaml:2:1: unknown key 'modles' in profile; did you mean 'models'? Expected one of *"]),
-        ("extends: octan\n", ["mine.yaml:1:10: extends: no profile 'octan'; expected one of octen, anthropic or a .yaml file; did you mean 'octen'?"]),
+        ("extends: octan\n", ["mine.yaml:1:10: extends: no profile 'octan'; did you mean 'octen'? Expected one of octen, anthropic or a .yaml file"]),
         ("extends: mine.yaml\n", ["mine.yaml:1:10: extends: this file extends itself"]),
         ("extends: octen\nmodels:\n  - {id: x, like: claude-opus-48}\n",
          ["mine.yaml:3:19: like: claude-opus-48: unknown model; did you mean 'claude-opus-4-8'?"]),

@@ -290,7 +290,7 @@ class MockServerFactory:
         self._config = config
         self._made: list[AnySession] = []
 
-    def __call__(self, **settings: "Unpack[SessionSettings]") -> "AnySession":
+    def __call__(self, **settings: "Unpack[SessionSettings]") -> "MockSession | MockClient":
         """A new session with these settings. Raises SettingError."""
         __tracebackhide__ = True
         session = _new_session(self._server, "made", self._config, default=False)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from mock_server.api.controls import Ask, GateControls, OverlayControls, Refused
 from mock_server.api.session import Verbs
-from mock_server.clock import SystemClock, TestsClock
+from mock_server.clock import SteadyClock, SystemClock
 from mock_server.engine.engine import Engine
 from mock_server.engine.gates import GateView
 from mock_server.engine.journal import Journal
@@ -311,7 +311,7 @@ class MockServer(Local):
         Raises ScenarioError for mistakes in the files, TypeError for an unknown setting.
         """
         settings = replace(settings, paths=tuple(map(str, paths)), **changes)
-        self._runner = Runner(settings, paths, TestsClock())
+        self._runner = Runner(settings, paths, SteadyClock())
         self._host: Host = InThread(self._runner)
         self._keys = itertools.count(1)
 

@@ -6,7 +6,17 @@ from mock_server.version import VERSION as __version__
 
 if TYPE_CHECKING:
     from mock_server.api.builders import (
+        Answer,
+        Block,
+        ErrorType,
+        Faults,
+        FaultType,
+        Gates,
         Reply,
+        ReplyFunction,
+        ScenarioKeys,
+        Timing,
+        TimingName,
         When,
         attempts,
         body,
@@ -34,24 +44,33 @@ if TYPE_CHECKING:
         tools,
         web_search_tool_result,
     )
+    from mock_server.api.controls import ClockControls, GateControls, OverlayControls, Refused, StateControls, StateView
     from mock_server.api.local import MockServer, MockSession
     from mock_server.api.matrix import Variant, faults
-    from mock_server.api.remote import MockClient
-    from mock_server.api.session import Route
+    from mock_server.api.remote import MockClient, Unreachable
+    from mock_server.api.session import Route, Verbs
     from mock_server.engine.entry import Entry
-    from mock_server.engine.gates import NotReached
+    from mock_server.engine.gates import GateView, NotReached
     from mock_server.engine.journal import Incomplete, Journal, StillOpen
-    from mock_server.engine.request_view import Request
+    from mock_server.engine.overlays import OverlayView
+    from mock_server.engine.request_view import Request, ToolResult
     from mock_server.protocol.signing import SIGNATURE
-    from mock_server.scenario.node import ScenarioError
-    from mock_server.settings import SettingError, Settings
+    from mock_server.pytest_plugin import MockServerFactory
+    from mock_server.scenario.answer import StopReason
+    from mock_server.scenario.model import Scenario
+    from mock_server.scenario.node import Problem, ScenarioError
+    from mock_server.settings import ServerSettings, SessionSettings, SettingError, Settings
 
 __all__ = [
     # the server
     "MockServer",
     "MockSession",
     "MockClient",
+    "MockServerFactory",
+    "Verbs",
     "Settings",
+    "ServerSettings",
+    "SessionSettings",
     # replies
     "text",
     "thinking",
@@ -65,8 +84,20 @@ __all__ = [
     "fault",
     "gate",
     "generate",
-    "Reply",
     "SIGNATURE",
+    # what they are for type checkers
+    "Reply",
+    "ReplyFunction",
+    "Answer",
+    "Block",
+    "ScenarioKeys",
+    "StopReason",
+    "ErrorType",
+    "FaultType",
+    "Faults",
+    "Gates",
+    "Timing",
+    "TimingName",
     # conditions
     "prompt",
     "last_message",
@@ -89,9 +120,22 @@ __all__ = [
     "Journal",
     "Entry",
     "Request",
+    "ToolResult",
+    "Scenario",
+    # what is turned meanwhile
+    "ClockControls",
+    "StateControls",
+    "StateView",
+    "GateControls",
+    "GateView",
+    "OverlayControls",
+    "OverlayView",
     # what goes wrong
     "ScenarioError",
+    "Problem",
     "SettingError",
+    "Refused",
+    "Unreachable",
     "Incomplete",
     "NotReached",
     "StillOpen",
@@ -103,19 +147,36 @@ _HOMES = {
     "MockServer": "api.local",
     "MockSession": "api.local",
     "MockClient": "api.remote",
+    "Unreachable": "api.remote",
+    "MockServerFactory": "pytest_plugin",
     "Settings": "settings",
+    "ServerSettings": "settings",
+    "SessionSettings": "settings",
     "SettingError": "settings",
     "Route": "api.session",
+    "Verbs": "api.session",
+    "ClockControls": "api.controls",
+    "StateControls": "api.controls",
+    "StateView": "api.controls",
+    "GateControls": "api.controls",
+    "OverlayControls": "api.controls",
+    "Refused": "api.controls",
     "faults": "api.matrix",
     "Variant": "api.matrix",
     "Entry": "engine.entry",
     "Journal": "engine.journal",
     "Incomplete": "engine.journal",
     "NotReached": "engine.gates",
+    "GateView": "engine.gates",
+    "OverlayView": "engine.overlays",
     "StillOpen": "engine.journal",
     "Request": "engine.request_view",
+    "ToolResult": "engine.request_view",
     "SIGNATURE": "protocol.signing",
+    "Scenario": "scenario.model",
+    "StopReason": "scenario.answer",
     "ScenarioError": "scenario.node",
+    "Problem": "scenario.node",
 }
 
 

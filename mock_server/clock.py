@@ -41,7 +41,7 @@ def _since_loaded(now: Callable[[], float] = time.monotonic, ahead: float = time
     return now() + ahead
 
 
-class TestsClock(SystemClock):
+class SteadyClock(SystemClock):
     """The machine's own time in a process where tests may travel in theirs."""
 
     unix = staticmethod(_since_loaded)

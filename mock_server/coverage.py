@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from mock_server.api.local import MockSession
     from mock_server.api.remote import MockClient
 
-    AnySession = MockSession | MockClient
-
 
 Counts = dict[str, dict[str, int]]  # "file.yaml:3 name" -> "turn 1 case 2" -> how often
 
@@ -121,7 +119,7 @@ class Covering:
         self._least = least
         self._coverage = Coverage()
 
-    def left(self, session: "AnySession", item: pytest.Item) -> None:
+    def left(self, session: "MockSession | MockClient", item: pytest.Item) -> None:
         """A test is over."""
         self._coverage.add(session.scenarios, session.journal)
         aside = {one.name for one in session.scenarios if one.is_side_call}

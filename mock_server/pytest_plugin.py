@@ -20,8 +20,11 @@ import pytest
 from mock_server import clock as _clock  # noqa: F401 - takes the real clocks as it is loaded, before a test patches them
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from mock_server.api.local import MockServer, MockSession
     from mock_server.api.remote import MockClient
+    from mock_server.settings import SessionSettings
 
     AnySession: TypeAlias = MockSession | MockClient
 
@@ -292,12 +295,13 @@ class MockServerFactory:
         self._config = config
         self._made: list[AnySession] = []
 
-    def __call__(self, **settings: Any) -> "AnySession":
+    def __call__(self, **settings: "Unpack[SessionSettings]") -> "MockSession | MockClient":
         """A new session with these settings. Raises SettingError."""
         __tracebackhide__ = True
         session = _new_session(self._server, "made", self._config, default=False)
         self._made.append(session)
-        session.override(**(_remote_settings(self._config) | _ini_settings(self._config) | settings))
+        given: dict[str, Any] = {**settings}
+        session.override(**(_remote_settings(self._config) | _ini_settings(self._config) | given))
         if _is_shared(self._config):
             session.load(*_ini_scenarios(self._config))
         return session

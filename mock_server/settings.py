@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import field, fields, replace
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 from mock_server.records import dataclass
 
@@ -289,6 +289,50 @@ class Settings:
     log_level: str = _option(
         "info", "how much the log on stderr says", choices=("debug", "info", "warning", "error"), metavar="LEVEL"
     )
+
+
+class SessionSettings(TypedDict, total=False):
+    """The settings that a session may have of its own, as type checkers see them; a test holds it to the fields."""
+
+    profile: str
+    catalogue: str | None
+    validation: Literal["strict", "warn", "off"]
+    unknown_parameters: Literal["ignore", "error"] | None
+    rate_limits: str
+    seed: int | None
+    time_scale: float
+    timing: Literal["model", "instant", "fast", "realistic", "slow"]
+    unmatched: Literal["generate", "error"]
+    contradictions: Literal["warn", "error", "off"]
+    generated_tools: Literal["forced", "matching"]
+    any_model: bool
+    fast_retries: bool
+    batch_seconds: float
+    file_bytes: int
+    downloads: Literal["made", "all"]
+    journal_entries: int
+
+
+class ServerSettings(SessionSettings, total=False):
+    """All settings of a server but its paths, as type checkers see them; a test holds it to the fields."""
+
+    host: str
+    port: int
+    base_path: str
+    tls: Literal["off", "self-signed"]
+    tls_cert: str | None
+    tls_key: str | None
+    api_key: tuple[str, ...]
+    chaos: tuple[str, ...]
+    files: str | None
+    journal: str | None
+    redact: tuple[str, ...]
+    journal_bytes: int
+    drain: float
+    control_token: str | None
+    library_if_empty: bool
+    reload: bool
+    log_level: Literal["debug", "info", "warning", "error"]
 
 
 @dataclass(frozen=True)

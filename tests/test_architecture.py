@@ -26,7 +26,7 @@ ALLOWED = {
     "api": set(),
     "api.builders": {"scenario"},
     "api.matrix": BELOW,
-    "api.controls": BELOW,
+    "api.controls": {"api.builders", *BELOW},
     "api.session": {"api.builders", "api.controls", *BELOW},
     "api.remote": {"api.session", "api.controls", *BELOW},  # a client starts without aiohttp
     "api.local": {"api.session", "api.controls", "server", *BELOW},
@@ -34,7 +34,8 @@ ALLOWED = {
     "cli": {"commands", "scenario", "server", "api.remote", "api.controls", *LEAVES},
     "coverage": {"api.local", "api.remote", "scenario", "engine"},
     "pytest_plugin": {"api.local", "api.remote", "api.controls", "api.matrix", "coverage", *BELOW},
-    "__init__": {f"api.{part}" for part in ("builders", "controls", "local", "matrix", "remote", "session")} | BELOW,
+    "__init__": {f"api.{part}" for part in ("builders", "controls", "local", "matrix", "remote", "session")}
+    | {"pytest_plugin", *BELOW},
     "__main__": {"cli", "server"},
     **{leaf: set() for leaf in (*LEAVES, *TOOLS)},
 }

@@ -159,11 +159,12 @@ WATCHING = (
     *("engine/test_pace.py", "server/test_greeting_route.py"),
     *("protocol/test_validate.py", "protocol/test_plain.py", "engine/test_routing.py", "faults/test_table.py"),
     *("test_architecture.py", "test_settings.py", "test_builders.py", "test_sources.py", "test_fidelity.py"),
+    "test_typing.py",
     *("test_docs.py::test_the_generated_parts_are_up_to_date", "faults/test_socket.py", "faults/test_python_sdk.py"),
     "test_docs.py::test_the_endpoints_page_names_every_endpoint",
 )
 # what is of no account here and takes long: fuzz, the collection of all tests, and the faults that were there before
-NOT_HERE = "no_body_raises or is_collected or ((test_socket or test_python_sdk) and not no_model)"
+NOT_HERE = "pyright or no_body_raises or is_collected or ((test_socket or test_python_sdk) and not no_model)"
 
 
 @pytest.mark.timeout(300)

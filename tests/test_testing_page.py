@@ -34,7 +34,8 @@ def test_the_other_blocks_run() -> None:
 def test_the_options_it_names_exist(pytester: pytest.Pytester) -> None:
     text = "\n".join(pytester.runpytest_subprocess("--help", "--markers").outlines)
     text += "\n".join(pytester.runpytest_subprocess("--markers").outlines)
-    for name in set(re.findall(r"(mock_server_(?!env)\w+|--mock-[a-z-]+|mock_scenarios|mock_settings)", PAGE)):
+    text += "\n".join(pytester.runpytest_subprocess("--fixtures").outlines)
+    for name in set(re.findall(r"(mock_server_\w+|--mock-[a-z-]+|mock_scenarios|mock_settings)", PAGE)):
         assert name in text, name
 
 

@@ -5,7 +5,7 @@ call, with what is allowed.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 from mock_server.scenario.answer import StopReason
 from mock_server.scenario.faults import faults_of
@@ -30,6 +30,68 @@ ErrorType = Literal[
     "timeout_error",
     "overloaded_error",
 ]
+
+FaultType = Literal[
+    "error",
+    "error_event",
+    "disconnect",
+    "reset",
+    "empty_response",
+    "stall",
+    "trickle",
+    "truncate",
+    "garbage",
+    "slow_headers",
+    "html_error",
+    "empty_body",
+    "wrong_content_type",
+    "wrong_content_length",
+    "gzip",
+    "edit",
+    "insert",
+    "malformed_json",
+    "missing_event",
+    "duplicate_event",
+    "reorder",
+    "unknown_event",
+    "unknown_delta",
+    "extra_fields",
+    "no_usage",
+    "wire",
+]
+TimingName = Literal["instant", "fast", "realistic", "slow"]
+# what `timing=`, `fault=` and `gate=` take: a name, the keys of the YAML, or several
+Timing = TimingName | Mapping[str, Any]
+Faults = FaultType | Mapping[str, Any] | Sequence[FaultType | Mapping[str, Any]]
+Gates = str | Mapping[str, Any] | Sequence[str | Mapping[str, Any]]
+
+
+class ScenarioKeys(TypedDict, total=False):
+    """What `add()` takes beside its own parameters: the other keys of a scenario and of its reply, as YAML has them."""
+
+    description: str
+    rate_limits: Mapping[str, Any]
+    chance: str | float
+    between: Sequence[str]
+    states: Mapping[str, Any]
+    tags: Sequence[str]
+    error: ErrorType | int | Mapping[str, Any]
+    generate: bool | Mapping[str, Any]
+    cases: Sequence[Mapping[str, Any]]
+    expect: Mapping[str, Any]
+    then: Mapping[str, Any]
+    stop_reason: StopReason
+    stop_sequence: str
+    stop_details: Mapping[str, Any]
+    max_tokens: int
+    usage: Mapping[str, Any]
+    model: str
+    container: Mapping[str, Any]
+    context_management: Mapping[str, Any]
+    diagnostics: Mapping[str, Any]
+    input_transformations: Sequence[Mapping[str, Any]]
+    headers: Mapping[str, str]
+    batch: Literal["expired", "canceled"]
 
 
 # -- content blocks -------------------------------------------------------------------------------------------------
@@ -97,7 +159,7 @@ def reply(
     stop_reason: StopReason | None = None,
     stop_sequence: str | None = None,
     stop_details: Mapping[str, Any] | None = None,
-    timing: str | Mapping[str, Any] | None = None,
+    timing: Timing | None = None,
     max_tokens: int | None = None,
     usage: Mapping[str, Any] | None = None,
     model: str | None = None,
@@ -107,8 +169,8 @@ def reply(
     input_transformations: Sequence[Mapping[str, Any]] | None = None,
     headers: Mapping[str, str] | None = None,
     expect: Mapping[str, Any] | None = None,
-    fault: Any = None,
-    gate: Any = None,
+    fault: Faults | None = None,
+    gate: Gates | None = None,
     then: Mapping[str, Any] | None = None,
     batch: Literal["expired", "canceled"] | None = None,
     contradicts: bool = False,
@@ -204,36 +266,6 @@ def generate(
     __tracebackhide__ = True
     wanted = {"tokens": tokens, "style": style, "locale": locale, "thinking": thinking, "tools": tools}
     return _answer("generate()", generate={name: value for name, value in wanted.items() if value is not None})
-
-
-FaultType = Literal[
-    "error",
-    "error_event",
-    "disconnect",
-    "reset",
-    "empty_response",
-    "stall",
-    "trickle",
-    "truncate",
-    "garbage",
-    "slow_headers",
-    "html_error",
-    "empty_body",
-    "wrong_content_type",
-    "wrong_content_length",
-    "gzip",
-    "edit",
-    "insert",
-    "malformed_json",
-    "missing_event",
-    "duplicate_event",
-    "reorder",
-    "unknown_event",
-    "unknown_delta",
-    "extra_fields",
-    "no_usage",
-    "wire",
-]
 
 
 def fault(type: FaultType, *, after: int | Mapping[str, Any] | None = None, **keys: Any) -> Block:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import quote
 
+from mock_server.api.builders import Faults, Gates, Timing
 from mock_server.clock import SystemClock
 from mock_server.engine.gates import GateView, NotReached
 from mock_server.engine.overlays import OverlayView
@@ -208,12 +209,12 @@ class OverlayControls:
 
     def add(
         self,
-        fault: Any = None,
+        fault: Faults | None = None,
         *,
         when: Mapping[str, Any] | None = None,
         chance: str | None = None,
-        gate: Any = None,
-        timing: str | Mapping[str, Any] | None = None,
+        gate: Gates | None = None,
+        timing: Timing | None = None,
         between: Sequence[str] | None = None,
         name: str | None = None,
         priority: int | None = None,

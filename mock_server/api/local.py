@@ -11,11 +11,11 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from mock_server.api.controls import Ask, GateControls, OverlayControls, Refused
 from mock_server.api.session import Verbs
-from mock_server.clock import SystemClock, TestsClock
+from mock_server.clock import SteadyClock, SystemClock
 from mock_server.engine.engine import Engine
 from mock_server.engine.gates import GateView
 from mock_server.engine.journal import Journal
@@ -25,7 +25,10 @@ from mock_server.server.control.answers import ControlError
 from mock_server.server.control.handlers import Control
 from mock_server.server.control.routes import answered
 from mock_server.server.runner import Runner
-from mock_server.settings import SettingError, Settings
+from mock_server.settings import ServerSettings, SessionSettings, SettingError, Settings
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 # Where a server runs: on a thread of its own, or on the event loop of whoever enters it.
 
@@ -248,7 +251,7 @@ class Local(Verbs):
     def _call(self, function: Callable[[], _T]) -> _T:
         """Run a function on the server's loop and wait for it."""
 
-    def override(self, **settings: Any) -> None:
+    def override(self, **settings: "Unpack[SessionSettings]") -> None:
         __tracebackhide__ = True
         try:
             self._engine.override(self._session, **settings)
@@ -302,13 +305,15 @@ class MockServer(Local):
     `async with MockServer() as server` is the same; `async with MockServer().in_loop() as server` runs on your loop.
     """
 
-    def __init__(self, *paths: str | Path, settings: Settings = TEST_SETTINGS, **changes: Any) -> None:
+    def __init__(
+        self, *paths: str | Path, settings: Settings = TEST_SETTINGS, **changes: "Unpack[ServerSettings]"
+    ) -> None:
         """Serve the scenarios of `paths` (none: no scenario); `changes` are single settings, such as `port=8787`.
 
         Raises ScenarioError for mistakes in the files, TypeError for an unknown setting.
         """
         settings = replace(settings, paths=tuple(map(str, paths)), **changes)
-        self._runner = Runner(settings, paths, TestsClock())
+        self._runner = Runner(settings, paths, SteadyClock())
         self._host: Host = InThread(self._runner)
         self._keys = itertools.count(1)
 

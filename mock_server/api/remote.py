@@ -9,7 +9,7 @@ import urllib.parse
 import urllib.request
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mock_server.api.controls import POLL, Refused
 from mock_server.api.session import Verbs
@@ -24,7 +24,10 @@ from mock_server.scenario.answer import Answer, name_of
 from mock_server.scenario.conditions import Moved
 from mock_server.scenario.model import Scenario
 from mock_server.scenario.node import Problem, ScenarioError
-from mock_server.settings import SettingError
+from mock_server.settings import SessionSettings, SettingError
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 TOKEN = "MOCK_SERVER_CONTROL_TOKEN"  # noqa: S105 - the name of a variable
 TIMEOUT = 10.0
@@ -113,7 +116,9 @@ class MockClient(Verbs):
     def api_key(self) -> str:
         return self._key
 
-    def session(self, key: str | None = None, *, default: bool = False, **settings: Any) -> "MockClient":
+    def session(
+        self, key: str | None = None, *, default: bool = False, **settings: "Unpack[SessionSettings]"
+    ) -> "MockClient":
         """A session of its own for the clients that send `key`; close() ends it. Raises SettingError, Refused."""
         key = key or f"session-{os.urandom(9).hex()}"
         try:
@@ -154,7 +159,7 @@ class MockClient(Verbs):
         super().reset()
         self._kept.clear()
 
-    def override(self, **settings: Any) -> None:
+    def override(self, **settings: "Unpack[SessionSettings]") -> None:
         __tracebackhide__ = True
         try:
             self._http("POST", "sessions", {"name": self._session, "settings": settings})

@@ -9,9 +9,9 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from mock_server.api.builders import Reply, ReplyFunction
+from mock_server.api.builders import Faults, Gates, Reply, ReplyFunction, ScenarioKeys, Timing
 from mock_server.api.controls import ClockControls, GateControls, OverlayControls, Refused, StateControls, known_states
 from mock_server.engine import verify
 from mock_server.engine.entry import Entry
@@ -19,6 +19,10 @@ from mock_server.engine.journal import Incomplete, Journal
 from mock_server.scenario.load import build, files, library, load, same_names
 from mock_server.scenario.model import Scenario, without_name
 from mock_server.scenario.node import Problem, ScenarioError, one_of, several
+from mock_server.settings import SessionSettings
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 Answers = Reply | ReplyFunction
 _PACKAGE = str(Path(__file__).parent.parent)
@@ -94,13 +98,13 @@ class Verbs(ABC):
         attempts: Sequence[Answers] | None = None,
         times: int | None = None,
         priority: int | None = None,
-        timing: str | Mapping[str, Any] | None = None,
+        timing: Timing | None = None,
         anchor: Literal["prompt", "conversation", "session"] | None = None,
         at_end: Literal["pass", "repeat", "loop", "error"] | None = None,
-        fault: Any = None,
-        gate: Any = None,
+        fault: Faults | None = None,
+        gate: Gates | None = None,
         contradicts: bool | None = None,
-        **more: Any,
+        **more: "Unpack[ScenarioKeys]",
     ) -> Route:
         """Answer with `reply` from now on: a text, a block, a list of them, an answer, or a function that gives one.
 
@@ -125,7 +129,7 @@ class Verbs(ABC):
             "gate": gate,
             "contradicts": contradicts,
         }
-        data = {key: value for key, value in keys.items() if value is not None} | more
+        data = {key: value for key, value in keys.items() if value is not None} | dict(more)
         return self._add({**_answer(reply), **data})
 
     def script(self, *replies: Answers, when: Mapping[str, Any] | None = None, name: str | None = None) -> Route:
@@ -162,7 +166,7 @@ class Verbs(ABC):
         self._ask("POST", "reset", session=self._name)
 
     @abstractmethod
-    def override(self, **settings: Any) -> None:
+    def override(self, **settings: "Unpack[SessionSettings]") -> None:
         """Give this session settings of its own: profile, seed, time_scale, unmatched, … Raises SettingError."""
 
     def _add(self, data: Mapping[str, Any]) -> Route:

@@ -8,9 +8,13 @@ from typing_extensions import assert_type
 from mock_server import (
     SIGNATURE,
     Entry,
+    GateView,
     Journal,
+    MockClient,
     MockServer,
+    MockServerFactory,
     MockSession,
+    OverlayView,
     Request,
     Route,
     Variant,
@@ -77,6 +81,19 @@ def levers(mock_server: MockSession, entry: Entry) -> None:
     assert_type(entry.sent, bytes)
 
 
+def names_and_keys(mock_server: MockSession, factory: MockServerFactory) -> None:
+    mock_server.add("x", timing="fast", fault="reset", gate=["a", {"gate": "b", "after": 2}])
+    mock_server.add("x", timing={"first": "400ms"}, fault=[{"type": "stall", "for": "2s"}, "reset"], tags=["a"])
+    mock_server.add(error=529, description="busy", headers={"x-a": "b"})
+    mock_server.add(reply(["a", tool_use("t")], "b", fault=fault("disconnect", after=5)))
+    mock_server.override(time_scale=1, profile="anthropic", seed=None, unmatched="generate")
+    with factory(profile="anthropic") as made:
+        assert_type(made.add("x"), Route)
+    with MockServer(port=0, reload=True, timing="slow") as server:
+        assert_type(server.gates.all(), Sequence[GateView])
+        assert_type(server.chaos.all(), Sequence[OverlayView])
+
+
 def functions(server: MockServer) -> None:
     def plain(request: Request) -> str:
         return request.prompt
@@ -102,10 +119,26 @@ async def async_managers() -> None:
         assert_type(await server.journal.wait_for_async(1), tuple[Entry, ...])
 
 
-def mistakes(server: MockServer) -> None:
+def mistakes(server: MockServer, session: MockSession, client: MockClient, factory: MockServerFactory) -> None:
     tool_use(5)  # type: ignore[arg-type]
     error("overloded_error")  # type: ignore[arg-type]
     fault("disconect")  # type: ignore[arg-type]
     server.add("x", anchor="promt")  # type: ignore[arg-type]
+    server.add("x", wehn=prompt("y"))  # type: ignore[call-arg]
+    session.add("x", wehn=prompt("y"))  # type: ignore[call-arg]
+    client.add("x", wehn=prompt("y"))  # type: ignore[call-arg]
+    server.add("x", timing="quick")  # type: ignore[arg-type]
+    server.add("x", fault="disconect")  # type: ignore[arg-type]
+    server.add("x", fault=["reset", "disconect"])  # type: ignore[list-item]
+    server.add("x", stop_reason="end")  # type: ignore[arg-type]
+    reply("x", timing="quick")  # type: ignore[arg-type]
+    reply("x", fault="disconect")  # type: ignore[arg-type]
+    server.chaos.add("disconect")  # type: ignore[arg-type]
+    server.override(timescale=0)  # type: ignore[call-arg]
+    session.override(timescale=0)  # type: ignore[call-arg]
+    client.override(unmatched="eror")  # type: ignore[arg-type]
+    client.session(timescale=0)  # type: ignore[call-arg]
+    factory(timescale=0)  # type: ignore[call-arg]
+    MockServer(timescale=0)  # type: ignore[call-arg]
     prompt(contain="x")  # type: ignore[call-arg]
     server.assert_called("2")  # type: ignore[arg-type]

@@ -193,9 +193,9 @@ def test_an_edit_that_has_no_place_says_why(fault: Any, reason: str) -> None:
     assert refusals(HELLO, fault) == (reason,)
 
 
-def test_an_edit_of_what_is_no_json_any_more_says_so() -> None:
+def test_an_edit_of_what_is_no_event_any_more_says_so() -> None:
     broken = [{"type": "malformed_json", "event": "message_stop"}, edit(event="message_stop", set={"a": 1})]
-    assert refusals(HELLO, *broken) == ("edit: the data of message_stop is no JSON any more",)
+    assert refusals(HELLO, *broken) == ("edit: the data of message_stop is no event any more",)
 
 
 @pytest.mark.parametrize("fault", [edit(event="message_stop", drop=True), insert(after=1, raw=": x\n\n")], ids=str)

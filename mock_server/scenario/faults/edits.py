@@ -27,7 +27,7 @@ from mock_server.protocol.sse import dumps, encode, frame, heard, spaced
 from mock_server.records import dataclass
 from mock_server.scenario import paths
 from mock_server.scenario.decode import Reads
-from mock_server.scenario.faults.events import body_of, need_events, with_body, without
+from mock_server.scenario.faults.events import body_of, framed, need_events, with_body, without
 from mock_server.scenario.faults.place import (
     CannotApply,
     Place,
@@ -199,7 +199,7 @@ class Edit:
         assert not isinstance(step, Wait)
         payload = said_by(step)
         if not payload:
-            raise CannotApply(f"the data of {event_of(step)} is no JSON any more")
+            raise CannotApply(f"the data of {event_of(step)} is no event any more")
         said = changed(plain(payload), self.set, self.remove, event_of(step), is_sketch=site.is_sketch)
         kind = said.get("type")
         name = self.name if self.name != SAME else kind if isinstance(kind, str) and kind else event_of(step)
@@ -213,14 +213,6 @@ class Edit:
         if self.name != SAME:
             said.append("without a name" if self.name is None else f"as {self.name}")
         return " ".join(["edit", where, *filter(None, said), *(["drop"] if self.drop else ())])
-
-
-def framed(said: Mapping[str, Any], name: str | None, delay: int = 0) -> Send:
-    """A frame under any name, or none. What it says is kept beside it where a client reads the same."""
-    if name is not None and said.get("type") == name:
-        return Send(delay, frame(said), said)
-    line = "" if name is None else f"event: {name}\n"
-    return Send(delay, encode(f"{line}data: {dumps(said)}\n\n"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -368,7 +360,7 @@ def _missing(verb: str, path: str, said: Any, what: str, *, is_sketch: bool) -> 
 
 def _other_message(plan: Plan, changes: Changes, site: Site) -> Plan:
     """The plan of a message with other values. Raises CannotApply for a reply that is no message."""
-    message = dict(body_of(plan)) if not plan.stream else fold([said_by(one) for one in _sends(unrolled(plan))])
+    message = dict(body_of(plan)) if not plan.stream else _folded(plan)
     if message.get("type") != "message":
         raise CannotApply("message: an error reply is no message")
     before: dict[str, Any] = plain(message)
@@ -381,6 +373,14 @@ def _other_message(plan: Plan, changes: Changes, site: Site) -> Plan:
         return with_body(plan, encode(dumps(after)), after)
     steps = _with_blocks(unrolled(plan), message["content"], content, _origins(content, blocks))
     return rolled(plan, [_told(step, message, after) for step in steps])
+
+
+def _folded(plan: Plan) -> dict[str, Any]:
+    """The message that a stream adds up to. Raises CannotApply where another edit left none."""
+    try:
+        return fold([said_by(one) for one in _sends(unrolled(plan))])
+    except (KeyError, IndexError, TypeError):
+        raise CannotApply("message: the events add up to no message any more") from None
 
 
 def _sends(steps: Sequence[Step]) -> Iterator[Send]:

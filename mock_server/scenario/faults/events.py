@@ -32,6 +32,14 @@ def _nth(steps: list[Step], event: str, nth: int) -> int:
     raise CannotApply(f"there is no {event} {nth}: the reply has {seen}")
 
 
+def framed(said: Mapping[str, Any], name: str | None, delay: int = 0) -> Send:
+    """A frame under any name, or none. What it says is kept beside it where a client reads the same."""
+    if name is not None and said.get("type") == name:
+        return Send(delay, frame_of(said), said)
+    line = "" if name is None else f"event: {name}\n"
+    return Send(delay, encode(f"{line}data: {dumps(said)}\n\n"))
+
+
 def without(steps: Sequence[Step], places: Sequence[int]) -> Iterator[Step]:
     """The steps without some; those behind them come when they would have come."""
     late = 0
@@ -158,7 +166,9 @@ def _open_block(before: list[Step]) -> int:
     for step in reversed(before):
         event = event_of(step)
         if event in ("content_block_start", "content_block_delta"):
-            return int(said_by(_sent(step))["index"])
+            index = said_by(_sent(step)).get("index")
+            if isinstance(index, int):
+                return index
         if event in ("content_block_stop", "message_delta"):
             break
     raise CannotApply("unknown_delta: no block is open at this place")
@@ -188,9 +198,10 @@ class NoUsage:
 
     def _without(self, payload: Mapping[str, Any]) -> dict[str, Any]:
         kept = dict(payload)
-        if payload["type"] in (self.event, "message") and "usage" in payload:
+        kind = payload.get("type")
+        if kind in (self.event, "message") and "usage" in payload:
             del kept["usage"]
-        elif payload["type"] == self.event and "message" in payload:
+        elif kind == self.event and isinstance(payload.get("message"), Mapping):
             kept["message"] = {name: value for name, value in payload["message"].items() if name != "usage"}
         return kept
 
@@ -204,7 +215,9 @@ def _edited(plan: Plan, edit: Callable[[Payload], Payload]) -> Plan:
             raise CannotApply("the body is no JSON any more") from None
         return with_body(plan, encode(dumps(edited)), edited)
     steps = [
-        step if isinstance(step, Wait) or not (said := said_by(step)) else _event(edit(said), step.delay)
+        step
+        if isinstance(step, Wait) or not (said := said_by(step))
+        else framed(edit(said), event_of(step) or None, step.delay)
         for step in unrolled(plan)
     ]
     return rolled(plan, steps)
@@ -317,13 +330,15 @@ def _framed(step: Step, newline: str, draw: Random) -> Iterator[Step]:
         yield step
         return
     event = event_of(step)
-    if event == "content_block_delta" and payload["delta"].get("type") in _EMPTY and draw.random() < 0.15:
+    delta = payload.get("delta")
+    fills = event == "content_block_delta" and isinstance(delta, Mapping) and delta.get("type") in _EMPTY
+    if fills and draw.random() < 0.15:
         yield Send(delay, _lines_of(_without_text(payload), newline, draw))
         delay = 0
     if event not in ("message_start", "error") and draw.random() < 0.1:
         yield Send(delay, _lines_of(PING, newline, draw))
         delay = 0
-    yield Send(delay, _lines_of(payload, newline, draw))
+    yield Send(delay, _lines_of(payload, newline, draw, event))
 
 
 def _without_text(payload: Payload) -> dict[str, Any]:
@@ -331,10 +346,9 @@ def _without_text(payload: Payload) -> dict[str, Any]:
     return {**payload, "delta": {"type": kind, _EMPTY[kind]: ""}}
 
 
-def _lines_of(payload: Payload, newline: str, draw: Random) -> bytes:
-    """One event as a block of lines."""
-    plain = frame_of(payload).decode("utf-8").split("\n")[0]
-    lines = [plain, *_data(dumps(payload), draw)]
+def _lines_of(payload: Payload, newline: str, draw: Random, event: str = "") -> bytes:
+    """One event as a block of lines, under its own name or another."""
+    lines = [f"event: {event or payload['type']}", *_data(dumps(payload), draw)]
     for chance, line in _BESIDE:
         if draw.random() < chance:
             lines.insert(draw.randrange(len(lines) + 1), line(draw))

@@ -58,6 +58,7 @@ ALONE = {
     "engine/endpoints": "a row each of the table of endpoints",
     "protocol/rules/content": "rows of the table of rules",
     "protocol/rules/schemas": "rows of the table of rules",
+    "scenario/faults/edits": "loaded only when something is edited",
     "scenario/faults/http": "a row of the union of faults",
     "scenario/templates/methods": "loaded when a template is; beside the filters it would be 900 lines",
     "server/app": "what answers is one thing, what starts and stops another",

@@ -72,6 +72,41 @@ def test_a_variant_breaks_its_reply_right_there_and_nowhere_else(
             assert b"".join(f for f in entry.plan.frames if name_of(f) != "ping").startswith(before)
 
 
+def test_a_fault_with_its_keys_comes_at_every_event_that_it_fits(tmp_path: Path) -> None:
+    file = written(TWO_TURNS, tmp_path)
+    edited = list(faults(file, ["edit;remove=index"]))
+    put_in = list(faults(file, [{"type": "insert", "raw": ": x\n\n"}]))
+
+    assert {one.next_event for one in edited} == {"content_block_start", "content_block_delta", "content_block_stop"}
+    assert [one.next_event for one in put_in if one.turn == 1] == [
+        one.next_event for one in faults(file, ["disconnect"]) if one.turn == 1
+    ]
+    assert edited[0].text == "edit after 1 event -index"
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"type": "edit", "message": {"set": {"id": 1}}},
+        {"type": "edit", "event": "message_stop", "name": None},
+        {"type": "disconnect", "at": "message_stop"},
+    ],
+    ids=str,
+)
+def test_a_fault_that_says_itself_what_it_means_comes_once_a_turn(fault: dict[str, Any], tmp_path: Path) -> None:
+    assert [one.turn for one in faults(written(TWO_TURNS, tmp_path), [fault])] == [1, 2]
+
+
+def test_a_fault_that_is_written_wrongly_says_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ScenarioError, match="unknown key 'st' in edit"):
+        list(faults(written(TWO_TURNS, tmp_path), ["edit;st=1"]))
+    with pytest.raises(SystemExit):
+        main(["faults", "hello", "--fault", "disconect"])
+    assert "unknown fault 'disconect'" in capsys.readouterr().err
+    assert main(["faults", "hello", "--fault", "edit;remove=index"]) == 0
+    assert "edit after 1 event -index" in capsys.readouterr().out
+
+
 def test_once_means_that_the_second_try_is_whole(engine: MakeEngine, ask: Ask, tmp_path: Path) -> None:
     variant = next(iter(faults(written(TWO_TURNS, tmp_path), ["reset"], once=True)))
     served = engine([variant.scenario])

@@ -132,7 +132,7 @@ def _event_line(event: Mapping[str, Any]) -> str:
     """An event in a line; one that is broken, as it is."""
     try:
         return _TOLD[event["type"]](event) if event["type"] in _TOLD else dumps(_rest(event))
-    except (KeyError, TypeError):
+    except (KeyError, TypeError, AttributeError):
         return dumps(_rest(event))
 
 

@@ -87,8 +87,11 @@ def _whole(parts: tuple[Part, ...]) -> tuple[Part, ...]:
     message = _message(parts)
     if message is None:
         return parts
-    text = "".join(block["text"] for block in message["content"] if block["type"] == "text")
-    completion = _completion(message, text, message)
+    try:
+        text = "".join(block["text"] for block in message["content"] if block["type"] == "text")
+        completion = _completion(message, text, message)
+    except (KeyError, TypeError):  # an edit left what no completion can be made of
+        return parts
     body = encode(dumps(completion))
     at = array("I", parts[-1].at[-1:])
     return (*parts[:-1], parts[-1]._replace(frames=(body,), at=at, source=(completion,), joined=None))
@@ -142,14 +145,17 @@ def _completions(part: Part, message: dict[str, Any]) -> list[tuple[bytes, Paylo
         payload = _heard(old) if known is None else known
         kind = None if payload is None else payload["type"]
         said: Payload | None = None
-        if payload is None or kind in ("ping", "error"):
+        try:
+            if payload is None or kind in ("ping", "error"):
+                told.append((old, known, at))
+            elif kind == "message_start":
+                message.update(payload["message"])
+            elif kind == "content_block_delta" and payload["delta"]["type"] == "text_delta":
+                said = _completion(message, payload["delta"]["text"], None)
+            elif kind == "message_delta":
+                said = _completion(message, "", payload["delta"])
+        except (KeyError, TypeError, ValueError):  # an edit left what no completion can be made of
             told.append((old, known, at))
-        elif kind == "message_start":
-            message.update(payload["message"])
-        elif kind == "content_block_delta" and payload["delta"]["type"] == "text_delta":
-            said = _completion(message, payload["delta"]["text"], None)
-        elif kind == "message_delta":
-            said = _completion(message, "", payload["delta"])
         if said is not None:
             told.append((frame(said), said, at))
     return told

@@ -22,7 +22,7 @@ from mock_server.scenario.conditions import read_states
 from mock_server.scenario.decode import Reads
 from mock_server.scenario.error import Failure, read_failure
 from mock_server.scenario.faults import FAULTS, KEYS, read_faults, read_gates
-from mock_server.scenario.faults.edits import read_event_name, read_nth, read_removed, read_sets
+from mock_server.scenario.faults.events import read_event_name, read_nth, read_removed, read_sets
 from mock_server.scenario.faults.place import After, At, Place, Spot
 from mock_server.scenario.faults.stream import Gate
 from mock_server.scenario.load import DEFAULTS

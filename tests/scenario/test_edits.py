@@ -5,21 +5,25 @@ framing. Plan -> plan, without a socket.
 import json
 from array import array
 from collections.abc import Mapping
-from typing import Any
+from random import Random
+from typing import Any, get_args
 
 import pytest
 from anthropic._streaming import SSEDecoder
 from conftest import Ask, MakeEngine
-from scenario.test_faults import CALL, HELLO, MIXED, TEXT, refusals, signs, stream, struck
+from scenario.test_faults import CALL, HELLO, MIXED, TEXT, refusals, signs, site, stream, struck
 
 from mock_server.engine.faults import as_json
 from mock_server.protocol.blocks import Text, Thinking
+from mock_server.protocol.completion import as_completion
 from mock_server.protocol.message import fold
 from mock_server.protocol.plan import Plan, Wait, unrolled
 from mock_server.protocol.sse import KEEPALIVE_FRAME, heard, parse
-from mock_server.scenario.faults import label, parse_header, spelled
+from mock_server.scenario.faults import applied, faults_of, label, parse_header, spelled
+from mock_server.scenario.faults.place import EventName
 from mock_server.scenario.load import loads
 from mock_server.scenario.node import ScenarioError
+from mock_server.server.control.views import timeline_marks
 
 
 def edit(**keys: Any) -> dict[str, Any]:
@@ -193,9 +197,9 @@ def test_an_edit_that_has_no_place_says_why(fault: Any, reason: str) -> None:
     assert refusals(HELLO, fault) == (reason,)
 
 
-def test_an_edit_of_what_is_no_json_any_more_says_so() -> None:
+def test_an_edit_of_what_is_no_event_any_more_says_so() -> None:
     broken = [{"type": "malformed_json", "event": "message_stop"}, edit(event="message_stop", set={"a": 1})]
-    assert refusals(HELLO, *broken) == ("edit: the data of message_stop is no JSON any more",)
+    assert refusals(HELLO, *broken) == ("edit: the data of message_stop is no event any more",)
 
 
 @pytest.mark.parametrize("fault", [edit(event="message_stop", drop=True), insert(after=1, raw=": x\n\n")], ids=str)
@@ -316,6 +320,55 @@ def test_an_error_reply_is_no_message(engine: MakeEngine, ask: Ask) -> None:
     entry = ask(engine(f"name: a\nerror: overloaded_error\n---\n{overlay}"))
     assert entry.status == 529
     assert entry.headers["x-mock-warning"] == "fault not applied: edit: message: an error reply is no message"
+
+
+# -- whatever comes together -----------------------------------------------------------------------------------------
+
+_NAMES = [*get_args(EventName), "error"]
+_PATHS = ["type", "index", "delta", "delta.type", "delta.text", "message", "message.usage", "usage", "content_block"]
+_INNER = [
+    "content",
+    "content.0",
+    "content.0.text",
+    "content[-1].input",
+    "usage",
+    "id",
+    "type",
+    "content[*]",
+    "content[1]",
+]
+_VALUES = [None, 1, "x", [], {}, [1], {"type": "q"}, "content_block_delta", True, -1, 1.5, "é—"]
+
+
+def _any_fault(draw: Random) -> dict[str, Any]:
+    """An edit, an insert, or something else that may meet what these leave behind."""
+    kind = draw.random()
+    if kind < 0.4:
+        which = [{"event": draw.choice(_NAMES), "nth": draw.choice(["all", 1, -1])}, {"block": draw.randrange(3)}]
+        what = [{"set": {draw.choice(_PATHS): draw.choice(_VALUES)}}, {"remove": [draw.choice(_PATHS)]}]
+        return edit(**draw.choice(which), **draw.choice([*what, {"name": draw.choice([None, "x"])}, {"drop": True}]))
+    if kind < 0.6:
+        path = draw.choice(_INNER)
+        return edit(message=draw.choice([{"set": {path: draw.choice(_VALUES)}}, {"remove": [path]}]))
+    if kind < 0.7:
+        return insert(after=draw.randrange(3), event=draw.choice(_NAMES), data=draw.choice(_VALUES[1:]), then="go_on")
+    others = ["extra_fields", "no_usage", "wire", "reorder", "duplicate_event", "truncate", "unknown_delta", "gzip"]
+    return draw.choice([{"type": draw.choice(others)}, {"type": "disconnect", "after": {"tokens": draw.randrange(4)}}])
+
+
+@pytest.mark.parametrize("plan", [HELLO, MIXED], ids=["text", "blocks"])
+@pytest.mark.parametrize("is_json", [False, True])
+def test_faults_in_any_order_apply_or_say_why_and_what_they_leave_can_be_looked_at(plan: Plan, is_json: bool) -> None:
+    draw = Random(11)
+    for _ in range(400):
+        wanted = [_any_fault(draw) for _ in range(draw.randint(1, 4))]
+        done = applied(as_json(plan) if is_json else plan, faults_of(wanted, "test"), site(plan))
+        assert len(done.faults) + len(done.failed) == len(wanted)
+        timeline_marks(done.plan, done.faults)
+        as_completion(done.plan)
+        for frame, payload in zip(done.plan.frames, done.plan.payloads, strict=True):
+            if payload is not None and b"data: " in frame:
+                assert next(heard(frame)) == json.loads(json.dumps(payload)), wanted
 
 
 # -- places ----------------------------------------------------------------------------------------------------------
@@ -586,8 +639,6 @@ HEADERS = [
 
 @pytest.mark.parametrize(("text", "meant"), HEADERS, ids=[row[0] for row in HEADERS])
 def test_the_header_says_what_the_yaml_says(text: str, meant: list[Any]) -> None:
-    from mock_server.scenario.faults import faults_of
-
     assert parse_header(text) == faults_of(meant, "test")
     assert len(spelled(text)) == len(meant)
 
@@ -638,6 +689,4 @@ def test_values_that_are_no_json_are_refused_from_python() -> None:
     ids=lambda one: str(one),
 )  # fmt: skip
 def test_a_fault_in_a_few_words(fault: Any, said: str) -> None:
-    from mock_server.scenario.faults import faults_of
-
     assert label(faults_of(fault, "test")[0]) == said

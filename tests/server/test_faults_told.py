@@ -73,7 +73,11 @@ def test_an_entry_under_way_tells_which_gate_may_hold_it(server: MockServer) -> 
 
 @pytest.mark.parametrize("stream", [True, False])
 @pytest.mark.parametrize(
-    "fault", [*(name for name in FAULTS if name not in ("gate", "stall", "trickle", "slow_headers"))]
+    "fault",
+    [
+        *(name for name in FAULTS if name not in ("gate", "stall", "trickle", "slow_headers", "edit", "insert")),
+        *("edit;event=message_stop;name=null", "edit;block=0;drop=true", "insert;at=message_stop;raw=: x\\n\\n"),
+    ],
 )
 def test_every_fault_has_an_entry_that_can_be_told_here_and_elsewhere(
     server: MockServer, fault: str, stream: bool

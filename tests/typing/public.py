@@ -71,7 +71,9 @@ def views(entry: Entry, route: Route) -> None:
 
 def levers(mock_server: MockSession, entry: Entry) -> None:
     assert_type(mock_server.add("x", fault=fault("reset", after=2), gate="door"), Route)
-    assert_type(mock_server.add(["a", gate("door"), "b"]), Route)
+    assert_type(mock_server.add("x", fault=fault("edit", event="message_start", set={"message.id": 1})), Route)
+    assert_type(mock_server.add("x", fault=[fault("insert", raw=": x\n\n"), fault("empty_body")]), Route)
+    assert_type(mock_server.add(["a", gate("door", keepalive="5s"), "b"]), Route)
     assert_type(mock_server.gates.release("door", 1), int)
     assert_type(mock_server.gates.waiting("door"), int)
     assert_type(mock_server.clock.unix, float)

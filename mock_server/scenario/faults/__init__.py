@@ -12,10 +12,11 @@ from mock_server.protocol.plan import Plan
 from mock_server.protocol.sse import dumps
 from mock_server.scenario.decode import Reads, decode
 from mock_server.scenario.error import Failure
-from mock_server.scenario.faults.edits import Edit, Insert
 from mock_server.scenario.faults.events import (
     DuplicateEvent,
+    Edit,
     ExtraFields,
+    Insert,
     MalformedJson,
     MissingEvent,
     NoUsage,

@@ -1,5 +1,5 @@
-"""Frames as an author wants them: an event that says something else, under another name or not at all; an event or
-bytes put in; the message itself with other values.
+"""What edits make of an event and of the message: paths, and a stream that tells a changed message. Loaded when
+something is edited.
 
 An edit acts on the plan: the frames are there, and nothing is sent yet. So preview, page and socket see one thing. What
 it names on an event has no twin in a JSON reply; what it changes of the message is in both, and every other fault finds
@@ -7,8 +7,7 @@ the frames of the changed message.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import field
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any
 
 from mock_server.protocol import tokens
 from mock_server.protocol.message import (
@@ -23,264 +22,11 @@ from mock_server.protocol.message import (
     plain,
 )
 from mock_server.protocol.plan import Payload, Plan, Send, Step, Wait, rolled, unrolled
-from mock_server.protocol.sse import dumps, encode, frame, heard, spaced
-from mock_server.records import dataclass
+from mock_server.protocol.sse import dumps, encode, frame, spaced
 from mock_server.scenario import paths
-from mock_server.scenario.decode import Reads
-from mock_server.scenario.faults.events import body_of, need_events, with_body, without
-from mock_server.scenario.faults.place import (
-    CannotApply,
-    Place,
-    Site,
-    Spot,
-    chooses,
-    chosen,
-    chosen_in_words,
-    event_of,
-    said_by,
-    split,
-)
-from mock_server.scenario.faults.stream import MOST_GARBAGE, ended
-from mock_server.scenario.node import Node, Problems, kind, suggestion
-
-Mistakes = Iterator[tuple[tuple[str | int, ...], str]]
-SAME = ""  # the name of an event that keeps its own
-
-
-# -- how they are written --------------------------------------------------------------------------------------------
-
-
-def read_sets(node: Node, problems: Problems) -> Mapping[str, Any]:
-    """Paths with the values that are put there."""
-    if not isinstance(node.value, dict) or not node.value:
-        example = "{message.usage.input_tokens: 0}"
-        problems.add(node, f"expected paths with their values, such as {example}; got {kind(node)}")
-        return {}
-    for path in node.value:
-        if paths.parse(path) is None:
-            problems.add(node.keys.get(path) or node, f"'{path}' is no path; for example message.usage.input_tokens")
-    return {path: value.plain() for path, value in node.value.items()}
-
-
-def read_removed(node: Node, problems: Problems) -> tuple[str, ...]:
-    """A path, or a list of them."""
-    listed = node.value if isinstance(node.value, list) else [node]
-    for one in listed:
-        if not isinstance(one.value, str) or paths.parse(one.value) is None:
-            problems.add(one, f"expected a path such as usage.output_tokens, got {one.plain()!r}")
-    return tuple(str(one.value) for one in listed)
-
-
-def read_nth(node: Node, problems: Problems) -> int | Literal["all"] | None:
-    """A number from 1, from the end (-1), or `all`."""
-    value = node.value
-    if value == "all" or (isinstance(value, int) and not isinstance(value, bool)):
-        found: int | Literal["all"] = value
-        return found
-    problems.add(node, f"expected the number of an event from 1, -1 for the last, or all; got {node.plain()!r}")
-    return None
-
-
-def read_event_name(node: Node, problems: Problems) -> str | None:
-    """What stands behind `event:`; null for no such line."""
-    if node.value is None:
-        return None
-    if isinstance(node.value, str) and node.value.isprintable() and node.value.strip():
-        return node.value
-    problems.add(node, f"expected a name in one line, or null for data alone; got {node.plain()!r}")
-    return SAME
-
-
-Sets = Annotated[Mapping[str, Any], Reads(read_sets)]
-Removed = Annotated[tuple[str, ...], Reads(read_removed)]
-Nth = Annotated[int | Literal["all"], Reads(read_nth)]
-EventLine = Annotated[str | None, Reads(read_event_name)]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Changes:
-    """What is changed in the message, by paths such as usage.input_tokens or content[0].text."""
-
-    noun: ClassVar[str] = "change of the message"
-    set: Sets = field(default_factory=dict)
-    """Paths with the values that are put there."""
-    remove: Removed = ()
-    """Paths of what is taken out."""
-
-    def mistakes(self) -> Mistakes:
-        if not self.set and not self.remove:
-            yield (), "changes nothing: expected set or remove"
-        yield from _no_json(self.set)
-
-    def __str__(self) -> str:
-        return "message " + ", ".join([*self.set, *(f"-{path}" for path in self.remove)])
-
-
-def _no_json(values: Mapping[str, Any]) -> Mistakes:
-    for path, value in values.items():
-        if (why := _unwritable(value)) is not None:
-            yield ("set", path), why
-
-
-def _unwritable(value: Any) -> str | None:
-    try:
-        dumps(value)
-    except (ValueError, TypeError):
-        return "is no JSON: NaN, infinity, or something that JSON has no word for"
-    return None
-
-
-# -- what they change ------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Edit:
-    """An event says something else, under another name (`null`: data alone) or not at all; or `message` is another, in
-    the stream and the JSON reply."""
-
-    type: ClassVar[str] = "edit"
-    needs: ClassVar[tuple[str, ...]] = ("event", "set")
-    event: str | None = None
-    nth: Nth | None = None
-    block: int | None = None
-    index: int | None = None
-    after: Place | None = None
-    set: Sets = field(default_factory=dict)
-    remove: Removed = ()
-    name: EventLine = SAME
-    drop: bool = False
-    message: Changes | None = None
-
-    def mistakes(self) -> Mistakes:
-        names = ("event", "nth", "block", "index", "after", "set", "remove", "drop")
-        given = [name for name in names if (value := getattr(self, name)) or (value == 0 and value is not False)]
-        if self.name != SAME:
-            given.append("name")
-        if self.message is not None:
-            for name in given:
-                yield (name,), f"'message' changes the stream and the JSON reply, '{name}' one event: make it two edits"
-            return
-        if self.after is None:
-            yield from chooses(self.event, self.nth, self.block, self.index)
-        else:
-            for name in ("event", "nth", "block", "index"):
-                if name in given:
-                    yield (name,), f"'after' names the event behind a place; take '{name}' out"
-        if not {"set", "remove", "drop", "name"}.intersection(given):
-            yield (), "changes nothing: expected set, remove, name, drop or message"
-        if self.drop and {"set", "remove", "name"}.intersection(given):
-            yield ("drop",), "what is left out cannot say something else: take set, remove and name out"
-        yield from _no_json(self.set)
-
-    def apply(self, plan: Plan, site: Site) -> Plan:
-        if self.message is not None:
-            return _other_message(plan, self.message, site)
-        need_events(plan, self.type)
-        steps = unrolled(plan)
-        places = self._places(plan, steps, site)
-        if self.drop:
-            return rolled(plan, without(steps, places))
-        for at in places:
-            steps[at] = self._edited(steps[at], site)
-        return rolled(plan, steps)
-
-    def _places(self, plan: Plan, steps: list[Step], site: Site) -> list[int]:
-        if self.after is None:
-            return chosen(steps, self.event, self.nth, self.block, self.index)
-        before, rest = split(plan, self.after, site)
-        if len(before) + len(rest) != len(steps):
-            raise CannotApply(f"{self.after}: that is inside an event")
-        found = next((at for at in range(len(before), len(steps)) if event_of(steps[at]) not in ("", "ping")), None)
-        if found is None:
-            raise CannotApply(f"{self.after}: no event comes behind it")
-        return [found]
-
-    def _edited(self, step: Step, site: Site) -> Send:
-        assert not isinstance(step, Wait)
-        payload = said_by(step)
-        if not payload:
-            raise CannotApply(f"the data of {event_of(step)} is no JSON any more")
-        said = changed(plain(payload), self.set, self.remove, event_of(step), is_sketch=site.is_sketch)
-        kind = said.get("type")
-        name = self.name if self.name != SAME else kind if isinstance(kind, str) and kind else event_of(step)
-        return framed(said, name, step.delay)
-
-    def __str__(self) -> str:
-        if self.message is not None:
-            return f"edit {self.message}"
-        where = chosen_in_words(self.event, self.nth, self.block, self.index) if self.after is None else str(self.after)
-        said = [", ".join([*self.set, *(f"-{path}" for path in self.remove)])]
-        if self.name != SAME:
-            said.append("without a name" if self.name is None else f"as {self.name}")
-        return " ".join(["edit", where, *filter(None, said), *(["drop"] if self.drop else ())])
-
-
-def framed(said: Mapping[str, Any], name: str | None, delay: int = 0) -> Send:
-    """A frame under any name, or none. What it says is kept beside it where a client reads the same."""
-    if name is not None and said.get("type") == name:
-        return Send(delay, frame(said), said)
-    line = "" if name is None else f"event: {name}\n"
-    return Send(delay, encode(f"{line}data: {dumps(said)}\n\n"))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Insert:
-    """An event or any bytes put in: `event` with `data`, `data` alone, or `raw`. The reply goes on behind it."""
-
-    type: ClassVar[str] = "insert"
-    needs: ClassVar[tuple[str, ...]] = ("raw",)
-    after: Place | None = None
-    at: Spot | None = None
-    event: str | None = None
-    data: Any = None
-    raw: str | None = None
-    then: Literal["go_on", "end", "close", "reset", "hang"] | None = None
-
-    def mistakes(self) -> Mistakes:
-        if self.raw is None and self.data is None:
-            yield (), "inserts nothing: expected raw, or data with the name of its event"
-        if self.raw is not None:
-            for name in ("event", "data"):
-                if getattr(self, name) is not None:
-                    yield (name,), f"'raw' is all that is sent; take '{name}' out"
-            if not 1 <= len(self.raw) <= MOST_GARBAGE:
-                yield ("raw",), f"expected 1 to {MOST_GARBAGE:,} characters"
-            elif self.then is None and not self.raw.endswith(("\n\n", "\r\n\r\n", "\r\r")):
-                into = "does not end with an empty line, so the next event runs into it"
-                yield ("raw",), f"{into}; `then: go_on` if it should"
-        if self.event is not None and not (self.event.isprintable() and self.event.strip()):
-            yield ("event",), "the name of an event is one line"
-        if (why := _unwritable(self.data)) is not None:
-            yield ("data",), why
-
-    def apply(self, plan: Plan, site: Site) -> Plan:
-        need_events(plan, self.type)
-        before, rest = split(plan, self.at or self.after, site)
-        sent = self._sent()
-        if self.then is None and (end := _ends(sent)) and any(event_of(step) not in ("", "ping") for step in rest):
-            follows = next(event_of(step) for step in rest if event_of(step) not in ("", "ping"))
-            raise CannotApply(f"{end} ends the stream, and {follows} comes behind it; say `then: end` or `then: go_on`")
-        steps: list[Step] = [*before, sent, *rest]
-        if self.then is None or self.then == "go_on":
-            return rolled(plan, steps)
-        return ended(plan, [*before, sent], self.then)
-
-    def _sent(self) -> Send:
-        if self.raw is not None:
-            return Send(0, encode(self.raw))
-        if isinstance(self.data, Mapping):
-            return framed(self.data, self.event)
-        line = "" if self.event is None else f"event: {self.event}\n"
-        return Send(0, encode(f"{line}data: {dumps(self.data)}\n\n"))
-
-
-def _ends(sent: Send) -> str:
-    """The event by which a client takes the stream for over; empty for none."""
-    lines = sent.frame.decode("utf-8", "replace").splitlines()
-    said = [line[6:].strip() for line in lines if line.startswith("event:")]
-    said += [str(one["type"]) for one in heard(sent.frame)]
-    return next((name for name in ("message_stop", "error") if name in said), "")
-
+from mock_server.scenario.faults.events import Changes, body_of, with_body
+from mock_server.scenario.faults.place import CannotApply, Site, event_of, said_by
+from mock_server.scenario.node import suggestion
 
 # -- paths -----------------------------------------------------------------------------------------------------------
 
@@ -366,9 +112,9 @@ def _missing(verb: str, path: str, said: Any, what: str, *, is_sketch: bool) -> 
 # -- the message -----------------------------------------------------------------------------------------------------
 
 
-def _other_message(plan: Plan, changes: Changes, site: Site) -> Plan:
+def other_message(plan: Plan, changes: Changes, site: Site) -> Plan:
     """The plan of a message with other values. Raises CannotApply for a reply that is no message."""
-    message = dict(body_of(plan)) if not plan.stream else fold([said_by(one) for one in _sends(unrolled(plan))])
+    message = dict(body_of(plan)) if not plan.stream else _folded(plan)
     if message.get("type") != "message":
         raise CannotApply("message: an error reply is no message")
     before: dict[str, Any] = plain(message)
@@ -381,6 +127,14 @@ def _other_message(plan: Plan, changes: Changes, site: Site) -> Plan:
         return with_body(plan, encode(dumps(after)), after)
     steps = _with_blocks(unrolled(plan), message["content"], content, _origins(content, blocks))
     return rolled(plan, [_told(step, message, after) for step in steps])
+
+
+def _folded(plan: Plan) -> dict[str, Any]:
+    """The message that a stream adds up to. Raises CannotApply where another edit left none."""
+    try:
+        return fold([said_by(one) for one in _sends(unrolled(plan))])
+    except (KeyError, IndexError, TypeError):
+        raise CannotApply("message: the events add up to no message any more") from None
 
 
 def _sends(steps: Sequence[Step]) -> Iterator[Send]:

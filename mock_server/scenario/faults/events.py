@@ -1,18 +1,35 @@
-"""Faults inside the events: broken, missing, doubled, out of order, unknown; and legal framing that is awkward to
-read.
+"""Faults inside the events: broken, missing, doubled, out of order, unknown; edited and put in; and legal framing that
+is awkward to read.
 """
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import field
 from random import Random
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from mock_server.protocol.message import PING
+from mock_server.protocol.message import PING, plain
 from mock_server.protocol.plan import Manner, Payload, Plan, Send, Step, Wait, rolled, unrolled
-from mock_server.protocol.sse import dumps, encode
+from mock_server.protocol.sse import dumps, encode, heard
 from mock_server.protocol.sse import frame as frame_of
 from mock_server.records import dataclass
-from mock_server.scenario.faults.place import CannotApply, EventName, Place, Site, Spot, event_of, said_by, split
+from mock_server.scenario import paths
+from mock_server.scenario.decode import Reads
+from mock_server.scenario.faults.place import (
+    CannotApply,
+    EventName,
+    Place,
+    Site,
+    Spot,
+    chooses,
+    chosen,
+    chosen_in_words,
+    event_of,
+    said_by,
+    split,
+)
+from mock_server.scenario.faults.stream import MOST_GARBAGE, ended
+from mock_server.scenario.node import Node, Problems, kind
 
 
 def need_events(plan: Plan, what: str) -> None:
@@ -30,6 +47,14 @@ def _nth(steps: list[Step], event: str, nth: int) -> int:
             if seen == nth:
                 return at
     raise CannotApply(f"there is no {event} {nth}: the reply has {seen}")
+
+
+def framed(said: Mapping[str, Any], name: str | None, delay: int = 0) -> Send:
+    """A frame under any name, or none. What it says is kept beside it where a client reads the same."""
+    if name is not None and said.get("type") == name:
+        return Send(delay, frame_of(said), said)
+    line = "" if name is None else f"event: {name}\n"
+    return Send(delay, encode(f"{line}data: {dumps(said)}\n\n"))
 
 
 def without(steps: Sequence[Step], places: Sequence[int]) -> Iterator[Step]:
@@ -158,7 +183,9 @@ def _open_block(before: list[Step]) -> int:
     for step in reversed(before):
         event = event_of(step)
         if event in ("content_block_start", "content_block_delta"):
-            return int(said_by(_sent(step))["index"])
+            index = said_by(_sent(step)).get("index")
+            if isinstance(index, int):
+                return index
         if event in ("content_block_stop", "message_delta"):
             break
     raise CannotApply("unknown_delta: no block is open at this place")
@@ -188,9 +215,10 @@ class NoUsage:
 
     def _without(self, payload: Mapping[str, Any]) -> dict[str, Any]:
         kept = dict(payload)
-        if payload["type"] in (self.event, "message") and "usage" in payload:
+        kind = payload.get("type")
+        if kind in (self.event, "message") and "usage" in payload:
             del kept["usage"]
-        elif payload["type"] == self.event and "message" in payload:
+        elif kind == self.event and isinstance(payload.get("message"), Mapping):
             kept["message"] = {name: value for name, value in payload["message"].items() if name != "usage"}
         return kept
 
@@ -206,7 +234,9 @@ def _edited(plan: Plan, edit: Callable[[Payload], Payload]) -> Plan:
     if not any(said_by(step) for step in unrolled(plan) if not isinstance(step, Wait)):
         raise CannotApply("there is no event in what is sent")
     steps = [
-        step if isinstance(step, Wait) or not (said := said_by(step)) else _event(edit(said), step.delay)
+        step
+        if isinstance(step, Wait) or not (said := said_by(step))
+        else framed(edit(said), event_of(step) or None, step.delay)
         for step in unrolled(plan)
     ]
     return rolled(plan, steps)
@@ -237,6 +267,240 @@ def _sent(step: Step) -> Send:
     return step
 
 
+Mistakes = Iterator[tuple[tuple[str | int, ...], str]]
+SAME = ""  # the name of an event that keeps its own
+
+
+# -- edits, as they are written -------------------------------------------------------------------------------------
+
+
+def read_sets(node: Node, problems: Problems) -> Mapping[str, Any]:
+    """Paths with the values that are put there."""
+    if not isinstance(node.value, dict) or not node.value:
+        example = "{message.usage.input_tokens: 0}"
+        problems.add(node, f"expected paths with their values, such as {example}; got {kind(node)}")
+        return {}
+    for path in node.value:
+        if paths.parse(path) is None:
+            problems.add(node.keys.get(path) or node, f"'{path}' is no path; for example message.usage.input_tokens")
+    return {path: value.plain() for path, value in node.value.items()}
+
+
+def read_removed(node: Node, problems: Problems) -> tuple[str, ...]:
+    """A path, or a list of them."""
+    listed = node.value if isinstance(node.value, list) else [node]
+    for one in listed:
+        if not isinstance(one.value, str) or paths.parse(one.value) is None:
+            problems.add(one, f"expected a path such as usage.output_tokens, got {one.plain()!r}")
+    return tuple(str(one.value) for one in listed)
+
+
+def read_nth(node: Node, problems: Problems) -> int | Literal["all"] | None:
+    """A number from 1, from the end (-1), or `all`."""
+    value = node.value
+    if value == "all" or (isinstance(value, int) and not isinstance(value, bool)):
+        found: int | Literal["all"] = value
+        return found
+    problems.add(node, f"expected the number of an event from 1, -1 for the last, or all; got {node.plain()!r}")
+    return None
+
+
+def read_event_name(node: Node, problems: Problems) -> str | None:
+    """What stands behind `event:`; null for no such line."""
+    if node.value is None:
+        return None
+    if isinstance(node.value, str) and node.value.isprintable() and node.value.strip():
+        return node.value
+    problems.add(node, f"expected a name in one line, or null for data alone; got {node.plain()!r}")
+    return SAME
+
+
+Sets = Annotated[Mapping[str, Any], Reads(read_sets)]
+Removed = Annotated[tuple[str, ...], Reads(read_removed)]
+Nth = Annotated[int | Literal["all"], Reads(read_nth)]
+EventLine = Annotated[str | None, Reads(read_event_name)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changes:
+    """What is changed in the message, by paths such as usage.input_tokens or content[0].text."""
+
+    noun: ClassVar[str] = "change of the message"
+    set: Sets = field(default_factory=dict)
+    """Paths with the values that are put there."""
+    remove: Removed = ()
+    """Paths of what is taken out."""
+
+    def mistakes(self) -> Mistakes:
+        if not self.set and not self.remove:
+            yield (), "changes nothing: expected set or remove"
+        yield from _no_json(self.set)
+
+    def __str__(self) -> str:
+        return "message " + ", ".join([*self.set, *(f"-{path}" for path in self.remove)])
+
+
+def _no_json(values: Mapping[str, Any]) -> Mistakes:
+    for path, value in values.items():
+        if (why := _unwritable(value)) is not None:
+            yield ("set", path), why
+
+
+def _unwritable(value: Any) -> str | None:
+    try:
+        dumps(value)
+    except (ValueError, TypeError):
+        return "is no JSON: NaN, infinity, or something that JSON has no word for"
+    return None
+
+
+# -- edits -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edit:
+    """An event says something else, goes by another name or is left out; or the message is another, also as JSON."""
+
+    type: ClassVar[str] = "edit"
+    needs: ClassVar[tuple[str, ...]] = ("event", "set")
+    event: str | None = None
+    nth: Nth | None = None
+    block: int | None = None
+    index: int | None = None
+    after: Place | None = None
+    set: Sets = field(default_factory=dict)
+    remove: Removed = ()
+    name: EventLine = SAME
+    drop: bool = False
+    message: Changes | None = None
+
+    def mistakes(self) -> Mistakes:
+        names = ("event", "nth", "block", "index", "after", "set", "remove", "drop")
+        given = [name for name in names if (value := getattr(self, name)) or (value == 0 and value is not False)]
+        if self.name != SAME:
+            given.append("name")
+        if self.message is not None:
+            for name in given:
+                yield (name,), f"'message' changes the stream and the JSON reply, '{name}' one event: make it two edits"
+            return
+        if self.after is None:
+            yield from chooses(self.event, self.nth, self.block, self.index)
+        else:
+            for name in ("event", "nth", "block", "index"):
+                if name in given:
+                    yield (name,), f"'after' names the event behind a place; take '{name}' out"
+        if not {"set", "remove", "drop", "name"}.intersection(given):
+            yield (), "changes nothing: expected set, remove, name, drop or message"
+        if self.drop and {"set", "remove", "name"}.intersection(given):
+            yield ("drop",), "what is left out cannot say something else: take set, remove and name out"
+        yield from _no_json(self.set)
+
+    def apply(self, plan: Plan, site: Site) -> Plan:
+        if self.message is not None:
+            from mock_server.scenario.faults.edits import other_message  # see there
+
+            return other_message(plan, self.message, site)
+        need_events(plan, self.type)
+        steps = unrolled(plan)
+        places = self._places(plan, steps, site)
+        if self.drop:
+            return rolled(plan, without(steps, places))
+        for at in places:
+            steps[at] = self._edited(steps[at], site)
+        return rolled(plan, steps)
+
+    def _places(self, plan: Plan, steps: list[Step], site: Site) -> list[int]:
+        if self.after is None:
+            return chosen(steps, self.event, self.nth, self.block, self.index)
+        before, rest = split(plan, self.after, site)
+        if len(before) + len(rest) != len(steps):
+            raise CannotApply(f"{self.after}: that is inside an event")
+        found = next((at for at in range(len(before), len(steps)) if event_of(steps[at]) not in ("", "ping")), None)
+        if found is None:
+            raise CannotApply(f"{self.after}: no event comes behind it")
+        return [found]
+
+    def _edited(self, step: Step, site: Site) -> Send:
+        assert not isinstance(step, Wait)
+        payload = said_by(step)
+        if not payload:
+            raise CannotApply(f"the data of {event_of(step)} is no event any more")
+        from mock_server.scenario.faults.edits import changed
+
+        said = changed(plain(payload), self.set, self.remove, event_of(step), is_sketch=site.is_sketch)
+        kind = said.get("type")
+        name = self.name if self.name != SAME else kind if isinstance(kind, str) and kind else event_of(step)
+        return framed(said, name, step.delay)
+
+    def __str__(self) -> str:
+        if self.message is not None:
+            return f"edit {self.message}"
+        where = chosen_in_words(self.event, self.nth, self.block, self.index) if self.after is None else str(self.after)
+        said = [", ".join([*self.set, *(f"-{path}" for path in self.remove)])]
+        if self.name != SAME:
+            said.append("without a name" if self.name is None else f"as {self.name}")
+        return " ".join(["edit", where, *filter(None, said), *(["drop"] if self.drop else ())])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Insert:
+    """An event (`event` with `data`, or `data` alone) or any bytes (`raw`) put in; the reply goes on behind them."""
+
+    type: ClassVar[str] = "insert"
+    needs: ClassVar[tuple[str, ...]] = ("raw",)
+    after: Place | None = None
+    at: Spot | None = None
+    event: str | None = None
+    data: Any = None
+    raw: str | None = None
+    then: Literal["go_on", "end", "close", "reset", "hang"] | None = None
+
+    def mistakes(self) -> Mistakes:
+        if self.raw is None and self.data is None:
+            yield (), "inserts nothing: expected raw, or data with the name of its event"
+        if self.raw is not None:
+            for name in ("event", "data"):
+                if getattr(self, name) is not None:
+                    yield (name,), f"'raw' is all that is sent; take '{name}' out"
+            if not 1 <= len(self.raw) <= MOST_GARBAGE:
+                yield ("raw",), f"expected 1 to {MOST_GARBAGE:,} characters"
+            elif self.then is None and not self.raw.endswith(("\n\n", "\r\n\r\n", "\r\r")):
+                into = "does not end with an empty line, so the next event runs into it"
+                yield ("raw",), f"{into}; `then: go_on` if it should"
+        if self.event is not None and not (self.event.isprintable() and self.event.strip()):
+            yield ("event",), "the name of an event is one line"
+        if (why := _unwritable(self.data)) is not None:
+            yield ("data",), why
+
+    def apply(self, plan: Plan, site: Site) -> Plan:
+        need_events(plan, self.type)
+        before, rest = split(plan, self.at or self.after, site)
+        sent = self._sent()
+        if self.then is None and (end := _ends(sent)) and any(event_of(step) not in ("", "ping") for step in rest):
+            follows = next(event_of(step) for step in rest if event_of(step) not in ("", "ping"))
+            raise CannotApply(f"{end} ends the stream, and {follows} comes behind it; say `then: end` or `then: go_on`")
+        steps: list[Step] = [*before, sent, *rest]
+        if self.then is None or self.then == "go_on":
+            return rolled(plan, steps)
+        return ended(plan, [*before, sent], self.then)
+
+    def _sent(self) -> Send:
+        if self.raw is not None:
+            return Send(0, encode(self.raw))
+        if isinstance(self.data, Mapping):
+            return framed(self.data, self.event)
+        line = "" if self.event is None else f"event: {self.event}\n"
+        return Send(0, encode(f"{line}data: {dumps(self.data)}\n\n"))
+
+
+def _ends(sent: Send) -> str:
+    """The event by which a client takes the stream for over; empty for none."""
+    lines = sent.frame.decode("utf-8", "replace").splitlines()
+    said = [line[6:].strip() for line in lines if line.startswith("event:")]
+    said += [str(one["type"]) for one in heard(sent.frame)]
+    return next((name for name in ("message_stop", "error") if name in said), "")
+
+
 # The same reply in an awkward but legal framing: a client that reads by the rules must not notice.
 #
 # What server-sent events allow (HTML standard, 9.2): CR, LF or CRLF, comments, `id:` and `retry:` lines, data over
@@ -248,8 +512,7 @@ _COMMENTS = (": keep-alive", ":", ": OPENROUTER PROCESSING", ":x")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wire:
-    """Legal but awkward framing, drawn from its own seed, or from the request's where it has none; or single habits
-    alone, in every frame."""
+    """Legal but awkward framing, drawn from its own seed or the request's; or single habits of it, in every frame."""
 
     type: ClassVar[str] = "wire"
     seed: int | None = None
@@ -319,13 +582,15 @@ def _framed(step: Step, newline: str, draw: Random) -> Iterator[Step]:
         yield step
         return
     event = event_of(step)
-    if event == "content_block_delta" and payload["delta"].get("type") in _EMPTY and draw.random() < 0.15:
+    delta = payload.get("delta")
+    fills = event == "content_block_delta" and isinstance(delta, Mapping) and delta.get("type") in _EMPTY
+    if fills and draw.random() < 0.15:
         yield Send(delay, _lines_of(_without_text(payload), newline, draw))
         delay = 0
     if event not in ("message_start", "error") and draw.random() < 0.1:
         yield Send(delay, _lines_of(PING, newline, draw))
         delay = 0
-    yield Send(delay, _lines_of(payload, newline, draw))
+    yield Send(delay, _lines_of(payload, newline, draw, event))
 
 
 def _without_text(payload: Payload) -> dict[str, Any]:
@@ -333,10 +598,9 @@ def _without_text(payload: Payload) -> dict[str, Any]:
     return {**payload, "delta": {"type": kind, _EMPTY[kind]: ""}}
 
 
-def _lines_of(payload: Payload, newline: str, draw: Random) -> bytes:
-    """One event as a block of lines."""
-    plain = frame_of(payload).decode("utf-8").split("\n")[0]
-    lines = [plain, *_data(dumps(payload), draw)]
+def _lines_of(payload: Payload, newline: str, draw: Random, event: str = "") -> bytes:
+    """One event as a block of lines, under its own name or another."""
+    lines = [f"event: {event or payload['type']}", *_data(dumps(payload), draw)]
     for chance, line in _BESIDE:
         if draw.random() < chance:
             lines.insert(draw.randrange(len(lines) + 1), line(draw))

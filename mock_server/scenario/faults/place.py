@@ -266,21 +266,27 @@ def said_by(step: Send) -> Payload:
     return payload_of(step.frame) if step.payload is None else step.payload
 
 
+def _part(step: Send, key: str) -> Mapping[str, Any]:
+    """An object in what a step says; empty where an edit left none."""
+    part = said_by(step).get(key)
+    return part if isinstance(part, Mapping) else {}
+
+
 def name_of(frame: bytes) -> str:
     """The name of the event in a frame; empty for what is no whole event."""
     if not frame.startswith(b"event: ") or not frame.endswith(b"\n\n"):
         return ""
-    return frame[7 : frame.index(b"\n")].decode("ascii", "replace")
+    return frame[7 : frame.index(b"\n")].decode("utf-8", "replace")
 
 
 def payload_of(frame: bytes) -> dict[str, Any]:
-    """The JSON of a whole event; empty for what is none."""
+    """The JSON of a whole event; empty for what is none, or does not say what it is."""
     _, found, data = frame.partition(b"\ndata: ")
     try:
         payload = json.loads(data) if found else {}
     except ValueError:
         return {}
-    return payload if isinstance(payload, dict) else {}
+    return payload if isinstance(payload, dict) and isinstance(payload.get("type"), str) else {}
 
 
 def _spot(after: After | At | None, sent: Sequence[Send]) -> tuple[int, int]:
@@ -322,7 +328,7 @@ def _at_count(after: After, name: str, count: int, sent: Sequence[Send]) -> int:
     for at, step in enumerate(sent):
         event = event_of(step)
         if event == "content_block_start" and after.in_ is not None:
-            kind = str(said_by(step).get("content_block", {}).get("type"))
+            kind = str(_part(step, "content_block").get("type"))
         worth = _WORTH[name](event, step) if after.in_ in (None, kind) else 0
         if first is None and (worth or event in _OPENS[name]):
             first = at
@@ -338,7 +344,7 @@ def _at_count(after: After, name: str, count: int, sent: Sequence[Send]) -> int:
 def _tokens(event: str, step: Send) -> int:
     if event != "content_block_delta":
         return 0
-    delta = said_by(step).get("delta", {})
+    delta = _part(step, "delta")
     return tokens.count(str(delta.get(_ADDS.get(str(delta.get("type")), _NOTHING)[0], "")))
 
 
@@ -415,7 +421,7 @@ def _contents(sent: Sequence[Send]) -> Iterator[tuple[bytes, list[tuple[int, byt
     state = _OUTSIDE
     for at, step in enumerate(sent):
         event = event_of(step)
-        delta = said_by(step).get("delta", {}) if event == "content_block_delta" else {}
+        delta = _part(step, "delta") if event == "content_block_delta" else {}
         new = str(delta.get("type", kind))
         if pieces and (event == "content_block_stop" or new != kind):
             yield _ADDS[kind][1], pieces

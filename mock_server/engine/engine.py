@@ -34,6 +34,7 @@ from mock_server.scenario.conditions import merged
 from mock_server.scenario.generated.content import Generator
 from mock_server.scenario.model import Scenario
 from mock_server.scenario.node import Problem, ScenarioError
+from mock_server.scenario.subjects import TELLING
 from mock_server.scenario.timing import pacing
 from mock_server.settings import SettingError, Settings
 
@@ -69,6 +70,7 @@ class Engine:
         self.chaos: tuple[Scenario, ...] = ()  # overlays added at run time, for every session
         self.off: frozenset[str] = frozenset()  # overlays that are switched off everywhere
         self._windows: tuple[Scenario, ...] = ()  # overlays that strike for a time, served to everybody
+        self._strikes = False  # whether anything that is served to everybody is for other endpoints than messages
         self._served: dict[CompiledAs, Served] = {}
         self.memory = Memory()
 
@@ -103,7 +105,9 @@ class Engine:
         """Serve a prepared set: one step, so no request sees half of it."""
         before = {id(one) for one in (*self._scenarios, *self._windows)}
         self._scenarios, self._served = prepared.scenarios, dict(prepared.served)
-        self._windows = tuple(one for one in (*self.chaos, *self._scenarios) if one.between is not None)
+        served = (*self.chaos, *self._scenarios)
+        self._strikes = any(not one.endpoints <= TELLING for one in served)
+        self._windows = tuple(one for one in served if one.between is not None)
         laid = [one for one in self._windows if id(one) not in before]
         for session in self.sessions.all() if laid else ():
             session.lay(laid)
@@ -276,7 +280,8 @@ class Engine:
                 raise refused
             _check_version(http, session.in_force.profile)
             call = Call(http, session, key, ids, params, in_batch, reading)
-            return endpoint(self, call) if endpoint in MESSAGES else self._beside(endpoint, call)
+            may_fail = self._strikes or session.scenarios or faults.HEADER in http.headers
+            return endpoint(self, call) if endpoint in MESSAGES or not may_fail else self._beside(endpoint, call)
         except ApiError as error:
             return self._refused(faults.refused(error, http.headers), session, ids)
         except RecursionError:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mock_server.engine import citations, seeds, unmatched
 from mock_server.engine.admission import Admitted, admit, commit, extras, limit_headers, sourced, take_limits, too_long
-from mock_server.engine.choose import NAMES, NO_VALUES, Choice, Lookup, NoMatch, choose
+from mock_server.engine.choose import NAMES, Choice, Lookup, NoMatch, choose
 from mock_server.engine.compile import Binding, CompiledReply, Filled, Reply, View, is_one_text, reply_of
 from mock_server.engine.conversation import checked, waiting_call
 from mock_server.engine.errors import failure, judged, keep, let_pass, reply_headers, scripted, warned
@@ -173,8 +173,9 @@ def _answered(engine: "Engine", admitted: Admitted) -> Exchange:
     terms = call.session.in_force
     library = engine.library(call.session)
     session = call.session
-    states = session.states(library) if library.states else NO_VALUES
-    asked = Lookup(request, call.http.headers, call.key, session.cursors, terms.settings.seed, states, call.endpoint)
+    asked = Lookup(request, call.http.headers, call.key, session.cursors, terms.settings.seed)
+    if library.states or call.endpoint != "messages":
+        asked.view.states, asked.view.endpoint = session.states(library), call.endpoint
     found = choose(library, asked)
     draw = Draw(terms.settings.seed, call, request)
     overlays = engine.overlays(session) if library.laid else ()

@@ -115,14 +115,16 @@ class Engine:
     def add(self, session: Session, *scenarios: Scenario) -> None:
         """Put scenarios before all others, for one session. Raises ScenarioError for a state that is known there and is
         declared otherwise."""
-        _check_states(self.library(session).every, scenarios)
+        if any(one.states for one in scenarios):
+            _check_states(self.library(session).every, scenarios)
         session.add(*self._compiled(scenarios, session.in_force))
 
     def lay(self, *overlays: Scenario) -> None:
         """Lay overlays over every session's replies; one whose name is there already is replaced. Raises ScenarioError
         as `add` does."""
         names = {one.name for one in overlays}
-        _check_states((*self.chaos, *self._scenarios), overlays)
+        if any(one.states for one in overlays):
+            _check_states((*self.chaos, *self._scenarios), overlays)
         self._relay((*reversed(overlays), *(one for one in self.chaos if one.name not in names)))
 
     def lift(self, name: str) -> bool:
@@ -400,12 +402,11 @@ class Engine:
 
 def _check_states(known: Iterable[Scenario], added: Sequence[Scenario]) -> None:
     """Raises ScenarioError for a state that these declare otherwise than those which they do not replace."""
-    if any(one.states for one in added):
-        replaced = {one.name for one in added}
-        kept = (one for one in known if one.name not in replaced)
-        _, clashes = merged((one.source or one.name, one.states) for one in (*kept, *added))
-        if clashes:
-            raise ScenarioError(Problem(source, None, text) for source, text in clashes)
+    replaced = {one.name for one in added}
+    kept = (one for one in known if one.name not in replaced)
+    _, clashes = merged((one.source or one.name, one.states) for one in (*kept, *added))
+    if clashes:
+        raise ScenarioError(Problem(source, None, text) for source, text in clashes)
 
 
 class _Made(local):

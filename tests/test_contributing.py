@@ -38,7 +38,7 @@ LEFT_OUT = (
     ".hypothesis",
 )
 # what a preview leaves to chance, since it depends on what came before, or can ask for anything
-NOT_MADE_UP = {"tool_result", "schema", "turn", "attempt"}
+NOT_MADE_UP = {"tool_result", "schema", "state", "turn", "attempt"}
 
 
 class Step(NamedTuple):

@@ -17,7 +17,6 @@ from mock_server.scenario.model import Scenario
 from mock_server.scenario.node import listed, several, suggestion
 
 NAMES = b"[[scenario:"
-NO_VALUES: Mapping[str, str] = {}
 NEAR_MISSES = 3
 
 
@@ -111,7 +110,7 @@ class Lookup:
         key: str,
         cursors: Cursors,
         seed: int | None = None,
-        states: Mapping[str, str] = NO_VALUES,
+        states: Mapping[str, str] | None = None,
         endpoint: str = "messages",
     ) -> None:
         talk = conversed(request)
@@ -119,7 +118,9 @@ class Lookup:
         retries = headers.get("x-stainless-retry-count", "0")
         newest = talk.human[-1]
         self.request = request
-        self.view = RequestView(request, headers, talk.turns[-1].content, results, states, endpoint)
+        self.view = RequestView(request, headers, talk.turns[-1].content, results)
+        if states is not None:
+            self.view.states, self.view.endpoint = states, endpoint
         if len(request.raw) >= LONG:
             vars(self.view).update(request.scanned.get(_AHEAD, {}))
         self.conversation = talk

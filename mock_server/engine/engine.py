@@ -34,6 +34,7 @@ from mock_server.scenario.conditions import merged
 from mock_server.scenario.generated.content import Generator
 from mock_server.scenario.model import Scenario
 from mock_server.scenario.node import Problem, ScenarioError
+from mock_server.scenario.subjects import TELLING
 from mock_server.scenario.timing import pacing
 from mock_server.settings import SettingError, Settings
 
@@ -69,6 +70,7 @@ class Engine:
         self.chaos: tuple[Scenario, ...] = ()  # overlays added at run time, for every session
         self.off: frozenset[str] = frozenset()  # overlays that are switched off everywhere
         self._windows: tuple[Scenario, ...] = ()  # overlays that strike for a time, served to everybody
+        self._strikes = False  # whether anything that is served to everybody is for other endpoints than messages
         self._served: dict[CompiledAs, Served] = {}
         self.memory = Memory()
         self.once = Once()  # what the log tells of once
@@ -104,26 +106,30 @@ class Engine:
         """Serve a prepared set: one step, so no request sees half of it."""
         before = {id(one) for one in (*self._scenarios, *self._windows)}
         self._scenarios, self._served = prepared.scenarios, dict(prepared.served)
-        self._windows = tuple(one for one in (*self.chaos, *self._scenarios) if one.between is not None)
+        served = (*self.chaos, *self._scenarios)
+        self._strikes = any(not one.endpoints <= TELLING for one in served)
+        self._windows = tuple(one for one in served if one.between is not None)
         laid = [one for one in self._windows if id(one) not in before]
         for session in self.sessions.all() if laid else ():
             session.lay(laid)
-        served = {id(leaf) for one in (*self.chaos, *self._scenarios) for turn in one.turns for leaf in turn.leaves}
+        answers = {id(leaf) for one in served for turn in one.turns for leaf in turn.leaves}
         for session in (*self.sessions.all(), self.ended):
             own = {id(leaf) for one in session.scenarios for turn in one.scenario.turns for leaf in turn.leaves}
-            session.journal.forget_answers(served | own if own else served)
+            session.journal.forget_answers(answers | own if own else answers)
 
     def add(self, session: Session, *scenarios: Scenario) -> None:
         """Put scenarios before all others, in their order, for one session. Raises ScenarioError for a state that is
         known there and is declared otherwise."""
-        _check_states(self.library(session).every, scenarios)
+        if any(one.states for one in scenarios):
+            _check_states(self.library(session).every, scenarios)
         session.add(*self._compiled(scenarios, session.in_force))
 
     def lay(self, *overlays: Scenario) -> None:
         """Lay overlays over every session's replies; one whose name is there already is replaced. Raises ScenarioError
         as `add` does."""
         names = {one.name for one in overlays}
-        _check_states((*self.chaos, *self._scenarios), overlays)
+        if any(one.states for one in overlays):
+            _check_states((*self.chaos, *self._scenarios), overlays)
         self._relay((*overlays, *(one for one in self.chaos if one.name not in names)))
 
     def lift(self, name: str) -> bool:
@@ -278,7 +284,9 @@ class Engine:
                 raise refused
             _check_version(http, terms.profile)
             call = Call(http, session, key, ids, params, in_batch, reading, again=again)
-            exchange = endpoint(self, call) if endpoint in MESSAGES else self._beside(endpoint, call)
+            may_fail = self._strikes or session.scenarios or faults.HEADER in http.headers
+            is_plain = endpoint in MESSAGES or not may_fail
+            exchange = endpoint(self, call) if is_plain else self._beside(endpoint, call)
         except ApiError as error:
             exchange = self._refused(error, session, ids)._replace(warnings=faults.refused(http.headers))
         except RecursionError:
@@ -399,12 +407,11 @@ class Engine:
 
 def _check_states(known: Iterable[Scenario], added: Sequence[Scenario]) -> None:
     """Raises ScenarioError for a state that these declare otherwise than those which they do not replace."""
-    if any(one.states for one in added):
-        replaced = {one.name for one in added}
-        kept = (one for one in known if one.name not in replaced)
-        _, clashes = merged((one.source or one.name, one.states) for one in (*kept, *added))
-        if clashes:
-            raise ScenarioError(Problem(source, None, text) for source, text in clashes)
+    replaced = {one.name for one in added}
+    kept = (one for one in known if one.name not in replaced)
+    _, clashes = merged((one.source or one.name, one.states) for one in (*kept, *added))
+    if clashes:
+        raise ScenarioError(Problem(source, None, text) for source, text in clashes)
 
 
 class _Made(local):

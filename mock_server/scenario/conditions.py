@@ -82,21 +82,16 @@ class RequestView:
     `states`: the value of every state of its session; `endpoint`: the name of the endpoint that it came to.
     """
 
+    states: Mapping[str, str] = _NOTHING  # as most are
+    endpoint: str = "messages"
+
     def __init__(
-        self,
-        request: MessagesRequest,
-        headers: Mapping[str, str],
-        last: Sequence[Block],
-        results: Sequence[Block],
-        states: Mapping[str, str] = _NOTHING,
-        endpoint: str = "messages",
+        self, request: MessagesRequest, headers: Mapping[str, str], last: Sequence[Block], results: Sequence[Block]
     ) -> None:
         self.request = request
         self.headers = headers
         self._last = last
         self.results = results
-        self.states = states
-        self.endpoint = endpoint
 
     @lazy
     def system(self) -> SearchedText:

@@ -94,6 +94,7 @@ def _definitions() -> dict[str, Schema]:
         "replay": _replay(),
         "when": {"anyOf": [{"const": "named"}, _ref("conditions")]},
         "conditions": _conditions(SUBJECTS),
+        "inner_conditions": _conditions({name: word for name, word in SUBJECTS.items() if name != "endpoint"}),
         "case_conditions": _conditions(CASE_SUBJECTS),
         "text": {"anyOf": [_TEXT, {"type": "array", "items": _TEXT, "minItems": 1}, _ref("operators")]},
         "value": {"anyOf": [{"not": {"type": "object"}}, _ref("operators")]},
@@ -357,9 +358,14 @@ _WAYS: Mapping[str, tuple[str, Mapping[str, Schema]]] = {
 
 
 def _conditions(known: Mapping[str, Word[Any]]) -> Schema:
-    inner = _ref("case_conditions" if "turn" in known else "conditions")
-    combined = {"type": "array", "items": inner, "minItems": 1}
-    joined = {name: _described(inner if name == "not" else combined, about) for name, about in JOINED.items()}
+    inner = _ref("case_conditions" if "turn" in known else "inner_conditions")
+    same = _ref("conditions") if "endpoint" in known else inner  # what a scenario is for stands at the top or in `all`
+    shapes: Mapping[str, Schema] = {
+        "all": {"type": "array", "items": same, "minItems": 1},
+        "any": {"type": "array", "items": inner, "minItems": 1},
+        "not": inner,
+    }
+    joined = {name: _described(shapes[name], about) for name, about in JOINED.items()}
     return _object(
         {**{name: _described(one.shape, one.about) for name, one in known.items()}, **joined}, minProperties=1
     )

@@ -226,6 +226,25 @@ def test_the_clock_advanced_on_the_page_plays_a_frozen_stream(levers: Any, serve
     assert server.clock.unix >= before + 3661
 
 
+def test_a_state_is_set_on_the_page_and_one_that_an_answer_moves_is_seen(page: Any, server: MockServer) -> None:
+    states = {"service": ["up", "down", "slow"]}
+    server.add("Down it goes.", when=prompt("crash"), states=states, then={"state": {"service": "down"}})
+    page.get_by_test_id("empty").wait_for()
+    page.keyboard.press("l")
+    row = page.locator('[data-testid=state][data-name="service"]')
+    row.wait_for()
+    assert row.locator(".tag").inner_text() == "up"
+
+    row.get_by_test_id("state-value").select_option("slow")
+    row.locator(".tag", has_text="slow").wait_for()
+    assert server.states["service"] == "slow"
+
+    ended(server, "crash")
+    row.locator(".tag", has_text="down").wait_for()
+    server.states["service"] = "up"
+    row.locator(".tag", has_text="up").wait_for()
+
+
 def test_the_page_hears_of_a_clock_and_a_gate_turned_elsewhere(levers: Any, server: MockServer) -> None:
     from playwright.sync_api import expect
 

@@ -419,3 +419,13 @@ def test_the_journal_is_not_asked_about_states(engine: MakeEngine, ask: Ask) -> 
         ScenarioError, match="'state' is asked when a request comes; an entry of the journal has what was"
     ):
         served.sessions.default.journal.find({"state": {"service": "up"}})
+
+
+def test_what_is_loaded_again_as_it_was_goes_on_in_its_window(timed: Engine, ask: Ask) -> None:
+    scenarios = loads(f"{HELLO}---\n{OUTAGE}")
+    timed.load(scenarios)
+    assert statuses(timed, ask, 20) == [529]
+    timed.load(scenarios)
+    assert statuses(timed, ask, 0, 5) == [529, 200]
+    timed.load(loads(f"{HELLO}---\n{OUTAGE}"))  # read anew: it begins anew
+    assert statuses(timed, ask, 0, 10) == [200, 529]

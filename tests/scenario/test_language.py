@@ -74,6 +74,11 @@ def test_what_is_written_is_valid(file: Path) -> None:
         "name: a\ntiming: {replay: {events: [0, 0, 0, 1s, 1s, 1s, 1s]}}\nreply: x",
         "defaults: {priority: 2, when: {stream: true}}\n---\nname: a\nreply: x",
         "name: a\nreply: x\nexpect: {system: y}\nusage: {input_tokens: 3}\nheaders: {x-a: b}",
+        "states: {a: [b, c], d: {values: [e, f], initial: f}}\n---\nname: a\nwhen: {state: {a: [b, c], d: e}}\nreply: x",
+        "states: {a: [b, c]}\ndefaults: {priority: 1}\n---\nname: a\nreply: x\nthen: {state: {a: c}}",
+        "name: a\nstates: {a: [b, c]}\nwhen: {not: {state: {a: b}}}\nattempts: [{error: 529, then: {state: {a: c}}}, x]",
+        "name: a\nwhen: {all: [{endpoint: [models, batches.results]}, {header: {x: y}}]}\nerror: 500",
+        "name: a\nbetween: [0, 25s]\nwhen: {endpoint: files.upload}\nfault: reset",
         "name: a\nreply: x\nstop_details: {category: cyber}",
         "name: a\nreply: x\ncontainer: {id: c, skills: [{type: custom}]}\nmodel: m\nmax_tokens: 3",
         "name: a\nreply: x\ncontext_management: {applied_edits: []}\ninput_transformations: []\ndiagnostics: {}",
@@ -133,6 +138,13 @@ BAD = [
     ("name: a\nreply: x\ntags: red", "tags"),
     ("name: a\nrate_limits: {request: 2}\nreply: x", "request"),
     ("defaults: {replies: x}\n---\nname: a\nreply: x", "replies"),
+    ("states: {a: up}\n---\nname: a\nreply: x", "up"),
+    ("states: {a: {vaules: [b, c]}}\n---\nname: a\nreply: x", "vaules"),
+    ("name: a\nreply: x\nthen: {sate: {a: b}}", "sate"),
+    ("name: a\nstates: {a: [b, c]}\nwhen: {state: {a: 3}}\nreply: x", "3"),
+    ("name: a\nwhen: {endpoint: count_token}\nerror: 500", "count_token"),
+    ("name: a\nwhen: {any: [{endpoint: models}]}\nerror: 500", "endpoint"),
+    ("name: a\nbetween: [soon, 5s]\nfault: reset", "soon"),
 ]
 
 

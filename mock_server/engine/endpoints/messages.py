@@ -19,7 +19,7 @@ from mock_server.engine.admission import (
     take_limits,
     too_long,
 )
-from mock_server.engine.choose import NAMES, NO_VALUES, Choice, Lookup, NoMatch, choose, look_ahead
+from mock_server.engine.choose import NAMES, Choice, Lookup, NoMatch, choose, look_ahead
 from mock_server.engine.compile import Binding, CompiledReply, Filled, Reply, View, is_one_text, reply_of
 from mock_server.engine.conversation import checked, waiting_call
 from mock_server.engine.errors import (
@@ -228,8 +228,9 @@ def _answered(engine: "Engine", admitted: Admitted) -> Exchange:
     terms = call.session.in_force
     library = engine.library(call.session)
     session = call.session
-    states = session.states(library) if library.states else NO_VALUES
-    asked = Lookup(request, call.http.headers, call.key, session.cursors, terms.settings.seed, states, call.endpoint)
+    asked = Lookup(request, call.http.headers, call.key, session.cursors, terms.settings.seed)
+    if library.states or call.endpoint != "messages":
+        asked.view.states, asked.view.endpoint = session.states(library), call.endpoint
     found = choose(library, asked)
     if isinstance(found, Choice) and (kind := _kind(admitted, found)) is not None:
         settled = library.settled.get(kind)

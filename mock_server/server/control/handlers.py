@@ -19,6 +19,7 @@ from mock_server.engine.preview import preview
 from mock_server.engine.session import Session
 from mock_server.protocol.request import HttpRequest
 from mock_server.protocol.sse import dumps_in_steps, encode
+from mock_server.scenario.conditions import NO_STATES
 from mock_server.scenario.faults import FAULTS
 from mock_server.scenario.load import build, loads, same_names
 from mock_server.scenario.model import Scenario
@@ -133,7 +134,8 @@ class Control:
 
     def read(self, query: Query, name: str | None = None) -> Sequence[Scenario]:
         session = self.session(query)
-        known = self.engine.library(session).states
+        may_ask = "state" in str(query.data) if query.data is not None else b"state" in query.body
+        known = self.engine.library(session).states if may_ask else NO_STATES
 
         def read() -> Sequence[Scenario]:
             if "json" in query.headers.get("content-type", ""):

@@ -329,11 +329,11 @@ class CompiledReply:
         needs = self._cost.fixed + cost * model.token_factor
         return {name: encode(dumps(text)) for name, text in texts.items()}, math.ceil(needs - 1e-9)
 
-    def is_even(self, model: Model) -> bool:
+    def is_even(self, model: Model, time_scale: float) -> bool:
         """Whether a prompt leaves nothing in it but the number of its tokens, and its times alone; with texts of each
         request's own, whether it costs what we count."""
         reply = self._reply
-        if self._fed_back or reply.timing.of(model.id).per_input_token:
+        if self._fed_back or (time_scale and reply.timing.of(model.id).per_input_token):
             return False
         return not self.slots or (reply.output_tokens is None and reply.max_tokens is None and not reply.usage)
 

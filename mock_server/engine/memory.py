@@ -72,7 +72,7 @@ class Settled(NamedTuple):
             texts, output = self.slots.texts_of(content, admitted.model)
             if output > admitted.request.max_tokens:
                 return None
-            values.update(texts, output_tokens=b"%d" % output, first_output_tokens=b"%d" % min(output, 1))
+            values.update(texts, output_tokens=b"%d" % output)
             tokens = input_tokens, output
         own = headers_at(terms.profile, int(call.session.clock.unix()), ids.new("req"))
         values["id"] = b'"%b"' % ids.new("msg").encode()

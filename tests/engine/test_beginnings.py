@@ -14,10 +14,11 @@ from manualclock import ManualClock
 from mock_server import Settings
 from mock_server.engine.engine import Engine
 from mock_server.engine.entry import Entry
+from mock_server.engine.preview import request_for
 from mock_server.protocol import signing
 from mock_server.protocol.beginnings import Beginnings, elements, taken_apart
 from mock_server.protocol.request import LONG, HttpRequest, MessagesRequest
-from mock_server.scenario.load import loads
+from mock_server.scenario.load import files, library, load, loads
 from mock_server.scenario.profiles import load_profile
 
 SCENARIOS = """
@@ -308,6 +309,55 @@ def test_a_turn_takes_the_same_work_however_long_the_conversation_is(marked: boo
         calls.append(counted)
 
     assert max(calls[100:]) < 1.5 * min(calls[8:20])
+
+
+# -- what stands between a beginning and an end that are known --------------------------------------------------------
+
+LIBRARY = {one.name: one for file in files([library()]) for one in load([file]) if one.turns}
+GOOD = b'{"role": "user", "content": "and something else"}'
+ODD = [
+    *(b"", b" ", b"1", b"null", b"[]", b"{}", b'"text"', b"NaN", b"1e999", b"{,}", b"]", b"[" * 2000, b"\xff", b"\0"),
+    *(GOOD + b",", b"," + GOOD, GOOD + b" " + GOOD, GOOD + b"," + GOOD, b"\n" + GOOD + b"\t", GOOD[:-1], GOOD + b"}"),
+    GOOD + b'], "messages": [' + GOOD,
+    GOOD + b'], "max_tokens": [',
+    b'{"role": "user"}',
+    b'{"content": "hi"}',
+    b'{"role": "user", "role": "assistant", "content": "hi"}',
+    b'{"role": "user", "content": "hi", "name": "x"}',
+    *(b'{"role": %b, "content": "hi"}' % one for one in (b'"assistant"', b'"system"', b'"User"', b"null", b"[]")),
+    *(
+        b'{"role": "user", "content": %b}' % one
+        for one in (
+            *(b"null", b"1", b"true", b'""', b'" \\n"', b"[]", b"{}", b"[[]]", b"[null]", b'["hi"]', b'"\n"'),
+            *(b'"\\ud83d"', b'"\\ude00\\ud83d"', b'"\\ud83d\\ude00"', b'"[[scenario:nobody]]"', b'"a\\u0000b"'),
+            *(b'[{"type": "text"}]', b'[{"text": "hi"}]', b'[{"type": "text", "text": ""}]', b'[{"type": "what"}]'),
+            *(b'[{"type": "text", "text": "hi", "more": 1}]', b'[{"type": "text", "text": null}]'),
+            b'[{"type": "text", "text": "hi", "cache_control": {"type": "ephemeral"}}]',
+            b'[{"type": "text", "text": "hi", "cache_control": {"type": "for ever"}}]',
+            b'[{"type": "tool_result", "tool_use_id": "toolu_1", "content": "hi"}]',
+            b'[{"type": "image", "source": {"type": "file", "file_id": "file_1"}}]',
+        )
+    ),
+]
+
+
+@pytest.mark.parametrize("profile", ["octen", "anthropic"])
+@pytest.mark.parametrize("name", sorted(LIBRARY))
+def test_whatever_stands_between_what_is_known_is_answered_as_by_one_that_forgets(name: str, profile: str) -> None:
+    both = Both(profile)
+    for one in (both.warm, both.cold):
+        one.load([LIBRARY[name]])
+    asked, headers = request_for(LIBRARY[name], load_profile(profile))
+    body = json.dumps(asked).encode()
+    apart = taken_apart(body)
+    assert apart is not None
+    head, tail = body[: apart[1]], body[apart[3] :]
+    for _ in range(3):
+        both.ask(body, **headers)
+    both.ask(head + GOOD + tail, **headers)
+    for odd in Random(f"{name} {profile}").sample(ODD, 9):  # each comes many times over the library
+        both.ask(head + odd + tail, **headers)
+    both.ask(head + GOOD + tail, **headers)
 
 
 @pytest.mark.parametrize(

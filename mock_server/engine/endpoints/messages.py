@@ -302,9 +302,10 @@ def _settle(exchange: Exchange, filled: Filled, turn: Turn) -> None:
     limit = admitted.request.max_tokens
     if filled.is_cut or filled.form.once or int(filled.known["output_tokens"]) >= limit:
         return  # with another limit it may end elsewhere
-    if filled != filled.after(admitted.input_tokens) or not reply.is_even(admitted.model):
-        return
     terms = admitted.call.session.in_force
+    is_even = reply.is_even(admitted.model, terms.settings.time_scale)
+    if not is_even or filled != filled.after(admitted.input_tokens):
+        return
     behind = exchange.plan.headers[len(filled.headers) + len(headers_at(terms.profile, 0, "")) :]
     slots = reply if reply.slots else None
     turn.library.settle(kind, Settled(terms, limit, exchange._replace(again=None), filled, behind, slots))

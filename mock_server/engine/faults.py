@@ -96,6 +96,9 @@ def beside(call: Call, exchange: Exchange) -> Exchange:
     if isinstance(exchange.late, Work):
         steps = _Then(exchange.late.steps, lambda done: beside(call, done))
         return exchange._replace(late=exchange.late._replace(steps=steps))
+    if isinstance(exchange.late, Late):
+        settle = exchange.late.settle
+        return exchange._replace(late=exchange.late._replace(settle=lambda given: beside(call, settle(given))))
     done = apply_faults(call, exchange.plan, of_header(call), None, digest_of(call.http, call.reading))
     return exchange._replace(plan=done.plan, faults=done.faults, note=noted(done, exchange.note))
 

@@ -172,7 +172,7 @@ def _objects(body: bytes) -> Iterator[bytes]:
 
 
 def _pieces(body: bytes) -> Iterator[bytes]:
-    """What stands before each end of an object, and after the last; the beginning of what is longer than objects are."""
+    """What stands before each end of an object, and after the last; of what is too long for one its beginning."""
     start = 0
     for _ in range(OBJECTS):
         end = next((at for at in _ends(body, start) if at >= 0), -1)

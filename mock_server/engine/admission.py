@@ -352,7 +352,7 @@ def commit(admitted: Admitted, plan: Plan, limits: Collection[Buckets]) -> None:
             session.cache.remember(reply["id"], admitted.prefix)
 
 
-# What only some requests are told beside the reply itself: container, diagnostics, edits of the context, speed …
+# What the replies to some requests say beside the message itself: container, diagnostics, edits of the context, speed …
 #
 # `extras` gives None for a request that asks for nothing of the kind. Shapes: docs/protocol.md B.2, C.1, C.2.
 
@@ -367,7 +367,7 @@ CONTAINER_SECONDS = 3600
 
 
 def extras(admitted: Admitted, ids: Ids, *, runs_code: bool = False) -> Extras | None:
-    """What this request is told on top of its reply. `runs_code`: the reply does, so there is a container."""
+    """What the reply says beside its message. `runs_code`: the reply does, so there is a container."""
     request = admitted.request
     body = request.body
     plain = ASKING.isdisjoint(body) and "anthropic-beta" not in request.headers and not runs_code

@@ -1,6 +1,6 @@
 """The message batches of one session: what was asked, how far it has come, what came out. State only.
 
-Nothing runs in the background: a batch is told the time when somebody looks. It is `in_progress` until its seconds have
+Nothing runs in the background: a batch learns the time when somebody looks. It is `in_progress` until its seconds have
 passed, `canceling` for a while when it is canceled, and `ended` once its requests are answered, which the first to look
 sees to. Facts: docs/protocol.md F.3. Times are seconds; `now` is of a clock that never goes back.
 """

@@ -486,7 +486,7 @@ class CompiledReply:
         return any(sequence in text for text in self._texts for sequence in sequences)
 
     def _shortened(self, shorter: cut.Cut, to: Binding) -> Reply:
-        """What a cut left: told to be no longer than the request allows, whatever we count. Where the window was full
+        """What a cut left: said to be no longer than the request allows, whatever we count. Where the window was full
         before `max_tokens` was reached, it ends with that.
         """
         at_limit, is_full = shorter.stop_reason == "max_tokens", to.most < to.max_tokens
@@ -565,10 +565,10 @@ class CompiledReply:
         always = to.model.thinking_usage == "always" and self._profile.complete_usage
         return b',"output_tokens_details":{"thinking_tokens":0}' if always or to.thinks else b""
 
-    # -- what only some are told -------------------------------------------------------------------------------
+    # -- what only some replies say ----------------------------------------------------------------------------
 
     def _told(self, to: Binding, extras: Extras) -> dict[str, bytes]:
-        """What this request is told beside the reply, as members of their objects; empty where it is not."""
+        """What is said to this request beside the message, as members of their objects; empty where nothing is."""
         members = _UNTOLD.copy()
         if self._profile.complete_usage:
             members |= {"service_tier": _STANDARD, "inference_geo": _GEOS[to.model.inference_geo]}

@@ -126,7 +126,7 @@ def keep(request: MessagesRequest, in_force: InForce, endpoint: str) -> None:
 
 
 def let_pass(error: ApiError, in_force: InForce) -> ApiError:
-    """The error, where it is only told; raises it under `validation: strict`."""
+    """The error, where it is only a warning; raises it under `validation: strict`."""
     if in_force.settings.validation == "strict":
         raise error
     log.warning("answered although it breaks a rule (%s): %s", error.status, error.note or error)

@@ -20,6 +20,7 @@ MOST_FILES = 10_000
 MOST_BYTES = 500 << 20  # of one file
 LIFE = (3_600, 7_776_000)  # seconds that `expires_in_seconds` may be
 _FORBIDDEN = re.compile(r'[<>:"|?*\\/\x00-\x1f\x7f]')
+PDF = "application/pdf"
 _IMAGES = ("image/jpeg", "image/png", "image/gif", "image/webp")
 _HEAD = 96 << 10  # bytes of an image that are looked at for its size
 
@@ -91,9 +92,9 @@ class File:
             head = self.content.read(_HEAD)
             image = media.image(base64.b64encode(head[: len(head) // 3 * 3] or head).decode())
             return FileFacts() if image is None else FileFacts(image.kind, image.width, image.height)
-        if self.mime_type == "application/pdf":
-            pages = media.pages(base64.b64encode(self.content.read()).decode())
-            return FileFacts() if pages is None else FileFacts("application/pdf", pages=pages)
+        if self.mime_type == PDF:
+            pages = media.pages_of(self.content.read())
+            return FileFacts() if pages is None else FileFacts(PDF, pages=pages)
         return FileFacts("text/plain") if self.mime_type == "text/plain" else FileFacts()
 
 

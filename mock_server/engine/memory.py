@@ -83,7 +83,7 @@ class Settled(NamedTuple):
 
 
 class Repeated(Entry):
-    """One more exchange like one before, which has ended: what is told of it is worked out when somebody asks."""
+    """One more exchange like one before, which has ended; what the journal shows of it is worked out when read."""
 
     def __init__(
         self, first: "Remembered", number: int, at: float, second: int, request_id: str, drawn: dict[str, bytes]

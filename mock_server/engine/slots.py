@@ -49,7 +49,7 @@ class Blank:
 
     @property
     def member(self) -> str:
-        """Of an object that has it under its own name, behind other members: what is not told is left out whole."""
+        """Of an object that has it under its own name, behind others: a member without a value is left out whole."""
         return f",{dumps(self.name)}:{self.quoted}"
 
 

@@ -18,6 +18,8 @@ PATCH = 28  # pixels each way that make one token
 DECODED = 1 << 20  # letters of base64 that are decoded at once
 SEGMENTS = 1_000  # parts of a JPEG that are passed over in search of its size
 OBJECTS = 100_000  # objects of a PDF that are looked at one by one
+LARGEST = 4 << 20  # bytes of an object of a PDF that are looked at
+STEP = 1 << 20  # bytes that are searched before others have their turn
 STREAMS = 10_000  # packed objects of a PDF that are unpacked
 UNPACKED = 8 << 20  # bytes those may unpack to, all together
 
@@ -137,15 +139,21 @@ _LEAF = re.compile(rb"/Type\s*/Page(?![A-Za-z])")
 _COUNT = re.compile(rb"/Count\s+(\d{1,9})\b(?!\s+\d+\s+R)")
 _FIRST = re.compile(rb"/First\s+(\d{1,9})\b")
 _STREAM = re.compile(rb"stream\r?\n")
+_END = b"endobj"
 
 
 def pages(data: str) -> int | None:
     """The number of pages of a PDF in base64; None when it is no PDF, 1 when they cannot be counted (encrypted)."""
     data = _joined(data)
-    if b"%PDF-" not in _bytes(data, 0, 1024):
+    return pages_of(_bytes(data, 0, len(data))) if b"%PDF-" in _bytes(data, 0, 1024) else None
+
+
+def pages_of(body: bytes) -> int | None:
+    """The same of the bytes themselves. However many they are, other threads run meanwhile."""
+    if b"%PDF-" not in body[:1024]:
         return None
     total = leaves = 0
-    for part in _objects(_bytes(data, 0, len(data))):
+    for part in _objects(body):
         leaves += sum(1 for _ in _LEAF.finditer(part))
         count = _COUNT.search(part) if b"/Pages" in part and _TREE.search(part) else None
         total = max(total, int(count[1]) if count else 0)
@@ -155,12 +163,29 @@ def pages(data: str) -> int | None:
 def _objects(body: bytes) -> Iterator[bytes]:
     """The objects of a PDF that may tell about pages, those in packed streams too."""
     packed: list[bytes] = []
-    for part in body.split(b"endobj", OBJECTS):
+    for part in _pieces(body):
         if b"/ObjStm" in part and len(packed) < STREAMS:
             packed.append(part)
         elif b"/Page" in part:
             yield part
     yield from _unpacked(packed)
+
+
+def _pieces(body: bytes) -> Iterator[bytes]:
+    """What stands before each end of an object, and after the last; of what is too long for one its beginning."""
+    start = 0
+    for _ in range(OBJECTS):
+        end = next((at for at in _ends(body, start) if at >= 0), -1)
+        if end < 0:
+            break
+        yield body[start : min(end, start + LARGEST)]
+        start = end + len(_END)
+    yield body[start : start + LARGEST]
+
+
+def _ends(body: bytes, start: int) -> Iterator[int]:
+    for at in range(start, len(body), STEP):
+        yield body.find(_END, at, at + STEP + len(_END) - 1)
 
 
 def _unpacked(packed: list[bytes]) -> Iterator[bytes]:

@@ -390,7 +390,7 @@ class App:
         entry.exchange = entry.exchange._replace(plan=shared)
 
     def _is_stream(self, http: HttpRequest) -> bool:
-        """Whether this is a request for the live stream; one that may not have it is told so by the desk."""
+        """Whether this is a request for the live stream; one that may not have it is refused by the desk."""
         if not http.path.endswith(STREAM):
             return False
         try:
@@ -484,7 +484,7 @@ def _outlined(entry: Entry, is_filed: bool) -> bytes | None:
 
 
 def _headers(request: web.BaseRequest) -> Mapping[str, str]:
-    """The headers, looked up in lower case, as text that can be told on."""
+    """The headers, looked up in lower case, as text that can be shown."""
     headers = request.headers
     if all(map(str.isascii, headers.values())):
         return headers

@@ -269,7 +269,7 @@ class Connection(RequestHandler):
         return Written(self._last_reply(invalid(f"The request is not valid HTTP: {reason}")), keep_alive=False)
 
     def _fault(self, exc: BaseException | None) -> bytes:
-        """Our own mistake: logged, and what the client is told of it."""
+        """Our own mistake: logged, and the reply that the client gets."""
         self.log_exception("a fault of mock-server", exc_info=exc)
         return self._last_reply(ApiError("api_error"))
 

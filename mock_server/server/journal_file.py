@@ -2,7 +2,7 @@
 
 Every line is one write to the operating system, so that a killed server loses at most the line it was writing. At
 `MAX_BYTES` the file becomes FILE.1 (and that FILE.2, …) and a new one begins. What cannot be written or put aside is
-told once, and again when it works: the server goes on.
+logged once, and again when it works: the server goes on.
 """
 
 import contextlib

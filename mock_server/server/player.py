@@ -155,7 +155,7 @@ class Playing:
         chunked: bool,
         ended: Callable[[Outcome], None],
     ) -> None:
-        """`start`: when the request came (loop time). `ended` is told the outcome before the last bytes go out."""
+        """`start`: when the request came (loop time). `ended` gets the outcome before the last bytes go out."""
         self._plan = plan
         self._wire = wire
         self._lane = lane
@@ -180,7 +180,7 @@ class Playing:
         self._over: Callable[[Outcome], None] | None = None
 
     def begin(self, over: Callable[[Outcome], None]) -> None:
-        """Send what is due now, and the rest in its time. `over` is told the outcome when all is sent."""
+        """Send what is due now, and the rest in its time. `over` gets the outcome when all is sent."""
         self._over = over
         self._clock.add(self)
         self._go()

@@ -14,7 +14,7 @@ from mock_server.engine.engine import Engine
 from mock_server.engine.entry import Entry
 from mock_server.engine.exchange import Exchange, Late, Reading, Work
 from mock_server.engine.files import File
-from mock_server.protocol.request import HttpRequest, InMemory, Upload
+from mock_server.protocol.request import HttpRequest, InMemory, MultipartForm, Upload
 from mock_server.scenario.load import loads
 from mock_server.scenario.profiles import load_profile
 from mock_server.settings import Settings
@@ -141,6 +141,26 @@ def test_so_it_does_where_a_file_is_named(path: str) -> None:
     entry, seconds = answered(engine, posted(said(*[text()] * 75_000, named, text()), path))
 
     assert entry.plan.status == 200, entry
+    assert seconds <= LONGEST
+
+
+@pytest.mark.parametrize("fault", [{}, {"x-mock-fault": "error"}], ids=["whole", "with a fault"])
+def test_the_pages_of_a_large_pdf_are_counted_apart_before_anybody_can_name_it(fault: dict[str, str]) -> None:
+    engine = serving()
+    data = b"%PDF-1.4\n" + b"/Type /Page x\n" * 1_000_000
+    form = MultipartForm({}, Upload("a.pdf", "application/pdf", InMemory(data)))
+    entry = engine.handle(HttpRequest("POST", "/v1/files", {**HEADERS, **fault}, b"", form=form))
+    late = entry.exchange.late
+    assert isinstance(late, Late)
+    late.function(late.request)  # in a thread of its own
+    entry.settled(late.settle(None))
+    assert entry.plan.status == (529 if fault else 200)
+    (file,) = engine.sessions.default.files.newest_first(0)
+
+    named = {"type": "document", "source": {"type": "file", "file_id": file.id}}
+    asked, seconds = timed(lambda: engine.handle(posted(said(named, text()), "/v1/messages/count_tokens")))
+
+    assert asked.plan.status == 200
     assert seconds <= LONGEST
 
 

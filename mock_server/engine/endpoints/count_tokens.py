@@ -1,4 +1,4 @@
-"""`POST /v1/messages/count_tokens`: the input tokens that the same request would be told by `POST /v1/messages`.
+"""`POST /v1/messages/count_tokens`: the input tokens that `POST /v1/messages` would report for the same request.
 
 Asks no scenario, takes nothing from a rate limit and leaves nothing in the session. Shapes: docs/protocol.md F.1.
 """

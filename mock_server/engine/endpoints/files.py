@@ -1,15 +1,17 @@
 """`/v1/files`: upload, list, get, content, delete. Shapes: docs/protocol.md F.4 and the SDK's resources."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from mock_server.engine.errors import headers_for, json_reply
-from mock_server.engine.exchange import Call, Exchange
-from mock_server.engine.files import File, lifetime, page_after
+from mock_server.engine.exchange import Call, Exchange, Late
+from mock_server.engine.files import PDF, File, lifetime, page_after
+from mock_server.engine.request_view import Request
 from mock_server.protocol.errors import invalid
-from mock_server.protocol.plan import whole
+from mock_server.protocol.plan import NOTHING, whole
 from mock_server.protocol.query import PAGE, Parameter, Several, TextParameter, id_page
-from mock_server.protocol.request import Upload
+from mock_server.protocol.request import LONG, Upload
 
 if TYPE_CHECKING:
     from mock_server.engine.engine import Engine
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 BETA = "files-api"
 MOST_IDS = 100
 _LIST: Mapping[str, Parameter] = {**PAGE, "page": TextParameter(), "ids": Several(), "scope_id": TextParameter()}
+PATIENCE = 60.0  # seconds for the pages of one
 _HASHED = 64 << 10  # bytes of a file that its id depends on where there is a seed
 
 
@@ -41,7 +44,18 @@ def upload(engine: "Engine", call: Call) -> Exchange:
     except BaseException:
         given.content.discard()
         raise
-    return _reply(call, file.payload())
+    reply = _reply(call, file.payload())
+    return _looked_at(file, call, reply) if file.size >= LONG and file.mime_type == PDF else reply
+
+
+def _looked_at(file: File, call: Call, reply: Exchange) -> Exchange:
+    """The reply once the pages of a large file are counted, for requests that name it: beside everything else."""
+
+    def look(request: Request) -> None:
+        with suppress(OSError):  # it has gone already
+            _ = file.facts
+
+    return reply._replace(plan=NOTHING, late=Late(look, Request(call.http), lambda _: reply, PATIENCE, is_ours=True))
 
 
 def _form(call: Call) -> tuple[Upload, int | None]:

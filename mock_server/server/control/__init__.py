@@ -196,7 +196,7 @@ class ControlStates:
 
 
 class Watcher:
-    """What one watcher is still to be told; an entry that changes twice is told once."""
+    """What one watcher is still to get; an entry that changes twice is sent once."""
 
     def __init__(self, session: str | None) -> None:
         self._session = session

@@ -63,7 +63,7 @@ def _cut(plan: Plan) -> Iterator[TimelineMark]:
 def _fault_marks(plan: Plan, faults: Sequence[str]) -> Iterator[TimelineMark]:
     """The first frame that is not as it was before, or not at its time. What only ends the reply has a mark already.
 
-    Which of several faults changed which frame cannot be told from the plan: they share the mark of the first change.
+    Which of several faults changed which frame cannot be seen from the plan: they share the mark of the first change.
     But frames that were edited, put in or left out have a mark each.
     """
     done = [fault for fault in faults if fault.split(" ")[0] not in _TOLD]

@@ -406,7 +406,7 @@ def test_waiting_in_vain_says_what_is_still_open(server: MockServer) -> None:
     thread = threading.Thread(target=ask_in_vain, daemon=True)
     thread.start()
     assert came.wait(10)
-    with pytest.raises(StillOpen, match=r"expected 1 exchanges to end, 0 have\n  still open: POST /v1/messages 'Hi'"):
+    with pytest.raises(StillOpen, match=r"expected 1 exchange to end, 0 have\n  still open: POST /v1/messages 'Hi'"):
         server.journal.wait_for(1, timeout=0.05)
     entry = server.journal.last
     assert entry.is_open

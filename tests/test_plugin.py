@@ -207,7 +207,7 @@ def test_after(mock_server):
 """,
     )
     result.assert_outcomes(passed=2)
-    result.stdout.fnmatch_lines(["*::test_it: 1 streams still open at the end of the test, cut"])
+    result.stdout.fnmatch_lines(["*::test_it: 1 stream still open at the end of the test, cut"])
 
 
 # -- the environment --------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import yaml
 
-from mock_server.protocol.errors import excerpt
+from mock_server.protocol.errors import excerpt, nearest
 from mock_server.scenario.answer import ANSWER_KEYS, Answer
 from mock_server.scenario.conditions import NO_STATES, Condition, State, States, asked, check, merged, read_states
 from mock_server.scenario.decode import decode
@@ -276,7 +276,9 @@ def files(paths: Iterable[str | Path]) -> list[Path]:
             listed = sorted(_inside(path)) if stat.S_ISDIR(path.stat().st_mode) else [path]
         except FileNotFoundError:
             listed = _of_library(path)
-            why = "no such file or folder" + ("" if listed else suggestion(str(path), near(path)))
+            by_name = {} if listed else {Path(one).name: one for one in near(path)}
+            close = nearest(path.name, by_name)
+            why = "no such file or folder" + (f"; did you mean '{by_name[close[0]]}'?" if close else "")
         except OSError as error:
             source, why = str(error.filename or path), f"cannot be read: {error.strerror}"
         except ValueError:

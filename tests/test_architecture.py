@@ -56,6 +56,7 @@ HOMES = {
 ALONE = {
     "coverage": "the plugin loads it only when it is asked for",
     "engine/endpoints": "a row each of the table of endpoints",
+    "pytest_plugin": "pytest finds it by its entry point; its factory has a public name",
     "protocol/rules/content": "rows of the table of rules",
     "protocol/rules/schemas": "rows of the table of rules",
     "scenario/faults/edits": "loaded only when something is edited",

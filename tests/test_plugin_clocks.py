@@ -4,6 +4,7 @@ import pytest
 from projects import WHERE, arguments_for, run
 
 pytest_plugins = ["pytester"]
+pytestmark = pytest.mark.timeout(200)  # each is a whole run of pytest, of many tests
 
 HELPERS = """
 import asyncio, datetime, time

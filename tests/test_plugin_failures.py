@@ -10,6 +10,7 @@ import pytest
 from projects import WHERE, arguments_for, run, told
 
 pytest_plugins = ["pytester"]
+pytestmark = pytest.mark.timeout(200)  # each is a whole run of pytest, of many tests
 
 MISTAKES = """
 import pytest

@@ -282,8 +282,9 @@ class Engine:
                 raise refused
             _check_version(http, session.in_force.profile)
             call = Call(http, session, key, ids, params, in_batch, reading)
-            may_fail = self._strikes or session.scenarios or faults.HEADER in http.headers
-            return endpoint(self, call) if endpoint in MESSAGES or not may_fail else self._beside(endpoint, call)
+            if endpoint in MESSAGES or not (self._strikes or session.scenarios or faults.HEADER in http.headers):
+                return endpoint(self, call)
+            return self._beside(endpoint, call)
         except ApiError as error:
             return self._refused(faults.refused(error, http.headers), session, ids)
         except RecursionError:

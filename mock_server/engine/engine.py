@@ -284,9 +284,10 @@ class Engine:
                 raise refused
             _check_version(http, terms.profile)
             call = Call(http, session, key, ids, params, in_batch, reading, again=again)
-            may_fail = self._strikes or session.scenarios or faults.HEADER in http.headers
-            is_plain = endpoint in MESSAGES or not may_fail
-            exchange = endpoint(self, call) if is_plain else self._beside(endpoint, call)
+            if endpoint in MESSAGES or not (self._strikes or session.scenarios or faults.HEADER in http.headers):
+                exchange = endpoint(self, call)
+            else:
+                exchange = self._beside(endpoint, call)
         except ApiError as error:
             exchange = self._refused(error, session, ids)._replace(warnings=faults.refused(http.headers))
         except RecursionError:

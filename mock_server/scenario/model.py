@@ -177,6 +177,12 @@ class Scenario:
         return any(answer.expect is not None for turn in self.turns for answer in turn.every)
 
     @lazy
+    def moves(self) -> bool:
+        """Whether any of its answers can move states; what a function gives may."""
+        leaves = [leaf for turn in self.turns for leaf in turn.leaves]
+        return any(leaf.then is not None or leaf.call is not None for leaf in leaves)
+
+    @lazy
     def draws(self) -> bool:
         """Whether chance decides anything in it."""
         return any(case.chance is not None for turn in self.turns for case in turn.cases or ())

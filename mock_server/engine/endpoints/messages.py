@@ -254,7 +254,7 @@ def _answered(engine: "Engine", admitted: Admitted) -> Exchange:
         return _unexpected(call, found, differences)
     is_whole = not overlays and answer.fault is None and answer.gate is None and HEADER not in call.http.headers
     breaks = NONE if is_whole else faults_for(call, asked, overlays, answer)
-    moves = (answer.then is not None or answer.call is not None) and _moves(found, asked)
+    moves = scenario.moves and _moves(found, asked)
     if found.begins or scenario.counts:
         asked.cursors.commit(call.key, found, request)
     compiled = None if answer.reply is None else library.compiled[scenario.name].reply(answer)

@@ -401,7 +401,9 @@ class Connection(RequestHandler):
             self._free(outcome)
         else:
             opening, chunked = opening_of(plan, keep_alive=True, version=HTTP_1_1)
-            ended = functools.partial(self._app.ended, answered, "POST", http.path, start, told=told)
+            ended = functools.partial(self._app.ended, answered, "POST", http.path, start)
+            if told is not None:
+                ended = functools.partial(ended, told=told)
             self._play(answered, Playing(plan, self, answered.lane, self._app.wheel, start, opening, chunked, ended))
 
     def _play(self, answered: Answered, playing: Playing) -> None:

@@ -35,7 +35,6 @@ from mock_server.scenario.node import (
     all_unfit,
     kind,
     one_of,
-    suggestion,
     unfit,
     wrap,
 )

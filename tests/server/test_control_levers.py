@@ -45,6 +45,7 @@ def test_overlays_are_laid_listed_switched_and_lifted(server: MockServer) -> Non
         "added": ["flaky"]
     }
     told = {"name": "flaky", "faults": ["reset"], "chance": 0.2, "on": True, "source": "request", "added": True}
+    told["between"] = None
     assert call(server, "GET", "chaos")[1]["overlays"] == [told]
     assert call(server, "PUT", "chaos/flaky", {"on": False})[1] == {"name": "flaky", "on": False}
     assert call(server, "GET", "chaos", session="default")[1]["overlays"][0]["on"] is False

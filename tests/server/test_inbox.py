@@ -198,11 +198,11 @@ def a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     exchange = application.App.exchange
     told: list[HttpRequest] = []
 
-    def broken(self: application.App, http: HttpRequest) -> Any:
+    def broken(self: application.App, http: HttpRequest, **how: Any) -> Any:
         told.append(http)
         if len(told) == 1:
             raise RuntimeError("a mistake of ours")
-        return exchange(self, http)
+        return exchange(self, http, **how)
 
     monkeypatch.setattr(application.App, "exchange", broken)
 

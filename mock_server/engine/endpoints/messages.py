@@ -622,11 +622,12 @@ def _plan(turn: Turn, reply: CompiledReply, warnings: Warnings) -> Applied:
         text = f"scenario '{turn.choice.scenario.name}' turn {turn.choice.turn}: {lacking}"
         log.info("%s", text)  # no warning: many a request asks for one token and means it
         warnings = (*warnings, text)
+    is_its_own = bool(warnings)  # what a reply contradicts, it does each time
     if (reply.acts or not _DEMANDS.isdisjoint(body)) and isinstance(turn.found, Choice):
         warnings += _contradicting(turn, reply, binding if filled.is_cut else None)
     drawn = filled.drawn(ids, draw.open_call)
     is_lasting = told is None or not (told.delta or told.message)
-    if is_lasting and not (warnings or filled.resumes or filled.timeline.at[-1]):
+    if is_lasting and not (is_its_own or filled.resumes or filled.timeline.at[-1]):
         draw.filled = filled
     return Applied(filled.plan(drawn, headers), notes=(lacking,) if lacking else (), warnings=warnings)
 

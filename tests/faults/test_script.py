@@ -24,7 +24,9 @@ CUT = (
 def fails(way: Way) -> bool:
     """Whether the reply of a way counts as a failed attempt."""
     name = way.row.name
-    if way.seen.warned or name.startswith(("gate", "stall-after-3-deltas-for")):  # it is whole, or only late
+    if (way.seen.warned and way.seen.status == 200) or name.startswith(
+        ("gate", "stall-after-3-deltas-for")
+    ):  # it is whole, or only late
         return False
     return way.retried or way.seen.status != 200 or name.startswith(CUT)
 

@@ -350,18 +350,21 @@ def _final(way: Way) -> str:
 
 def faults_endpoints() -> str:
     """What comes of other endpoints than messages that a file strikes."""
-    lines = ["| what happens | what strikes | Python | JS |", "|---|---|---|---|"]
+    lines = ["| what happens | what strikes | Python | JS | langchain |", "|---|---|---|---|---|"]
     for row in ENDPOINT_ROWS:
         (kind,) = row.answer
         struck = f"`when: {_flow(row.when)}` `{kind}: {_flow(row.answer[kind])}`"
-        lines.append(f"| {row.about} | {struck} | {_told_of(row.calls, 'python')} | {_told_of(row.calls, 'js')} |")
+        told = " | ".join(_told_of(row.calls, client) for client in ("python", "js", "langchain"))
+        lines.append(f"| {row.about} | {struck} | {told} |")
     return "\n".join(lines)
 
 
 def _told_of(calls: Iterable[Called], client: str) -> str:
-    """What a client is told at each call; what the SDK then sends again is marked."""
+    """What a client is told at each call that it has; what the SDK then sends again is marked."""
     told = []
     for called in calls:
+        if client not in called.told:
+            continue
         what = called.told[client] if called.told[client] == "ok" else f"`{called.told[client]}`"
         told.append(f"`{called.name}` {what}{', retried' if called.retried and client == 'python' else ''}")
     return "; ".join(told)

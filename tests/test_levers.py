@@ -1,6 +1,7 @@
 """Clock, gates and chaos as a test turns them, here and over the control API, with the real SDK at the other end."""
 
 import asyncio
+import socket
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 import anthropic
 import pytest
 from httpx2 import TransportError
+from rawclient import address, asks, post
 
 from mock_server import MockServer, NotReached, ScenarioError, error, fault, gate, reply
 from mock_server.api.session import Verbs
@@ -194,6 +196,53 @@ def test_a_stall_keeps_its_time_on_the_clock_whatever_the_time_scale(server: Moc
     assert reader.pieces == ["One"]
     server.clock.advance(1)
     assert reader.end() == "One two."
+
+
+BEAT = b": keepalive\n\n"
+HANGS = fault("stall", after=1, keepalive="15s")
+# what holds or cuts the stream on a clock that stands still, at time scale 0: after so many seconds it has so many comments
+# and is open, or ended so; the last step of a gate is its release
+SILENCES = [
+    ("a gate", {"gate": gate("door", after=1, keepalive="15s")}, [(14, 0, "open"), (1, 1, "open"), (30, 3, "open"), (None, 3, "completed")]),
+    ("an endless stall", {"fault": HANGS}, [(14, 0, "open"), (1, 1, "open"), (3600, 241, "open")]),
+    ("a stall", {"fault": fault("stall", after=1, for_="40s", keepalive="15s")}, [(39, 2, "open"), (1, 2, "completed")]),
+    ("a stall that is cut", {"fault": [HANGS, fault("disconnect", after={"time": "121s"})]}, [(120, 8, "open"), (1, 8, "fault")]),
+    ("a stall that an error ends", {"fault": [HANGS, fault("error_event", after={"time": "20s"})]}, [(19, 1, "open"), (1, 1, "fault")]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("held", "steps"), [one[1:] for one in SILENCES], ids=[one[0] for one in SILENCES])
+def test_silences_and_cuts_go_by_the_clock_at_time_scale_0(
+    server: MockServer, held: dict[str, Any], steps: list[tuple[int | None, int, str]]
+) -> None:
+    server.clock.freeze()
+    server.add("One two.", **held)
+    received = b""
+    with socket.create_connection(address(server), timeout=20) as client:
+        client.sendall(post(asks(stream=True), f"x-api-key: {server.api_key}"))
+        while b'"One"' not in received:
+            received += client.recv(65536)
+        entry = server.journal.last
+        for seconds, beats, outcome in steps:
+            if seconds is None:
+                server.gates.release("door")
+            else:
+                server.clock.advance(seconds)  # what is due in them has been sent when this returns
+            while received.count(BEAT) < beats or outcome != "open":
+                if not (some := client.recv(65536)):
+                    break
+                received += some
+            assert received.count(BEAT) == beats
+            assert entry.is_open if outcome == "open" else entry.outcome == outcome
+
+
+def test_a_time_that_a_reply_does_not_last_at_time_scale_0_is_told_with_the_clock_frozen(server: MockServer) -> None:
+    server.clock.freeze()
+    server.add("One two.", fault=fault("disconnect", after={"time": "2s"}), timing={"gap": "10s"})
+    assert read(server) == "One two."
+    assert server.journal.last.warnings == (
+        "fault not applied: disconnect after 2s: the reply is over 0s after its head",
+    )
 
 
 def test_the_cache_grows_old_by_the_clock(server: MockServer) -> None:

@@ -265,11 +265,14 @@ def _of_tools(scenario: Scenario) -> Iterator[_Found]:
 
 
 def _calls(node: Node) -> Iterator[Node]:
-    """Every call of a client's tool in a document."""
+    """Every call of a client's tool in a document, but those that are meant to contradict their requests."""
     if isinstance(node.value, list):
         for item in node.value:
             yield from _calls(item)
     elif isinstance(node.value, dict):
+        meant = node.value.get("contradicts")
+        if meant is not None and meant.value is True:
+            return
         kind, name = node.value.get("type"), node.value.get("name")
         if kind is not None and kind.value == "tool_use" and name is not None and isinstance(name.value, str):
             yield node

@@ -149,15 +149,21 @@ def is_lost(plan: Plan) -> bool:
         return True
     if any(part.wait is not None and part.wait.gate is None for part in plan.parts):
         return True
-    return ("content-encoding", "gzip") in plan.headers and not _unpacks(plan.body())
+    return _PACKED in plan.headers and unpacked(plan) is None
 
 
-def _unpacks(packed: bytes) -> bool:
+_PACKED = ("content-encoding", "gzip")
+
+
+def unpacked(plan: Plan) -> bytes | None:
+    """The body of a reply as a client reads it; None where it says that it is packed, and cannot be unpacked."""
+    body = plan.body()
+    if _PACKED not in plan.headers:
+        return body
     try:
-        gzip.decompress(packed)
+        return gzip.decompress(body)
     except (OSError, EOFError, zlib.error):
-        return False
-    return True
+        return None
 
 
 def noted(done: Applied, note: str = "") -> str:

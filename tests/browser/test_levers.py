@@ -176,6 +176,44 @@ def test_every_fault_of_the_form_makes_an_overlay_that_loads(levers: Any) -> Non
     assert name == list(FAULTS)[-1]
 
 
+@pytest.mark.parametrize(
+    ("fault", "laid", "told", "marked", "number"),
+    [
+        (
+            "edit",
+            "{type: edit, event: message_start, set: {message.usage.input_tokens: 0}}",
+            "edit message_start message.usage.input_tokens",
+            "edited",
+            1,
+        ),
+        ("insert", r'{type: insert, raw: ": hello\n\n"}', r'insert raw ": hello\n\n"', "inserted", 6),
+    ],
+    ids=["edit", "insert"],
+)
+def test_a_frame_that_is_edited_or_put_in_from_the_form_is_marked(
+    levers: Any, server: MockServer, fault: str, laid: str, told: str, marked: str, number: int
+) -> None:
+    from playwright.sync_api import expect
+
+    levers.get_by_test_id("chaos-add").click()
+    levers.get_by_test_id("chaos-fault").select_option(fault)
+    expect(levers.get_by_test_id("chaos-yaml")).to_have_value(f"name: {fault}-1\nfault: {laid}\n")
+    levers.get_by_test_id("chaos-lay").click()
+    expect(overlay(levers, f"{fault}-1")).to_contain_text(told)
+
+    received = ended(server, "hello").received
+    assert (b'"input_tokens":0' in received, b": hello\n\n" in received) == (fault == "edit", fault == "insert")
+    detail = timeline_of_the_newest(levers)
+    expect(detail.get_by_test_id("faults")).to_contain_text(told)
+    expect(detail.get_by_test_id("marks")).to_contain_text(f"{marked}: {told} at event {number}")
+    frame = detail.locator(f"tr.strike-row + tr[data-event='{number - 1}']")
+    expect(frame).to_have_count(1)  # in the table the mark stands right above the frame
+    expect(detail.locator("tr.strike-row")).to_have_text(f"{marked}: {told}")
+    expect(detail.locator('[data-testid="strike"][data-strike="fault"]')).to_have_count(1)  # a line without a width
+    frame.click()
+    expect(detail.get_by_test_id("payload")).to_contain_text('"input_tokens": 0' if fault == "edit" else ": hello")
+
+
 def test_a_mistake_in_an_overlay_is_told_with_its_line(levers: Any, server: MockServer) -> None:
     from playwright.sync_api import expect
 

@@ -1,5 +1,6 @@
-"""What a framework makes of each report of the table: `langchain-anthropic`, in an environment of its own. Started by
-test_framework.py, which gives the scenarios on stdin ([[scenario, how, hangs], …]) and reads what came of them.
+"""What a framework makes of each report of the table, and of count_tokens where a file strikes it:
+`langchain-anthropic`, in an environment of its own. Started by test_framework.py, which gives the scenarios on stdin
+([[scenario, how, hangs], …]; for `endpoints` [[session, call], …]) and reads what came of them.
 """
 
 import json
@@ -8,6 +9,7 @@ import sys
 from typing import Any
 
 from langchain_anthropic import ChatAnthropic
+from langchain_core.messages import HumanMessage
 
 # seconds to wait where nothing more comes
 PATIENCE = 2.0
@@ -60,7 +62,30 @@ def told(scenario: str, how: str, hangs: bool) -> tuple[str, str, str | None]:
     return "ok", "".join(heard), ended(chunks)
 
 
+# what of the framework asks an endpoint, under the name that the table of endpoints has for it
+CALLS = {
+    "create": lambda chat: chat.invoke("Hi"),
+    "count_tokens": lambda chat: chat.get_num_tokens_from_messages([HumanMessage("Hi")]),
+}
+
+
+def of_endpoint(session: str, call: str) -> str:
+    """The class of the exception, or `ok`."""
+    chat = ChatAnthropic(
+        model="claude-opus-4-8", base_url=os.environ["SUITE_URL"], api_key=session, max_retries=0, timeout=20.0
+    )
+    try:
+        CALLS[call](chat)
+    except Exception as error:
+        return type(error).__name__
+    return "ok"
+
+
 def main() -> None:
+    if sys.argv[1:] == ["endpoints"]:
+        for session, call in json.load(sys.stdin):
+            print(json.dumps([session, call, of_endpoint(session, call)]), flush=True)
+        return
     for scenario, how, hangs in json.load(sys.stdin):
         print(json.dumps([scenario, how, *told(scenario, how, hangs)]), flush=True)
 

@@ -535,3 +535,56 @@ def test_what_is_redacted_is_not_kept_of_the_requests_of_a_batch_either() -> Non
     api.results(id)
     noted = [entry for entry in api.session.journal if entry.path == "/v1/messages"]
     assert [json.loads(entry.request.raw)["metadata"] for entry in noted] == [{"user_id": "[redacted]"}]
+
+
+# -- faults ----------------------------------------------------------------------------------------------------------
+
+LOST = ("errored", "Internal server error")
+WHOLE = ("succeeded", "Hello there!")
+NO_EVENTS = "a JSON reply has no events"
+NO_HEAD = "a line of results has no head and no pace"
+# a fault beside the reply; what its line says; the fault in the journal, or why it was not applied
+STRUCK = [
+    ("{type: edit, event: message_start, set: {message.usage.input_tokens: 0}}", WHOLE, f"not applied: edit: {NO_EVENTS}"),
+    ("{type: edit, block: 0, drop: true}", WHOLE, f"not applied: edit: {NO_EVENTS}"),
+    ("{type: insert, at: message_stop, raw: \"data: [DONE]\\n\\n\"}", WHOLE, f"not applied: insert: {NO_EVENTS}"),
+    ("{type: insert, after: 1, event: mood, data: {}}", WHOLE, f"not applied: insert: {NO_EVENTS}"),
+    ("{type: edit, message: {set: {content.0.text: Bye.}}}", ("succeeded", "Bye."), "edit message content.0.text"),
+    ("{type: wire, crlf: true}", WHOLE, "not applied: wire: a JSON reply has no lines"),
+    ("extra_fields", WHOLE, "extra_fields"),
+    ("error", ("errored", "Overloaded"), "error overloaded_error"),
+    ("empty_body", LOST, "empty_body"),
+    ("{type: html_error, status: 200}", LOST, "html_error status 200"),
+    ("html_error", LOST, "html_error status 502"),
+    ("disconnect", LOST, "disconnect"),
+    ("stall", LOST, "stall"),
+    ("gzip", LOST, "gzip how truncated"),
+    ("{type: gzip, how: header_only}", LOST, "gzip how header_only"),
+    ("{type: gzip, how: body_only}", LOST, "gzip how body_only"),
+    ("{type: gzip, how: valid}", WHOLE, f"not applied: gzip how valid: {NO_HEAD}"),
+    ("{type: stall, for: 9s}", WHOLE, f"not applied: stall for 9s: {NO_HEAD}"),
+    ("{type: slow_headers, for: 9s}", WHOLE, f"not applied: slow_headers for 9s: {NO_HEAD}"),
+    ("wrong_content_type", WHOLE, f"not applied: wrong_content_type: {NO_HEAD}"),
+    ("{type: gate, name: door}", WHOLE, f"not applied: gate door: {NO_HEAD}"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("how", ["beside the reply", "an overlay"])
+@pytest.mark.parametrize(("fault", "line", "noted"), STRUCK, ids=[f"{fault} {line[0]}" for fault, line, _ in STRUCK])
+def test_a_line_holds_what_a_fault_leaves_and_the_journal_says_where_it_leaves_everything(
+    fault: str, line: tuple[str, str], noted: str, how: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    written = f"gate: {fault.replace('type: gate, ', '')}" if "gate" in fault else f"fault: {fault}"
+    between = "---\nname: laid\n" if how == "an overlay" else ""
+    api = Api(f"{HELLO}\n{between}{written}", batch_seconds=0)
+    result = api.results(api.create(item()))["one"]
+    said = result["error"]["error"]["message"] if "error" in result else result["message"]["content"][0]["text"]
+    assert (result["type"], said) == line
+
+    (entry,) = api.session.journal.find({"prompt": "hello"})
+    if noted.startswith("not applied"):
+        reason = noted.removeprefix("not applied: ")
+        assert (entry.faults, entry.warnings, entry.note) == ((), (f"fault {noted}",), f"fault {noted}")
+        assert f"a fault could not be applied: {reason}" in caplog.text
+    else:
+        assert (entry.faults, entry.warnings, entry.note) == ((noted,), (), "")

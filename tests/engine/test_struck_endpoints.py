@@ -4,14 +4,16 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import yaml
 
 from mock_server.engine.endpoints import ENDPOINTS, MESSAGES, NAMES
 from mock_server.engine.engine import Engine
 from mock_server.engine.entry import Entry
 from mock_server.protocol.profile import OPERATIONS
-from mock_server.protocol.request import HttpRequest
+from mock_server.protocol.request import HttpRequest, InMemory, MultipartForm, Upload
 from mock_server.protocol.sse import dumps, encode
 from mock_server.scenario.load import loads
+from mock_server.scenario.node import ScenarioError
 from mock_server.scenario.subjects import TELLING
 
 MakeEngine = Callable[..., Engine]
@@ -125,7 +127,7 @@ def test_what_names_no_endpoint_is_for_messages_as_ever(how: str, engine: MakeEn
 def test_a_named_scenario_of_another_endpoint_does_not_answer_messages(engine: MakeEngine, ask: Ask) -> None:
     served = engine("name: sick\nwhen: {endpoint: count_tokens}\nerror: 529")
     entry = ask(served, headers={"x-mock-scenario": "sick"})
-    assert (entry.status, "sick: endpoint: wanted count_tokens, got messages" in entry.note) == (400, True)
+    assert (entry.status, "sick: it is for count_tokens, this goes to messages" in entry.note) == (400, True)
 
 
 def test_a_name_in_the_header_is_not_for_other_endpoints(engine: MakeEngine) -> None:
@@ -230,3 +232,52 @@ def test_a_switched_off_overlay_strikes_no_endpoint(engine: MakeEngine) -> None:
     served.switch("sick", on=False)
     assert served.handle(request("models.list")).status == 200
     assert loads("name: sick\nwhen: {endpoint: models}\nfault: {type: error}")[0].strikes
+
+
+# what a fault does to a count of tokens: the status and how the body begins, the fault, and why it was not applied
+COUNTED = [
+    ("{type: edit, event: message_start, drop: true}", 200, b'{"input_tokens":', "edit: a JSON reply has no events"),
+    ("{type: edit, message: {set: {id: x}}}", 200, b'{"input_tokens":', "edit: message: the reply is no message"),
+    ("{type: insert, at: message_stop, raw: \": x\\n\\n\"}", 200, b'{"input_tokens":', "insert: a JSON reply has no events"),
+    ("{type: stall, after: 1}", 200, b'{"input_tokens":', "stall after 1 delta: a reply that is no message has no events"),
+    ("no_usage", 200, b'{"input_tokens":', "no_usage: a reply that is no message has none"),
+    ("empty_body", 200, b"", None),
+    ("{type: html_error, status: 200}", 200, b"<html>", None),
+    ("html_error", 502, b"<html>", None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("fault", "status", "begins", "reason"), COUNTED, ids=[one[0] for one in COUNTED])
+def test_a_fault_on_a_count_of_tokens_strikes_or_is_told(
+    fault: str, status: int, begins: bytes, reason: str | None, engine: MakeEngine
+) -> None:
+    laid = engine(f"name: sick\nwhen: {{endpoint: [messages, count_tokens]}}\nfault: {fault}\n---\n{HELLO}")
+    asked = engine(HELLO), request("count_tokens", {"x-mock-fault": dumps(yaml.safe_load(f"[{fault}]"))})
+    for entry in (laid.handle(request("count_tokens")), asked[0].handle(asked[1])):
+        body = entry.plan.body()
+        assert (entry.status, body[: len(begins)] if begins else body) == (status, begins)
+        assert entry.headers.get("x-mock-warning") == (reason and f"fault not applied: {reason}")
+        assert entry.note == (f"count_tokens; fault not applied: {reason}" if reason else "count_tokens")
+        assert bool(entry.faults) == (reason is None)
+
+
+@pytest.mark.parametrize(("fault", "reason"), [(one[0], one[3]) for one in COUNTED if one[3]])
+def test_what_cannot_strike_a_count_of_tokens_is_a_mistake_where_it_is_for_nothing_else(
+    fault: str, reason: str
+) -> None:
+    with pytest.raises(ScenarioError) as caught:
+        loads(f"name: sick\nwhen: {{endpoint: count_tokens}}\nfault: {fault}")
+    assert f"{reason} (count_tokens)" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["models.list", "files.content"])
+def test_a_message_is_changed_in_no_reply_that_is_none(name: str, engine: MakeEngine) -> None:
+    served = engine(HELLO, downloads="all")
+    upload = MultipartForm({}, Upload("a.txt", "text/plain", InMemory(b"hi")))
+    sent = {"x-api-key": "k", "anthropic-version": "2023-06-01"}
+    file = served.handle(HttpRequest("POST", "/v1/files", sent, b"", form=upload)).reply["id"]
+    entry = served.handle(request(name, {"x-mock-fault": '{"type": "edit", "message": {"set": {"id": 1}}}'}, file=file))
+    assert (entry.status, entry.headers["x-mock-warning"]) == (
+        200,
+        "fault not applied: edit: message: the reply is no message",
+    )

@@ -22,6 +22,10 @@ FILE = Path(__file__).with_name("endpoints.yaml")
 SAID: Mapping[str, Any] = {"model": "claude-opus-4-8", "messages": [{"role": "user", "content": "Hi"}]}
 
 
+# of what is called, what a framework calls too: its count of tokens and its messages
+OF_A_FRAMEWORK = ("count_tokens", "create")
+
+
 class Called(NamedTuple):
     """What a client that calls this is told, by client."""
 
@@ -49,10 +53,15 @@ class Row(NamedTuple):
         return {"name": self.session, "when": self.when, **self.answer}
 
 
+def clients(call: str) -> tuple[str, ...]:
+    """Who is asked what comes of a call."""
+    return ("python", "js", *(("langchain",) if call in OF_A_FRAMEWORK else ()))
+
+
 def rows() -> Iterator[Row]:
     for at, one in enumerate(yaml.safe_load(FILE.read_text("utf-8"))):
         calls = (
-            Called(name, {key: told[key] for key in ("python", "js")}, told.get("retried", False))
+            Called(name, {key: told[key] for key in clients(name)}, told.get("retried", False))
             for name, told in one["calls"].items()
         )
         yield Row(at, one["about"], one["when"], one["answer"], tuple(calls))

@@ -9,6 +9,7 @@ from anthropic import Anthropic
 from faults.endpoints import CALLS, ENDPOINT_ROWS, REACHED, SAID, Called, Row, asked_for, reaches, smallest
 
 from mock_server import MockServer
+from mock_server.protocol.sse import dumps
 from mock_server.scenario.faults import FAULTS
 
 # what a client calls under the name of each endpoint
@@ -64,7 +65,10 @@ def test_the_table_strikes_every_family() -> None:
 
 
 def header(fault: Mapping[str, Any]) -> str:
-    return ";".join([str(fault["type"]), *(f"{key}={value}" for key, value in fault.items() if key != "type")])
+    keys = (
+        f"{key}={value if isinstance(value, str) else dumps(value)}" for key, value in fault.items() if key != "type"
+    )
+    return ";".join([str(fault["type"]), *keys])
 
 
 # those that a header can say: no value of theirs holds others

@@ -319,7 +319,7 @@ def test_an_error_reply_is_no_message(engine: MakeEngine, ask: Ask) -> None:
     overlay = "name: b\nfault: {type: edit, message: {set: {id: 1}}}\n"
     entry = ask(engine(f"name: a\nerror: overloaded_error\n---\n{overlay}"))
     assert entry.status == 529
-    assert entry.headers["x-mock-warning"] == "fault not applied: edit: message: an error reply is no message"
+    assert entry.headers["x-mock-warning"] == "fault not applied: edit: message: the reply is no message"
 
 
 # -- whatever comes together -----------------------------------------------------------------------------------------

@@ -91,6 +91,35 @@ def test_nothing_is_noted_of_the_library() -> None:
     assert list(check.notes(load.load([load.library()]), Settings())) == []
 
 
+CALL = "{type: tool_use, name: look, input: {}}"
+MEANT = [
+    f"contradicts: true\nreply: {CALL}",
+    f"contradicts: true\nturns: [{CALL}, Done.]",
+    f"turns:\n  - Look!\n  - {{reply: [{CALL}], contradicts: true}}",
+    f"cases:\n  - {{when: {{system: x}}, contradicts: true, reply: {CALL}}}\n  - reply: No.",
+    f"attempts:\n  - error: 529\n  - {{reply: {CALL}, contradicts: true}}",
+]
+
+
+@pytest.mark.parametrize("text", MEANT, ids=["scenario", "its turns", "turn", "case", "attempt"])
+def test_nothing_is_noted_of_a_call_that_is_meant_to_contradict(text: str) -> None:
+    def noted(text: str) -> list[str]:
+        scenarios = load.loads(f"name: a\nwhen: {{prompt: hi}}\n{text}")
+        return [note.text.partition(" and ")[0] for note in check.notes(scenarios, Settings())]
+
+    assert noted(text) == []
+    assert noted(text.replace("contradicts: true", "contradicts: false")) == ["look is called"]
+
+
+def test_the_same_call_elsewhere_is_noted_where_it_is_not_meant() -> None:
+    (scenario,) = load.loads(
+        f"name: a\nwhen: {{prompt: hi}}\nturns:\n  - {{reply: {CALL}, contradicts: true}}\n  - {CALL}"
+    )
+    (note,) = check.notes([scenario], Settings())
+    assert note.position is not None
+    assert (note.position.line, note.text.startswith("look is called")) == (5, True)
+
+
 def test_any_model_fits_where_any_is_accepted() -> None:
     scenarios = load.loads("name: a\nwhen: {model: llama-3}\nreply: x")
     assert len(list(check.notes(scenarios, Settings()))) == 1

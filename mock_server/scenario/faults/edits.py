@@ -114,9 +114,12 @@ def _missing(verb: str, path: str, said: Any, what: str, *, is_sketch: bool) -> 
 
 def other_message(plan: Plan, changes: Changes, site: Site) -> Plan:
     """The plan of a message with other values. Raises CannotApply for a reply that is no message."""
-    message = dict(body_of(plan)) if not plan.stream else _folded(plan)
+    try:
+        message = dict(body_of(plan)) if not plan.stream else _folded(plan)
+    except ValueError:  # a file, or what another fault has made of the body
+        message = {}
     if message.get("type") != "message":
-        raise CannotApply("message: an error reply is no message")
+        raise CannotApply("message: the reply is no message")
     before: dict[str, Any] = plain(message)
     blocks = list(before["content"])
     after = changed(before, changes.set, changes.remove, "the message", is_sketch=site.is_sketch)

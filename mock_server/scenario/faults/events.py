@@ -210,7 +210,7 @@ class NoUsage:
 
     def apply(self, plan: Plan, site: Site) -> Plan:
         if not plan.stream and b'"usage"' not in plan.body():
-            raise CannotApply("no_usage: an error reply has none")
+            raise CannotApply("no_usage: a reply that is no message has none")
         return _edited(plan, self._without)
 
     def _without(self, payload: Mapping[str, Any]) -> dict[str, Any]:

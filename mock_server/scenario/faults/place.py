@@ -377,7 +377,7 @@ def _offset(after: After | At | None, body: bytes, streamed: Plan | None) -> int
     elif after.bytes is not None:
         return _at_byte(after.bytes, (body,))[1] if after.bytes < len(body) else _whole(after, body)
     if streamed is None:
-        raise CannotApply(f"{after}: an error reply has no events")
+        raise CannotApply(f"{after}: a reply that is no message has no events")
     sent = _sends(unrolled(streamed))
     at, _ = _spot(after, sent)
     if at == 0:

@@ -29,7 +29,8 @@ function said({ kind, text, from_ms: from, to_ms: to }) {
   return `${text}, ${kind === "gate" ? "held" : "silent"} for ${duration(to - from)}`;
 }
 
-function where({ event }) {
+function where({ event, text }) {
+  if (/^(edited|inserted): /.test(text)) return `at event ${event + 1}`;
   return event === 0 ? "before the first event" : `behind event ${event}`;
 }
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from mock_server.engine.choose import Choice, Lookup
 from mock_server.engine.errors import failure, scripted
-from mock_server.engine.exchange import Call, Exchange, Late, FinishedSteps, Work, digest_of, warn
+from mock_server.engine.exchange import Call, Exchange, FinishedSteps, Late, Work, digest_of, warn
 from mock_server.protocol.errors import invalid
 from mock_server.protocol.message import said
 from mock_server.protocol.plan import JSON_HEADERS, SSE_HEADERS, Headers, Plan, whole

@@ -21,7 +21,13 @@ from mock_server.scenario.load import load
 Make = Callable[..., Engine]
 Ask = Callable[..., Entry]
 LIBRARY = sorted((Path(__file__).parents[2] / "scenarios").glob("*.yaml"))
-NEEDS = {"gate": {"name": "g"}, "trickle": {"bytes_per_second": 50}, "slow_headers": {"for": "1s"}}
+NEEDS: dict[str, dict[str, Any]] = {
+    "gate": {"name": "g"},
+    "trickle": {"bytes_per_second": 50},
+    "slow_headers": {"for": "1s"},
+    "edit": {"event": "message_delta", "set": {"usage.output_tokens": 7}},
+    "insert": {"raw": ": hello\n\n"},
+}
 MIXED = """
 name: mixed
 reply:

@@ -183,6 +183,7 @@ def validate(request: MessagesRequest, profile: Profile, *, has_cache_marks: boo
         if is_plain(request, profile):
             return
     elif not has_cache_marks and len(messages := request.body["messages"]) == 1 and is_question(messages[0]):
+        request.ignored = request.steady.get("ignored", ())
         return  # all else of it passed every rule before
     judge(RULES, request, profile, has_cache_marks=has_cache_marks)
 

@@ -311,10 +311,19 @@ class MockServerFactory:
         for session in self._made:
             with contextlib.suppress(*_lost()):
                 session.close()
-        if self._config.getini("mock_server_strict"):
-            for session in self._made:
-                with contextlib.suppress(*_lost()):
+        if not self._config.getini("mock_server_strict"):
+            return
+        failed: list[BaseException] = []
+        for session in self._made:
+            with contextlib.suppress(*_lost()):
+                try:
                     _judge(session, (0, 0, 0, 0), "a session that several tests share: ")
+                except (Exception, pytest.fail.Exception) as error:
+                    failed.append(error)
+        if len(failed) > 1:  # one exception ends a fixture: it tells of all
+            raise _failed("\n\n".join([str(one) or repr(one) for one in failed]))
+        for one in failed:
+            raise one
 
 
 @pytest.fixture(scope="session")

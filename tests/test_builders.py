@@ -93,3 +93,10 @@ def test_states_and_endpoints() -> None:
         endpoint("count_token")
     with pytest.raises(ScenarioError, match="expected a value of state 'service'"):
         state(service=1)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("builder", ["script", "conversation"])
+def test_a_script_of_no_reply_is_told_at_the_call(mock_server: Any, builder: str) -> None:
+    with pytest.raises(ScenarioError) as caught:
+        getattr(mock_server, builder)()
+    assert str(caught.value) == f'{builder}(): no reply is given; for example {builder}("one", "two")'

@@ -213,3 +213,30 @@ def test_sessions_that_outlive_a_test(pytester: pytest.Pytester, where: str) -> 
     text = told(result)
     assert "ERROR at teardown of test_what_nobody_answered" in text
     assert "a session that several tests share: 1 request matched no scenario" in text
+
+
+SEVERAL = """
+def test_it(mock_server_session, mock_server_factory):
+    other = mock_server_factory()
+    for server in (mock_server_session, other):
+        server.add({"type": "tool_use", "name": "query", "input": {}}, when={"prompt": "call"})
+        ask(server, "call", server.api_key)
+    ask(other, "call", other.api_key)
+    third = mock_server_factory(unmatched="generate")
+    ask(third, "What?", third.api_key)
+"""
+
+
+@pytest.mark.parametrize("where", WHERE)
+def test_each_of_several_sessions_tells_what_went_wrong(pytester: pytest.Pytester, where: str) -> None:
+    with arguments_for(where) as arguments:
+        result = run(pytester, CLIENT + SEVERAL, *arguments)
+    result.assert_outcomes(passed=1, errors=1)
+    text = told(result)
+    sentence = (
+        "POST /v1/messages: scenario 'added-1' turn 1 calls 'query', which the request does not offer (it has none)"
+    )
+    assert f"a session that several tests share: 1 reply contradicts its request\n{sentence}\nMend" in text
+    assert (
+        f"a session that several tests share: 2 replies contradict their requests\n{sentence} (2 times)\nMend" in text
+    )

@@ -139,12 +139,12 @@ class Verbs(ABC):
         next reply.
         """
         __tracebackhide__ = True
-        return self.add(turns=replies, anchor="session", when=when, name=name)
+        return self.add(turns=_some("script", replies), anchor="session", when=when, name=name)
 
     def conversation(self, *replies: Answers, when: Mapping[str, Any] | None = None, name: str | None = None) -> Route:
         """Answer the turns of a conversation that grows from call to call: the position is read from the messages."""
         __tracebackhide__ = True
-        return self.add(turns=replies, anchor="conversation", when=when, name=name)
+        return self.add(turns=_some("conversation", replies), anchor="conversation", when=when, name=name)
 
     def load(self, *what: str | Path) -> Sequence[Route]:
         """Add scenarios from files and folders, or by name from the library; those by name answer every request.
@@ -323,6 +323,12 @@ class Verbs(ABC):
         __tracebackhide__ = True
         if self.journal.unmatched:
             raise AssertionError(verify.unmatched_text(self.journal))
+
+
+def _some(builder: str, replies: Sequence[Any]) -> Sequence[Any]:
+    if not replies:
+        raise ScenarioError([Problem(f"{builder}()", None, f'no reply is given; for example {builder}("one", "two")')])
+    return replies
 
 
 def _answer(reply: Any) -> Mapping[str, Any]:

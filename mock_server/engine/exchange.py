@@ -251,7 +251,7 @@ def told(exchange: Exchange) -> Exchange:
         settle = late.settle
         exchange = exchange._replace(late=late._replace(settle=lambda given: told(settle(given))))
     elif isinstance(late, Work):
-        exchange = exchange._replace(late=late._replace(steps=FinishedSteps(late.steps, told)))
+        exchange = exchange._replace(late=late._replace(steps=Followed(late.steps, told)))
     if not exchange.warnings:
         return exchange
     headers = (*exchange.plan.headers, (WARNING, folded(exchange.warnings)))
@@ -278,7 +278,7 @@ def _shortened(text: str, most: int) -> str:
     return text if len(text) <= most else text[: most - 3] + "..."
 
 
-class FinishedSteps(Generator["Late | None", "Exchange | None", Exchange]):
+class Followed(Generator["Late | None", "Exchange | None", Exchange]):
     """Steps under way, and what is made of the exchange that they come to."""
 
     def __init__(self, steps: Steps, finish: Callable[[Exchange], Exchange]) -> None:

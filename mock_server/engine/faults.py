@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from mock_server.engine.choose import Choice, Lookup
 from mock_server.engine.errors import failure, scripted
-from mock_server.engine.exchange import Call, Exchange, FinishedSteps, Late, Work, digest_of, warn
+from mock_server.engine.exchange import Call, Exchange, Followed, Late, Work, digest_of, warn
 from mock_server.protocol.errors import invalid
 from mock_server.protocol.message import said
 from mock_server.protocol.plan import JSON_HEADERS, SSE_HEADERS, Headers, Plan, whole
@@ -103,7 +103,7 @@ def beside(call: Call, exchange: Exchange, breaks: tuple[Fault, ...]) -> Exchang
     if not breaks:
         return exchange
     if isinstance(exchange.late, Work):
-        steps = FinishedSteps(exchange.late.steps, lambda done: beside(call, done, breaks))
+        steps = Followed(exchange.late.steps, lambda done: beside(call, done, breaks))
         return exchange._replace(late=exchange.late._replace(steps=steps))
     if isinstance(exchange.late, Late):
         settle = exchange.late.settle

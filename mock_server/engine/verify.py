@@ -1,5 +1,6 @@
 """What a test asserts about the requests that came, and the explanation when it is not so. Reads journals only."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -130,11 +131,18 @@ def unexpected_text(journal: Journal) -> str:
 
 
 def contradicted_text(journal: Journal) -> str:
-    """Every scripted reply that contradicted its request, and what to do about it."""
+    """The scripted replies that contradicted their requests, each sentence once, and what to do about it."""
     count = journal.contradicted
     parts = [f"{count} repl{'ies contradict their requests' if count != 1 else 'y contradicts its request'}"]
-    for one in [one for one in journal.entries() if one.exchange.contradicted][:NEAREST]:
-        parts += [f"{one.method} {one.path}: {text}" for text in one.exchange.contradictions]
+    told = Counter(
+        f"{one.method} {one.path}: {text}"
+        for one in journal.entries()
+        if one.exchange.contradicted
+        for text in one.exchange.contradictions
+    )
+    parts += [f"{text} ({times} times)" if times > 1 else text for text, times in told.most_common(NEAREST)]
+    if len(told) > NEAREST:
+        parts.append(f"… {len(told) - NEAREST} more")
     parts.append(
         "Mend the scenario, or say that it is meant: `contradicts: true` in it, add(…, contradicts=True) in Python, or "
         'contradictions="warn" among the settings.'

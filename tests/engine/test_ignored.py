@@ -94,6 +94,13 @@ def test_what_nobody_knows_is_told(asked: dict[str, Any], warning: str, engine: 
     assert len(warning) <= 200
 
 
+@pytest.mark.parametrize(("asked", "warning"), TABLE, ids=[warning[:60] for _, warning in TABLE])
+def test_it_is_told_every_time(asked: dict[str, Any], warning: str, engine: Any, ask: Any) -> None:
+    """Also of requests whose rest is known already."""
+    made = engine(HELLO)
+    assert [ask(made, **asked).warnings for _ in range(6)] == [(warning,)] * 6
+
+
 # What only looks strange: each is in the API's documentation, or in the SDK's types.
 KNOWN: list[dict[str, Any]] = [
     {"temperature": 1, "top_k": 1, "service_tier": "auto"},

@@ -91,6 +91,16 @@ class Client:
 
         return walk(send, failing=failing)
 
+    def in_every_state(self, name: str, *, stream: bool) -> Iterator[Reply]:
+        """What a scenario of the library answers at first in each of its states."""
+        for state, known in LIBRARY[name].states.items():
+            for value in known.values:
+                engine = self.serving(LIBRARY[name])
+                session = engine.sessions.default
+                session.move(engine.library(session), {state: value})
+                messages = [{"role": "user", "content": "Go on."}]
+                yield reply(name, self._ask(engine, messages, {"x-mock-scenario": name}, stream=stream).exchange)
+
 
 # scenarios with what only the types of the beta know
 BETA_SCENARIOS = ("advisor", "advisor-error", "mcp", "mcp-error", "mcp-listing", "compaction", "fallback")
@@ -105,6 +115,7 @@ def walks(client: Client, names: Iterable[str]) -> Iterator[Reply]:
         for stream in (False, True):
             for failing in (False, True):
                 yield from client.walk(name, stream=stream, failing=failing)
+            yield from client.in_every_state(name, stream=stream)
 
 
 LENGTHS = (*range(1, 25), 40, 44, 60)

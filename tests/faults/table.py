@@ -84,7 +84,8 @@ class Row:
     @property
     def scenario(self) -> str:
         reply = REPLIES[self.reply]
-        return f"name: {self.name}\nwhen: named\nreply: {reply}\nfault: {dumps(list(self.faults))}\n"
+        meant = "contradicts: true\n" if self.reply == "thinking" else ""  # nobody asks for the thought
+        return f"name: {self.name}\nwhen: named\n{meant}reply: {reply}\nfault: {dumps(list(self.faults))}\n"
 
     @cached_property
     def ways(self) -> tuple[Way, ...]:

@@ -114,6 +114,11 @@ TABLE: list[tuple[str, dict[str, Any], str]] = [
     ("{type: tool_use, name: t, input: {}}", tools({**STRICT, "strict": False}), ""),
     ("{type: tool_use, name: t, input: {}}\nstop_reason: max_tokens", tools(STRICT), ""),
     ("{type: tool_use, name: t, input: {}}\nfault: {type: disconnect, after: {events: 2}}", tools(STRICT), ""),
+    (
+        "{type: tool_use, name: u, input: {}}\nfault: {type: edit, message: {set: {content.0.name: t}}}",
+        tools(STRICT),
+        "",
+    ),
     ("{type: tool_use, name: t, input: {}}\ngate: g", tools(STRICT), NO_INPUT),
     (
         "{type: tool_use, name: t, input_json: '{'}",

@@ -70,6 +70,7 @@ from mock_server.protocol.tokens import TokenCounter
 from mock_server.scenario.answer import Answer, name_of
 from mock_server.scenario.conditions import Miss
 from mock_server.scenario.faults import Applied
+from mock_server.scenario.faults.events import Edit
 from mock_server.scenario.faults.stream import Gate
 from mock_server.scenario.generated.content import Generator
 from mock_server.scenario.load import read_answer
@@ -758,6 +759,8 @@ def _contradicting(turn: Turn, reply: CompiledReply, cut: Binding | None) -> War
     wanted = admitted.call.session.in_force.settings.contradictions
     if wanted == "off" or turn.answer.contradicts:
         return ()
+    if any(isinstance(one, Edit) and one.message is not None for one in turn.breaks.faults):
+        return ()  # another message is sent
     found = _found(turn, reply, cut)
     if not found:
         return ()

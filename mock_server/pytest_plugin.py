@@ -315,11 +315,13 @@ class MockServerFactory:
             return
         failed: list[BaseException] = []
         for session in self._made:
-            with contextlib.suppress(*_lost()):
-                try:
-                    _judge(session, (0, 0, 0, 0), "a session that several tests share: ")
-                except (Exception, pytest.fail.Exception) as error:
-                    failed.append(error)
+            try:
+                _judge(session, (0, 0, 0, 0), "a session that several tests share: ")
+            except _lost() as error:  # all are of one server
+                failed.append(_gone(error))
+                break
+            except (Exception, pytest.fail.Exception) as error:
+                failed.append(error)
         if len(failed) > 1:  # one exception ends a fixture: it tells of all
             raise _failed("\n\n".join([str(one) or repr(one) for one in failed]))
         for one in failed:
@@ -411,6 +413,7 @@ def _counts(session: "AnySession") -> Counts:
 def _judge(session: "AnySession", told: Counts, whose: str = "") -> None:
     """Fail, once, for what went wrong behind the client and is not `told` yet: a reply function that raised, an
     unexpected or unmatched request, a reply that contradicts its request."""
+    __tracebackhide__ = True
     from mock_server.engine.verify import contradicted_text, unexpected_text, unmatched_text
 
     journal = session.journal

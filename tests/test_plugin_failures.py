@@ -205,3 +205,22 @@ E         nearest: POST /v1/messages 'zzz' -> 200 added-1 turn 1, completed
     )
     assert '  mock_server.add("…", when={"prompt": "two"})\n' in text
     assert "test_a_template - mock_server.ScenarioError: template(): unknown name 'promt' in a template" in text
+
+
+DYING_AT_THE_END = """
+import os, signal
+
+def test_it_dies(mock_server_session):
+    mock_server_session.add("x")
+    os.kill(int(os.environ["SERVER"]), signal.SIGKILL)
+"""
+
+
+def test_what_a_dead_server_cannot_tell_of_a_shared_session_is_no_pass(
+    pytester: pytest.Pytester, server: tuple[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, process = server
+    monkeypatch.setenv("SERVER", str(process))
+    result = run(pytester, DYING_AT_THE_END, f"--mock-server-url={url}")
+    result.assert_outcomes(passed=1, errors=1)
+    assert f"--mock-server-url: the server does not answer: GET {url}/_mock/" in told(result)

@@ -161,14 +161,16 @@ def test_a_mount_that_may_not_be_read(start: Start, folder: Path) -> None:
 
 
 def test_a_path_that_is_not_there(start: Start) -> None:
-    assert last_line(start(command=("serve", "/scenario"))) == "/scenario: no such file or folder"
+    told = "/scenario: no such file or folder; did you mean '/scenarios'?"
+    assert last_line(start(command=("serve", "/scenario"))) == told
 
 
 def test_a_port_in_use_inside(start: Start) -> None:
     first = start()
     first.health()
     second = start("--network", f"container:{first.number}")
-    assert last_line(second) == "mock-server: cannot listen on 0.0.0.0:8787: the port is in use"
+    told = "the port is in use; --port 0 (MOCK_SERVER_PORT=0) picks a free one"
+    assert last_line(second) == f"mock-server: cannot listen on 0.0.0.0:8787: {told}"
 
 
 # -- what it costs ------------------------------------------------------------------------------------------------------

@@ -3,12 +3,12 @@
 import inspect
 import json
 import logging
-import typing
 from typing import Any
 
 import anthropic.types
 import anthropic.types.beta
 import pytest
+import typing_extensions
 from agents import ORDINARY, SIDE_CALLS
 
 from mock_server.protocol.request import HttpRequest, MessagesRequest
@@ -209,8 +209,8 @@ def test_a_name_without_end_costs_little() -> None:
 
 def fields(made: Any) -> tuple[set[str], list[str]]:
     """The fields of one of the SDK's types for requests, and what its `type` may be."""
-    hints = typing.get_type_hints(made)
-    return set(hints), [str(one) for one in typing.get_args(hints.get("type")) if isinstance(one, str)]
+    hints = typing_extensions.get_type_hints(made)  # which knows `Required` on every Python
+    return set(hints), [str(one) for one in typing_extensions.get_args(hints.get("type")) if isinstance(one, str)]
 
 
 def test_no_field_of_the_sdks_types_is_strange() -> None:

@@ -598,11 +598,11 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         for one in reports
         if one.when == "teardown"
         for name, count in one.user_properties
-        if name == _OPEN_STREAMS
+        if name == _OPEN_STREAMS and isinstance(count, int)
     }
     if cut:
+        from mock_server.scenario.node import several
+
         terminalreporter.write_sep("-", "mock_server")
         for node, count in cut.items():
-            terminalreporter.write_line(
-                f"{node}: {count} stream{'s' * (count != 1)} still open at the end of the test, cut"
-            )
+            terminalreporter.write_line(f"{node}: {several(count, 'stream')} still open at the end of the test, cut")

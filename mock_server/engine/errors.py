@@ -9,9 +9,9 @@ from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 from mock_server.clock import http_date
-from mock_server.engine.exchange import Call, Exchange, in_ascii, one_line, warn
+from mock_server.engine.exchange import Call, Exchange, in_ascii, warn
 from mock_server.engine.session import InForce
-from mock_server.protocol.errors import MESSAGE, ApiError, UnknownModel, envelope, excerpt, nearest
+from mock_server.protocol.errors import MESSAGE, ApiError, UnknownModel, envelope, excerpt, nearest, one_line
 from mock_server.protocol.expression import allowance
 from mock_server.protocol.plan import JSON_HEADERS, Headers, Plan, whole
 from mock_server.protocol.profile import Profile

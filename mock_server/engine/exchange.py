@@ -9,7 +9,7 @@ from urllib.parse import unquote
 
 from mock_server.engine.request_view import Request
 from mock_server.engine.seeds import Ids, exchange_seed
-from mock_server.protocol.errors import ApiError
+from mock_server.protocol.errors import ApiError, one_line
 from mock_server.protocol.expression import Allowance, bounded
 from mock_server.protocol.plan import NOTHING, Plan
 from mock_server.protocol.query import Parameter, read_query
@@ -231,7 +231,6 @@ class Exchange(NamedTuple):
 
 WARNING = "x-mock-warning"
 _LONGEST, _LONGEST_IN_ALL = 200, 1000  # letters of one, and of the header
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f]+")
 
 
 def warn(exchange: Exchange, *texts: str, note: str = "") -> Exchange:
@@ -267,11 +266,6 @@ def folded(warnings: Iterable[str]) -> str:
 def in_ascii(text: str) -> str:
     """A text as the value of a header."""
     return one_line(text).encode("ascii", "backslashreplace").decode()
-
-
-def one_line(text: str) -> str:
-    """A text without breaks and other control characters."""
-    return _UNPRINTABLE.sub(" ", text)
 
 
 def _shortened(text: str, most: int) -> str:

@@ -10,6 +10,7 @@ from mock_server.engine.masking import masked
 from mock_server.engine.request_view import ready_in_python
 from mock_server.scenario.conditions import Condition, Miss
 from mock_server.scenario.model import Scenario
+from mock_server.scenario.node import several
 
 NEAREST = 3
 NEAR = 0.7  # how far off a request may be that is told as near
@@ -41,7 +42,7 @@ def not_called(
     journal: Journal, got: int, times: int | None, when: Mapping[str, Any] | None, scenario: str | None, elsewhere: int
 ) -> str:
     """Why `assert_called` failed: what came instead, and how far off it was."""
-    wanted = "at least 1 request" if times is None else f"{times} request{'s' * (times != 1)}"
+    wanted = "at least 1 request" if times is None else several(times, "request")
     by = f" answered by '{scenario}'" if scenario else ""
     said = f" with {_spelled(when)}" if when is not None else ""
     lines = [f"expected {wanted}{by}{said}, got {got}"]
@@ -99,15 +100,14 @@ def journal_text(journal: Journal, elsewhere: int = 0) -> str:
         lines = ["no request came to this session"]
     else:
         dropped = f", the first {journal.dropped} are no longer kept" if journal.dropped else ""
-        lines = [f"the journal ({journal.total} request{'s' * (journal.total != 1)}{dropped}):"]
+        lines = [f"the journal ({several(journal.total, 'request')}{dropped}):"]
     skipped = len(held) - SHOWN
     if skipped > 0:
         lines.append(f"  … {skipped} more")
     first = journal.total - len(held) + 1
     lines += [f"  {first + at}. {one}" for at, one in enumerate(held) if at >= skipped]
     if elsewhere > 0:
-        came = "1 request" if elsewhere == 1 else f"{elsewhere} requests"
-        lines.append(f"{came} came under other keys")
+        lines.append(f"{several(elsewhere, 'request')} came under other keys")
     return "\n".join(lines)
 
 
@@ -115,7 +115,7 @@ def unmatched_text(journal: Journal) -> str:
     """Every request that no scenario answered, why, and the scenario that would have."""
     held = [one for one in journal.entries() if one.unmatched]
     nearest = [one.note.split("\n")[1].strip() for one in held[:1] if "\n" in one.note]
-    first = f"{journal.unmatched} request{'s' * (journal.unmatched != 1)} matched no scenario"
+    first = f"{several(journal.unmatched, 'request')} matched no scenario"
     parts = [": ".join([first, *nearest])]
     for one in held[:NEAREST]:
         parts.append(f"{one.method} {one.path}: {one.note}\nThis would match:\n  {ready_in_python(one.request)}")
@@ -125,7 +125,7 @@ def unmatched_text(journal: Journal) -> str:
 def unexpected_text(journal: Journal) -> str:
     """Every request that was not as its script expects it, with the differences."""
     count = journal.unexpected
-    parts = [f"{count} request{'s' * (count != 1)} {'were' if count != 1 else 'was'} not as expected"]
+    parts = [f"{several(count, 'request')} {'was' if count == 1 else 'were'} not as expected"]
     parts += [f"{one.method} {one.path}: {one.note}" for one in journal.entries() if one.unexpected]
     return masked("\n".join(parts[: 1 + NEAREST]))
 
@@ -133,7 +133,7 @@ def unexpected_text(journal: Journal) -> str:
 def contradicted_text(journal: Journal) -> str:
     """The scripted replies that contradicted their requests, each sentence once, and what to do about it."""
     count = journal.contradicted
-    parts = [f"{count} repl{'ies contradict their requests' if count != 1 else 'y contradicts its request'}"]
+    parts = [f"{several(count, 'reply')} {'contradicts its request' if count == 1 else 'contradict their requests'}"]
     told = Counter(
         f"{one.method} {one.path}: {text}"
         for one in journal.entries()

@@ -3,6 +3,7 @@
 To add an error type, add a row to `STATUS`. Source of the table: docs/protocol.md E.1 and E.2.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -97,6 +98,14 @@ def nearest(wrong: str, known: Iterable[str], most: int = 1) -> list[str]:
     import difflib  # only mistakes need it
 
     return difflib.get_close_matches(wrong, list(known), n=most, cutoff=0.6)
+
+
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f]")
+
+
+def one_line(text: str) -> str:
+    """A text without breaks and other control characters."""
+    return _UNPRINTABLE.sub(" ", text)
 
 
 def excerpt(text: str, most: int) -> str:

@@ -2,12 +2,11 @@
 files that are something else than scenarios. Only mistakes need it.
 """
 
-import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from mock_server.protocol.errors import excerpt
+from mock_server.protocol.errors import excerpt, nearest
 from mock_server.scenario.node import Node, Position
 
 # words that people write for ours: what each may mean, of which the first that is known here is suggested
@@ -52,20 +51,16 @@ MEANT: Mapping[str, Sequence[str]] = {
     **dict.fromkeys(("forbidden",), ("permission_error",)),
     **dict.fromkeys(("internal_server_error", "server_error"), ("api_error",)),
 }
-_LONGEST_WORD = 200  # that a known word is looked for beside
 
 
 def meant(wrong: str, known: Iterable[str]) -> str | None:
     """The known word that was meant: by its meaning, else by its letters; None when none is close."""
     words = list(known)
-    if len(wrong) > _LONGEST_WORD:
-        return None
     plain = "_".join(wrong.split()).lower().replace("-", "_")
     for word in (plain, *MEANT.get(plain, ()), plain.partition("_{")[0]):
         if word in words:
             return word
-    close = difflib.get_close_matches(wrong, words, n=1, cutoff=0.6)
-    return close[0] if close else None
+    return next(iter(nearest(wrong, words)), None)
 
 
 def quoted(text: str) -> str:

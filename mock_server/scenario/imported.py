@@ -25,7 +25,7 @@ from mock_server.records import dataclass
 from mock_server.scenario import paths
 from mock_server.scenario.conditions import Condition, ConditionContext, RequestView, SearchedText
 from mock_server.scenario.load import read_answer, read_condition
-from mock_server.scenario.node import ScenarioError
+from mock_server.scenario.node import ScenarioError, several
 from mock_server.scenario.recordings import NoTranscript, RecordedCall
 from mock_server.scenario.timing import CHUNKS
 from mock_server.scenario.writing import answer, is_same_model, stub, unsaid
@@ -404,7 +404,7 @@ class _Conversation:
     def scenario(self, name: str) -> dict[str, Any]:
         """The scenario as plain data."""
         turns = [_attempts(self.slots[at]) for at in sorted(self.slots)]
-        described = {"description": f"Imported: {len(turns)} turn{'s' * (len(turns) > 1)}."}
+        described = {"description": f"Imported: {several(len(turns), 'turn')}."}
         anchor = {"anchor": "conversation"} if self.is_anchored_early else {}
         head = {"name": name, **described, **({"when": self.when} if self.when else {}), **anchor}
         is_short = len(turns) == 1 and len(turns[0]) == 1 and not _pins(turns[0])

@@ -226,9 +226,8 @@ class Turn(NamedTuple):
 
 def _answered(engine: "Engine", admitted: Admitted) -> Exchange:
     call, request = admitted.call, admitted.request
-    terms = call.session.in_force
-    library = engine.library(call.session)
     session = call.session
+    terms, library = session.in_force, engine.library(session)
     asked = Lookup(request, call.http.headers, call.key, session.cursors, terms.settings.seed)
     if library.states or call.endpoint != "messages":
         asked.view.states, asked.view.endpoint = session.states(library), call.endpoint

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from mock_server.protocol.errors import ApiError, excerpt, invalid, nearest
+from mock_server.protocol.errors import ApiError, excerpt, invalid, nearest, one_line
 from mock_server.protocol.profile import Profile
 from mock_server.protocol.request import Ignored, MessagesRequest
 from mock_server.protocol.rules import content, history, models, parameters, schemas, tools
@@ -323,7 +323,6 @@ def _about(rules: Rules, names: tuple[str, ...]) -> tuple[Rule, ...]:
 MOST_IGNORED = 10  # names of one request; of fields that are called alike the first
 _LONGEST_NAME, _LONGEST_TOLD = 80, 200
 _PARAMETERS = frozenset(PARAMETERS)
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f]")
 # what others call it -> what it is here, where the object has it
 _CALLED: Mapping[str, str] = {
     "frequency_penalty": "",
@@ -432,8 +431,7 @@ def _told(one: Ignored) -> tuple[str, str]:
     """What it is called, and a hint at what it may be meant for."""
     name = one.path.rpartition(".")[2]
     meant = _meant(name, one.known) if len(name) <= _LONGEST_NAME else ""
-    shown = _UNPRINTABLE.sub(" ", one.path)
-    return excerpt(shown, _LONGEST_NAME), f" (did you mean '{meant}'?)" if meant else ""
+    return excerpt(one_line(one.path), _LONGEST_NAME), f" (did you mean '{meant}'?)" if meant else ""
 
 
 @lru_cache(maxsize=1_000)

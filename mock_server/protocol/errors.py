@@ -100,7 +100,7 @@ def nearest(wrong: str, known: Iterable[str], most: int = 1) -> list[str]:
     return difflib.get_close_matches(wrong, list(known), n=most, cutoff=0.6)
 
 
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f]")
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f]+")
 
 
 def one_line(text: str) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from mock_server.clock import moment, whole_seconds
-from mock_server.engine.cache import Admission
+from mock_server.engine.cache import Admission, Prefix, prefixed
 from mock_server.engine.errors import let_pass
 from mock_server.engine.exchange import Call
 from mock_server.engine.files import File
@@ -19,10 +19,9 @@ from mock_server.protocol.errors import ApiError, invalid
 from mock_server.protocol.message import UNEDITED, Extras, said
 from mock_server.protocol.plan import Headers, Plan
 from mock_server.protocol.profile import Limits, Model
-from mock_server.protocol.prompt import Prefix, block_cost, counted, current_turn, input_tokens, prefixed
 from mock_server.protocol.request import LONG, Block, MessagesRequest, blocks
 from mock_server.protocol.rules.models import model_of
-from mock_server.protocol.tokens import TokenCounter
+from mock_server.protocol.tokens import TokenCounter, block_cost, counted, current_turn, input_tokens
 
 # `file` sources in messages: each gets what its file is, for whoever counts or quotes it. Rules 136, 137.
 

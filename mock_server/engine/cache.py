@@ -1,15 +1,231 @@
-"""The prompt cache, by prefix: what a request reads from it, what it writes. Arithmetic: docs/protocol.md G.1.
+"""The prompt cache, by prefix: a prompt as steps, what a request reads from the cache, what it writes. Arithmetic:
+docs/protocol.md G.1.
 
 An entry is the digest of a prompt up to a mark. A request looks back from each of its marks over 20 blocks; the
 longest entry found is read, what lies between it and the last mark is written. Below a model's minimum nothing
 happens. Entries live 5 minutes or an hour from the start of the request that wrote or last read them.
 """
 
+import hashlib
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-from mock_server.protocol.prompt import Prefix, Step
+from mock_server.protocol import signing
+from mock_server.protocol.profile import Model
+from mock_server.protocol.request import MessagesRequest, blocks
+from mock_server.protocol.sse import dumps
+from mock_server.protocol.tokens import (
+    CITATIONS,
+    CLOSING,
+    FRAMING,
+    PER_MESSAGE,
+    THOUGHTS,
+    Cost,
+    TokenCounter,
+    block_cost,
+    cites,
+    current_turn,
+    format_prompt,
+    own_prompt,
+    thinking_prompt,
+    tool_prompt,
+)
+
+# A prompt as the cache sees it: a step for each block, up to which it may be cached.
+
+_PIECE = 1 << 16  # letters of a text that are digested at once
+TTL = Literal["5m", "1h"]
+
+
+class Step(NamedTuple):
+    """The prompt up to and with one block: a digest of it, its tokens, and the mark that the block carries."""
+
+    digest: bytes
+    tokens: int
+    ttl: TTL | None = None
+
+
+class Prefix(NamedTuple):
+    """The steps of a prompt, where those with a mark are, and digests of the model, of the tools and of the system
+    prompt.
+    """
+
+    steps: Sequence[Step]
+    marked: Sequence[int]
+    model: bytes
+    tools: bytes
+    system: bytes
+
+
+class _Chain:
+    """Digests that each stand for all before them, with the cost so far."""
+
+    def __init__(self, model: Model, digest: bytes, cost: Cost) -> None:
+        self.digest = digest
+        self.text, self.fixed = cost
+        self._factor = model.token_factor
+        self.steps: list[Step] = []
+        self.marked: list[int] = []
+
+    def mix(self, said: object) -> None:
+        self.digest = _hash(self.digest, signing.canonical(said))
+
+    def add(self, said: Mapping[str, Any], cost: Cost) -> None:
+        self.mix(_unmarked(said))
+        self.text += cost.text
+        self.fixed += cost.fixed
+        mark = said.get("cache_control")
+        ttl: TTL | None = None if not isinstance(mark, Mapping) else "1h" if mark.get("ttl") == "1h" else "5m"
+        if ttl is not None:
+            self.marked.append(len(self.steps))
+        self.steps.append(Step(self.digest, round(self.text * self._factor) + self.fixed, ttl))
+
+    def mark(self, at: int, ttl: TTL) -> None:
+        """Give a step a mark, or another one."""
+        self.steps[at] = self.steps[at]._replace(ttl=ttl)
+        if at not in self.marked:
+            self.marked.append(at)
+            self.marked.sort()
+
+
+class _Opening(NamedTuple):
+    """A prompt up to its messages: the digest and the cost to go on from, and its steps."""
+
+    digest: bytes
+    cost: Cost
+    steps: Sequence[Step]
+    marked: Sequence[int]
+    model: bytes
+    tools: bytes
+    system: bytes
+
+
+class _Told(NamedTuple):
+    """The steps of all messages: how many there are before each message and after the last, the digest and the cost
+    there, and where the turn began that was under way.
+    """
+
+    steps: Sequence[Step]
+    marked: Sequence[int]
+    counts: Sequence[int]
+    states: Sequence[tuple[bytes, Cost]]
+    turn: int
+
+
+def prefix(request: MessagesRequest, model: Model, counter: TokenCounter) -> Prefix:
+    """The prompt as the cache sees it. What changes for a level is mixed in where that level begins."""
+    request = request.merged
+    name = ("opening", model.id, cites(request), "image" in request.kinds)
+    opening: _Opening | None = request.steady.get(name)
+    if opening is None:
+        opening = request.steady[name] = _opening(request, model, counter)
+    told = _told(request, opening, ("steps", *name), model, counter)
+    chain = _Chain(model, opening.digest, opening.cost)
+    chain.steps = [*opening.steps, *told.steps]
+    first = len(opening.steps)
+    chain.marked = [*opening.marked, *[first + at for at in told.marked]]
+    _mark_automatically(chain, request)
+    return Prefix(chain.steps, chain.marked, opening.model, opening.tools, opening.system)
+
+
+def _opening(request: MessagesRequest, model: Model, counter: TokenCounter) -> _Opening:
+    chain = _Chain(model, _hash(b"", model.id), Cost())
+    root = chain.digest
+    searches = [tool for tool in request.tools if _is_search(tool)]
+    if request.tools:
+        chain.fixed += tool_prompt(request, model)
+    for tool in request.tools:
+        chain.add({} if _is_search(tool) else tool, Cost(counter.count(dumps(tool)), own_prompt(tool)))
+        if _is_search(tool) and tool.get("cache_control"):
+            chain.mark(-1 + len(chain.steps), tool["cache_control"].get("ttl") or "5m")
+    tools = chain.digest
+    quotes = cites(request)
+    chain.mix([searches, request.body.get("speed"), quotes, request.format])
+    chain.fixed += format_prompt(request) + (CITATIONS if quotes else 0)
+    for block in blocks(request.body.get("system")):
+        chain.add(block, Cost(counter.count(block["text"])))
+    system = chain.digest
+    body = request.body
+    chain.mix([body.get("tool_choice"), body.get("thinking"), request.effort, "image" in request.kinds])
+    chain.fixed += thinking_prompt(request, model)
+    return _Opening(chain.digest, Cost(chain.text, chain.fixed), chain.steps, chain.marked, root, tools, system)
+
+
+def _told(request: MessagesRequest, opening: _Opening, name: Any, model: Model, counter: TokenCounter) -> _Told:
+    """The steps of the messages; from where they part from those of an earlier conversation, if there was one."""
+    now = current_turn(request)
+    old, shared = request.before(name)
+    if old is None:
+        old, shared = _Told((), (), (0,), ((opening.digest, opening.cost),), now), 0
+    elif old.turn != now and not request.kinds.isdisjoint(THOUGHTS):
+        shared = min(shared, old.turn, now)  # thoughts cost nothing once their turn is over
+    counts, states = [*old.counts[: shared + 1]], [*old.states[: shared + 1]]
+    chain = _Chain(model, *states[-1])
+    chain.steps = [*old.steps[: counts[-1]]]
+    chain.marked = [at for at in old.marked if at < counts[-1]]
+    for at in range(shared, len(request.messages)):
+        message = request.messages[at]
+        chain.mix(message["role"])
+        chain.fixed += PER_MESSAGE if at else FRAMING - CLOSING
+        for block in blocks(message["content"]):
+            chain.add(block, block_cost(block, model, counter, is_current=at >= now))
+        counts.append(len(chain.steps))
+        states.append((chain.digest, Cost(chain.text, chain.fixed)))
+    told = request.scanned[name] = _Told(chain.steps, chain.marked, counts, states, now)
+    return told
+
+
+def _mark_automatically(chain: _Chain, request: MessagesRequest) -> None:
+    """Put the mark of the top level on the last block that can carry one."""
+    mark = request.body.get("cache_control")
+    if not isinstance(mark, Mapping):
+        return
+    contents = [*request.tools, *blocks(request.body.get("system"))]
+    contents += [block for message in request.messages for block in blocks(message["content"])]
+    for at in range(len(chain.steps) - 1, -1, -1):
+        block = contents[at]
+        if block.get("type") not in THOUGHTS and block.get("text") != "":
+            if chain.steps[at].ttl is None:
+                chain.mark(at, mark.get("ttl") or "5m")
+            break
+
+
+def _hash(before: bytes, said: str) -> bytes:
+    digest = hashlib.blake2b(before, digest_size=16)
+    digest.update(said.encode("utf-8", "surrogatepass"))
+    return digest.digest()
+
+
+def _unmarked(value: Any) -> Any:
+    """What of a block the cache goes by: all but its mark. Of a long text a digest stands for it, made in steps."""
+    if isinstance(value, str):
+        return {"text of many pieces": _digest(value)} if len(value) > _PIECE else value
+    if isinstance(value, dict):
+        return {key: _unmarked(item) for key, item in value.items() if key != "cache_control"}
+    return [_unmarked(item) for item in value] if isinstance(value, list) else value
+
+
+def _digest(text: str) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for at in range(0, len(text), _PIECE):
+        digest.update(text[at : at + _PIECE].encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()
+
+
+def _is_search(tool: Mapping[str, Any]) -> bool:
+    return str(tool.get("type")).startswith(("web_search", "octen_"))
+
+
+def prefixed(request: MessagesRequest, model: Model, counter: TokenCounter) -> "Prefix":
+    """The prompt as the cache sees it, worked out once a request."""
+    found: Prefix | None = request.prefixes.get(model.id)
+    if found is None:
+        found = request.prefixes[model.id] = prefix(request, model, counter)
+    return found
+
+
+# What is in the cache.
 
 LOOKBACK = 20
 SECONDS: Mapping[str, int] = {"5m": 300, "1h": 3600}

@@ -8,9 +8,8 @@ from mock_server.engine.conversation import NAMED, WHOLE, conversed, position
 from mock_server.engine.library import Library
 from mock_server.engine.session import Cursors
 from mock_server.protocol.errors import invalid
-from mock_server.protocol.lazy import lazy
 from mock_server.protocol.request import LONG, MessagesRequest
-from mock_server.records import dataclass
+from mock_server.records import dataclass, lazy
 from mock_server.scenario.answer import Answer
 from mock_server.scenario.conditions import Condition, ConditionContext, Miss, RequestView
 from mock_server.scenario.model import Scenario

@@ -36,13 +36,12 @@ from mock_server.protocol.blocks import (
     is_server_tool,
 )
 from mock_server.protocol.chunk import Chunk
-from mock_server.protocol.lazy import lazy
 from mock_server.protocol.message import NONE, UNEDITED, CacheKind, Extras, Message, Usage
 from mock_server.protocol.plan import AT_ONCE, JSON_HEADERS, SSE_HEADERS, Headers, Part, Plan
 from mock_server.protocol.profile import Geo, Model, Profile
-from mock_server.protocol.prompt import Cost
 from mock_server.protocol.sse import dumps, encode
-from mock_server.records import dataclass, quick
+from mock_server.protocol.tokens import Cost
+from mock_server.records import dataclass, lazy, quick
 from mock_server.scenario.answer import Answer
 from mock_server.scenario.reply import OpenText
 from mock_server.scenario.timing import Pacing, Timing

@@ -17,8 +17,8 @@ from unicodedata import category
 from mock_server.protocol import signing
 from mock_server.protocol.blocks import is_server_tool
 from mock_server.protocol.errors import ApiError, invalid
-from mock_server.protocol.lazy import lazy
 from mock_server.protocol.request import LONG, Block, MessagesRequest, blocks
+from mock_server.records import lazy
 from mock_server.scenario.conditions import SearchedText
 
 NAMED = re.compile(r"\[\[scenario:([^\[\]\n]+)\]\]")  # how a text names the scenario that is to answer

@@ -12,16 +12,15 @@ from mock_server import settings as configuration
 from mock_server.clock import Clock, SystemClock
 from mock_server.engine import faults, seeds
 from mock_server.engine.choose import Lookup, NearMiss, NoMatch, choose, choose_beside
-from mock_server.engine.endpoints import JUDGES, MESSAGES, NAMES, READERS, Endpoint
+from mock_server.engine.endpoints import JUDGES, MESSAGES, NAMES, READERS, STRAIGHT, Endpoint, find, route
 from mock_server.engine.entry import Entry
 from mock_server.engine.errors import Once, failure
-from mock_server.engine.exchange import Call, Exchange, Reading, Work, digest_of, read_apart, told, warn
+from mock_server.engine.exchange import NO_PARAMS, Call, Exchange, Reading, Work, digest_of, read_apart, told, warn
 from mock_server.engine.journal import Journals, Metrics
 from mock_server.engine.library import CompiledScenario, Library
 from mock_server.engine.masking import Redaction
 from mock_server.engine.memory import Memory, Remembered, Repeated
 from mock_server.engine.request_view import Request
-from mock_server.engine.routing import find, route
 from mock_server.engine.session import CompiledAs, Cursors, InForce, Session, Sessions
 from mock_server.protocol.beginnings import Beginnings
 from mock_server.protocol.errors import ApiError, invalid
@@ -279,7 +278,9 @@ class Engine:
             ids = seeds.Ids(_early_seed(http, seed, reading))
         left, token = begin(None if reading is None else reading.spent)
         try:
-            endpoint, params = route(http, terms)
+            endpoint, params = STRAIGHT.get((http.method, http.path)), NO_PARAMS
+            if endpoint is None:
+                endpoint, params = route(http, terms)
             if refused is not None:
                 raise refused
             _check_version(http, terms.profile)

@@ -10,11 +10,11 @@ from mock_server.engine.masking import key_mark, masked, masked_query
 from mock_server.engine.request_view import Request
 from mock_server.protocol import completion
 from mock_server.protocol.errors import excerpt
-from mock_server.protocol.lazy import lazy
 from mock_server.protocol.message import plain, said
 from mock_server.protocol.plan import JSON_HEADERS, SSE_HEADERS, Plan
 from mock_server.protocol.request import LONG, SECRET_HEADERS, HttpRequest
 from mock_server.protocol.sse import heard, read_json, readable_payload
+from mock_server.records import lazy
 from mock_server.scenario.conditions import Moved
 from mock_server.scenario.node import several
 

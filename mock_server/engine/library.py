@@ -16,8 +16,8 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Seq
 from typing import TYPE_CHECKING, NamedTuple
 
 from mock_server.engine.compile import CompiledReply, has_slots, reply_of
-from mock_server.protocol.lazy import lazy
 from mock_server.protocol.profile import Profile
+from mock_server.records import lazy
 from mock_server.scenario.answer import Answer
 from mock_server.scenario.conditions import All, Condition, ConditionContext, Exact, Test, merged
 from mock_server.scenario.model import Scenario

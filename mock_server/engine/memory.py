@@ -15,10 +15,9 @@ from mock_server.engine.exchange import Call, Exchange
 from mock_server.engine.seeds import Ids
 from mock_server.engine.slots import Stencil
 from mock_server.protocol.blocks import Block
-from mock_server.protocol.lazy import lazy
 from mock_server.protocol.plan import Headers, Plan
 from mock_server.protocol.request import MessagesRequest
-from mock_server.records import quick
+from mock_server.records import lazy, quick
 
 if TYPE_CHECKING:
     from mock_server.engine.admission import Admitted

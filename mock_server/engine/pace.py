@@ -11,9 +11,9 @@ from itertools import pairwise
 from random import Random
 from typing import NamedTuple, Protocol
 
-from mock_server.protocol.lazy import lazy
 from mock_server.protocol.message import Event, Silence
 from mock_server.protocol.sse import KEEPALIVE_FRAME, PING_FRAME
+from mock_server.records import lazy
 from mock_server.scenario.timing import LONGEST, Distribution, Replay, Timing
 
 LATEST = 0xFFFFFFFF

@@ -23,10 +23,9 @@ from mock_server.engine.limits import RateLimiter
 from mock_server.engine.seeds import Chance, Ids
 from mock_server.protocol.beginnings import Beginnings
 from mock_server.protocol.errors import invalid
-from mock_server.protocol.lazy import lazy
 from mock_server.protocol.profile import Limits, Model, Profile
 from mock_server.protocol.request import MessagesRequest
-from mock_server.records import dataclass
+from mock_server.records import dataclass, lazy
 from mock_server.scenario.conditions import Moved
 from mock_server.scenario.model import Scenario
 from mock_server.scenario.timing import Pacing

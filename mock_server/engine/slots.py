@@ -22,13 +22,12 @@ from mock_server.protocol.blocks import (
     WebSearchToolResult,
 )
 from mock_server.protocol.chunk import Chunk
-from mock_server.protocol.lazy import lazy
 from mock_server.protocol.message import PING, Event, Message, Silence, events, fold, steps
 from mock_server.protocol.plan import Payload, Payloads
 from mock_server.protocol.profile import Profile
 from mock_server.protocol.rules.history import result_said
 from mock_server.protocol.sse import PING_FRAME, dumps, encode, frame, readable_payload
-from mock_server.records import dataclass
+from mock_server.records import dataclass, lazy
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,7 @@ from functools import cache, lru_cache
 from types import ModuleType
 from typing import Any
 
-from mock_server.protocol.lazy import lazy
-from mock_server.records import dataclass
+from mock_server.records import dataclass, lazy
 
 MOST_CHARACTERS = 10_000
 """Characters of all the patterns that the schemas of one request bring."""

@@ -23,8 +23,8 @@ from mock_server.protocol.blocks import (
 )
 from mock_server.protocol.chunk import Chunk
 from mock_server.protocol.plan import Payload, Plan
-from mock_server.protocol.prompt import Cost
 from mock_server.protocol.sse import dumps
+from mock_server.protocol.tokens import Cost
 from mock_server.records import dataclass
 
 # What can be read of JSON that was cut short: every value that was complete, and the containers that were open.

@@ -8,8 +8,7 @@ from datetime import date
 from typing import Any, Literal, get_args
 
 from mock_server.protocol.errors import STATUS
-from mock_server.protocol.lazy import lazy
-from mock_server.records import dataclass
+from mock_server.records import dataclass, lazy
 
 _NATIVE = re.compile(r"(claude-[a-z]+)-(\d+)(?:-(\d{1,2}))?(?:-\d{8})?")
 

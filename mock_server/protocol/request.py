@@ -12,7 +12,7 @@ from json.encoder import encode_basestring_ascii
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from mock_server.protocol.errors import invalid
-from mock_server.protocol.lazy import lazy
+from mock_server.records import lazy
 
 # A form with a file as plain data: what a `multipart/form-data` request says, however its bytes are kept.
 

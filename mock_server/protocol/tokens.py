@@ -1,14 +1,25 @@
-"""The one token estimate: usage, `max_tokens`, timing and generated lengths all count with it.
+"""Tokens: how many a text has and a prompt costs. One estimate: usage, `max_tokens`, timing and generated lengths all
+count with it.
 
 A token here is a word piece of up to seven Latin letters (with the space before it), up to three digits, up to three
 letters of other alphabets, one punctuation mark, one run of white space, or one other character (CJK, emoji).
 English prose comes out near 1.2 tokens a word. It is an estimate: the real tokenizer is not public.
+
+A prompt costs that of its texts times the model's factor, images by the published formula, all else what recorded
+requests cost beside their text. Facts: docs/protocol.md G.1 and G.2.
 
 Rule of this file: `"".join(split(text)) == text`, and cutting `split(text)` short cuts the text at the same place,
 so a truncated reply streams the very deltas of the whole one.
 """
 
 import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from mock_server.protocol import media
+from mock_server.protocol.profile import Model
+from mock_server.protocol.request import LONG, Block, MessagesRequest, blocks
+from mock_server.protocol.sse import dumps
 
 _SHORT = 100  # letters, up to which the expression is as fast as anything
 _PIECE = 1 << 16  # letters of a long text that are counted at once: what is held meanwhile stays small
@@ -136,3 +147,225 @@ class TokenCounter:
         self._held += takes
         self._counts[text] = counted = count(text)
         return counted
+
+
+# What the prompt of a request costs, block by block: tools, then system, then messages.
+
+FRAMING = 7
+CLOSING = 3  # of it what stands after the last block: so much is left when that is cached
+PER_MESSAGE = 4
+DOCUMENT, CITATIONS = 33, 540  # a text document beside its text; that documents may be cited, once
+_FORMAT, _FORMAT_LETTER = 75, 0.45  # an output format, and each letter of its JSON
+# The hidden prompts of tools that the API knows by itself, beside what the request says of them. Those of bash and of
+# the editors are documented, the others recorded; of newer searches nothing is known but that they have one.
+_TOOLS: Mapping[str, int] = {
+    "memory_20250818": 1050,
+    "computer_20241022": 1090,
+    "computer_20250124": 1090,
+    "computer_20251124": 1280,
+    "web_search_20250305": 1650,
+    "web_search_20260209": 1650,
+    "web_search_20260318": 1650,
+    "advisor_20260301": 650,
+    "bash_20241022": 245,
+    "bash_20250124": 245,
+    "text_editor_20241022": 700,
+    "text_editor_20250124": 700,
+    "text_editor_20250429": 700,
+    "text_editor_20250728": 700,
+}
+# parameters that bring no hidden prompt of their own
+_PLAIN = frozenset(("model", "messages", "max_tokens", "system", "stream", "tools", "tool_choice", "metadata"))
+THOUGHTS = ("thinking", "redacted_thinking")
+_FORCED = ("any", "tool")
+
+
+class Cost(NamedTuple):
+    """Tokens: of text, which a model's factor scales, and those that are a model's own already."""
+
+    text: int = 0
+    fixed: int = 0
+
+    def on(self, model: Model) -> int:
+        return round(self.text * model.token_factor) + self.fixed
+
+    def __add__(self, other: object) -> "Cost":
+        if not isinstance(other, Cost):
+            return NotImplemented
+        return Cost(self.text + other.text, self.fixed + other.fixed)
+
+
+def counted(request: MessagesRequest, model: Model, counter: TokenCounter) -> int:
+    """The estimate of what a request's prompt costs, of a long one worked out once."""
+    if len(request.raw) < LONG:
+        return input_tokens(request, model, counter)
+    found = request.costs.get(model.id)
+    if found is None:
+        found = request.costs[model.id] = input_tokens(request, model, counter)
+    return found
+
+
+def input_tokens(request: MessagesRequest, model: Model, counter: TokenCounter) -> int:
+    """The estimate of what a request's prompt costs."""
+    messages = request.messages
+    if len(messages) > 1:
+        request = request.merged
+        messages = request.messages
+    name = ("cost", model.id)
+    steady: Cost | None = request.steady.get(name)
+    if steady is None:
+        steady = request.steady[name] = _steady_cost(request, model, counter)
+    text, fixed = steady
+    if len(messages) == 1:
+        content = messages[0]["content"]
+        if type(content) is str:
+            return round((text + counter.count(content)) * model.token_factor) + fixed
+        said = [block["text"] for block in content if block["type"] == "text"]
+        if len(said) == len(content):
+            return round((text + sum(map(counter.count, said))) * model.token_factor) + fixed
+    if cites(request):
+        fixed += CITATIONS
+
+    def add(before: "_Costs", message: Mapping[str, Any]) -> "_Costs":
+        return _with_message(before, message, model, counter)
+
+    costs = request.scan(name, _NOTHING, add)
+    past, whole = costs[current_turn(request)], costs[-1]
+    text += whole[0] - past[2]
+    fixed += whole[1] - past[3] + PER_MESSAGE * (len(messages) - 1)
+    return round(text * model.token_factor) + fixed
+
+
+def _steady_cost(request: MessagesRequest, model: Model, counter: TokenCounter) -> Cost:
+    """What all but the messages costs."""
+    text, fixed = 0, FRAMING
+    for block in blocks(request.body.get("system")):
+        text += counter.count(block["text"])
+    if request.tools:
+        fixed += tool_prompt(request, model)
+        for tool in request.tools:
+            text += counter.count(dumps(tool))
+            if "type" in tool:
+                fixed += own_prompt(tool)
+    if not _PLAIN.issuperset(request.body):
+        fixed += thinking_prompt(request, model) + format_prompt(request)
+    return Cost(text, fixed)
+
+
+# of some messages: the text and the fixed tokens of all of it, and those of the thoughts in it
+_Costs = tuple[int, int, int, int]
+_NOTHING: _Costs = (0, 0, 0, 0)
+
+
+def _with_message(before: _Costs, message: Mapping[str, Any], model: Model, counter: TokenCounter) -> _Costs:
+    text, fixed, text_thought, fixed_thought = before
+    content = message["content"]
+    if type(content) is str:
+        return text + counter.count(content), fixed, text_thought, fixed_thought
+    for block in content:
+        cost = block_cost(block, model, counter)
+        text += cost.text
+        fixed += cost.fixed
+        if block["type"] in THOUGHTS:
+            text_thought += cost.text
+            fixed_thought += cost.fixed
+    return text, fixed, text_thought, fixed_thought
+
+
+def tool_prompt(request: MessagesRequest, model: Model) -> int:
+    """The hidden prompt that tells a model of its tools."""
+    return model.forced_tool_tokens if request.tool_choice.get("type") in _FORCED else model.tool_tokens
+
+
+def own_prompt(tool: Mapping[str, Any]) -> int:
+    """What the API says of a tool by itself."""
+    return _TOOLS.get(str(tool.get("type")), 0)
+
+
+def thinking_prompt(request: MessagesRequest, model: Model) -> int:
+    """The hidden prompt that gives a model its budget to think."""
+    return model.thinking_tokens if request.thinking.get("type") == "enabled" else 0
+
+
+def format_prompt(request: MessagesRequest) -> int:
+    """The hidden prompt that asks for an output format."""
+    format = request.format
+    return 0 if format is None else _FORMAT + round(_FORMAT_LETTER * len(dumps(format)))
+
+
+def current_turn(request: MessagesRequest) -> int:
+    """Where the turn begins that is under way: after the last message of a user that is more than tool results."""
+    return request.scan("turn", (0, 0), _with_turn)[-1][1]
+
+
+def _with_turn(before: tuple[int, int], message: Mapping[str, Any]) -> tuple[int, int]:
+    """How many messages there are, and where the newest turn begins."""
+    at, begins = before
+    if message["role"] != "user":
+        return at + 1, begins
+    content = message["content"]
+    is_more = type(content) is str or any(block["type"] != "tool_result" for block in content)
+    return at + 1, at if is_more else begins
+
+
+def block_cost(block: Block, model: Model, counter: TokenCounter, *, is_current: bool = True) -> Cost:
+    """The cost of one content block. Thoughts of turns that are over are not sent to the model."""
+    kind = block["type"]
+    if kind == "text":
+        return Cost(counter.count(block["text"]))
+    if kind in THOUGHTS:
+        said = block.get("thinking") or block.get("data") or ""
+        return Cost(counter.count(said)) if is_current else Cost()
+    if kind == "image":
+        return Cost(fixed=_image(block.get("source"), model))
+    if kind == "document":
+        return _document(block, model, counter)
+    if kind == "tool_result":
+        return _sum(block.get("content"), model, counter)
+    if kind == "search_result":
+        return Cost(counter.count(f"{block['title']} {block['source']}")) + _sum(block["content"], model, counter)
+    return Cost(counter.count(dumps({k: v for k, v in block.items() if k not in ("type", "cache_control")})))
+
+
+def _sum(content: Any, model: Model, counter: TokenCounter) -> Cost:
+    total = Cost()
+    for inner in blocks(content):
+        total += block_cost(inner, model, counter)
+    return total
+
+
+def _image(source: Any, model: Model) -> int:
+    """An image whose bytes are not here costs what the largest does. Of a file its size may be known."""
+    if isinstance(source, Mapping) and isinstance(source.get("width"), int) and isinstance(source.get("height"), int):
+        return media.image_tokens(source["width"], source["height"], model)
+    data = source.get("data") if isinstance(source, Mapping) else None
+    image = media.image(data) if isinstance(data, str) else None
+    return model.image_tokens if image is None else media.image_tokens(image.width, image.height, model)
+
+
+def _document(block: Block, model: Model, counter: TokenCounter) -> Cost:
+    source = block["source"]
+    titles = Cost(counter.count(f"{block.get('title') or ''} {block.get('context') or ''}".strip()))
+    if source.get("type") == "text" or (source.get("type") == "file" and "data" in source):
+        return titles + Cost(counter.count(str(source.get("data") or "")), DOCUMENT)
+    if source.get("type") == "content":
+        return titles + _sum(source.get("content"), model, counter) + Cost(fixed=DOCUMENT)
+    data = source.get("data")
+    pages = media.pages(data) if isinstance(data, str) else source.get("pages")
+    return titles + Cost(fixed=model.page_tokens * (pages if isinstance(pages, int) and pages > 0 else 1))
+
+
+def _all_blocks(request: MessagesRequest) -> Iterator[Mapping[str, Any]]:
+    for message in request.messages:
+        for block in blocks(message["content"]):
+            yield block
+            inner = block.get("content")
+            if block["type"] == "tool_result" and isinstance(inner, Sequence) and not isinstance(inner, str):
+                yield from inner
+
+
+def cites(request: MessagesRequest) -> bool:
+    if "document" not in request.kinds:
+        return False
+    documents = (block for block in _all_blocks(request) if block["type"] == "document")
+    return any((document.get("citations") or {}).get("enabled") for document in documents)

@@ -8,8 +8,7 @@ from dataclasses import field
 from typing import Annotated, Any, ClassVar, Literal
 
 from mock_server.protocol.blocks import Block, ToolUse, is_server_tool
-from mock_server.protocol.lazy import lazy
-from mock_server.records import dataclass
+from mock_server.records import dataclass, lazy
 from mock_server.scenario.conditions import Condition, Then
 from mock_server.scenario.decode import Reads
 from mock_server.scenario.error import Failure

@@ -8,7 +8,7 @@ explanation names the code points, since nobody sees them.
 from collections.abc import Sequence
 from unicodedata import combining, normalize
 
-from mock_server.protocol.lazy import lazy
+from mock_server.records import lazy
 
 _UNSEEN = frozenset("\u00ad\u200b\u200c\u200d\u2060\ufeff")  # soft hyphen, zero width spaces and joiners
 _SEEN = 2_000  # characters of a text that an explanation looks at

@@ -10,12 +10,11 @@ from urllib.parse import quote
 from mock_server.protocol import signing
 from mock_server.protocol.blocks import McpToolResult, McpToolUse, ServerToolUse, ToolUse, WebSearchToolResult
 from mock_server.protocol.chunk import Burst, Bytes, Chunk
-from mock_server.protocol.lazy import lazy
 from mock_server.protocol.message import Message, events
 from mock_server.protocol.plan import AT_ONCE, JSON_HEADERS, Part, Plan, whole
 from mock_server.protocol.profile import Limits
 from mock_server.protocol.sse import dumps, encode, frame
-from mock_server.records import dataclass
+from mock_server.records import dataclass, lazy
 from mock_server.scenario.answer import ANSWER_KEYS, Answer
 from mock_server.scenario.conditions import NO_STATES, Condition, OnlyNamed, States, endpoints_of, read_states
 from mock_server.scenario.decode import Reads

@@ -13,12 +13,11 @@ from urllib.parse import parse_qsl
 
 from aiohttp import web
 
-from mock_server.engine.endpoints import ENDPOINTS
+from mock_server.engine.endpoints import ENDPOINTS, allowed, find, most_bytes
 from mock_server.engine.engine import Engine
 from mock_server.engine.entry import Entry, Lane
 from mock_server.engine.exchange import Exchange, Late, Reading, Work, addressed
 from mock_server.engine.memory import Remembered
-from mock_server.engine.routing import allowed, find, most_bytes
 from mock_server.engine.slots import Stencil, places
 from mock_server.protocol.errors import ApiError
 from mock_server.protocol.plan import JSON_HEADERS, SSE_HEADERS, Headers, Plan, whole

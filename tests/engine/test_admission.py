@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from manualclock import ManualClock
 
+from mock_server.engine.cache import prefix
 from mock_server.engine.engine import Engine
 from mock_server.engine.entry import Entry
 from mock_server.protocol.profile import Model, Profile
-from mock_server.protocol.prompt import CLOSING, input_tokens, prefix
 from mock_server.protocol.request import HttpRequest, MessagesRequest
 from mock_server.protocol.signing import SIGNATURE
-from mock_server.protocol.tokens import TokenCounter
+from mock_server.protocol.tokens import CLOSING, TokenCounter, input_tokens
 from mock_server.scenario.load import loads
 from mock_server.scenario.profiles import load_profile
 from mock_server.settings import Settings

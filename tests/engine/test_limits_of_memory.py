@@ -12,7 +12,7 @@ import pytest
 
 from mock_server.engine import batches, cache, conversation, files, gates, journal, limits, memory, session
 from mock_server.engine.batches import Batch, Batches, Item, Sender
-from mock_server.engine.cache import PromptCache
+from mock_server.engine.cache import PromptCache, prefixed
 from mock_server.engine.conversation import Threads
 from mock_server.engine.engine import Engine
 from mock_server.engine.exchange import Exchange
@@ -26,7 +26,6 @@ from mock_server.protocol import beginnings
 from mock_server.protocol.errors import ApiError
 from mock_server.protocol.plan import NOTHING
 from mock_server.protocol.profile import Limits
-from mock_server.protocol.prompt import prefixed
 from mock_server.protocol.request import HttpRequest, InMemory, MessagesRequest, Upload
 from mock_server.protocol.tokens import TokenCounter
 from mock_server.scenario.answer import Answer

@@ -6,10 +6,9 @@ from typing import Any
 
 import pytest
 
-from mock_server.engine.endpoints import ENDPOINTS, FAMILIES, family
+from mock_server.engine.endpoints import ENDPOINTS, FAMILIES, family, find
 from mock_server.engine.engine import Engine
 from mock_server.engine.entry import Entry
-from mock_server.engine.routing import find
 from mock_server.protocol.request import HttpRequest
 from mock_server.scenario.profiles import load_profile
 from mock_server.settings import Settings

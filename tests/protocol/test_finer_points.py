@@ -12,6 +12,7 @@ from typing import Any, get_args
 
 import pytest
 
+from mock_server.engine.cache import Prefix, prefix
 from mock_server.protocol import completion, expression, media, request, rules, signing, sse
 from mock_server.protocol.blocks import Compaction, CutToolUse, Text, ToolUse
 from mock_server.protocol.errors import MESSAGE, STATUS, TYPE, ApiError
@@ -20,14 +21,13 @@ from mock_server.protocol.json_schema import Checker, SchemaProblem, is_schema
 from mock_server.protocol.message import Cut, Usage, cut, fold
 from mock_server.protocol.plan import AT_ONCE, Plan, Send, rolled
 from mock_server.protocol.profile import Capability, Model, Profile
-from mock_server.protocol.prompt import Prefix, input_tokens, prefix
 from mock_server.protocol.query import Whole, read_query
 from mock_server.protocol.request import Known, MessagesRequest
 from mock_server.protocol.rules import counting, history, parameters, schemas, validate
 from mock_server.protocol.rules.checks import integer
 from mock_server.protocol.rules.history import results_paired
 from mock_server.protocol.rules.models import model_of
-from mock_server.protocol.tokens import TokenCounter
+from mock_server.protocol.tokens import TokenCounter, input_tokens
 from mock_server.scenario.profiles import load_profile
 
 ANTHROPIC = load_profile("anthropic")

@@ -27,7 +27,7 @@ EQUAL: dict[str, str] = {
         "the keyword that brings the patterns counts the same pairs"
     ),
     "mock_server/engine/library.py Index._lane: False -> True": _KEPT,
-    "mock_server/protocol/prompt.py _unmarked: len(value) > _PIECE -> len(value) >= _PIECE": _KEPT,
+    "mock_server/engine/cache.py _unmarked: len(value) > _PIECE -> len(value) >= _PIECE": _KEPT,
     "mock_server/protocol/request.py _DigestInSteps._put: self._held > self.PIECE -> self._held >= self.PIECE": _KEPT,
     "mock_server/protocol/request.py _DigestInSteps._put: self._held > self.PIECE -> not self._held > self.PIECE": (
         "the digest of the pieces is that of the whole, however they are cut"
@@ -53,7 +53,7 @@ EQUAL: dict[str, str] = {
     "mock_server/protocol/beginnings.py module: 4 -> 5": _KEPT,
     "mock_server/protocol/json_schema.py module: 3 -> 4": _ESTIMATE,
     "mock_server/protocol/json_schema.py module: 32 -> 33 (2)": _ESTIMATE,
-    "mock_server/protocol/prompt.py module: '1h' -> '1hX'": _TYPES,
+    "mock_server/engine/cache.py module: '1h' -> '1hX'": _TYPES,
     "mock_server/protocol/request.py module: '_S' -> '_SX'": _TYPES,
     "mock_server/protocol/rules/__init__.py module: 'type' -> 'typeX' (2)": _CHEAPER,
     "mock_server/protocol/beginnings.py Beginnings.keep: len(body) >= LONG -> len(body) > LONG": (

@@ -28,6 +28,7 @@ from reliability.equal import EQUAL  # noqa: E402 # the path is made above
 
 FILES = (
     *sorted(ROOT.glob("mock_server/protocol/**/*.py")),
+    ROOT / "mock_server/engine/cache.py",
     ROOT / "mock_server/engine/choose.py",
     ROOT / "mock_server/engine/conversation.py",
     ROOT / "mock_server/engine/library.py",

@@ -10,10 +10,10 @@ from mock_server.engine.errors import json_reply, judged, keep, passing_over, wa
 from mock_server.engine.exchange import Call, Exchange
 from mock_server.engine.session import Session
 from mock_server.protocol.errors import ApiError
-from mock_server.protocol.prompt import counted
 from mock_server.protocol.request import HttpRequest, MessagesRequest, parse
 from mock_server.protocol.rules import counting
 from mock_server.protocol.rules.models import model_of
+from mock_server.protocol.tokens import counted
 
 if TYPE_CHECKING:
     from mock_server.engine.engine import Engine

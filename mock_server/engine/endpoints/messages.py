@@ -19,6 +19,7 @@ from mock_server.engine.admission import (
     take_limits,
     too_long,
 )
+from mock_server.engine.cache import prefixed
 from mock_server.engine.choose import NAMES, Choice, Lookup, NoMatch, choose, look_ahead
 from mock_server.engine.compile import Binding, CompiledReply, Filled, Reply, View, is_one_text, reply_of
 from mock_server.engine.conversation import checked, waiting_call
@@ -57,16 +58,15 @@ from mock_server.protocol import signing
 from mock_server.protocol.blocks import Block, Compaction
 from mock_server.protocol.errors import ApiError, excerpt, invalid
 from mock_server.protocol.expression import OverLimit, allowance, bounded
-from mock_server.protocol.lazy import lazy
 from mock_server.protocol.plan import NOTHING, Headers, Plan
 from mock_server.protocol.profile import Limits
-from mock_server.protocol.prompt import prefixed
 from mock_server.protocol.request import HttpRequest, MessagesRequest, parse
 from mock_server.protocol.rules import allowed_in_batch
 from mock_server.protocol.rules.models import model_of
 from mock_server.protocol.rules.parameters import EMULATED
 from mock_server.protocol.sse import dumps, dumps_in_steps, encode
 from mock_server.protocol.tokens import TokenCounter
+from mock_server.records import lazy
 from mock_server.scenario.answer import Answer, name_of
 from mock_server.scenario.conditions import Miss
 from mock_server.scenario.faults import Applied

@@ -5,7 +5,6 @@ from typing import Any
 
 from mock_server.protocol.errors import invalid
 from mock_server.protocol.json_schema import size
-from mock_server.protocol.lazy import lazy
 from mock_server.protocol.profile import Profile
 from mock_server.protocol.request import MessagesRequest
 from mock_server.protocol.rules.checks import (
@@ -29,6 +28,7 @@ from mock_server.protocol.rules.checks import (
     string,
     tagged,
 )
+from mock_server.records import lazy
 
 _STRINGS = optional(nullable(items(string)))
 _COUNT = optional(nullable(integer(1)))

@@ -1,27 +1,102 @@
-"""A valid request -> what it costs before anything is answered: its tokens, its room in the window, the prompt cache.
+"""Whether a request is let in: what is wrong with it, and what it costs before anything is answered: its tokens, its
+room in the window, the prompt cache.
 
 `admit` looks at the session and changes nothing; `commit` writes down what the reply used. Raises ApiError for a
 prompt that is too long.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+import logging
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from mock_server.clock import moment, whole_seconds
 from mock_server.engine.cache import Admission, Prefix, prefixed
-from mock_server.engine.errors import let_pass
-from mock_server.engine.exchange import Call
+from mock_server.engine.errors import unserved
+from mock_server.engine.exchange import Call, Exchange, warn
 from mock_server.engine.files import File
 from mock_server.engine.limits import Buckets, refused
 from mock_server.engine.seeds import Ids
-from mock_server.engine.session import Session
-from mock_server.protocol.errors import ApiError, invalid
+from mock_server.engine.session import InForce, Session
+from mock_server.protocol.errors import ApiError, UnknownModel, invalid
+from mock_server.protocol.expression import allowance
 from mock_server.protocol.message import UNEDITED, Extras, said
 from mock_server.protocol.plan import Headers, Plan
-from mock_server.protocol.profile import Limits, Model
-from mock_server.protocol.request import LONG, Block, MessagesRequest, blocks
+from mock_server.protocol.profile import Limits, Model, Profile
+from mock_server.protocol.request import LONG, Block, Ignored, MessagesRequest, blocks
+from mock_server.protocol.rules import ignored, readable, told_of, validate
 from mock_server.protocol.rules.models import model_of
 from mock_server.protocol.tokens import TokenCounter, block_cost, counted, current_turn, input_tokens
+
+# What is wrong with a request, and what becomes of it: an error, or an answer with a warning. `validation` decides.
+
+log = logging.getLogger("mock_server")
+Readable = Callable[[MessagesRequest, Profile], None]
+Validate = Callable[..., None]
+
+
+def judged(
+    request: MessagesRequest, in_force: InForce, readable: Readable = readable, validate: Validate = validate
+) -> ApiError | None:
+    """What is wrong with a request that is answered all the same, as `validation` says. Raises it where it is not."""
+    if in_force.settings.validation != "strict":
+        readable(request, in_force.profile)
+        if in_force.settings.validation == "off":
+            return None
+    try:
+        validate(request, in_force.profile, has_cache_marks=request.is_marked)
+    except UnknownModel as error:
+        finding = let_pass(unserved(error, in_force.profile), in_force)
+    except ApiError as error:
+        finding = let_pass(error, in_force)
+    else:
+        return None
+    request.ignored = ignored(request)
+    return finding
+
+
+def keep(request: MessagesRequest, in_force: InForce, endpoint: str) -> None:
+    """Remember a request about which no rule of an endpoint had anything to say, and which was judged whole."""
+    if in_force.settings.validation != "off" and not allowance().missed:
+        in_force.beginnings.keep(request, in_force.profile, endpoint)
+
+
+def let_pass(error: ApiError, in_force: InForce) -> ApiError:
+    """The error, where it is only a warning; raises it under `validation: strict`."""
+    if in_force.settings.validation == "strict":
+        raise error
+    log.warning("answered although it breaks a rule (%s): %s", error.status, error.note or error)
+    return error
+
+
+def warned(exchange: Exchange, finding: ApiError) -> Exchange:
+    """The exchange with what is wrong with its request in a header and in the journal."""
+    text = f"{finding.status} {finding.type}: {finding.note or finding}"
+    return warn(exchange, text, note=f"validation: {text}")
+
+
+class Once:
+    """Names that were told of, so that the log tells each once: at most so many."""
+
+    MOST = 1_000
+
+    def __init__(self) -> None:
+        self._told: set[str] = set()
+
+    def first(self, name: str) -> bool:
+        """Whether nobody was told of this name before; somebody is from now on."""
+        if name in self._told or len(self._told) >= self.MOST or len(name) > self.MOST:
+            return False
+        self._told.add(name)
+        return True
+
+
+def passing_over(exchange: Exchange, found: Sequence[Ignored], once: Once) -> Exchange:
+    """The exchange with what of its request no Messages API has, and was ignored, told as a warning."""
+    text = told_of(found)
+    if [one for one in found if once.first(one.kind)]:
+        log.warning("%s", text)
+    return warn(exchange, text)
+
 
 # `file` sources in messages: each gets what its file is, for whoever counts or quotes it. Rules 136, 137.
 

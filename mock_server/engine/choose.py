@@ -4,14 +4,14 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Se
 from typing import Any, NamedTuple
 
 from mock_server.engine import seeds
-from mock_server.engine.conversation import NAMED, WHOLE, conversed, position
 from mock_server.engine.library import Library
 from mock_server.engine.session import Cursors
 from mock_server.protocol.errors import invalid
 from mock_server.protocol.request import LONG, MessagesRequest
 from mock_server.records import dataclass, lazy
 from mock_server.scenario.answer import Answer
-from mock_server.scenario.conditions import Condition, ConditionContext, Miss, RequestView
+from mock_server.scenario.conditions import Condition, Miss
+from mock_server.scenario.conversation import NAMED, WHOLE, ConditionContext, RequestView, conversed, position
 from mock_server.scenario.model import Scenario
 from mock_server.scenario.node import listed, several, suggestion
 

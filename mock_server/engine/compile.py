@@ -9,20 +9,19 @@ cut short, or whose thoughts are not shown, is made anew for its request.
 import math
 import random
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import field, replace
-from functools import partial
 from itertools import pairwise
 from typing import Any, NamedTuple, Protocol, get_args
 
 from mock_server.engine import citations
 from mock_server.engine.cache import CacheUse
-from mock_server.engine.pace import INSTANTLY, Pace, Timeline
-from mock_server.engine.seeds import Ids, chance
-from mock_server.engine.slots import OPEN_CALL, Blank, FilledTemplate, ReplyTemplate, Slot, signed_blocks
+from mock_server.engine.pace import INSTANTLY, Pace
+from mock_server.engine.seeds import chance
+from mock_server.engine.slots import OPEN_CALL, Blank, Filled, FilledTemplate, ReplyTemplate, Slot, signed_blocks
 from mock_server.protocol import message as cut
 from mock_server.protocol import message as usage
-from mock_server.protocol import signing, tokens
+from mock_server.protocol import tokens
 from mock_server.protocol.blocks import (
     AdvisorToolResult,
     Block,
@@ -37,11 +36,11 @@ from mock_server.protocol.blocks import (
 )
 from mock_server.protocol.chunk import Chunk
 from mock_server.protocol.message import NONE, UNEDITED, CacheKind, Extras, Message, Usage
-from mock_server.protocol.plan import AT_ONCE, JSON_HEADERS, SSE_HEADERS, Headers, Part, Plan
+from mock_server.protocol.plan import JSON_HEADERS, SSE_HEADERS
 from mock_server.protocol.profile import Geo, Model, Profile
 from mock_server.protocol.sse import dumps, encode
 from mock_server.protocol.tokens import Cost
-from mock_server.records import dataclass, lazy, quick
+from mock_server.records import dataclass, lazy
 from mock_server.scenario.answer import Answer
 from mock_server.scenario.reply import OpenText
 from mock_server.scenario.timing import Pacing, Timing
@@ -198,58 +197,6 @@ class _Round(NamedTuple):
     output: int
     fed_back: int
     advice: int
-
-
-_plan, _part = quick(Plan), quick(Part)
-
-
-class Filled(NamedTuple):
-    """A reply to one request, in all but what is drawn for it: ids. Those of the same request come from anew each time.
-
-    `headers`: those of the reply itself, which come before all others. `known`: the values that the request decides.
-    `tokens`: of its input and output, as its usage tells them. `is_cut`: the request left no room for the whole of it.
-    """
-
-    headers: Headers
-    form: ReplyTemplate
-    known: dict[str, bytes]
-    stamps: Sequence[tuple[str, signing.Stamp]]
-    resumes: bool
-    timeline: Timeline
-    stream: bool
-    tokens: tuple[int, int]
-    is_cut: bool = False
-
-    def after(self, input_tokens: int) -> "Filled":
-        """The same after a prompt of so many tokens."""
-        known = {**self.known, "input_tokens": b"%d" % input_tokens}
-        tokens = input_tokens, self.tokens[1]
-        return Filled(self.headers, self.form, known, self.stamps, self.resumes, self.timeline, self.stream, tokens)
-
-    def drawn(self, ids: Ids, open_call: Callable[[], str]) -> dict[str, bytes]:
-        """The values that are drawn: the id of the message, then those of its calls."""
-        values = {"id": b'"%b"' % ids.new("msg").encode()}
-        for name, stamped in self.stamps:
-            values[name] = b'"%b"' % signing.mint(ids.take(6), stamped).encode()
-        if self.resumes:
-            values["open_call"] = encode(dumps(open_call()))
-        return values
-
-    def plan(self, drawn: Mapping[str, bytes], headers: Headers, tokens: tuple[int, int] | None = None) -> Plan:
-        """The plan with these values in it, and `headers` behind its own. `tokens`: where the values tell others."""
-        values, at, form = {**self.known, **drawn}, self.timeline.at, self.form
-        if self.stream:
-            frames, due = self.timeline.filled(form.fill(values)), at[0]
-            joined = None if at[-1] or form.once else form.joined
-            source = partial(form.payloads, values, self.timeline.pings, self.timeline.beat)
-            part = _part((frames, at, None, source, joined))
-        else:
-            due = at[-1]
-            frames, when = (form.json.fill(values),), at[-1:] if due else AT_ONCE
-            part = _part((frames, when, None, partial(form.message, values), None))
-        if form.once:
-            form.forget()
-        return _plan((200, self.headers + headers, (part,), self.stream, due, None, None, tokens or self.tokens))
 
 
 def has_slots(content: Sequence[Block]) -> bool:
@@ -424,7 +371,7 @@ class CompiledReply:
 
     # -- one request -------------------------------------------------------------------------------------------
 
-    def filled(self, to: Binding) -> "Filled":
+    def filled(self, to: Binding) -> Filled:
         """The reply to one request in all but what is drawn for it."""
         needs = self._cost.fixed + self._cost.text * to.model.token_factor
         room = to.most if self._reply.max_tokens is None else self._room(to)
@@ -503,7 +450,7 @@ class CompiledReply:
             max_tokens=None,
         )
 
-    def _whole(self, to: Binding, needs: float) -> "Filled":
+    def _whole(self, to: Binding, needs: float) -> Filled:
         """The same of a reply that comes whole and takes so many tokens."""
         timing = self._reply.timing.of(to.model.id)
         pace, form, forms = self._paced.get(id(timing)) or self._at_pace(timing)

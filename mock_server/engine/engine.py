@@ -11,10 +11,11 @@ from typing import Any, NamedTuple
 from mock_server import settings as configuration
 from mock_server.clock import Clock, SystemClock
 from mock_server.engine import faults, seeds
+from mock_server.engine.admission import Once
 from mock_server.engine.choose import Lookup, NearMiss, NoMatch, choose, choose_beside
 from mock_server.engine.endpoints import JUDGES, MESSAGES, NAMES, READERS, STRAIGHT, Endpoint, find, route
 from mock_server.engine.entry import Entry
-from mock_server.engine.errors import Once, failure
+from mock_server.engine.errors import failure
 from mock_server.engine.exchange import NO_PARAMS, Call, Exchange, Reading, Work, digest_of, read_apart, told, warn
 from mock_server.engine.journal import Journals, Metrics
 from mock_server.engine.library import CompiledScenario, Library

@@ -1,22 +1,14 @@
-"""Replies that are no messages: an error in the words of the profile, what becomes of a request that breaks a rule, a
-JSON object.
-"""
+"""Replies that are no messages: an error in the words of the profile, a JSON object."""
 
 import functools
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from itertools import repeat
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from mock_server.clock import http_date
-from mock_server.engine.exchange import Call, Exchange, in_ascii, warn
-from mock_server.engine.session import InForce
+from mock_server.engine.exchange import Call, in_ascii
 from mock_server.protocol.errors import MESSAGE, ApiError, UnknownModel, envelope, excerpt, nearest, one_line
-from mock_server.protocol.expression import allowance
 from mock_server.protocol.plan import JSON_HEADERS, Headers, Plan, whole
 from mock_server.protocol.profile import Profile
-from mock_server.protocol.request import Ignored, MessagesRequest
-from mock_server.protocol.rules import ignored, readable, told_of, validate
 from mock_server.protocol.sse import dumps, encode
 from mock_server.scenario.answer import Answer
 from mock_server.scenario.error import Failure
@@ -25,29 +17,6 @@ from mock_server.scenario.templates import Template
 
 if TYPE_CHECKING:
     from mock_server.engine.session import Session
-
-
-def reply_headers(session: "Session", request_id: str, *, is_known: bool = True) -> Headers:
-    """The headers that every reply has: when it was made, its id, and whose key it was if that `is_known`."""
-    return headers_at(session.in_force.profile, int(session.reply_time()), request_id, is_known=is_known)
-
-
-def headers_at(profile: Profile, second: int, request_id: str, *, is_known: bool = True) -> Headers:
-    """The same, of a reply that was made in this second (unix)."""
-    headers = (_date(second), *zip(profile.request_id_headers, repeat(request_id)))
-    return headers + profile.owner_headers if is_known else headers
-
-
-@functools.lru_cache(maxsize=16)
-def _date(unix: int) -> tuple[str, str]:
-    """The same pair for all replies of one second, which the journal keeps."""
-    return ("date", http_date(unix))
-
-
-@functools.lru_cache(maxsize=16)
-def date_bytes(second: int) -> bytes:
-    """The date of a reply as it is sent."""
-    return http_date(second).encode()
 
 
 # What `x-should-retry` says of a status, where the error has no word of its own. Of the others nothing is said.
@@ -69,7 +38,7 @@ def failure(error: ApiError, session: "Session", request_id: str, at: int = 0, *
     if "x-should-retry" not in own and error.status in SHOULD_RETRY:
         own["x-should-retry"] = SHOULD_RETRY[error.status]
     printable = ((name, value.replace("\r", " ").replace("\n", " ")) for name, value in own.items())
-    told = reply_headers(session, request_id, is_known=error.type != "authentication_error")
+    told = session.reply_headers(request_id, is_known=error.type != "authentication_error")
     return whole(error.status, (*JSON_HEADERS, *told, *printable), encode(dumps(body)), at, body)
 
 
@@ -92,79 +61,9 @@ def scripted(script: Failure, answer: Answer, *, fast_retries: bool = False) -> 
     return ApiError(script.error_type, message, status=script.http_status, details=script.details, headers=headers)
 
 
-# What is wrong with a request, and what becomes of it: an error, or an answer with a warning. `validation` decides.
-
-log = logging.getLogger("mock_server")
-Readable = Callable[[MessagesRequest, Profile], None]
-Validate = Callable[..., None]
-
-
-def judged(
-    request: MessagesRequest, in_force: InForce, readable: Readable = readable, validate: Validate = validate
-) -> ApiError | None:
-    """What is wrong with a request that is answered all the same, as `validation` says. Raises it where it is not."""
-    if in_force.settings.validation != "strict":
-        readable(request, in_force.profile)
-        if in_force.settings.validation == "off":
-            return None
-    try:
-        validate(request, in_force.profile, has_cache_marks=request.is_marked)
-    except UnknownModel as error:
-        finding = let_pass(unserved(error, in_force.profile), in_force)
-    except ApiError as error:
-        finding = let_pass(error, in_force)
-    else:
-        return None
-    request.ignored = ignored(request)
-    return finding
-
-
-def keep(request: MessagesRequest, in_force: InForce, endpoint: str) -> None:
-    """Remember a request about which no rule of an endpoint had anything to say, and which was judged whole."""
-    if in_force.settings.validation != "off" and not allowance().missed:
-        in_force.beginnings.keep(request, in_force.profile, endpoint)
-
-
-def let_pass(error: ApiError, in_force: InForce) -> ApiError:
-    """The error, where it is only a warning; raises it under `validation: strict`."""
-    if in_force.settings.validation == "strict":
-        raise error
-    log.warning("answered although it breaks a rule (%s): %s", error.status, error.note or error)
-    return error
-
-
-def warned(exchange: Exchange, finding: ApiError) -> Exchange:
-    """The exchange with what is wrong with its request in a header and in the journal."""
-    text = f"{finding.status} {finding.type}: {finding.note or finding}"
-    return warn(exchange, text, note=f"validation: {text}")
-
-
-class Once:
-    """Names that were told of, so that the log tells each once: at most so many."""
-
-    MOST = 1_000
-
-    def __init__(self) -> None:
-        self._told: set[str] = set()
-
-    def first(self, name: str) -> bool:
-        """Whether nobody was told of this name before; somebody is from now on."""
-        if name in self._told or len(self._told) >= self.MOST or len(name) > self.MOST:
-            return False
-        self._told.add(name)
-        return True
-
-
-def passing_over(exchange: Exchange, found: Sequence[Ignored], once: Once) -> Exchange:
-    """The exchange with what of its request no Messages API has, and was ignored, told as a warning."""
-    text = told_of(found)
-    if [one for one in found if once.first(one.kind)]:
-        log.warning("%s", text)
-    return warn(exchange, text)
-
-
 # A model that the profile does not serve: which, which are near, and who has it.
 
+log = logging.getLogger("mock_server")
 _NEAR = 3
 _LONGEST_MODEL = 100
 
@@ -202,7 +101,7 @@ def _profile(name: str) -> Profile:
 
 def headers_for(call: Call) -> Headers:
     """When, the request id, and whose key it was."""
-    return reply_headers(call.session, call.ids.new("req"))
+    return call.session.reply_headers(call.ids.new("req"))
 
 
 def json_reply(call: Call, body: Mapping[str, Any], more: Headers = ()) -> Plan:

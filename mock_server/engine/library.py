@@ -19,7 +19,8 @@ from mock_server.engine.compile import CompiledReply, has_slots, reply_of
 from mock_server.protocol.profile import Profile
 from mock_server.records import lazy
 from mock_server.scenario.answer import Answer
-from mock_server.scenario.conditions import All, Condition, ConditionContext, Exact, Test, merged
+from mock_server.scenario.conditions import All, Condition, Exact, Test, merged
+from mock_server.scenario.conversation import ConditionContext
 from mock_server.scenario.model import Scenario
 from mock_server.scenario.subjects import TELLING
 from mock_server.scenario.timing import Pacing

@@ -5,15 +5,16 @@ long as the same request would be answered by the same scenarios, under the same
 states: all of these are replaced when they change, never changed.
 """
 
+import functools
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from mock_server.clock import http_date
 from mock_server.engine.entry import Entry
-from mock_server.engine.errors import date_bytes, headers_at
 from mock_server.engine.exchange import Call, Exchange
 from mock_server.engine.seeds import Ids
-from mock_server.engine.slots import Stencil
+from mock_server.engine.slots import Filled, Stencil
 from mock_server.protocol.blocks import Block
 from mock_server.protocol.plan import Headers, Plan
 from mock_server.protocol.request import MessagesRequest
@@ -21,7 +22,7 @@ from mock_server.records import lazy, quick
 
 if TYPE_CHECKING:
     from mock_server.engine.admission import Admitted
-    from mock_server.engine.compile import CompiledReply, Filled
+    from mock_server.engine.compile import CompiledReply
     from mock_server.engine.library import Library
     from mock_server.engine.session import InForce, Session, Values
 
@@ -39,7 +40,7 @@ class Again(NamedTuple):
 
     library: "Library"
     terms: "InForce"
-    filled: "Filled"
+    filled: Filled
     moved: "Values"
 
 
@@ -52,7 +53,7 @@ class Settled(NamedTuple):
     terms: "InForce"
     least: int
     exchange: Exchange
-    filled: "Filled"
+    filled: Filled
     behind: Headers
     slots: "CompiledReply | None" = None
 
@@ -73,7 +74,7 @@ class Settled(NamedTuple):
                 return None
             values.update(texts, output_tokens=b"%d" % output)
             tokens = input_tokens, output
-        own = headers_at(terms.profile, int(call.session.clock.unix()), ids.new("req"))
+        own = terms.headers_at(int(call.session.clock.unix()), ids.new("req"))
         values["id"] = b'"%b"' % ids.new("msg").encode()
         plan = filled.plan(values, own + self.behind, tokens)
         is_kept = call.again and self.slots is None
@@ -103,7 +104,13 @@ class Repeated(Entry):
 
     def sent_by(self, wire: Stencil) -> bytes:
         """The bytes of its reply."""
-        return wire.fill({_DATE: date_bytes(self._second), _REQUEST: self._request_id.encode(), **self._drawn})
+        return wire.fill({_DATE: _date_bytes(self._second), _REQUEST: self._request_id.encode(), **self._drawn})
+
+
+@functools.lru_cache(maxsize=16)
+def _date_bytes(second: int) -> bytes:
+    """The date of a reply as it is sent."""
+    return http_date(second).encode()
 
 
 _DATE, _REQUEST = "date", "request_id"
@@ -150,7 +157,7 @@ class Remembered:
         """Its plan with a mark in every place that each exchange has for itself, as long as what will stand there, and
         the marks: nothing else in a reply has the byte that they begin with."""
         ids = Ids(None)
-        said = {_DATE: date_bytes(0), _REQUEST: ids.new("req").encode(), **self.again.filled.drawn(ids, str)}
+        said = {_DATE: _date_bytes(0), _REQUEST: ids.new("req").encode(), **self.again.filled.drawn(ids, str)}
         marks = {name: b"\0%d" % at + b"\0" * (len(said[name]) - len(b"\0%d" % at)) for at, name in enumerate(said)}
         drawn = {name: mark for name, mark in marks.items() if name not in (_DATE, _REQUEST)}
         exchange = self.exchange(0, marks[_REQUEST].decode(), drawn)
@@ -161,7 +168,7 @@ class Remembered:
 
     def _own(self, second: int, request_id: str) -> Headers:
         """The headers that every reply has for itself: the date, its ids, whose it is."""
-        return headers_at(self.again.terms.profile, second, request_id)
+        return self.again.terms.headers_at(second, request_id)
 
 
 class Memory:

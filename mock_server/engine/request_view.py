@@ -4,13 +4,12 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mock_server.engine.conversation import Conversation, conversation
 from mock_server.engine.masking import without_secrets
 from mock_server.protocol import completion
 from mock_server.protocol.errors import ApiError
 from mock_server.protocol.request import HttpRequest, MessagesRequest, parse, parse_json, result_text
 from mock_server.records import dataclass, lazy
-from mock_server.scenario.conditions import ConditionContext, RequestView
+from mock_server.scenario.conversation import ConditionContext, Conversation, RequestView, conversation
 from mock_server.scenario.node import several
 from mock_server.scenario.writing import dump, stub
 

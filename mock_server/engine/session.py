@@ -4,25 +4,28 @@ A request belongs to the session that its header or base path names, else to the
 server's default. Counters are per key inside a session. Everything here is bounded; the oldest goes first.
 """
 
+import functools
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import field
+from itertools import repeat
 from typing import TYPE_CHECKING, TypeVar
 
-from mock_server.clock import Clock, VirtualClock
+from mock_server.clock import Clock, VirtualClock, http_date
 from mock_server.engine.batches import Batches
 from mock_server.engine.cache import PromptCache
 from mock_server.engine.compile import CompiledReply, of_one_text
-from mock_server.engine.conversation import Threads
 from mock_server.engine.files import Files
 from mock_server.engine.gates import Gates
 from mock_server.engine.journal import Journal
 from mock_server.engine.library import CompiledScenario, Library
 from mock_server.engine.limits import RateLimiter
 from mock_server.engine.seeds import Chance, Ids
+from mock_server.engine.threads import Threads
 from mock_server.protocol.beginnings import Beginnings
 from mock_server.protocol.errors import invalid
+from mock_server.protocol.plan import Headers
 from mock_server.protocol.profile import Limits, Model, Profile
 from mock_server.protocol.request import MessagesRequest
 from mock_server.records import dataclass, lazy
@@ -120,11 +123,24 @@ class InForce:
         one = self.settings
         return one.profile, one.catalogue, one.any_model, one.timing, one.unknown_parameters
 
+    def headers_at(self, second: int, request_id: str, *, is_known: bool = True) -> Headers:
+        """The headers that every reply has: the second (unix) it was made in, its id, and whose key it was if that
+        `is_known`."""
+        profile = self.profile
+        headers = (_date(second), *zip(profile.request_id_headers, repeat(request_id)))
+        return headers + profile.owner_headers if is_known else headers
+
     def limits_of(self, model: Model) -> Limits | None:
         """The rate limits of a model; None where they are off. Those of the settings win over the profile's."""
         if self.settings.rate_limits == "off":
             return None
         return self.limits or model.limits or self.profile.limits
+
+
+@functools.lru_cache(maxsize=16)
+def _date(unix: int) -> tuple[str, str]:
+    """The same pair for all replies of one second, which the journal keeps."""
+    return ("date", http_date(unix))
 
 
 Values = Mapping[str, str]
@@ -260,6 +276,10 @@ class Session:
     def reply_time(self) -> float:
         """The time that a reply tells, in unix seconds: with a seed always the same."""
         return FIXED if self.in_force.settings.seed is not None else self.clock.unix()
+
+    def reply_headers(self, request_id: str, *, is_known: bool = True) -> Headers:
+        """The headers that every reply has, of one that is made now."""
+        return self.in_force.headers_at(int(self.reply_time()), request_id, is_known=is_known)
 
 
 def _can_be(library: Library, name: str, value: str) -> bool:

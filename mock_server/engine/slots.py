@@ -1,11 +1,14 @@
-"""Events with slots -> bytes with slots: what of a reply is the same for everybody is made once, ids and signatures
-are filled in.
+"""Events with slots -> bytes with slots: what of a reply is the same for everybody is made once; ids, signatures and
+counts are filled in (`Filled`), which makes a plan.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar
+from functools import partial
+from typing import Any, ClassVar, NamedTuple
 
+from mock_server.engine.pace import Timeline
+from mock_server.engine.seeds import Ids
 from mock_server.protocol import signing
 from mock_server.protocol.blocks import (
     Block,
@@ -23,11 +26,11 @@ from mock_server.protocol.blocks import (
 )
 from mock_server.protocol.chunk import Chunk
 from mock_server.protocol.message import PING, Event, Message, Silence, events, fold, steps
-from mock_server.protocol.plan import Payload, Payloads
+from mock_server.protocol.plan import AT_ONCE, Headers, Part, Payload, Payloads, Plan
 from mock_server.protocol.profile import Profile
 from mock_server.protocol.rules.history import result_said
 from mock_server.protocol.sse import PING_FRAME, dumps, encode, frame, readable_payload
-from mock_server.records import dataclass, lazy
+from mock_server.records import dataclass, lazy, quick
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,6 +279,58 @@ class FilledTemplate(ReplyTemplate):
         place = {"type": "content_block_delta", "index": step.payload["index"]}
         deltas = Text(text=text).deltas(self._chunk)
         return [Event({**place, "delta": delta}, tokens) for delta, tokens in deltas if delta is not None]
+
+
+_plan, _part = quick(Plan), quick(Part)
+
+
+class Filled(NamedTuple):
+    """A reply to one request, in all but what is drawn for it: ids. Those of the same request come from anew each time.
+
+    `headers`: those of the reply itself, which come before all others. `known`: the values that the request decides.
+    `tokens`: of its input and output, as its usage tells them. `is_cut`: the request left no room for the whole of it.
+    """
+
+    headers: Headers
+    form: ReplyTemplate
+    known: dict[str, bytes]
+    stamps: Sequence[tuple[str, signing.Stamp]]
+    resumes: bool
+    timeline: Timeline
+    stream: bool
+    tokens: tuple[int, int]
+    is_cut: bool = False
+
+    def after(self, input_tokens: int) -> "Filled":
+        """The same after a prompt of so many tokens."""
+        known = {**self.known, "input_tokens": b"%d" % input_tokens}
+        tokens = input_tokens, self.tokens[1]
+        return Filled(self.headers, self.form, known, self.stamps, self.resumes, self.timeline, self.stream, tokens)
+
+    def drawn(self, ids: Ids, open_call: Callable[[], str]) -> dict[str, bytes]:
+        """The values that are drawn: the id of the message, then those of its calls."""
+        values = {"id": b'"%b"' % ids.new("msg").encode()}
+        for name, stamped in self.stamps:
+            values[name] = b'"%b"' % signing.mint(ids.take(6), stamped).encode()
+        if self.resumes:
+            values["open_call"] = encode(dumps(open_call()))
+        return values
+
+    def plan(self, drawn: Mapping[str, bytes], headers: Headers, tokens: tuple[int, int] | None = None) -> Plan:
+        """The plan with these values in it, and `headers` behind its own. `tokens`: where the values tell others."""
+        values, at, form = {**self.known, **drawn}, self.timeline.at, self.form
+        if self.stream:
+            frames, due = self.timeline.filled(form.fill(values)), at[0]
+            joined = None if at[-1] or form.once else form.joined
+            source = partial(form.payloads, values, self.timeline.pings, self.timeline.beat)
+            part = _part((frames, at, None, source, joined))
+        else:
+            due = at[-1]
+            frames, when = (form.json.fill(values),), at[-1:] if due else AT_ONCE
+            part = _part((frames, when, None, partial(form.message, values), None))
+        if form.once:
+            form.forget()
+        return _plan((200, self.headers + headers, (part,), self.stream, due, None, None, tokens or self.tokens))
 
 
 # Blocks -> blocks with everything the server adds: ids, signatures, encrypted search results.

@@ -19,7 +19,6 @@ from urllib.parse import urlsplit
 from mock_server.clock import whole_seconds
 from mock_server.engine import citations
 from mock_server.engine.compile import Reply
-from mock_server.engine.conversation import Conversation, conversed
 from mock_server.engine.seeds import chance
 from mock_server.protocol import signing, tokens
 from mock_server.protocol.blocks import (
@@ -38,6 +37,7 @@ from mock_server.protocol.request import MessagesRequest, blocks
 from mock_server.protocol.request import text as text_of
 from mock_server.protocol.rules.tools import is_custom, referred
 from mock_server.protocol.sse import dumps
+from mock_server.scenario.conversation import Conversation, conversed
 from mock_server.scenario.generated.content import Generator
 from mock_server.scenario.generated.values import CannotGenerate
 from mock_server.scenario.reply import Generate, GeneratedReply

@@ -3,131 +3,14 @@ first no), `match` (complete: what was wanted, what came, how far off) and `capt
 regular expressions found).
 """
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Union
-from unicodedata import normalize
+from typing import Any, NamedTuple, Union
 
-from mock_server.protocol.request import Block, MessagesRequest, result_text
-from mock_server.records import dataclass, lazy
+from mock_server.records import dataclass
+from mock_server.scenario.conversation import ConditionContext
 from mock_server.scenario.node import Node, Position, Problems, kind, one_of
 
 _NOTHING: Mapping[str, str] = {}
-
-if TYPE_CHECKING:
-    from mock_server.scenario.lookalikes import Sight
-
-
-class SearchedText:
-    """A text made of parts, such as the text blocks of a turn. Folded: lower case, white space collapsed, one spelling
-    of what looks the same. `sought`: that, and what was not composed as it came, for the index."""
-
-    def __init__(self, parts: Sequence[str]) -> None:
-        self.parts = parts
-        self.text = parts[0] if len(parts) == 1 else "\n".join(parts)
-
-    @lazy
-    def folded(self) -> str:
-        return fold(self.text) if self.text.isascii() else _collapsed(self.composed)
-
-    @lazy
-    def composed(self) -> str:
-        return normalize("NFC", self.text)
-
-    @lazy
-    def alike(self) -> str:
-        return self.text if self.text.isascii() else _SPACES.sub(" ", self.composed)
-
-    @lazy
-    def sought(self) -> str:
-        if self.composed == self.text:
-            return self.folded
-        return f"{self.folded}\n{_collapsed(self.text)}"
-
-    @lazy
-    def sight(self) -> "Sight":
-        from mock_server.scenario.lookalikes import Sight  # only a miss that is looked at needs it
-
-        return Sight(self.text)
-
-
-_SPACES = re.compile("[\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]")
-
-
-def alike(text: str) -> str:
-    """The text in one spelling of what looks the same: letters composed (NFC), every kind of space an ordinary one."""
-    return text if text.isascii() else _SPACES.sub(" ", normalize("NFC", text))
-
-
-_COLLAPSED = ("\n", "  ", "\t", "\r", "\v", "\f")
-
-
-def fold(text: str) -> str:
-    """Lower case, white space collapsed, letters composed. Text that has nothing to collapse takes the short way."""
-    if not text.isascii():
-        text = normalize("NFC", text)
-    elif not any(map(text.__contains__, _COLLAPSED)):
-        return text.strip(" ").lower()
-    return _collapsed(text)
-
-
-def _collapsed(text: str) -> str:
-    return " ".join(text.split()).lower()
-
-
-class RequestView:
-    """What every condition on one request shares; worked out when first asked for.
-
-    `states`: the value of every state of its session; `endpoint`: the name of the endpoint that it came to.
-    """
-
-    states: Mapping[str, str] = _NOTHING  # as most are
-    endpoint: str = "messages"
-
-    def __init__(
-        self, request: MessagesRequest, headers: Mapping[str, str], last: Sequence[Block], results: Sequence[Block]
-    ) -> None:
-        self.request = request
-        self.headers = headers
-        self._last = last
-        self.results = results
-
-    @lazy
-    def system(self) -> SearchedText:
-        return SearchedText([self.request.system])
-
-    @lazy
-    def last_message(self) -> SearchedText:
-        """The newest turn, the text of tool results included."""
-        return SearchedText([result_text(b) if b["type"] == "tool_result" else b.get("text", "") for b in self._last])
-
-    @lazy
-    def called(self) -> Mapping[str, str]:
-        """tool_use id -> the tool's name, over the whole conversation."""
-        return {id: block["name"] for id, block in self.calls.items()}
-
-    @lazy
-    def calls(self) -> Mapping[str, Block]:
-        """tool_use id -> the call, over the whole conversation."""
-        return {
-            block["id"]: block
-            for message in self.request.messages
-            if not isinstance(message["content"], str)
-            for block in message["content"]
-            if block["type"] == "tool_use"
-        }
-
-
-class ConditionContext(NamedTuple):
-    """What a condition is asked about: the request, the prompt at one human turn, in cases the place in the script."""
-
-    view: RequestView
-    prompt: SearchedText
-    turn: int = 0
-    attempt: int = 0
-
-    def at(self, turn: int, attempt: int) -> "ConditionContext":
-        return self._replace(turn=turn, attempt=attempt)
 
 
 @dataclass(frozen=True, slots=True)

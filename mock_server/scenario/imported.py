@@ -23,7 +23,8 @@ from mock_server.protocol.errors import excerpt
 from mock_server.protocol.request import MessagesRequest, blocks
 from mock_server.records import dataclass
 from mock_server.scenario import paths
-from mock_server.scenario.conditions import Condition, ConditionContext, RequestView, SearchedText
+from mock_server.scenario.conditions import Condition
+from mock_server.scenario.conversation import ConditionContext, RequestView, SearchedText
 from mock_server.scenario.load import read_answer, read_condition
 from mock_server.scenario.node import ScenarioError, several
 from mock_server.scenario.recordings import NoTranscript, RecordedCall

@@ -1,7 +1,7 @@
 """Texts that look the same and are not: composed and decomposed letters, kinds of spaces, of quotes and dashes, letters
 of other alphabets.
 
-The first two are alike wherever a scenario asks for a part of a text (`alike` of the conditions). Of all of them an
+The first two are alike wherever a scenario asks for a part of a text (`alike` of the conversation). Of all of them an
 explanation names the code points, since nobody sees them.
 """
 

@@ -16,7 +16,7 @@ from mock_server.protocol.errors import excerpt
 from mock_server.protocol.expression import Expression, OverLimit, shown
 from mock_server.records import dataclass
 from mock_server.scenario import paths
-from mock_server.scenario.conditions import SearchedText, alike, fold
+from mock_server.scenario.conversation import SearchedText, alike, fold
 from mock_server.scenario.generated.pattern import literal
 from mock_server.scenario.node import Node, Problems, kind, unlike
 from mock_server.scenario.paths import MISSING

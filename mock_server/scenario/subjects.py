@@ -11,18 +11,8 @@ from mock_server.protocol.expression import OverLimit
 from mock_server.protocol.profile import OPERATIONS
 from mock_server.protocol.request import SECRET_HEADERS, Block, result_text
 from mock_server.scenario import paths
-from mock_server.scenario.conditions import (
-    All,
-    AnyOf,
-    Condition,
-    ConditionContext,
-    Exact,
-    Not,
-    OnlyNamed,
-    SearchedText,
-    Test,
-    read_wanted,
-)
+from mock_server.scenario.conditions import All, AnyOf, Condition, Exact, Not, OnlyNamed, Test, read_wanted
+from mock_server.scenario.conversation import ConditionContext, SearchedText
 from mock_server.scenario.node import Node, Problems, kind, one_of, unlike
 from mock_server.scenario.operators import (
     NAME,

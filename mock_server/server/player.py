@@ -97,7 +97,7 @@ def at_once(plan: Plan, *, keep_alive: bool, version: tuple[int, int]) -> bytes:
     """All that is sent of a plan whose frames are due at once: head and body in one join."""
     pieces = [b""]
     for part in plan.parts:
-        pieces += part.pieces
+        pieces += part.frames if part.joined is None else part.joined(part.frames)
     size = sum(map(len, pieces))
     if not plan.stream:
         pieces[0] = head(plan, f"content-length: {size}", keep_alive=keep_alive, version=version)

@@ -2,9 +2,9 @@
 
 from conftest import Ask, MakeEngine
 
-from mock_server.engine.conversation import HumanTurn, conversation, conversed
 from mock_server.protocol.request import Known, MessagesRequest
 from mock_server.scenario.conditions import Miss
+from mock_server.scenario.conversation import HumanTurn, conversation, conversed
 
 
 def topic(text: str) -> str:

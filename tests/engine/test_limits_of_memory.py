@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from mock_server.engine import batches, cache, conversation, files, gates, journal, limits, memory, session
+from mock_server.engine import batches, cache, files, gates, journal, limits, memory, session
+from mock_server.engine import threads as conversations
 from mock_server.engine.batches import Batch, Batches, Item, Sender
 from mock_server.engine.cache import PromptCache, prefixed
-from mock_server.engine.conversation import Threads
 from mock_server.engine.engine import Engine
 from mock_server.engine.exchange import Exchange
 from mock_server.engine.files import File, Files
@@ -22,6 +22,7 @@ from mock_server.engine.journal import Journal, Metrics
 from mock_server.engine.limits import RateLimiter
 from mock_server.engine.memory import Memory
 from mock_server.engine.session import Counters
+from mock_server.engine.threads import Threads
 from mock_server.protocol import beginnings
 from mock_server.protocol.errors import ApiError
 from mock_server.protocol.plan import NOTHING
@@ -247,7 +248,7 @@ MEMORIES: Mapping[Callable[[], Filled], tuple[tuple[ModuleType, str], ...]] = {
     prompt_cache: ((cache, "MOST_ENTRIES"),),
     remembered_prompts: ((cache, "MOST_REMEMBERED"),),
     steps_of_remembered_prompts: ((cache, "MOST_STEPS"),),
-    threads: ((conversation, "MOST_THREADS"),),
+    threads: ((conversations, "MOST_THREADS"),),
     rate_limits: ((limits, "MOST_MODELS"),),
     held_batches: ((batches, "MOST_BATCHES"),),
     held_files: ((files, "MOST_FILES"),),

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from mock_server.engine.conversation import conversation, position
 from mock_server.protocol import signing
+from mock_server.scenario.conversation import conversation, position
 
 NAME = "script"
 TAG = signing.tag(NAME)

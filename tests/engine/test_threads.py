@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mock_server.engine import conversation
-from mock_server.engine.conversation import Threads
+from mock_server.engine import threads
 from mock_server.engine.engine import Engine
+from mock_server.engine.threads import Threads
 from mock_server.protocol.errors import ApiError
 from mock_server.protocol.request import HttpRequest
 from mock_server.scenario.load import loads
@@ -141,7 +141,7 @@ def test_octen_holds_no_threads() -> None:
 
 
 def test_the_oldest_threads_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(conversation, "MOST_THREADS", 3)
+    monkeypatch.setattr(threads, "MOST_THREADS", 3)
     held = Threads()
     for n in range(5):
         held.keep({"thread": {"type": "create"}, "messages": []}, {"id": str(n), "content": []}, 40)
@@ -166,6 +166,6 @@ def test_what_is_resumed_is_the_conversation_kept_by_hand(turns: list[list[str]]
 
 
 def test_a_conversation_that_has_grown_long_is_sent_whole(client: Client) -> None:
-    first = client.create("a" + " " * conversation.LONGEST)
+    first = client.create("a" + " " * threads.LONGEST)
     refused = client.go_on(first, "b")
     assert (refused["error"]["type"], code(refused)) == ("not_found_error", "thread_not_found")

@@ -30,9 +30,10 @@ FILES = (
     *sorted(ROOT.glob("mock_server/protocol/**/*.py")),
     ROOT / "mock_server/engine/cache.py",
     ROOT / "mock_server/engine/choose.py",
-    ROOT / "mock_server/engine/conversation.py",
     ROOT / "mock_server/engine/library.py",
+    ROOT / "mock_server/engine/threads.py",
     ROOT / "mock_server/scenario/conditions.py",
+    ROOT / "mock_server/scenario/conversation.py",
 )
 ENOUGH = 0.85
 

@@ -11,7 +11,7 @@ import pytest
 from mock_server.engine.choose import Lookup
 from mock_server.engine.session import Cursors
 from mock_server.protocol.request import MessagesRequest
-from mock_server.scenario.conditions import ConditionContext
+from mock_server.scenario.conversation import ConditionContext
 from mock_server.scenario.load import build
 
 COMPOSED, DECOMPOSED = "Jos\u00e9 in Z\u00fcrich", "Jose\u0301 in Zu\u0308rich"

@@ -7,7 +7,7 @@ import pytest
 from mock_server.engine.choose import Lookup
 from mock_server.engine.session import Cursors
 from mock_server.protocol.request import MessagesRequest
-from mock_server.scenario.conditions import ConditionContext
+from mock_server.scenario.conversation import ConditionContext
 from mock_server.scenario.load import build
 
 CALL = {"type": "tool_use", "id": "t1", "name": "get_weather", "input": {}}

@@ -8,7 +8,7 @@ from rawclient import answer, asks, dechunked, post
 
 from mock_server import Settings
 from mock_server.server import connection
-from mock_server.server.schedule import begun_post
+from mock_server.server.connection import begun_post
 
 HEAD = b"POST /v1/messages HTTP/1.1\r\nHost: t\r\nX-Api-Key:  k \r\nContent-Length: 2\r\n"
 

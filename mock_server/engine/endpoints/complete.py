@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from mock_server.engine.admission import passing_over
 from mock_server.engine.endpoints import messages
-from mock_server.engine.errors import passing_over
 from mock_server.engine.exchange import Call, Exchange, Late, Reading, read_apart
 from mock_server.engine.request_view import Request
 from mock_server.protocol import completion

@@ -5,8 +5,18 @@ Asks no scenario, takes nothing from a rate limit and leaves nothing in the sess
 
 from typing import TYPE_CHECKING, Any
 
-from mock_server.engine.admission import after, counted_ahead, edited, sourced, sourced_ahead
-from mock_server.engine.errors import json_reply, judged, keep, passing_over, warned
+from mock_server.engine.admission import (
+    after,
+    counted_ahead,
+    edited,
+    judged,
+    keep,
+    passing_over,
+    sourced,
+    sourced_ahead,
+    warned,
+)
+from mock_server.engine.errors import json_reply
 from mock_server.engine.exchange import Call, Exchange
 from mock_server.engine.session import Session
 from mock_server.protocol.errors import ApiError

@@ -13,27 +13,21 @@ from mock_server.engine.admission import (
     commit,
     counted_ahead,
     extras,
+    judged,
+    keep,
+    let_pass,
     limit_headers,
+    passing_over,
     sourced,
     sourced_ahead,
     take_limits,
     too_long,
+    warned,
 )
 from mock_server.engine.cache import prefixed
 from mock_server.engine.choose import NAMES, Choice, Lookup, NoMatch, choose, look_ahead
-from mock_server.engine.compile import Binding, CompiledReply, Filled, Reply, View, is_one_text, reply_of
-from mock_server.engine.conversation import checked, waiting_call
-from mock_server.engine.errors import (
-    failure,
-    headers_at,
-    judged,
-    keep,
-    let_pass,
-    passing_over,
-    reply_headers,
-    scripted,
-    warned,
-)
+from mock_server.engine.compile import Binding, CompiledReply, Reply, View, is_one_text, reply_of
+from mock_server.engine.errors import failure, scripted
 from mock_server.engine.exchange import Call, Exchange, Late
 from mock_server.engine.faults import (
     HEADER,
@@ -53,6 +47,8 @@ from mock_server.engine.pace import first_due
 from mock_server.engine.render import Rendering, rendered, rendered_text
 from mock_server.engine.request_view import Request, ready
 from mock_server.engine.session import InForce, Session
+from mock_server.engine.slots import Filled
+from mock_server.engine.threads import checked
 from mock_server.engine.unmatched import generated
 from mock_server.protocol import signing
 from mock_server.protocol.blocks import Block, Compaction
@@ -69,6 +65,7 @@ from mock_server.protocol.tokens import TokenCounter
 from mock_server.records import lazy
 from mock_server.scenario.answer import Answer, name_of
 from mock_server.scenario.conditions import Miss
+from mock_server.scenario.conversation import waiting_call
 from mock_server.scenario.faults import Applied
 from mock_server.scenario.faults.events import Edit
 from mock_server.scenario.faults.stream import Gate
@@ -306,7 +303,7 @@ def _settle(exchange: Exchange, filled: Filled, turn: Turn) -> None:
     is_even = reply.is_even(admitted.model, terms.settings.time_scale)
     if not is_even or filled != filled.after(admitted.input_tokens):
         return
-    behind = exchange.plan.headers[len(filled.headers) + len(headers_at(terms.profile, 0, "")) :]
+    behind = exchange.plan.headers[len(filled.headers) + len(terms.headers_at(0, "")) :]
     slots = reply if reply.slots else None
     turn.library.settle(kind, Settled(terms, limit, exchange._replace(again=None), filled, behind, slots))
 
@@ -599,7 +596,7 @@ def _plan(turn: Turn, reply: CompiledReply, warnings: Warnings) -> Applied:
     if reply.thinks or (reply.calls and (request.may_have(_EAGER) or "anthropic-beta" in request.headers)):
         reply = reply.viewed(_view(reply, admitted))
     ids = draw.ids
-    headers = reply_headers(admitted.call.session, ids.new("req"))
+    headers = admitted.call.session.reply_headers(ids.new("req"))
     if admitted.limits:
         headers += limit_headers(admitted, admitted.limits[0])
     told = extras(admitted, ids, runs_code=reply.runs_code)

@@ -1,25 +1,24 @@
-"""A conversation: its human turns, where a scenario's script stands in it, and the threads that the server holds for
-clients.
+"""A conversation as scenarios see it: its human turns, what is said in them, where a script stands in it; and the
+request that brings it, as conditions look at it.
 
 The API is stateless: every request carries the whole conversation, so the position is read from it and no retry,
 warm-up call or second replica can push a script out of step.
 """
 
-import json
 import re
 from bisect import bisect_left
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
-from typing import Any, NamedTuple
-from unicodedata import category
+from typing import TYPE_CHECKING, Any, NamedTuple
+from unicodedata import category, normalize
 
 from mock_server.protocol import signing
 from mock_server.protocol.blocks import is_server_tool
-from mock_server.protocol.errors import ApiError, invalid
-from mock_server.protocol.request import LONG, Block, MessagesRequest, blocks
+from mock_server.protocol.request import LONG, Block, MessagesRequest, blocks, result_text
 from mock_server.records import lazy
-from mock_server.scenario.conditions import SearchedText
+
+if TYPE_CHECKING:
+    from mock_server.scenario.lookalikes import Sight
 
 NAMED = re.compile(r"\[\[scenario:([^\[\]\n]+)\]\]")  # how a text names the scenario that is to answer
 WHOLE = "talk"  # the name under which a long request keeps its conversation
@@ -27,6 +26,63 @@ _FIRST = (0,)
 _FEW = 6  # messages or turns; so many are worked out again, since the last of them may differ
 _MOST_READ, _LONGEST_TOPIC, _LONGEST_WORD = 4000, 60, 24  # characters
 _MARKUP = frozenset('<>{}[]"`\\|')
+
+
+class SearchedText:
+    """A text made of parts, such as the text blocks of a turn. Folded: lower case, white space collapsed, one spelling
+    of what looks the same. `sought`: that, and what was not composed as it came, for the index."""
+
+    def __init__(self, parts: Sequence[str]) -> None:
+        self.parts = parts
+        self.text = parts[0] if len(parts) == 1 else "\n".join(parts)
+
+    @lazy
+    def folded(self) -> str:
+        return fold(self.text) if self.text.isascii() else _collapsed(self.composed)
+
+    @lazy
+    def composed(self) -> str:
+        return normalize("NFC", self.text)
+
+    @lazy
+    def alike(self) -> str:
+        return self.text if self.text.isascii() else _SPACES.sub(" ", self.composed)
+
+    @lazy
+    def sought(self) -> str:
+        if self.composed == self.text:
+            return self.folded
+        return f"{self.folded}\n{_collapsed(self.text)}"
+
+    @lazy
+    def sight(self) -> "Sight":
+        from mock_server.scenario.lookalikes import Sight  # only a miss that is looked at needs it
+
+        return Sight(self.text)
+
+
+_SPACES = re.compile("[\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]")
+
+
+def alike(text: str) -> str:
+    """The text in one spelling of what looks the same: letters composed (NFC), every kind of space an ordinary one."""
+    return text if text.isascii() else _SPACES.sub(" ", normalize("NFC", text))
+
+
+_COLLAPSED = ("\n", "  ", "\t", "\r", "\v", "\f")
+
+
+def fold(text: str) -> str:
+    """Lower case, white space collapsed, letters composed. Text that has nothing to collapse takes the short way."""
+    if not text.isascii():
+        text = normalize("NFC", text)
+    elif not any(map(text.__contains__, _COLLAPSED)):
+        return text.strip(" ").lower()
+    return _collapsed(text)
+
+
+def _collapsed(text: str) -> str:
+    return " ".join(text.split()).lower()
 
 
 class HumanTurn:
@@ -266,107 +322,61 @@ def waiting_call(messages: Sequence[Mapping[str, Any]]) -> str | None:
     return (waiting or called)[-1] if called else None
 
 
-# Message threads: conversations the server holds, so that a client sends only what is new.
-#
-# `thread: {type: create}` begins one, `{type: continue, previous_message_id}` goes on from the message with that
-# id. What
-# clients rely on (read from the SDK 2.12, `lib/threads`): a continue sends the new messages only, perhaps none
-# after a
-# pause; `system` and `tools` stay those of the create and are not sent again; each message is continued once; the
-# error
-# codes `thread_not_found` and `thread_already_continued` make a client send its whole history as a new thread.
+# The request as conditions look at it.
 
-MOST_THREADS = 1_000
-MOST_BYTES = 32_000_000
-LONGEST = 1_000_000  # bytes of one: to read more with every turn would keep others waiting
-PER_BLOCK = 200  # bytes that take as long to read as a block takes beside its own
-FIXED = ("system", "tools")
-# parameters that threads do not take (the SDK's ThreadUnsupportedFeatureName, as far as they are parameters)
-UNSUPPORTED = ("cache_control", "context_management", "fallbacks")
+_NO_STATES: Mapping[str, str] = {}
 
 
-class ThreadHistory(NamedTuple):
-    """A conversation up to one reply, and the parameters that stay the same in it; `messages` None: gone on from."""
+class RequestView:
+    """What every condition on one request shares; worked out when first asked for.
 
-    messages: tuple[Any, ...] | None
-    fixed: Mapping[str, Any]
-    size: int
-
-
-class Threads:
-    """The conversations of one session, by the id of their newest reply. The oldest are forgotten; one that grows
-    beyond `LONGEST` is not held, so that its client sends it whole, as a new thread.
+    `states`: the value of every state of its session; `endpoint`: the name of the endpoint that it came to.
     """
 
-    def __init__(self) -> None:
-        self._held: OrderedDict[str, ThreadHistory] = OrderedDict()
-        self._bytes = 0
+    states: Mapping[str, str] = _NO_STATES  # as most are
+    endpoint: str = "messages"
 
-    def resume(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        """The request as it would be without a thread: every message, system and tools. Changes nothing.
+    def __init__(
+        self, request: MessagesRequest, headers: Mapping[str, str], last: Sequence[Block], results: Sequence[Block]
+    ) -> None:
+        self.request = request
+        self.headers = headers
+        self._last = last
+        self.results = results
 
-        Raises ApiError with the error code that clients look for.
-        """
-        thread = checked(body)
-        if thread["type"] == "create":
-            return dict(body)
-        held = self._held.get(thread["previous_message_id"])
-        if held is None:
-            raise _refused("thread_not_found", "No usable thread state was found for `previous_message_id`", 404)
-        if held.messages is None:
-            raise _refused("thread_already_continued", "This response has already been continued")
-        changed = [name for name in FIXED if name in body and not _same(body[name], held.fixed.get(name))]
-        if changed:
-            raise _refused("thread_fingerprint_mismatch", f"{', '.join(changed)} must stay as they are in a thread")
-        new = body.get("messages")
-        return {**body, **held.fixed, "messages": [*held.messages, *(new if isinstance(new, list) else ())]}
+    @lazy
+    def system(self) -> SearchedText:
+        return SearchedText([self.request.system])
 
-    def keep(self, body: Mapping[str, Any], reply: Mapping[str, Any], size: int) -> None:
-        """Hold a resumed request (of `size` bytes) and the reply to it under the reply's id; what it went on from is
-        spent.
-        """
-        thread = body["thread"]
-        if thread["type"] == "continue":
-            self._put(thread["previous_message_id"], ThreadHistory(None, {}, 0))
-        answer = [{"role": "assistant", "content": reply["content"]}] if reply["content"] else []
-        size += len(json.dumps(answer)) + PER_BLOCK * _blocks_in(body["messages"])
-        if size > LONGEST:
-            return
-        fixed = {name: body[name] for name in FIXED if name in body}
-        self._put(reply["id"], ThreadHistory((*body["messages"], *answer), fixed, size))
+    @lazy
+    def last_message(self) -> SearchedText:
+        """The newest turn, the text of tool results included."""
+        return SearchedText([result_text(b) if b["type"] == "tool_result" else b.get("text", "") for b in self._last])
 
-    def _put(self, id: str, held: ThreadHistory) -> None:
-        old = self._held.pop(id, None)
-        self._bytes += held.size - (old.size if old is not None else 0)
-        self._held[id] = held
-        while len(self._held) > MOST_THREADS or (self._bytes > MOST_BYTES and len(self._held) > 1):
-            self._bytes -= self._held.popitem(last=False)[1].size
+    @lazy
+    def called(self) -> Mapping[str, str]:
+        """tool_use id -> the tool's name, over the whole conversation."""
+        return {id: block["name"] for id, block in self.calls.items()}
+
+    @lazy
+    def calls(self) -> Mapping[str, Block]:
+        """tool_use id -> the call, over the whole conversation."""
+        return {
+            block["id"]: block
+            for message in self.request.messages
+            if not isinstance(message["content"], str)
+            for block in message["content"]
+            if block["type"] == "tool_use"
+        }
 
 
-def _blocks_in(messages: Sequence[Mapping[str, Any]]) -> int:
-    return sum([1 if type(one["content"]) is str else len(one["content"] or ()) for one in messages])
+class ConditionContext(NamedTuple):
+    """What a condition is asked about: the request, the prompt at one human turn, in cases the place in the script."""
 
+    view: RequestView
+    prompt: SearchedText
+    turn: int = 0
+    attempt: int = 0
 
-def checked(body: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The value of `thread`. Raises ApiError when it is none, or stands beside what threads do not take."""
-    thread = body["thread"]
-    type = thread.get("type") if isinstance(thread, Mapping) else None
-    if type not in ("create", "continue"):
-        raise invalid(f"thread: Input tag '{type}' found using 'type' does not match any of 'create', 'continue'")
-    if type == "continue" and not isinstance(thread.get("previous_message_id"), str):
-        raise invalid("thread.continue.previous_message_id: Field required")
-    unsupported = [name for name in UNSUPPORTED if body.get(name) is not None]
-    if unsupported:
-        text = f"thread: Message threads are not supported together with {', '.join(unsupported)}"
-        raise invalid(text, details={"error_code": "thread_unsupported_request", "unsupported": unsupported})
-    told: Mapping[str, Any] = thread
-    return told
-
-
-def _same(one: Any, other: Any) -> bool:
-    return signing.canonical(one or None) == signing.canonical(other or None)
-
-
-def _refused(code: str, text: str, status: int = 400) -> ApiError:
-    type = "not_found_error" if status == 404 else "invalid_request_error"
-    return ApiError(type, f"thread: {text}", status=status, details={"error_code": code})
+    def at(self, turn: int, attempt: int) -> "ConditionContext":
+        return self._replace(turn=turn, attempt=attempt)

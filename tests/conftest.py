@@ -12,7 +12,7 @@ from mock_server import MockClient, MockServer
 from mock_server.api.session import Verbs
 from mock_server.engine.engine import Engine
 from mock_server.engine.entry import Entry
-from mock_server.engine.exchange import Late
+from mock_server.engine.exchange import in_place
 from mock_server.protocol.request import HttpRequest
 from mock_server.scenario.load import loads
 from mock_server.scenario.model import Scenario
@@ -51,8 +51,8 @@ def engine() -> MakeEngine:
 def finished(entry: Entry) -> Entry:
     """The entry with its reply: a long one is made up when somebody has the time, as a server's loop does."""
     late = entry.exchange.late
-    if isinstance(late, Late) and late.is_ours:
-        entry.settled(late.settle(late.function(late.request)))
+    if late is not None and late.function is None:
+        entry.settled(in_place(late))
     return entry
 
 

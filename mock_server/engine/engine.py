@@ -16,7 +16,7 @@ from mock_server.engine.choose import Lookup, NearMiss, NoMatch, choose, choose_
 from mock_server.engine.endpoints import JUDGES, MESSAGES, NAMES, READERS, STRAIGHT, Endpoint, find, route
 from mock_server.engine.entry import Entry
 from mock_server.engine.errors import failure
-from mock_server.engine.exchange import NO_PARAMS, Call, Exchange, Reading, Work, digest_of, read_apart, told, warn
+from mock_server.engine.exchange import NO_PARAMS, Call, Exchange, Reading, digest_of, read_apart, told, warn
 from mock_server.engine.journal import Journals, Metrics
 from mock_server.engine.library import CompiledScenario, Library
 from mock_server.engine.masking import Redaction
@@ -363,12 +363,12 @@ class Engine:
         late = entry.exchange.late
         assert late is not None
         session = self.sessions.find(entry.session) or self.sessions.default
-        if isinstance(late, Work):
+        if late.function is None and entry.scenario is None:
             log.error("a fault of mock-server while answering %s %s", entry.method, entry.path, exc_info=exception)
             entry.settled(self._refused(ApiError("api_error"), session, session.ids()))
             return
         what = str(exception)
-        if not late.is_ours and not isinstance(exception, TimeoutError | ScenarioError):
+        if late.function is not None and not isinstance(exception, TimeoutError | ScenarioError):
             what = f"{name_of(late.function)} raised {type(exception).__name__}: {exception}"
         log.error("the reply function of scenario %r failed: %s", entry.scenario, what, exc_info=exception)
         error = ApiError("api_error", f"mock-server: {what}", headers={"x-should-retry": "false"})

@@ -3,15 +3,16 @@
 import hashlib
 import logging
 import re
-from collections.abc import Callable, Generator, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, Mapping
+from types import coroutine
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from urllib.parse import unquote
 
 from mock_server.engine.request_view import Request
 from mock_server.engine.seeds import Ids, exchange_seed
 from mock_server.protocol.errors import ApiError, one_line
 from mock_server.protocol.expression import Allowance, bounded
-from mock_server.protocol.plan import NOTHING, Plan
+from mock_server.protocol.plan import Plan
 from mock_server.protocol.query import Parameter, read_query
 from mock_server.protocol.request import HttpRequest
 from mock_server.scenario.answer import Answer
@@ -131,7 +132,8 @@ class Call(NamedTuple):
 
     `params`: what its path has for the `{names}` of the endpoint's pattern, unquoted. `in_batch`: it is one of a batch.
     `reading`: what was made of its body before its turn came. `endpoint`: what scenarios call where it came to.
-    `again`: somebody wants to know what the same bytes are answered from the next time.
+    `again`: somebody wants to know what the same bytes are answered from the next time. `came`: the request as it came,
+    where `http` is what it means.
     """
 
     http: HttpRequest
@@ -143,6 +145,7 @@ class Call(NamedTuple):
     reading: Reading | None = None
     endpoint: str = "messages"
     again: bool = True
+    came: HttpRequest | None = None
 
     def read(self, reader: Reader) -> Any:
         """What the reader makes of the body; read before where the body is large. Raises ApiError."""
@@ -171,36 +174,48 @@ class Call(NamedTuple):
         return read_query(self.http.query, known)
 
 
-class Late(NamedTuple):
-    """A reply that a Python function gives: whoever has a loop calls it, then `settle` makes the exchange of it.
-
-    `patience`: the seconds it may take, where it is not as usual. `is_ours`: the function is no test's but the server's
-    own, and its work long.
+class Apart(Protocol):
+    """Calls a function where it holds up nobody, and comes to what it gives. Raises what it raises, and TimeoutError
+    after `patience` seconds, or as many as a function of a test has.
     """
 
-    function: Callable[[Request], Any]
-    request: Request
-    settle: Callable[[Any], "Exchange"]
-    patience: float | None = None
-    is_ours: bool = False
+    def __call__(
+        self, function: Callable[..., Any], *arguments: Any, patience: float | None = None
+    ) -> Awaitable[Any]: ...
 
 
-# Takes one step after another; yields a reply that a function is to give (and is sent what it came to, or thrown what
-# the function raised), or None to let others have their turn; returns the exchange in the end.
-Steps = Generator["Late | None", "Exchange | None", "Exchange"]
+class Late(NamedTuple):
+    """A reply that takes time: whoever has a loop awaits `reply(apart)`. `function`: that of a test that gives it."""
+
+    reply: Callable[[Apart], Coroutine[Any, Any, "Exchange"]]
+    function: Callable[[Request], Any] | None = None
 
 
-class Work(NamedTuple):
-    """A reply that takes many steps: whoever has a loop takes them. `waits`: what the last step waits for."""
+@coroutine
+def give_way() -> Generator[None, None, None]:
+    """Lets others have their turn, as `asyncio.sleep(0)` does; it needs no loop."""
+    yield
 
-    steps: Steps
-    waits: Late | None
+
+def in_place(late: Late) -> "Exchange":
+    """The exchange of a late reply, all of it worked out in this thread: where nobody else has to be answered."""
+
+    async def call(function: Callable[..., Any], *arguments: Any, patience: float | None = None) -> Any:
+        return function(*arguments)
+
+    work = late.reply(call)
+    try:
+        while True:
+            work.send(None)
+    except StopIteration as end:
+        exchange: Exchange = end.value
+        return exchange
 
 
 class Exchange(NamedTuple):
     """The plan that answers a request, and what chose it: a scenario with its turn and attempt, or a note.
 
-    `late` stands in for the plan while a function has yet to give the reply, or work has to be done for it.
+    `late` stands in for the plan while a function has yet to give the reply, or much has to be done for it.
     `understood`: the request was valid; `unexpected`: it was not as the script expects it; `aside`: no scenario is
     asked about requests of this kind; `side`: it was a side call of an agent. `faults`: what was done to the plan, in
     words. `contradictions`: what the reply does against its request, in sentences; `contradicted`: that counts as an
@@ -215,7 +230,7 @@ class Exchange(NamedTuple):
     note: str = ""
     answer: Answer | None = None
     understood: bool = False
-    late: Late | Work | None = None
+    late: Late | None = None
     unexpected: bool = False
     aside: bool = False
     side: bool = False
@@ -233,24 +248,28 @@ WARNING = "x-mock-warning"
 _LONGEST, _LONGEST_IN_ALL = 200, 1000  # letters of one, and of the header
 
 
+def afterwards(exchange: Exchange, finish: Callable[[Exchange], Exchange]) -> Exchange:
+    """The exchange; if its reply is late, `finish` is done to it when it is there."""
+    late = exchange.late
+    if late is None:
+        return exchange
+
+    async def reply(apart: Apart) -> Exchange:
+        return finish(await late.reply(apart))
+
+    return exchange._replace(late=late._replace(reply=reply))
+
+
 def warn(exchange: Exchange, *texts: str, note: str = "") -> Exchange:
     """The exchange with more warnings, also when its reply comes late. `note`: what the journal's note says of it."""
-    late = exchange.late
-    if isinstance(late, Late):
-        settle = late.settle
-        late = late._replace(settle=lambda given: warn(settle(given), *texts, note=note))
+    exchange = afterwards(exchange, lambda done: warn(done, *texts, note=note))
     noted = f"{exchange.note}; {note}" if exchange.note and note else exchange.note or note
-    return exchange._replace(late=late, note=noted, warnings=(*exchange.warnings, *texts))
+    return exchange._replace(note=noted, warnings=(*exchange.warnings, *texts))
 
 
 def told(exchange: Exchange) -> Exchange:
     """The exchange, its warnings in a header of the reply: the last thing that is done to it."""
-    late = exchange.late
-    if isinstance(late, Late):
-        settle = late.settle
-        exchange = exchange._replace(late=late._replace(settle=lambda given: told(settle(given))))
-    elif isinstance(late, Work):
-        exchange = exchange._replace(late=late._replace(steps=Followed(late.steps, told)))
+    exchange = afterwards(exchange, told)
     if not exchange.warnings:
         return exchange
     headers = (*exchange.plan.headers, (WARNING, folded(exchange.warnings)))
@@ -270,36 +289,3 @@ def in_ascii(text: str) -> str:
 
 def _shortened(text: str, most: int) -> str:
     return text if len(text) <= most else text[: most - 3] + "..."
-
-
-class Followed(Generator["Late | None", "Exchange | None", Exchange]):
-    """Steps under way, and what is made of the exchange that they come to."""
-
-    def __init__(self, steps: Steps, finish: Callable[[Exchange], Exchange]) -> None:
-        self._steps = steps
-        self._finish = finish
-
-    def send(self, value: Exchange | None) -> Late | None:
-        try:
-            return self._steps.send(value)
-        except StopIteration as end:
-            raise StopIteration(self._finish(end.value)) from None
-
-    def throw(self, *error: Any) -> Late | None:
-        try:
-            return self._steps.throw(*error)
-        except StopIteration as end:
-            raise StopIteration(self._finish(end.value)) from None
-
-    def close(self) -> None:
-        self._steps.close()
-
-
-def worked(steps: Steps) -> Exchange:
-    """The exchange that some steps come to: at once when they can, else as work still to be done."""
-    try:
-        waits = next(steps)
-    except StopIteration as end:
-        exchange: Exchange = end.value
-        return exchange
-    return Exchange(NOTHING, late=Work(steps, waits))

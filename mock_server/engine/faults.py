@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from mock_server.engine.choose import Choice, Lookup
 from mock_server.engine.errors import failure, scripted
-from mock_server.engine.exchange import Call, Exchange, Followed, Late, Work, digest_of, warn
+from mock_server.engine.exchange import Call, Exchange, afterwards, digest_of, warn
 from mock_server.protocol.errors import invalid
 from mock_server.protocol.message import said
 from mock_server.protocol.plan import JSON_HEADERS, SSE_HEADERS, Headers, Plan, whole
@@ -102,13 +102,8 @@ def beside(call: Call, exchange: Exchange, breaks: tuple[Fault, ...]) -> Exchang
     """An exchange of another endpoint than messages with these faults."""
     if not breaks:
         return exchange
-    if isinstance(exchange.late, Work):
-        steps = Followed(exchange.late.steps, lambda done: beside(call, done, breaks))
-        return exchange._replace(late=exchange.late._replace(steps=steps))
-    if isinstance(exchange.late, Late):
-        settle = exchange.late.settle
-        late = exchange.late._replace(settle=lambda given: beside(call, settle(given), breaks))
-        return exchange._replace(late=late)
+    if exchange.late is not None:
+        return afterwards(exchange, lambda done: beside(call, done, breaks))
     done = apply_faults(call, exchange.plan, breaks, None, digest_of(call.http, call.reading))
     exchange = exchange._replace(plan=done.plan, faults=done.faults, note=noted(done, exchange.note))
     return warn(exchange, *not_applied(done.failed))

@@ -7,7 +7,7 @@ from dataclasses import replace
 from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mock_server.engine.exchange import Late
+from mock_server.engine.exchange import in_place
 from mock_server.engine.session import Cursors, InForce, Session
 from mock_server.protocol.blocks import ServerToolUse, ToolUse
 from mock_server.protocol.message import plain, said
@@ -370,10 +370,9 @@ def _played(
     http = HttpRequest(method, path, sent, encode(dumps_in_steps(body)) if method == "POST" else b"")
     exchange = engine.answer(http, session, KEY)
     late = exchange.late
-    if isinstance(late, Late) and late.is_ours and waits:
-        exchange = late.settle(late.function(late.request))
-    elif late is not None:
-        exchange = exchange._replace(note=LONG if isinstance(late, Late) and late.is_ours else FUNCTION)
+    if late is not None:
+        is_ours = late.function is None
+        exchange = in_place(late) if is_ours and waits else exchange._replace(note=LONG if is_ours else FUNCTION)
     told = {name: text for name, text in headers.items() if name.startswith("x-mock")}
     plan, note, against = exchange.plan, exchange.note, exchange.contradictions
     faults, asked = exchange.faults, f"{method} {path}"

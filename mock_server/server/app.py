@@ -5,7 +5,6 @@ import functools
 import inspect
 import logging
 import threading
-from asyncio import sleep
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -16,7 +15,7 @@ from aiohttp import web
 from mock_server.engine.endpoints import ENDPOINTS, allowed, find, most_bytes
 from mock_server.engine.engine import Engine
 from mock_server.engine.entry import Entry, Lane
-from mock_server.engine.exchange import Exchange, Late, Reading, Work, addressed
+from mock_server.engine.exchange import Exchange, Reading, addressed
 from mock_server.engine.memory import Remembered
 from mock_server.engine.slots import Stencil, places
 from mock_server.protocol.errors import ApiError
@@ -62,58 +61,32 @@ def shared_with_browsers(plan: Plan, headers: Mapping[str, str]) -> Plan:
     return plan._replace(headers=(*plan.headers, *_ANYONE, ("access-control-expose-headers", exposed or "request-id")))
 
 
-# Replies that are not there at once. Those that Python functions give: an async one runs on the server's loop, any
-# other in a thread of its own. And those that take work, which is done step by step beside everything else.
+# Late replies: what holds up others is called apart from the loop.
 
-LATE_LIMIT = 5.0
+LATE_LIMIT = 5.0  # seconds that a function of a test has
 
 
-async def resolve(late: Late | Work) -> Exchange:
-    """Call the function and make the exchange of what it gives. Raises whatever it raises, and TimeoutError."""
-    if isinstance(late, Work):
-        return await _done(late)
-    limit = late.patience or LATE_LIMIT
+async def apart(function: Callable[..., Any], *arguments: Any, patience: float | None = None) -> Any:
+    """What a function gives: an async one runs on the server's loop, any other in a thread of its own. Raises whatever
+    it raises, and TimeoutError.
+    """
+    limit = patience or LATE_LIMIT
     try:
-        given = await asyncio.wait_for(_call(late), limit)
+        return await asyncio.wait_for(_call(function, arguments), limit)
     except asyncio.TimeoutError:
-        raise TimeoutError(f"{name_of(late.function)} gave no reply within {limit:g} s") from None
+        raise TimeoutError(f"{name_of(function)} gave no reply within {limit:g} s") from None
     except _Raised as raised:
         raise raised.error from None
-    return late.settle(given)
 
 
-async def _done(work: Work) -> Exchange:
-    """The exchange that work comes to; what a function raises on the way is for the work to judge."""
-    waits = work.waits
-    try:
-        while True:
-            if waits is None:
-                await sleep(0)
-                waits = work.steps.send(None)
-                continue
-            try:
-                given = await resolve(waits)
-            except asyncio.CancelledError:
-                raise
-            except BaseException as error:  # of a test: its own kind of failure is not an Exception
-                waits = work.steps.throw(error)
-            else:
-                waits = work.steps.send(given)
-    except StopIteration as end:
-        exchange: Exchange = end.value
-        return exchange
-    finally:
-        work.steps.close()
-
-
-async def _call(late: Late) -> Any:
+async def _call(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
     """What the function gives. What it raises comes as `_Raised`: a task would hand SystemExit and KeyboardInterrupt to
     its loop, which ends by them, and `wait_for` makes a task of this (Python 3.10, 3.11).
     """
     try:
-        if inspect.iscoroutinefunction(late.function):
-            return await late.function(late.request)
-        given = await _in_thread(late)
+        if inspect.iscoroutinefunction(function):
+            return await function(*arguments)
+        given = await _in_thread(function, arguments)
         return await given if inspect.isawaitable(given) else given
     except (asyncio.CancelledError, _Raised):
         raise
@@ -121,7 +94,7 @@ async def _call(late: Late) -> Any:
         raise _Raised(error) from error
 
 
-async def _in_thread(late: Late) -> Any:
+async def _in_thread(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
     """A daemon thread, not the loop's pool: a function that never returns must not keep the server from stopping."""
     loop = asyncio.get_running_loop()
     done: asyncio.Future[Any] = loop.create_future()
@@ -137,7 +110,7 @@ async def _in_thread(late: Late) -> Any:
     def run() -> None:
         result, error = None, None
         try:
-            result = late.function(late.request)
+            result = function(*arguments)
         except BaseException as raised:  # of a test: its own kind of failure is not an Exception
             error = raised
         if not loop.is_closed():
@@ -428,7 +401,7 @@ class App:
 
         entry.opened(cut)
         try:
-            answered.settled(await resolve(answered.exchange.late))
+            answered.settled(await answered.exchange.late.reply(apart))
         except asyncio.CancelledError:
             answered.end("client_left", 0)
             raise

@@ -36,6 +36,7 @@ from mock_server.engine import engine as engine_module
 from mock_server.engine.endpoints import ENDPOINTS
 from mock_server.engine.engine import Engine
 from mock_server.engine.entry import Entry
+from mock_server.engine.exchange import in_place
 from mock_server.protocol.blocks import BLOCKS
 from mock_server.protocol.errors import STATUS, TYPE, ApiError
 from mock_server.protocol.request import HttpRequest
@@ -141,9 +142,8 @@ def scripted(client: Client) -> Iterator[Reply]:
     for what, answer in ENDINGS.items():
         yield from client.playing(what, answer if answer.keys() & {"reply", "generate"} else {"reply": "Hi.", **answer})
     for entry in client.asked({"reply": lambda request: f"You said {request.prompt}"}):
-        late = entry.exchange.late
-        assert late is not None
-        yield reply("given by a function", late.settle(late.function(late.request)))
+        assert entry.exchange.late is not None
+        yield reply("given by a function", in_place(entry.exchange.late))
 
 
 def generated(client: Client) -> Iterator[Reply]:

@@ -11,7 +11,7 @@ from manualclock import ManualClock
 from mock_server.engine import batches
 from mock_server.engine.engine import Engine
 from mock_server.engine.entry import Entry
-from mock_server.engine.exchange import Late, Work
+from mock_server.engine.exchange import in_place
 from mock_server.protocol.request import HttpRequest
 from mock_server.scenario.load import build, loads
 from mock_server.scenario.profiles import load_profile
@@ -39,8 +39,8 @@ class Api:
         data = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
         given = {**self.headers, **{name.replace("_", "-"): value for name, value in headers.items()}}
         entry = self.engine.handle(HttpRequest(method, path, given, data, query=query))
-        while isinstance(entry.exchange.late, Work):
-            entry.settled(worked_off(entry.exchange.late))
+        if entry.exchange.late is not None:
+            entry.settled(in_place(entry.exchange.late))
         entry.end("completed", 1)
         return entry
 
@@ -59,22 +59,8 @@ class Api:
         return {line["custom_id"]: line["result"] for line in lines}
 
 
-def worked_off(work: Work) -> Any:
-    """What some work comes to, done at once; functions are called in place."""
-    waits = work.waits
-    try:
-        while True:
-            if isinstance(waits, Late):
-                try:
-                    given = waits.settle(waits.function(waits.request))
-                except Exception as error:
-                    waits = work.steps.throw(error)
-                else:
-                    waits = work.steps.send(given)
-            else:
-                waits = work.steps.send(None)
-    except StopIteration as end:
-        return end.value
+async def nobody_is_called(function: Any, *arguments: Any, patience: float | None = None) -> Any:
+    raise AssertionError(f"{function} is called")
 
 
 def item(custom_id: str = "one", prompt: str = "hello", **params: Any) -> dict[str, Any]:
@@ -428,10 +414,12 @@ def test_a_list_knows_its_parameters(query: str) -> None:
 def test_whoever_looks_next_goes_on_where_a_client_left() -> None:
     api = Api(batch_seconds=0)
     id = api.create(*[item(f"item-{at}") for at in range(120)])
-    left = api.engine.handle(HttpRequest("GET", f"{PATH}/{id}", api.headers))
-    assert isinstance(left.exchange.late, Work)
+    left = api.engine.handle(HttpRequest("GET", f"{PATH}/{id}", api.headers)).exchange.late
+    assert left is not None
+    under_way = left.reply(nobody_is_called)
+    under_way.send(None)
     assert api.send("GET", f"{PATH}/{id}/results").status == 404
-    left.exchange.late.steps.close()
+    under_way.close()
 
     assert len(api.results(id)) == 120
     assert api.session.journal.played("hello") == 120
@@ -441,10 +429,10 @@ def test_canceling_while_it_is_being_answered_cancels_the_rest() -> None:
     api = Api(batch_seconds=0)
     id = api.create(*[item(f"item-{at}") for at in range(120)])
     under_way = api.engine.handle(HttpRequest("GET", f"{PATH}/{id}", api.headers))
-    assert isinstance(under_way.exchange.late, Work)
+    assert under_way.exchange.late is not None
 
     assert api.send("POST", f"{PATH}/{id}/cancel").reply["processing_status"] == "canceling"
-    worked_off(under_way.exchange.late)
+    in_place(under_way.exchange.late)
 
     counts = api.get(id)["request_counts"]
     assert (counts["succeeded"], counts["canceled"]) == (50, 70)
@@ -492,11 +480,11 @@ def test_ten_thousand_requests_take_bounded_memory_and_let_others_have_their_tur
     body = json.dumps({"requests": [item(f"item-{at}") for at in range(10_000)]}).encode()
     id = api.send("POST", PATH, body).reply["id"]
     waiting = api.engine.handle(HttpRequest("GET", f"{PATH}/{id}", api.headers))
-    assert isinstance(waiting.exchange.late, Work), "a step is a part of the whole"
+    assert waiting.exchange.late is not None, "a step is a part of the whole"
     assert api.get(id)["processing_status"] == "in_progress"
     tracemalloc.start()
     try:
-        waiting.settled(worked_off(waiting.exchange.late))
+        waiting.settled(in_place(waiting.exchange.late))
         waiting.end("completed", 1)
         plan = api.send("GET", f"{PATH}/{id}/results").exchange.plan
         _, peak = tracemalloc.get_traced_memory()

@@ -146,12 +146,12 @@ def test_errors_are_those_of_the_api(engine: Make, more: dict[str, Any], status:
 
 
 def test_a_function_gives_the_text(engine: Make) -> None:
+    from mock_server.engine.exchange import in_place
     from mock_server.scenario.load import build
 
     entry = send(engine([build({"name": "late", "reply": lambda request: f"You said {request.prompt}."})]))
-    late = entry.exchange.late
-    assert late is not None
-    entry.settled(late.settle(late.function(late.request)))
+    assert entry.exchange.late is not None
+    entry.settled(in_place(entry.exchange.late))
     assert entry.text == "You said Hello, Claude."
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from mock_server.engine.exchange import in_place
 from mock_server.engine.explain import explain
 from mock_server.engine.preview import preview
 from mock_server.protocol.contradictions import Said, contradictions
@@ -221,7 +222,7 @@ def test_a_function_is_judged_by_what_it_gives(engine: Any, ask: Any) -> None:
         made = engine([build({"name": "s", "turns": [lambda request: call], **data})], contradictions="error")
         entry = ask(made)
         assert entry._journal.contradicted == 0
-        entry.settled(entry.exchange.late.settle(call))
+        entry.settled(in_place(entry.exchange.late))
         assert len(entry.contradictions) == entry._journal.contradicted == count
 
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from mock_server.engine.engine import Engine
+from mock_server.engine.exchange import in_place
 from mock_server.protocol.request import HttpRequest
 
 JSON = dict[str, Any]
@@ -293,14 +294,8 @@ def test_requests_of_a_batch_are_judged_alike(engine, profile: str) -> None:
     created = json.loads(
         made.handle(HttpRequest("POST", path, KEY, json.dumps({"requests": requests}).encode())).plan.body()
     )
-    work = made.handle(HttpRequest("GET", f"{path}/{created['id']}/results", KEY)).exchange.late
-    exchange = None
-    while exchange is None:
-        try:
-            next(work.steps)
-        except StopIteration as end:
-            exchange = end.value
-    lines = [json.loads(line)["result"] for line in exchange.plan.body().splitlines()]
+    late = made.handle(HttpRequest("GET", f"{path}/{created['id']}/results", KEY)).exchange.late
+    lines = [json.loads(line)["result"] for line in in_place(late).plan.body().splitlines()]
     found = [line["error"]["error"]["message"] if line["type"] == "errored" else None for line in lines]
     assert found == [None if profile in case.passes else case.said for case in CASES]
 

@@ -9,6 +9,7 @@ from manualclock import ManualClock
 from mock_server import cli, faults
 from mock_server.engine.engine import Engine
 from mock_server.engine.entry import Entry
+from mock_server.engine.exchange import in_place
 from mock_server.engine.explain import explain
 from mock_server.engine.preview import preview
 from mock_server.protocol.request import HttpRequest
@@ -198,10 +199,17 @@ def test_what_a_function_gives_moves_what_it_says(engine: MakeEngine, ask: Ask) 
     served = engine([build({"name": "a", "states": {"service": ["up", "down"]}, "reply": crash})])
     late = ask(served).exchange.late
     assert late is not None
-    exchange = late.settle(crash(None))  # type: ignore[union-attr]
-    assert [str(one) for one in exchange.moved] == ["service: up -> down"]
+    assert [str(one) for one in in_place(late).moved] == ["service: up -> down"]
+
+
+def test_what_a_function_gives_knows_no_other_states(engine: MakeEngine, ask: Ask) -> None:
+    def slips(request: Any) -> Any:
+        return {"reply": "x", "then": {"state": {"servce": "up"}}}
+
+    late = ask(engine([build({"name": "a", "states": {"service": ["up", "down"]}, "reply": slips})])).exchange.late
+    assert late is not None
     with pytest.raises(ScenarioError, match=r"the reply of .*: no state 'servce'; did you mean 'service'"):
-        late.settle({"reply": "x", "then": {"state": {"servce": "up"}}})  # type: ignore[union-attr]
+        in_place(late)
 
 
 def test_what_stands_on_a_turn_is_of_all_its_answers(engine: MakeEngine, ask: Ask) -> None:

@@ -2,21 +2,23 @@
 POST /v1/messages.
 """
 
+import functools
 import logging
 from array import array
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator
+from contextlib import closing
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from mock_server.engine.batches import Batch, Item, Kind, Sender
 from mock_server.engine.endpoints import messages
 from mock_server.engine.errors import failure, headers_for, json_reply
-from mock_server.engine.exchange import Call, Exchange, Late, Reading, Steps, base_url, read_apart, warn, worked
+from mock_server.engine.exchange import Apart, Call, Exchange, Late, base_url, give_way, read_apart, warn
 from mock_server.engine.faults import not_applied, unpacked
-from mock_server.engine.request_view import Request
 from mock_server.engine.session import Session
 from mock_server.protocol import message
 from mock_server.protocol.errors import ApiError
-from mock_server.protocol.plan import Headers, Part, Payload, Plan, whole
+from mock_server.protocol.plan import NOTHING, Headers, Part, Payload, Plan, whole
 from mock_server.protocol.query import PAGE, id_page
 from mock_server.protocol.request import LONG, HttpRequest, parse_json
 from mock_server.protocol.rules import requests_of
@@ -44,74 +46,90 @@ def headers_of(http: HttpRequest) -> dict[str, str]:
     return {name.lower(): value for name, value in http.headers.items() if name.lower() not in _NOT_THEIRS}
 
 
-def answering(engine: "Engine", session: Session, batch: Batch) -> Generator[Late | None, Exchange | None, None]:
-    """Answer every pending request of a batch whose time is over; those it does not reach are canceled or expire."""
+# What has to be awaited of the work on a batch before it goes on.
+Step = Callable[[Apart], Awaitable[None]]
+
+
+def _answering(engine: "Engine", session: Session, batch: Batch) -> Iterator[Step]:
+    """Answer every pending request of a batch whose time is over; those it does not reach are canceled or expire. Each
+    step is to be awaited before the next is taken: a reply that is late, or after a slice the turn of others.
+    """
     batch.is_answering = True
     try:
         for at, item in enumerate(batch.pending(), batch.settled):
             if at >= batch.reached:
                 batch.settle(item, batch.left)
                 continue
-            batch.settle(item, *(yield from _result(engine, session, batch, item, is_noted=at < NOTED)))
+            headers = {**batch.sender.headers, "x-mock-custom-id": item.custom_id, "x-mock-batch": batch.id}
+            http = HttpRequest("POST", MESSAGES_PATH, headers, item.params)
+            exchange = _answered(engine, session, batch.sender.key, http)
+            settle = functools.partial(_settle, engine, session, batch, item, http, is_noted=at < NOTED)
+            if exchange.late is None:
+                settle(exchange)
+            else:
+                yield functools.partial(_settle_late, session, exchange.late, settle)
             if at % SLICE == SLICE - 1:
-                yield None
+                yield _give_way
     finally:
         batch.is_answering = False
 
 
-Result = tuple[Kind, bytes]
+def _answered(engine: "Engine", session: Session, key: str, http: HttpRequest) -> Exchange:
+    """What answers one request; a long one is read in another thread first, as one that comes by itself is."""
+    answer = functools.partial(engine.answer, http, session, key, in_batch=True)
+    if len(http.body) < LONG:
+        return answer()
+
+    async def reply(apart: Apart) -> Exchange:
+        reading = await apart(read_apart, messages.read_ahead, http, session, patience=messages.PATIENCE)
+        exchange = answer(reading=reading)
+        return exchange if exchange.late is None else await exchange.late.reply(apart)
+
+    return Exchange(NOTHING, late=Late(reply))
 
 
-def _result(
-    engine: "Engine", session: Session, batch: Batch, item: Item, *, is_noted: bool
-) -> Generator[Late | None, Exchange | None, Result]:
-    """What one request comes to; and it is noted in the journal, or counted there."""
-    headers = {**batch.sender.headers, "x-mock-custom-id": item.custom_id, "x-mock-batch": batch.id}
-    http = HttpRequest("POST", MESSAGES_PATH, headers, item.params)
-    if len(item.params) < LONG:
-        exchange = engine.answer(http, session, batch.sender.key, in_batch=True)
-    else:
-        exchange = yield from _given(_read_apart(engine, session, batch.sender.key, http), session)
-    if isinstance(exchange.late, Late):
-        exchange = yield from _given(exchange.late, session)
+async def _give_way(apart: Apart) -> None:
+    await give_way()
+
+
+async def _settle_late(session: Session, late: Late, settle: Callable[[Exchange], None], apart: Apart) -> None:
+    """Settle a request with its late reply: errored where a function raises, and the journal keeps the exception."""
+    from asyncio import CancelledError  # where anything is awaited there is a loop
+
+    try:
+        exchange = await late.reply(apart)
+    except (CancelledError, GeneratorExit):
+        raise
+    except BaseException as error:  # of a test: its own kind of failure is not an Exception
+        session.journal.failed(error)
+        failed = ApiError("api_error", f"mock-server: {type(error).__name__}: {error}")
+        exchange = Exchange(failure(failed, session, session.ids().new("req")), note=str(failed))
+    settle(exchange)
+
+
+def _settle(
+    engine: "Engine",
+    session: Session,
+    batch: Batch,
+    item: Item,
+    http: HttpRequest,
+    exchange: Exchange,
+    *,
+    is_noted: bool,
+) -> None:
+    """Write down what one request came to; and it is noted in the journal, or counted there."""
     exchange = _in_a_line(exchange)
     kind, body = _as_result(exchange)
     said = b"" if body is None else encode(dumps(body))
+    batch.settle(item, kind, said)
     if not is_noted:
         session.journal.pass_over(exchange)
-        return kind, said
+        return
     if said:
         plan = exchange.plan
         exchange = exchange._replace(plan=whole(plan.status, plan.headers, said, 0, body)._replace(tokens=plan.tokens))
     kept = engine.journals.kept(http)
     engine.journals.record(session.journal, session.clock.unix(), kept, exchange, session).end("completed", 1)
-    return kind, said
-
-
-def _read_apart(engine: "Engine", session: Session, key: str, http: HttpRequest) -> Late:
-    """What answers a long request: it is read in another thread first, as one that comes by itself is."""
-
-    def read_it(request: Request) -> Reading | None:
-        return read_apart(messages.read_ahead, http, session)
-
-    def settle(reading: Reading | None) -> Exchange:
-        return engine.answer(http, session, key, in_batch=True, reading=reading)
-
-    return Late(read_it, Request(http), settle, messages.PATIENCE, is_ours=True)
-
-
-def _given(late: Late, session: Session) -> Generator[Late | None, Exchange | None, Exchange]:
-    """What a Python function gives; an errored request when it raises, and the journal keeps the exception."""
-    try:
-        exchange = yield late
-    except GeneratorExit:
-        raise
-    except BaseException as error:  # of a test: its own kind of failure is not an Exception
-        session.journal.failed(error)
-        told = ApiError("api_error", f"mock-server: {type(error).__name__}: {error}")
-        return Exchange(failure(told, session, session.ids().new("req")), note=str(told))
-    assert exchange is not None
-    return exchange
 
 
 def _in_a_line(exchange: Exchange) -> Exchange:
@@ -219,15 +237,25 @@ def _named(call: Call) -> Batch:
 def _looked_at(engine: "Engine", call: Call, batches: Iterable[Batch], reply: Callable[[], Exchange]) -> Exchange:
     """The reply once all of these batches whose time is over are answered; one that somebody else sees to is not
     waited for."""
-    now = call.session.clock.now()
-
-    def steps() -> Steps:
-        for batch in batches:
-            if batch.is_over(now) and not batch.has_ended and not batch.is_answering:
-                yield from answering(engine, call.session, batch)
+    steps = _steps(engine, call.session, batches)
+    first = next(steps, None)
+    if first is None:
         return reply()
 
-    return worked(steps())
+    async def looked(apart: Apart) -> Exchange:
+        with closing(steps):
+            for step in chain((first,), steps):
+                await step(apart)
+        return reply()
+
+    return Exchange(NOTHING, late=Late(looked))
+
+
+def _steps(engine: "Engine", session: Session, batches: Iterable[Batch]) -> Generator[Step, None, None]:
+    now = session.clock.now()
+    for batch in batches:
+        if batch.is_over(now) and not batch.has_ended and not batch.is_answering:
+            yield from _answering(engine, session, batch)
 
 
 def _batch_reply(call: Call, batch: Batch, more: Headers = ()) -> Exchange:

@@ -2,12 +2,11 @@
 
 from collections.abc import Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mock_server.engine.admission import passing_over
 from mock_server.engine.endpoints import messages
-from mock_server.engine.exchange import Call, Exchange, Late, Reading, read_apart
-from mock_server.engine.request_view import Request
+from mock_server.engine.exchange import Call, Exchange, Reading, afterwards, read_apart
 from mock_server.protocol import completion
 from mock_server.protocol.completion import as_completion, as_message
 from mock_server.protocol.errors import ApiError
@@ -24,12 +23,13 @@ def complete(engine: "Engine", call: Call) -> Exchange:
     """parse -> validate -> the line of a message -> completion. Raises ApiError for the client's mistakes."""
     asked, reading, ignored = call.read(read)
     try:
-        exchange = messages.create(engine, call._replace(http=asked, reading=reading, endpoint="complete"))
+        as_asked = call._replace(http=asked, reading=reading, endpoint="complete", came=call.http)
+        exchange = messages.create(engine, as_asked)
     except ApiError as error:
         raise _renamed(error) from None
     if ignored:
         exchange = passing_over(exchange, ignored, engine.once)
-    return _completed(exchange, Request(call.http))
+    return _completed(exchange)
 
 
 def read(http: HttpRequest, session: "Session") -> tuple[HttpRequest, Reading | None, Sequence[Ignored]]:
@@ -47,16 +47,10 @@ def read_ahead(http: HttpRequest, session: "Session") -> tuple[HttpRequest, Read
     return asked, read_apart(messages.read_ahead, asked, session), ignored
 
 
-def _completed(exchange: Exchange, request: Request) -> Exchange:
-    late = exchange.late
-    if not isinstance(late, Late):
-        return exchange._replace(plan=as_completion(exchange.plan), again=None)
-    settle = late.settle
-
-    def completed(given: Any) -> Exchange:
-        return _completed(settle(given), request)
-
-    return exchange._replace(late=late._replace(request=request, settle=completed))
+def _completed(exchange: Exchange) -> Exchange:
+    if exchange.late is not None:
+        return afterwards(exchange, _completed)
+    return exchange._replace(plan=as_completion(exchange.plan), again=None)
 
 
 def _renamed(error: ApiError) -> ApiError:

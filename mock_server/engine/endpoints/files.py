@@ -5,9 +5,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from mock_server.engine.errors import headers_for, json_reply
-from mock_server.engine.exchange import Call, Exchange, Late
+from mock_server.engine.exchange import Apart, Call, Exchange, Late
 from mock_server.engine.files import PDF, File, lifetime, page_after
-from mock_server.engine.request_view import Request
 from mock_server.protocol.errors import invalid
 from mock_server.protocol.plan import NOTHING, whole
 from mock_server.protocol.query import PAGE, Parameter, Several, TextParameter, id_page
@@ -45,17 +44,21 @@ def upload(engine: "Engine", call: Call) -> Exchange:
         given.content.discard()
         raise
     reply = _reply(call, file.payload())
-    return _looked_at(file, call, reply) if file.size >= LONG and file.mime_type == PDF else reply
+    return _looked_at(file, reply) if file.size >= LONG and file.mime_type == PDF else reply
 
 
-def _looked_at(file: File, call: Call, reply: Exchange) -> Exchange:
+def _looked_at(file: File, reply: Exchange) -> Exchange:
     """The reply once the pages of a large file are counted, for requests that name it: beside everything else."""
 
-    def look(request: Request) -> None:
+    def look() -> None:
         with suppress(OSError):  # it has gone already
             _ = file.facts
 
-    return reply._replace(plan=NOTHING, late=Late(look, Request(call.http), lambda _: reply, PATIENCE, is_ours=True))
+    async def looked(apart: Apart) -> Exchange:
+        await apart(look, patience=PATIENCE)
+        return reply
+
+    return reply._replace(plan=NOTHING, late=Late(looked))
 
 
 def _form(call: Call) -> tuple[Upload, int | None]:

@@ -28,7 +28,7 @@ from mock_server.engine.cache import prefixed
 from mock_server.engine.choose import NAMES, Choice, Lookup, NoMatch, choose, look_ahead
 from mock_server.engine.compile import Binding, CompiledReply, Reply, View, is_one_text, reply_of
 from mock_server.engine.errors import failure, scripted
-from mock_server.engine.exchange import Call, Exchange, Late
+from mock_server.engine.exchange import Apart, Call, Exchange, Late
 from mock_server.engine.faults import (
     HEADER,
     NONE,
@@ -497,27 +497,25 @@ def _long(turn: Turn) -> Exchange:
     turn.draw.seed()  # the request is counted when it comes
     left = allowance()
 
-    def make(request: Request) -> Any:
+    def make() -> Applied:
+        with engine.making, bounded(left):
+            if compiled is None or compiled.is_open:
+                return _plan(turn, *_made(turn, Generator()))
+            return _plan(turn, compiled, ())
+
+    async def reply(apart: Apart) -> Exchange:
         try:
-            with engine.making, bounded(left):
-                if compiled is None or compiled.is_open:
-                    reply, warnings = _made(turn, Generator())
-                else:
-                    reply, warnings = compiled, ()
-                return _plan(turn, reply, warnings)
+            done = await apart(make, patience=PATIENCE)
         except OverLimit as error:
-            return ApiError("api_error", f"mock-server: {error}", headers={"x-should-retry": "false"})
+            failed = ApiError("api_error", f"mock-server: {error}", headers={"x-should-retry": "false"})
         except ApiError as error:
-            return error
+            failed = error
+        else:
+            return _moved(_chosen(_sent(turn, done), turn), turn)
+        plan = _headed(failure(failed, call.session, call.ids.new("req")), *_origin(turn.choice))
+        return Exchange(plan, note=str(failed))
 
-    def settle(given: Any) -> Exchange:
-        if isinstance(given, ApiError):
-            plan = _headed(failure(given, call.session, call.ids.new("req")), *_origin(turn.choice))
-            return Exchange(plan, note=str(given))
-        return _moved(_chosen(_sent(turn, given), turn), turn)
-
-    pending = _chosen(Applied(NOTHING), turn)
-    return pending._replace(late=Late(make, Request(call.http), settle, PATIENCE, is_ours=True))
+    return _chosen(Applied(NOTHING), turn)._replace(late=Late(reply))
 
 
 def _rendering(turn: Turn, generator: Generator) -> Rendering:
@@ -556,12 +554,13 @@ def _lost(choice: Choice, lost: Sequence[str]) -> Warnings:
 
 
 def _late(turn: Turn) -> Exchange:
-    """An exchange whose reply a Python function gives. Raises ScenarioError, when settled, for what is no reply."""
-    scripted, breaks = turn.answer, turn.breaks
+    """An exchange whose reply a Python function gives. It raises ScenarioError for what is no reply."""
+    scripted, breaks, call = turn.answer, turn.breaks, turn.admitted.call
     function = scripted.call
     assert function is not None
 
-    def settle(given: Any) -> Exchange:
+    async def reply(apart: Apart) -> Exchange:
+        given = await apart(function, Request(call.came or call.http))
         answer = read_answer(given, f"the reply of {name_of(function)}", turn.library.states)
         inherited = replace(
             answer,
@@ -576,8 +575,7 @@ def _late(turn: Turn) -> Exchange:
             done = _played(given_turn)
         return _moved(_chosen(done, turn), given_turn)
 
-    pending = _chosen(Applied(NOTHING), turn)
-    return pending._replace(late=Late(function, Request(turn.admitted.call.http), settle))
+    return _chosen(Applied(NOTHING), turn)._replace(late=Late(reply, function))
 
 
 def _bound(turn: Turn, reply: CompiledReply, warnings: Warnings = ()) -> Applied:

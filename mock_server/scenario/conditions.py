@@ -11,12 +11,12 @@ from unicodedata import normalize
 from mock_server.protocol.lazy import lazy
 from mock_server.protocol.request import Block, MessagesRequest, result_text
 from mock_server.records import dataclass
-from mock_server.scenario.node import Node, Position, Problems, kind, one_of
+from mock_server.scenario.node import Mistakes, Node, Position, Problems, kind, one_of
 
 _NOTHING: Mapping[str, str] = {}
 
 if TYPE_CHECKING:
-    from mock_server.scenario.lookalikes import Sight
+    from mock_server.scenario.advice import Sight
 
 
 class SearchedText:
@@ -47,7 +47,7 @@ class SearchedText:
 
     @lazy
     def sight(self) -> "Sight":
-        from mock_server.scenario.lookalikes import Sight  # only a miss that is looked at needs it
+        from mock_server.scenario.advice import Sight  # only a miss that is looked at needs it
 
         return Sight(self.text)
 
@@ -435,7 +435,7 @@ def read_states(node: Node, problems: Problems) -> States:
     found = {}
     for name, item in node.value.items():
         if not name.strip() or not name.isprintable():
-            problems.add(node.keys.get(name) or node, f"a state's name is one line of text, got {name!r}")
+            problems.add_key(node, name, f"a state's name is one line of text, got {name!r}")
         state = _state(name, item, problems)
         if state is not None:
             found[name] = state
@@ -448,7 +448,7 @@ def _state(name: str, node: Node, problems: Problems) -> State | None:
         for key in node.value:
             if key not in _KEYS:
                 text = f"unknown key '{key}' in a state{one_of(key, _KEYS)}"
-                problems.add(node.keys.get(key) or node, text)
+                problems.add_key(node, key, text)
         if "values" not in node.value:
             problems.add(node, f"state '{name}' has no values; expected {{values: [up, down], initial: up}}")
             return None
@@ -516,7 +516,7 @@ class Then:
     state: Mapping[str, Any]
     """The states that it moves, and where to: {service: up}."""
 
-    def mistakes(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    def mistakes(self) -> Mistakes:
         if not self.state:
             yield ("state",), "expected a mapping such as {service: up}"
         for name, value in self.state.items():

@@ -40,7 +40,7 @@ from mock_server.scenario.faults.stream import (
     Trickle,
     Truncate,
 )
-from mock_server.scenario.node import Node, Position, Problems, ScenarioError, all_unfit, kind, wrap
+from mock_server.scenario.node import Node, Position, Problems, all_unfit, kind, wrap
 from mock_server.scenario.timing import written
 
 Fault = Union[  # noqa: UP007 - get_args of it is the registry
@@ -259,8 +259,7 @@ def faults_of(data: Any, source: str) -> tuple[Fault, ...]:
     __tracebackhide__ = True
     problems = Problems(source)
     found = read_faults(wrap(data), problems)
-    if problems.found:
-        raise ScenarioError(problems.found)
+    problems.raise_found()
     return found
 
 
@@ -275,8 +274,7 @@ def parse_header(text: str) -> tuple[Fault, ...]:
     read = [_read(node, problems) for node in _nodes_of(text, problems)]
     if not read and not problems.found:
         problems.add(None, "names no fault; for example disconnect;after=5")
-    if problems.found:
-        raise ScenarioError(problems.found)
+    problems.raise_found()
     return tuple(fault for fault in read if fault is not None)
 
 
@@ -284,8 +282,7 @@ def spelled(text: str) -> list[dict[str, Any]]:
     """The faults of such a text as plain data in the words of the YAML. Raises ScenarioError."""
     problems = Problems("fault")
     nodes = _nodes_of(text, problems)
-    if problems.found:
-        raise ScenarioError(problems.found)
+    problems.raise_found()
     return [node.plain() for node in nodes]
 
 

@@ -47,10 +47,10 @@ def changed(
 ) -> dict[str, Any]:
     """`said`, which nobody else has, with these values set, then without those. Raises CannotApply."""
     for path, value in sets.items():
-        if not any([_put(holder, step, value) for holder, step in _ends_of(said, path)]):  # noqa: C419 - all of them
+        if not paths.put(said, _steps(path), value):
             _missing("set", path, said, what, is_sketch=is_sketch)
     for path in removed:
-        if not any([_take(holder, step) for holder, step in _ends_of(said, path)]):  # noqa: C419
+        if not paths.take(said, _steps(path)):
             _missing("remove", path, said, what, is_sketch=is_sketch)
     return said
 
@@ -61,45 +61,13 @@ def _steps(path: str) -> tuple[paths.Step, ...]:
     return found
 
 
-def _ends_of(value: Any, path: str) -> list[tuple[Any, paths.Step]]:
-    """What holds the ends of a path, wherever it leads, and the last step in it."""
-    *inner, last = _steps(path)
-    return [(holder, paths.step_in(holder, last)) for holder in paths.find(value, inner)]
-
-
-def _put(holder: Any, step: paths.Step, value: Any) -> bool:
-    if step is None and isinstance(holder, dict | list) and holder:
-        for key in holder if isinstance(holder, dict) else range(len(holder)):
-            holder[key] = plain(value)
-        return True
-    if isinstance(holder, dict) and isinstance(step, str):
-        holder[step] = plain(value)
-        return True
-    if isinstance(holder, list) and isinstance(step, int) and -len(holder) <= step < len(holder):
-        holder[step] = plain(value)
-        return True
-    return False
-
-
-def _take(holder: Any, step: paths.Step) -> bool:
-    if step is None and isinstance(holder, dict | list) and holder:
-        holder.clear()
-        return True
-    is_there = (isinstance(holder, dict) and step in holder) or (
-        isinstance(holder, list) and isinstance(step, int) and -len(holder) <= step < len(holder)
-    )
-    if is_there:
-        del holder[step]
-    return is_there
-
-
 def _missing(verb: str, path: str, said: Any, what: str, *, is_sketch: bool) -> None:
-    """Tell where a path leads nowhere, unless that hangs on the request."""
+    """Raises CannotApply for a path that leads nowhere, unless that hangs on the request."""
     at = said
     for step in _steps(path):
-        inner = list(paths.find(at, (step,)))
-        if inner:
-            at = inner[0]
+        inner = next(paths.find(at, (step,)), paths.MISSING)
+        if inner is not paths.MISSING:
+            at = inner
             continue
         if is_sketch and step in _BY_REQUEST:
             return

@@ -29,7 +29,7 @@ from mock_server.scenario.faults.place import (
     split,
 )
 from mock_server.scenario.faults.stream import MOST_GARBAGE, ended
-from mock_server.scenario.node import Node, Problems, kind
+from mock_server.scenario.node import Mistakes, Node, Problems, is_int, kind
 
 
 def need_events(plan: Plan, what: str) -> None:
@@ -78,7 +78,7 @@ class _OneEvent:
     event: EventName = "content_block_delta"
     nth: int = 1
 
-    def mistakes(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    def mistakes(self) -> Mistakes:
         if self.nth < 1:
             yield ("nth",), "events are counted from 1"
 
@@ -152,7 +152,7 @@ class UnknownEvent:
     at: Spot | None = None
     name: str = "message_mood"
 
-    def mistakes(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    def mistakes(self) -> Mistakes:
         if not self.name.isidentifier():
             yield ("name",), "the name of an event is one word"
 
@@ -267,7 +267,6 @@ def _sent(step: Step) -> Send:
     return step
 
 
-Mistakes = Iterator[tuple[tuple[str | int, ...], str]]
 SAME = ""  # the name of an event that keeps its own
 
 
@@ -282,7 +281,7 @@ def read_sets(node: Node, problems: Problems) -> Mapping[str, Any]:
         return {}
     for path in node.value:
         if paths.parse(path) is None:
-            problems.add(node.keys.get(path) or node, f"'{path}' is no path; for example message.usage.input_tokens")
+            problems.add_key(node, path, f"'{path}' is no path; for example message.usage.input_tokens")
     return {path: value.plain() for path, value in node.value.items()}
 
 
@@ -298,7 +297,7 @@ def read_removed(node: Node, problems: Problems) -> tuple[str, ...]:
 def read_nth(node: Node, problems: Problems) -> int | Literal["all"] | None:
     """A number from 1, from the end (-1), or `all`."""
     value = node.value
-    if value == "all" or (isinstance(value, int) and not isinstance(value, bool)):
+    if value == "all" or is_int(value):
         found: int | Literal["all"] = value
         return found
     problems.add(node, f"expected the number of an event from 1, -1 for the last, or all; got {node.plain()!r}")

@@ -2,13 +2,13 @@
 
 import gzip
 import zlib
-from collections.abc import Iterator
 from typing import ClassVar, Literal
 
 from mock_server.protocol.plan import Headers, Manner, Plan, Send, Step, Wait, rolled, unrolled, whole
 from mock_server.records import dataclass
 from mock_server.scenario.error import Failure
 from mock_server.scenario.faults.place import CannotApply, Site
+from mock_server.scenario.node import Mistakes
 
 _PAGE = """<html>
 <head><title>{title}</title></head>
@@ -40,7 +40,7 @@ class HtmlError:
     type: ClassVar[str] = "html_error"
     status: int = 502
 
-    def mistakes(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    def mistakes(self) -> Mistakes:
         if self.status != 200 and not 400 <= self.status <= 599:
             yield ("status",), f"a page comes with an error status, 400 to 599, or with 200; got {self.status}"
 
@@ -71,7 +71,7 @@ class WrongContentType:
     type: ClassVar[str] = "wrong_content_type"
     content_type: str = "text/plain; charset=utf-8"
 
-    def mistakes(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    def mistakes(self) -> Mistakes:
         if not self.content_type.isprintable() or not self.content_type.isascii():
             yield ("content_type",), "a header is one line of printable text"
 
@@ -86,7 +86,7 @@ class WrongContentLength:
     type: ClassVar[str] = "wrong_content_length"
     by: int = 10
 
-    def mistakes(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    def mistakes(self) -> Mistakes:
         if self.by == 0:
             yield ("by",), "off by nothing is right; expected a number above or below 0"
 

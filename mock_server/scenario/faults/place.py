@@ -20,7 +20,7 @@ from mock_server.protocol.sse import KEEPALIVE_FRAME, PING_FRAME, dumps, encode
 from mock_server.records import dataclass
 from mock_server.scenario.decode import Reads, decode
 from mock_server.scenario.error import Failure
-from mock_server.scenario.node import Node, Position, Problems, one_of, suggestion
+from mock_server.scenario.node import Mistakes, Node, Position, Problems, is_int, one_of, suggestion
 from mock_server.scenario.timing import Duration, written
 
 EventName = Literal[
@@ -93,7 +93,7 @@ class After:
     time: Duration | None = None
     """So long after the head of the reply, by the session's clock, such as 121s."""
 
-    def mistakes(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    def mistakes(self) -> Mistakes:
         given = [name for name in _PLACES if getattr(self, name) is not None]
         if len(given) != 1:
             yield (), f"expected exactly one of {', '.join(_PLACES)}; got {' and '.join(given) or 'none'}"
@@ -143,7 +143,7 @@ class At:
     bytes: int | None = None
     """Inside its frame, after so many bytes."""
 
-    def mistakes(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    def mistakes(self) -> Mistakes:
         yield from chooses(self.event, self.nth, self.block, self.index)
         if self.bytes is not None and self.bytes < 1:
             yield ("bytes",), "inside a frame is behind 1 byte of it at least"
@@ -156,9 +156,7 @@ class At:
 FROM_ONE = "events are counted from 1, or from the end: -1"
 
 
-def chooses(
-    event: str | None, nth: int | str | None, block: int | None, index: int | None
-) -> Iterator[tuple[tuple[str | int, ...], str]]:
+def chooses(event: str | None, nth: int | str | None, block: int | None, index: int | None) -> Mistakes:
     """What is wrong with words that choose events."""
     if event is None and block is None and index is None:
         yield (), "names no event: expected event, block or index"
@@ -191,7 +189,7 @@ def _number_of(count: int, name: str) -> str:
 
 def _read_after(node: Node, problems: Problems) -> After | None:
     """A bare number counts deltas."""
-    if isinstance(node.value, int) and not isinstance(node.value, bool):
+    if is_int(node.value):
         mark: Position | None = node.position
         node = Node({"deltas": node}, mark, {"deltas": mark})
     if not isinstance(node.value, dict):

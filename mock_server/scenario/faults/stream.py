@@ -13,6 +13,7 @@ from mock_server.protocol.sse import encode
 from mock_server.records import dataclass
 from mock_server.scenario.error import Failure, Struck
 from mock_server.scenario.faults.place import At, CannotApply, Place, Site, Spot, beats, split
+from mock_server.scenario.node import Mistakes
 from mock_server.scenario.timing import Duration
 
 # how the connection goes on: the body is ended properly, or left open with a FIN, a RST, or nothing at all
@@ -153,7 +154,7 @@ class Garbage:
     bytes: int = 64
     then: Literal["go_on", "end", "close", "reset", "hang"] = "go_on"
 
-    def mistakes(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    def mistakes(self) -> Mistakes:
         if not 1 <= self.bytes <= MOST_GARBAGE:
             yield ("bytes",), f"expected 1 to {MOST_GARBAGE:,} bytes"
 
@@ -192,7 +193,7 @@ class Stall:
     ping: Duration | None = None
     keepalive: Duration | None = None
 
-    def mistakes(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    def mistakes(self) -> Mistakes:
         yield from _one_beat(self.ping, self.keepalive)
 
     def apply(self, plan: Plan, site: Site) -> Plan:
@@ -216,7 +217,7 @@ class Gate:
     ping: Duration | None = None
     keepalive: Duration | None = None
 
-    def mistakes(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    def mistakes(self) -> Mistakes:
         yield from _one_beat(self.ping, self.keepalive)
         if not self.name.strip() or not self.name.isprintable() or len(self.name) > 200:
             yield ("name",), "the name of a gate is 1 to 200 printable characters"
@@ -235,7 +236,7 @@ class Trickle:
     after: Place | None = None
     at: Spot | None = None
 
-    def mistakes(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    def mistakes(self) -> Mistakes:
         if self.bytes_per_second < 1:
             yield ("bytes_per_second",), "expected a number from 1 up"
 
@@ -272,7 +273,7 @@ class SlowHeaders:
         return late._replace(at=plan.at + self.for_)
 
 
-def _one_beat(ping: int | None, keepalive: int | None) -> Iterator[tuple[tuple[str | int, ...], str]]:
+def _one_beat(ping: int | None, keepalive: int | None) -> Mistakes:
     if ping is not None and keepalive is not None:
         yield ("keepalive",), "a silence has pings or comments, not both"
 

@@ -240,8 +240,15 @@ def plain(value: Any) -> Any:
     return [plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
-# delta type -> the field of the block it adds to, and the field of the delta that holds the addition
-_ADDS = {"text_delta": "text", "thinking_delta": "thinking", "signature_delta": "signature"}
+# delta type -> the field of the block that it adds to, and the field of the delta that holds the piece
+FILLS: Mapping[str, tuple[str, str]] = {
+    "text_delta": ("text", "text"),
+    "thinking_delta": ("thinking", "thinking"),
+    "signature_delta": ("signature", "signature"),
+    "input_json_delta": ("input", "partial_json"),
+}
+# of those that come in pieces of any size
+PIECES: Mapping[str, str] = {kind: piece for kind, (_, piece) in FILLS.items() if kind != "signature_delta"}
 
 
 class _Open:
@@ -253,10 +260,9 @@ class _Open:
 
     def add(self, delta: Mapping[str, Any]) -> None:
         kind = delta["type"]
-        if kind in _ADDS:
-            self._pieces.setdefault(_ADDS[kind], []).append(delta[_ADDS[kind]])
-        elif kind == "input_json_delta":
-            self._pieces.setdefault("input", []).append(delta["partial_json"])
+        if kind in FILLS:
+            name, piece = FILLS[kind]
+            self._pieces.setdefault(name, []).append(delta[piece])
         elif kind == "compaction_delta":
             self._block |= {name: value for name, value in delta.items() if name != "type"}
         elif kind == "citations_delta":

@@ -13,11 +13,11 @@ from mock_server.scenario.conditions import Condition, Then
 from mock_server.scenario.decode import Reads
 from mock_server.scenario.error import Failure
 from mock_server.scenario.faults import Fault, Faults, Gates
-from mock_server.scenario.node import Node, Problems, kind
+from mock_server.scenario.node import Mistakes, Node, Problems, kind
 from mock_server.scenario.reply import GeneratedReply, Part, is_open, templates_of
 from mock_server.scenario.subjects import SUBJECTS, read_case_when
 from mock_server.scenario.templates import Template
-from mock_server.scenario.timing import Mistakes, Pace, Share
+from mock_server.scenario.timing import Pace, Share
 
 StopReason = Literal[
     "end_turn",
@@ -113,7 +113,7 @@ def _read_usage(node: Node, problems: Problems) -> Mapping[str, Any] | None:
     for name, value in usage.items():
         known = COUNTERS.get(name)
         if known is None:
-            problems.add(node.keys.get(name) or node, f"unknown counter '{name}'{problems.one_of(name, COUNTERS)}")
+            problems.add_key(node, name, f"unknown counter '{name}'{problems.one_of(name, COUNTERS)}")
         elif value is None:  # as a recording may have it
             continue
         elif not isinstance(value, known) or isinstance(value, bool) or (isinstance(value, int) and value < 0):

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Union
 
 from mock_server.records import dataclass
 from mock_server.scenario.conversation import ConditionContext
-from mock_server.scenario.node import Node, Position, Problems, kind, one_of
+from mock_server.scenario.node import Mistakes, Node, Position, Problems, kind, one_of
 
 _NOTHING: Mapping[str, str] = {}
 
@@ -317,7 +317,7 @@ def read_states(node: Node, problems: Problems) -> States:
     found = {}
     for name, item in node.value.items():
         if not name.strip() or not name.isprintable():
-            problems.add(node.keys.get(name) or node, f"a state's name is one line of text, got {name!r}")
+            problems.add_key(node, name, f"a state's name is one line of text, got {name!r}")
         state = _state(name, item, problems)
         if state is not None:
             found[name] = state
@@ -330,7 +330,7 @@ def _state(name: str, node: Node, problems: Problems) -> State | None:
         for key in node.value:
             if key not in _KEYS:
                 text = f"unknown key '{key}' in a state{one_of(key, _KEYS)}"
-                problems.add(node.keys.get(key) or node, text)
+                problems.add_key(node, key, text)
         if "values" not in node.value:
             problems.add(node, f"state '{name}' has no values; expected {{values: [up, down], initial: up}}")
             return None
@@ -398,7 +398,7 @@ class Then:
     state: Mapping[str, Any]
     """The states that it moves, and where to: {service: up}."""
 
-    def mistakes(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    def mistakes(self) -> Mistakes:
         if not self.state:
             yield ("state",), "expected a mapping such as {service: up}"
         for name, value in self.state.items():

@@ -18,7 +18,7 @@ from mock_server.protocol.request import LONG, Block, MessagesRequest, blocks, r
 from mock_server.records import lazy
 
 if TYPE_CHECKING:
-    from mock_server.scenario.lookalikes import Sight
+    from mock_server.scenario.advice import Sight
 
 NAMED = re.compile(r"\[\[scenario:([^\[\]\n]+)\]\]")  # how a text names the scenario that is to answer
 WHOLE = "talk"  # the name under which a long request keeps its conversation
@@ -56,7 +56,7 @@ class SearchedText:
 
     @lazy
     def sight(self) -> "Sight":
-        from mock_server.scenario.lookalikes import Sight  # only a miss that is looked at needs it
+        from mock_server.scenario.advice import Sight  # only a miss that is looked at needs it
 
         return Sight(self.text)
 

@@ -2,11 +2,10 @@
 
 A type may carry its own reader: `Annotated[int, Reads(function)]`. A dataclass may have `mistakes()`, which yields
 (path, text) for what is well-formed but wrong, and `shorthand`: keys that are written out before it is read. A field
-whose key is no name of Python says it in its metadata (`key`). Every
-mistake is collected; nothing is raised here.
+whose key is no name of Python says it in its metadata (`key`). Every mistake is collected; nothing is raised here.
 
 For its messages a dataclass may name its `usual` keys (listed first), keys that belong `elsewhere` with what to say of
-them, `examples` of keys that are missing, and that its mistakes are `separate`: told beside keys that are unknown.
+them, `examples` of keys that are missing, and that its mistakes are `separate`: reported beside keys that are unknown.
 """
 
 import dataclasses
@@ -69,11 +68,8 @@ def _of(container: type, name: str) -> Reader:
     return read
 
 
-_CONTAINERS: Mapping[Any, Reader] = {
-    dict: _of(dict, "a mapping"),
-    Mapping: _of(dict, "a mapping"),
-    list: _of(list, "a list"),
-}
+_MAPPING = _of(dict, "a mapping")
+_CONTAINERS: Mapping[Any, Reader] = {dict: _MAPPING, Mapping: _MAPPING, list: _of(list, "a list")}
 
 
 def _scalar(name: str, *accepted: type) -> Reader:
@@ -163,25 +159,29 @@ def _tagged(classes: Mapping[str, Any]) -> Reader:
         cls = classes.get(tag.value) or classes.get(problems.meant(tag.value, classes) or "")
         if cls is None:
             return None
-        rest = {key: item for key, item in node.value.items() if key != "type"}
-        found = decode(cls, Node(rest, node.position, node.keys), problems)  # of the one that is meant too
+        found = decode(cls, node.without("type"), problems)  # of the one that is meant too
         return found if tag.value in classes else None
 
     return read
 
 
+def keys_of(cls: Any) -> dict[str, "dataclasses.Field[Any]"]:
+    """The fields of a dataclass that authors write, by the keys that they write."""
+    written = (field for field in dataclasses.fields(cls) if field.init and not field.metadata.get("hidden"))
+    return {field.metadata.get("key", field.name): field for field in written}
+
+
+def is_needed(field: "dataclasses.Field[Any]") -> bool:
+    """Whether a field must be written, as it has no default."""
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+
+
 def _record(cls: Any) -> Reader:
     hints = typing.get_type_hints(cls, include_extras=True)
-    fields = {
-        f.metadata.get("key", f.name): f for f in dataclasses.fields(cls) if f.init and not f.metadata.get("hidden")
-    }
-    needed = [
-        name
-        for name, f in fields.items()
-        if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
-    ]
+    fields = keys_of(cls)
+    needed = [name for name, field in fields.items() if is_needed(field)]
     noun = _noun(cls)
-    shown = [name for name, f in fields.items() if not f.metadata.get("unlisted")]
+    shown = [name for name, field in fields.items() if not field.metadata.get("unlisted")]
     known = tuple(dict.fromkeys((*getattr(cls, "usual", ()), *shown, *getattr(cls, "shorthand", ()))))
     separate = getattr(cls, "separate", False)
 
@@ -221,8 +221,10 @@ def _report_keys(
     noun, elsewhere = _noun(cls), getattr(cls, "elsewhere", {})
     unknown = [key for key in node.value if key not in fields]
     for key in unknown:
-        where = f"; {elsewhere[key]}" if key in elsewhere else problems.one_of(key, known)
-        problems.add(node.keys.get(key) or node.position, f"unknown key '{key}' in {noun}{where}")
+        if key in elsewhere:
+            problems.add_key(node, key, f"unknown key '{key}' in {noun}; {elsewhere[key]}")
+        else:
+            problems.unknown(node, key, known, noun)
     for name in needed:
         if name not in node.value and not any(problems.meant(key, known) == name for key in unknown):
             more = f"; {example}" if (example := getattr(cls, "examples", {}).get(name)) else ""

@@ -1,12 +1,12 @@
 """An error reply, as authors write it: `overloaded_error`, `529`, or its keys."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
 
 from mock_server.protocol.errors import STATUS, TYPE
 from mock_server.records import dataclass
 from mock_server.scenario.decode import Reads, decode
-from mock_server.scenario.node import Node, Problems, one_of
+from mock_server.scenario.node import Mistakes, Node, Problems, is_int, one_of
 from mock_server.scenario.templates import Rendered
 from mock_server.scenario.timing import Duration
 
@@ -32,7 +32,7 @@ class Failure:
     details: Mapping[str, Any] | None = None
     """More keys of the error object."""
 
-    def mistakes(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    def mistakes(self) -> Mistakes:
         if self.type is None and self.status is None:
             yield (), f"an error needs a type (one of {', '.join(STATUS)}) or a status"
         if self.status is not None and not 400 <= self.status <= 599:
@@ -55,10 +55,8 @@ class Failure:
 def written_out(node: Node) -> Node:
     """`overloaded_error` or `529` with its key."""
     if isinstance(node.value, str):
-        return Node({"type": node}, node.position)
-    if isinstance(node.value, int) and not isinstance(node.value, bool):
-        return Node({"status": node}, node.position)
-    return node
+        return node.under("type")
+    return node.under("status") if is_int(node.value) else node
 
 
 def read_failure(node: Node, problems: Problems) -> Failure | None:

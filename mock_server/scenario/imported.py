@@ -20,6 +20,7 @@ from mock_server.protocol.blocks import Block, ToolUse, is_server_tool
 from mock_server.protocol.chunk import Chunk
 from mock_server.protocol.contradictions import Said, contradictions
 from mock_server.protocol.errors import excerpt
+from mock_server.protocol.message import PIECES
 from mock_server.protocol.request import MessagesRequest, blocks
 from mock_server.records import dataclass
 from mock_server.scenario import paths
@@ -32,9 +33,6 @@ from mock_server.scenario.timing import CHUNKS
 from mock_server.scenario.writing import answer, is_same_model, stub, unsaid
 
 # When the events of a recorded stream came -> the `timing` that plays a scenario's reply at those times.
-
-# delta type -> the key of the text it adds; other deltas come whole
-_TEXTS = {"text_delta": "text", "thinking_delta": "thinking", "input_json_delta": "partial_json"}
 
 Delta = Mapping[str, Any]
 
@@ -136,7 +134,8 @@ class _Recorded:
 
 
 def _text(delta: Delta) -> str:
-    return str(delta.get(_TEXTS.get(str(delta.get("type")), ""), ""))
+    """The piece of a text that a delta adds; empty for those that come whole."""
+    return str(delta.get(PIECES.get(str(delta.get("type")), ""), ""))
 
 
 # Recorded exchanges -> the scenarios that answer them again.

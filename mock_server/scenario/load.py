@@ -92,7 +92,7 @@ def _defaults(node: Node, problems: Problems) -> Node:
     for key in node.value:
         if key not in DEFAULTS:
             text = f"'{key}' cannot be a default{one_of(key, DEFAULTS)}"
-            problems.add(node.keys.get(key) or node, text)
+            problems.add_key(node, key, text)
     return node
 
 

@@ -21,10 +21,10 @@ from mock_server.scenario.decode import Reads
 from mock_server.scenario.error import Failure
 from mock_server.scenario.faults import Fault, Faults, Gates, label, rank, reason_of
 from mock_server.scenario.faults.place import CannotApply, Site
-from mock_server.scenario.node import suggestion
+from mock_server.scenario.node import Mistakes, suggestion
 from mock_server.scenario.reply import MOST_TOKENS, generated_in
 from mock_server.scenario.subjects import ASKING, OF_ALL, SUBJECTS, TELLING, read_when
-from mock_server.scenario.timing import Between, Mistakes, Pace, Share, Timing, misfit
+from mock_server.scenario.timing import Between, Pace, Share, Timing, misfit
 
 # Faults that have no place in the reply they are written beside: found at load, by applying them to it.
 

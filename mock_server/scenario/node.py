@@ -4,7 +4,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 from mock_server.protocol.errors import excerpt
 from mock_server.records import dataclass
@@ -17,6 +17,10 @@ MOST_VALUES = 500_000
 _TOO_LARGE = 10**MOST_DIGITS
 _LONGEST = 1000  # characters of a message, from its beginning and from its end
 _SURROGATE = re.compile("[\ud800-\udfff]")
+
+Path = tuple[str | int, ...]
+# what is well-formed but wrong: the path to it, and what to say
+Mistakes = Iterator[tuple[Path, str]]
 
 
 class Position(NamedTuple):
@@ -42,7 +46,19 @@ class Node:
             return [item.plain() for item in self.value]
         return self.value
 
-    def find(self, path: Sequence[str | int]) -> "Position | None":
+    def under(self, key: str) -> "Node":
+        """A mapping that has this value under one key: what a shorthand stands for."""
+        return Node({key: self}, self.position, {key: self.position})
+
+    def without(self, *keys: str) -> "Node":
+        """A mapping without some of its keys."""
+        return Node({key: item for key, item in self.value.items() if key not in keys}, self.position, self.keys)
+
+    def get(self, key: str) -> Any:
+        """The value under a key; None where this is no mapping or has no such key."""
+        return self.value[key].value if isinstance(self.value, dict) and key in self.value else None
+
+    def find(self, path: Sequence[str | int]) -> Position | None:
         """The place of what `path` leads to, or of the last thing on the way that is there."""
         mark, node = self.position, self
         for step in path:
@@ -87,6 +103,16 @@ def wrap(value: Any) -> Node:
     if isinstance(value, list | tuple):
         return Node([wrap(item) for item in value])
     return Node(value)
+
+
+def is_int(value: object) -> TypeGuard[int]:
+    """Whether it is a whole number; true and false are none."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def is_number(value: object) -> TypeGuard[int | float]:
+    """Whether it is a number; true and false are none."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 _KINDS = {str: "text", bool: "true or false", int: "a number", float: "a number", list: "a list", dict: "a mapping"}
@@ -179,6 +205,20 @@ class Problems:
             text = f"{text[:_LONGEST]} […] {text[-_LONGEST:]}"
         self.found.append(Problem(self.source, mark, text))
 
+    def add_key(self, node: Node, key: str, text: str) -> None:
+        """A mistake about a key, at the place of the key itself."""
+        self.add(node.keys.get(key) or node, text)
+
+    def unknown(self, node: Node, key: str, known: Iterable[str], noun: str) -> None:
+        """A key that is none of those known."""
+        self.add_key(node, key, f"unknown key '{key}' in {noun}{self.one_of(key, known)}")
+
+    def raise_found(self) -> None:
+        """Raises ScenarioError with the mistakes, if there are any."""
+        __tracebackhide__ = True
+        if self.found:
+            raise ScenarioError(self.found)
+
     def place(self, at: Node) -> str:
         """Where a node stands, for what can go wrong with it later."""
         return f"{self.source}:{at.position.line}" if at.position else self.source
@@ -197,13 +237,11 @@ class Problems:
 
 def suggestion(wrong: str, known: Iterable[str]) -> str:
     """`; did you mean 'x'?`, or nothing when no known word is close."""
-    from mock_server.scenario.advice import meant  # only mistakes need it
+    from mock_server.scenario.advice import Sight, difference, meant  # only mistakes need it
 
     close = meant(wrong, known)
     if close is None or wrong.isascii():
         return "" if close is None else f"; did you mean '{close}'?"
-    from mock_server.scenario.lookalikes import Sight, difference
-
     apart = difference(close, Sight(wrong))
     if apart is None and wrong.split() == [close]:
         apart = f"it has a space beside it that is none of YAML's, U+{ord(next(filter(str.isspace, wrong))):04X}"

@@ -1,9 +1,7 @@
 """What one value must be like, as authors write it: a bare value, a list of them, or operators: `{contains: x}`,
-`{gte: 3}`.
-To add an operator, add a row to `OPERATORS`.
+`{gte: 3}`. To add an operator, add a row to `OPERATORS`.
 
-They are exact unless `ignore_case: true`. What regular expressions cost is bounded: a search that takes more than
-one
+They are exact unless `ignore_case: true`. What regular expressions cost is bounded: a search that takes more than one
 request may raises OverLimit, with the place of the expression.
 """
 
@@ -18,7 +16,7 @@ from mock_server.records import dataclass
 from mock_server.scenario import paths
 from mock_server.scenario.conversation import SearchedText, alike, fold
 from mock_server.scenario.generated.pattern import literal
-from mock_server.scenario.node import Node, Problems, kind, unlike
+from mock_server.scenario.node import Node, Problems, is_number, kind, unlike
 from mock_server.scenario.paths import MISSING
 
 Test = Callable[[Any], bool]
@@ -184,7 +182,7 @@ def _is_regex(node: Node, problems: Problems) -> bool:
 
 
 def _is_number(node: Node, problems: Problems) -> bool:
-    if isinstance(node.value, int | float) and not isinstance(node.value, bool):
+    if is_number(node.value):
         return True
     problems.add(node, unlike(node, "a number"))
     return False
@@ -260,9 +258,7 @@ def read_operators(node: Node, problems: Problems) -> tuple[Operator, ...]:
         if key == "ignore_case":
             continue
         if key not in OPERATORS:
-            known = (*OPERATORS, "ignore_case")
-            text = f"unknown key '{key}' in the condition{problems.one_of(key, known)}"
-            problems.add(node.keys.get(key) or node, text)
+            problems.unknown(node, key, (*OPERATORS, "ignore_case"), "the condition")
         elif OPERATORS[key].accepts(item, problems):
             found.append(_operator(key, item.plain(), bool(ignore_case.value), problems.place(item)))
     if not found and set(node.value) <= {"ignore_case"}:
@@ -287,7 +283,7 @@ def read_texts(node: Node, problems: Problems) -> list[str] | None:
     return [str(item.value) for item in items if _is_text(item, problems)]
 
 
-# What one value must be like, as authors write it: a bare value, a list of them, or operators.
+# -- a value as it is written ---------------------------------------------------------------------------------------
 
 # how it is written, as the language's JSON Schema has it
 TEXT: Shape = {"$ref": "#/$defs/text"}
@@ -339,9 +335,6 @@ def _needed(operator: Operator) -> tuple[str, ...]:
     return folded if all(folded) else ()
 
 
-# -- texts, names and values ----------------------------------------------------------------------------------------
-
-
 def read_text(node: Node, problems: Problems) -> Wanted:
     """A bare string is `contains`, folded; `equals` holds for the whole text or any single part."""
     bare = read_texts(node, problems)
@@ -368,7 +361,7 @@ def _said_test(operator: Operator, ignore_case: bool) -> Callable[[SearchedText]
 
 def looks_like(wanted: Wanted, got: "str | SearchedText") -> str:
     """What to say behind a text that fails and only looks like one that was wanted: its code points."""
-    from mock_server.scenario.lookalikes import Sight, difference  # only a miss that is looked at needs it
+    from mock_server.scenario.advice import Sight, difference  # only a miss that is looked at needs it
 
     sight = Sight(got) if isinstance(got, str) else got.sight
     texts = [one.wanted for one in wanted.operators if one.name in ("equals", "contains", "glob", "regex")]
@@ -420,9 +413,7 @@ def read_paths(node: Node, problems: Problems) -> dict[str, Wanted]:
     wanted = {}
     for path, item in node.value.items():
         if paths.parse(path) is None:
-            problems.add(
-                node.keys.get(path) or node, f"not a path: '{path}'; write it as in messages[0].content[*].type"
-            )
+            problems.add_key(node, path, f"not a path: '{path}'; write it as in messages[0].content[*].type")
         else:
             wanted[path] = read_value(item, problems)
     return wanted
@@ -439,8 +430,3 @@ def far(wanted: Wanted, said: SearchedText) -> float:
     given = said.folded[:_SEEN]
     sizes = [SequenceMatcher(None, text, given, False).find_longest_match().size / max(1, len(text)) for text in texts]
     return round(1.0 - 0.9 * max(sizes), 3)
-
-
-def unknown(node: Node, key: str, known: Sequence[str], noun: str, problems: Problems) -> None:
-    """Report a key that is none of those known."""
-    problems.add(node.keys.get(key) or node, f"unknown key '{key}' in {noun}{problems.one_of(key, known)}")

@@ -1,10 +1,12 @@
-"""Paths into JSON: `metadata.user_id`, `messages[-1].content[*].type`, `content.0.text`. For the subject `body`, for
-tool inputs and for edits of a reply.
+"""Paths into JSON: `metadata.user_id`, `messages[-1].content[*].type`, `content.0.text`. Conditions read what they lead
+to, edits of a reply change it.
 """
 
 import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
+
+from mock_server.protocol.message import plain
 
 _STEP = re.compile(r"\.?([^.\[\]*\s]+)|\[(-?\d+)\]|\[?(\*)\]?|\[\"([^\"]+)\"\]|\.")
 
@@ -47,19 +49,39 @@ def find(value: Any, steps: Sequence[Step]) -> Iterator[Any]:
     if not steps:
         yield value
         return
-    for inner in _inside(value, steps[0]):
-        yield from find(inner, steps[1:])
+    for key in _keys(value, steps[0]):
+        yield from find(value[key], steps[1:])
 
 
-def step_in(value: Any, step: Step) -> Step:
-    """A step as it is meant in this value: a bare number is an index in a list, and a key elsewhere."""
-    return int(step) if isinstance(value, list) and isinstance(step, str) and step.isdecimal() else step
+def put(value: Any, steps: Sequence[Step], item: Any) -> bool:
+    """Put a copy of `item` wherever the steps lead, also under a new key of an object; False where that is nowhere."""
+    changed = False
+    for holder in find(value, steps[:-1]):
+        step = steps[-1]
+        keys = (step,) if isinstance(step, str) and isinstance(holder, dict) else _keys(holder, step)
+        for key in keys:
+            holder[key] = plain(item)
+            changed = True
+    return changed
 
 
-def _inside(value: Any, step: Step) -> Sequence[Any]:
-    step = step_in(value, step)
+def take(value: Any, steps: Sequence[Step]) -> bool:
+    """Take out what the steps lead to; False where there is nothing."""
+    changed = False
+    for holder in find(value, steps[:-1]):
+        for key in reversed(_keys(holder, steps[-1])):
+            del holder[key]
+            changed = True
+    return changed
+
+
+def _keys(value: Any, step: Step) -> Sequence[Any]:
+    """The keys or the indexes that one step means in a value. A bare number is an index in a list, a key elsewhere."""
+    if isinstance(value, dict):
+        return list(value) if step is None else (step,) if step in value else ()
+    if not isinstance(value, list):
+        return ()
     if step is None:
-        return list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else ()
-    if isinstance(step, str):
-        return (value[step],) if isinstance(value, dict) and step in value else ()
-    return (value[step],) if isinstance(value, list) and -len(value) <= step < len(value) else ()
+        return range(len(value))
+    at = int(step) if isinstance(step, str) and step.isdecimal() else step
+    return (at,) if isinstance(at, int) and -len(value) <= at < len(value) else ()

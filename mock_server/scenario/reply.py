@@ -21,9 +21,8 @@ from mock_server.protocol.blocks import (
 )
 from mock_server.records import dataclass
 from mock_server.scenario.decode import Reads, decode
-from mock_server.scenario.node import Node, Problems, kind, spelled, suggestion, wrap
+from mock_server.scenario.node import Mistakes, Node, Problems, kind, spelled, suggestion, wrap
 from mock_server.scenario.templates import Template, compiled, read_template
-from mock_server.scenario.timing import Mistakes
 
 Style = Literal["prose", "markdown", "code", "json", "list"]
 Made = Literal["valid", "edge", "invalid"]

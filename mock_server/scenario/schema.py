@@ -1,7 +1,5 @@
-"""The scenario language as a JSON Schema, for editors, with a line of help beside each key.
-The dataclasses say what there is, here it is written out for others.
-
-Shorthands are part of it. The loader does not use this; tests hold the two together.
+"""The scenario language as a JSON Schema, for editors, with a line of help beside each key. The dataclasses say what
+there is; here it is written out for others, shorthands too. The loader does not use it: tests hold the two together.
 """
 
 import ast
@@ -19,7 +17,7 @@ from mock_server.protocol.blocks import BLOCKS
 from mock_server.protocol.errors import STATUS, TYPE
 from mock_server.scenario.answer import ANSWER_KEYS, Answer, Usage
 from mock_server.scenario.conditions import read_states
-from mock_server.scenario.decode import Reads
+from mock_server.scenario.decode import Reads, is_needed, keys_of
 from mock_server.scenario.error import Failure, read_failure
 from mock_server.scenario.faults import FAULTS, KEYS, read_faults, read_gates
 from mock_server.scenario.faults.events import read_event_name, read_nth, read_removed, read_sets
@@ -151,12 +149,7 @@ def _error() -> Schema:
 
 
 def _record(cls: Any) -> Schema:
-    needed = [
-        field.metadata.get("key", field.name)
-        for field in dataclasses.fields(cls)
-        if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-    ]
-    return _object(_fields(cls), needed)
+    return _object(_fields(cls), [key for key, field in keys_of(cls).items() if is_needed(field)])
 
 
 def _fields(cls: Any) -> dict[str, Schema]:
@@ -164,9 +157,9 @@ def _fields(cls: Any) -> dict[str, Schema]:
     hints = typing.get_type_hints(cls, include_extras=True)
     told = explained(cls)
     return {
-        field.metadata.get("key", field.name): _described(_of(hints[field.name]), told.get(field.name))
-        for field in dataclasses.fields(cls)
-        if field.init and not field.metadata.get("hidden") and not field.metadata.get("unlisted")
+        key: _described(_of(hints[field.name]), told.get(field.name))
+        for key, field in keys_of(cls).items()
+        if not field.metadata.get("unlisted")
     }
 
 

@@ -13,7 +13,7 @@ from mock_server.protocol.request import SECRET_HEADERS, Block, result_text
 from mock_server.scenario import paths
 from mock_server.scenario.conditions import All, AnyOf, Condition, Exact, Not, OnlyNamed, Test, read_wanted
 from mock_server.scenario.conversation import ConditionContext, SearchedText
-from mock_server.scenario.node import Node, Problems, kind, one_of, unlike
+from mock_server.scenario.node import Node, Problems, is_int, kind, one_of, unlike
 from mock_server.scenario.operators import (
     NAME,
     PATHS,
@@ -31,11 +31,10 @@ from mock_server.scenario.operators import (
     read_texts,
     read_value,
     short,
-    unknown,
 )
 from mock_server.scenario.paths import MISSING
 
-# The subject `tool_result`: a result in the newest user turn, by its tool, its call and its content.
+# -- tool_result: a result in the newest user turn, by its tool, its call and its content -----------------------------
 
 _OfResult = tuple[str, Callable[[ConditionContext, Block], bool], Wanted | None]
 
@@ -53,7 +52,7 @@ def tool_result(node: Node, problems: Problems) -> Test:
     tests: list[_OfResult] = []
     for key, item in node.value.items():
         if key not in known:
-            unknown(node, key, known, "tool_result", problems)
+            problems.unknown(node, key, known, "tool_result")
         else:
             tests.append(RESULT_KEYS[key].read(item, problems))
 
@@ -134,7 +133,7 @@ def _got_results(facts: ConditionContext) -> str:
     return ", ".join(shown) or "no tool result"
 
 
-# The subjects of `when`, one function each. To add a subject, add a function and its row in `SUBJECTS`.
+# -- the other subjects -----------------------------------------------------------------------------------------------
 
 
 def _text_test(subject: str, node: Node, problems: Problems, said: Callable[[ConditionContext], SearchedText]) -> Test:
@@ -209,7 +208,7 @@ def _tool_choice(node: Node, problems: Problems) -> Test:
     wanted: dict[str, Wanted] = {}
     for key, item in keys.items():
         if key not in known:
-            unknown(node, key, known, "tool_choice", problems)
+            problems.unknown(node, key, known, "tool_choice")
         else:
             wanted[key] = (read_value if isinstance(item.value, bool) else read_name)(item, problems)
     if not keys:
@@ -393,7 +392,7 @@ def _number(subject: str, value: Callable[[ConditionContext], int]) -> Callable[
             return Test(subject, wanted.description, lambda f: wanted.test(value(f)), lambda f: str(value(f)))
         listed = node.value if isinstance(node.value, list) else [node]
         numbers = [one.value for one in listed]
-        if not numbers or not all(isinstance(one, int) and not isinstance(one, bool) and one > 0 for one in numbers):
+        if not numbers or not all(is_int(one) and one > 0 for one in numbers):
             problems.add(node, f"expected a number counted from 1, or a list of them; got {kind(node)}")
         said = " or ".join(map(str, numbers))
         return Test(subject, said, lambda f: value(f) in numbers, lambda f: str(value(f)))
@@ -401,7 +400,7 @@ def _number(subject: str, value: Callable[[ConditionContext], int]) -> Callable[
     return read
 
 
-# Where a request goes: what a scenario is for, rather than what its requests say.
+# -- where a request goes: what a scenario is for, rather than what its requests say ----------------------------------
 
 _DONE = tuple(name for methods in OPERATIONS.values() for name in methods.values())
 # what can be named: every operation, and every family, which is all of its operations
@@ -421,8 +420,7 @@ def _endpoint(node: Node, problems: Problems) -> Test:
     wanted: frozenset[str] = frozenset()
     for name in names:
         if name not in ENDPOINTS:
-            text = f"no endpoint '{name}'{one_of(name, ENDPOINTS)}"
-            problems.add(node, text)
+            problems.add(node, f"no endpoint '{name}'{one_of(name, ENDPOINTS)}")
         wanted |= ENDPOINTS.get(name, frozenset())
     if isinstance(node.value, dict):
         problems.add(node, f"expected the name of an endpoint or a list of them: {', '.join(ENDPOINTS)}")
@@ -526,10 +524,9 @@ CASE_SUBJECTS: Mapping[str, Word[Test]] = {
 }
 
 
-# How `when` is written: a mapping of subjects, all of which must hold; `all`, `any` and `not` combine them.
+# -- how `when` is written --------------------------------------------------------------------------------------------
 #
-# A bare text is `contains` (folded) for what people say and a glob for names; a list means any of, for `tools` all
-# of.
+# A bare text is `contains` (folded) for what people say and a glob for names; a list means any of, for `tools` all of.
 
 
 def read_when(node: Node, problems: Problems) -> Condition:
@@ -576,14 +573,14 @@ def _entry(node: Node, key: str, item: Node, problems: Problems, subjects: _Subj
         inner = tuple(_condition(one, problems, subjects if key == "all" else _inner(subjects)) for one in item.value)
         return All(inner) if key == "all" else AnyOf(inner)
     if key in CASE_SUBJECTS:
-        problems.add(node.keys.get(key) or node, f"'{key}' can be asked only in a case: here it is circular")
+        problems.add_key(node, key, f"'{key}' can be asked only in a case: here it is circular")
     elif key == "endpoint":
         text = (
             "'endpoint' says what a scenario is for: it stands in its `when`, at the top or in `all`, and nowhere else"
         )
-        problems.add(node.keys.get(key) or node, text)
+        problems.add_key(node, key, text)
     else:
-        unknown(node, key, (*subjects, *JOINED), "when", problems)
+        problems.unknown(node, key, (*subjects, *JOINED), "when")
     return All()
 
 

@@ -4,7 +4,7 @@ name, or the keys of a timing.
 
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field, fields
 from itertools import pairwise
 from random import Random
@@ -16,7 +16,7 @@ from mock_server.protocol.chunk import Chunk as Chunking
 from mock_server.protocol.profile import Profile
 from mock_server.records import dataclass
 from mock_server.scenario.decode import Reader, Reads, decode
-from mock_server.scenario.node import Node, Problems, ScenarioError, kind, one_of, suggestion, wrap
+from mock_server.scenario.node import Mistakes, Node, Problems, ScenarioError, is_int, kind, one_of, suggestion, wrap
 
 # Numbers that vary, as authors write them: `{uniform: [200ms, 600ms]}`, `{p50: 400ms, p95: 2s}`, ….
 #
@@ -97,7 +97,7 @@ def _shape(node: Node, problems: Problems) -> str | None:
         if key not in known:
             close = suggestion(key, known)
             told = f"{close} Expected" if close else "; expected"
-            problems.add(node.keys.get(key) or node, f"unknown distribution '{key}'{told} {EXAMPLE}")
+            problems.add_key(node, key, f"unknown distribution '{key}'{told} {EXAMPLE}")
             return None
     keys = list(node.value)
     if len(keys) == 1 and keys[0] in ("uniform", "normal", "gamma"):
@@ -165,7 +165,7 @@ def _parts(node: Node, noun: str, readers: Mapping[str, Reader], problems: Probl
         return None
     for key in node.value:
         if key not in readers:
-            problems.add(node.keys.get(key) or node, f"unknown key '{key}' in {noun}{problems.one_of(key, readers)}")
+            problems.add_key(node, key, f"unknown key '{key}' in {noun}{problems.one_of(key, readers)}")
     for key in readers:
         if key not in node.value:
             problems.add(node, f"missing key '{key}' in {noun}")
@@ -229,7 +229,7 @@ def _share(node: Node, problems: Problems) -> float | None:
 
 
 def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+    return is_int(value) and value > 0
 
 
 def _chunk(node: Node, problems: Problems) -> Unit | Bytes | None:
@@ -332,7 +332,6 @@ def written(microseconds: int) -> str:
 
 # The pace of a reply, as authors write it: a preset by name, or the keys of a timing.
 
-Mistakes = Iterator[tuple[tuple[str | int, ...], str]]
 SHORTEST_PING = 10_000
 MOST_OFFSETS = 100_000
 # what a pause may stand before: the result of any server tool, or a block of one type
@@ -382,7 +381,7 @@ def _read_pauses(node: Node, problems: Problems) -> Mapping[str, Any] | None:
         return None
     for key in node.value:
         if key not in PAUSES:
-            problems.add(node.keys.get(key) or node, f"unknown pause '{key}'{problems.one_of(key, PAUSES)}")
+            problems.add_key(node, key, f"unknown pause '{key}'{problems.one_of(key, PAUSES)}")
     return {key: decode(Delay, item, problems) for key, item in node.value.items() if key in PAUSES}
 
 

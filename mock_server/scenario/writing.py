@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import fields
 from functools import cache
 from typing import Any
 
@@ -13,8 +12,9 @@ from mock_server.protocol.blocks import BLOCKS
 from mock_server.protocol.errors import STATUS
 from mock_server.protocol.sse import dumps
 from mock_server.scenario.answer import COUNTERS, name_of
+from mock_server.scenario.decode import keys_of
 from mock_server.scenario.model import Scenario
-from mock_server.scenario.node import Node
+from mock_server.scenario.node import Node, is_int
 from mock_server.scenario.reply import CALLS, is_plain
 
 _LONGEST = 60
@@ -128,7 +128,7 @@ def answer(reply: Mapping[str, Any], asked: Mapping[str, Any] | None = None, sta
     for name in ("stop_details", "container"):
         if isinstance(reply.get(name), Mapping):
             said[name] = {key: value for key, value in reply[name].items() if value is not None}
-    if asked is not None and _is_count(asked.get("max_tokens")):
+    if asked is not None and is_int(asked.get("max_tokens")) and asked["max_tokens"] > 0:
         said["max_tokens"] = asked["max_tokens"]
     if isinstance(reply.get("usage"), Mapping):
         said["usage"] = {name: value for name, value in reply["usage"].items() if name in COUNTERS}
@@ -173,10 +173,6 @@ def _reply(blocks: list[Any]) -> Any:
     return blocks[0] if len(blocks) == 1 and isinstance(blocks[0], str) else blocks
 
 
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
-
-
 def is_same_model(asked: str, told: str) -> bool:
     """Whether a reply names the model that was asked for, perhaps with its date or under this server's own name."""
     return _bare_name(asked) == _bare_name(told)
@@ -205,9 +201,7 @@ def block_of(block: Mapping[str, Any]) -> Any:
 @cache
 def _keys(kind: str) -> frozenset[str]:
     """The keys that a block of this type has, but for its type."""
-    return frozenset(
-        one.metadata.get("key", one.name) for one in fields(BLOCKS[kind]) if not one.metadata.get("hidden")
-    )
+    return frozenset(keys_of(BLOCKS[kind]))
 
 
 def _is_made(kind: str, name: str, value: Any) -> bool:

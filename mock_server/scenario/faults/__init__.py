@@ -4,7 +4,7 @@ To add one, write a class with `type` and `apply(plan, site)` and name it in the
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import Annotated, Any, NamedTuple, Union, get_args
 
@@ -40,7 +40,7 @@ from mock_server.scenario.faults.stream import (
     Trickle,
     Truncate,
 )
-from mock_server.scenario.node import Node, Position, Problems, ScenarioError, all_unfit, kind, wrap
+from mock_server.scenario.node import Node, Problems, all_unfit, kind, wrap
 from mock_server.scenario.timing import written
 
 Fault = Union[  # noqa: UP007 - get_args of it is the registry
@@ -121,29 +121,23 @@ class Applied(NamedTuple):
     warnings: tuple[str, ...] = ()
 
 
-def in_order(faults: Iterable[Fault]) -> list[Fault]:
-    """As they were written; but the message is changed before its frames are, and what only frames the reply anew comes
-    last, since it leaves no events to count."""
-    return sorted(faults, key=rank)
-
-
 def rank(fault: Fault) -> int:
-    """How early a fault is applied, among those of one reply."""
-    return 0 if changes_message(fault) else 2 if isinstance(fault, Wire) else 1
+    """How early a fault is applied among those of one reply: as they were written, but the message is changed before
+    its frames are, and what only frames the reply anew comes last, since it leaves no events to count."""
+    return 0 if _changes_message(fault) else 2 if isinstance(fault, Wire) else 1
 
 
-def changes_message(fault: Fault) -> bool:
-    """Whether a fault gives the reply another message, of which all other faults see the frames."""
+def _changes_message(fault: Fault) -> bool:
     return isinstance(fault, Edit) and fault.message is not None
 
 
 def applied(plan: Plan, faults: Sequence[Fault], site: Site) -> Applied:
     """The plan with every fault that has a place in it, in order."""
     intact, done, failed = plan, [], []
-    for fault in in_order(faults):
+    for fault in sorted(faults, key=rank):
         try:
             plan = fault.apply(plan, site)
-            if site.streamed is not None and changes_message(fault):
+            if site.streamed is not None and _changes_message(fault):
                 site = site._replace(streamed=fault.apply(site.streamed, site))
             done.append(label(fault))
         except CannotApply as reason:
@@ -189,8 +183,7 @@ def _said(name: str, value: Any) -> Any:
 
 
 _MOST_SAID = 80  # characters of what is put in
-
-
+# what a fault is told by, also where it is what it usually is
 _ALWAYS = ("name", "event", "nth", "how", "status")
 
 
@@ -199,50 +192,42 @@ _ALWAYS = ("name", "event", "nth", "how", "status")
 
 def read_faults(node: Node, problems: Problems) -> tuple[Fault, ...]:
     """`disconnect`, one fault with its keys, or a list of both."""
-    listed = node.value if isinstance(node.value, list) else [node]
-    if not listed:
-        problems.add(node, "an empty list of faults; leave the key out")
-    read = [_read(_with_type(one), problems) for one in listed]
-    return tuple(fault for fault in read if fault is not None)
-
-
-def _read(node: Node, problems: Problems) -> Fault | None:
-    found: Fault | None = decode(Fault, node, problems)
-    if found is not None:
-        _one_place(found, node, problems)
-    return found
-
-
-def _one_place(fault: Any, node: Node, problems: Problems) -> None:
-    if getattr(fault, "after", None) is not None and getattr(fault, "at", None) is not None:
-        problems.add(node.find(("at",)), "two places: 'after' and 'at'; take one out")
+    return _read_all(Fault, _several(node, "faults", _with_type, problems), problems)
 
 
 def read_gates(node: Node, problems: Problems) -> tuple[Gate, ...]:
     """A name, one gate with its keys, or a list of both."""
+    return _read_all(Gate, _several(node, "gates", _with_name, problems), problems)
+
+
+def _several(node: Node, noun: str, written_out: Callable[[Node, Problems], Node], problems: Problems) -> list[Node]:
+    """One or a list of them, each with its shorthand written out."""
     listed = node.value if isinstance(node.value, list) else [node]
     if not listed:
-        problems.add(node, "an empty list of gates; leave the key out")
-    read = [_read_gate(_with_name(one, problems), problems) for one in listed]
-    return tuple(gate for gate in read if gate is not None)
+        problems.add(node, f"an empty list of {noun}; leave the key out")
+    return [written_out(one, problems) for one in listed]
 
 
-def _read_gate(node: Node, problems: Problems) -> Gate | None:
-    found: Gate | None = decode(Gate, node, problems)
-    if found is not None:
-        _one_place(found, node, problems)
-    return found
+def _read_all(type: Any, nodes: Iterable[Node], problems: Problems) -> tuple[Any, ...]:
+    """The faults that are well written; each strikes at one place."""
+    found = []
+    for node in nodes:
+        fault = decode(type, node, problems)
+        if getattr(fault, "after", None) is not None and getattr(fault, "at", None) is not None:
+            problems.add(node.find(("at",)), "two places: 'after' and 'at'; take one out")
+        found.append(fault)
+    return tuple(fault for fault in found if fault is not None)
 
 
-def _with_type(node: Node) -> Node:
-    return Node({"type": node}, node.position) if isinstance(node.value, str) else node
+def _with_type(node: Node, problems: Problems) -> Node:
+    return node.under("type") if isinstance(node.value, str) else node
 
 
 def _with_name(node: Node, problems: Problems) -> Node:
     if isinstance(node.value, str):
-        return Node({"name": node}, node.position)
+        return node.under("name")
     if isinstance(node.value, dict) and "gate" in node.value:
-        rest = {key: value for key, value in node.value.items() if key != "gate"}
+        rest = node.without("gate").value
         return Node({"name": node.value["gate"], **rest}, node.position, {**node.keys, "name": node.keys.get("gate")})
     if not isinstance(node.value, dict):
         problems.add(node, f"expected the name of a gate, or {{name, after, ping}}; got {kind(node)}")
@@ -259,8 +244,7 @@ def faults_of(data: Any, source: str) -> tuple[Fault, ...]:
     __tracebackhide__ = True
     problems = Problems(source)
     found = read_faults(wrap(data), problems)
-    if problems.found:
-        raise ScenarioError(problems.found)
+    problems.raise_found()
     return found
 
 
@@ -272,20 +256,18 @@ def parse_header(text: str) -> tuple[Fault, ...]:
     the words of the YAML.
     """
     problems = Problems("x-mock-fault")
-    read = [_read(node, problems) for node in _nodes_of(text, problems)]
-    if not read and not problems.found:
+    found = _read_all(Fault, _nodes_of(text, problems), problems)
+    if not found and not problems.found:
         problems.add(None, "names no fault; for example disconnect;after=5")
-    if problems.found:
-        raise ScenarioError(problems.found)
-    return tuple(fault for fault in read if fault is not None)
+    problems.raise_found()
+    return found
 
 
 def spelled(text: str) -> list[dict[str, Any]]:
     """The faults of such a text as plain data in the words of the YAML. Raises ScenarioError."""
     problems = Problems("fault")
     nodes = _nodes_of(text, problems)
-    if problems.found:
-        raise ScenarioError(problems.found)
+    problems.raise_found()
     return [node.plain() for node in nodes]
 
 
@@ -298,13 +280,12 @@ def _nodes_of(text: str, problems: Problems) -> list[Node]:
         problems.add(None, f"is no JSON: {error}")
     if problems.found:
         return []
-    return [_with_type(one) for one in (node.value if isinstance(node.value, list) else [node])]
+    return [_with_type(one, problems) for one in (node.value if isinstance(node.value, list) else [node])]
 
 
 def _of_header(part: str, problems: Problems) -> Node:
     name, *pairs = (one.strip() for one in part.split(";"))
-    mark: Position | None = None
-    keys: dict[str, Node] = {"type": Node(name, mark)}
+    keys: dict[str, Node] = {"type": Node(name)}
     for pair in pairs:
         key, _, value = (one.strip() for one in pair.partition("="))
         if key.startswith("set."):
@@ -313,9 +294,11 @@ def _of_header(part: str, problems: Problems) -> Node:
             keys.setdefault("remove", Node([])).value.append(Node(value))
         else:
             keys[key] = _value(value, problems) if key == "data" else _header_value(key, value)
-    if "in" in keys:
-        keys["after"] = _inside(keys.pop("in"), keys.get("after"))
-    return Node(keys, mark)
+    if "in" in keys:  # `after=5;in=tool_use` is a part of the place
+        after = keys.get("after", Node(1))
+        counted = after.value if isinstance(after.value, dict) else {"deltas": after}
+        keys["after"] = Node({**counted, "in": keys.pop("in")})
+    return Node(keys)
 
 
 def _header_value(key: str, value: str) -> Node:
@@ -356,11 +339,6 @@ def _place(value: str) -> Node:
     """`events:3`, `event:message_delta`, `time:2s`; several with `+`: `event:message_stop+bytes:20`."""
     pairs = (one.partition(":") for one in value.split("+"))
     return Node({counter: Node(_number(count)) for counter, _, count in pairs})
-
-
-def _inside(block: Node, after: Node | None) -> Node:
-    place = after if after is not None and isinstance(after.value, dict) else None
-    return Node({**({"deltas": after or Node(1)} if place is None else place.value), "in": block})
 
 
 def _number(text: str) -> int | str:

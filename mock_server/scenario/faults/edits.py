@@ -1,9 +1,9 @@
-"""What edits make of an event and of the message: paths, and a stream that tells a changed message. Loaded when
+"""What edits make of an event and of the message: values at paths, and the stream of a changed message. Loaded when
 something is edited.
 
 An edit acts on the plan: the frames are there, and nothing is sent yet. So preview, page and socket see one thing. What
-it names on an event has no twin in a JSON reply; what it changes of the message is in both, and every other fault finds
-the frames of the changed message.
+it changes in an event has no twin in a JSON reply; what it changes in the message is in both, and every other fault
+finds the frames of the changed message.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,6 +12,7 @@ from typing import Any
 from mock_server.protocol import tokens
 from mock_server.protocol.message import (
     BESIDE,
+    FILLS,
     IN_DELTA,
     ONLY_AT_END,
     ONLY_AT_START,
@@ -21,16 +22,16 @@ from mock_server.protocol.message import (
     fold,
     plain,
 )
-from mock_server.protocol.plan import Payload, Plan, Send, Step, Wait, rolled, unrolled
+from mock_server.protocol.plan import Plan, Send, Step, Wait, rolled, unrolled
 from mock_server.protocol.sse import dumps, encode, frame, spaced
 from mock_server.scenario import paths
-from mock_server.scenario.faults.events import Changes, body_of, with_body
-from mock_server.scenario.faults.place import CannotApply, Site, event_of, said_by
+from mock_server.scenario.faults.events import Changes, body_of, framed, with_body
+from mock_server.scenario.faults.place import CannotApply, Site, duration, event_of, said_by
 from mock_server.scenario.node import suggestion
 
 # -- paths -----------------------------------------------------------------------------------------------------------
 
-# what is not known before a request came: there the request is told
+# what is not known before a request came: whether a path leads there is then said to the request
 _BY_REQUEST = frozenset(
     (
         *("stop_details", "diagnostics", "container", "caller", "estimated_tokens", "signature", "id", "tool_use_id"),
@@ -47,10 +48,10 @@ def changed(
 ) -> dict[str, Any]:
     """`said`, which nobody else has, with these values set, then without those. Raises CannotApply."""
     for path, value in sets.items():
-        if not any([_put(holder, step, value) for holder, step in _ends_of(said, path)]):  # noqa: C419 - all of them
+        if not paths.put(said, _steps(path), value):
             _missing("set", path, said, what, is_sketch=is_sketch)
     for path in removed:
-        if not any([_take(holder, step) for holder, step in _ends_of(said, path)]):  # noqa: C419
+        if not paths.take(said, _steps(path)):
             _missing("remove", path, said, what, is_sketch=is_sketch)
     return said
 
@@ -61,45 +62,13 @@ def _steps(path: str) -> tuple[paths.Step, ...]:
     return found
 
 
-def _ends_of(value: Any, path: str) -> list[tuple[Any, paths.Step]]:
-    """What holds the ends of a path, wherever it leads, and the last step in it."""
-    *inner, last = _steps(path)
-    return [(holder, paths.step_in(holder, last)) for holder in paths.find(value, inner)]
-
-
-def _put(holder: Any, step: paths.Step, value: Any) -> bool:
-    if step is None and isinstance(holder, dict | list) and holder:
-        for key in holder if isinstance(holder, dict) else range(len(holder)):
-            holder[key] = plain(value)
-        return True
-    if isinstance(holder, dict) and isinstance(step, str):
-        holder[step] = plain(value)
-        return True
-    if isinstance(holder, list) and isinstance(step, int) and -len(holder) <= step < len(holder):
-        holder[step] = plain(value)
-        return True
-    return False
-
-
-def _take(holder: Any, step: paths.Step) -> bool:
-    if step is None and isinstance(holder, dict | list) and holder:
-        holder.clear()
-        return True
-    is_there = (isinstance(holder, dict) and step in holder) or (
-        isinstance(holder, list) and isinstance(step, int) and -len(holder) <= step < len(holder)
-    )
-    if is_there:
-        del holder[step]
-    return is_there
-
-
 def _missing(verb: str, path: str, said: Any, what: str, *, is_sketch: bool) -> None:
-    """Tell where a path leads nowhere, unless that hangs on the request."""
+    """Raises CannotApply for a path that leads nowhere, unless that hangs on the request."""
     at = said
     for step in _steps(path):
-        inner = list(paths.find(at, (step,)))
-        if inner:
-            at = inner[0]
+        inner = next(paths.find(at, (step,)), paths.MISSING)
+        if inner is not paths.MISSING:
+            at = inner
             continue
         if is_sketch and step in _BY_REQUEST:
             return
@@ -135,13 +104,9 @@ def other_message(plan: Plan, changes: Changes, site: Site) -> Plan:
 def _folded(plan: Plan) -> dict[str, Any]:
     """The message that a stream adds up to. Raises CannotApply where another edit left none."""
     try:
-        return fold([said_by(one) for one in _sends(unrolled(plan))])
+        return fold([said for step in unrolled(plan) if (said := said_by(step))])
     except (KeyError, IndexError, TypeError):
         raise CannotApply("message: the events add up to no message any more") from None
-
-
-def _sends(steps: Sequence[Step]) -> Iterator[Send]:
-    return (step for step in steps if not isinstance(step, Wait) and said_by(step))
 
 
 def _told(step: Step, before: Mapping[str, Any], after: Mapping[str, Any]) -> Step:
@@ -159,13 +124,9 @@ def _told(step: Step, before: Mapping[str, Any], after: Mapping[str, Any]) -> St
         if key == "usage":
             holder = own if name == "message_start" else said
             holder[key] = _usage(holder.get(key, {}), before.get(key), value, is_start=name == "message_start")
-        elif key != "content" and _teller(key) == name:
+        elif key != "content" and (name == "message_delta") is (key in IN_DELTA or key in BESIDE):
             (said if key in BESIDE else own)[key] = value
     return step._replace(frame=frame(said), payload=said) if said != said_by(step) else step
-
-
-def _teller(key: str) -> str:
-    return "message_delta" if key in IN_DELTA or key in BESIDE else "message_start"
 
 
 def _usage(own: Any, before: Any, after: Any, *, is_start: bool) -> Any:
@@ -197,7 +158,7 @@ def _with_blocks(
         if name == "content_block_start":
             end = next(at for at in range(number, len(steps)) if event_of(steps[at]) == "content_block_stop")
             run = list(steps[number : end + 1])
-            was = _said(run[0])["index"]
+            was = said_by(run[0])["index"]
             at = new_at.get(was)
             told = [] if at is None else list(_block(run, before[was], content[at], at))
         elif name == "message_delta":
@@ -205,32 +166,19 @@ def _with_blocks(
         else:
             told = run
         number += len(run)
-        wanted = late + _length(run)
-        late = wanted - _length(told)
+        late += duration(run) - duration(told)
         if told:  # what is left out takes its time all the same
-            late, told = 0, [_later(told[0], wanted - _length(told)), *told[1:]]
+            late, told = 0, [_later(told[0], late), *told[1:]]
         yield from told
-
-
-def _length(steps: Sequence[Step]) -> int:
-    return sum(step.delay for step in steps if not isinstance(step, Wait))
 
 
 def _later(step: Step, by: int) -> Step:
     return step if isinstance(step, Wait) else step._replace(delay=step.delay + by)
 
 
-def _said(step: Step) -> dict[str, Any]:
-    return {} if isinstance(step, Wait) else dict(said_by(step))
-
-
-# the delta that fills a field of a block, and where it holds the piece
-_FILLS: Mapping[str, tuple[str, str]] = {
-    "text": ("text_delta", "text"),
-    "thinking": ("thinking_delta", "thinking"),
-    "signature": ("signature_delta", "signature"),
-    "input": ("input_json_delta", "partial_json"),
-}
+# field of a block -> the delta that fills it, and where that holds the piece
+_FILLS: Mapping[str, tuple[str, str]] = {field: (kind, piece) for kind, (field, piece) in FILLS.items()}
+# fields that one delta brings whole
 _OTHERS: Mapping[str, str] = {"citations": "citations_delta", "content": "compaction_delta"}
 _NOTHING: Any = object()
 
@@ -238,8 +186,8 @@ _NOTHING: Any = object()
 def _block(run: Sequence[Step], before: Mapping[str, Any], after: Mapping[str, Any], at: int) -> Iterator[Step]:
     """The steps of one block as they tell another: pieces of a text come where those of the old one came, the rest when
     it starts."""
-    start: dict[str, Any] = plain(_said(run[0])["content_block"])
-    deltas = [said["delta"] for step in run if (said := _said(step)).get("type") == "content_block_delta"]
+    start: dict[str, Any] = plain(said_by(run[0])["content_block"])
+    deltas = [said["delta"] for step in run if (said := said_by(step)).get("type") == "content_block_delta"]
     kinds = {delta["type"] for delta in deltas}
     pieces: dict[str, list[str]] = {}
     silent = set()
@@ -258,22 +206,21 @@ def _block(run: Sequence[Step], before: Mapping[str, Any], after: Mapping[str, A
             start.pop(key, None)
     late = 0
     for step in run:
-        said = _said(step)
-        if not said or "index" not in said:
+        said = dict(said_by(step))
+        if "index" not in said:
             yield _later(step, late)
             late = 0
             continue
         kind = said.get("delta", {}).get("type", "")
         if kind in silent or (kind in pieces and not pieces[kind]):
-            late += _length([step])
+            late += duration([step])
             continue
         said["index"] = at
         if said["type"] == "content_block_start":
             said["content_block"] = start
         if kind in pieces:
-            field_of = next(piece for one, piece in _FILLS.values() if one == kind)
-            said["delta"] = {**said["delta"], field_of: pieces[kind].pop(0)}
-        yield Send(_length([step]) + late, frame(said), said)
+            said["delta"] = {**said["delta"], FILLS[kind][1]: pieces[kind].pop(0)}
+        yield framed(said, duration([step]) + late)
         late = 0
 
 
@@ -290,13 +237,9 @@ def _new_block(block: Mapping[str, Any], at: int) -> Iterator[Send]:
     kind = str(block.get("type"))
     filled = [key for key in _FILLS if block.get(key) and (isinstance(block[key], str) or kind.endswith("tool_use"))]
     empty = {key: {} if key == "input" else "" for key in filled}
-    yield _new({"type": "content_block_start", "index": at, "content_block": {**block, **empty}})
+    yield framed({"type": "content_block_start", "index": at, "content_block": {**block, **empty}})
     for key in filled:
         name, piece = _FILLS[key]
         value = spaced(block[key]) if key == "input" else block[key]
-        yield _new({"type": "content_block_delta", "index": at, "delta": {"type": name, piece: value}})
-    yield _new({"type": "content_block_stop", "index": at})
-
-
-def _new(said: Payload) -> Send:
-    return Send(0, frame(said), said)
+        yield framed({"type": "content_block_delta", "index": at, "delta": {"type": name, piece: value}})
+    yield framed({"type": "content_block_stop", "index": at})

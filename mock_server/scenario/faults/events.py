@@ -8,10 +8,9 @@ from dataclasses import field
 from random import Random
 from typing import Annotated, Any, ClassVar, Literal
 
-from mock_server.protocol.message import PING, plain
+from mock_server.protocol.message import PIECES, PING, plain
 from mock_server.protocol.plan import Manner, Payload, Plan, Send, Step, Wait, rolled, unrolled
-from mock_server.protocol.sse import dumps, encode, heard
-from mock_server.protocol.sse import frame as frame_of
+from mock_server.protocol.sse import dumps, encode, frame, heard
 from mock_server.records import dataclass
 from mock_server.scenario import paths
 from mock_server.scenario.decode import Reads
@@ -19,20 +18,23 @@ from mock_server.scenario.faults.place import (
     CannotApply,
     EventName,
     Place,
+    Placed,
     Site,
-    Spot,
     chooses,
     chosen,
     chosen_in_words,
+    duration,
     event_of,
+    is_counted,
     said_by,
+    sends,
     split,
 )
 from mock_server.scenario.faults.stream import MOST_GARBAGE, ended
-from mock_server.scenario.node import Node, Problems, kind
+from mock_server.scenario.node import Mistakes, Node, Problems, is_int, kind
 
 
-def need_events(plan: Plan, what: str) -> None:
+def _need_events(plan: Plan, what: str) -> None:
     """Raises CannotApply for a JSON reply."""
     if not plan.stream:
         raise CannotApply(f"{what}: a JSON reply has no events")
@@ -49,15 +51,20 @@ def _nth(steps: list[Step], event: str, nth: int) -> int:
     raise CannotApply(f"there is no {event} {nth}: the reply has {seen}")
 
 
-def framed(said: Mapping[str, Any], name: str | None, delay: int = 0) -> Send:
+def framed(said: Payload, delay: int = 0) -> Send:
+    """An event under its own name."""
+    return Send(delay, frame(said), said)
+
+
+def _under(name: str | None, said: Any, delay: int = 0) -> Send:
     """A frame under any name, or none. What it says is kept beside it where a client reads the same."""
-    if name is not None and said.get("type") == name:
-        return Send(delay, frame_of(said), said)
+    if name is not None and isinstance(said, Mapping) and said.get("type") == name:
+        return framed(said, delay)
     line = "" if name is None else f"event: {name}\n"
     return Send(delay, encode(f"{line}data: {dumps(said)}\n\n"))
 
 
-def without(steps: Sequence[Step], places: Sequence[int]) -> Iterator[Step]:
+def _without(steps: Sequence[Step], places: Sequence[int]) -> Iterator[Step]:
     """The steps without some; those behind them come when they would have come."""
     late = 0
     for at, step in enumerate(steps):
@@ -78,7 +85,7 @@ class _OneEvent:
     event: EventName = "content_block_delta"
     nth: int = 1
 
-    def mistakes(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    def mistakes(self) -> Mistakes:
         if self.nth < 1:
             yield ("nth",), "events are counted from 1"
 
@@ -90,10 +97,10 @@ class MalformedJson(_OneEvent):
     type: ClassVar[str] = "malformed_json"
 
     def apply(self, plan: Plan, site: Site) -> Plan:
-        steps = unrolled(plan)
         if not plan.stream:
             body = plan.body()
             return with_body(plan, body[: max(1, len(body) - 2)])
+        steps = unrolled(plan)
         at = _nth(steps, self.event, self.nth)
         sent = _sent(steps[at])
         return rolled(plan, [*steps[:at], Send(sent.delay, sent.frame[:-3] + b"\n\n"), *steps[at + 1 :]])
@@ -107,9 +114,9 @@ class MissingEvent(_OneEvent):
     event: EventName = "message_stop"
 
     def apply(self, plan: Plan, site: Site) -> Plan:
-        need_events(plan, self.type)
+        _need_events(plan, self.type)
         steps = unrolled(plan)
-        return rolled(plan, without(steps, [_nth(steps, self.event, self.nth)]))
+        return rolled(plan, _without(steps, [_nth(steps, self.event, self.nth)]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +126,7 @@ class DuplicateEvent(_OneEvent):
     type: ClassVar[str] = "duplicate_event"
 
     def apply(self, plan: Plan, site: Site) -> Plan:
-        need_events(plan, self.type)
+        _need_events(plan, self.type)
         steps = unrolled(plan)
         at = _nth(steps, self.event, self.nth)
         return rolled(plan, [*steps[: at + 1], _sent(steps[at])._replace(delay=0), *steps[at + 1 :]])
@@ -132,7 +139,7 @@ class Reorder(_OneEvent):
     type: ClassVar[str] = "reorder"
 
     def apply(self, plan: Plan, site: Site) -> Plan:
-        need_events(plan, self.type)
+        _need_events(plan, self.type)
         steps = unrolled(plan)
         at = _nth(steps, self.event, self.nth)
         after = next((i for i in range(at + 1, len(steps)) if not isinstance(steps[i], Wait)), None)
@@ -144,38 +151,34 @@ class Reorder(_OneEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UnknownEvent:
+class UnknownEvent(Placed):
     """An event of a kind that no client knows yet."""
 
     type: ClassVar[str] = "unknown_event"
-    after: Place | None = None
-    at: Spot | None = None
     name: str = "message_mood"
 
-    def mistakes(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    def mistakes(self) -> Mistakes:
         if not self.name.isidentifier():
             yield ("name",), "the name of an event is one word"
 
     def apply(self, plan: Plan, site: Site) -> Plan:
-        need_events(plan, self.type)
-        before, rest = split(plan, self.at or self.after, site)
-        return rolled(plan, [*before, _event({"type": self.name, "mood": "unknown"}), *rest])
+        _need_events(plan, self.type)
+        before, rest = self.split(plan, site)
+        return rolled(plan, [*before, framed({"type": self.name, "mood": "unknown"}), *rest])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UnknownDelta:
+class UnknownDelta(Placed):
     """A delta of a kind that no client knows yet, in the block that is open."""
 
     type: ClassVar[str] = "unknown_delta"
-    after: Place | None = None
-    at: Spot | None = None
     name: str = "mood_delta"
 
     def apply(self, plan: Plan, site: Site) -> Plan:
-        need_events(plan, self.type)
-        before, rest = split(plan, self.at or self.after, site)
+        _need_events(plan, self.type)
+        before, rest = self.split(plan, site)
         payload = {"type": "content_block_delta", "index": _open_block(before), "delta": {"type": self.name, "mood": 1}}
-        return rolled(plan, [*before, _event(payload), *rest])
+        return rolled(plan, [*before, framed(payload), *rest])
 
 
 def _open_block(before: list[Step]) -> int:
@@ -183,7 +186,7 @@ def _open_block(before: list[Step]) -> int:
     for step in reversed(before):
         event = event_of(step)
         if event in ("content_block_start", "content_block_delta"):
-            index = said_by(_sent(step)).get("index")
+            index = said_by(step).get("index")
             if isinstance(index, int):
                 return index
         if event in ("content_block_stop", "message_delta"):
@@ -231,15 +234,16 @@ def _edited(plan: Plan, edit: Callable[[Payload], Payload]) -> Plan:
         except ValueError:
             raise CannotApply("the body is no JSON any more") from None
         return with_body(plan, encode(dumps(edited)), edited)
-    if not any(said_by(step) for step in unrolled(plan) if not isinstance(step, Wait)):
+    steps = unrolled(plan)
+    if not any(map(said_by, steps)):
         raise CannotApply("there is no event in what is sent")
-    steps = [
-        step
-        if isinstance(step, Wait) or not (said := said_by(step))
-        else framed(edit(said), event_of(step) or None, step.delay)
-        for step in unrolled(plan)
-    ]
-    return rolled(plan, steps)
+    return rolled(
+        plan,
+        [
+            _under(event_of(step) or None, edit(said), _sent(step).delay) if (said := said_by(step)) else step
+            for step in steps
+        ],
+    )
 
 
 def body_of(plan: Plan) -> Payload:
@@ -253,13 +257,8 @@ def body_of(plan: Plan) -> Payload:
 
 def with_body(plan: Plan, body: bytes, payload: Payload | None = None) -> Plan:
     """A JSON plan with another body, due when the whole was."""
-    waits: list[Step] = [step for step in unrolled(plan) if isinstance(step, Wait)]
-    due = sum(step.delay for step in unrolled(plan) if not isinstance(step, Wait))
-    return rolled(plan, [*waits, Send(due, body, payload)])
-
-
-def _event(payload: Payload, delay: int = 0) -> Send:
-    return Send(delay, frame_of(payload), payload)
+    steps = unrolled(plan)
+    return rolled(plan, [*(step for step in steps if isinstance(step, Wait)), Send(duration(steps), body, payload)])
 
 
 def _sent(step: Step) -> Send:
@@ -267,7 +266,6 @@ def _sent(step: Step) -> Send:
     return step
 
 
-Mistakes = Iterator[tuple[tuple[str | int, ...], str]]
 SAME = ""  # the name of an event that keeps its own
 
 
@@ -282,7 +280,7 @@ def read_sets(node: Node, problems: Problems) -> Mapping[str, Any]:
         return {}
     for path in node.value:
         if paths.parse(path) is None:
-            problems.add(node.keys.get(path) or node, f"'{path}' is no path; for example message.usage.input_tokens")
+            problems.add_key(node, path, f"'{path}' is no path; for example message.usage.input_tokens")
     return {path: value.plain() for path, value in node.value.items()}
 
 
@@ -298,9 +296,8 @@ def read_removed(node: Node, problems: Problems) -> tuple[str, ...]:
 def read_nth(node: Node, problems: Problems) -> int | Literal["all"] | None:
     """A number from 1, from the end (-1), or `all`."""
     value = node.value
-    if value == "all" or (isinstance(value, int) and not isinstance(value, bool)):
-        found: int | Literal["all"] = value
-        return found
+    if value == "all" or is_int(value):
+        return value  # type: ignore[no-any-return]
     problems.add(node, f"expected the number of an event from 1, -1 for the last, or all; got {node.plain()!r}")
     return None
 
@@ -337,7 +334,12 @@ class Changes:
         yield from _no_json(self.set)
 
     def __str__(self) -> str:
-        return "message " + ", ".join([*self.set, *(f"-{path}" for path in self.remove)])
+        return f"message {_changes(self.set, self.remove)}"
+
+
+def _changes(sets: Mapping[str, Any], removed: Sequence[str]) -> str:
+    """What is changed, in words."""
+    return ", ".join([*sets, *(f"-{path}" for path in removed)])
 
 
 def _no_json(values: Mapping[str, Any]) -> Mistakes:
@@ -400,11 +402,11 @@ class Edit:
             from mock_server.scenario.faults.edits import other_message  # see there
 
             return other_message(plan, self.message, site)
-        need_events(plan, self.type)
+        _need_events(plan, self.type)
         steps = unrolled(plan)
         places = self._places(plan, steps, site)
         if self.drop:
-            return rolled(plan, without(steps, places))
+            return rolled(plan, _without(steps, places))
         for at in places:
             steps[at] = self._edited(steps[at], site)
         return rolled(plan, steps)
@@ -415,13 +417,12 @@ class Edit:
         before, rest = split(plan, self.after, site)
         if len(before) + len(rest) != len(steps):
             raise CannotApply(f"{self.after}: that is inside an event")
-        found = next((at for at in range(len(before), len(steps)) if event_of(steps[at]) not in ("", "ping")), None)
+        found = next((at for at in range(len(before), len(steps)) if is_counted(steps[at])), None)
         if found is None:
             raise CannotApply(f"{self.after}: no event comes behind it")
         return [found]
 
     def _edited(self, step: Step, site: Site) -> Send:
-        assert not isinstance(step, Wait)
         payload = said_by(step)
         if not payload:
             raise CannotApply(f"the data of {event_of(step)} is no event any more")
@@ -430,26 +431,24 @@ class Edit:
         said = changed(plain(payload), self.set, self.remove, event_of(step), is_sketch=site.is_sketch)
         kind = said.get("type")
         name = self.name if self.name != SAME else kind if isinstance(kind, str) and kind else event_of(step)
-        return framed(said, name, step.delay)
+        return _under(name, said, _sent(step).delay)
 
     def __str__(self) -> str:
         if self.message is not None:
             return f"edit {self.message}"
         where = chosen_in_words(self.event, self.nth, self.block, self.index) if self.after is None else str(self.after)
-        said = [", ".join([*self.set, *(f"-{path}" for path in self.remove)])]
+        said = [_changes(self.set, self.remove)]
         if self.name != SAME:
             said.append("without a name" if self.name is None else f"as {self.name}")
         return " ".join(["edit", where, *filter(None, said), *(["drop"] if self.drop else ())])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Insert:
+class Insert(Placed):
     """An event (`event` with `data`, or `data` alone) or any bytes (`raw`) put in; the reply goes on behind them."""
 
     type: ClassVar[str] = "insert"
     needs: ClassVar[tuple[str, ...]] = ("raw",)
-    after: Place | None = None
-    at: Spot | None = None
     event: str | None = None
     data: Any = None
     raw: str | None = None
@@ -473,24 +472,15 @@ class Insert:
             yield ("data",), why
 
     def apply(self, plan: Plan, site: Site) -> Plan:
-        need_events(plan, self.type)
-        before, rest = split(plan, self.at or self.after, site)
-        sent = self._sent()
-        if self.then is None and (end := _ends(sent)) and any(event_of(step) not in ("", "ping") for step in rest):
-            follows = next(event_of(step) for step in rest if event_of(step) not in ("", "ping"))
+        _need_events(plan, self.type)
+        before, rest = self.split(plan, site)
+        sent = Send(0, encode(self.raw)) if self.raw is not None else _under(self.event, self.data)
+        follows = next((event_of(step) for step in rest if is_counted(step)), None)
+        if self.then is None and follows is not None and (end := _ends(sent)):
             raise CannotApply(f"{end} ends the stream, and {follows} comes behind it; say `then: end` or `then: go_on`")
-        steps: list[Step] = [*before, sent, *rest]
         if self.then is None or self.then == "go_on":
-            return rolled(plan, steps)
+            return rolled(plan, [*before, sent, *rest])
         return ended(plan, [*before, sent], self.then)
-
-    def _sent(self) -> Send:
-        if self.raw is not None:
-            return Send(0, encode(self.raw))
-        if isinstance(self.data, Mapping):
-            return framed(self.data, self.event)
-        line = "" if self.event is None else f"event: {self.event}\n"
-        return Send(0, encode(f"{line}data: {dumps(self.data)}\n\n"))
 
 
 def _ends(sent: Send) -> str:
@@ -501,12 +491,11 @@ def _ends(sent: Send) -> str:
     return next((name for name in ("message_stop", "error") if name in said), "")
 
 
-# The same reply in an awkward but legal framing: a client that reads by the rules must not notice.
+# -- the same reply in an awkward but legal framing: a client that reads by the rules must not notice ------------------
 #
 # What server-sent events allow (HTML standard, 9.2): CR, LF or CRLF, comments, `id:` and `retry:` lines, data over
 # several lines. What TCP allows: pieces of any size. What the API allows: pings anywhere, deltas of nothing.
 
-_EMPTY = {"text_delta": "text", "thinking_delta": "thinking", "input_json_delta": "partial_json"}
 _COMMENTS = (": keep-alive", ":", ": OPENROUTER PROCESSING", ":x")
 
 
@@ -542,20 +531,22 @@ class Wire:
             steps = [self._habitual(step, draw) for step in steps]
         if not self.split_utf8:
             return rolled(plan, steps)
-        if not any(byte >= 0x80 for step in steps if not isinstance(step, Wait) for byte in step.frame):
+        if all(step.frame.isascii() for step in sends(steps)):
             raise CannotApply("wire: split_utf8: no character of several bytes is in the reply")
         apart = (plan.manner or Manner())._replace(apart=True)
         return rolled(plan, (piece for step in steps for piece in _character_pieces(step)))._replace(manner=apart)
 
     def _habitual(self, step: Step, draw: Random) -> Step:
-        if isinstance(step, Wait) or not (payload := said_by(step)):
+        payload = said_by(step)
+        if not payload:
             return step
+        sent = _sent(step)
         mark = "data:" if self.no_space else "data: "
-        name, *_ = step.frame.decode("utf-8", "replace").split("\n")
+        name, *_ = sent.frame.decode("utf-8", "replace").split("\n")
         data = _pieces_of(dumps(payload), draw) if self.multi_line else [dumps(payload)]
         before = [draw.choice(_COMMENTS), ""] if self.comments else []
         lines = [*before, name.replace(": ", ":", 1) if self.no_space else name, *(mark + one for one in data), "", ""]
-        return Send(step.delay, encode(("\r\n" if self.crlf else "\n").join(lines)))
+        return Send(sent.delay, encode(("\r\n" if self.crlf else "\n").join(lines)))
 
 
 def _character_pieces(step: Step) -> Iterator[Step]:
@@ -574,16 +565,13 @@ def _character_pieces(step: Step) -> Iterator[Step]:
 
 def _framed(step: Step, newline: str, draw: Random) -> Iterator[Step]:
     """An event in other words, and what may stand before it."""
-    if isinstance(step, Wait):
-        yield step
-        return
-    delay, payload = step.delay, said_by(step)
+    payload = said_by(step)
     if not payload:
         yield step
         return
-    event = event_of(step)
+    delay, event = _sent(step).delay, event_of(step)
     delta = payload.get("delta")
-    fills = event == "content_block_delta" and isinstance(delta, Mapping) and delta.get("type") in _EMPTY
+    fills = event == "content_block_delta" and isinstance(delta, Mapping) and delta.get("type") in PIECES
     if fills and draw.random() < 0.15:
         yield Send(delay, _lines_of(_without_text(payload), newline, draw))
         delay = 0
@@ -595,7 +583,7 @@ def _framed(step: Step, newline: str, draw: Random) -> Iterator[Step]:
 
 def _without_text(payload: Payload) -> dict[str, Any]:
     kind = payload["delta"]["type"]
-    return {**payload, "delta": {"type": kind, _EMPTY[kind]: ""}}
+    return {**payload, "delta": {"type": kind, PIECES[kind]: ""}}
 
 
 def _lines_of(payload: Payload, newline: str, draw: Random, event: str = "") -> bytes:

@@ -2,13 +2,13 @@
 
 import gzip
 import zlib
-from collections.abc import Iterator
 from typing import ClassVar, Literal
 
 from mock_server.protocol.plan import Headers, Manner, Plan, Send, Step, Wait, rolled, unrolled, whole
 from mock_server.records import dataclass
 from mock_server.scenario.error import Failure
-from mock_server.scenario.faults.place import CannotApply, Site
+from mock_server.scenario.faults.place import CannotApply, Site, duration, sends
+from mock_server.scenario.node import Mistakes
 
 _PAGE = """<html>
 <head><title>{title}</title></head>
@@ -27,7 +27,7 @@ _REASONS = {
 }
 
 
-def replaced(headers: Headers, name: str, value: str | None) -> Headers:
+def _replaced(headers: Headers, name: str, value: str | None) -> Headers:
     """The headers with one of another value, or without it."""
     kept = tuple(pair for pair in headers if pair[0] != name)
     return kept if value is None else ((name, value), *kept)
@@ -40,7 +40,7 @@ class HtmlError:
     type: ClassVar[str] = "html_error"
     status: int = 502
 
-    def mistakes(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    def mistakes(self) -> Mistakes:
         if self.status != 200 and not 400 <= self.status <= 599:
             yield ("status",), f"a page comes with an error status, 400 to 599, or with 200; got {self.status}"
 
@@ -71,12 +71,12 @@ class WrongContentType:
     type: ClassVar[str] = "wrong_content_type"
     content_type: str = "text/plain; charset=utf-8"
 
-    def mistakes(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    def mistakes(self) -> Mistakes:
         if not self.content_type.isprintable() or not self.content_type.isascii():
             yield ("content_type",), "a header is one line of printable text"
 
     def apply(self, plan: Plan, site: Site) -> Plan:
-        return plan._replace(headers=replaced(plan.headers, "content-type", self.content_type))
+        return plan._replace(headers=_replaced(plan.headers, "content-type", self.content_type))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +86,7 @@ class WrongContentLength:
     type: ClassVar[str] = "wrong_content_length"
     by: int = 10
 
-    def mistakes(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    def mistakes(self) -> Mistakes:
         if self.by == 0:
             yield ("by",), "off by nothing is right; expected a number above or below 0"
 
@@ -108,13 +108,13 @@ class Gzip:
             raise CannotApply("gzip: the length of the body is told already; put gzip first")
         steps = unrolled(plan) if self.how == "header_only" else self._packed(plan)
         told = None if self.how == "body_only" else "gzip"
-        return rolled(plan, steps)._replace(headers=replaced(plan.headers, "content-encoding", told))
+        return rolled(plan, steps)._replace(headers=_replaced(plan.headers, "content-encoding", told))
 
     def _packed(self, plan: Plan) -> list[Step]:
         """Each frame compressed so that it can be read at once; what ends the whole is damaged as asked."""
-        packer = zlib.compressobj(6, zlib.DEFLATED, 31)
         if not plan.stream:
             return self._whole(unrolled(plan))
+        packer = zlib.compressobj(6, zlib.DEFLATED, 31)
         steps: list[Step] = [
             step
             if isinstance(step, Wait)
@@ -128,9 +128,8 @@ class Gzip:
     def _whole(self, steps: list[Step]) -> list[Step]:
         """A JSON body, compressed as one; what waits in it waits before it."""
         waits: list[Step] = [step for step in steps if isinstance(step, Wait)]
-        parts = [step for step in steps if not isinstance(step, Wait)]
-        packed = gzip.compress(b"".join(step.frame for step in parts), 6, mtime=0)
-        return [*waits, Send(sum(step.delay for step in parts), self._damaged(packed))]
+        packed = gzip.compress(b"".join(step.frame for step in sends(steps)), 6, mtime=0)
+        return [*waits, Send(duration(steps), self._damaged(packed))]
 
     def _damaged(self, packed: bytes) -> bytes:
         """The end of a compressed body (its checksum and length are the last 8 bytes)."""
@@ -143,7 +142,7 @@ class Gzip:
 
 def _half(steps: list[Step]) -> list[Step]:
     """The steps up to half of their bytes, so that the last piece is one that cannot be unpacked."""
-    left = sum(len(step.frame) for step in steps if not isinstance(step, Wait)) // 2
+    left = sum(len(step.frame) for step in sends(steps)) // 2
     kept: list[Step] = []
     for step in steps:
         if isinstance(step, Wait):

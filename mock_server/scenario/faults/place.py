@@ -7,20 +7,20 @@ behind an event, `at: message_delta` right before it, `at: {event: message_stop,
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import field
 from random import Random
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Protocol, get_args
 
 from mock_server.protocol import tokens
 from mock_server.protocol.blocks import BLOCKS
-from mock_server.protocol.message import PING
+from mock_server.protocol.message import FILLS, PING
 from mock_server.protocol.plan import Payload, Plan, Send, Step, Wait, unrolled
 from mock_server.protocol.sse import KEEPALIVE_FRAME, PING_FRAME, dumps, encode
 from mock_server.records import dataclass
 from mock_server.scenario.decode import Reads, decode
 from mock_server.scenario.error import Failure
-from mock_server.scenario.node import Node, Position, Problems, one_of, suggestion
+from mock_server.scenario.node import Mistakes, Node, Problems, is_int, one_of, suggestion
 from mock_server.scenario.timing import Duration, written
 
 EventName = Literal[
@@ -34,14 +34,6 @@ EventName = Literal[
 ]
 COUNTERS = ("events", "deltas", "blocks", "tokens", "bytes")
 _PLACES = (*COUNTERS, "event", "time")
-# delta type -> the field that holds what it adds, and what stands before that in a JSON reply
-_ADDS: Mapping[str, tuple[str, bytes]] = {
-    "text_delta": ("text", b'"text":"'),
-    "thinking_delta": ("thinking", b'"thinking":"'),
-    "input_json_delta": ("partial_json", b'"input":'),
-    "signature_delta": ("signature", b'"signature":"'),
-}
-_NOTHING = ("", b"")
 
 
 class CannotApply(Exception):
@@ -93,7 +85,7 @@ class After:
     time: Duration | None = None
     """So long after the head of the reply, by the session's clock, such as 121s."""
 
-    def mistakes(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    def mistakes(self) -> Mistakes:
         given = [name for name in _PLACES if getattr(self, name) is not None]
         if len(given) != 1:
             yield (), f"expected exactly one of {', '.join(_PLACES)}; got {' and '.join(given) or 'none'}"
@@ -107,10 +99,7 @@ class After:
         if self.in_ is not None and "deltas" not in given:
             yield ("in",), "'in' goes with deltas"
         if self.in_ is not None and self.in_ not in BLOCKS:
-            yield (
-                ("in",),
-                f"unknown block '{self.in_}'{one_of(self.in_, BLOCKS)}",
-            )
+            yield ("in",), f"unknown block '{self.in_}'{one_of(self.in_, BLOCKS)}"
 
     @property
     def counter(self) -> tuple[str, int]:
@@ -143,7 +132,7 @@ class At:
     bytes: int | None = None
     """Inside its frame, after so many bytes."""
 
-    def mistakes(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    def mistakes(self) -> Mistakes:
         yield from chooses(self.event, self.nth, self.block, self.index)
         if self.bytes is not None and self.bytes < 1:
             yield ("bytes",), "inside a frame is behind 1 byte of it at least"
@@ -156,9 +145,7 @@ class At:
 FROM_ONE = "events are counted from 1, or from the end: -1"
 
 
-def chooses(
-    event: str | None, nth: int | str | None, block: int | None, index: int | None
-) -> Iterator[tuple[tuple[str | int, ...], str]]:
+def chooses(event: str | None, nth: int | str | None, block: int | None, index: int | None) -> Mistakes:
     """What is wrong with words that choose events."""
     if event is None and block is None and index is None:
         yield (), "names no event: expected event, block or index"
@@ -191,9 +178,8 @@ def _number_of(count: int, name: str) -> str:
 
 def _read_after(node: Node, problems: Problems) -> After | None:
     """A bare number counts deltas."""
-    if isinstance(node.value, int) and not isinstance(node.value, bool):
-        mark: Position | None = node.position
-        node = Node({"deltas": node}, mark, {"deltas": mark})
+    if is_int(node.value):
+        node = node.under("deltas")
     if not isinstance(node.value, dict):
         said = "expected a number of deltas, or a counter with its number such as {events: 3}"
         problems.add(node, f"{said}; got {node.plain()!r}")
@@ -207,13 +193,23 @@ Place = Annotated[After, Reads(_read_after)]
 
 def _read_at(node: Node, problems: Problems) -> At | None:
     """A bare name is that of an event."""
-    if isinstance(node.value, str):
-        node = Node({"event": node}, node.position, {"event": node.position})
-    found: At | None = decode(At, node, problems)
+    found: At | None = decode(At, node.under("event") if isinstance(node.value, str) else node, problems)
     return found
 
 
 Spot = Annotated[At, Reads(_read_at)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placed:
+    """A fault that strikes at a place."""
+
+    after: Place | None = None
+    at: Spot | None = None
+
+    def split(self, plan: Plan, site: Site) -> tuple[list[Step], list[Step]]:
+        """The steps before its place and those behind it. Raises CannotApply."""
+        return split(plan, self.at or self.after, site)
 
 
 # -- which events --------------------------------------------------------------------------------------------------
@@ -225,14 +221,14 @@ def chosen(
     """The steps whose events these words choose: without `nth` the first of its name, or all of a block. Raises
     CannotApply where there is none."""
     if index is not None:
-        counted = [at for at, step in enumerate(steps) if event_of(step) not in ("", "ping")]
+        counted = [at for at, step in enumerate(steps) if is_counted(step)]
         if index >= len(counted):
             raise CannotApply(f"there is no event {index}: the reply has {len(counted)}")
         return [counted[index]]
     found = [
         at
         for at, step in enumerate(steps)
-        if (name := event_of(step)) and event in (None, name) and block in (None, _block_of(step))
+        if (name := event_of(step)) and event in (None, name) and block in (None, said_by(step).get("index"))
     ]
     if nth is None:
         nth = "all" if event is None else 1
@@ -247,10 +243,6 @@ def chosen(
     return [found[at - 1 if at > 0 else at]]
 
 
-def _block_of(step: Step) -> Any:
-    return None if isinstance(step, Wait) else said_by(step).get("index")
-
-
 # -- in a stream ---------------------------------------------------------------------------------------------------
 
 
@@ -261,9 +253,33 @@ def event_of(step: Step) -> str:
     return name_of(step.frame) if step.payload is None else str(step.payload["type"])
 
 
-def said_by(step: Send) -> Payload:
+def is_counted(step: Step) -> bool:
+    """Whether a step is an event that places count: clients do not see pings."""
+    return event_of(step) not in ("", "ping")
+
+
+def said_by(step: Step) -> Payload:
     """What a step of a stream says; empty for what is no event. What a fault has been at is read as a client does."""
-    return payload_of(step.frame) if step.payload is None else step.payload
+    if isinstance(step, Wait):
+        return {}
+    if step.payload is not None:
+        return step.payload
+    _, found, data = step.frame.partition(b"\ndata: ")
+    try:
+        payload = json.loads(data) if found else {}
+    except ValueError:
+        return {}
+    return payload if isinstance(payload, dict) and isinstance(payload.get("type"), str) else {}
+
+
+def sends(steps: Iterable[Step]) -> list[Send]:
+    """The steps that send something."""
+    return [step for step in steps if not isinstance(step, Wait)]
+
+
+def duration(steps: Iterable[Step]) -> int:
+    """The delays of some steps together, in microseconds; a wait counts as no time."""
+    return sum(step.delay for step in steps if not isinstance(step, Wait))
 
 
 def _part(step: Send, key: str) -> Mapping[str, Any]:
@@ -277,16 +293,6 @@ def name_of(frame: bytes) -> str:
     if not frame.startswith(b"event: ") or not frame.endswith(b"\n\n"):
         return ""
     return frame[7 : frame.index(b"\n")].decode("utf-8", "replace")
-
-
-def payload_of(frame: bytes) -> dict[str, Any]:
-    """The JSON of a whole event; empty for what is none, or does not say what it is."""
-    _, found, data = frame.partition(b"\ndata: ")
-    try:
-        payload = json.loads(data) if found else {}
-    except ValueError:
-        return {}
-    return payload if isinstance(payload, dict) and isinstance(payload.get("type"), str) else {}
 
 
 def _spot(after: After | At | None, sent: Sequence[Send]) -> tuple[int, int]:
@@ -345,12 +351,18 @@ def _tokens(event: str, step: Send) -> int:
     if event != "content_block_delta":
         return 0
     delta = _part(step, "delta")
-    return tokens.count(str(delta.get(_ADDS.get(str(delta.get("type")), _NOTHING)[0], "")))
+    return tokens.count(str(_piece(delta)))
+
+
+def _piece(delta: Mapping[str, Any]) -> Any:
+    """What a delta adds to a text, or to the input of a call."""
+    kind = str(delta.get("type"))
+    return delta.get(FILLS[kind][1], "") if kind in FILLS else ""
 
 
 # what a frame counts for under each counter
 _WORTH: Mapping[str, Callable[[str, Send], int]] = {
-    "events": lambda event, step: int(event not in ("", "ping")),
+    "events": lambda event, step: int(is_counted(step)),
     "deltas": lambda event, step: int(event == "content_block_delta"),
     "blocks": lambda event, step: int(event == "content_block_stop"),
     "tokens": _tokens,
@@ -375,24 +387,16 @@ def _offset(after: After | At | None, body: bytes, streamed: Plan | None) -> int
         if after.bytes is not None:
             raise CannotApply(f"{after}: a JSON reply has no frames")
     elif after.bytes is not None:
-        return _at_byte(after.bytes, (body,))[1] if after.bytes < len(body) else _whole(after, body)
+        if after.bytes > len(body):
+            raise CannotApply(f"{after}: the reply has {len(body)}")
+        return after.bytes
     if streamed is None:
         raise CannotApply(f"{after}: a reply that is no message has no events")
-    sent = _sends(unrolled(streamed))
+    sent = sends(unrolled(streamed))
     at, _ = _spot(after, sent)
     if at == 0:
         return 0
     return len(body) if at == len(sent) else _end_of(sent, at, body)
-
-
-def _whole(after: After, body: bytes) -> int:
-    if after.bytes == len(body):
-        return len(body)
-    raise CannotApply(f"{after}: the reply has {len(body)}")
-
-
-def _sends(steps: Sequence[Step]) -> list[Send]:
-    return [step for step in steps if not isinstance(step, Wait)]
 
 
 def _end_of(sent: Sequence[Send], upto: int, body: bytes) -> int:
@@ -424,15 +428,21 @@ def _contents(sent: Sequence[Send]) -> Iterator[tuple[bytes, list[tuple[int, byt
         delta = _part(step, "delta") if event == "content_block_delta" else {}
         new = str(delta.get("type", kind))
         if pieces and (event == "content_block_stop" or new != kind):
-            yield _ADDS[kind][1], pieces
+            yield _before(kind), pieces
             pieces, state = [], _OUTSIDE
         kind = new
-        added = delta.get(_ADDS.get(kind, _NOTHING)[0], "")
+        added = _piece(delta)
         if added and kind == "input_json_delta":
             compact, state = _compact(added, state)
             pieces.append((at, encode(compact)))
         elif added:
             pieces.append((at, encode(dumps(added)[1:-1])))
+
+
+def _before(kind: str) -> bytes:
+    """What stands before the content of a field in a JSON reply: its key, and of a text the quote."""
+    field, _ = FILLS[kind]
+    return encode(f'"{field}":' if field == "input" else f'"{field}":"')
 
 
 # where a piece of JSON ends: outside a string, in one, or in one behind a backslash
@@ -462,7 +472,7 @@ def split(plan: Plan, after: After | At | None, site: Site) -> tuple[list[Step],
     steps = unrolled(plan)
     if isinstance(after, After) and after.time is not None:
         return _at_time(plan, after, after.time, steps, is_sketch=site.is_sketch)
-    sent = _sends(steps)
+    sent = sends(steps)
     if plan.stream:
         spot, inside = _spot(after, sent)
     else:

@@ -12,7 +12,19 @@ from mock_server.protocol.plan import Manner, Plan, Send, Step, Wait, rolled, un
 from mock_server.protocol.sse import encode
 from mock_server.records import dataclass
 from mock_server.scenario.error import Failure, Struck
-from mock_server.scenario.faults.place import At, CannotApply, Place, Site, Spot, beats, split
+from mock_server.scenario.faults.place import (
+    At,
+    CannotApply,
+    Place,
+    Placed,
+    Site,
+    Spot,
+    beats,
+    duration,
+    sends,
+    split,
+)
+from mock_server.scenario.node import Mistakes
 from mock_server.scenario.timing import Duration
 
 # how the connection goes on: the body is ended properly, or left open with a FIN, a RST, or nothing at all
@@ -20,7 +32,7 @@ Then = Literal["end", "close", "reset", "hang"]
 MOST_GARBAGE = 1_000_000
 
 
-def declared_length(plan: Plan) -> int | None:
+def _declared_length(plan: Plan) -> int | None:
     """The content-length that was promised for a body of which not all will come; a stream promises none."""
     if plan.stream or (plan.manner is not None and plan.manner.length is not None):
         return None if plan.manner is None else plan.manner.length
@@ -30,12 +42,11 @@ def declared_length(plan: Plan) -> int | None:
 def ended(plan: Plan, steps: Sequence[Step], then: Then, wait: Wait | None = None) -> Plan:
     """The plan cut to these steps; one that hangs may go on with pings (`wait`)."""
     manner = plan.manner or Manner()
-    if then == "hang":
-        held = rolled(plan, [*steps, wait or Wait()])
-        return held._replace(manner=manner._replace(ending=None, length=declared_length(plan)))
     if then == "end":
         return rolled(plan, steps)._replace(manner=manner._replace(ending="end"))
-    return rolled(plan, steps)._replace(manner=manner._replace(ending=then, length=declared_length(plan)))
+    kept = rolled(plan, [*steps, wait or Wait()] if then == "hang" else steps)
+    ending = None if then == "hang" else then
+    return kept._replace(manner=manner._replace(ending=ending, length=_declared_length(plan)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +74,7 @@ class ErrorEvent:
     def apply(self, plan: Plan, site: Site) -> Plan:
         failed = site.failure(self.error, streamed=plan.stream)
         if not plan.stream:
-            late = sum(step.delay for step in unrolled(plan) if not isinstance(step, Wait))
+            late = duration(unrolled(plan))
             told = rolled(failed, [Send(late, failed.body(), failed.payloads[0])])._replace(at=late)
             return told if self.then == "end" else ended(told, unrolled(told), self.then)
         before, _ = split(plan, self.at or self.after, site)
@@ -72,27 +83,22 @@ class ErrorEvent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Disconnect:
+class Disconnect(Placed):
     """The connection is closed in the middle of the body: a FIN, and the body not ended."""
 
     type: ClassVar[str] = "disconnect"
-    after: Place | None = None
-    at: Spot | None = None
+    ending: ClassVar[Then] = "close"
 
     def apply(self, plan: Plan, site: Site) -> Plan:
-        return ended(plan, split(plan, self.at or self.after, site)[0], "close")
+        return ended(plan, self.split(plan, site)[0], self.ending)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reset:
+class Reset(Disconnect):
     """The connection is reset in the middle of the body: a TCP RST."""
 
     type: ClassVar[str] = "reset"
-    after: Place | None = None
-    at: Spot | None = None
-
-    def apply(self, plan: Plan, site: Site) -> Plan:
-        return ended(plan, split(plan, self.at or self.after, site)[0], "reset")
+    ending: ClassVar[Then] = "reset"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,17 +113,15 @@ class EmptyResponse:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Truncate:
+class Truncate(Placed):
     """The text stops in the middle of a frame, or of a UTF-8 character, though HTTP says that all is well."""
 
     type: ClassVar[str] = "truncate"
-    after: Place | None = None
-    at: Spot | None = None
     inside: Literal["frame", "character"] = "frame"
     then: Then = "end"
 
     def apply(self, plan: Plan, site: Site) -> Plan:
-        before, rest = split(plan, self.at or self.after, site)
+        before, rest = self.split(plan, site)
         kept = _half(rest) if self.inside == "frame" else _to_character(rest)
         if self.inside == "frame" and (not plan.stream or (isinstance(self.at, At) and self.at.bytes is not None)):
             kept = []  # any place in a JSON body is the middle of something, and this one is inside its frame
@@ -144,30 +148,25 @@ def _to_character(rest: Sequence[Step]) -> list[Step]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Garbage:
+class Garbage(Placed):
     """Random bytes in the body; the reply goes on behind them unless `then` says otherwise."""
 
     type: ClassVar[str] = "garbage"
-    after: Place | None = None
-    at: Spot | None = None
     bytes: int = 64
     then: Literal["go_on", "end", "close", "reset", "hang"] = "go_on"
 
-    def mistakes(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    def mistakes(self) -> Mistakes:
         if not 1 <= self.bytes <= MOST_GARBAGE:
             yield ("bytes",), f"expected 1 to {MOST_GARBAGE:,} bytes"
 
     def apply(self, plan: Plan, site: Site) -> Plan:
-        before, rest = split(plan, self.at or self.after, site)
+        before, rest = self.split(plan, site)
         steps: list[Step] = [*before, Send(0, site.random.randbytes(self.bytes))]
-        if self.then == "go_on":
-            return rolled(plan, [*steps, *rest])
-        return ended(rolled(plan, [*steps, *rest]), steps, self.then)
+        whole = rolled(plan, [*steps, *rest])
+        return whole if self.then == "go_on" else ended(whole, steps, self.then)
 
 
-# Faults about time, and gates: a reply that stops, crawls or begins late.
-#
-# Their times are those of the session's clock; `time_scale` does not touch them.
+# -- about time: their times are those of the session's clock, which `time_scale` does not touch -----------------------
 
 WRITES_A_SECOND = 20
 MOST_PIECES = 50_000
@@ -182,21 +181,19 @@ def _late(steps: list[Step], delay: int) -> list[Step]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stall:
+class Stall(Placed):
     """Nothing more comes, for a time, or until the client leaves."""
 
     type: ClassVar[str] = "stall"
-    after: Place | None = None
-    at: Spot | None = None
     for_: Duration | None = field(default=None, metadata={"key": "for"})
     ping: Duration | None = None
     keepalive: Duration | None = None
 
-    def mistakes(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    def mistakes(self) -> Mistakes:
         yield from _one_beat(self.ping, self.keepalive)
 
     def apply(self, plan: Plan, site: Site) -> Plan:
-        before, rest = split(plan, self.at or self.after, site)
+        before, rest = self.split(plan, site)
         wait = _wait(None, self.ping, self.keepalive, plan)
         if self.for_ is None:
             return ended(plan, before, "hang", wait)
@@ -216,7 +213,7 @@ class Gate:
     ping: Duration | None = None
     keepalive: Duration | None = None
 
-    def mistakes(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    def mistakes(self) -> Mistakes:
         yield from _one_beat(self.ping, self.keepalive)
         if not self.name.strip() or not self.name.isprintable() or len(self.name) > 200:
             yield ("name",), "the name of a gate is 1 to 200 printable characters"
@@ -235,16 +232,14 @@ class Trickle:
     after: Place | None = None
     at: Spot | None = None
 
-    def mistakes(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    def mistakes(self) -> Mistakes:
         if self.bytes_per_second < 1:
             yield ("bytes_per_second",), "expected a number from 1 up"
 
     def apply(self, plan: Plan, site: Site) -> Plan:
-        before: list[Step] = []
-        rest = unrolled(plan)
-        if self.at or self.after:
-            before, rest = split(plan, self.at or self.after, site)
-        total = sum(len(step.frame) for step in rest if not isinstance(step, Wait))
+        place = self.at or self.after
+        before, rest = ([], unrolled(plan)) if place is None else split(plan, place, site)
+        total = sum(len(step.frame) for step in sends(rest))
         size = max(1, self.bytes_per_second // WRITES_A_SECOND, total // MOST_PIECES + 1)
         return rolled(plan, [*before, *(piece for step in rest for piece in self._pieces(step, size))])
 
@@ -272,7 +267,7 @@ class SlowHeaders:
         return late._replace(at=plan.at + self.for_)
 
 
-def _one_beat(ping: int | None, keepalive: int | None) -> Iterator[tuple[tuple[str | int, ...], str]]:
+def _one_beat(ping: int | None, keepalive: int | None) -> Mistakes:
     if ping is not None and keepalive is not None:
         yield ("keepalive",), "a silence has pings or comments, not both"
 

@@ -1,7 +1,7 @@
-"""Content nobody wrote: assistant prose, JSON values that fit a client's schema, and values at its bounds or past
-them.
+"""Content nobody wrote: assistant prose, JSON values that fit a client's schema, and values at its bounds or past them.
 
-Nothing here knows what a schema means: every change is tried on the whole value, and the validator is the judge.
+Everything derives from the seed bytes alone: no clock (so none of Faker's date methods) and no global random. What
+makes edges and broken values does not know what a schema means: it tries every change, and the validator is the judge.
 """
 
 import copy
@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from mock_server.protocol.expression import bounded
 from mock_server.protocol.json_schema import Checker, SchemaProblem
+from mock_server.scenario import paths
 from mock_server.scenario.generated.fakes import DEFAULT, Fakes
 from mock_server.scenario.generated.values import TRIES, CannotGenerate, Maker, Words, number_of
 from mock_server.scenario.generated.words import styled
+from mock_server.scenario.node import Path, is_number
 
 if TYPE_CHECKING:
     from mock_server.scenario.generated.fakes import Faker
@@ -31,16 +33,14 @@ _NUMBERS = (0, -1, 1, 2**31 - 1, 2**53, -(2**53), 0.1, -0.5, 1e-9)
 _BOUNDS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")
 _SIZES = ("minLength", "maxLength", "minItems", "maxItems")
 
-Path = tuple[str | int, ...]
-
 
 def edge(schema: object, value: dict[str, Any], checker: Checker, seed: bytes) -> dict[str, Any]:
     """The value with boundary values wherever the schema still takes the whole of it."""
     rng = Random(number_of(seed))
     made = copy.deepcopy(value)
-    paths = [path for path in _places(made) if path]
-    trials, limits = _trials(len(paths)), _Limits(schema)
-    for path in paths:
+    places = [path for path in _places(made) if path]
+    trials, limits = _trials(len(places)), _Limits(schema)
+    for path in places:
         candidates = list(_bounds(limits, _at(made, path)))
         rng.shuffle(candidates)
         for candidate in candidates:
@@ -95,21 +95,14 @@ def _places(value: Any, path: Path = ()) -> Iterator[Path]:
 
 def _at(value: Any, path: Path) -> Any:
     """What stands at a path; None where an earlier change took it away."""
-    for key in path:
-        inner = dict(enumerate(value)) if isinstance(value, list) else value if isinstance(value, dict) else {}
-        if key not in inner:
-            return None
-        value = inner[key]
-    return value
+    return next(paths.find(value, path), None)
 
 
 def _with(value: Any, path: Path, item: Any) -> Any:
     """A copy with another value at a path; the same where there is no such place any more."""
     made = copy.deepcopy(value)
-    holder: Any = _at(made, path[:-1])
-    there = range(len(holder)) if isinstance(holder, list) else holder if isinstance(holder, dict) else ()
-    if path[-1] in there:
-        holder[path[-1]] = item
+    if next(paths.find(made, path), paths.MISSING) is not paths.MISSING:
+        paths.put(made, path, item)
     return made
 
 
@@ -179,16 +172,14 @@ def _other(value: Any) -> Any:
 def _outside(limits: _Limits, value: Any) -> Iterator[Any]:
     if isinstance(value, str):
         yield from ("", "no such value", "x" * 300)
-    elif isinstance(value, int | float) and not isinstance(value, bool):
+    elif is_number(value):
         bounds = limits.bounds
         yield from (*(bound + 1 for bound in bounds), *(bound - 1 for bound in bounds), 0.5)
     elif isinstance(value, list):
         yield []
 
 
-# Content nobody wrote: assistant prose, and JSON values that fit a client's schema.
-#
-# Everything derives from the seed bytes alone: no clock (so none of Faker's date methods) and no global random.
+# -- the generator --------------------------------------------------------------------------------------------------
 
 _MOST_CHECKERS = 256
 

@@ -13,6 +13,7 @@ from urllib.parse import quote_plus
 
 from jinja2.runtime import Undefined
 
+from mock_server.scenario.node import is_int
 from mock_server.scenario.templates.sandbox import (
     CHARACTERS,
     MAX_TEXT,
@@ -602,7 +603,7 @@ TESTS: Mapping[str, Callable[..., bool]] = {
     "greaterthan": _by("gt"),
     "gt": _by("gt"),
     "in": is_in,
-    "integer": lambda budget, value: isinstance(value, int) and not isinstance(value, bool),
+    "integer": lambda budget, value: is_int(value),
     "iterable": _is((str, list, tuple, dict, range, set, frozenset)),
     "le": _by("lteq"),
     "lessthan": _by("lt"),

@@ -142,41 +142,24 @@ __all__ = [
     "__version__",
 ]
 
-# where a public name lives, unless it is a builder
+# where the public names live that are no builders
 _HOMES = {
-    "MockServer": "api.local",
-    "MockSession": "api.local",
-    "MockClient": "api.remote",
-    "Unreachable": "api.remote",
-    "MockServerFactory": "pytest_plugin",
-    "Settings": "settings",
-    "ServerSettings": "settings",
-    "SessionSettings": "settings",
-    "SettingError": "settings",
-    "Route": "api.session",
-    "Verbs": "api.session",
-    "ClockControls": "api.controls",
-    "StateControls": "api.controls",
-    "StateView": "api.controls",
-    "GateControls": "api.controls",
-    "OverlayControls": "api.controls",
-    "Refused": "api.controls",
-    "faults": "api.matrix",
-    "Variant": "api.matrix",
-    "Entry": "engine.entry",
-    "Journal": "engine.journal",
-    "Incomplete": "engine.journal",
-    "NotReached": "engine.gates",
-    "GateView": "engine.gates",
-    "OverlayView": "engine.overlays",
-    "StillOpen": "engine.journal",
-    "Request": "engine.request_view",
-    "ToolResult": "engine.request_view",
-    "SIGNATURE": "protocol.signing",
-    "Scenario": "scenario.model",
-    "StopReason": "scenario.answer",
-    "ScenarioError": "scenario.node",
-    "Problem": "scenario.node",
+    "api.controls": ("ClockControls", "GateControls", "OverlayControls", "Refused", "StateControls", "StateView"),
+    "api.local": ("MockServer", "MockSession"),
+    "api.matrix": ("Variant", "faults"),
+    "api.remote": ("MockClient", "Unreachable"),
+    "api.session": ("Route", "Verbs"),
+    "engine.entry": ("Entry",),
+    "engine.gates": ("GateView", "NotReached"),
+    "engine.journal": ("Incomplete", "Journal", "StillOpen"),
+    "engine.overlays": ("OverlayView",),
+    "engine.request_view": ("Request", "ToolResult"),
+    "protocol.signing": ("SIGNATURE",),
+    "pytest_plugin": ("MockServerFactory",),
+    "scenario.answer": ("StopReason",),
+    "scenario.model": ("Scenario",),
+    "scenario.node": ("Problem", "ScenarioError"),
+    "settings": ("ServerSettings", "SessionSettings", "SettingError", "Settings"),
 }
 
 
@@ -186,7 +169,8 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'mock_server' has no attribute '{name}'")
     from importlib import import_module
 
-    return getattr(import_module(f"mock_server.{_HOMES.get(name, 'api.builders')}"), name)
+    home = next((home for home, names in _HOMES.items() if name in names), "api.builders")
+    return getattr(import_module(f"mock_server.{home}"), name)
 
 
 def __dir__() -> list[str]:

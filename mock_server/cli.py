@@ -1,5 +1,5 @@
 """The command line: `mock-server [serve]`, `check`, `preview`, … A command is one function and its row in `COMMANDS`;
-those for authors of scenarios have a file each in `commands/`. What only some need is imported there: `health` runs
+those for authors of scenarios are in `commands/`. What only some need is imported there: `health` runs
 again and again beside a server, and must cost next to nothing.
 
 Exit codes: 0 done, 1 the thing asked about is not so, 2 a mistake of the caller, said in clear lines on stderr.
@@ -407,18 +407,18 @@ _WHERE = ("host", "port", "tls", "tls_cert")
 _AUTHOR = ("profile", "catalogue", "any_model", "timing", "time_scale", "seed", "unknown_parameters")
 
 
-def _author(module: str, help: str, settings: tuple[str, ...] = ("paths",)) -> Command:
-    """A command of `commands/`, imported only when it is meant: `health` has to be quick."""
+def _author(module: str, name: str, help: str, settings: tuple[str, ...] = ("paths",)) -> Command:
+    """A command of `commands/`: `run_NAME` of its module, and `NAME_options` where it has flags of its own. Imported
+    only when it is meant: `health` has to be quick."""
 
     def run(given: argparse.Namespace) -> int:
-        code: int = _module(module).run(given, _with_library(_settings(given)))
+        code: int = getattr(_module(module), f"run_{name}")(given, _with_library(_settings(given)))
         return code
 
     def options(parser: argparse.ArgumentParser) -> None:
         found = _module(module)
-        parser.description = (found.run.__doc__ or "").strip()
-        if hasattr(found, "options"):
-            found.options(parser)
+        parser.description = getattr(found, f"run_{name}").__doc__
+        getattr(found, f"{name}_options", lambda parser: None)(parser)
 
     return Command(run, help, settings, options)
 
@@ -441,15 +441,15 @@ def _module(name: str) -> Any:
 
 COMMANDS: Mapping[str, Command] = {
     "serve": Command(serve, "run the server (the default command)", _ALL),
-    "check": _author("check", "report the mistakes in scenario files", ("paths", *_AUTHOR)),
-    "preview": _author("preview", "show what a scenario sends, and when", ("paths", *_AUTHOR)),
-    "explain": _author("explain", "tell which scenario answers a request, and why", ("paths", *_AUTHOR)),
-    "faults": _author("faults", "list a scenario with every fault at every event"),
-    "list": _author("listing", "list the scenarios in files"),
-    "new": _author("new", "write a commented scenario file to start from", ()),
-    "import": _author("importing", "make scenarios of recorded calls", ("profile",)),
-    "schema": _author("describe", "print the JSON Schema of scenario files, for editors", ()),
-    "docs": _author("docs", "print a page of the documentation", ()),
+    "check": _author("check", "check", "report the mistakes in scenario files", ("paths", *_AUTHOR)),
+    "preview": _author("preview", "preview", "show what a scenario sends, and when", ("paths", *_AUTHOR)),
+    "explain": _author("preview", "explain", "tell which scenario answers a request, and why", ("paths", *_AUTHOR)),
+    "faults": _author("preview", "faults", "list a scenario with every fault at every event"),
+    "list": _author("reference", "list", "list the scenarios in files"),
+    "new": _author("reference", "new", "write a commented scenario file to start from", ()),
+    "import": _author("importing", "import", "make scenarios of recorded calls", ("profile",)),
+    "schema": _author("reference", "schema", "print the JSON Schema of scenario files, for editors", ()),
+    "docs": _author("reference", "docs", "print a page of the documentation", ()),
     "health": Command(health, "ask a running server whether it is well", _WHERE, _health_options),
     "journal": Command(
         journal, "print the exchanges of a running server", (*_WHERE, "control_token"), _journal_options

@@ -3,6 +3,7 @@
 A leaf: imports nothing of the package. To add a setting, add a field to `Settings`.
 """
 
+import math
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -25,39 +26,23 @@ class Unusable(OSError):
     """A file or a folder that a setting names cannot be used; the text says which, and why."""
 
 
-def _port(text: str) -> int:
-    port = int(text)
-    if not 0 <= port <= 65535:
-        raise ValueError("a port is 0 to 65535")
-    return port
+def _number(kind: type[int] | type[float], least: int, most: float, otherwise: str) -> Callable[[str], float]:
+    """Reads a number within bounds; `otherwise` is what is said of another."""
+
+    def read(text: str) -> float:
+        number = kind(text)
+        if not least <= number <= most:
+            raise ValueError(otherwise)
+        return number
+
+    return read
 
 
-def _scale(text: str) -> float:
-    scale = float(text)
-    if not 0 <= scale <= 1000:
-        raise ValueError("a time scale is 0 to 1000")
-    return scale
-
-
-def _count(text: str) -> int:
-    count = int(text)
-    if count < 1:
-        raise ValueError("expected a number from 1 up")
-    return count
-
-
-def _seconds(text: str) -> float:
-    seconds = float(text)
-    if not 0 <= seconds <= 3600:
-        raise ValueError("expected seconds, 0 to 3600")
-    return seconds
-
-
-def _batch_seconds(text: str) -> float:
-    seconds = float(text)
-    if not 0 <= seconds <= 1_000_000:
-        raise ValueError("expected seconds, 0 to 1000000")
-    return seconds
+_port = _number(int, 0, 65535, "a port is 0 to 65535")
+_scale = _number(float, 0, 1000, "a time scale is 0 to 1000")
+_count = _number(int, 1, math.inf, "expected a number from 1 up")
+_seconds = _number(float, 0, 3600, "expected seconds, 0 to 3600")
+_batch_seconds = _number(float, 0, 1_000_000, "expected seconds, 0 to 1000000")
 
 
 def _flag(text: str) -> bool:

@@ -1,6 +1,6 @@
-"""What a test turns while replies are under way: the clock, the gates, the states, the chaos.
+"""What a test controls while replies are under way: the clock, the gates, the states, the chaos.
 
-All of it is asked of the control API, in this process or over HTTP.
+All of it goes through the control API, in this process or over HTTP.
 """
 
 import asyncio
@@ -42,12 +42,16 @@ class Ask(Protocol):
     ) -> Any: ...
 
 
-class ClockControls:
-    """The clock of a session. Cache, rate limits, batches and the pace of its replies go by it."""
+class _Controls:
+    """Part of the control API, for one session."""
 
     def __init__(self, ask: Ask, session: str) -> None:
         self._ask = ask
         self._session = session
+
+
+class ClockControls(_Controls):
+    """The clock of a session. Cache, rate limits, batches and the pace of its replies go by it."""
 
     def freeze(self) -> None:
         """Stand still from now on: nothing that takes time goes on."""
@@ -83,12 +87,8 @@ class ClockControls:
         self._ask("POST", "clock", how, session=self._session)
 
 
-class GateControls:
+class GateControls(_Controls):
     """The gates of a session: `gate: NAME` in a scenario holds a reply there until it is released."""
-
-    def __init__(self, ask: Ask, session: str) -> None:
-        self._ask = ask
-        self._session = session
 
     def release(self, name: str, times: int | None = None) -> int:
         """Open a gate for good, or let `times` replies through, now or when they come; returns how many went now."""
@@ -139,12 +139,8 @@ class StateView(NamedTuple):
     initial: str
 
 
-class StateControls(Mapping[str, str]):
+class StateControls(_Controls, Mapping[str, str]):
     """The states of a session, by name: those that its scenarios declare (`states:`)."""
-
-    def __init__(self, ask: Ask, session: str) -> None:
-        self._ask = ask
-        self._session = session
 
     def __getitem__(self, name: str) -> str:
         """What a state is now. Raises KeyError for one that nothing declares."""
@@ -225,15 +221,8 @@ class OverlayControls:
         `("10s", "25s")`, on the session's clock from now on. Raises ScenarioError.
         """
         __tracebackhide__ = True
-        keys = {
-            "when": when,
-            "chance": chance,
-            "fault": fault,
-            "gate": gate,
-            "timing": timing,
-            "between": between,
-            "priority": priority,
-        }
+        keys: dict[str, Any] = {"when": when, "chance": chance, "fault": fault, "gate": gate, "timing": timing}
+        keys |= {"between": between, "priority": priority}
         data = {key: value for key, value in keys.items() if value is not None}
         known = known_states(self._ask, self._session, data)
         overlay = build({"name": name or self._new_name(), **data}, "chaos.add()", known)

@@ -6,12 +6,12 @@ import itertools
 import os
 import sys
 import threading
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from mock_server.api.controls import Ask, GateControls, OverlayControls, Refused
 from mock_server.api.session import Verbs
@@ -22,7 +22,6 @@ from mock_server.engine.journal import Journal
 from mock_server.engine.session import Session
 from mock_server.scenario.model import Scenario
 from mock_server.server.control.answers import ControlError
-from mock_server.server.control.handlers import Control
 from mock_server.server.control.routes import answered
 from mock_server.server.runner import Runner
 from mock_server.settings import ServerSettings, SessionSettings, SettingError, Settings
@@ -45,17 +44,6 @@ class ServerLoop(_Loop):
     """A loop that goes by the machine's clock, whatever a test makes of `time.monotonic`."""
 
     time = staticmethod(SystemClock.now)
-
-
-class Host(Protocol):
-    """What runs a server; `check` raises RuntimeError unless it runs here (`stopped`: or has run)."""
-
-    began: bool
-
-    def start(self) -> None: ...
-    def stop(self) -> None: ...
-    def check(self, *, stopped: bool = False) -> None: ...
-    def call(self, function: Callable[[], _T]) -> _T | None: ...
 
 
 def _on(loop: asyncio.AbstractEventLoop, function: Callable[[], _T]) -> _T:
@@ -85,24 +73,72 @@ def _wind_up(loop: asyncio.AbstractEventLoop) -> None:
         loop.close()
 
 
-class InThread:
-    """A daemon thread with an event loop of its own; the policy and the loops of others stay as they are."""
+class Host(ABC):
+    """What a server runs on: `started_by` says how it is started."""
+
+    started_by: ClassVar[str]
 
     def __init__(self, runner: Runner) -> None:
         self._runner = runner
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._process = os.getpid()
+        self._began = False
+        self._stopped = False
+
+    @abstractmethod
+    def start(self) -> None: ...
+    @abstractmethod
+    def stop(self) -> None: ...
+    @abstractmethod
+    async def enter(self) -> None: ...
+    @abstractmethod
+    async def leave(self) -> None: ...
+
+    def _begin(self) -> None:
+        if self._began:
+            raise RuntimeError("this MockServer was started before; make another one")
+        self._began, self._process = True, os.getpid()
+
+    def check_began(self) -> None:
+        """Raises RuntimeError before the start."""
+        if not self._began:
+            raise RuntimeError(f"this MockServer was not started: use {self.started_by}")
+
+    def check(self, *, stopped: bool = False) -> None:
+        """Raises RuntimeError unless the server runs in this process (`stopped`: or has run)."""
+        if os.getpid() != self._process:
+            raise RuntimeError(
+                f"this MockServer runs in process {self._process}; in this one ({os.getpid()}) only its url is of use"
+            )
+        self.check_began()
+        if self._stopped and not stopped:
+            raise RuntimeError("this MockServer has stopped")
+
+    def call(self, function: Callable[[], _T]) -> _T | None:
+        """Run `function` on the server's loop and wait for it; nothing when the server is gone."""
+        if self._stopped or self._loop is None or os.getpid() != self._process:
+            return None
+        try:
+            is_here = asyncio.get_running_loop() is self._loop
+        except RuntimeError:
+            is_here = False
+        return function() if is_here else _on(self._loop, function)
+
+
+class InThread(Host):
+    """A daemon thread with an event loop of its own; the policy and the loops of others stay as they are."""
+
+    started_by = "`with MockServer() as server` or start()"
+
+    def __init__(self, runner: Runner) -> None:
+        super().__init__(runner)
         self._thread = threading.Thread(target=self._run, name="mock-server", daemon=True)
         self._ready = threading.Event()
         self._failed: BaseException | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
-        self._process = os.getpid()
-        self.began = False
-        self._stopped = False
 
     def start(self) -> None:
-        if self.began:
-            raise RuntimeError("this MockServer was started before; make another one")
-        self.began, self._process = True, os.getpid()
+        self._begin()
         self._thread.start()
         if not self._ready.wait(LIMIT):
             raise RuntimeError(f"mock-server did not start within {LIMIT:g} s")
@@ -111,29 +147,17 @@ class InThread:
             raise self._failed
 
     def stop(self) -> None:
-        running = self.began and not self._stopped and os.getpid() == self._process
+        is_running = self._began and not self._stopped and os.getpid() == self._process
         self._stopped = True
-        if running and self._loop is not None and self._stop is not None and self._thread.is_alive():
+        if is_running and self._loop is not None and self._stop is not None and self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._stop.set)
             self._thread.join(LIMIT)
 
-    def check(self, *, stopped: bool = False) -> None:
-        if os.getpid() != self._process:
-            raise RuntimeError(
-                f"this MockServer runs in process {self._process}; in this one ({os.getpid()}) only its url is of use"
-            )
-        if not self.began:
-            raise RuntimeError("this MockServer was not started: use `with MockServer() as server` or start()")
-        if self._stopped and not stopped:
-            raise RuntimeError("this MockServer has stopped")
+    async def enter(self) -> None:
+        await asyncio.to_thread(self.start)
 
-    def call(self, function: Callable[[], _T]) -> _T | None:
-        """Run `function` on the server's loop and wait for it; nothing when the server is gone."""
-        if self._stopped or not self.began or os.getpid() != self._process or self._loop is None:
-            return None
-        if threading.current_thread() is self._thread:
-            return function()
-        return _on(self._loop, function)
+    async def leave(self) -> None:
+        await asyncio.to_thread(self.stop)
 
     def _run(self) -> None:
         loop = ServerLoop()
@@ -155,14 +179,10 @@ class InThread:
         await self._runner.stop()
 
 
-class InLoop:
+class InLoop(Host):
     """The event loop of whoever enters it."""
 
-    def __init__(self, runner: Runner) -> None:
-        self._runner = runner
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self.began = False
-        self._stopped = False
+    started_by = "`async with MockServer().in_loop() as server`"
 
     def start(self) -> None:
         raise RuntimeError("a server in your loop is started by `async with`")
@@ -170,35 +190,17 @@ class InLoop:
     def stop(self) -> None:
         raise RuntimeError("a server in your loop is stopped by leaving `async with`")
 
-    async def begin(self) -> None:
-        if self.began:
-            raise RuntimeError("this MockServer was started before; make another one")
-        self.began, self._loop = True, asyncio.get_running_loop()
+    async def enter(self) -> None:
+        self._begin()
+        self._loop = asyncio.get_running_loop()
         await self._runner.start()
 
-    async def end(self) -> None:
+    async def leave(self) -> None:
         self._stopped = True
         await self._runner.stop()
 
-    def check(self, *, stopped: bool = False) -> None:
-        if not self.began:
-            raise RuntimeError("this MockServer was not started: use `async with MockServer().in_loop() as server`")
-        if self._stopped and not stopped:
-            raise RuntimeError("this MockServer has stopped")
 
-    def call(self, function: Callable[[], _T]) -> _T | None:
-        if self._stopped or self._loop is None:
-            return None
-        try:
-            here = asyncio.get_running_loop() is self._loop
-        except RuntimeError:
-            here = False
-        if here:
-            return function()
-        return _on(self._loop, function)
-
-
-# MockServer: the server for Python code, in a thread of its own or in your event loop. MockSession: a test's part.
+# What tests use: the server, and a session of it.
 
 TEST_SETTINGS = Settings(
     port=0, time_scale=0.0, unmatched="error", contradictions="error", fast_retries=True, batch_seconds=0.0
@@ -208,10 +210,20 @@ TEST_SETTINGS = Settings(
 class Local(Verbs):
     """The verbs of a session whose engine is in this process."""
 
+    _runner: Runner
+    _host: Host
+
     @property
-    @abstractmethod
+    def url(self) -> str:
+        """The base URL for a client. Raises RuntimeError before the start."""
+        self._host.check_began()
+        return self._runner.url
+
+    @property
     def _engine(self) -> Engine:
         """The engine of the running server. Raises RuntimeError when there is none (any more)."""
+        self._host.check()
+        return self._runner.engine
 
     @property
     @abstractmethod
@@ -236,20 +248,17 @@ class Local(Verbs):
 
     def _ask(self, method: str, path: str, body: Mapping[str, Any] | Sequence[Any] | None = None, **query: Any) -> Any:
         try:
-            return answered(self._control, self._call, method, path, body, query)
+            return answered(self._runner.control, self._call, method, path, body, query)
         except ControlError as error:
             raise Refused(error.status, **error.body) from None
 
     def _lay(self, overlays: Sequence[Scenario]) -> None:
         self._engine.add(self._session, *overlays)
 
-    @property
-    @abstractmethod
-    def _control(self) -> Control: ...
-
-    @abstractmethod
     def _call(self, function: Callable[[], _T]) -> _T:
         """Run a function on the server's loop and wait for it."""
+        self._host.check()
+        return self._host.call(function)  # type: ignore[return-value]
 
     def override(self, **settings: "Unpack[SessionSettings]") -> None:
         __tracebackhide__ = True
@@ -335,17 +344,11 @@ class MockServer(Local):
         self.stop()
 
     async def __aenter__(self) -> "MockServer":
-        if isinstance(self._host, InLoop):
-            await self._host.begin()
-        else:
-            await asyncio.to_thread(self.start)
+        await self._host.enter()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if isinstance(self._host, InLoop):
-            await self._host.end()
-        else:
-            await asyncio.to_thread(self.stop)
+        await self._host.leave()
 
     def in_loop(self) -> "MockServer":
         """This server on the event loop that enters it: `async with MockServer().in_loop() as server`."""
@@ -356,13 +359,6 @@ class MockServer(Local):
         raise TypeError("a MockServer cannot go to another process; pass it server.url and server.api_key instead")
 
     # -- the default session -----------------------------------------------------------------------------------
-
-    @property
-    def url(self) -> str:
-        """The base URL for a client. Raises RuntimeError before the start."""
-        if not self._host.began:
-            raise RuntimeError("this MockServer was not started: use `with MockServer() as server` or start()")
-        return self._runner.url
 
     @property
     def ca(self) -> Path | None:
@@ -384,17 +380,8 @@ class MockServer(Local):
         return self._runner.engine.journals.total - self.journal.total
 
     @property
-    def _engine(self) -> Engine:
-        self._host.check()
-        return self._runner.engine
-
-    @property
     def _session(self) -> Session:
         return self._engine.sessions.first
-
-    @property
-    def _control(self) -> Control:
-        return self._runner.control
 
     @property
     def _overlaid(self) -> None:
@@ -402,10 +389,6 @@ class MockServer(Local):
 
     def _lay(self, overlays: Sequence[Scenario]) -> None:
         self._engine.lay(*overlays)
-
-    def _call(self, function: Callable[[], _T]) -> _T:
-        self._host.check()
-        return self._host.call(function)  # type: ignore[return-value]
 
     # -- sessions ----------------------------------------------------------------------------------------------
 
@@ -422,17 +405,13 @@ class MockSession(Local):
     """One test's part of a server. Closing it ends what is under way and closes its key for good."""
 
     def __init__(self, server: MockServer, key: str, *, default: bool) -> None:
-        self._server = server
+        self._runner, self._host = server._runner, server._host
         self._key = key
-        engine = server._engine
-        self._lane = engine.sessions.claim(key, key)
+        engine = self._engine
+        self._claimed = engine.sessions.claim(key, key)
         self._began = engine.journals.total
         if default:
-            engine.sessions.default = self._lane
-
-    @property
-    def url(self) -> str:
-        return self._server.url
+            engine.sessions.default = self._claimed
 
     @property
     def api_key(self) -> str:
@@ -440,31 +419,19 @@ class MockSession(Local):
 
     @property
     def elsewhere(self) -> int:
-        return self._server._runner.engine.journals.total - self._began - self.journal.total
+        return self._runner.engine.journals.total - self._began - self.journal.total
 
     @property
     def journal(self) -> Journal:
-        return self._lane.journal
-
-    @property
-    def _engine(self) -> Engine:
-        return self._server._engine
+        return self._claimed.journal
 
     @property
     def _session(self) -> Session:
-        return self._lane
-
-    @property
-    def _control(self) -> Control:
-        return self._server._control
-
-    def _call(self, function: Callable[[], _T]) -> _T:
-        return self._server._call(function)
+        return self._claimed
 
     def close(self) -> None:
         """End the streams under way and refuse the key from now on. The journal can still be read."""
-        engine = self._server._runner.engine
-        self._server._host.call(lambda: engine.close(self._key))
+        self._host.call(lambda: self._runner.engine.close(self._key))
 
     def __enter__(self) -> "MockSession":
         return self

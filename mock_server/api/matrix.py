@@ -145,13 +145,11 @@ def _faulty_answer(answer: Mapping[str, Any], fault: Mapping[str, Any], *, once:
         return {**answer, "cases": cases}
     if "attempts" in answer:
         first, *rest = answer["attempts"]
-        return {**answer, "attempts": [{**first, "fault": fault}, *rest] if once else _all(answer["attempts"], fault)}
+        if not once:
+            rest = [{**one, "fault": fault} for one in rest]
+        return {**answer, "attempts": [{**first, "fault": fault}, *rest]}
     if not once:
         return {**answer, "fault": fault}
     outer = {key: answer[key] for key in ("when", "chance", "expect") if key in answer}
     inner = {key: value for key, value in answer.items() if key not in outer}
     return {**outer, "attempts": [{**inner, "fault": fault}, inner]}
-
-
-def _all(attempts: Sequence[Mapping[str, Any]], fault: Mapping[str, Any]) -> list[dict[str, Any]]:
-    return [{**one, "fault": fault} for one in attempts]

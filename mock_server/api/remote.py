@@ -105,7 +105,7 @@ class MockClient(Verbs):
         self._kept: dict[str, Scenario] = {}  # in order of precedence
         self._http("GET", "ready")
         self._journal = RemoteJournal(self._http, self._session)
-        self._began = self._total()
+        self._began = self._last_number()
         self._elsewhere: int | None = None  # as it was when the session ended
 
     @property
@@ -148,7 +148,7 @@ class MockClient(Verbs):
     def elsewhere(self) -> int:
         if self._elsewhere is not None:
             return self._elsewhere
-        return max(0, self._total() - self._began - self._journal.total)
+        return max(0, self._last_number() - self._began - self._journal.total)
 
     @property
     def scenarios(self) -> Sequence[Scenario]:
@@ -199,30 +199,24 @@ class MockClient(Verbs):
             self._http("DELETE", f"scenarios/{urllib.parse.quote(name, safe='')}", session=self._session)
 
     def _last_number(self) -> int:
-        return self._total()
-
-    def _total(self) -> int:
         counts = self._http("GET", "journal/counts", session=self._session)
         return int(counts["total"]) + int(counts["elsewhere"])
 
     @property
     def _own(self) -> Sequence[Scenario]:
-        return list(self._kept.values())
+        return self.scenarios
 
 
 def _as_json(scenario: Scenario) -> dict[str, Any]:
     """A scenario as another process is told it. Raises TypeError for one that a Python function answers."""
-    for function in _functions(scenario):
-        raise TypeError(f"{name_of(function)}: a function cannot go to a server in another process")
+    for turn in scenario.turns:
+        for leaf in turn.leaves:
+            if leaf.call is not None:
+                raise TypeError(f"{name_of(leaf.call)}: a function cannot go to a server in another process")
     data = {**scenario.data.plain(), "name": scenario.name}
     if scenario.when is None:
         data.pop("when", None)
     return data
-
-
-def _functions(scenario: Scenario) -> Iterator[Callable[[Any], Any]]:
-    for turn in scenario.turns:
-        yield from (leaf.call for leaf in turn.leaves if leaf.call is not None)
 
 
 class RemoteJournal(Journal):
@@ -319,10 +313,7 @@ def entry_of(said: Mapping[str, Any], journal: Journal) -> Entry:
         said["turn"],
         said["attempt"],
         said["note"],
-        None,
-        said["understood"],
-    )
-    exchange = exchange._replace(
+        understood=said["understood"],
         unexpected=said["unexpected"],
         aside=said["aside"],
         side=said["side"],
@@ -346,17 +337,17 @@ def _faulty(said: Mapping[str, Any]) -> Plan:
 
 
 def _plan(said: Mapping[str, Any]) -> Plan:
-    headers = tuple(said["reply"]["headers"].items())
-    events = said["events"]
-    if not said["stream"] or not events:
-        body = b"" if said["reply"]["body"] is None else encode(dumps(said["reply"]["body"]))
-        source = None if said["reply"]["body"] is None else (said["reply"]["body"],)
-        part = Part((body,), array("I", (0,)), None, source)
-        return Plan(said["status"] or 0, headers, (part,), False, tokens=_tokens(said))
-    at = array("I", [round(event["due_ms"] * 1000) for event in events])
-    payloads = tuple(event["payload"] for event in events)
-    part = Part(tuple(map(frame, payloads)), at, None, payloads)
-    return Plan(said["status"], headers, (part,), True, tokens=_tokens(said))
+    headers, body, events = tuple(said["reply"]["headers"].items()), said["reply"]["body"], said["events"]
+    is_stream = bool(said["stream"] and events)
+    if is_stream:
+        payloads = tuple(event["payload"] for event in events)
+        at = array("I", [round(event["due_ms"] * 1000) for event in events])
+        part = Part(tuple(map(frame, payloads)), at, None, payloads)
+    elif body is None:
+        part = Part((b"",), array("I", (0,)))
+    else:
+        part = Part((encode(dumps(body)),), array("I", (0,)), None, (body,))
+    return Plan(said["status"] or 0, headers, (part,), is_stream, tokens=_tokens(said))
 
 
 def _tokens(said: Mapping[str, Any]) -> tuple[int, int] | None:

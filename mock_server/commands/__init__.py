@@ -1,4 +1,4 @@
-"""The commands for people who write scenarios, a file each. `cli.py` has the table of all commands."""
+"""The commands for people who write scenarios. `cli.py` has the table of all commands."""
 
 
 class Mistake(Exception):

@@ -338,7 +338,7 @@ def _place(scenario: Scenario, path: tuple[str | int, ...]) -> Position | None:
 # `mock-server check`: every mistake in scenario files, and replies that differ as JSON and as a stream.
 
 
-def run(given: argparse.Namespace, settings: Settings) -> int:
+def run_check(given: argparse.Namespace, settings: Settings) -> int:
     """Read scenario files and report every mistake as file:line:column, and what else to look at as notes."""
     logging.getLogger("mock_server").setLevel(logging.ERROR)  # what a reply met when it was played is no mistake
     try:
@@ -352,7 +352,7 @@ def run(given: argparse.Namespace, settings: Settings) -> int:
     return 2 if problems or (given.strict and noted) else 0
 
 
-def options(parser: argparse.ArgumentParser) -> None:
+def check_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--strict", action="store_true", help="notes fail too (exit code 2)")
     parser.add_argument(
         "--format", choices=tuple(_FORMATS), default="text", help="text (default), json, or github (annotations)"

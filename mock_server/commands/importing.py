@@ -24,7 +24,7 @@ from mock_server.settings import Settings
 KEY = "import"
 
 
-def run(given: argparse.Namespace, settings: Settings) -> int:
+def run_import(given: argparse.Namespace, settings: Settings) -> int:
     """Make scenarios of what was recorded, and say what of it they cannot say."""
     name = given.name or (_stem(given.file) if given.file != "-" else "imported")
     try:
@@ -141,7 +141,7 @@ def unequal(settings: Settings, scenarios: Sequence[Scenario], exchanges: Sequen
             yield f"{exchange.where or f'request {at}'} is answered otherwise than it was: {found[0]}{more}"
 
 
-def options(parser: argparse.ArgumentParser) -> None:
+def import_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "file", metavar="FILE", help="JSON, HAR, a cassette or server-sent events; - for standard input"
     )

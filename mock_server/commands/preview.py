@@ -1,4 +1,4 @@
-"""`mock-server preview`: what a scenario sends and when, as a timeline to read or as the raw bytes."""
+"""What scenarios would do, shown without a server: `mock-server preview`, `explain` and `faults`."""
 
 import argparse
 import json
@@ -6,18 +6,27 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from mock_server.api.matrix import USUAL, Variant, faults
 from mock_server.commands.shared import Paint, engine_of, meant, read_request
+from mock_server.engine.explain import explain
 from mock_server.engine.preview import Previewed, preview
 from mock_server.protocol.errors import excerpt
 from mock_server.protocol.plan import Plan
-from mock_server.protocol.sse import dumps, read_json, readable_payload
+from mock_server.protocol.request import HttpRequest
+from mock_server.protocol.sse import dumps, encode, read_json, readable_payload
+from mock_server.scenario.faults import FAULTS
+from mock_server.scenario.load import library, load
+from mock_server.scenario.node import one_of, several
+from mock_server.scenario.writing import dump
 from mock_server.settings import Settings
+
+# -- preview --------------------------------------------------------------------------------------------------------
 
 SHOWN = 12  # deltas of one block; the others are counted
 _WIDTH = 100
 
 
-def run(given: argparse.Namespace, settings: Settings) -> int:
+def run_preview(given: argparse.Namespace, settings: Settings) -> int:
     """Show what a scenario sends: every exchange of its script, each event with its time."""
     scenarios = meant(given.name, settings.paths)
     engine = engine_of(settings, scenarios)
@@ -38,7 +47,7 @@ def run(given: argparse.Namespace, settings: Settings) -> int:
     return 0
 
 
-def options(parser: argparse.ArgumentParser) -> None:
+def preview_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME|FILE", help="a scenario by name, or a file of scenarios")
     parser.add_argument("--request", metavar="FILE", help="answer this request instead of a made-up one")
     parser.add_argument("--sse", action="store_true", help="the raw bytes of each body")
@@ -171,3 +180,82 @@ _TOLD: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
 def _cut(text: str, most: int) -> str:
     line = " ".join(str(text).split(" "))
     return excerpt(line.replace("\n", "\\n"), most)
+
+
+# -- explain ----------------------------------------------------------------------------------------------------------
+
+
+def run_explain(given: argparse.Namespace, settings: Settings) -> int:
+    """Tell which scenario answers a request, which turn of it and why; exit 1 when none does."""
+    body, headers = read_request(given.request)
+    for one in given.header or ():
+        name, _, text = one.partition(":")
+        headers[name.strip().lower()] = text.strip()
+    engine = engine_of(settings, load(settings.paths or (library(),)))
+    headers.setdefault("anthropic-version", engine.profile.default_version)
+    session = engine.sessions.default
+    states = engine.library(session).states
+    for one in given.state or ():
+        name, _, value = one.partition(":")
+        if name not in states or value not in states[name].values:
+            known = "; ".join(f"{name}: {', '.join(state.values)}" for name, state in states.items()) or "none"
+            print(f"no state {one}; there are {known}", file=sys.stderr)
+            return 2
+        session.move(engine.library(session), {name: value})
+    http = HttpRequest("POST", "/v1/messages", headers, encode(dumps(body)))
+    found = explain(engine, session, http)
+    print(json.dumps(found.as_json(), ensure_ascii=False, indent=2) if given.json else found)
+    return 0 if found.matched and not found.differences else 1
+
+
+def explain_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("request", metavar="REQUEST", help="a file with the request's JSON body; - for standard input")
+    parser.add_argument("--header", action="append", metavar="NAME:VALUE", help="a header of the request; repeatable")
+    parser.add_argument(
+        "--state", action="append", metavar="NAME:VALUE", help="a state that the request finds; repeatable"
+    )
+    parser.add_argument("--json", action="store_true", help="the explanation as JSON")
+
+
+# -- faults -----------------------------------------------------------------------------------------------------------
+
+
+def run_faults(given: argparse.Namespace, settings: Settings) -> int:
+    """List one variant of a scenario for every fault at every event; with --yaml print them as scenarios."""
+    chosen = tuple(given.fault or USUAL)
+    variants = [one for each in meant(given.name, settings.paths) for one in faults(each, chosen, once=given.once)]
+    if given.yaml:
+        sys.stdout.write("---\n".join(_document(one) for one in variants))
+        return 0
+    for one in variants:
+        print(
+            f"{one.name:<44} turn {one.turn}  {one.text:<40}  {one.next_event and 'before ' + one.next_event}".rstrip()
+        )
+    print(several(len(variants), "variant"), file=sys.stderr)
+    return 0
+
+
+def faults_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", metavar="NAME|FILE", help="a scenario by name, or a file of scenarios")
+    parser.add_argument(
+        "--fault",
+        action="append",
+        type=_known,
+        metavar="FAULT",
+        help="only this fault, with its keys as in the header: 'edit;remove=index' (repeatable)",
+    )
+    parser.add_argument("--once", action="store_true", help="only the first try of a request meets the fault")
+    parser.add_argument("--yaml", action="store_true", help="the variants as scenarios that answer by their names")
+
+
+def _known(text: str) -> str:
+    """A fault by name, perhaps with keys."""
+    name = text.split(";")[0].strip()
+    if name not in FAULTS and not text.lstrip().startswith("{"):
+        raise argparse.ArgumentTypeError(f"unknown fault '{name}'{one_of(name, FAULTS)}")
+    return text
+
+
+def _document(variant: Variant) -> str:
+    data = {**variant.data, "name": variant.name, "when": "named"}
+    return dump({"name": data.pop("name"), **data})

@@ -1,5 +1,5 @@
-"""What the commands for authors share: the scenarios meant, an engine that serves them to nobody, and colour on a
-terminal.
+"""What the commands for authors share: the scenarios meant, an engine that serves them to nobody, the file of a
+request, and tables and colour on a terminal.
 """
 
 import json
@@ -17,13 +17,11 @@ from mock_server.scenario.node import MOST_DIGITS, suggestion
 from mock_server.scenario.profiles import load_profile
 from mock_server.settings import Settings
 
-# Colour, where a person looks: on a terminal, unless NO_COLOR is set. Piped output is plain.
-
 _CODES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "blue": "34", "cyan": "36"}
 
 
 class Paint:
-    """`paint("red", "text")`: the text in a colour, or as it is."""
+    """`paint("red", "text")`: the text in a colour on a terminal without NO_COLOR, as it is in a pipe."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
         stream = sys.stdout if stream is None else stream
@@ -39,9 +37,6 @@ def table(rows: list[tuple[str, ...]], indent: str = "") -> list[str]:
         return []
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [indent + "  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
-
-
-# What the commands for authors share: the scenarios meant, and an engine that serves them to nobody.
 
 
 def engine_of(settings: Settings, scenarios: Sequence[Scenario]) -> Engine:
@@ -61,8 +56,23 @@ def meant(name: str, paths: Sequence[str]) -> tuple[Scenario, ...]:
     return (known[name],)
 
 
-def read_json(path: str) -> Any:
-    """The JSON in a file (`-`: standard input). Raises Mistake."""
+def read_request(path: str) -> tuple[dict[str, Any], dict[str, str]]:
+    """Body and headers of a request in a file (`-`: standard input).
+
+    The file holds the body, or `{"headers": …, "body": …}`, or an entry of the journal. Raises Mistake.
+    """
+    said = _read_json(path)
+    if isinstance(said, Mapping) and isinstance(said.get("request"), Mapping):
+        said = said["request"]
+    if not isinstance(said, dict):
+        raise Mistake(f"{path}: expected a JSON object: the body of a request")
+    if isinstance(said.get("body"), dict):
+        headers = said["headers"] if isinstance(said.get("headers"), dict) else {}
+        return said["body"], {str(name).lower(): str(text) for name, text in headers.items()}
+    return said, {}
+
+
+def _read_json(path: str) -> Any:
     try:
         return json.loads(sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8-sig"))
     except OSError as error:
@@ -75,22 +85,3 @@ def read_json(path: str) -> Any:
         raise Mistake(f"{path}: not JSON: a number of more than {MOST_DIGITS:,} digits") from None
     except RecursionError:
         raise Mistake(f"{path}: nested too deeply") from None
-
-
-def read_request(path: str) -> tuple[dict[str, Any], dict[str, str]]:
-    """Body and headers of a request in a file (`-`: standard input).
-
-    The file holds the body, or `{"headers": …, "body": …}`, or an entry of the journal. Raises Mistake.
-    """
-    return _parts(path, read_json(path))
-
-
-def _parts(path: str, said: Any) -> tuple[dict[str, Any], dict[str, str]]:
-    if isinstance(said, Mapping) and isinstance(said.get("request"), Mapping):
-        said = said["request"]
-    if not isinstance(said, dict):
-        raise Mistake(f"{path}: expected a JSON object: the body of a request")
-    if isinstance(said.get("body"), dict):
-        headers = said.get("headers") if isinstance(said.get("headers"), dict) else {}
-        return said["body"], {str(name).lower(): str(text) for name, text in (headers or {}).items()}
-    return said, {}

@@ -124,7 +124,7 @@ def taken(data: bytes, folder: Path) -> str:
     out = io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(io.StringIO()):
         try:
-            importing.run(given, Settings())
+            importing.run_import(given, Settings())
         except Mistake:
             return ""
     return out.getvalue()

@@ -28,7 +28,7 @@ NOTED = {
 
 
 def checked(file: str, format: str = "text", *, strict: bool = False) -> int:
-    return check.run(argparse.Namespace(format=format, strict=strict), Settings(paths=(file,)))
+    return check.run_check(argparse.Namespace(format=format, strict=strict), Settings(paths=(file,)))
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from mock_server.protocol.plan import Headers, Plan, whole
 from mock_server.protocol.request import HttpRequest
 from mock_server.protocol.sse import dumps, encode
 from mock_server.server.control import routes
-from mock_server.server.control.answers import ControlError, Query, as_json
+from mock_server.server.control.answers import ControlError, Query, RouteAnswer
 from mock_server.server.control.handlers import Control
 from mock_server.server.control.views import summary
 from mock_server.whereabouts import is_loopback
@@ -276,9 +276,9 @@ class Desk:
             with bounded():
                 return self._answer(query)
         except ControlError as error:
-            return as_json(error.status, error.body).plan
+            return RouteAnswer(error.status, error.body).plan
         except OverLimit as error:
-            return as_json(
+            return RouteAnswer(
                 422, {"error": str(error), "hint": "a condition that takes less, or one on fewer requests"}
             ).plan
 

@@ -1,4 +1,4 @@
-"""What a control route is given and what it gives."""
+"""A request to the control API and its answer, or the mistake of its caller."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -24,11 +24,9 @@ class Query(NamedTuple):
     rest: str = ""
     data: Mapping[str, Any] | Sequence[Any] | None = None
 
-    def number(self, name: str, default: int | None, least: int = 0, most: int | None = None) -> int | None:
+    def number(self, name: str, default: int, least: int = 0, most: int | None = None) -> int:
         """A whole number of the query. Raises ControlError (400) for anything else."""
-        given = self.query.get(name)
-        if given is None or given == "":
-            return default
+        given = self.query.get(name) or str(default)
         if not given.isdecimal() or len(given) > 15 or int(given) < least or (most is not None and int(given) > most):
             to = f" to {most}" if most is not None else " up"
             raise ControlError(400, f"{name}: {given!r}", f"a whole number from {least}{to}")
@@ -84,13 +82,3 @@ class RouteAnswer(NamedTuple):
             return whole(self.status, (("content-type", self.type), *SAFE), encode(self.value))
         text = dumps_in_steps(self.value)
         return whole(self.status, (*JSON_HEADERS, *SAFE), encode(masked(text) if self.mask else text))
-
-
-def as_json(status: int, body: Mapping[str, Any], *, mask: bool = False) -> RouteAnswer:
-    """A JSON answer."""
-    return RouteAnswer(status, body, mask)
-
-
-def as_text(status: int, text: str, type: str) -> RouteAnswer:
-    """An answer of text."""
-    return RouteAnswer(status, text, type=type)

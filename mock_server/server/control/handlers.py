@@ -1,4 +1,4 @@
-"""The functions behind the routes of the control API. Each takes a Query and gives a Plan, or raises ControlError."""
+"""The functions behind the routes of the control API. Each answers a Query, or raises ControlError."""
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -11,10 +11,9 @@ from mock_server.engine import verify
 from mock_server.engine.engine import Engine
 from mock_server.engine.entry import Entry
 from mock_server.engine.explain import explain
-from mock_server.engine.gates import GateView
 from mock_server.engine.journal import Incomplete
 from mock_server.engine.masking import masked
-from mock_server.engine.overlays import OverlayView, ServerOverlays, SessionOverlays
+from mock_server.engine.overlays import ServerOverlays, SessionOverlays
 from mock_server.engine.preview import preview
 from mock_server.engine.session import Session
 from mock_server.protocol.request import HttpRequest
@@ -23,14 +22,15 @@ from mock_server.scenario.conditions import NO_STATES
 from mock_server.scenario.faults import FAULTS
 from mock_server.scenario.load import build, loads, same_names
 from mock_server.scenario.model import Scenario
-from mock_server.scenario.node import ScenarioError, suggestion
+from mock_server.scenario.node import ScenarioError, one_of, suggestion
 from mock_server.scenario.writing import written
 from mock_server.server.control import views
-from mock_server.server.control.answers import ControlError, Query, RouteAnswer, as_json, as_text
+from mock_server.server.control.answers import ControlError, Query, RouteAnswer
 from mock_server.settings import SettingError
 
 log = logging.getLogger("mock_server")
 MAX_PAGE = 1000
+MOST_ENTRIES = 10**15 - 1  # no journal comes to so many
 
 
 class Control:
@@ -67,13 +67,11 @@ class Control:
             "scenarios": self.engine.scenarios,
             "uptime_seconds": round(self._clock.now() - self._started, 3),
         }
-        if problems is None:
-            return as_json(200, state)
-        return as_json(503, {**state, "load_error": problems})
+        return RouteAnswer(200, state) if problems is None else RouteAnswer(503, {**state, "load_error": problems})
 
     def ready(self, query: Query) -> RouteAnswer:
         """200 once requests are answered, whatever the scenarios are like."""
-        return as_json(200, {"ready": True})
+        return RouteAnswer(200, {"ready": True})
 
     def metrics(self, query: Query) -> RouteAnswer:
         """Counts in the text format of Prometheus."""
@@ -84,20 +82,20 @@ class Control:
             "mock_server_scenarios": ("scenarios served to everybody", float(self.engine.scenarios)),
             "mock_server_journal_bytes": ("what the journals hold", float(self.engine.journals.bytes)),
         }
-        return as_text(200, self.engine.metrics.text(gauges), "text/plain; version=0.0.4; charset=utf-8")
+        return RouteAnswer(200, self.engine.metrics.text(gauges), type="text/plain; version=0.0.4; charset=utf-8")
 
     # -- scenarios -------------------------------------------------------------------------------------------------
 
     def scenarios(self, query: Query) -> RouteAnswer:
         """What is served, in order of precedence; with `session`, what that session is answered from."""
         listed = [views.scenario_view(one, owner, self._calls(one, query)) for one, owner in self._listed(query)]
-        return as_json(200, {"scenarios": listed, "load_error": self._problems()})
+        return RouteAnswer(200, {"scenarios": listed, "load_error": self._problems()})
 
     def scenario(self, query: Query) -> RouteAnswer:
         """One scenario with its source."""
         one, owner = self._find(query)
         view = views.scenario_view(one, owner, self._calls(one, query))
-        return as_json(200, {**view, "yaml": written(one).rstrip()})
+        return RouteAnswer(200, {**view, "yaml": written(one).rstrip()})
 
     def add(self, query: Query) -> RouteAnswer:
         """Add scenarios, as YAML or JSON (one, or a list), to one session (without `session`: to the default one).
@@ -111,7 +109,7 @@ class Control:
                 raise ControlError(422, "a scenario without a name", "give it a name")
         _added(lambda: self.engine.add(session, *_of_library(added, query)))
         self.changed()
-        return as_json(201, {"added": [one.name for one in added]})
+        return RouteAnswer(201, {"added": [one.name for one in added]})
 
     def put(self, query: Query) -> RouteAnswer:
         """Add or replace the scenario of this name."""
@@ -120,7 +118,7 @@ class Control:
             raise ControlError(422, f"the body is not one scenario named '{query.rest}'", "name and path must agree")
         _added(lambda: self.engine.add(self.session(query), *_of_library(found, query)))
         self.changed()
-        return as_json(200, {"added": [query.rest]})
+        return RouteAnswer(200, {"added": [query.rest]})
 
     def remove(self, query: Query) -> RouteAnswer:
         """Take a scenario away that was added at run time."""
@@ -128,9 +126,9 @@ class Control:
         if not session.remove(query.rest):
             if any(one.name == query.rest for one in self.engine.served):
                 raise ControlError(409, f"'{query.rest}' comes from a file", "delete it there; --reload sees that")
-            raise self._unknown_scenario(query.rest, [one.scenario.name for one in session.scenarios])
+            raise _no_scenario(query.rest, [one.scenario.name for one in session.scenarios])
         self.changed()
-        return as_json(200, {"removed": query.rest})
+        return RouteAnswer(200, {"removed": query.rest})
 
     def read(self, query: Query, name: str | None = None) -> Sequence[Scenario]:
         session = self.session(query)
@@ -170,30 +168,25 @@ class Control:
         for scenario, owner in known:
             if scenario.name == query.rest:
                 return scenario, owner
-        raise self._unknown_scenario(query.rest, [scenario.name for scenario, _ in known])
-
-    @staticmethod
-    def _unknown_scenario(name: str, known: Sequence[str]) -> ControlError:
-        close = suggestion(name, known).removeprefix("; ")
-        return ControlError(404, f"no scenario '{name}'", close or "GET /_mock/scenarios lists them")
+        raise _no_scenario(query.rest, [scenario.name for scenario, _ in known])
 
     # -- the journal -----------------------------------------------------------------------------------------------
 
     def journal(self, query: Query) -> RouteAnswer:
         """Entries, newest first: `before` and `after` are numbers, `next` is the `before` of the following page."""
-        limit = query.number("limit", 100, 1, MAX_PAGE) or 100
-        before, after = query.number("before", None), query.number("after", 0) or 0
+        limit, after = query.number("limit", 100, 1, MAX_PAGE), query.number("after", 0)
+        before = query.number("before", MOST_ENTRIES)
         found: list[tuple[Entry, Session]] = []
         for entry, session in self._entries(query):
             if entry.number <= after:
                 break
-            if (before is None or entry.number < before) and _passes(entry, query.query):
+            if entry.number < before and _passes(entry, query.query):
                 found.append((entry, session))
                 if len(found) > limit:
                     break
         page, more = found[:limit], len(found) > limit
         sessions = list(self._sessions(query))
-        return as_json(
+        return RouteAnswer(
             200,
             {
                 "entries": [views.summary(entry, session.name) for entry, session in page],
@@ -214,7 +207,7 @@ class Control:
                 asks = entry.unmatched and not views.is_large(entry)
                 near = self.engine.explain(session, entry.request) if asks else ()
                 whole = query.query.get("whole") == "true"
-                return as_json(200, views.detail(entry, session.name, near, whole=whole), mask=True)
+                return RouteAnswer(200, views.detail(entry, session.name, near, whole=whole), mask=True)
         raise ControlError(404, f"no entry {meant}", "it may have left the ring; GET /_mock/journal lists what is held")
 
     def clear(self, query: Query) -> RouteAnswer:
@@ -225,12 +218,12 @@ class Control:
             self.engine.journals.forget(session.journal)
             session.journal.clear()
         self.changed()
-        return as_json(200, {"cleared": cleared})
+        return RouteAnswer(200, {"cleared": cleared})
 
     def counts(self, query: Query) -> RouteAnswer:
         """The exact counts of one session's journal, also of what the ring has dropped."""
         session = self.session(query)
-        return as_json(200, views.counts(session, self.engine.journals.total - session.journal.total))
+        return RouteAnswer(200, views.counts(session, self.engine.journals.total - session.journal.total))
 
     def _entries(self, query: Query) -> Iterator[tuple[Entry, Session]]:
         held = [(entry, session) for session in self._sessions(query) for entry in session.journal.entries()]
@@ -254,14 +247,14 @@ class Control:
             raise ControlError(422, str(error), "conditions are written as `when` in a scenario") from None
         except Incomplete as error:
             raise ControlError(409, str(error), "raise --journal-entries") from None
-        return as_json(200, {"ok": text is None, "explanation": text or ""})
+        return RouteAnswer(200, {"ok": text is None, "explanation": text or ""})
 
     # -- sessions --------------------------------------------------------------------------------------------------
 
     def sessions(self, query: Query) -> RouteAnswer:
         """Every session with its counts and settings."""
         listed = [views.session_view(one, self.engine) for one in self.engine.sessions.all()]
-        return as_json(200, {"sessions": listed})
+        return RouteAnswer(200, {"sessions": listed})
 
     def open_session(self, query: Query) -> RouteAnswer:
         """Make a session: `name`, `key` to claim for it, `default` to give it all other clients, `settings`."""
@@ -288,7 +281,7 @@ class Control:
             self.engine.sessions.claim(key, name)
         if said.get("default"):
             self.engine.sessions.default = session
-        return as_json(201, views.session_view(session, self.engine))
+        return RouteAnswer(201, views.session_view(session, self.engine))
 
     def close_session(self, query: Query) -> RouteAnswer:
         """End a session: its streams, its keys (refused from now on), its journal."""
@@ -303,7 +296,7 @@ class Control:
             session.journal.cut_open()
             self.engine.sessions.drop(session.name)
         self.changed()
-        return as_json(200, {"ended": query.rest, "cut": cut})
+        return RouteAnswer(200, {"ended": query.rest, "cut": cut})
 
     def reset(self, query: Query) -> RouteAnswer:
         """Forget what one session added, counted and noted; `all=true` for every session."""
@@ -313,7 +306,7 @@ class Control:
         for session in sessions:
             self.engine.reset(session)
         self.changed()
-        return as_json(200, {"reset": [session.name for session in sessions]})
+        return RouteAnswer(200, {"reset": [session.name for session in sessions]})
 
     def _known(self, name: str) -> Session | None:
         """The session of this name, or whose name is a secret for which this stands."""
@@ -328,9 +321,17 @@ class Control:
         session = self._known(name)
         if session is None:
             known = [one.name for one in self.engine.sessions.all()]
-            hint = suggestion(name, known).removeprefix("; ") or "GET /_mock/sessions lists them"
-            raise ControlError(404, f"no session '{name}'", hint)
+            raise ControlError(404, f"no session '{name}'", _hint(name, known, "GET /_mock/sessions lists them"))
         return session
+
+
+def _hint(wrong: str, known: Iterable[str], otherwise: str) -> str:
+    """The name that was meant, or else where the names are found."""
+    return suggestion(wrong, known).removeprefix("; ") or otherwise
+
+
+def _no_scenario(name: str, known: Iterable[str]) -> ControlError:
+    return ControlError(404, f"no scenario '{name}'", _hint(name, known, "GET /_mock/scenarios lists them"))
 
 
 def _of_library(scenarios: Sequence[Scenario], query: Query) -> list[Scenario]:
@@ -367,7 +368,7 @@ def _passes(entry: Entry, query: Mapping[str, str]) -> bool:
 
 
 def _verified(session: Session, said: Mapping[str, Any]) -> str | None:
-    """None when it is so, else why it is not."""
+    """Why it is not as the caller says; None when it is."""
     journal = session.journal
     if "sequence" in said:
         if not isinstance(said["sequence"], list):
@@ -401,7 +402,7 @@ MOST_TIMES = 1_000_000
 
 def clock(control: Control, query: Query) -> RouteAnswer:
     """The clock of a session: its time, and whether it stands still."""
-    return as_json(200, _clock(control.session(query)))
+    return RouteAnswer(200, _clock(control.session(query)))
 
 
 def turn_clock(control: Control, query: Query) -> RouteAnswer:
@@ -422,7 +423,7 @@ def turn_clock(control: Control, query: Query) -> RouteAnswer:
     if said.get("resume"):
         session.clock.resume()
     control.changed()
-    return as_json(200, _clock(session))
+    return RouteAnswer(200, _clock(session))
 
 
 def _clock(session: Session) -> Mapping[str, Any]:
@@ -435,7 +436,7 @@ def _clock(session: Session) -> Mapping[str, Any]:
 def gates(control: Control, query: Query) -> RouteAnswer:
     """The gates that have been used, and how many replies each holds."""
     session = control.session(query)
-    return as_json(200, {"gates": [_gate(one) for one in session.gates.all()]})
+    return RouteAnswer(200, {"gates": [one._asdict() for one in session.gates.all()]})
 
 
 def turn_gate(control: Control, query: Query) -> RouteAnswer:
@@ -452,11 +453,7 @@ def turn_gate(control: Control, query: Query) -> RouteAnswer:
         went = session.gates.release(query.rest, times)
     control.changed()
     view = next(one for one in session.gates.all() if one.name == query.rest)
-    return as_json(200, {**_gate(view), "went": went})
-
-
-def _gate(one: GateView) -> Mapping[str, Any]:
-    return {**one._asdict()}
+    return RouteAnswer(200, {**view._asdict(), "went": went})
 
 
 # -- states -----------------------------------------------------------------------------------------------------------
@@ -464,7 +461,7 @@ def _gate(one: GateView) -> Mapping[str, Any]:
 
 def states(control: Control, query: Query) -> RouteAnswer:
     """The states of a session: what each is, what it can be, and what it was at first."""
-    return as_json(200, _states(control, control.session(query)))
+    return RouteAnswer(200, _states(control, control.session(query)))
 
 
 def move(control: Control, query: Query) -> RouteAnswer:
@@ -477,15 +474,13 @@ def move(control: Control, query: Query) -> RouteAnswer:
         state = library.states.get(name)
         if state is None:
             there = f"there are {', '.join(library.states) or 'none'}"
-            raise ControlError(404, f"no state '{name}'", suggestion(name, library.states).strip("; ") or there)
+            raise ControlError(404, f"no state '{name}'", _hint(name, library.states, there))
         if value not in state.values:
-            what = f"state '{name}' is never {value!r}"
-            raise ControlError(
-                422, what, f"it is one of {', '.join(state.values)}{suggestion(str(value), state.values)}"
-            )
+            expected = one_of(str(value), state.values).removeprefix("; ")
+            raise ControlError(422, f"state '{name}' is never {value!r}", expected)
     session.move(library, said)
     control.changed()
-    return as_json(200, _states(control, session))
+    return RouteAnswer(200, _states(control, session))
 
 
 def _states(control: Control, session: Session) -> Mapping[str, Any]:
@@ -503,7 +498,8 @@ def _states(control: Control, session: Session) -> Mapping[str, Any]:
 
 def chaos(control: Control, query: Query) -> RouteAnswer:
     """The overlays in order: of the whole server, or with `session` those of that session; and the faults there are."""
-    return as_json(200, {"overlays": [_overlay(one) for one in _chaos(control, query).all()], "faults": _faults()})
+    overlays = [{**one._asdict(), "faults": list(one.faults)} for one in _chaos(control, query).all()]
+    return RouteAnswer(200, {"overlays": overlays, "faults": _faults()})
 
 
 def lay(control: Control, query: Query) -> RouteAnswer:
@@ -515,7 +511,7 @@ def lay(control: Control, query: Query) -> RouteAnswer:
     where = _chaos(control, query)
     _added(lambda: where.lay(*found))
     control.changed()
-    return as_json(201, {"added": [one.name for one in found]})
+    return RouteAnswer(201, {"added": [one.name for one in found]})
 
 
 def switch(control: Control, query: Query) -> RouteAnswer:
@@ -527,7 +523,7 @@ def switch(control: Control, query: Query) -> RouteAnswer:
     where = _chaos(control, query)
     _known(lambda: where.switch(query.rest, on=said["on"]))
     control.changed()
-    return as_json(200, {"name": query.rest, "on": said["on"]})
+    return RouteAnswer(200, {"name": query.rest, "on": said["on"]})
 
 
 def lift(control: Control, query: Query) -> RouteAnswer:
@@ -535,17 +531,13 @@ def lift(control: Control, query: Query) -> RouteAnswer:
     where = _chaos(control, query)
     _known(lambda: where.remove(query.rest))
     control.changed()
-    return as_json(200, {"removed": query.rest})
+    return RouteAnswer(200, {"removed": query.rest})
 
 
 def _chaos(control: Control, query: Query) -> SessionOverlays | ServerOverlays:
     if "session" in query.query or "x-mock-session" in query.headers:
         return SessionOverlays(control.engine, control.session(query))
     return ServerOverlays(control.engine)
-
-
-def _overlay(one: OverlayView) -> Mapping[str, Any]:
-    return {**one._asdict(), "faults": list(one.faults)}
 
 
 def _faults() -> list[Mapping[str, Any]]:
@@ -596,7 +588,7 @@ def previewed(control: Control, query: Query) -> RouteAnswer:
             control.engine, session.in_force, scenario, request, _headers(said), waits=query.data is not None
         )
     ]
-    return as_json(200, {"scenario": scenarios[0].name, "exchanges": [one.as_json() for one in exchanges]})
+    return RouteAnswer(200, {"scenario": scenarios[0].name, "exchanges": [one.as_json() for one in exchanges]})
 
 
 def explained(control: Control, query: Query) -> RouteAnswer:
@@ -609,14 +601,14 @@ def explained(control: Control, query: Query) -> RouteAnswer:
     http = HttpRequest(
         "POST", "/v1/messages", {"anthropic-version": version, **_headers(said)}, encode(dumps_in_steps(body))
     )
-    return as_json(200, explain(control.engine, session, http).as_json())
+    return RouteAnswer(200, explain(control.engine, session, http).as_json())
 
 
 def language(control: Control, query: Query) -> RouteAnswer:
     """The JSON Schema of scenario files, for editors."""
     from mock_server.scenario.schema import schema  # made when first asked for: a server starts without it
 
-    return as_json(200, schema())
+    return RouteAnswer(200, schema())
 
 
 def _object(said: Mapping[str, Any], name: str) -> dict[str, Any] | None:
@@ -643,5 +635,5 @@ def _meant(engine: Engine, session: Session, said: Mapping[str, Any]) -> tuple[S
         raise ControlError(400, "neither scenario nor yaml", "the name of a scenario, or the text of one")
     known = engine.library(session).by_name
     if name not in known:
-        raise ControlError(404, f"no scenario '{name}'", suggestion(name, known).strip("; ") or "GET /_mock/scenarios")
+        raise _no_scenario(name, known)
     return (known[name],)

@@ -8,7 +8,7 @@ from urllib.parse import unquote
 from mock_server import version
 from mock_server.records import dataclass
 from mock_server.server.control import handlers
-from mock_server.server.control.answers import ControlError, Query, RouteAnswer, as_json
+from mock_server.server.control.answers import ControlError, Query, RouteAnswer
 from mock_server.server.control.handlers import Control
 
 PREFIX = "/_mock/"
@@ -33,92 +33,74 @@ _PARAMETERS: Mapping[str, tuple[Mapping[str, Any], str]] = {
     "all": ({"type": "string", "enum": ["true"]}, "every session"),
     "whole": ({"type": "string", "enum": ["true"]}, "all of a body that is too large to be shown"),
 }
+
+
+def _scenario(schema: Mapping[str, Any], yaml: str, example: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A body that is YAML, or JSON of this schema."""
+    return {
+        "application/yaml": {"schema": {"type": "string"}, "example": yaml},
+        "application/json": {"schema": schema, "example": example},
+    }
+
+
+def _object(
+    properties: Mapping[str, Any], *required: str, is_open: bool = False, example: Mapping[str, Any] | None = None
+) -> Mapping[str, Any]:
+    """A body that is a JSON object. `is_open`: with other properties too."""
+    schema: dict[str, Any] = {"type": "object", "properties": dict(properties)}
+    if not is_open:
+        schema["additionalProperties"] = False
+    if required:
+        schema["required"] = list(required)
+    return {"application/json": {"schema": schema} if example is None else {"schema": schema, "example": example}}
+
+
 _OBJECTS = {"type": ["object", "array"], "items": {"type": "object"}, "minItems": 1}  # one, or a list of them
-_SCENARIO_BODY = {
-    "application/yaml": {"schema": {"type": "string"}, "example": "name: hi\nreply: Hello"},
-    "application/json": {"schema": {"type": "object"}, "example": {"name": "hi", "reply": "Hello"}},
-}
-_SCENARIOS_BODY = {
-    **_SCENARIO_BODY,
-    "application/json": {"schema": _OBJECTS, "example": {"name": "hi", "reply": "Hello"}},
-}
-_VERIFY_BODY = {
-    "application/json": {
-        "schema": {
-            "type": "object",
-            "properties": {
-                "times": {"type": ["integer", "null"], "minimum": 0},
-                "when": {"type": "object"},
-                "scenario": {"type": ["string", "null"]},
-                "sequence": {"type": "array", "items": {"type": ["string", "object"]}},
-                "all_used": {"type": "boolean"},
-                "expected": {"type": "boolean"},
-                "no_contradictions": {"type": "boolean"},
-            },
-            "additionalProperties": False,
-        }
-    }
-}
-_REQUEST = {"type": ["object", "null"], "description": "the JSON body of a request to the API"}
-_PREVIEW_BODY = {
-    "application/json": {
-        "schema": {
-            "type": "object",
-            "properties": {
-                "scenario": {"type": "string"},
-                "yaml": {"type": "string"},
-                "request": _REQUEST,
-                "headers": {"type": ["object", "null"]},
-            },
-        },
-        "example": {"scenario": "hello"},
-    }
-}
-_EXPLAIN_BODY = {
-    "application/json": {
-        "schema": {
-            "type": "object",
-            "properties": {"request": _REQUEST, "headers": {"type": ["object", "null"]}},
-            "required": ["request"],
-        }
-    }
-}
-_OVERLAY_BODY = {
-    "application/yaml": {"schema": {"type": "string"}, "example": "name: flaky\nchance: 20%\nfault: reset"},
-    "application/json": {"schema": _OBJECTS, "example": {"name": "flaky", "chance": "20%", "fault": "reset"}},
-}
-
-
-def _json_body(properties: Mapping[str, Any], required: tuple[str, ...] = ()) -> Mapping[str, Any]:
-    schema = {"type": "object", "properties": dict(properties), "additionalProperties": False}
-    return {"application/json": {"schema": {**schema, "required": list(required)} if required else schema}}
-
-
-_CLOCK_BODY = _json_body(
-    {"freeze": {"type": "boolean"}, "advance": {"type": "number", "minimum": 0}, "resume": {"type": "boolean"}}
+_HI, _HI_JSON = "name: hi\nreply: Hello", {"name": "hi", "reply": "Hello"}
+_SCENARIO_BODY = _scenario({"type": "object"}, _HI, _HI_JSON)
+_SCENARIOS_BODY = _scenario(_OBJECTS, _HI, _HI_JSON)
+_OVERLAY_BODY = _scenario(
+    _OBJECTS, "name: flaky\nchance: 20%\nfault: reset", {"name": "flaky", "chance": "20%", "fault": "reset"}
 )
-_GATE_BODY = _json_body({"times": {"type": ["integer", "null"], "minimum": 1}, "shut": {"type": "boolean"}})
+_TEXT, _NUMBER, _TRUTH = {"type": "string"}, {"type": "number"}, {"type": "boolean"}
+_TEXT_OR_NULL, _OBJECT_OR_NULL = {"type": ["string", "null"]}, {"type": ["object", "null"]}
+_VERIFY_BODY = _object(
+    {
+        "times": {"type": ["integer", "null"], "minimum": 0},
+        "when": {"type": "object"},
+        "scenario": _TEXT_OR_NULL,
+        "sequence": {"type": "array", "items": {"type": ["string", "object"]}},
+        "all_used": _TRUTH,
+        "expected": _TRUTH,
+        "no_contradictions": _TRUTH,
+    }
+)
+_REQUEST = {**_OBJECT_OR_NULL, "description": "the JSON body of a request to the API"}
+_PREVIEW_BODY = _object(
+    {"scenario": _TEXT, "yaml": _TEXT, "request": _REQUEST, "headers": _OBJECT_OR_NULL},
+    is_open=True,
+    example={"scenario": "hello"},
+)
+_EXPLAIN_BODY = _object({"request": _REQUEST, "headers": _OBJECT_OR_NULL}, "request", is_open=True)
+_CLOCK_BODY = _object({"freeze": _TRUTH, "advance": {**_NUMBER, "minimum": 0}, "resume": _TRUTH})
+_GATE_BODY = _object({"times": {"type": ["integer", "null"], "minimum": 1}, "shut": _TRUTH})
 _STATES_BODY = {
     "application/json": {
-        "schema": {"type": "object", "minProperties": 1, "additionalProperties": {"type": "string"}},
+        "schema": {"type": "object", "minProperties": 1, "additionalProperties": _TEXT},
         "example": {"service": "down"},
     }
 }
-_SWITCH_BODY = _json_body({"on": {"type": "boolean"}}, ("on",))
-_SESSION_BODY = {
-    "application/json": {
-        "schema": {
-            "type": "object",
-            "properties": {
-                "name": {"type": "string", "minLength": 1, "maxLength": 200},
-                "key": {"type": ["string", "null"]},
-                "default": {"type": "boolean"},
-                "settings": {"type": ["object", "null"]},
-            },
-            "required": ["name"],
-        }
-    }
-}
+_SWITCH_BODY = _object({"on": _TRUTH}, "on")
+_SESSION_BODY = _object(
+    {
+        "name": {**_TEXT, "minLength": 1, "maxLength": 200},
+        "key": _TEXT_OR_NULL,
+        "default": _TRUTH,
+        "settings": _OBJECT_OR_NULL,
+    },
+    "name",
+    is_open=True,
+)
 
 
 @dataclass(frozen=True)
@@ -138,7 +120,7 @@ class Operation:
 
 def _openapi(control: Control, query: Query) -> RouteAnswer:
     """This document."""
-    return as_json(200, document())
+    return RouteAnswer(200, document())
 
 
 def _stream(control: Control, query: Query) -> RouteAnswer:

@@ -8,8 +8,7 @@ from typing import Any
 from mock_server.clock import VirtualClock
 from mock_server.engine.gates import Gates
 from mock_server.protocol.plan import Plan
-from mock_server.server.player import Outcome, Playing, play
-from mock_server.server.schedule import Wheel
+from mock_server.server.player import Outcome, Playing, Wheel, play
 
 
 class Timer:

@@ -107,7 +107,7 @@ def named_in(ids: set[str]) -> set[str]:
 def cited() -> set[int]:
     """The numbers of the rules that the code names."""
     found: set[int] = set()
-    for file in (*PACKAGE.glob("protocol/**/*.py"), *PACKAGE.glob("engine/*.py"), *PACKAGE.glob("server/*.py")):
+    for file in (*PACKAGE.glob("protocol/**/*.py"), *PACKAGE.glob("engine/**/*.py"), *PACKAGE.glob("server/*.py")):
         for mention in _CITED.findall(file.read_text()):
             for first, last in _NUMBERS.findall(mention):
                 found |= set(range(int(first), int(last or first) + 1))

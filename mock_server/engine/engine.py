@@ -25,7 +25,7 @@ from mock_server.engine.request_view import Request
 from mock_server.engine.session import CompiledAs, Cursors, InForce, Session, Sessions
 from mock_server.protocol.beginnings import Beginnings
 from mock_server.protocol.errors import ApiError, invalid
-from mock_server.protocol.expression import OverLimit, begin, end
+from mock_server.protocol.expression import ALLOWANCE, Allowance, OverLimit
 from mock_server.protocol.profile import Limits, Profile
 from mock_server.protocol.request import LONG, HttpRequest, parse
 from mock_server.protocol.tokens import TokenCounter
@@ -40,6 +40,7 @@ from mock_server.settings import SettingError, Settings
 
 log = logging.getLogger("mock_server")
 NO_RETRY = {"x-should-retry": "false"}
+_MOST_VERSIONS = 64  # that are known to pass
 
 
 class Engine:
@@ -277,14 +278,18 @@ class Engine:
             ids = seeds.Ids(None, self._chance, session.clock.unix())
         else:
             ids = seeds.Ids(_early_seed(http, seed, reading))
-        left, token = begin(None if reading is None else reading.spent)
+        left, token = ALLOWANCE.get(), None  # one of a batch shares its
+        if left is None:
+            left = Allowance() if reading is None else reading.spent
+            token = ALLOWANCE.set(left)
         try:
             endpoint, params = STRAIGHT.get((http.method, http.path)), NO_PARAMS
             if endpoint is None:
                 endpoint, params = route(http, terms)
             if refused is not None:
                 raise refused
-            _check_version(http, terms.profile)
+            if http.headers.get("anthropic-version") not in terms.passed_versions:
+                _check_version(http, terms)
             call = Call(http, session, key, ids, params, in_batch, reading, again=again)
             if endpoint in MESSAGES or not (self._strikes or session.scenarios or faults.HEADER in http.headers):
                 exchange = endpoint(self, call)
@@ -301,7 +306,8 @@ class Engine:
             log.exception("a fault of mock-server while answering %s %s", http.method, http.path)
             exchange = self._refused(ApiError("api_error"), session, ids)
         finally:
-            end(token)
+            if token is not None:
+                ALLOWANCE.reset(token)
         if left.missed:
             exchange = warn(exchange, *left.unjudged, note="; ".join(left.unjudged))._replace(again=None)
         return told(exchange) if exchange.warnings or exchange.late is not None else exchange
@@ -456,11 +462,13 @@ def _bearer(authorization: str) -> str:
     return token.strip() if scheme.lower() == "bearer" else ""
 
 
-def _check_version(http: HttpRequest, profile: Profile) -> None:
+def _check_version(http: HttpRequest, in_force: InForce) -> None:
     """Rules 4 and 5: `anthropic-version` is there, and is one that was released."""
-    version = http.headers.get("anthropic-version")
+    version, profile = http.headers.get("anthropic-version"), in_force.profile
     if version is None:
         if profile.version_required:
             raise invalid("anthropic-version: header is required")
     elif profile.versions and version not in profile.versions:
         raise invalid(f'anthropic-version: "{version}" is not a valid version')
+    if len(in_force.passed_versions) < _MOST_VERSIONS:
+        in_force.passed_versions.add(version)

@@ -75,7 +75,7 @@ class Entry:
     """
 
     exception: BaseException | None = None
-    _outcome: tuple[str, int, float] | None = None
+    ending: tuple[str, int, float] | None = None  # kind, frames and seconds; None while it is open
     _sent: Sequence[int] = ()
     is_paced = False
 
@@ -296,7 +296,7 @@ class Entry:
     @property
     def is_open(self) -> bool:
         """Whether the reply is still under way."""
-        return self._outcome is None
+        return self.ending is None
 
     @property
     def outcome(self) -> str:
@@ -304,7 +304,7 @@ class Entry:
 
         Waits for an open exchange; raises StillOpen after 5 s.
         """
-        return (self._outcome or self._wait())[0]
+        return (self.ending or self._wait())[0]
 
     @property
     def sent_at(self) -> Sequence[float | None]:
@@ -358,9 +358,9 @@ class Entry:
 
     def end(self, kind: str, frames: int, sent: Sequence[int] = ()) -> None:
         """Close the entry. Called by whoever sends the reply, before its last bytes."""
-        if self._outcome is None:
+        if self.ending is None:
             lane, plan = self._lane, self.exchange.plan
-            self._outcome = kind, frames, (SystemClock.now() if lane is None else lane.clock.now()) - self._began
+            self.ending = kind, frames, (SystemClock.now() if lane is None else lane.clock.now()) - self._began
             if sent:
                 self._sent, self.is_paced = sent, True
             if plan.tokens is None and is_data(plan) and _size(plan) > KEPT_DATA:
@@ -373,7 +373,7 @@ class Entry:
         self.request_headers = {**kept, "x-api-key": key}
         if duration_ms is not None:
             frames = sent[-2] if self.plan.stream and sent else 0 if self.plan.stream else 1
-            self._outcome, self._sent = (outcome, frames, duration_ms / 1000), sent
+            self.ending, self._sent = (outcome, frames, duration_ms / 1000), sent
             self.is_paced = bool(sent)
 
     def settled(self, exchange: Exchange, exception: BaseException | None = None) -> None:
@@ -391,17 +391,17 @@ class Entry:
         return self.exchange
 
     def _wait(self, timeout: float = PATIENCE) -> tuple[str, int, float]:
-        if self._outcome is None:
-            self._journal.wait_until(lambda: self._outcome is not None, timeout, lambda: f"still open: {self}")
-        assert self._outcome is not None
-        return self._outcome
+        if self.ending is None:
+            self._journal.wait_until(lambda: self.ending is not None, timeout, lambda: f"still open: {self}")
+        assert self.ending is not None
+        return self.ending
 
     def __str__(self) -> str:
         said = self._said()
         first = self.note.split("\n")[0].removesuffix(" Nearest:")
         note = masked("; ".join((first, *self._unsaid())).removeprefix("; "))
         by = f"{self.scenario} turn {self.turn}{note and ': ' + note}" if self.scenario else note
-        end = "open" if self._outcome is None else self._outcome[0]
+        end = "open" if self.ending is None else self.ending[0]
         status = "…" if self.exchange.late is not None else self.plan.status
         by += " (side call)" if self.side else ""
         by += f" ({', '.join(map(str, self.moved))})" if self.moved else ""

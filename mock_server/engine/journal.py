@@ -46,7 +46,8 @@ class Metrics:
         exchange = entry.exchange
         plan = exchange.plan
         tokens = plan.tokens if plan.intact is None else plan.intact.tokens
-        self.add((exchange.scenario, plan.status, entry.outcome), tokens)
+        assert entry.ending is not None
+        self.add((exchange.scenario, plan.status, entry.ending[0]), tokens)
         if entry.is_paced:
             late = entry.lateness
             self._late_sum += late

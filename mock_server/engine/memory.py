@@ -74,8 +74,9 @@ class Settled(NamedTuple):
                 return None
             values.update(texts, output_tokens=b"%d" % output)
             tokens = input_tokens, output
-        own = terms.headers_at(int(call.session.clock.unix()), ids.new("req"))
-        values["id"] = b'"%b"' % ids.new("msg").encode()
+        request_id, message_id = ids.new("req"), ids.new("msg")
+        own = terms.headers_at(int(call.session.clock.unix()), request_id)
+        values["id"] = b'"%b"' % message_id.encode()
         plan = filled.plan(values, own + self.behind, tokens)
         is_kept = call.again and self.slots is None
         again = Again(library, terms, filled.after(input_tokens), call.session.moved) if is_kept else None
@@ -115,7 +116,7 @@ def _date_bytes(second: int) -> bytes:
 
 _DATE, _REQUEST = "date", "request_id"
 # what no other entry shares with the first
-_OWN = frozenset(("number", "at", "exchange", "request", "outline", "_outcome"))
+_OWN = frozenset(("number", "at", "exchange", "request", "outline", "ending"))
 
 
 class Remembered:
@@ -138,7 +139,7 @@ class Remembered:
         self.again = again
         self._behind = len(again.filled.headers) + len(self._own(0, ""))  # where headers begin that are always the same
         whole = ("completed", len(entry.plan.frames), 0.0)
-        self.shared = {**{name: value for name, value in vars(entry).items() if name not in _OWN}, "_outcome": whole}
+        self.shared = {**{name: value for name, value in vars(entry).items() if name not in _OWN}, "ending": whole}
         self.tally = (entry.scenario, entry.status, whole[0]), entry.tokens
         self.wire: Stencil | None = None
 

@@ -123,6 +123,11 @@ class InForce:
         one = self.settings
         return one.profile, one.catalogue, one.any_model, one.timing, one.unknown_parameters
 
+    @lazy
+    def passed_versions(self) -> set[str | None]:
+        """The values of `anthropic-version` that were asked about, and passed; None where it was left out."""
+        return set()
+
     def headers_at(self, second: int, request_id: str, *, is_known: bool = True) -> Headers:
         """The headers that every reply has: the second (unix) it was made in, its id, and whose key it was if that
         `is_known`."""

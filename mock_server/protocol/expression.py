@@ -14,7 +14,7 @@ import time
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar, Token
+from contextvars import ContextVar
 from dataclasses import field
 from functools import cache, lru_cache
 from types import ModuleType
@@ -120,7 +120,8 @@ class Allowance:
 
 
 _MOST_NOTES = 3
-_ALLOWANCE: ContextVar[Allowance | None] = ContextVar("allowance", default=None)
+# of the request that is being answered: whoever answers one sets it, and resets it at its end; see `bounded`
+ALLOWANCE: ContextVar[Allowance | None] = ContextVar("allowance", default=None)
 
 
 @contextmanager
@@ -129,32 +130,21 @@ def bounded(begun: Allowance | None = None) -> Iterator[Allowance]:
 
     `begun`: what is left to a request that was begun elsewhere.
     """
-    made, token = begin(begun)
+    shared = ALLOWANCE.get()
+    if shared is not None:
+        yield shared
+        return
+    made = begun or Allowance()
+    token = ALLOWANCE.set(made)
     try:
         yield made
     finally:
-        end(token)
-
-
-def begin(begun: Allowance | None = None) -> tuple[Allowance, Token[Allowance | None] | None]:
-    """The allowance of a request that begins here, as for `bounded`, and what `end` ends it with: for the road that
-    every request takes."""
-    shared = _ALLOWANCE.get()
-    if shared is not None:
-        return shared, None
-    made = begun or Allowance()
-    return made, _ALLOWANCE.set(made)
-
-
-def end(token: Token[Allowance | None] | None) -> None:
-    """The request is over."""
-    if token is not None:
-        _ALLOWANCE.reset(token)
+        ALLOWANCE.reset(token)
 
 
 def allowance() -> Allowance:
     """What is left to the request that is being answered; all of it where none is."""
-    return _ALLOWANCE.get() or Allowance()
+    return ALLOWANCE.get() or Allowance()
 
 
 class Expression:

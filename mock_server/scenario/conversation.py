@@ -35,10 +35,13 @@ class SearchedText:
     def __init__(self, parts: Sequence[str]) -> None:
         self.parts = parts
         self.text = parts[0] if len(parts) == 1 else "\n".join(parts)
+        self._folded: str | None = None
 
-    @lazy
+    @property
     def folded(self) -> str:
-        return fold(self.text) if self.text.isascii() else _collapsed(self.composed)
+        if self._folded is None:  # not lazy: asked of every request
+            self._folded = fold(self.text) if self.text.isascii() else _collapsed(self.composed)
+        return self._folded
 
     @lazy
     def composed(self) -> str:

@@ -23,13 +23,12 @@ from mock_server.protocol.plan import JSON_HEADERS, SSE_HEADERS, Headers, Plan, 
 from mock_server.protocol.request import LONG, HttpRequest, legible
 from mock_server.scenario.answer import name_of
 from mock_server.server.body import Room, form_summary, is_form, read_body, read_form
-from mock_server.server.connection import HTTP_1_1, Answered, Connection, Written, canceling, nobody_asks
+from mock_server.server.connection import HTTP_1_1, Answered, Connection, Inbox, Written, canceling, nobody_asks
 from mock_server.server.control import Desk, Query
 from mock_server.server.control.answers import SAFE, ControlError
 from mock_server.server.control.routes import STREAM
 from mock_server.server.journal_file import JournalFile, readable_body
-from mock_server.server.player import Outcome, Playing, at_once, frames_at_once, opening_of, play
-from mock_server.server.schedule import Inbox, Wheel
+from mock_server.server.player import Outcome, Playing, Wheel, at_once, frames_at_once, opening_of, play
 
 # What browsers ask before and look for after a request to the emulated API. The control API has none of it.
 #

@@ -10,6 +10,7 @@ import os
 import re
 import socket
 import struct
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -22,8 +23,7 @@ from mock_server.engine.exchange import Exchange
 from mock_server.engine.memory import Remembered
 from mock_server.protocol.errors import ApiError, invalid
 from mock_server.protocol.request import LONG, HttpRequest
-from mock_server.server.player import Outcome, Playing, at_once, frames_at_once, opening_of
-from mock_server.server.schedule import Inbox, Wheel
+from mock_server.server.player import Outcome, Playing, Wheel, at_once, frames_at_once, opening_of
 
 # Closing a connection with a RST, where the system can; elsewhere it is closed as the transport aborts.
 
@@ -144,6 +144,59 @@ def _headers(text: str, start: int) -> dict[str, str] | None:
     if headers.get("content-type", "").lower().startswith("multipart/"):
         return None
     return headers if headers.get("connection", "keep-alive").lower() == "keep-alive" else None
+
+
+# Requests that came whole and wait to be answered: first come, first served, a slice at a time.
+#
+# To take a request off its connection costs a tenth of answering it. So all that came are taken first: each knows when
+# it came, and what its reply is late by at first, the rest of it is not.
+
+SLICE = 0.002  # seconds of answering, before what came meanwhile is taken and streams have their turn
+MOST_PATIENCE = 0.025  # seconds: a little more than the usual gap of a stream, so that two deltas can go out as one
+
+# a request, all its bytes (none where those are too many to be remembered), and when it came (loop time)
+Answer = Callable[[HttpRequest, bytes, float], None]
+
+
+class Inbox:
+    """Has requests answered in the order they were put in."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._waiting: deque[tuple[float, Answer, HttpRequest, bytes]] = deque()
+        self._is_called = False  # or will be: the next slice
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def put(self, answer: Answer, http: HttpRequest, sent: bytes) -> None:
+        """Have a request answered when its turn comes."""
+        self._waiting.append((self._loop.time(), answer, http, sent))
+        if not self._is_called:
+            self._is_called = True
+            self._loop.call_soon(self._run)
+
+    def patience(self, now: float) -> float:
+        """How long (seconds) streams can wait for requests: as long as the first of those has waited, within reason.
+
+        When there is too much to do, both are late by the same, and a stream that is late sends in one write what it
+        would have sent in two: there is less to do.
+        """
+        return min(now - self._waiting[0][0], MOST_PATIENCE) if self._waiting else 0.0
+
+    def _run(self) -> None:
+        waiting, time = self._waiting, self._loop.time
+        until = time() + SLICE
+        try:
+            while waiting:
+                came, answer, http, sent = waiting.popleft()
+                answer(http, sent, came)
+                if time() >= until:
+                    break
+        finally:  # whatever became of one, the others have their turn
+            self._is_called = bool(waiting)
+            if waiting:
+                self._loop.call_soon(self._run)
 
 
 # The connection itself.

@@ -10,9 +10,9 @@ from handloop import HandLoop
 from mock_server import Settings
 from mock_server.protocol.request import HttpRequest
 from mock_server.server import app as application
-from mock_server.server.connection import Connection
+from mock_server.server.connection import MOST_PATIENCE, SLICE, Connection, Inbox
+from mock_server.server.player import Wheel
 from mock_server.server.runner import Runner
-from mock_server.server.schedule import MOST_PATIENCE, SLICE, Inbox, Wheel
 
 BODY = b'{"model":"claude-opus-4-8","max_tokens":9,"messages":[{"role":"user","content":"Hi"}]}'
 POST = b"POST /v1/messages HTTP/1.1\r\nhost: t\r\nx-api-key: k\r\ncontent-length: %d\r\n\r\n%b" % (len(BODY), BODY)

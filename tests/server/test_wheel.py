@@ -9,8 +9,7 @@ import pytest
 from handloop import HandLoop, Lane, Timer, Wire, played
 
 from mock_server.protocol.plan import Part, Plan
-from mock_server.server.player import Outcome, Playing, at_once, frames_at_once, opening_of, play
-from mock_server.server.schedule import Wheel
+from mock_server.server.player import Outcome, Playing, Wheel, at_once, frames_at_once, opening_of, play
 
 
 def plan(*offsets_ms: int) -> Plan:

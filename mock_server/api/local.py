@@ -16,19 +16,23 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from mock_server.api.controls import Ask, GateControls, OverlayControls, Refused
 from mock_server.api.session import Verbs
 from mock_server.clock import SteadyClock, SystemClock
+from mock_server.deferred import Deferred
 from mock_server.engine.engine import Engine
 from mock_server.engine.gates import GateView
 from mock_server.engine.journal import Journal
 from mock_server.engine.session import Session
 from mock_server.scenario.model import Scenario
 from mock_server.server.control.answers import ControlError
-from mock_server.server.control.handlers import Control
-from mock_server.server.control.routes import answered
 from mock_server.server.runner import Runner
 from mock_server.settings import ServerSettings, SessionSettings, SettingError, Settings
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
+
+    from mock_server.server.control import routes
+    from mock_server.server.control.handlers import Control
+else:  # most tests never ask
+    routes = Deferred("mock_server.server.control.routes", globals())
 
 # Where a server runs: on a thread of its own, or on the event loop of whoever enters it.
 
@@ -236,7 +240,7 @@ class Local(Verbs):
 
     def _ask(self, method: str, path: str, body: Mapping[str, Any] | Sequence[Any] | None = None, **query: Any) -> Any:
         try:
-            return answered(self._control, self._call, method, path, body, query)
+            return routes.answered(self._control, self._call, method, path, body, query)
         except ControlError as error:
             raise Refused(error.status, **error.body) from None
 
@@ -245,7 +249,7 @@ class Local(Verbs):
 
     @property
     @abstractmethod
-    def _control(self) -> Control: ...
+    def _control(self) -> "Control": ...
 
     @abstractmethod
     def _call(self, function: Callable[[], _T]) -> _T:
@@ -393,8 +397,8 @@ class MockServer(Local):
         return self._engine.sessions.first
 
     @property
-    def _control(self) -> Control:
-        return self._runner.control
+    def _control(self) -> "Control":
+        return self._runner.desk.control
 
     @property
     def _overlaid(self) -> None:
@@ -455,7 +459,7 @@ class MockSession(Local):
         return self._lane
 
     @property
-    def _control(self) -> Control:
+    def _control(self) -> "Control":
         return self._server._control
 
     def _call(self, function: Callable[[], _T]) -> _T:

@@ -89,8 +89,8 @@ async def _serve(settings: Settings, paths: Sequence[Any]) -> int:
 
     from mock_server.server import garbage, lean
 
-    lean.without_client()
-    from mock_server.server.runner import Runner  # aiohttp: not for the other commands
+    with lean.importing():
+        from mock_server.server.runner import Runner  # aiohttp: not for the other commands
 
     runner = Runner(settings, paths)
     stopped, hurried = asyncio.Event(), asyncio.Event()

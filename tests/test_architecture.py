@@ -16,7 +16,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 # who may import whom, by the first part of the module's name below the package; of `api` by the first two
 LEAVES = {"clock", "fidelity", "settings", "version", "whereabouts"}
-TOOLS = {"records"}  # what any module may use
+TOOLS = {"deferred", "records"}  # what any module may use
 BELOW = {"protocol", "scenario", "engine", *LEAVES}
 ALLOWED = {
     "protocol": {"protocol"},

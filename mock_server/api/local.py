@@ -16,18 +16,22 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from mock_server.api.controls import Ask, GateControls, OverlayControls, Refused
 from mock_server.api.session import Verbs
 from mock_server.clock import SteadyClock, SystemClock
+from mock_server.deferred import Deferred
 from mock_server.engine.engine import Engine
 from mock_server.engine.gates import GateView
 from mock_server.engine.journal import Journal
 from mock_server.engine.session import Session
 from mock_server.scenario.model import Scenario
 from mock_server.server.control.answers import ControlError
-from mock_server.server.control.routes import answered
 from mock_server.server.runner import Runner
 from mock_server.settings import ServerSettings, SessionSettings, SettingError, Settings
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
+
+    from mock_server.server.control import routes
+else:  # most tests never ask
+    routes = Deferred("mock_server.server.control.routes", globals())
 
 # Where a server runs: on a thread of its own, or on the event loop of whoever enters it.
 
@@ -248,7 +252,7 @@ class Local(Verbs):
 
     def _ask(self, method: str, path: str, body: Mapping[str, Any] | Sequence[Any] | None = None, **query: Any) -> Any:
         try:
-            return answered(self._runner.control, self._call, method, path, body, query)
+            return routes.answered(self._runner.desk.control, self._call, method, path, body, query)
         except ControlError as error:
             raise Refused(error.status, **error.body) from None
 

@@ -6,10 +6,11 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from threading import Lock, local
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mock_server import settings as configuration
 from mock_server.clock import Clock, SystemClock
+from mock_server.deferred import Deferred
 from mock_server.engine import faults, seeds
 from mock_server.engine.admission import Once
 from mock_server.engine.choose import Lookup, NearMiss, NoMatch, choose, choose_beside
@@ -31,12 +32,16 @@ from mock_server.protocol.request import LONG, HttpRequest, parse
 from mock_server.protocol.tokens import TokenCounter
 from mock_server.scenario.answer import name_of
 from mock_server.scenario.conditions import merged
-from mock_server.scenario.generated.content import Generator
 from mock_server.scenario.model import Scenario
 from mock_server.scenario.node import Problem, ScenarioError
 from mock_server.scenario.subjects import TELLING
 from mock_server.scenario.timing import pacing
 from mock_server.settings import SettingError, Settings
+
+if TYPE_CHECKING:
+    from mock_server.scenario.generated import content
+else:  # most replies are written
+    content = Deferred("mock_server.scenario.generated.content", globals())
 
 log = logging.getLogger("mock_server")
 NO_RETRY = {"x-should-retry": "false"}
@@ -77,9 +82,12 @@ class Engine:
         self.once = Once()  # what the log tells of once
 
     @property
-    def generator(self) -> Generator:
+    def generator(self) -> "content.Generator":
         """What makes content, for this thread: its Fakers are seeded anew for each use."""
-        return self._made.generator
+        made = self._made
+        if made.generator is None:
+            made.generator = content.Generator()
+        return made.generator
 
     @property
     def profile(self) -> Profile:
@@ -426,8 +434,7 @@ def _check_states(known: Iterable[Scenario], added: Sequence[Scenario]) -> None:
 class _Made(local):
     """What each thread has of its own."""
 
-    def __init__(self) -> None:
-        self.generator = Generator()
+    generator: "content.Generator | None" = None
 
 
 class Served(NamedTuple):

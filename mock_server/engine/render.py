@@ -6,21 +6,26 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mock_server.clock import moment
+from mock_server.deferred import Deferred
 from mock_server.engine.choose import Choice, Lookup
 from mock_server.engine.seeds import content_seed
-from mock_server.engine.unmatched import made_input, text
 from mock_server.protocol.blocks import BLOCKS, Block, Text, Thinking
 from mock_server.protocol.errors import ApiError
 from mock_server.protocol.request import SECRET_HEADERS, result_text
-from mock_server.scenario.generated.content import Generator
 from mock_server.scenario.generated.fakes import Fake
 from mock_server.scenario.generated.values import CannotGenerate
 from mock_server.scenario.node import unfit
 from mock_server.scenario.reply import OPEN, Generate, OpenText, OpenThinking
 from mock_server.scenario.templates import Template, TemplateFailure, budget
+
+if TYPE_CHECKING:
+    from mock_server.engine import unmatched
+    from mock_server.scenario.generated.content import Generator
+else:  # most templates make nothing up
+    unmatched = Deferred("mock_server.engine.unmatched", globals())
 
 
 class Rendering(NamedTuple):
@@ -31,7 +36,7 @@ class Rendering(NamedTuple):
     lookup: Lookup
     choice: Choice
     server_seed: int | None
-    generator: Generator
+    generator: "Generator"
     session: str
     unix: float
 
@@ -83,7 +88,9 @@ def _block(block: Any, at: int, by: Rendering, values: "_Values") -> Block:
 def _text(block: OpenText | OpenThinking, at: int, by: Rendering, values: "_Values") -> str:
     if block.template is not None:
         return _filled(block.template, by, values)
-    return text(block.generate or Generate(), by.seed + bytes([at % 256]), by.generator, by.lookup.request.max_tokens)
+    return unmatched.text(
+        block.generate or Generate(), by.seed + bytes([at % 256]), by.generator, by.lookup.request.max_tokens
+    )
 
 
 def _filled(template: Template, by: Rendering, values: "_Values") -> str:
@@ -118,7 +125,7 @@ def _made(block: Any, at: int, by: Rendering) -> dict[str, Any]:
         offered = ", ".join(request.tool_names) or "none"
         raise _failed(by, f"'{block.name}' is no tool of the request, so no input can be made up; it has {offered}")
     try:
-        return made_input(tool, block.made, by.seed + bytes([at % 256]), by.generator)
+        return unmatched.made_input(tool, block.made, by.seed + bytes([at % 256]), by.generator)
     except CannotGenerate as problem:
         raise _failed(by, f"no input can be made up for '{block.name}': {problem}") from None
 

@@ -7,10 +7,11 @@ import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
-from aiohttp import web
+from aiohttp.web_request import BaseRequest
+from aiohttp.web_response import StreamResponse
 
 from mock_server.engine.endpoints import ENDPOINTS, allowed, find, most_bytes
 from mock_server.engine.engine import Engine
@@ -25,9 +26,7 @@ from mock_server.scenario.answer import name_of
 from mock_server.server.body import Room, form_summary, is_form, read_body, read_form
 from mock_server.server.connection import HTTP_1_1, Answered, Connection, Inbox, Written, canceling, nobody_asks
 from mock_server.server.control import Desk, Query
-from mock_server.server.control.answers import SAFE, ControlError
-from mock_server.server.control.routes import STREAM
-from mock_server.server.journal_file import JournalFile, readable_body
+from mock_server.server.control.answers import SAFE, STREAM, ControlError
 from mock_server.server.player import Outcome, Playing, Wheel, at_once, frames_at_once, opening_of, play
 
 # What browsers ask before and look for after a request to the emulated API. The control API has none of it.
@@ -181,6 +180,9 @@ def _options(path: str, headers: Mapping[str, str]) -> Plan:
 
 # One request at the edge: read the body, ask the engine, play the plan, log a line.
 
+if TYPE_CHECKING:
+    from mock_server.server.journal_file import JournalFile
+
 log = logging.getLogger("mock_server")
 READERS = 4  # large bodies that are read at the same time
 MESSAGES, FILES = "/v1/messages", "/v1/files"
@@ -189,7 +191,7 @@ MESSAGES, FILES = "/v1/messages", "/v1/files"
 class App:
     """Answers every request of one server: the control API under `/_mock/`, the emulated API elsewhere."""
 
-    def __init__(self, engine: Engine, desk: Desk, file: JournalFile | None = None) -> None:
+    def __init__(self, engine: Engine, desk: Desk, file: "JournalFile | None" = None) -> None:
         self._engine = engine
         self._desk = desk
         self._file = file
@@ -198,12 +200,12 @@ class App:
         self._loop = asyncio.get_running_loop()
         self._readers = ThreadPoolExecutor(READERS, "mock-server reader")
         self._clerks = ThreadPoolExecutor(READERS, "mock-server desk")
-        desk.control.changed = self._changed
+        desk.standing.changed = self._changed
         self.remembered, self._came_before = engine.remembered, engine.memory.has_seen
         self.inbox = Inbox(self._loop)
         self.wheel = Wheel(self._loop, self.inbox.patience)
 
-    async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def __call__(self, request: BaseRequest) -> StreamResponse:
         """The long way in: a request as aiohttp parsed it."""
         start = self._loop.time()
         connection: Connection = request.protocol  # type: ignore[assignment]
@@ -242,7 +244,7 @@ class App:
         outcome = await play(playing)
         return Written(keep_alive=keep_alive and outcome.is_in_order(plan))
 
-    async def _read(self, request: web.BaseRequest, path: str) -> HttpRequest | None:
+    async def _read(self, request: BaseRequest, path: str) -> HttpRequest | None:
         """The request with its body; None when its client left before it was whole. Raises ApiError."""
         http = HttpRequest(request.method, path, _headers(request), b"", None, request.rel_url.raw_query_string)
         try:
@@ -348,7 +350,7 @@ class App:
             return False
         return addressed(http, self._base_path).path == FILES
 
-    async def _form(self, request: web.BaseRequest, http: HttpRequest) -> HttpRequest:
+    async def _form(self, request: BaseRequest, http: HttpRequest) -> HttpRequest:
         """The request with the form that it brings. Raises ApiError."""
         room = Room(self._engine.settings.files, self._engine.file_room(addressed(http, self._base_path)))
         form = await read_form(request, room)
@@ -370,11 +372,11 @@ class App:
         except ControlError:
             return False
 
-    async def _stream(self, http: HttpRequest, request: web.BaseRequest) -> web.StreamResponse:
+    async def _stream(self, http: HttpRequest, request: BaseRequest) -> StreamResponse:
         """Send the live stream until the client leaves."""
         connection: Connection = request.protocol  # type: ignore[assignment]
         connection.when_lost(nobody_asks)
-        response = web.StreamResponse(headers=dict((*SSE_HEADERS, *SAFE)))
+        response = StreamResponse(headers=dict((*SSE_HEADERS, *SAFE)))
         await response.prepare(request)
         frames = self._desk.feed.watch(query_of(http).query.get("session"))
         try:
@@ -449,12 +451,16 @@ class App:
 
 def _outlined(entry: Entry, is_filed: bool) -> bytes | None:
     """Has what lists show of an entry worked out, and what the file says of its body."""
-    told = readable_body(entry) if is_filed else None
+    told = None
+    if is_filed:
+        from mock_server.server.journal_file import readable_body  # it is there: the file that is written is of it
+
+        told = readable_body(entry)
     _ = entry.outline
     return told
 
 
-def _headers(request: web.BaseRequest) -> Mapping[str, str]:
+def _headers(request: BaseRequest) -> Mapping[str, str]:
     """The headers, looked up in lower case, as text that can be shown."""
     headers = request.headers
     if all(map(str.isascii, headers.values())):

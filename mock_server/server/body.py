@@ -11,9 +11,10 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from typing import IO, NamedTuple
 
-from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.multipart import BodyPartReader
+from aiohttp.web_protocol import RequestPayloadError
+from aiohttp.web_request import BaseRequest
 
 from mock_server.engine.files import MOST_BYTES, full
 from mock_server.protocol.errors import ApiError, invalid
@@ -27,7 +28,7 @@ PIECE = 256 << 10  # bytes that are unpacked before others have their turn
 _GZIP, _ZLIB, _RAW = 16 + zlib.MAX_WBITS, zlib.MAX_WBITS, -zlib.MAX_WBITS
 
 
-async def read_body(request: web.BaseRequest) -> bytes:
+async def read_body(request: BaseRequest) -> bytes:
     """The whole body, unpacked. Raises ApiError (413, 400), and ConnectionError when the client leaves before."""
     begin_body(request, request.client_max_size)
     held = bytearray()
@@ -36,12 +37,12 @@ async def read_body(request: web.BaseRequest) -> bytes:
             held += piece
             if len(held) > request.client_max_size:
                 raise ApiError("request_too_large")
-    except (web.RequestPayloadError, ValueError, zlib.error) as error:
+    except (RequestPayloadError, ValueError, zlib.error) as error:
         raise invalid(f"The request body could not be read: {error}") from None
     return bytes(held)
 
 
-def begin_body(request: web.BaseRequest, most: int) -> None:
+def begin_body(request: BaseRequest, most: int) -> None:
     """Tell a client that waits for it to send its body. Raises ApiError (413) when it says that it has too much."""
     length = request.content_length
     if length is not None and length > most:
@@ -50,16 +51,16 @@ def begin_body(request: web.BaseRequest, most: int) -> None:
         request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
 
-def is_plain(request: web.BaseRequest) -> bool:
+def is_plain(request: BaseRequest) -> bool:
     """Whether a body is what it stands for, and not packed."""
     return _encoding(request) in ("", "identity")
 
 
-def _encoding(request: web.BaseRequest) -> str:
+def _encoding(request: BaseRequest) -> str:
     return request.headers.get("content-encoding", "").strip().lower()
 
 
-def _unpacked(request: web.BaseRequest) -> AsyncIterator[bytes]:
+def _unpacked(request: BaseRequest) -> AsyncIterator[bytes]:
     if is_plain(request):
         return request.content.iter_any()
     encoding = _encoding(request)
@@ -68,7 +69,7 @@ def _unpacked(request: web.BaseRequest) -> AsyncIterator[bytes]:
     return _inflated(request, is_gzip=encoding != "deflate")
 
 
-async def _inflated(request: web.BaseRequest, *, is_gzip: bool) -> AsyncIterator[bytes]:
+async def _inflated(request: BaseRequest, *, is_gzip: bool) -> AsyncIterator[bytes]:
     """What gzip (any number of members) or deflate (with its header, or without as some send it) unpacks to."""
     unpack = None
     async for data in request.content.iter_any():
@@ -144,7 +145,7 @@ def is_form(headers: Mapping[str, str]) -> bool:
     return headers.get("content-type", "").lower().startswith("multipart/form-data")
 
 
-async def read_form(request: web.BaseRequest, room: Room) -> MultipartForm:
+async def read_form(request: BaseRequest, room: Room) -> MultipartForm:
     """The form a request brings. Raises ApiError: 413 as soon as it is known to be too large, 400 for a broken one."""
     begin_body(request, MOST_BYTES + FRAMING)
     if not is_plain(request):
@@ -152,7 +153,7 @@ async def read_form(request: web.BaseRequest, room: Room) -> MultipartForm:
     sink = _Sink(room)
     try:
         return await _parts(request, sink)
-    except (web.RequestPayloadError, HttpProcessingError, ValueError, AssertionError, RuntimeWarning) as error:
+    except (RequestPayloadError, HttpProcessingError, ValueError, AssertionError, RuntimeWarning) as error:
         sink.discard()
         reason = str(error.message if isinstance(error, HttpProcessingError) else error) or "it ends too early"
         raise invalid(f"The form could not be read: {reason[:200]}") from None
@@ -161,7 +162,7 @@ async def read_form(request: web.BaseRequest, room: Room) -> MultipartForm:
         raise
 
 
-async def _parts(request: web.BaseRequest, sink: "_Sink") -> MultipartForm:
+async def _parts(request: BaseRequest, sink: "_Sink") -> MultipartForm:
     fields: dict[str, str] = {}
     file: Upload | None = None
     count = 0

@@ -14,9 +14,11 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from aiohttp import web
 from aiohttp.streams import StreamReader
-from aiohttp.web_protocol import RequestHandler
+from aiohttp.web_protocol import RequestHandler, RequestPayloadError
+from aiohttp.web_request import BaseRequest
+from aiohttp.web_response import StreamResponse
+from aiohttp.web_server import Server as WebServer
 
 from mock_server.engine.entry import Lane
 from mock_server.engine.exchange import Exchange
@@ -236,7 +238,7 @@ class Application(Protocol):
     @property
     def remembered(self) -> Callable[[bytes], Remembered | None]: ...
 
-    async def __call__(self, request: web.BaseRequest) -> web.StreamResponse: ...
+    async def __call__(self, request: BaseRequest) -> StreamResponse: ...
     def exchange(self, http: HttpRequest, *, came: bytes = b"") -> Answered: ...
     async def answered(self, http: HttpRequest) -> tuple[Answered, bytes | None]: ...
     def remember(self, came: bytes, http: HttpRequest, answered: Answered) -> None: ...
@@ -381,11 +383,11 @@ class Connection(RequestHandler):
 
     def handle_error(
         self,
-        request: web.BaseRequest,
+        request: BaseRequest,
         status: int = 500,
         exc: BaseException | None = None,
         message: str | None = None,
-    ) -> web.StreamResponse:
+    ) -> StreamResponse:
         """What aiohttp would answer with a page of its own: a request it could not parse, or our own fault."""
         if status == 500 or exc is None:
             return Written(self._fault(exc), keep_alive=False)
@@ -393,10 +395,10 @@ class Connection(RequestHandler):
 
     def log_exception(self, *args: Any, **how: Any) -> None:
         """Log a fault, unless it is the client's: a body that was answered as broken, and is read to its end."""
-        if not isinstance(how.get("exc_info"), web.RequestPayloadError):
+        if not isinstance(how.get("exc_info"), RequestPayloadError):
             super().log_exception(*args, **how)
 
-    def not_http(self, reason: str) -> web.StreamResponse:
+    def not_http(self, reason: str) -> StreamResponse:
         """The answer to what is no HTTP request; the connection closes after it."""
         return Written(self._last_reply(invalid(f"The request is not valid HTTP: {reason}")), keep_alive=False)
 
@@ -608,7 +610,7 @@ def _nowhere(data: bytes) -> None:
     """The client has left already."""
 
 
-class Written(web.StreamResponse):
+class Written(StreamResponse):
     """A reply that is bytes already: written whole when aiohttp asks for it, or written before by the player.
 
     `unread`: a body that was refused. It is read on, since a client that is still sending would not see the reply
@@ -627,7 +629,7 @@ class Written(web.StreamResponse):
         """Whether the connection takes another request; aiohttp asks when this one is answered."""
         return self._stays and not (self._connection is not None and self._connection.is_over)
 
-    async def prepare(self, request: web.BaseRequest) -> None:
+    async def prepare(self, request: BaseRequest) -> None:
         self._connection = request.protocol  # type: ignore[assignment]
         if self._data and request.transport is not None:
             request.transport.write(self._data)
@@ -638,23 +640,23 @@ class Written(web.StreamResponse):
         if connection is None:
             return
         if unread is not None:
-            with contextlib.suppress(asyncio.TimeoutError, ConnectionError, web.RequestPayloadError):
+            with contextlib.suppress(asyncio.TimeoutError, ConnectionError, RequestPayloadError):
                 while connection.is_open and not unread.is_eof() and passed < MOST_REFUSED:
                     passed += len(await asyncio.wait_for(unread.readany(), PATIENCE))
         connection.handled = self._stays and (connection.reading is None or connection.reading.is_eof())
 
 
-class Server(web.Server):
+class Server(WebServer):
     """Makes a `Connection` for each client."""
 
     def __init__(self, app: Application) -> None:
         super().__init__(app, request_factory=self._request)
         self._app = app
 
-    def _request(self, message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> web.BaseRequest:
+    def _request(self, message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> BaseRequest:
         most = self._app.most_bytes(message.url.raw_path)
         protocol.reading, protocol.handled = payload, False
-        return web.BaseRequest(message, payload, protocol, writer, task, self._loop, client_max_size=most)
+        return BaseRequest(message, payload, protocol, writer, task, self._loop, client_max_size=most)
 
     def cut(self) -> None:
         """Close every connection, whatever is under way on it."""

@@ -19,9 +19,7 @@ from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
-
-from aiohttp import web
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mock_server.clock import Clock, SystemClock
 from mock_server.engine.engine import Engine, Prepared
@@ -34,10 +32,11 @@ from mock_server.server.app import App
 from mock_server.server.body import make_folder
 from mock_server.server.connection import Server
 from mock_server.server.control import Desk
-from mock_server.server.control.handlers import Control
-from mock_server.server.journal_file import JournalFile
 from mock_server.settings import SettingError, Settings, base_path
 from mock_server.whereabouts import is_any, is_loopback, url_of
+
+if TYPE_CHECKING:
+    from mock_server.server.journal_file import JournalFile
 
 # Where connections come in: the listening sockets of one address.
 #
@@ -47,6 +46,7 @@ from mock_server.whereabouts import is_any, is_loopback, url_of
 
 log = logging.getLogger("mock_server")
 BACKLOG = 4096
+CLOSING = 0.5  # seconds for what is under way when the server stops
 AT_ONCE = 100  # connections that are taken before others have their turn
 PAUSE = 0.25  # seconds
 SILENCE = 60.0  # seconds between two lines in the log
@@ -348,13 +348,12 @@ class Runner:
         self._known: State = state(self._paths) if settings.reload else ()
         self._loader = Loader()
         self.engine.load(self._load(self._paths) if self._paths else ())
-        self.control = Control(self.engine, clock)
         self.token = None if is_loopback(settings.host) else settings.control_token or secrets.token_urlsafe(18)
+        self.desk = Desk(self.engine, clock, self.token)
         self._file: JournalFile | None = None
         self._watching: asyncio.Task[None] | None = None
         self._app: App | None = None
         self._server: Server | None = None
-        self._runner: web.ServerRunner | None = None
         self._door: Door | None = None
         self._identity: Identity | None = None
         self.host, self.port = settings.host, settings.port
@@ -389,11 +388,11 @@ class Runner:
         self._identity = identity(self.settings)
         make_folder(self.settings.files)
         if self.settings.journal is not None:
+            from mock_server.server.journal_file import JournalFile  # most servers keep none
+
             self._file = JournalFile(self.settings.journal)
-        self._app = App(self.engine, Desk(self.control, self.engine, self.token), self._file)
+        self._app = App(self.engine, self.desk, self._file)
         self._server = Server(self._app)
-        self._runner = web.ServerRunner(self._server, handle_signals=False, shutdown_timeout=0.5)
-        await self._runner.setup()
         self._door = Door(self._server, None if self._identity is None else self._identity.context)
         self.port = await self._door.open(self.host, self.port)
 
@@ -423,13 +422,15 @@ class Runner:
             self._watching.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._watching
-        if self._server is not None and self._runner is not None:
+        if self._server is not None:
             if self._door is not None:
                 self._door.shut()
             for session in self.engine.sessions.all():
                 session.journal.cut_open()
             self._server.cut()
-            await self._runner.cleanup()
+            await sleep(0)  # what has come begins to be answered, and ends
+            self._server.pre_shutdown()
+            await self._server.shutdown(CLOSING)
         if self._app is not None:
             self._app.close()
         for session in self.engine.sessions.all():
@@ -456,7 +457,7 @@ class Runner:
 
     def _loaded(self, prepared: Prepared) -> None:
         self.engine.swap(prepared)
-        self.control.load_error = None
+        self.desk.standing.load_error = None
 
     def _failed(self, error: ScenarioError) -> None:
-        self.control.load_error = error
+        self.desk.standing.load_error = error

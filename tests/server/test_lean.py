@@ -4,7 +4,12 @@ import subprocess
 import sys
 
 CLIENT = {"aiohttp.client", "aiohttp.connector", "aiohttp.cookiejar", "aiohttp.tracing", "aiohttp.resolver"}
-LEAN = "import sys; from mock_server.server import lean; lean.without_client(); "
+LEAN = """
+import sys
+from mock_server.server import lean
+with lean.importing():
+    import mock_server.server.runner
+"""
 
 
 def python(code: str) -> str:
@@ -15,7 +20,7 @@ def python(code: str) -> str:
 
 
 def test_a_server_imports_no_client() -> None:
-    assert python(LEAN + f"import mock_server.server.runner; print({CLIENT} & sys.modules.keys())") == "set()"
+    assert python(LEAN + f"print({CLIENT} & sys.modules.keys())") == "set()"
 
 
 def test_the_version_is_that_of_aiohttp_and_no_reason_to_import_the_client() -> None:
@@ -66,7 +71,63 @@ def test_what_only_some_ask_for_is_not_imported_before() -> None:
         "difflib",
         "importlib.resources",
     }
-    rare = {f"mock_server.{name}" for name in ("client", "api", "verbs")}
-    code = f"import mock_server.cli, mock_server.server.runner; print(sorted({heavy | rare} & sys.modules.keys()))"
+    rare = {
+        f"mock_server.{name}"
+        for name in (
+            "api",
+            "engine.endpoints.batches",
+            "engine.endpoints.files",
+            "engine.endpoints.models",
+            "engine.render",
+            "engine.unmatched",
+            "server.control.handlers",
+            "server.control.routes",
+            "server.journal_file",
+        )
+    }
+    code = f"import mock_server.cli; print(sorted({heavy | rare} & sys.modules.keys()))"
 
     assert python(LEAN + code) == "[]"
+
+
+MAIL = {"email.message", "email.parser", "email.policy", "email.utils", "html", "urllib.request"}
+
+
+def test_readers_of_mail_of_proxies_and_of_html_are_not_imported_for_a_server() -> None:
+    assert python(LEAN + f"print({MAIL} & sys.modules.keys())") == "set()"
+
+
+def test_whoever_imports_them_afterwards_gets_them() -> None:
+    code = "import html, email.message; print(html.unescape('&lt;'), email.message.EmailMessage().get_content_type())"
+
+    assert python(LEAN + code) == "< text/plain"
+
+
+def test_the_first_that_aiohttp_uses_puts_all_in_their_places() -> None:
+    code = """
+import aiohttp.helpers, aiohttp.web_protocol
+print(aiohttp.helpers.parse_content_type("text/html; charset=x"), aiohttp.helpers.parse_content_type("none"))
+import html, email.message, email.policy, urllib.request
+print(aiohttp.web_protocol.html_escape is html.escape, aiohttp.helpers.HTTP is email.policy.HTTP)
+print(aiohttp.helpers.EnsureOctetStream.__bases__ == (email.message.EmailMessage,))
+print(aiohttp.helpers.getproxies is urllib.request.getproxies)
+"""
+    told = "('text/html', mappingproxy({'charset': 'x'})) ('application/octet-stream', mappingproxy({}))"
+
+    assert python(LEAN + code).splitlines() == [told, "True True", "True", "True"]
+
+
+def test_what_is_there_already_needs_no_stand_in() -> None:
+    code = (
+        "import html; before = html.escape\n"
+        + LEAN
+        + "import aiohttp.web_protocol; print(aiohttp.web_protocol.html_escape is before)"
+    )
+
+    assert python(code) == "True"
+
+
+def test_what_attrs_has_besides_is_there_for_whoever_asks() -> None:
+    assert python(LEAN + "import attr; print(attr.validators.instance_of(int), attr.converters.to_bool('no'))") == (
+        "<instance_of validator for type <class 'int'>> False"
+    )

@@ -6,7 +6,8 @@ from dataclasses import replace
 from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mock_server.engine import citations, seeds, unmatched
+from mock_server.deferred import Deferred
+from mock_server.engine import citations, seeds
 from mock_server.engine.admission import (
     Admitted,
     admit,
@@ -44,12 +45,10 @@ from mock_server.engine.faults import (
 from mock_server.engine.library import Library
 from mock_server.engine.memory import Again, Settled
 from mock_server.engine.pace import first_due
-from mock_server.engine.render import Rendering, rendered, rendered_text
 from mock_server.engine.request_view import Request, ready
 from mock_server.engine.session import InForce, Session
 from mock_server.engine.slots import Filled
 from mock_server.engine.threads import checked
-from mock_server.engine.unmatched import generated
 from mock_server.protocol import signing
 from mock_server.protocol.blocks import Block, Compaction
 from mock_server.protocol.errors import ApiError, excerpt, invalid
@@ -69,7 +68,6 @@ from mock_server.scenario.conversation import waiting_call
 from mock_server.scenario.faults import Applied
 from mock_server.scenario.faults.events import Edit
 from mock_server.scenario.faults.stream import Gate
-from mock_server.scenario.generated.content import Generator
 from mock_server.scenario.load import read_answer
 from mock_server.scenario.model import Scenario
 from mock_server.scenario.reply import GeneratedReply, generated_in
@@ -77,8 +75,15 @@ from mock_server.scenario.templates import Template
 from mock_server.scenario.timing import Pacing
 
 if TYPE_CHECKING:
+    from mock_server.engine import render, unmatched
     from mock_server.engine.engine import Engine
     from mock_server.protocol.contradictions import Contradiction
+    from mock_server.scenario.generated import content
+    from mock_server.scenario.generated.content import Generator
+else:  # most replies stand there as they are
+    render = Deferred("mock_server.engine.render", globals())
+    unmatched = Deferred("mock_server.engine.unmatched", globals())
+    content = Deferred("mock_server.scenario.generated.content", globals())
 
 log = logging.getLogger("mock_server")
 _EAGER = b'"eager_input_streaming"'
@@ -312,8 +317,8 @@ def _texts(engine: "Engine", call: Call, asked: Lookup, found: Choice) -> tuple[
     """The content of a reply whose texts each request has its own of."""
     session = call.session
     seed = session.in_force.settings.seed
-    by = Rendering(asked, found, seed, engine.generator, session.name, session.reply_time())
-    return rendered(found.answer.reply or (), by)
+    by = render.Rendering(asked, found, seed, engine.generator, session.name, session.reply_time())
+    return render.rendered(found.answer.reply or (), by)
 
 
 def _moves(choice: Choice, asked: Lookup) -> bool:
@@ -465,12 +470,12 @@ def _at_pace(turn: Turn) -> Turn:
     return turn._replace(answer=replace(turn.answer, timing=timing), compiled=None)
 
 
-def _made(turn: Turn, generator: Generator) -> tuple[CompiledReply, Warnings]:
+def _made(turn: Turn, generator: "Generator") -> tuple[CompiledReply, Warnings]:
     """A reply that is made for its request, and what is to be warned of."""
     answer, found, terms = turn.answer, turn.choice, turn.admitted.call.session.in_force
     scripted = answer.reply or ()
     if answer.is_open:
-        scripted = rendered(scripted, _rendering(turn, generator))
+        scripted = render.rendered(scripted, _rendering(turn, generator))
         if turn.compiled is not None:  # it wants only its texts
             return turn.compiled.poured(scripted), ()
     if answer.generate is not None:
@@ -500,7 +505,7 @@ def _long(turn: Turn) -> Exchange:
     def make() -> Applied:
         with engine.making, bounded(left):
             if compiled is None or compiled.is_open:
-                return _plan(turn, *_made(turn, Generator()))
+                return _plan(turn, *_made(turn, content.Generator()))
             return _plan(turn, compiled, ())
 
     async def reply(apart: Apart) -> Exchange:
@@ -518,10 +523,10 @@ def _long(turn: Turn) -> Exchange:
     return _chosen(Applied(NOTHING), turn)._replace(late=Late(reply))
 
 
-def _rendering(turn: Turn, generator: Generator) -> Rendering:
+def _rendering(turn: Turn, generator: "Generator") -> "render.Rendering":
     session = turn.admitted.call.session
     seed = session.in_force.settings.seed
-    return Rendering(turn.asked, turn.choice, seed, generator, session.name, session.reply_time())
+    return render.Rendering(turn.asked, turn.choice, seed, generator, session.name, session.reply_time())
 
 
 def _filled_in(turn: Turn) -> Answer:
@@ -530,11 +535,11 @@ def _filled_in(turn: Turn) -> Answer:
     error = answer.error
     if error is None or not isinstance(error.message, Template):
         return answer
-    message = rendered_text(error.message, _rendering(turn, turn.engine.generator))
+    message = render.rendered_text(error.message, _rendering(turn, turn.engine.generator))
     return replace(answer, error=replace(error, message=message))
 
 
-def _filled(generator: Generator, admitted: Admitted, reply: Sequence[Block]) -> tuple[tuple[Block, ...], list[str]]:
+def _filled(generator: "Generator", admitted: Admitted, reply: Sequence[Block]) -> tuple[tuple[Block, ...], list[str]]:
     """The reply with what only this request can give: results of server tools that the script leaves out, and where
     quoted texts stand. And the quoted texts that stand nowhere."""
     request = admitted.request
@@ -736,12 +741,12 @@ def _compiled(reply: Reply, in_force: InForce) -> CompiledReply:
     return CompiledReply(reply, in_force.profile, once=True)
 
 
-def _generated(generator: Generator, admitted: Admitted, timing: Pacing, wanted: GeneratedReply = _ANY) -> Reply:
+def _generated(generator: "Generator", admitted: Admitted, timing: Pacing, wanted: GeneratedReply = _ANY) -> Reply:
     request, settings = admitted.request, admitted.call.session.in_force.settings
     if wanted.tools is None:
         wanted = replace(wanted, tools=settings.generated_tools)
     seed = seeds.content_seed(settings.seed, request.fingerprint)
-    return generated(request, seed, generator, timing, wanted, admitted.model.token_factor)
+    return unmatched.generated(request, seed, generator, timing, wanted, admitted.model.token_factor)
 
 
 def _contradicting(turn: Turn, reply: CompiledReply, cut: Binding | None) -> Warnings:

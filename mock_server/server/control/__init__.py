@@ -4,8 +4,12 @@ import asyncio
 import hmac
 from asyncio import sleep
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
 
+from mock_server.clock import Clock
+from mock_server.deferred import Deferred
 from mock_server.engine.engine import Engine
 from mock_server.engine.entry import Entry, Lane
 from mock_server.engine.masking import masked
@@ -13,11 +17,16 @@ from mock_server.protocol.expression import OverLimit, bounded
 from mock_server.protocol.plan import Headers, Plan, whole
 from mock_server.protocol.request import HttpRequest
 from mock_server.protocol.sse import dumps, encode
-from mock_server.server.control import routes
-from mock_server.server.control.answers import ControlError, Query, RouteAnswer
-from mock_server.server.control.handlers import Control
-from mock_server.server.control.views import summary
+from mock_server.scenario.node import ScenarioError
+from mock_server.server.control.answers import PREFIX, STREAM, ControlError, Query, RouteAnswer
 from mock_server.whereabouts import is_loopback
+
+if TYPE_CHECKING:
+    from mock_server.server.control import handlers as _handlers
+    from mock_server.server.control import routes as _routes
+    from mock_server.server.control import views as _views
+else:  # most servers are never asked
+    _handlers, _routes, _views = (Deferred(f"{__name__}.{one}", globals()) for one in ("handlers", "routes", "views"))
 
 # Who may use the control API. On loopback: pages of this very server only, against DNS rebinding and foreign sites.
 # Bound elsewhere: whoever has the token.
@@ -229,7 +238,7 @@ class Watcher:
         frames = [_frame(event, {}) for event in events]
         if skipped:
             frames.append(_frame("skipped", {"skipped": skipped}))
-        return frames + [_frame("entry", summary(entry, session)) for entry, session in entries]
+        return frames + [_frame("entry", _views.summary(entry, session)) for entry, session in entries]
 
 
 def _frame(event: str, data: object) -> bytes:
@@ -244,28 +253,58 @@ def _frame(event: str, data: object) -> bytes:
 __all__ = ["Desk", "Query"]
 
 
+class Standing:
+    """How the server stands: since when it is up, what is wrong with the last reload, and who is told of changes."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._started = clock.now()
+        self._load_error: ScenarioError | None = None
+        self.changed: Callable[[], None] = lambda: None
+
+    @property
+    def uptime(self) -> float:
+        """Seconds."""
+        return self._clock.now() - self._started
+
+    @property
+    def load_error(self) -> ScenarioError | None:
+        return self._load_error
+
+    @load_error.setter
+    def load_error(self, error: ScenarioError | None) -> None:
+        self._load_error = error
+        self.changed()
+
+
 class Desk:
     """The front of the control API: who may ask, which function answers, what an error looks like."""
 
-    def __init__(self, control: Control, engine: Engine, token: str | None) -> None:
-        self.control = control
+    def __init__(self, engine: Engine, clock: Clock, token: str | None) -> None:
+        self.standing = Standing(clock)
+        self._engine = engine
         self.feed = Feed(engine)
         self._guard = AccessGuard(token)
         self._page = Page(engine.settings.base_path)
-        control.changed = lambda: self.feed.say("scenarios")
+        self.standing.changed = lambda: self.feed.say("scenarios")
+
+    @cached_property
+    def control(self) -> "_handlers.Control":
+        """What the functions behind the routes share."""
+        return _handlers.Control(self._engine, self.standing)
 
     @staticmethod
     def serves(path: str) -> bool:
         """Whether a path is the desk's rather than the emulated API's."""
-        return path.startswith("/_mock/") or is_page(path)
+        return path.startswith(PREFIX) or is_page(path)
 
     def takes_long(self, http: HttpRequest) -> bool:
         """Whether this request is for the desk, and may take it so long that others should not wait for it."""
-        return http.session is None and self.serves(http.path) and routes.is_apart(http.method, http.path)
+        return http.session is None and self.serves(http.path) and _routes.is_apart(http.method, http.path)
 
     def is_stream(self, query: Query) -> bool:
         """Whether a request is for the live stream, and may have it. Raises ControlError."""
-        if query.path != routes.STREAM or query.method != "GET":
+        if query.path != STREAM or query.method != "GET":
             return False
         self._guard.check(query.headers, query.query)
         return True
@@ -288,7 +327,7 @@ class Desk:
             if query.method not in ("GET", "HEAD"):
                 raise ControlError(405, f"the page does not answer {query.method}", "use GET")
             return self._page.answer(query.path)
-        route, rest = routes.find(query.method, query.path)
+        route, rest = _routes.find(query.method, query.path)
         if not route.open:
             self._guard.check(query.headers, query.query)
         answer = route.run(self.control, query._replace(rest=rest))

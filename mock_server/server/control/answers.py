@@ -8,6 +8,8 @@ from mock_server.protocol.plan import JSON_HEADERS, Headers, Plan, whole
 from mock_server.protocol.request import strict_json
 from mock_server.protocol.sse import dumps_in_steps, encode
 
+PREFIX = "/_mock/"
+STREAM = "/_mock/journal/stream"
 SAFE: Headers = (("cache-control", "no-store"), ("x-content-type-options", "nosniff"))
 
 

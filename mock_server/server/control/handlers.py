@@ -3,10 +3,9 @@
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, fields, replace
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mock_server import version
-from mock_server.clock import Clock
 from mock_server.engine import verify
 from mock_server.engine.engine import Engine
 from mock_server.engine.entry import Entry
@@ -28,32 +27,28 @@ from mock_server.server.control import views
 from mock_server.server.control.answers import ControlError, Query, RouteAnswer
 from mock_server.settings import SettingError
 
+if TYPE_CHECKING:
+    from mock_server.server.control import Standing
+
 log = logging.getLogger("mock_server")
 MAX_PAGE = 1000
 MOST_ENTRIES = 10**15 - 1  # no journal comes to so many
 
 
 class Control:
-    """The control API of one server. `load_error` is what the last reload found wrong, if anything."""
+    """The control API of one server."""
 
-    def __init__(self, engine: Engine, clock: Clock) -> None:
+    def __init__(self, engine: Engine, standing: "Standing") -> None:
         self.engine = engine
-        self._clock = clock
-        self._started = clock.now()
-        self._load_error: ScenarioError | None = None
-        self.changed: Callable[[], None] = lambda: None
+        self._standing = standing
 
-    @property
-    def load_error(self) -> ScenarioError | None:
-        return self._load_error
-
-    @load_error.setter
-    def load_error(self, error: ScenarioError | None) -> None:
-        self._load_error = error
-        self.changed()
+    def changed(self) -> None:
+        """Others than before are served."""
+        self._standing.changed()
 
     def _problems(self) -> list[str] | None:
-        return None if self._load_error is None else [str(problem) for problem in self._load_error.problems]
+        error = self._standing.load_error
+        return None if error is None else [str(problem) for problem in error.problems]
 
     # -- the server ------------------------------------------------------------------------------------------------
 
@@ -65,7 +60,7 @@ class Control:
             "version": version.VERSION,
             "profile": self.engine.profile.name,
             "scenarios": self.engine.scenarios,
-            "uptime_seconds": round(self._clock.now() - self._started, 3),
+            "uptime_seconds": round(self._standing.uptime, 3),
         }
         return RouteAnswer(200, state) if problems is None else RouteAnswer(503, {**state, "load_error": problems})
 

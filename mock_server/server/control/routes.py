@@ -8,11 +8,8 @@ from urllib.parse import unquote
 from mock_server import version
 from mock_server.records import dataclass
 from mock_server.server.control import handlers
-from mock_server.server.control.answers import ControlError, Query, RouteAnswer
+from mock_server.server.control.answers import PREFIX, ControlError, Query, RouteAnswer
 from mock_server.server.control.handlers import Control
-
-PREFIX = "/_mock/"
-STREAM = "/_mock/journal/stream"
 
 # name of a query parameter -> its schema and what it means
 _PARAMETERS: Mapping[str, tuple[Mapping[str, Any], str]] = {

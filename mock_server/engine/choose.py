@@ -1,17 +1,27 @@
 """Scenarios + request + session -> Choice, or NoMatch with the near misses. Pure: nothing is counted here."""
 
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from mock_server.engine import seeds
 from mock_server.engine.library import Library
 from mock_server.engine.session import Cursors
 from mock_server.protocol.errors import invalid
+from mock_server.protocol.expression import OverLimit
 from mock_server.protocol.request import LONG, MessagesRequest
 from mock_server.records import dataclass, lazy
 from mock_server.scenario.answer import Answer
 from mock_server.scenario.conditions import Condition, Miss
-from mock_server.scenario.conversation import NAMED, WHOLE, ConditionContext, RequestView, conversed, position
+from mock_server.scenario.conversation import (
+    NAMED,
+    WHOLE,
+    ConditionContext,
+    RequestView,
+    SearchedText,
+    conversed,
+    position,
+)
 from mock_server.scenario.model import Scenario
 from mock_server.scenario.node import listed, several, suggestion
 
@@ -144,9 +154,9 @@ class Lookup:
             facts = self._facts[turn] = ConditionContext(self.view, self.conversation.turns[turn].text)
         return facts
 
-    def older(self) -> Sequence[ConditionContext]:
-        """The request as it is at the human turns before the newest."""
-        return [self.at(turn) for turn in self.conversation.human[:-1]]
+    def older(self) -> Sequence[SearchedText]:
+        """What was said in the human turns before the newest."""
+        return [self.conversation.turns[turn].text for turn in self.conversation.human[:-1]]
 
     def draw(self, scenario: str, turn: int) -> float:
         """What chance decides by in one turn of a script, from 0 to 1: the same for the same request, time by time."""
@@ -158,22 +168,42 @@ class Lookup:
 _AHEAD = "view"
 
 
-def look_ahead(request: MessagesRequest) -> None:
+def look_ahead(request: MessagesRequest, library: Library | None = None) -> None:
     """Work out what scenarios are asked about a long request, and what a reply made up for it goes by: in any thread.
 
-    What is found is kept with the request, apart from what would hold the request itself.
+    What is found is kept with the request, apart from what would hold the request itself. `library`: the scenarios that
+    will most likely be asked.
     """
     asked = Lookup(request, request.headers, "", Cursors())
     view, talk = asked.view, asked.conversation
     _ = asked.newest.prompt.folded, talk.turns[talk.human[-1]].topic
     _ = view.system.folded, view.last_message.folded, view.called
     for turn in talk.turns:
-        _ = turn.minted, turn.is_human and turn.text.folded
+        _ = turn.minted, turn.is_human and turn.text.sought
+    if library is not None:
+        with suppress(OverLimit):  # whoever asks next comes to that, too
+            _look_back(library, asked)
     request.scanned[WHOLE] = talk
     request.scanned[_AHEAD] = {name: value for name, value in vars(view).items() if name in _WORKED_OUT}
 
 
 _WORKED_OUT = ("called", "calls", "last_message", "system")
+_CHANGING = ("endpoint", "state")
+
+
+def _look_back(library: Library, lookup: Lookup) -> None:
+    """Ask the scenarios of whole conversations where in this one they begin, and how far their scripts have come: both
+    take long in a long one. Not those whose answer hangs on more than the request."""
+    talk = lookup.conversation
+    anchors: dict[int, tuple[Scenario, int | None]] = {}
+    talk.anchors, talk.positions = anchors, {}
+    for scenario in library.index.candidates(lookup.newest, lookup.older):
+        is_fixed = scenario.when is None or scenario.when.subjects.isdisjoint(_CHANGING)
+        if scenario.anchored_at == "conversation" and is_fixed:
+            anchor = _anchor(scenario, lookup)
+            anchors[id(scenario)] = scenario, anchor
+            if anchor is not None:
+                position(talk, anchor, scenario.tag, scenario.pauses, scenario.pinned)
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,6 +292,9 @@ def _anchor(scenario: Scenario, lookup: Lookup) -> int | None:
     when, human = scenario.when, lookup.conversation.human
     if scenario.anchored_at != "conversation":
         return human[-1] if when is None or when.holds(lookup.newest) else None
+    asked, anchor = lookup.conversation.anchors.get(id(scenario), (None, None))
+    if asked is scenario:
+        return anchor
     return next((at for at in human if when is None or when.holds(lookup.at(at))), None)
 
 

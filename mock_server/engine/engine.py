@@ -201,6 +201,7 @@ class Engine:
         if reader is None:
             return None
         session, _, _ = self._sender(http)
+        self.library(session)  # the reader asks it ahead
         return functools.partial(read_apart, reader, http, session)
 
     def handle(

@@ -20,7 +20,7 @@ from mock_server.protocol.profile import Profile
 from mock_server.records import lazy
 from mock_server.scenario.answer import Answer
 from mock_server.scenario.conditions import All, Condition, Exact, Test, merged
-from mock_server.scenario.conversation import ConditionContext
+from mock_server.scenario.conversation import ConditionContext, SearchedText
 from mock_server.scenario.model import Scenario
 from mock_server.scenario.subjects import TELLING
 from mock_server.scenario.timing import Pacing
@@ -195,14 +195,14 @@ class _Lane:
             else:
                 self._always.append(at)
 
-    def candidates(self, newest: ConditionContext, older: Callable[[], Sequence[ConditionContext]]) -> list[int]:
+    def candidates(self, newest: ConditionContext, older: Callable[[], Sequence[SearchedText]]) -> list[int]:
         """The places of the scenarios to ask, in order."""
         found: list[int] = []
         if self._prompt.texts:
             prompt = newest.prompt
             said = prompt.folded if prompt.text.isascii() else prompt.sought
             if self._looks_back:
-                said = "\n".join([*[facts.prompt.sought for facts in older()], said])
+                said = "\n".join([*[text.sought for text in older()], said])
             found = self._prompt.found(said)
         for exact, places in self._at.values():
             for value in exact.read(newest):
@@ -223,10 +223,8 @@ class Index:
         self._has_system = any("system" in one.subjects for of in self._shaped for one in of)
         self._lanes: OrderedDict[_Shape, _Lane] = OrderedDict()
 
-    def candidates(
-        self, newest: ConditionContext, older: Callable[[], Sequence[ConditionContext]]
-    ) -> Iterable[Scenario]:
-        """The scenarios worth asking. `older`: the human turns before the newest."""
+    def candidates(self, newest: ConditionContext, older: Callable[[], Sequence[SearchedText]]) -> Iterable[Scenario]:
+        """The scenarios worth asking. `older`: what was said in the human turns before the newest."""
         if not self._scenarios:
             return ()
         request, chosen = newest.view.request, ""

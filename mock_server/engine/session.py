@@ -190,6 +190,11 @@ class Session:
             known = self._library = (served, own, Library((*own, *served)))
         return known[2]
 
+    @property
+    def last_library(self) -> Library | None:
+        """What the newest request was answered from."""
+        return None if self._library is None else self._library[2]
+
     def states(self, library: Library) -> Values:
         """What every state is now; the same object while nothing moves."""
         known = self._states

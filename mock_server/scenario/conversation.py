@@ -166,11 +166,13 @@ class Conversation:
     """The turns of one request and which of them are human.
 
     `reached`: how far scripts had come a few turns before the end, for a longer conversation to go on from; the first
-    `settled` turns are those of an earlier one, of which `before` tells that. `is_question`: it is one human turn and
-    nothing else.
+    `settled` turns are those of an earlier one, of which `before` tells that. `anchors`, `positions`: what scenarios of
+    whole conversations were asked ahead, of a long one. `is_question`: it is one human turn and nothing else.
     """
 
     before: Mapping[Any, tuple[int, int]] = {}
+    anchors: Mapping[int, tuple[Any, int | None]] = {}
+    positions: dict[Any, int] | None = None
     settled = 0
     is_question = False
 
@@ -279,6 +281,9 @@ def position(
     if anchor == last and conversation.turns[last].is_human:
         return 1
     name = (anchor, tag, pauses, id(pinned))
+    known = conversation.positions
+    if known is not None and name in known:
+        return known[name]
     begin, reached = conversation.before.get(name, (anchor, 0))
     if not anchor <= begin <= conversation.settled:
         begin, reached = anchor, 0
@@ -287,13 +292,15 @@ def position(
         if at == note:
             conversation.reached[name] = at, reached
         turn = conversation.turns[at]
-        named = _position(turn, tag, pinned)
+        named = _position(turn, tag, pinned) if turn.ids else 0
         if turn.role == "user":
-            reached = max(reached, named)
+            reached = named if named > reached else reached
         elif at < last:
             reached = _resumed(named or reached + 1, pauses)
         elif conversation.continues:
             reached = named or reached + 1
+    if known is not None:
+        known[name] = reached + 1
     return reached + 1
 
 

@@ -154,6 +154,34 @@ def test_the_loop_spends_little_on_a_long_request(name: str) -> None:
     assert seconds <= LONGEST
 
 
+WHENS = ["{prompt: number}", "{prompt: zebra}", "{prompt: {regex: '[xyz][0-9]'}}"]
+
+
+@pytest.mark.parametrize("when", WHENS)
+def test_so_it_does_where_scenarios_look_back_through_a_whole_conversation(when: str) -> None:
+    engine = Engine(Settings(time_scale=0), load_profile("octen"))
+    one = f"anchor: conversation\nwhen: {when}\nturns: [{{reply: x}}, {{reply: y}}]\n"
+    engine.load(loads("---\n".join(f"name: s{at}\n{one}" for at in range(20))))
+    entry, seconds = answered(engine, posted(talk(99_999)))
+    assert entry.plan.status == 200, entry
+    assert seconds <= LONGEST
+
+
+@pytest.mark.parametrize(
+    ("when", "chosen"), [("{prompt: number 0}", "s"), ("{state: {a: down}, prompt: number}", None)]
+)
+def test_what_was_asked_ahead_is_what_is_answered(when: str, chosen: str | None) -> None:
+    engine = Engine(Settings(time_scale=0), load_profile("octen"))
+    states = "states: {a: [up, down]}" if "state" in when else ""
+    engine.load(loads(f"name: s\nanchor: conversation\nat_end: loop\n{states}\nwhen: {when}\nturns: [{{reply: x}}]\n"))
+    http = posted({"messages": talk(9)["messages"], "system": "x" * 300_000})
+    reading = apart(engine, http)
+    assert engine.handle(http, reading).scenario == engine.handle(http).scenario == chosen
+    session = engine.sessions.default
+    session.move(engine.library(session), {"a": "down"})
+    assert engine.handle(http, reading).scenario == engine.handle(http).scenario == "s"
+
+
 @pytest.mark.parametrize("path", ["/v1/messages", "/v1/messages/count_tokens"])
 def test_so_it_does_where_a_file_is_named(path: str) -> None:
     engine = serving()

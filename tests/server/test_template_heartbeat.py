@@ -25,6 +25,13 @@ LONG = {
 ATTACKS = {**{name: template for name, (template, _) in TOLD.items()}, **WORST}
 
 
+LOOKING_BACK = [
+    {"name": f"looks back {at}", "anchor": "conversation", "when": when, "turns": [{"reply": "x"}, {"reply": "y"}]}
+    for at in range(10)
+    for when in [{"header": {"x-looks": "back"}, "prompt": "turn"}]
+]
+
+
 @pytest.fixture(scope="module")
 def attacked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, int]]:
     """A server that has every attack as a scenario, by its name."""
@@ -39,7 +46,7 @@ def attacked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, in
         }
         for at, (pattern, _) in enumerate(SEARCHES)
     ]
-    file.write_text("\n---\n".join(map(json.dumps, written)))
+    file.write_text("\n---\n".join(map(json.dumps, [*written, *LOOKING_BACK])))
     with served(str(file), "--time-scale", "0") as address:
         yield address
 
@@ -63,6 +70,19 @@ def test_another_client_is_answered_while_a_scenario_searches(
 
     status, _, body = answer(talk(attacked, attack))
     assert status == 200 or (status, b"in one request" in body) == (500, True), body
+    waited = during(attacked, lambda: talk(attacked, attack))
+    assert not waited.is_held, waited
+
+
+def test_another_client_is_answered_while_scenarios_look_back_through_a_long_conversation(
+    attacked: tuple[str, int], talk: Callable[..., bytes]
+) -> None:
+    roles = ("user", "assistant")
+    messages = [{"role": roles[at % 2], "content": f"turn {at}"} for at in range(49_999)]
+    body = json.dumps({"model": "claude-opus-4-8", "max_tokens": 9, "messages": messages}).encode()
+    attack = post(body, "x-api-key: a", "anthropic-version: 2023-06-01", "x-looks: back")
+
+    assert answer(talk(attacked, attack))[0] == 200
     waited = during(attacked, lambda: talk(attacked, attack))
     assert not waited.is_held, waited
 

@@ -164,7 +164,7 @@ def read_ahead(http: HttpRequest, session: Session) -> tuple[MessagesRequest, Ap
         prefixed(request, model, TokenCounter())
     _ = request.fingerprint, request.may_have(NAMES)
     if model.context_window is None or tokens <= model.context_window:
-        look_ahead(request)
+        look_ahead(request, session.last_library)
         citations.wanted(request)
     return request, finding
 

@@ -8,12 +8,11 @@ from typing import Any
 
 from mock_server.api.matrix import USUAL, Variant, faults
 from mock_server.commands.shared import Paint, engine_of, meant, read_request
-from mock_server.engine.explain import explain
+from mock_server.engine.explain import ASKED, explain, request_to
 from mock_server.engine.preview import Previewed, preview
 from mock_server.protocol.errors import excerpt
 from mock_server.protocol.plan import Plan
-from mock_server.protocol.request import HttpRequest
-from mock_server.protocol.sse import dumps, encode, read_json, readable_payload
+from mock_server.protocol.sse import dumps, read_json, readable_payload
 from mock_server.scenario.faults import FAULTS
 from mock_server.scenario.load import library, load
 from mock_server.scenario.node import one_of, several
@@ -202,14 +201,20 @@ def run_explain(given: argparse.Namespace, settings: Settings) -> int:
             print(f"no state {one}; there are {known}", file=sys.stderr)
             return 2
         session.move(engine.library(session), {name: value})
-    http = HttpRequest("POST", "/v1/messages", headers, encode(dumps(body)))
-    found = explain(engine, session, http)
+    found = explain(engine, session, request_to(given.endpoint, body, headers))
     print(json.dumps(found.as_json(), ensure_ascii=False, indent=2) if given.json else found)
     return 0 if found.matched and not found.differences else 1
 
 
 def explain_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("request", metavar="REQUEST", help="a file with the request's JSON body; - for standard input")
+    parser.add_argument(
+        "--endpoint",
+        choices=tuple(ASKED),
+        default="messages",
+        metavar="NAME",
+        help="where it goes: messages (default), count_tokens, models.list, …, as `when: {endpoint: NAME}` has it",
+    )
     parser.add_argument("--header", action="append", metavar="NAME:VALUE", help="a header of the request; repeatable")
     parser.add_argument(
         "--state", action="append", metavar="NAME:VALUE", help="a state that the request finds; repeatable"

@@ -31,7 +31,7 @@ class Paint:
         return f"\033[{_CODES[style]}m{text}\033[0m" if self.on else text
 
 
-def table(rows: list[tuple[str, ...]], indent: str = "") -> list[str]:
+def table(rows: Sequence[tuple[str, ...]], indent: str = "") -> list[str]:
     """Rows as lines, the columns as wide as what stands in them."""
     if not rows:
         return []

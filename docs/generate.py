@@ -48,15 +48,26 @@ from protocol import test_more_rules, test_validate  # noqa: E402
 _PART = re.compile(r"(<!-- generated: (\w+)(?: (\S+))? -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
+def table(head: str, rows: Iterable[Iterable[object]]) -> str:
+    """A table of Markdown; `head` is its first line as it stands there."""
+    lines = [f"| {' | '.join(map(str, row))} |" for row in rows]
+    return "\n".join([head, "|" + "---|" * (head.count("|") - 1), *lines])
+
+
+def quoted(words: Iterable[object], form: str = "`{}`") -> str:
+    return ", ".join(form.format(word) for word in words)
+
+
 def settings_table() -> str:
     """Every setting: flag, variable, default, meaning."""
-    lines = ["| flag | variable | default | meaning |", "|---|---|---|---|"]
-    for row in settings.rows():
-        flag = "`PATH…`" if row.name == "paths" else f"`{row.flag}`"
-        default = f"`{settings.spelled(row.default)}`" if row.default not in (None, ()) else ""
-        choices = f" ({', '.join(f'`{choice}`' for choice in row.option.choices)})" if row.option.choices else ""
-        lines.append(f"| {flag} | `{row.variable}` | {default} | {row.option.help}{choices} |")
-    return "\n".join(lines)
+
+    def row(one: settings.Row) -> tuple[str, ...]:
+        flag = "PATH…" if one.name == "paths" else one.flag
+        default = f"`{settings.spelled(one.default)}`" if one.default not in (None, ()) else ""
+        choices = f" ({quoted(one.option.choices)})" if one.option.choices else ""
+        return f"`{flag}`", f"`{one.variable}`", default, f"{one.option.help}{choices}"
+
+    return table("| flag | variable | default | meaning |", map(row, settings.rows()))
 
 
 def commands() -> str:
@@ -67,12 +78,11 @@ def commands() -> str:
 def scenarios() -> str:
     """The scenario library by tag: name, description, and the client bug that the file's comment names."""
     listed = load([library()])
-    lines: list[str] = []
+    parts = []
     for tag in sorted({one.tags[0] for one in listed}):
-        lines += [f"## {tag}", "", "| scenario | what it plays | what it is for |", "|---|---|---|"]
-        lines += [f"| `{one.name}` | {one.description} | {_purpose(one)} |" for one in listed if one.tags[0] == tag]
-        lines.append("")
-    return "\n".join(lines).rstrip()
+        rows = [(f"`{one.name}`", one.description, _purpose(one)) for one in listed if one.tags[0] == tag]
+        parts.append(f"## {tag}\n\n{table('| scenario | what it plays | what it is for |', rows)}")
+    return "\n\n".join(parts)
 
 
 def _purpose(one: Scenario) -> str:
@@ -94,7 +104,7 @@ def operators() -> str:
 
 
 def _rows(head: str, told: Mapping[str, str]) -> str:
-    return "\n".join([f"| {head} | |", "|---|---|", *(f"| `{name}` | {text} |" for name, text in told.items())])
+    return table(f"| {head} | |", ((f"`{name}`", text) for name, text in told.items()))
 
 
 def timing() -> str:
@@ -110,10 +120,7 @@ def templates() -> str:
         "functions": methods.FUNCTIONS,
         **{f"methods of {noun}": methods.METHODS[kind] for noun, kind in _KINDS.items()},
     }
-    lines = ["| | |", "|---|---|"]
-    return "\n".join(
-        [*lines, *(f"| {noun} | {', '.join(f'`{name}`' for name in sorted(names))} |" for noun, names in rows.items())]
-    )
+    return table("| | |", ((noun, quoted(sorted(names))) for noun, names in rows.items()))
 
 
 _KINDS = {"texts": str, "lists": list, "mappings": dict, "times": datetime}
@@ -121,18 +128,22 @@ _KINDS = {"texts": str, "lists": list, "mappings": dict, "times": datetime}
 
 def limits() -> str:
     """How much templates may do."""
-    rows = (f"| {value:,} | {about} |" for value, about in sandbox.LIMITS.values())
-    return "\n".join(["| at most | |", "|---|---|", *rows])
+    return table("| at most | |", ((f"{value:,}", about) for value, about in sandbox.LIMITS.values()))
 
 
 def control() -> str:
     """Every route of the control API."""
-    lines = ["| request | query | what it does |", "|---|---|---|"]
-    for route in ROUTES:
-        query = ", ".join(f"`{name}`" for name in route.parameters)
-        summary = (route.run.__doc__ or "").strip().split("\n")[0]
-        lines.append(f"| `{route.method} /_mock/{route.path}` | {query} | {summary} |")
-    return "\n".join(lines)
+    return table(
+        "| request | query | what it does |",
+        (
+            (
+                f"`{one.method} /_mock/{one.path}`",
+                quoted(one.parameters),
+                (one.run.__doc__ or "").strip().split("\n")[0],
+            )
+            for one in ROUTES
+        ),
+    )
 
 
 def features() -> str:
@@ -148,13 +159,11 @@ def rules() -> str:
 def rulebook(span: str) -> str:
     """The rules of a span (`22-43`; `146-`: to the end): each in a sentence, and what is said when it is broken."""
     first, last = (int(end or len(RULES)) for end in span.split("-"))
-    lines = ["| | what must hold | else | in these words | profile | known from |", "|---|---|---|---|---|---|"]
-    for one in RULES[first - 1 : last]:
-        told = (*_answer_to(one), one.evidence)
-        lines.append(
-            f'| <a id="rule-{one.number}"></a>{one.number} | {written()[one.number]["rule"]} | {" | ".join(told)} |'
-        )
-    return "\n".join(lines)
+    rows = (
+        (f'<a id="rule-{one.number}"></a>{one.number}', written()[one.number]["rule"], *_answer_to(one), one.evidence)
+        for one in RULES[first - 1 : last]
+    )
+    return table("| | what must hold | else | in these words | profile | known from |", rows)
 
 
 @functools.cache
@@ -213,34 +222,28 @@ def _words(message: str) -> str:
 
 def beta_parameters() -> str:
     """Every parameter of a beta, and how the names of its headers begin."""
-    lines = ["| parameter | beta |", "|---|---|"]
-    for name, betas in BETA_PARAMETERS.items():
-        lines.append(f"| `{name}` | {', '.join(f'`{beta}…`' for beta in betas)} |")
-    return "\n".join(lines)
-
-
-def _models() -> Iterator[Model]:
-    return iter(load_profile("anthropic").models)
+    rows = ((f"`{name}`", quoted(betas, "`{}…`")) for name, betas in BETA_PARAMETERS.items())
+    return table("| parameter | beta |", rows)
 
 
 def thinking_models() -> str:
     """Which model takes which kind of thinking."""
-    lines = ["| model | takes | without the parameter | `display` | efforts |", "|---|---|---|---|---|"]
-    for one in _models():
+
+    def row(one: Model) -> tuple[str, ...]:
         efforts = "any" if one.efforts is None else ", ".join(one.efforts)
         modes = "any" if one.thinking is None else ", ".join(one.thinking)
-        lines.append(f"| `{one.id}` | {modes} | {one.thinking_default} | {one.thinking_display} | {efforts} |")
-    return "\n".join(lines)
+        return f"`{one.id}`", modes, one.thinking_default, one.thinking_display, efforts
+
+    head = "| model | takes | without the parameter | `display` | efforts |"
+    return table(head, map(row, load_profile("anthropic").models))
 
 
 def model_limits() -> str:
     """How much a model takes and writes, and what it costs beside text."""
-    lines = [
-        "| model | window | most output | prefill | sampling | least cached | hidden prompt of tools | when forced |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    for one in _models():
-        told = (
+
+    def row(one: Model) -> tuple[str, ...]:
+        return (
+            f"`{one.id}`",
             _amount(one.context_window),
             _amount(one.max_output),
             "yes" if one.prefill else "no",
@@ -249,8 +252,9 @@ def model_limits() -> str:
             _amount(one.tool_tokens),
             _amount(one.forced_tool_tokens) if one.forced_tools else "not forced",
         )
-        lines.append(f"| `{one.id}` | {' | '.join(told)} |")
-    return "\n".join(lines)
+
+    head = "| model | window | most output | prefill | sampling | least cached | hidden prompt of tools | when forced |"
+    return table(head, map(row, load_profile("anthropic").models))
 
 
 def _amount(number: int | None) -> str:
@@ -259,27 +263,23 @@ def _amount(number: int | None) -> str:
 
 def result_errors() -> str:
     """The codes that errors of the server's tools have."""
-    lines = ["| result | codes of its errors |", "|---|---|"]
-    for name, codes in ERROR_CODES.items():
-        lines.append(f"| `{name}` | {', '.join(f'`{code}`' for code in codes)} |")
-    return "\n".join(lines)
+    rows = ((f"`{name}`", quoted(codes)) for name, codes in ERROR_CODES.items())
+    return table("| result | codes of its errors |", rows)
 
 
 def error_types() -> str:
     """Every type of an error with its status."""
-    lines = ["| type | status | also with |", "|---|---|---|"]
-    for name, status in STATUS.items():
-        others = ", ".join(str(other) for other, type in TYPE.items() if type == name and other != status)
-        lines.append(f"| `{name}` | {status} | {others} |")
-    return "\n".join(lines)
+
+    def others(name: str, status: int) -> str:
+        return quoted((other for other, type in TYPE.items() if type == name and other != status), "{}")
+
+    rows = ((f"`{name}`", status, others(name, status)) for name, status in STATUS.items())
+    return table("| type | status | also with |", rows)
 
 
 def _states(head: str, rows: Iterable[tuple[object, str, Rule | Feature]]) -> str:
-    lines = [f"| {head} | | state | evidence | | shown by |", "|---|---|---|---|---|---|"]
-    for first, second, one in rows:
-        told = (str(first), second, one.state, one.evidence, one.note, _proof(one.proof))
-        lines.append(f"| {' | '.join(told)} |")
-    return "\n".join(lines)
+    told = ((first, second, one.state, one.evidence, one.note, _proof(one.proof)) for first, second, one in rows)
+    return table(f"| {head} | | state | evidence | | shown by |", told)
 
 
 def _proof(proof: str) -> str:
@@ -290,10 +290,8 @@ def _proof(proof: str) -> str:
 
 def fault_keys() -> str:
     """Every fault: its keys, and what it does."""
-    lines = ["| fault | keys | what it does |", "|---|---|---|"]
-    for name, cls in FAULTS.items():
-        lines.append(f"| `{name}` | {', '.join(_keys(cls))} | {' '.join(cls.__doc__.split())} |")
-    return "\n".join(lines)
+    rows = ((f"`{name}`", ", ".join(_keys(cls)), " ".join(cls.__doc__.split())) for name, cls in FAULTS.items())
+    return table("| fault | keys | what it does |", rows)
 
 
 def _keys(cls: Any) -> Iterator[str]:
@@ -310,35 +308,37 @@ def _keys(cls: Any) -> Iterator[str]:
             yield f"`{name}: {default}`" if default else f"`{name}`"
 
 
+_STREAMED = (("python", "raw"), ("python", "helper"), ("js", "raw"), ("js", "helper"))
+
+
 def faults_streams() -> str:
     """What comes of every fault of the table on a stream."""
-    lines = [
+
+    def cells(row: Row) -> tuple[str, ...]:
+        (way,) = (way for way in row.ways if way.stream)
+        told = (_told(way, row, *how) for how in _STREAMED)
+        return _fault(row), row.about, _socket(way), *told, "yes" if way.retried else ""
+
+    return table(
         "| fault | what it does | the socket | Python `create(stream=True)` | `stream()` | JS `create({stream})` "
         "| `stream()` | retried |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    for row in ROWS:
-        (way,) = (way for way in row.ways if way.stream)
-        hows = (("python", "raw"), ("python", "helper"), ("js", "raw"), ("js", "helper"))
-        told = " | ".join(_told(way, row, *how) for how in hows)
-        lines.append(f"| {_fault(row)} | {row.about} | {_socket(way)} | {told} | {'yes' if way.retried else ''} |")
-    return "\n".join(lines)
+        map(cells, ROWS),
+    )
 
 
 def faults_reports() -> str:
     """What comes of every public report of the table, on a stream."""
-    lines = [
-        "| what was reported | the fault | Python `create(stream=True)` | `stream()` "
-        "| JS `create({stream})` | `stream()` | langchain `stream()` | the message in the end |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
+    rows = []
     for row in ROWS:
         for way in row.ways:
             if way.stream and row.report:
-                hows = (("python", "raw"), ("python", "helper"), ("js", "raw"), ("js", "helper"))
-                told = " | ".join(_told(way, row, *how) for how in (*hows, ("langchain", "stream")))
-                lines.append(f"| {row.report} | {_fault(row)} | {told} | {_final(way)} |")
-    return "\n".join(lines)
+                told = (_told(way, row, *how) for how in (*_STREAMED, ("langchain", "stream")))
+                rows.append((row.report, _fault(row), *told, _final(way)))
+    return table(
+        "| what was reported | the fault | Python `create(stream=True)` | `stream()` "
+        "| JS `create({stream})` | `stream()` | langchain `stream()` | the message in the end |",
+        rows,
+    )
 
 
 def _final(way: Way) -> str:
@@ -350,13 +350,12 @@ def _final(way: Way) -> str:
 
 def faults_endpoints() -> str:
     """What comes of other endpoints than messages that a file strikes."""
-    lines = ["| what happens | what strikes | Python | JS | langchain |", "|---|---|---|---|---|"]
+    rows = []
     for row in ENDPOINT_ROWS:
         (kind,) = row.answer
         struck = f"`when: {_flow(row.when)}` `{kind}: {_flow(row.answer[kind])}`"
-        told = " | ".join(_told_of(row.calls, client) for client in ("python", "js", "langchain"))
-        lines.append(f"| {row.about} | {struck} | {told} |")
-    return "\n".join(lines)
+        rows.append((row.about, struck, *(_told_of(row.calls, client) for client in ("python", "js", "langchain"))))
+    return table("| what happens | what strikes | Python | JS | langchain |", rows)
 
 
 def _told_of(calls: Iterable[Called], client: str) -> str:
@@ -372,24 +371,21 @@ def _told_of(calls: Iterable[Called], client: str) -> str:
 
 def faults_reach() -> str:
     """Which fault reaches which endpoint."""
-    heads = ["messages, stream", "messages, JSON", *(f"`{name}`" for name in REACHED[2:])]
-    lines = [f"| fault | {' | '.join(heads)} |", f"|---{'|---' * len(heads)}|"]
     logging.getLogger("mock_server").setLevel(logging.ERROR)  # that some cannot be applied is what is asked here
-    for type in FAULTS:
-        lines.append(f"| `{type}` | {' | '.join('yes' if strikes else '' for strikes in reaches(type).values())} |")
-    return "\n".join(lines)
+    heads = ["messages, stream", "messages, JSON", *(f"`{name}`" for name in REACHED[2:])]
+    rows = ((f"`{type}`", *("yes" if strikes else "" for strikes in reaches(type).values())) for type in FAULTS)
+    return table(f"| fault | {' | '.join(heads)} |", rows)
 
 
 def faults_json() -> str:
     """What comes of every fault of the table on a JSON reply, where it has a twin."""
-    lines = ["| fault | the socket | Python `create()` | JS `create()` | retried |", "|---|---|---|---|---|"]
+    rows = []
     for row in ROWS:
         for way in row.ways:
-            if way.stream or way.seen.warned:
-                continue
-            told = " | ".join(_told(way, row, client, "create") for client in ("python", "js"))
-            lines.append(f"| {_fault(row)} | {_socket(way)} | {told} | {'yes' if way.retried else ''} |")
-    return "\n".join(lines)
+            if not way.stream and not way.seen.warned:
+                told = (_told(way, row, client, "create") for client in ("python", "js"))
+                rows.append((_fault(row), _socket(way), *told, "yes" if way.retried else ""))
+    return table("| fault | the socket | Python `create()` | JS `create()` | retried |", rows)
 
 
 def _fault(row: Row) -> str:
@@ -446,30 +442,14 @@ def performance() -> str:
 
 PARTS: dict[str, Callable[..., str]] = {
     "settings": settings_table,
-    "commands": commands,
-    "scenarios": scenarios,
-    "subjects": subjects,
-    "templates": templates,
-    "limits": limits,
-    "operators": operators,
-    "timing": timing,
-    "control": control,
-    "features": features,
-    "rules": rules,
-    "rulebook": rulebook,
-    "beta_parameters": beta_parameters,
-    "thinking_models": thinking_models,
-    "model_limits": model_limits,
-    "result_errors": result_errors,
-    "error_types": error_types,
-    "fault_keys": fault_keys,
-    "faults_streams": faults_streams,
-    "faults_reports": faults_reports,
-    "faults_json": faults_json,
-    "faults_endpoints": faults_endpoints,
-    "faults_reach": faults_reach,
-    "file": file,
-    "performance": performance,
+    **{
+        part.__name__: part
+        for part in (
+            *(commands, scenarios, subjects, templates, limits, operators, timing, control, features, rules, rulebook),
+            *(beta_parameters, thinking_models, model_limits, result_errors, error_types, file, performance),
+            *(fault_keys, faults_streams, faults_reports, faults_json, faults_endpoints, faults_reach),
+        )
+    },
 }
 
 

@@ -49,14 +49,14 @@ ALONE = "nothing outside this container reaches it; start it with --host 0.0.0.0
 # -- serve ----------------------------------------------------------------------------------------------------------
 
 
-def serve(given: argparse.Namespace) -> int:
+def serve(args: argparse.Namespace) -> int:
     """Run the server until SIGTERM or Ctrl-C."""
-    settings = _settings(given)
+    settings = _settings(args)
     _log(settings.log_level)
     linked = configuration.service_link()
     if linked is not None:
-        told = "an address that Kubernetes sets for a service named mock-server, not a port (enableServiceLinks: false)"
-        log.warning("%s=%s is ignored: it is %s", linked, os.environ[linked], told)
+        what = "an address that Kubernetes sets for a service named mock-server, not a port (enableServiceLinks: false)"
+        log.warning("%s=%s is ignored: it is %s", linked, os.environ[linked], what)
     for text in _misspelt():
         log.warning("%s", text)
     _raise_file_limit()
@@ -99,10 +99,8 @@ async def _serve(settings: Settings, paths: Sequence[Any]) -> int:
         await runner.start()
     except Unusable as error:
         raise Mistake(str(error)) from None
-    except OSError as error:
+    except (OSError, OverflowError) as error:
         raise Mistake(f"cannot listen on {settings.host}:{settings.port}: {_why(error)}") from None
-    except OverflowError as error:
-        raise Mistake(f"cannot listen on {settings.host}:{settings.port}: {error}") from None
     garbage.settle()
     collecting = asyncio.create_task(garbage.Collector(runner.came, runner.under_way).run(), name="mock-server garbage")
     alone = whereabouts.is_alone(runner.host)
@@ -119,10 +117,10 @@ async def _serve(settings: Settings, paths: Sequence[Any]) -> int:
     return 0
 
 
-def _why(error: OSError) -> str:
+def _why(error: OSError | OverflowError) -> str:
     if "address already in use" in str(error).lower():
         return "the port is in use; --port 0 (MOCK_SERVER_PORT=0) picks a free one"
-    return error.strerror or str(error)
+    return getattr(error, "strerror", None) or str(error)
 
 
 def _on_signals(call: Callable[[], None]) -> None:
@@ -188,8 +186,8 @@ def _curl(runner: "Runner", key: str) -> str:
         headers.append(f"anthropic-version: {profile.default_version}")
     if name is not None:
         headers.append(f"x-mock-scenario: {name}")
-    said = {"role": "user", "content": "Hi"}
-    body = json.dumps({"model": model, "max_tokens": 99, "stream": True, "messages": [said]}, separators=(",", ":"))
+    message = {"role": "user", "content": "Hi"}
+    body = json.dumps({"model": model, "max_tokens": 99, "stream": True, "messages": [message]}, separators=(",", ":"))
     more = [word for header in headers for word in ("-H", header)]
     return shlex.join(["curl", "-N", *trusted, *proxied, f"{runner.url}/v1/messages", *more, "-d", body])
 
@@ -268,7 +266,7 @@ def _log(level: str) -> None:
 # -- asking a running server ----------------------------------------------------------------------------------------
 
 
-def health(given: argparse.Namespace) -> int:
+def health(args: argparse.Namespace) -> int:
     """Ask a running server whether it is well: exit 0 if so, 1 if not.
 
     Without --host and --port it asks the one that runs here, wherever that listens.
@@ -276,14 +274,14 @@ def health(given: argparse.Namespace) -> int:
     import urllib.error
     import urllib.request
 
-    where = _running(given)
+    where = _running(args)
     url = f"{where.url}/_mock/health"
     handlers = (urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=_trusting(where)))
     try:
         with urllib.request.build_opener(*handlers).open(url, timeout=2) as answer:
-            print(_well(where.url, answer.read().decode(), as_json=given.json))
+            print(_well(where.url, answer.read().decode(), as_json=args.json))
     except urllib.error.HTTPError as error:
-        print(_well(where.url, error.read().decode(), as_json=given.json))
+        print(_well(where.url, error.read().decode(), as_json=args.json))
         return 1
     except (OSError, urllib.error.URLError) as error:
         reason = getattr(error, "reason", error)
@@ -296,39 +294,39 @@ def health(given: argparse.Namespace) -> int:
     return 0
 
 
-def _well(url: str, said: str, *, as_json: bool) -> str:
+def _well(url: str, reply: str, *, as_json: bool) -> str:
     """How a server is, in words."""
     try:
-        state = json.loads(said)
+        state = json.loads(reply)
         if as_json or not isinstance(state, dict):
-            return said
-        up = f"{state['uptime_seconds']:.0f} s"
+            return reply
         about = f"mock-server {state['version']} on {url}, profile {state['profile']}"
-        told = f"{state['status']}: {about}, {several(state['scenarios'], 'scenario')}, up for {up}"
-        wrong = state.get("load_error", [])
-        if wrong:
-            told += "; the last edit does not load, what was served before still is:"
-        return "\n  ".join([told, *wrong])
+        scenarios = several(state["scenarios"], "scenario")
+        text = f"{state['status']}: {about}, {scenarios}, up for {state['uptime_seconds']:.0f} s"
+        problems = state.get("load_error", [])
+        if problems:
+            text += "; the last edit does not load, what was served before still is:"
+        return "\n  ".join([text, *problems])
     except (ValueError, KeyError, TypeError):  # whoever answers there is no server of ours
-        return said
+        return reply
 
 
 def _health_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="as GET /_mock/health has it")
 
 
-def journal(given: argparse.Namespace) -> int:
+def journal(args: argparse.Namespace) -> int:
     """Print the exchanges of a running server, oldest first; with --follow also those to come."""
     from mock_server.api.controls import Refused
     from mock_server.api.remote import Http, Unreachable
 
-    where = _running(given)
+    where = _running(args)
     http = Http(where.url, where.token, _trusting(where))
     try:
-        if given.follow and given.text:
+        if args.follow and args.text:
             raise Mistake("--text looks among the exchanges that have come; leave --follow out")
-        page = http("GET", "journal", session=given.session, limit=given.limit, text=given.text)
-        lines = page["entries"][::-1] if not given.follow else http.events("journal/stream", session=given.session)
+        page = http("GET", "journal", session=args.session, limit=args.limit, text=args.text)
+        lines = page["entries"][::-1] if not args.follow else http.events("journal/stream", session=args.session)
         for one in lines:
             print(_line(one), flush=True)
     except (Refused, Unreachable) as error:
@@ -336,23 +334,23 @@ def journal(given: argparse.Namespace) -> int:
     return 0
 
 
-def _running(given: argparse.Namespace) -> Whereabouts:
+def _running(args: argparse.Namespace) -> Whereabouts:
     """The server that is meant: what flags say, else the one that runs, else what variables say.
 
     Raises Mistake when several run and nothing tells which.
     """
-    settings = _settings(given)
+    settings = _settings(args)
     url = whereabouts.url_of(settings.host, settings.port, tls=settings.tls != "off" or settings.tls_cert is not None)
-    said = Whereabouts(url, settings.host, settings.port, settings.control_token)
-    if given.host is not None and not whereabouts.is_loopback(given.host):
-        return said
+    named = Whereabouts(url, settings.host, settings.port, settings.control_token)
+    if args.host is not None and not whereabouts.is_loopback(args.host):
+        return named
     found = whereabouts.find()
     same = [one for one in found if one.port == settings.port]
-    if not same and given.port is None and len(found) > 1:
+    if not same and args.port is None and len(found) > 1:
         raise Mistake(f"{len(found)} servers run here; say which with --port: {', '.join(one.url for one in found)}")
-    meant = (same or ([] if given.port is not None else found) or [said])[0]
+    meant = (same or ([] if args.port is not None else found) or [named])[0]
     # asked for by its address: whoever does so knows that it is a loopback
-    return replace(meant, token=settings.control_token or meant.token, alone=meant.alone and given.host is None)
+    return replace(meant, token=settings.control_token or meant.token, alone=meant.alone and args.host is None)
 
 
 def _trusting(where: Whereabouts) -> "ssl.SSLContext | None":
@@ -369,15 +367,15 @@ def _trusting(where: Whereabouts) -> "ssl.SSLContext | None":
 
 
 def _line(entry: Mapping[str, Any]) -> str:
-    """One exchange: number, time, session, what was said, what it got."""
+    """One exchange: number, time, session, the prompt, what it got."""
     at = time.strftime("%H:%M:%S", time.localtime(entry["at"]))
+    prompt = " ".join(entry["prompt"].split())[:60]
     by = f"{entry['scenario']} turn {entry['turn']}" if entry["scenario"] else entry["note"].split("\n")[0]
-    said = " ".join(entry["prompt"].split())
-    took = "" if entry["duration_ms"] is None else f" in {entry['duration_ms']:.0f} ms"
     by += " (side call)" if entry["side"] else ""
     by += "".join(f"; {one}" for one in entry["warnings"] if entry["scenario"] or one not in entry["note"])
-    told = f"{entry['method']} {entry['path']} {said[:60]!r} -> {entry['status']} {by}, {entry['outcome']}{took}"
-    return f"{entry['number']:>6} {at} {entry['session']} {told}"
+    took = "" if entry["duration_ms"] is None else f" in {entry['duration_ms']:.0f} ms"
+    request = f"{entry['number']:>6} {at} {entry['session']} {entry['method']} {entry['path']} {prompt!r}"
+    return f"{request} -> {entry['status']} {by}, {entry['outcome']}{took}"
 
 
 def _journal_options(parser: argparse.ArgumentParser) -> None:
@@ -409,10 +407,11 @@ _AUTHOR = ("profile", "catalogue", "any_model", "timing", "time_scale", "seed", 
 
 def _author(module: str, name: str, help: str, settings: tuple[str, ...] = ("paths",)) -> Command:
     """A command of `commands/`: `run_NAME` of its module, and `NAME_options` where it has flags of its own. Imported
-    only when it is meant: `health` has to be quick."""
+    only when it is meant: `health` has to be quick.
+    """
 
-    def run(given: argparse.Namespace) -> int:
-        code: int = getattr(_module(module), f"run_{name}")(given, _with_library(_settings(given)))
+    def run(args: argparse.Namespace) -> int:
+        code: int = getattr(_module(module), f"run_{name}")(args, _with_library(_settings(args)))
         return code
 
     def options(parser: argparse.ArgumentParser) -> None:
@@ -493,18 +492,20 @@ def _add(to: argparse.ArgumentParser, row: Row) -> None:
         to.add_argument(row.flag, metavar=metavar, **common)
 
 
-def _settings(given: argparse.Namespace) -> Settings:
+def _settings(args: argparse.Namespace) -> Settings:
     """Flags over environment over defaults."""
     values = configuration.from_environment()
     for row in configuration.rows():
-        said = getattr(given, row.name, None)
-        if said in (None, []):
+        value = getattr(args, row.name, None)
+        if value in (None, []):
             continue
-        if isinstance(said, list):
-            listed = said if row.name == "paths" else [configuration.parse(row, one, row.flag) for one in said]
-            values[row.name] = tuple(listed if row.name == "paths" else itertools.chain.from_iterable(listed))
-        else:
-            values[row.name] = said if isinstance(said, bool) else configuration.parse(row, said, row.flag)
+        if row.name == "paths":
+            value = tuple(value)
+        elif isinstance(value, list):
+            value = tuple(itertools.chain.from_iterable(configuration.parse(row, one, row.flag) for one in value))
+        elif not isinstance(value, bool):
+            value = configuration.parse(row, value, row.flag)
+        values[row.name] = value
     return Settings(**values)
 
 
@@ -544,17 +545,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         words.insert(0, "serve")
     if isinstance(sys.stdout, io.TextIOWrapper):  # the name of a file need not be text
         sys.stdout.reconfigure(errors="backslashreplace")
-    given, unknown = parser(words[0]).parse_known_args(words)
-    command = COMMANDS[given.command]
+    args, unknown = parser(words[0]).parse_known_args(words)
+    command = COMMANDS[args.command]
     if unknown:
-        print(f"mock-server: {given.command} has no {_no_such(unknown[0], command)}", file=sys.stderr)
+        print(f"mock-server: {args.command} has no {_no_such(unknown[0], command)}", file=sys.stderr)
         return 2
     if command.run is not serve:  # which does both when it listens
         gc.enable()
         for text in _misspelt():
             print(f"mock-server: {text}", file=sys.stderr)
     try:
-        return command.run(given)
+        return command.run(args)
     except ScenarioError as error:
         print(error, file=sys.stderr)
     except (Mistake, SettingError) as error:

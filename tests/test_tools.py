@@ -212,6 +212,15 @@ def test_explain_says_what_the_api_would_refuse(run: Any) -> None:
     assert "a: turn 1 of 1, attempt 1" in done.out
 
 
+def test_explain_of_a_request_to_another_endpoint(run: Any) -> None:
+    write("a.yaml", "name: a\nwhen: {endpoint: count_tokens}\nerror: 529")
+    write("r.json", {"model": "claude-opus-4-8", "messages": [{"role": "user", "content": "Hi"}]})
+
+    assert run("explain", "r.json", "a.yaml", "--endpoint", "count_tokens").out == (
+        "a: turn 1 of 1, attempt 1  (a.yaml:1)\n  holds    endpoint: count_tokens\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [("{", "r.json:1:2: not JSON"), ("[]", "expected a JSON object"), (None, "r.json: cannot be read: No such file")],

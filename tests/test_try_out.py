@@ -41,6 +41,33 @@ def test_a_request_is_explained(server: Verbs) -> None:
     assert server.explain({"messages": 3})["error"]["type"] == "invalid_request_error"
 
 
+def test_a_request_to_another_endpoint_is_explained(server: Verbs) -> None:
+    counting = {"endpoint": "count_tokens", "prompt": "Rome"}
+    server.add(error=529, when=counting, name="no-count")
+    server.add(error=500, when={"endpoint": "models", "header": {"x-who": "bob"}}, name="no-models")
+    body = {name: value for name, value in ASK.items() if name != "max_tokens"}
+
+    told = server.explain(body, endpoint="count_tokens")
+    assert (told["scenario"], told["turn"], told["error"]) == ("no-count", 1, None)
+    assert told["conditions"] == ["endpoint: count_tokens", "prompt: contains 'Rome'"]
+    near = server.explain({**body, "messages": [{"role": "user", "content": "Hi"}]}, endpoint="count_tokens")
+    assert [one["scenario"] for one in near["near_misses"]] == ["no-count"]
+    assert server.explain({"model": "m"}, endpoint="count_tokens")["error"]["status"] == 400
+    assert server.explain({}, {"x-who": "bob"}, endpoint="models.get")["scenario"] == "no-models"
+    assert server.explain({}, endpoint="models.list")["text"].splitlines()[:2] == [
+        "No scenario matches this request (1 asked).",
+        "  no-models, 50% near",
+    ]
+    assert server.explain({}, endpoint="files.list")["near_misses"] == []
+    legacy = {
+        "model": "claude-opus-4-8",
+        "max_tokens_to_sample": 9,
+        "prompt": "\n\nHuman: weather in Rome\n\nAssistant:",
+    }
+    assert server.explain(legacy, endpoint="complete")["captures"] == {"city": "Rome"}
+    assert server.journal.total == 0
+
+
 def test_a_scenario_is_previewed(server: Verbs) -> None:
     call, answer = server.preview("tool-use")
 
@@ -67,6 +94,7 @@ def test_what_cannot_be_previewed(what: str, told: str, server: Verbs) -> None:
         ("preview", {"yaml": "name: x"}, 422, "a scenario needs turns"),
         ("explain", {}, 400, "request is missing"),
         ("explain", {"request": [], "headers": {}}, 400, "request is not an object"),
+        ("explain", {"endpoint": "count_token"}, 400, "no endpoint is called 'count_token'"),
     ],
 )
 def test_a_caller_is_told_what_is_wrong(route: str, body: Any, status: int, told: str) -> None:

@@ -16,7 +16,7 @@ from mock_server.api.session import Verbs
 from mock_server.clock import SystemClock
 from mock_server.engine.entry import Entry
 from mock_server.engine.exchange import Exchange
-from mock_server.engine.journal import Hit, Journal, StillOpen
+from mock_server.engine.journal import COUNTS, Hit, Journal, StillOpen
 from mock_server.protocol.plan import JSON_HEADERS, Part, Plan, whole
 from mock_server.protocol.request import HttpRequest
 from mock_server.protocol.sse import dumps, encode, frame
@@ -235,14 +235,14 @@ class RemoteJournal(Journal):
         self._kept = True
 
     def __getattribute__(self, name: str) -> Any:
-        if name in _COUNTS and not object.__getattribute__(self, "__dict__").get("_kept", True):
+        if name in _COUNTED and not object.__getattribute__(self, "__dict__").get("_kept", True):
             object.__getattribute__(self, "_refresh")()
         return object.__getattribute__(self, name)
 
     def _refresh(self) -> None:
         counts = self._http("GET", "journal/counts", session=self.session)
         own = self.__dict__
-        own |= {name: counts[name] for name in _EXACT}
+        own |= {name: counts[name] for name in COUNTS}
         own["hits"] = {at: _hit(one) for at, one in enumerate(counts["hits"])}
 
     def entries(self) -> tuple[Entry, ...]:
@@ -292,8 +292,7 @@ class RemoteJournal(Journal):
         return known
 
 
-_EXACT = ("total", "side", "unmatched", "unexpected", "contradicted", "dropped", "finished", "cut")
-_COUNTS = frozenset((*_EXACT, "hits"))
+_COUNTED = frozenset((*COUNTS, "hits"))
 
 
 def _hit(said: Mapping[str, Any]) -> Hit:

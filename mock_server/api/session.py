@@ -245,12 +245,15 @@ class Verbs(ABC):
     def elsewhere(self) -> int:
         """How many requests came to the server under other keys since this session began."""
 
-    def explain(self, request: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Mapping[str, Any]:
+    def explain(
+        self, request: Mapping[str, Any], headers: Mapping[str, str] | None = None, *, endpoint: str = "messages"
+    ) -> Mapping[str, Any]:
         """Which scenario answers this request body, which turn of it and why, or what came near; nothing is noted.
 
+        `endpoint`: where it goes, by the name that `when: {endpoint: …}` has for it, such as `count_tokens`.
         Keys: matched, scenario, turn, attempt, conditions, captures, differences, near_misses, error, text.
         """
-        said = {"request": dict(request), "headers": dict(headers or {})}
+        said = {"request": dict(request), "headers": dict(headers or {}), "endpoint": endpoint}
         found: Mapping[str, Any] = self._ask("POST", "explain", said, session=self._name)
         return found
 

@@ -338,7 +338,7 @@ def _place(scenario: Scenario, path: tuple[str | int, ...]) -> Position | None:
 # `mock-server check`: every mistake in scenario files, and replies that differ as JSON and as a stream.
 
 
-def run_check(given: argparse.Namespace, settings: Settings) -> int:
+def run_check(args: argparse.Namespace, settings: Settings) -> int:
     """Read scenario files and report every mistake as file:line:column, and what else to look at as notes."""
     logging.getLogger("mock_server").setLevel(logging.ERROR)  # what a reply met when it was played is no mistake
     try:
@@ -348,8 +348,8 @@ def run_check(given: argparse.Namespace, settings: Settings) -> int:
         scenarios, problems = error.well, error.problems
     problems = ScenarioError((*problems, *findings(scenarios, settings))).problems
     noted = ScenarioError(notes(scenarios, settings)).problems
-    _FORMATS[given.format](problems, noted, len(scenarios))
-    return 2 if problems or (given.strict and noted) else 0
+    _FORMATS[args.format](problems, noted, len(scenarios))
+    return 2 if problems or (args.strict and noted) else 0
 
 
 def check_options(parser: argparse.ArgumentParser) -> None:

@@ -24,36 +24,36 @@ from mock_server.settings import Settings
 KEY = "import"
 
 
-def run_import(given: argparse.Namespace, settings: Settings) -> int:
+def run_import(args: argparse.Namespace, settings: Settings) -> int:
     """Make scenarios of what was recorded, and say what of it they cannot say."""
-    name = given.name or (_stem(given.file) if given.file != "-" else "imported")
+    name = args.name or (_stem(args.file) if args.file != "-" else "imported")
     try:
-        found = recordings.read(_bytes(given.file))
+        found = recordings.read(_bytes(args.file))
         imported = scenarios_of(found.exchanges, name)
-        scenarios, lost = _tellable(imported.scenarios, given.file)
+        scenarios, lost = _tellable(imported.scenarios, args.file)
         text = _text(scenarios)
-        loaded = loads(text, given.file)
-        if given.timing:
+        loaded = loads(text, args.file)
+        if args.timing:
             if len(scenarios) > 1:
                 raise NoTranscript("--timing is for one entry of the journal, and this holds several conversations")
             text = dump(_timed(scenarios[0], timing_of(found.value, loaded[0].turns[-1].reply or ())))
-            loaded = loads(text, given.file)
+            loaded = loads(text, args.file)
         notes = list(unequal(settings, loaded, found.exchanges))
     except NoTranscript as error:
-        raise Mistake(f"{given.file}:{_spaced(str(error))}") from None
+        raise Mistake(f"{args.file}:{_spaced(str(error))}") from None
     except ScenarioError as error:
-        raise Mistake(f"{given.file}: it cannot be told as a scenario: {error}") from None
+        raise Mistake(f"{args.file}: it cannot be told as a scenario: {error}") from None
     except RecursionError:
-        raise Mistake(f"{given.file}: nested too deeply") from None
+        raise Mistake(f"{args.file}: nested too deeply") from None
     for note in (*found.notes, *imported.notes, *lost, *notes):
-        print(f"mock-server: {given.file}: {note}", file=sys.stderr)
-    if given.output is None:
+        print(f"mock-server: {args.file}: {note}", file=sys.stderr)
+    if args.output is None:
         sys.stdout.write(text)
         return 0
-    if Path(given.output).exists():
-        raise Mistake(f"{given.output} is there already")
-    Path(given.output).write_text(text, encoding="utf-8")
-    print(f"{given.output}\ntry it: mock-server preview {given.output}")
+    if Path(args.output).exists():
+        raise Mistake(f"{args.output} is there already")
+    Path(args.output).write_text(text, encoding="utf-8")
+    print(f"{args.output}\ntry it: mock-server preview {args.output}")
     return 0
 
 

@@ -8,12 +8,11 @@ from typing import Any
 
 from mock_server.api.matrix import USUAL, Variant, faults
 from mock_server.commands.shared import Paint, engine_of, meant, read_request
-from mock_server.engine.explain import explain
+from mock_server.engine.explain import ASKED, explain, request_to
 from mock_server.engine.preview import Previewed, preview
 from mock_server.protocol.errors import excerpt
 from mock_server.protocol.plan import Plan
-from mock_server.protocol.request import HttpRequest
-from mock_server.protocol.sse import dumps, encode, read_json, readable_payload
+from mock_server.protocol.sse import dumps, read_json, readable_payload
 from mock_server.scenario.faults import FAULTS
 from mock_server.scenario.load import library, load
 from mock_server.scenario.node import one_of, several
@@ -26,24 +25,24 @@ SHOWN = 12  # deltas of one block; the others are counted
 _WIDTH = 100
 
 
-def run_preview(given: argparse.Namespace, settings: Settings) -> int:
+def run_preview(args: argparse.Namespace, settings: Settings) -> int:
     """Show what a scenario sends: every exchange of its script, each event with its time."""
-    scenarios = meant(given.name, settings.paths)
+    scenarios = meant(args.name, settings.paths)
     engine = engine_of(settings, scenarios)
-    request, headers = read_request(given.request) if given.request else (None, {})
-    stream = False if given.json else True if request is None else None
+    request, headers = read_request(args.request) if args.request else (None, {})
+    stream = False if args.json else True if request is None else None
     paint = Paint()
     for scenario in scenarios:
         if scenario.is_overlay:
             print(f"{scenario.name} answers nothing itself: it is laid over the replies of others", end="\n\n")
         for one in preview(engine, engine.in_force, scenario, request, headers, stream=stream):
-            if given.sse:
+            if args.sse:
                 sys.stdout.flush()
                 sys.stdout.buffer.write(one.plan.body())
-            elif given.json:
+            elif args.json:
                 print(_body(one))
             else:
-                print("\n".join(timeline(one, len(scenario.turns), scenario.name, paint, all=given.all)), end="\n\n")
+                print("\n".join(timeline(one, len(scenario.turns), scenario.name, paint, all=args.all)), end="\n\n")
     return 0
 
 
@@ -185,31 +184,37 @@ def _cut(text: str, most: int) -> str:
 # -- explain ----------------------------------------------------------------------------------------------------------
 
 
-def run_explain(given: argparse.Namespace, settings: Settings) -> int:
+def run_explain(args: argparse.Namespace, settings: Settings) -> int:
     """Tell which scenario answers a request, which turn of it and why; exit 1 when none does."""
-    body, headers = read_request(given.request)
-    for one in given.header or ():
+    body, headers = read_request(args.request)
+    for one in args.header or ():
         name, _, text = one.partition(":")
         headers[name.strip().lower()] = text.strip()
     engine = engine_of(settings, load(settings.paths or (library(),)))
     headers.setdefault("anthropic-version", engine.profile.default_version)
     session = engine.sessions.default
     states = engine.library(session).states
-    for one in given.state or ():
+    for one in args.state or ():
         name, _, value = one.partition(":")
         if name not in states or value not in states[name].values:
             known = "; ".join(f"{name}: {', '.join(state.values)}" for name, state in states.items()) or "none"
             print(f"no state {one}; there are {known}", file=sys.stderr)
             return 2
         session.move(engine.library(session), {name: value})
-    http = HttpRequest("POST", "/v1/messages", headers, encode(dumps(body)))
-    found = explain(engine, session, http)
-    print(json.dumps(found.as_json(), ensure_ascii=False, indent=2) if given.json else found)
+    found = explain(engine, session, request_to(args.endpoint, body, headers))
+    print(json.dumps(found.as_json(), ensure_ascii=False, indent=2) if args.json else found)
     return 0 if found.matched and not found.differences else 1
 
 
 def explain_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("request", metavar="REQUEST", help="a file with the request's JSON body; - for standard input")
+    parser.add_argument(
+        "--endpoint",
+        choices=tuple(ASKED),
+        default="messages",
+        metavar="NAME",
+        help="where it goes: messages (default), count_tokens, models.list, …, as `when: {endpoint: NAME}` has it",
+    )
     parser.add_argument("--header", action="append", metavar="NAME:VALUE", help="a header of the request; repeatable")
     parser.add_argument(
         "--state", action="append", metavar="NAME:VALUE", help="a state that the request finds; repeatable"
@@ -220,11 +225,11 @@ def explain_options(parser: argparse.ArgumentParser) -> None:
 # -- faults -----------------------------------------------------------------------------------------------------------
 
 
-def run_faults(given: argparse.Namespace, settings: Settings) -> int:
+def run_faults(args: argparse.Namespace, settings: Settings) -> int:
     """List one variant of a scenario for every fault at every event; with --yaml print them as scenarios."""
-    chosen = tuple(given.fault or USUAL)
-    variants = [one for each in meant(given.name, settings.paths) for one in faults(each, chosen, once=given.once)]
-    if given.yaml:
+    chosen = tuple(args.fault or USUAL)
+    variants = [one for each in meant(args.name, settings.paths) for one in faults(each, chosen, once=args.once)]
+    if args.yaml:
         sys.stdout.write("---\n".join(_document(one) for one in variants))
         return 0
     for one in variants:

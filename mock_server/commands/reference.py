@@ -16,10 +16,10 @@ from mock_server.settings import Settings
 # -- list -----------------------------------------------------------------------------------------------------------
 
 
-def run_list(given: argparse.Namespace, settings: Settings) -> int:
+def run_list(args: argparse.Namespace, settings: Settings) -> int:
     """List the scenarios: name, what it answers to, turns, what it is for."""
-    scenarios = [one for one in load(settings.paths or (library(),)) if not given.tag or given.tag in one.tags]
-    if given.json:
+    scenarios = [one for one in load(settings.paths or (library(),)) if not args.tag or args.tag in one.tags]
+    if args.json:
         print(json.dumps([_as_json(one) for one in scenarios], ensure_ascii=False, indent=2))
         return 0
     head, *rows = table([("name", "when", "turns", "description"), *map(_row, scenarios)])
@@ -51,16 +51,16 @@ def _as_json(one: Scenario) -> dict[str, object]:
 # -- docs -----------------------------------------------------------------------------------------------------------
 
 
-def run_docs(given: argparse.Namespace, settings: Settings) -> int:
+def run_docs(args: argparse.Namespace, settings: Settings) -> int:
     """Print a page of the documentation (Markdown); without a name, which pages there are."""
     inside = PACKAGE / "docs"  # of an installed package; in a checkout they are beside it
     folder = inside if inside.is_dir() else PACKAGE.parent / "docs"
     pages = {page.stem: page.read_text(encoding="utf-8") for page in sorted(folder.glob("*.md"))}
-    if given.page is None:
+    if args.page is None:
         titles = [(name, _title(name, text)) for name, text in pages.items()]
         print("\n".join([*table(titles), "", "mock-server docs PAGE"]))
         return 0
-    name = given.page.removeprefix("docs/").partition("#")[0].removesuffix(".md")
+    name = args.page.removeprefix("docs/").partition("#")[0].removesuffix(".md")
     if name not in pages:
         raise Mistake(f"no page '{name}'{one_of(name, pages)}")
     print(pages[name], end="")
@@ -79,7 +79,7 @@ def _title(name: str, page: str) -> str:
 # -- schema ---------------------------------------------------------------------------------------------------------
 
 
-def run_schema(given: argparse.Namespace, settings: Settings) -> int:
+def run_schema(args: argparse.Namespace, settings: Settings) -> int:
     """Print the JSON Schema of scenario files: editors complete and explain by it."""
     from mock_server.scenario.schema import schema  # made as it is imported, for these two commands alone
 
@@ -113,14 +113,14 @@ turns:
 """
 
 
-def run_new(given: argparse.Namespace, settings: Settings) -> int:
+def run_new(args: argparse.Namespace, settings: Settings) -> int:
     """Write a commented scenario file, and beside it the schema that editors complete from."""
     from mock_server.scenario.schema import schema
 
-    name = given.name.removesuffix(".yaml").removesuffix(".yml")
+    name = args.name.removesuffix(".yaml").removesuffix(".yml")
     if not re.fullmatch(r"[\w.-]+", name):
         raise Mistake(f"'{name}' is no file name; letters, digits, - _ and . please")
-    folder = Path(given.folder)
+    folder = Path(args.folder)
     file = folder / f"{name}.yaml"
     if file.exists():
         raise Mistake(f"{file} is there already")

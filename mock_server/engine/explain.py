@@ -1,19 +1,26 @@
 """Which scenario answers a request, which turn of it and why; or why none does. Nothing is counted or noted."""
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mock_server.engine.choose import Choice, Lookup, NearMiss, NoMatch, choose
+from mock_server.engine.choose import NEAR_MISSES, Choice, Lookup, NearMiss, NoMatch, choose, choose_beside
+from mock_server.engine.endpoints import JUDGES, MESSAGES, NAMES, Endpoint
+from mock_server.engine.endpoints.complete import read as read_completion
 from mock_server.engine.render import Rendering, rendered
 from mock_server.engine.render import rendered_text as filled
+from mock_server.engine.routing import route
 from mock_server.engine.session import Cursors, InForce, Session
 from mock_server.protocol.errors import MESSAGE, ApiError
 from mock_server.protocol.expression import OverLimit, bounded
-from mock_server.protocol.request import HttpRequest, parse
+from mock_server.protocol.profile import OPERATIONS
+from mock_server.protocol.request import HttpRequest, MessagesRequest, parse
 from mock_server.protocol.rules import validate
 from mock_server.protocol.rules.models import model_of
+from mock_server.protocol.sse import dumps_in_steps, encode
 from mock_server.scenario.conditions import Miss
 from mock_server.scenario.reply import templates_of
+from mock_server.scenario.subjects import ASKING
 from mock_server.scenario.templates import Template
 
 if TYPE_CHECKING:
@@ -92,6 +99,20 @@ def error_text(error: ApiError) -> str:
     return error.message or MESSAGE.get(error.type, error.type)
 
 
+# what scenarios call an endpoint -> its method and a path to it
+ASKED: Mapping[str, tuple[str, str]] = {
+    name: (method, re.sub(r"{\w+(\.\.\.)?}", "explain", path))
+    for path, methods in OPERATIONS.items()
+    for method, name in methods.items()
+}
+
+
+def request_to(endpoint: str, body: Mapping[str, Any], headers: Mapping[str, str]) -> HttpRequest:
+    """The request with this body to an endpoint of `ASKED`."""
+    method, path = ASKED[endpoint]
+    return HttpRequest(method, path, headers, encode(dumps_in_steps(body)))
+
+
 def explain(engine: "Engine", session: Session, http: HttpRequest) -> Explanation:
     """What becomes of a request in a session, as if it were the first there. It is matched although it is refused."""
     with bounded():
@@ -102,32 +123,53 @@ def explain(engine: "Engine", session: Session, http: HttpRequest) -> Explanatio
 
 
 def _explained(engine: "Engine", session: Session, http: HttpRequest) -> Explanation:
-    profile = session.in_force.profile
     try:
-        request = parse(http.body, http.headers)
+        endpoint, _ = route(http, session.in_force)
+        request, refused = _read(endpoint, http, session)
     except ApiError as error:
         return Explanation(error=error)
-    refused: ApiError | None = None
-    try:
-        validate(request, profile)
-    except ApiError as error:
-        refused = error
-    library = engine.library(session)
+    library, name = engine.library(session), NAMES[endpoint]
+    beside = [one for one in library.beside if name in one.endpoints and not one.is_overlay]
+    count = len(library) if endpoint in MESSAGES else len(beside)
+    seed = session.in_force.settings.seed
     try:
         states = session.states(library)
-        asked = Lookup(request, http.headers, "", Cursors(), session.in_force.settings.seed, states)
-        found = choose(library, asked)
+        asked = Lookup(request, http.headers, "", Cursors(), seed, states, name)
+        found = choose(library, asked) if endpoint in MESSAGES else choose_beside(library, asked)
     except ApiError as error:
-        return Explanation(error=refused or error, asked=len(library))
+        return Explanation(error=refused or error, asked=count)
     except (KeyError, TypeError, AttributeError, ValueError):  # too broken for conditions to look into
         return Explanation(error=refused)
+    if found is None:
+        matches = [(one.when.match(asked.newest), one.name) for one in beside if one.when is not None]
+        near = [NearMiss(scenario, match.distance, match.misses) for match, scenario in matches]
+        near.sort(key=lambda miss: miss.distance)
+        return Explanation(near_misses=tuple(near[:NEAR_MISSES]), error=refused, asked=count)
     if isinstance(found, NoMatch):
-        return Explanation(near_misses=found.near_misses, error=refused, asked=len(library))
-    seed = session.in_force.settings.seed
+        return Explanation(near_misses=found.near_misses, error=refused, asked=count)
     by = Rendering(asked, found, seed, engine.generator, session.name, session.reply_time())
     fails = _failing(found, by)
     against = () if fails or refused is not None else _contradicting(session.in_force, found, by)
     return _of_choice(found, asked, refused)._replace(fails=fails, contradictions=against)
+
+
+def _read(endpoint: Endpoint, http: HttpRequest, session: Session) -> tuple[MessagesRequest, ApiError | None]:
+    """What scenarios are asked about, and why the API would refuse it. Raises ApiError for what cannot be read."""
+    name, profile = NAMES[endpoint], session.in_force.profile
+    if name == "complete":
+        http, _, _ = read_completion(http, session)
+    request = parse(http.body if name in ASKING else _NO_PROMPT, http.headers)
+    try:
+        if endpoint in MESSAGES:
+            validate(request, profile)
+        elif (judge := JUDGES.get(endpoint)) is not None:
+            judge(http, session)
+    except ApiError as error:
+        return request, error
+    return request, None
+
+
+_NO_PROMPT = b'{"model":"","messages":[{"role":"user","content":""}]}'
 
 
 def _contradicting(in_force: InForce, choice: Choice, by: Rendering) -> tuple[str, ...]:

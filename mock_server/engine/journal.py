@@ -121,6 +121,10 @@ class Incomplete(LookupError):
     __module__ = "mock_server"
 
 
+# what a journal counts exactly, whatever its ring has dropped
+COUNTS = ("total", "side", "unmatched", "unexpected", "contradicted", "dropped", "finished", "cut")
+
+
 class Hit:
     """How often one answer of a scenario was played; without an answer, those of a turn that are served no more."""
 

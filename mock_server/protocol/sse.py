@@ -111,19 +111,30 @@ def readable_payload(frame: bytes) -> dict[str, Any]:
 
 
 def heard(stream: bytes) -> Iterator[dict[str, Any]]:
-    """The payloads that can be read of a stream that may be broken anywhere; data that is no JSON is `(broken)`."""
+    """The payloads that can be read of a stream that may be broken anywhere; data that is no JSON is `(broken)`. An
+    event that the API does not have may be named by its `event:` line alone: that is its type then."""
     for block in re.split(r"\n\n|\r\r|\r\n\r\n", stream.decode("utf-8", "replace")):
-        data = [line[5:].removeprefix(" ") for line in re.split(r"\r\n|\n|\r", block) if line.startswith("data:")]
+        fields = [line.partition(":") for line in re.split(r"\r\n|\n|\r", block)]
+        data = [value.removeprefix(" ") for name, _, value in fields if name == "data"]
         if data:
-            yield _payload("\n".join(data))
+            names = [value.removeprefix(" ") for name, _, value in fields if name == "event"]
+            yield _payload("\n".join(data), names[-1] if names else "")
 
 
-def _payload(data: str) -> dict[str, Any]:
+_BLOCK_EVENTS = ("content_block_start", "content_block_delta", "content_block_stop")
+_EVENTS = frozenset(("message_start", *_BLOCK_EVENTS, "message_delta", "message_stop", "ping", "error"))
+
+
+def _payload(data: str, event: str) -> dict[str, Any]:
     try:
         payload = json.loads(data)
     except ValueError:
         payload = None
-    return payload if isinstance(payload, dict) and "type" in payload else {"type": "(broken)", "data": data}
+    if isinstance(payload, dict) and "type" in payload:
+        return payload
+    if isinstance(payload, dict) and event and event not in _EVENTS:
+        return {"type": event, **payload}
+    return {"type": "(broken)", "data": data}
 
 
 def parse(stream: bytes) -> Iterator[dict[str, Any]]:

@@ -1,5 +1,5 @@
-"""A running server: its sockets, its certificate, its start and stop, the files it watches. For the command line and
-for whoever brings an event loop.
+"""A running server: its listening sockets, its certificate, the files it watches, its start and stop. For the command
+line and for whoever brings an event loop.
 """
 
 import asyncio
@@ -40,9 +40,8 @@ if TYPE_CHECKING:
 
 # Where connections come in: the listening sockets of one address.
 #
-# The loops' own servers do not bear a process that has no descriptor left: asyncio writes ten thousands of
-# tracebacks a
-# second, uvloop closes what comes. Here it waits until others have ended, and one line in the log says so.
+# The loops' own servers do not bear a process that has no descriptor left: asyncio writes ten thousands of tracebacks
+# a second, uvloop closes what comes. Here it waits until others have ended, and one line in the log says so.
 
 log = logging.getLogger("mock_server")
 BACKLOG = 4096
@@ -241,9 +240,8 @@ def _folder() -> Path:
 
 # Watches scenario files and loads them again when one is changed, added, renamed or removed.
 #
-# Editors write in steps: a change counts once the files have looked the same twice, and what changed while it was
-# read is
-# read again. Only changed files are parsed; parsing and compiling happen beside the event loop, the swap is one
+# Editors write in steps: a change counts once the files have looked the same twice, and what changed while it was read
+# is read again. Only changed files are parsed. Parsing and compiling happen beside the event loop, the swap is one
 # step.
 
 INTERVAL = 0.3
@@ -328,9 +326,6 @@ def _record(*given: Any, **more: Any) -> logging.LogRecord:
         record = copy(_BLANK)
         vars(record).update(zip(_FIELDS, given, strict=False), levelname=logging.getLevelName(given[1]))
         return record
-
-
-# A running server: start, address, stop. For the command line and for whoever brings an event loop.
 
 
 class Runner:

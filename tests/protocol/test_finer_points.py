@@ -771,6 +771,13 @@ def test_data_that_is_no_event_is_told_as_broken(data: str) -> None:
     assert list(sse.heard(f"data: {data}\n\n".encode())) == [{"type": "(broken)", "data": data}]
 
 
+def test_an_event_that_the_api_does_not_have_is_told_by_its_name() -> None:
+    assert list(sse.heard(b'event: queued\ndata: {"place":3}\n\n')) == [{"type": "queued", "place": 3}]
+    assert list(sse.heard(b"event: queued\ndata: 3\n\n")) == [{"type": "(broken)", "data": "3"}]
+    bare = b'event: message_stop\ndata: {"place":3}\n\n'  # the API's own has a type
+    assert list(sse.heard(bare)) == [{"type": "(broken)", "data": '{"place":3}'}]
+
+
 def test_a_summary_is_cut_to_its_length_and_stays_one() -> None:
     summary = Compaction(content="one two three four", signature="x")
     short = cut([summary], 2, [])

@@ -55,6 +55,18 @@ def test_an_entry_tells_where_it_was_struck_and_cut(server: MockServer) -> None:
     assert [one["number"] for one in listed] == [entry["number"]]
 
 
+def test_an_event_that_is_put_in_is_shown_by_its_name(server: MockServer) -> None:
+    server.add(
+        "Hi", when=prompt("hello"), fault={"type": "insert", "at": "ping", "event": "queued", "data": {"place": 3}}
+    )
+    message = {"role": "user", "content": "hello"}
+    body = {"model": "claude-opus-4-8", "max_tokens": 99, "stream": True, "messages": [message]}
+    call(server, "POST", "/v1/messages", body, x_api_key="k")
+    events = [one["payload"] for one in newest(server)["events"]]
+    assert {"type": "queued", "place": 3} in events
+    assert list(server.journal.last.events) == events
+
+
 def test_an_entry_under_way_tells_which_gate_may_hold_it(server: MockServer) -> None:
     server.add(reply("one two", gate="middle"), when=prompt("hello"))
     message = {"role": "user", "content": "hello"}

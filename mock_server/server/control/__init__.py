@@ -1,4 +1,8 @@
-"""The live stream of the journal: server-sent events for pages and terminals, so many a second and no more."""
+"""The control API and the page, `/_mock/…` and `/`: who may use them, the page's files, the live stream of the journal,
+and the desk that has each request answered.
+
+A route is one function in `handlers.py` and its row in `routes.py`; the OpenAPI document is made from the same rows.
+"""
 
 import asyncio
 import hmac
@@ -126,10 +130,10 @@ class Page:
 
 # The live stream of the journal: server-sent events for pages and terminals, so many a second and no more.
 
-FIRST = 100
-BATCH = 50
-INTERVAL = 0.25
-SILENCE = 15.0
+FIRST = 100  # entries that a watcher gets at once
+BATCH = 50  # entries in one write
+INTERVAL = 0.25  # seconds between two writes
+SILENCE = 15.0  # seconds without anything, after which a comment goes out
 
 
 class Feed:
@@ -244,11 +248,6 @@ class Watcher:
 def _frame(event: str, data: object) -> bytes:
     return encode(f"event: {event}\ndata: {dumps(data)}\n\n")
 
-
-# `/_mock/…` and the page: the public verbs as JSON, for people, health checks and clients in other processes.
-#
-# A route is one function in `server/control/handlers.py` and its row in `routes.py`; the OpenAPI document is made
-# from the same rows.
 
 __all__ = ["Desk", "Query"]
 

@@ -9,19 +9,18 @@ from mock_server import version
 from mock_server.engine import verify
 from mock_server.engine.engine import Engine
 from mock_server.engine.entry import Entry
-from mock_server.engine.explain import explain
+from mock_server.engine.explain import ASKED, explain, request_to
 from mock_server.engine.journal import Incomplete
 from mock_server.engine.masking import masked
 from mock_server.engine.overlays import ServerOverlays, SessionOverlays
 from mock_server.engine.preview import preview
 from mock_server.engine.session import Session
-from mock_server.protocol.request import HttpRequest
-from mock_server.protocol.sse import dumps_in_steps, encode
 from mock_server.scenario.conditions import NO_STATES
 from mock_server.scenario.faults import FAULTS
 from mock_server.scenario.load import build, loads, same_names
 from mock_server.scenario.model import Scenario
 from mock_server.scenario.node import ScenarioError, one_of, suggestion
+from mock_server.scenario.subjects import ASKING
 from mock_server.scenario.writing import written
 from mock_server.server.control import views
 from mock_server.server.control.answers import ControlError, Query, RouteAnswer
@@ -587,16 +586,16 @@ def previewed(control: Control, query: Query) -> RouteAnswer:
 
 
 def explained(control: Control, query: Query) -> RouteAnswer:
-    """Which scenario answers a `request` (with these `headers`), which turn and why; or what came near."""
+    """Which scenario answers a `request` (with these `headers`, to this `endpoint`) and why; or what came near."""
     session, said = control.session(query), query.json()
-    body = _object(said, "request")
-    if body is None:
+    body, endpoint = _object(said, "request"), said.get("endpoint", "messages")
+    if endpoint not in ASKED:
+        expected = one_of(str(endpoint), ASKED).removeprefix("; ")
+        raise ControlError(400, f"no endpoint is called {endpoint!r}", expected)
+    if body is None and endpoint in ASKING:
         raise ControlError(400, "request is missing", "the JSON body of a request to the API")
-    version = session.in_force.profile.default_version
-    http = HttpRequest(
-        "POST", "/v1/messages", {"anthropic-version": version, **_headers(said)}, encode(dumps_in_steps(body))
-    )
-    return RouteAnswer(200, explain(control.engine, session, http).as_json())
+    headers = {"anthropic-version": session.in_force.profile.default_version, **_headers(said)}
+    return RouteAnswer(200, explain(control.engine, session, request_to(endpoint, body or {}, headers)).as_json())
 
 
 def language(control: Control, query: Query) -> RouteAnswer:

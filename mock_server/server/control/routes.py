@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from mock_server import version
+from mock_server.engine.explain import ASKED
 from mock_server.records import dataclass
 from mock_server.server.control import handlers
 from mock_server.server.control.answers import PREFIX, ControlError, Query, RouteAnswer
@@ -78,7 +79,8 @@ _PREVIEW_BODY = _object(
     is_open=True,
     example={"scenario": "hello"},
 )
-_EXPLAIN_BODY = _object({"request": _REQUEST, "headers": _OBJECT_OR_NULL}, "request", is_open=True)
+_ENDPOINT = {**_TEXT, "enum": list(ASKED), "default": "messages"}
+_EXPLAIN_BODY = _object({"request": _REQUEST, "headers": _OBJECT_OR_NULL, "endpoint": _ENDPOINT}, is_open=True)
 _CLOCK_BODY = _object({"freeze": _TRUTH, "advance": {**_NUMBER, "minimum": 0}, "resume": _TRUTH})
 _GATE_BODY = _object({"times": {"type": ["integer", "null"], "minimum": 1}, "shut": _TRUTH})
 _STATES_BODY = {

@@ -1,4 +1,4 @@
-"""Entries, scenarios and sessions as JSON, with what stands out on the timeline of a reply."""
+"""Entries, scenarios and sessions as JSON, and what stands out on the timeline of a reply."""
 
 import json
 import shlex
@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple
 from mock_server.engine.choose import NearMiss
 from mock_server.engine.engine import Engine
 from mock_server.engine.entry import Entry
+from mock_server.engine.journal import COUNTS
 from mock_server.engine.masking import masked, masked_events, masked_headers, masked_query, without_secrets
 from mock_server.engine.request_view import ready
 from mock_server.engine.session import Session
@@ -19,9 +20,8 @@ from mock_server.scenario.writing import dump, exchange
 # What stands out on the timeline of a reply: where a gate holds it, a fault struck, it is cut.
 
 Kind = Literal["gate", "stall", "fault", "cut"]
-_TOLD = frozenset(
-    ("gate", "disconnect", "reset", "empty_response")
-)  # a wait or the cut is all there is to tell of them
+# a wait or the cut is all there is to say of them
+_TOLD = frozenset(("gate", "disconnect", "reset", "empty_response"))
 _ENDINGS: Mapping[str, str] = {
     "end": "ends here",
     "close": "connection closed, the body not ended",
@@ -297,28 +297,16 @@ def scenario_view(scenario: Scenario, session: Session | None, calls: int) -> di
     }
 
 
-# the settings of a session that its view tells
+# the settings of a session that its view shows
 _SETTINGS = (
-    *(
-        "profile",
-        "catalogue",
-        "validation",
-        "unknown_parameters",
-        "rate_limits",
-        "seed",
-        "time_scale",
-        "timing",
-        "unmatched",
-        "contradictions",
-    ),
-    *("any_model", "fast_retries", "batch_seconds", "file_bytes", "downloads"),
+    *("profile", "catalogue", "validation", "unknown_parameters", "rate_limits", "seed", "time_scale", "timing"),
+    *("unmatched", "contradictions", "any_model", "fast_retries", "batch_seconds", "file_bytes", "downloads"),
 )
 
 
 def session_view(session: Session, engine: Engine) -> dict[str, Any]:
     """A session in the list."""
     settings = session.in_force.settings
-    own = {name: getattr(settings, name) for name in _SETTINGS}
     return {
         "name": masked(session.name),
         "default": session is engine.sessions.default,
@@ -332,24 +320,12 @@ def session_view(session: Session, engine: Engine) -> dict[str, Any]:
         "batches": len(session.batches),
         "files": len(session.files),
         "file_bytes": session.files.bytes,
-        "settings": own,
+        "settings": {name: getattr(settings, name) for name in _SETTINGS},
     }
 
 
 def counts(session: Session, elsewhere: int) -> Mapping[str, Any]:
     """The exact counts of a session's journal, for verbs that run in another process."""
     journal = session.journal
-    return {
-        "total": journal.total,
-        "side": journal.side,
-        "unmatched": journal.unmatched,
-        "unexpected": journal.unexpected,
-        "contradicted": journal.contradicted,
-        "dropped": journal.dropped,
-        "finished": journal.finished,
-        "cut": journal.cut,
-        "elsewhere": elsewhere,
-        "hits": [
-            {"scenario": hit.scenario, "turn": hit.turn, "count": hit.count} for hit in tuple(journal.hits.values())
-        ],
-    }
+    hits = [{"scenario": hit.scenario, "turn": hit.turn, "count": hit.count} for hit in tuple(journal.hits.values())]
+    return {**{name: getattr(journal, name) for name in COUNTS}, "elsewhere": elsewhere, "hits": hits}

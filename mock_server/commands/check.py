@@ -16,7 +16,7 @@ from mock_server.engine.preview import Previewed, preview
 from mock_server.protocol.errors import excerpt
 from mock_server.protocol.profile import Family
 from mock_server.scenario.answer import ANSWER_KEYS, Answer
-from mock_server.scenario.load import library, load
+from mock_server.scenario.load import Loader, library
 from mock_server.scenario.model import Scenario
 from mock_server.scenario.node import Node, Position, Problem, Problems, ScenarioError, several, suggestion
 from mock_server.scenario.operators import glob, read_name
@@ -341,13 +341,14 @@ def _place(scenario: Scenario, path: tuple[str | int, ...]) -> Position | None:
 def run_check(args: argparse.Namespace, settings: Settings) -> int:
     """Read scenario files and report every mistake as file:line:column, and what else to look at as notes."""
     logging.getLogger("mock_server").setLevel(logging.ERROR)  # what a reply met when it was played is no mistake
+    loader = Loader()
     try:
-        scenarios: Sequence[Scenario] = load(settings.paths or (library(),))
+        scenarios: Sequence[Scenario] = loader.load(settings.paths or (library(),))
         problems: Sequence[Problem] = ()
     except ScenarioError as error:
         scenarios, problems = error.well, error.problems
     problems = ScenarioError((*problems, *findings(scenarios, settings))).problems
-    noted = ScenarioError(notes(scenarios, settings)).problems
+    noted = ScenarioError((*loader.passed_over, *notes(scenarios, settings))).problems
     _FORMATS[args.format](problems, noted, len(scenarios))
     return 2 if problems or (args.strict and noted) else 0
 

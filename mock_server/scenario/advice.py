@@ -339,6 +339,25 @@ _IMPORT = "; make a scenario of it: mock-server import {file}"
 _NO_SCENARIO = "not a scenario"
 
 
+def program(value: Mapping[str, Node]) -> str | None:
+    """The kind of file, of another program, that a document surely is: it has the keys that this program asks for."""
+    return next((kind for kind, fits in _PROGRAMS.items() if fits(value)), None)
+
+
+def _has(value: Mapping[str, Node], key: str, kind: type = dict) -> bool:
+    return key in value and isinstance(value[key].value, kind)
+
+
+_PROGRAMS: Mapping[str, Callable[[Mapping[str, Node]], bool]] = {
+    "a manifest of Kubernetes": lambda value: _has(value, "apiVersion", str) and _has(value, "kind", str),
+    "a Compose file": lambda value: _has(value, "services"),
+    "a workflow of GitHub": lambda value: "on" in value and _has(value, "jobs"),
+    "an action of GitHub": lambda value: _has(value, "runs") and "using" in value["runs"].value,
+    "a pipeline of GitLab": lambda value: any(isinstance(one.get("script"), str | list) for one in value.values()),
+    "an OpenAPI document": lambda value: _has(value, "openapi", str) and _has(value, "info"),
+}
+
+
 def something_else(document: Node, file: str, known: Iterable[str]) -> str | None:
     """What a document is that is no scenario but was pasted into a file of them; None when nothing is recognised.
 

@@ -13,7 +13,7 @@ from mock_server.scenario.conditions import Condition, Then
 from mock_server.scenario.decode import Reads
 from mock_server.scenario.error import Failure
 from mock_server.scenario.faults import Fault, Faults, Gates
-from mock_server.scenario.node import Mistakes, Node, Problems, kind
+from mock_server.scenario.node import Mistakes, Node, Path, Problems, kind
 from mock_server.scenario.reply import GeneratedReply, Part, is_open, templates_of
 from mock_server.scenario.subjects import SUBJECTS, read_case_when
 from mock_server.scenario.templates import Template
@@ -92,7 +92,7 @@ def name_of(function: Function) -> str:
     return str(getattr(function, "__qualname__", None) or repr(function))
 
 
-# counter -> whether it is a number, an object of numbers, or a text (docs/protocol.md C.2)
+# counter -> what its value is (docs/protocol.md C.2)
 COUNTERS: Mapping[str, type] = {
     **dict.fromkeys(("input_tokens", "output_tokens", "cache_creation_input_tokens", "cache_read_input_tokens"), int),
     "full_content_extra_count": int,
@@ -205,17 +205,21 @@ class Answer:
     """Whether the reply is meant to contradict its request, such as a call of a tool that is not offered."""
 
     @property
+    def inner(self) -> "list[tuple[Path, Answer]]":
+        """The answers that it is a choice between, each with the way there."""
+        return [((key, at), one) for key in ("cases", "attempts") for at, one in enumerate(getattr(self, key) or ())]
+
+    @property
     def leaves(self) -> "tuple[Answer, ...]":
         """The replies and errors this answer can come to."""
-        inner = self.cases or self.attempts
-        return tuple(leaf for one in inner for leaf in one.leaves) if inner else (self,)
+        return tuple(leaf for _, one in self.inner for leaf in one.leaves) or (self,)
 
     @property
     def every(self) -> "Iterator[Answer]":
         """This answer and all inside it."""
         yield self
-        for inner in (*(self.cases or ()), *(self.attempts or ())):
-            yield from inner.every
+        for _, one in self.inner:
+            yield from one.every
 
     @lazy
     def is_open(self) -> bool:
@@ -260,6 +264,7 @@ class Answer:
             if getattr(self, key) == ():
                 yield (key,), f"{key} must not be empty"
         yield from self._misplaced()
+        yield from self._chances()
         yield from self._nesting()
         if self.reply is not None:
             yield from _reply_mistakes(self.reply, self.ending)
@@ -298,15 +303,12 @@ class Answer:
                 yield ("cases", at), "this case can never be reached: the chances before it add up to 100%"
 
     def _nesting(self) -> Mistakes:
-        yield from self._chances()
         for at, case in enumerate(self.cases or ()):
             if case.cases is not None:
                 yield ("cases", at, "cases"), "a case may hold attempts, not cases"
             if case.when is None and case.chance is None and at + 1 < len(self.cases or ()):
-                yield (
-                    ("cases", at + 1),
-                    (f"this case can never be reached: case {at + 1} has neither when nor chance; put that one last"),
-                )
+                told = f"this case can never be reached: case {at + 1} has neither when nor chance; put that one last"
+                yield ("cases", at + 1), told
         for at, attempt in enumerate(self.attempts or ()):
             if attempt.cases is not None or attempt.attempts is not None:
                 yield ("attempts", at), "an attempt is a reply or an error"

@@ -410,8 +410,12 @@ def check(node: Node, states: States, problems: Problems) -> None:
     """Report every state and value of a scenario that nothing declares, at its place."""
     for name, at, item in asked(node):
         if name not in states:
-            how = one_of(name, states) if states else "; declare it at the top: states: {NAME: [up, down]}"
-            problems.add(at, f"no state '{name}'{how}")
+            in_yaml, in_python = (
+                "declare it at the top: states: {NAME: [up, down]}",
+                f'states={{"{name}": ["up", "down"]}}',
+            )
+            how = f"; {in_yaml if item.position else f'declare it with {in_python}'}"
+            problems.add(at, f"no state '{name}'{one_of(name, states) if states else how}")
             continue
         for one in item.value if isinstance(item.value, list) else [item]:
             if isinstance(one.value, str):

@@ -7,11 +7,12 @@ with the JSON types only: what YAML 1.1 would make a date, a time or a truth val
 import binascii
 import contextlib
 import itertools
+import logging
 import os
 import re
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -19,15 +20,16 @@ import yaml
 
 from mock_server.protocol.errors import excerpt, nearest
 from mock_server.scenario.answer import ANSWER_KEYS, Answer
-from mock_server.scenario.conditions import NO_STATES, Condition, State, States, asked, check, merged, read_states
-from mock_server.scenario.decode import decode
-from mock_server.scenario.error import written_out
+from mock_server.scenario.conditions import NO_STATES, Condition, States, asked, check, merged, read_states
+from mock_server.scenario.decode import decode, keys_of
+from mock_server.scenario.error import written_out as error_written_out
 from mock_server.scenario.model import Scenario, inherit
 from mock_server.scenario.node import (
     MOST_DEPTH,
     MOST_DIGITS,
     MOST_VALUES,
     Node,
+    NoNumber,
     Position,
     Problem,
     Problems,
@@ -40,26 +42,24 @@ from mock_server.scenario.node import (
 )
 from mock_server.scenario.subjects import read_case_when, read_when
 
-# The short ways to write turns, replies and errors, made long before anything is checked. Places are kept.
+log = logging.getLogger("mock_server")
+
+# -- the short ways to write a scenario are written out before anything is checked; places are kept --------------------
 
 # what `defaults:` may set for all scenarios of its file
 DEFAULTS = ("when", "timing", "priority", "anchor", "at_end", "times", "rate_limits", "tags")
-
-
 # what stands at the top level of a scenario without turns when it is an overlay
-OVERLAID = ("fault", "gate")
-
-
+_OVERLAID = ("fault", "gate")
 # what may stand in the first document of a file instead of a scenario
-HEAD = frozenset(("defaults", "states"))
+_HEAD = frozenset(("defaults", "states"))
 
 
-def with_defaults(documents: list[Node], problems: Problems) -> list[Node]:
+def _with_defaults(documents: list[Node], problems: Problems) -> list[Node]:
     """The scenarios of a file, each with what the file's first document sets (`defaults:`) and it does not, and with
     the states that are declared there (`states:`)."""
     scenarios, defaults, states = [], None, None
     for at, document in enumerate(documents):
-        if not isinstance(document.value, dict) or not document.value or not HEAD.issuperset(document.value):
+        if not isinstance(document.value, dict) or not document.value or not _HEAD.issuperset(document.value):
             scenarios.append(document)
         elif at:
             problems.add(document, f"{' and '.join(document.value)}: is the first document of its file")
@@ -91,8 +91,7 @@ def _defaults(node: Node, problems: Problems) -> Node:
         return Node({})
     for key in node.value:
         if key not in DEFAULTS:
-            text = f"'{key}' cannot be a default{one_of(key, DEFAULTS)}"
-            problems.add_key(node, key, text)
+            problems.add_key(node, key, f"'{key}' cannot be a default{one_of(key, DEFAULTS)}")
     return node
 
 
@@ -112,19 +111,25 @@ def expand(document: Node, problems: Problems) -> Node:
     if not isinstance(document.value, dict):
         return document
     node = _copy(document)
-    if "turns" not in node.value and any(key in node.value for key in ANSWER_KEYS if key not in OVERLAID):
+    if "turns" not in node.value and any(key in node.value for key in ANSWER_KEYS if key not in _OVERLAID):
         _one_turn(node)
     elif clash := [key for key in ANSWER_KEYS if key in node.value and "turns" in node.value]:
         problems.add(node.keys.get(clash[0]), f"'{clash[0]}' beside turns; put it inside a turn")
         for key in clash:
             del node.value[key]
-    if isinstance((turns := node.value.get("turns", Node(None))).value, list):
-        node.value["turns"] = Node([expand_answer(turn) for turn in turns.value], turns.position)
+    _expand_each(node, "turns")
     return node
 
 
 def _copy(node: Node) -> Node:
     return Node(dict(node.value), node.position, dict(node.keys))
+
+
+def _expand_each(node: Node, key: str) -> None:
+    """Write out the answers in a list, if there is one."""
+    if isinstance(node.get(key), list):
+        listed = node.value[key]
+        node.value[key] = Node([expand_answer(one) for one in listed.value], listed.position)
 
 
 def _one_turn(node: Node) -> None:
@@ -141,31 +146,28 @@ def _one_turn(node: Node) -> None:
 
 def _waits(answer: dict[str, Node]) -> bool:
     """Whether a reply ends in a call or a pause, so that the next position is another's."""
-    written = answer.get("stop_reason", Node(None)).value
-    blocks = answer.get("reply", Node(None)).value
-    listed = blocks if isinstance(blocks, list) else [answer["reply"]] if "reply" in answer else []
-    calls = any(isinstance(b.value, dict) and b.value.get("type", Node(None)).value == "tool_use" for b in listed)
+    written, blocks = answer.get("stop_reason", Node(None)).value, answer.get("reply", Node([]))
+    listed = blocks.value if isinstance(blocks.value, list) else [blocks]
+    calls = any(block.get("type") == "tool_use" for block in listed)
     return written in ("tool_use", "pause_turn") or (written is None and calls)
 
 
 def expand_answer(node: Node) -> Node:
     """A turn, case or attempt with every shorthand written out: a text, a block or a list of them is a reply."""
     if not isinstance(node.value, dict) or "type" in node.value:
-        is_reply = isinstance(node.value, str | list | dict) or callable(node.value)
-        node = Node({"reply": node}, node.position) if is_reply else node
-        if not isinstance(node.value, dict):
+        if not isinstance(node.value, str | list | dict) and not callable(node.value):
             return node
+        node = node.under("reply")
     node = _copy(node)
-    if callable(node.value.get("reply", Node(None)).value):
+    if callable(node.get("reply")):
         node.value["call"] = node.value.pop("reply")
-    if isinstance(node.value.get("reply", Node(None)).value, list):
+    if isinstance(node.get("reply"), list):
         _move_gates(node)
-    for key, expand_one in _KEYS.items():
+    for key, written_out in (("reply", _reply), ("error", error_written_out)):
         if key in node.value:
-            node.value[key] = expand_one(node.value[key])
-    for key in ("cases", "attempts"):
-        if isinstance((inner := node.value.get(key, Node(None))).value, list):
-            node.value[key] = Node([expand_answer(item) for item in inner.value], inner.position)
+            node.value[key] = written_out(node.value[key])
+    _expand_each(node, "cases")
+    _expand_each(node, "attempts")
     return node
 
 
@@ -189,9 +191,7 @@ def _move_gates(answer: Node) -> None:
 
 def _reply(node: Node) -> Node:
     """A string is a text block, so is `{template: …}`; a single block is a list of one."""
-    if isinstance(node.value, list):
-        return Node([_block(item) for item in node.value], node.position)
-    return Node([_block(node)], node.position)
+    return Node([_block(one) for one in (node.value if isinstance(node.value, list) else [node])], node.position)
 
 
 def _block(node: Node) -> Node:
@@ -202,56 +202,11 @@ def _block(node: Node) -> Node:
     return node
 
 
-_KEYS: dict[str, Callable[[Node], Node]] = {"reply": _reply, "error": written_out}
-
-
-# Files, folders and text -> scenarios. The home of yaml.
+# -- files and folders ----------------------------------------------------------------------------------------------
 
 MAX_BYTES = 10_000_000  # of a file
-MAX_TEXT = 4 * MAX_BYTES  # characters of all values, those that aliases repeat too
 PACKAGE = Path(__file__).parent.parent
 _MOST_LISTED = 1_000  # of a folder, where a name is looked for
-
-_Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-
-class _Loader(_Base):  # type: ignore[misc]
-    """The C loader where present, with the JSON types only."""
-
-    yaml_implicit_resolvers: ClassVar[dict[str, list[Any]]] = {}
-
-
-class _Scalar(NamedTuple):
-    """A kind of plain value: how it is written, the characters it may begin with, what it is read as.
-
-    `wrong`: what stands for one that cannot be read, so that nothing more is said of it.
-    """
-
-    regex: "re.Pattern[str]"
-    first: tuple[str, ...]
-    read: Callable[[str], Any]
-    noun: str
-    wrong: Any
-
-
-_TAG = "tag:yaml.org,2002:"
-_SCALARS: Mapping[str, _Scalar] = {
-    f"{_TAG}null": _Scalar(re.compile(r"^(?:null|)$"), ("n", ""), lambda text: None, "null", None),
-    f"{_TAG}bool": _Scalar(
-        re.compile(r"^(?:true|false)$"), ("t", "f"), lambda text: text == "true", "true or false", False
-    ),
-    f"{_TAG}int": _Scalar(re.compile(r"^-?(?:0|[1-9]\d*)$", re.ASCII), tuple("-0123456789"), int, "a whole number", 1),
-    f"{_TAG}float": _Scalar(
-        re.compile(r"^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][-+]?\d+)?$", re.ASCII),
-        tuple("-0123456789"),
-        float,
-        "a number",
-        1,
-    ),
-}
-for _name, _kind in _SCALARS.items():
-    _Loader.add_implicit_resolver(_name, _kind.regex, list(_kind.first))
-_STR, _SEQ, _MAP = f"{_TAG}str", f"{_TAG}seq", f"{_TAG}map"
 
 
 def library() -> Path:
@@ -347,43 +302,72 @@ def is_empty(path: Path) -> bool:
         return False
 
 
+class _Loaded(NamedTuple):
+    """What was in a file that looked so: time, size and number. Or what file of another program it is."""
+
+    looks: tuple[int, ...]
+    scenarios: tuple[Scenario, ...]
+    other: Problem | None = None
+
+
+class OtherFile(ScenarioError):
+    """A file of another program, such as a Compose file: a mistake where it was named, passed over in a folder."""
+
+
 class Loader:
-    """Loads files, and remembers those it has read: a file that is as it was is not read again."""
+    """Loads files, and remembers those it has read: a file that is as it was is not read again.
+
+    `passed_over`: the files of other programs that stand in the folders.
+    """
 
     def __init__(self) -> None:
-        self._known: dict[Path, tuple[tuple[int, ...], tuple[Scenario, ...]]] = {}
+        self._known: dict[Path, _Loaded] = {}
+        self.passed_over: list[Problem] = []
 
     def load(self, paths: Iterable[str | Path]) -> tuple[Scenario, ...]:
         """Every scenario of these files and folders. Raises ScenarioError with all mistakes of all files."""
+        paths = list(paths)
+        named = set(map(Path, paths))
         problems: list[Problem] = []
         loaded: list[Scenario] = []
-        known: dict[Path, tuple[tuple[int, ...], tuple[Scenario, ...]]] = {}
+        known: dict[Path, _Loaded] = {}
         for file in files(paths):
             try:
-                known[file] = self._file(file)
-                loaded += known[file][1]
+                known[file] = self._file(file, is_named=file in named)
+                loaded += known[file].scenarios
             except ScenarioError as error:
                 problems += error.problems
                 loaded += error.well
         self._known = known
+        self.passed_over = [one.other for one in known.values() if one.other is not None]
+        if self.passed_over and not loaded and not problems:
+            where = ", ".join(map(str, paths))
+            problems.append(Problem(where, None, "no scenario files here: all are of other programs"))
         problems += [*same_names(loaded), *_other_states(loaded)]
         if problems:
             raise ScenarioError(problems, loaded)
         return tuple(loaded)
 
-    def _file(self, file: Path) -> tuple[tuple[int, ...], tuple[Scenario, ...]]:
+    def _file(self, file: Path, *, is_named: bool) -> _Loaded:
         try:
             seen = file.stat()
             looks: tuple[int, ...] = (seen.st_mtime_ns, seen.st_size, seen.st_ino)
         except OSError:
             looks = ()
         before = self._known.get(file)
-        if before is not None and looks and before[0] == looks:
+        if before is not None and looks and before.looks == looks:
             return before
-        read = loads(read_file(file), str(file), check_names=False)
+        try:
+            read = loads(read_file(file), str(file), check_names=False)
+        except OtherFile as error:
+            if is_named:
+                raise
+            other = replace(error.problems[0], text=f"{error.problems[0].text}; passed over")
+            log.warning("%s", other)
+            return _Loaded(looks, (), other)
         if library() in file.parents:
             read = tuple(replace(one, of_library=True) for one in read)
-        return looks, read
+        return _Loaded(looks, read)
 
 
 def loads(
@@ -392,7 +376,10 @@ def loads(
     """The scenarios of one text, one a YAML document. `source` stands in the errors; `known`: states that need not be
     declared."""
     problems = Problems(source)
-    nodes = with_defaults(list(documents(text, problems)), problems)
+    written = list(documents(text, problems))
+    if not problems.found:
+        _refuse_other_program(written, problems)
+    nodes = _with_defaults(written, problems)
     if not nodes and not problems.found:
         problems.add(Position(1, 1), "no scenario in this file; `mock-server new` prints one to begin with")
     nodes = [node for node in nodes if not _is_something_else(node, problems)]
@@ -404,14 +391,29 @@ def loads(
     return tuple(loaded)
 
 
+def _refuse_other_program(written: Sequence[Node], problems: Problems) -> None:
+    """Raises OtherFile where every document is of another program; none that has a key of ours is."""
+    if not written or any(not isinstance(one.value, dict) or not _OWN.isdisjoint(one.value) for one in written):
+        return
+    from mock_server.scenario.advice import program  # only mistakes need it
+
+    found = [program(one.value) for one in written]
+    if None not in found:
+        problems.add(written[0], f"this is {found[0]}, not a scenario")
+        raise OtherFile(problems.found)
+
+
+_KEYS = (*keys_of(Scenario), *ANSWER_KEYS)
+_OWN = frozenset(_KEYS) - {"name", "description", "tags"}  # which files of other programs have too
+
+
 def _is_something_else(node: Node, problems: Problems) -> bool:
     """Whether a document was pasted into a file of scenarios and is none; then the mistake says what it is."""
     if isinstance(node.value, dict) and not _TELLING.isdisjoint(node.value):
         return False
     from mock_server.scenario.advice import something_else  # only mistakes need it
 
-    own = (one.name for one in fields(Scenario) if not one.metadata.get("hidden"))
-    told = something_else(node, problems.source, (*own, *ANSWER_KEYS))
+    told = something_else(node, problems.source, _KEYS)
     if told is not None:
         problems.add(node, told)
     return told is not None
@@ -438,8 +440,8 @@ def read_answer(data: Any, source: str, states: States | None = None) -> Answer:
 def read_turn(data: Any, source: str) -> Answer:
     """A turn from plain data, attempts and functions too."""
     __tracebackhide__ = True
-    answer: Answer = _of_data(data, source, lambda node, problems: decode(Answer, expand_answer(node), problems))
-    return answer
+    turn: Answer = _of_data(data, source, lambda node, problems: decode(Answer, expand_answer(node), problems))
+    return turn
 
 
 def read_condition(data: Any, source: str = "when", *, of_case: bool = True) -> Condition:
@@ -481,7 +483,7 @@ def _build(node: Node, problems: Problems, known: States = NO_STATES) -> Scenari
     expanded = expand(node, problems)
     needed = {name: known[name] for name, _, _ in asked(expanded) if name in known} if known else {}
     if needed:
-        said = Node({name: _written_out(state) for name, state in needed.items()})
+        said = wrap({name: {"values": state.values, "initial": state.initial} for name, state in needed.items()})
         node, expanded = _declared(node, said), _declared(expanded, said)
     scenario: Scenario | None = decode(Scenario, expanded, problems)
     if scenario is None or len(problems.found) > before:
@@ -489,12 +491,7 @@ def _build(node: Node, problems: Problems, known: States = NO_STATES) -> Scenari
     check(expanded, {**known, **scenario.states}, problems)
     if len(problems.found) > before:
         return None
-    place = f":{node.position.line}" if node.position else ""
-    return replace(inherit(scenario), source=problems.source + place, data=node)
-
-
-def _written_out(state: State) -> Node:
-    return wrap({"values": state.values, "initial": state.initial})
+    return replace(inherit(scenario), source=problems.place(node), data=node)
 
 
 def _other_states(loaded: Sequence[Scenario]) -> list[Problem]:
@@ -549,6 +546,46 @@ def _bytes_of(file: Path) -> bytes:
 def _without_waiting(path: str, flags: int) -> int:
     """Opens a pipe too without waiting for its other end."""
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+# -- YAML -----------------------------------------------------------------------------------------------------------
+
+MAX_TEXT = 4 * MAX_BYTES  # characters of all values, those that aliases repeat too
+_Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _Loader(_Base):  # type: ignore[misc]
+    """The C loader where present, with the JSON types only."""
+
+    yaml_implicit_resolvers: ClassVar[dict[str, list[Any]]] = {}
+
+
+class _Scalar(NamedTuple):
+    """A kind of plain value: how it is written, the characters it may begin with, what it is read as.
+
+    `wrong`: what stands for one that cannot be read, so that nothing more is said of it.
+    """
+
+    regex: "re.Pattern[str]"
+    first: Sequence[str]
+    read: Callable[[str], Any]
+    noun: str
+    wrong: Any
+
+
+_TAG = "tag:yaml.org,2002:"
+_WHOLE, _FRACTION = r"-?(?:0|[1-9]\d*)", r"(?:\.\d+)?(?:[eE][-+]?\d+)?"
+_SCALARS: Mapping[str, _Scalar] = {
+    f"{_TAG}null": _Scalar(re.compile(r"^(?:null|)$"), ("n", ""), lambda text: None, "null", None),
+    f"{_TAG}bool": _Scalar(re.compile(r"^(?:true|false)$"), "tf", lambda text: text == "true", "true or false", False),
+    f"{_TAG}int": _Scalar(re.compile(f"^{_WHOLE}$", re.ASCII), "-0123456789", int, "a whole number", 1),
+    f"{_TAG}float": _Scalar(re.compile(f"^{_WHOLE}{_FRACTION}$", re.ASCII), "-0123456789", float, "a number", 1),
+}
+for _name, _kind in _SCALARS.items():
+    _Loader.add_implicit_resolver(_name, _kind.regex, list(_kind.first))
+_STR, _SEQ, _MAP = f"{_TAG}str", f"{_TAG}seq", f"{_TAG}map"
+# what YAML takes for a number, and JSON has none for: a text here
+_NO_NUMBER = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 
 
 def documents(text: str, problems: Problems, *, foreign: bool = False) -> Iterator[Node]:
@@ -671,7 +708,7 @@ class _Reader:
             self._check_tag(node, position, _STR)
             if self._foreign and node.tag != _STR:
                 return _foreign(node)
-            value: Any = text
+            value: Any = NoNumber(text) if not node.style and _NO_NUMBER.fullmatch(text) else text
         elif not kind.regex.fullmatch(text):
             self._problems.add(position, f"{_short(text)} is not {kind.noun}")
             return kind.wrong

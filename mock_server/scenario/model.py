@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import field, fields, is_dataclass, replace
 from random import Random
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 from urllib.parse import quote
 
 from mock_server.protocol import signing
@@ -21,54 +21,10 @@ from mock_server.scenario.decode import Reads
 from mock_server.scenario.error import Failure
 from mock_server.scenario.faults import Fault, Faults, Gates, label, rank, reason_of
 from mock_server.scenario.faults.place import CannotApply, Site
-from mock_server.scenario.node import Mistakes, suggestion
+from mock_server.scenario.node import Mistakes, Path, suggestion
 from mock_server.scenario.reply import MOST_TOKENS, generated_in
 from mock_server.scenario.subjects import ASKING, OF_ALL, SUBJECTS, TELLING, read_when
 from mock_server.scenario.timing import Between, Pace, Share, Timing, misfit
-
-# Faults that have no place in the reply they are written beside: found at load, by applying them to it.
-
-_NO_USAGE = {"input_tokens": 0, "output_tokens": 0}
-
-
-def misfits(leaf: Answer) -> Mistakes:
-    """What cannot apply to this reply or error, as (path to the fault, text). A reply that is made for each
-    request is not known yet: there the request gets a warning."""
-    plan = _plan(leaf)
-    if plan is None:
-        return
-    site = Site(Random(0), plan if plan.stream else None, _failed, is_sketch=True)
-    for key, at, fault in sorted(_written(leaf), key=lambda found: rank(found[2])):
-        try:
-            plan = fault.apply(plan, site)
-        except CannotApply as reason:
-            yield (key, at), reason_of(fault, reason)
-
-
-def _written(leaf: Answer) -> Iterator[tuple[str, int, Fault]]:
-    for key in ("gate", "fault"):
-        for at, fault in enumerate(getattr(leaf, key) or ()):
-            yield key, at, fault
-
-
-def _plan(leaf: Answer) -> Plan | None:
-    """The reply as a stream without its ids and counters; None while it cannot be known."""
-    if leaf.error is not None:
-        return _failed(leaf.error)
-    if leaf.reply is None or leaf.is_open or any(getattr(block, "is_open", False) for block in leaf.reply):
-        return None
-    chunk = (leaf.timing or Timing()).chunking
-    message = Message("", "", leaf.reply, leaf.ending, leaf.stop_sequence, None, _NO_USAGE, _NO_USAGE)
-    payloads = tuple(event.payload for event in events(message, chunk))
-    return Plan(200, (), (Part(tuple(map(frame, payloads)), AT_ONCE * len(payloads), None, payloads),), True)
-
-
-def _failed(script: Failure, *, streamed: bool = False) -> Plan:
-    said = {"type": "error", "error": {"type": script.error_type, "message": ""}}
-    return whole(script.http_status, JSON_HEADERS, encode(dumps(said)), 0, said)
-
-
-# A scenario as typed data. These classes are the description of the language: the loader reads what they say.
 
 SIDE = "side"
 
@@ -207,10 +163,8 @@ class Scenario:
 
     def _first_end(self) -> int | None:
         """The first turn before the last that can end the exchange, from 0."""
-        for at, turn in enumerate(self.turns[:-1]):
-            if any(leaf.can_end for leaf in turn.leaves):
-                return at
-        return None
+        ends = (at for at, turn in enumerate(self.turns[:-1]) if any(leaf.can_end for leaf in turn.leaves))
+        return next(ends, None)
 
     def pauses(self, position: int) -> bool:
         """Whether the turn at this position (from 1) can end in pause_turn."""
@@ -232,10 +186,8 @@ class Scenario:
             yield ("times",), "times is 1 or more"
         end = self._first_end()
         if self.anchor == "prompt" and end is not None:
-            yield (
-                ("anchor",),
-                (f"with anchor: prompt turn {end + 2} can never be reached: turn {end + 1} ends the exchange"),
-            )
+            told = f"with anchor: prompt turn {end + 2} can never be reached: turn {end + 1} ends the exchange"
+            yield ("anchor",), told
         for at, turn in enumerate(self.turns):
             if turn.when is not None:
                 yield ("turns", at, "when"), "a turn has no when of its own; put it in cases"
@@ -284,58 +236,63 @@ class Scenario:
         if len(self.turns) > 1:
             yield ("turns", 1), f"{told} has no conversation: one turn; or attempts, for one request after another"
         for turn in self.turns:
-            for path, _, leaf in ((("turns", 0), None, turn), *_standing(turn, ("turns", 0), frozenset())):
-                for key, what in _of_messages(leaf):
+            inside = ((one.path, one.answer) for one in _standing(turn, ("turns", 0)) if one.answer is not turn)
+            for path, answer in ((("turns", 0), turn), *inside):
+                for key, what in _of_messages(answer):
                     yield (*path, key), f"{what} is of messages; {told} can have an error only, or attempts of errors"
+
+    def _leaves(self) -> "Iterator[_Leaf]":
+        """Every reply and error, and what it stands under."""
+        groups = frozenset() if self.when is None else self.when.groups
+        for at, turn in enumerate(self.turns):
+            yield from _standing(turn, ("turns", at), groups, self.timing)
 
     def _replays(self) -> Mistakes:
         """A recorded timeline must be that of the replies it stands for, where these are known."""
-        for at, turn in enumerate(self.turns):
-            for place, timing, leaf in _paced(turn, ("turns", at), (), self.timing):
-                if timing is not None and leaf.reply is not None and not leaf.is_open:
-                    wrong = misfit(timing, leaf.reply)
-                    if wrong is not None:
-                        yield (*place, "timing", "replay"), wrong
+        for leaf in self._leaves():
+            reply = leaf.answer.reply
+            if leaf.timing is not None and reply is not None and not leaf.answer.is_open:
+                wrong = misfit(leaf.timing, reply)
+                if wrong is not None:
+                    yield (*leaf.paced_at, "timing", "replay"), wrong
 
     def _sizes(self) -> Mistakes:
         """What replies make a server hold, and work for: an alias of YAML makes much of a few words."""
         length = 0
-        for at, turn in enumerate(self.turns):
-            for place, timing, leaf in _leaves(turn, ("turns", at), self.timing):
-                wanted = (leaf.generate,) if leaf.generate is not None else generated_in(leaf.reply)
-                made = sum(one.tokens[1] for one in wanted if one.tokens)
-                if made > MOST_TOKENS:
-                    yield place, f"a reply makes up {MOST_TOKENS:,} tokens at most; this one asks for {made:,}"
-                elif made > MOST_DELTAS and not _is_coarse(timing.chunking or "token"):
-                    what = f"a reply has {MOST_DELTAS:,} deltas at most; this one makes up {made:,} tokens"
-                    yield place, f"{what}: split it into larger ones (timing: {{chunk: sentence}})"
-                size = length_of(leaf.reply)
-                length += size
-                if size > MOST_CHARACTERS or length > MOST_IN_ALL:
-                    told = f"{MOST_CHARACTERS:,} characters at most, all of a scenario {MOST_IN_ALL:,}"
-                    yield place, f"a reply has {told}; this one has {size:,}"
-                    return
-                if size > MOST_DELTAS:  # fewer characters are no more deltas
-                    deltas = sum(1 for one in leaf.reply or () for _ in one.deltas(timing.chunking))
-                    if deltas > MOST_DELTAS:
-                        what = f"a reply has {MOST_DELTAS:,} deltas at most; this one has {deltas:,}"
-                        yield place, f"{what}: split it into larger ones (timing.chunk)"
+        for leaf in self._leaves():
+            reply, chunk = leaf.answer.reply, (leaf.timing or Timing()).chunking
+            wanted = (leaf.answer.generate,) if leaf.answer.generate is not None else generated_in(reply)
+            made = sum(one.tokens[1] for one in wanted if one.tokens)
+            if made > MOST_TOKENS:
+                yield leaf.path, f"a reply makes up {MOST_TOKENS:,} tokens at most; this one asks for {made:,}"
+            elif made > MOST_DELTAS and not _is_coarse(chunk or "token"):
+                what = f"a reply has {MOST_DELTAS:,} deltas at most; this one makes up {made:,} tokens"
+                yield leaf.path, f"{what}: split it into larger ones (timing: {{chunk: sentence}})"
+            size = _length_of(reply)
+            length += size
+            if size > MOST_CHARACTERS or length > MOST_IN_ALL:
+                told = f"{MOST_CHARACTERS:,} characters at most, all of a scenario {MOST_IN_ALL:,}"
+                yield leaf.path, f"a reply has {told}; this one has {size:,}"
+                return
+            if size > MOST_DELTAS:  # fewer characters are no more deltas
+                deltas = sum(1 for one in reply or () for _ in one.deltas(chunk))
+                if deltas > MOST_DELTAS:
+                    what = f"a reply has {MOST_DELTAS:,} deltas at most; this one has {deltas:,}"
+                    yield leaf.path, f"{what}: split it into larger ones (timing.chunk)"
 
     def _captures(self) -> Mistakes:
         """A template may use the named groups of the conditions that its reply stands under."""
-        mine = frozenset() if self.when is None else self.when.groups
-        for at, turn in enumerate(self.turns):
-            for path, groups, leaf in _standing(turn, ("turns", at), mine):
-                for name in sorted({name for one in leaf.templates for name in one.captures} - groups):
-                    known = ", ".join(sorted(groups)) or f"none; a regex in when does: (?P<{name}>…)"
-                    yield path, f"no condition captures '{name}'; captured here: {known}{suggestion(name, groups)}"
+        for leaf in self._leaves():
+            groups = leaf.groups
+            for name in sorted({name for one in leaf.answer.templates for name in one.captures} - groups):
+                known = ", ".join(sorted(groups)) or f"none; a regex in when does: (?P<{name}>…)"
+                yield leaf.path, f"no condition captures '{name}'; captured here: {known}{suggestion(name, groups)}"
 
     def _misfits(self) -> Mistakes:
         """Faults that have no place in their reply."""
-        for at, turn in enumerate(inherit(self).turns):
-            for path, _, leaf in _standing(turn, ("turns", at), frozenset()):
-                if leaf.faults:
-                    yield from (((*path, *where), text) for where, text in misfits(leaf))
+        for leaf in inherit(self)._leaves():
+            if leaf.answer.faults:
+                yield from (((*leaf.path, *where), text) for where, text in _misfits(leaf.answer))
 
     def _pinned(self, at: int, turn: Answer) -> Mistakes:
         ids = [block.id for leaf in turn.leaves for block in leaf.reply or () if isinstance(block, ToolUse)]
@@ -352,6 +309,43 @@ class Scenario:
                     is_result = isinstance(block, WebSearchToolResult | McpToolResult)
                     if is_result and getattr(block, "tool_use_id", None) is None and not called:
                         yield ("turns", at), f"{block.type} without a server_tool_use before it"
+
+
+# -- faults that have no place in the reply they are written beside: found by applying them to it ---------------------
+
+_NO_USAGE = {"input_tokens": 0, "output_tokens": 0}
+
+
+def _misfits(leaf: Answer) -> Mistakes:
+    """What cannot apply to this reply or error, as (path to the fault, text). A reply that is made for each
+    request is not known yet: there the request gets a warning."""
+    plan = _plan(leaf)
+    if plan is None:
+        return
+    site = Site(Random(0), plan if plan.stream else None, _failed, is_sketch=True)
+    written = [(key, at, one) for key in ("gate", "fault") for at, one in enumerate(getattr(leaf, key) or ())]
+    for key, at, fault in sorted(written, key=lambda found: rank(found[2])):
+        try:
+            plan = fault.apply(plan, site)
+        except CannotApply as reason:
+            yield (key, at), reason_of(fault, reason)
+
+
+def _plan(leaf: Answer) -> Plan | None:
+    """The reply as a stream without its ids and counters; None while it cannot be known."""
+    if leaf.error is not None:
+        return _failed(leaf.error)
+    if leaf.reply is None or leaf.is_open or any(getattr(block, "is_open", False) for block in leaf.reply):
+        return None
+    chunk = (leaf.timing or Timing()).chunking
+    message = Message("", "", leaf.reply, leaf.ending, leaf.stop_sequence, None, _NO_USAGE, _NO_USAGE)
+    payloads = tuple(event.payload for event in events(message, chunk))
+    return Plan(200, (), (Part(tuple(map(frame, payloads)), AT_ONCE * len(payloads), None, payloads),), True)
+
+
+def _failed(script: Failure, *, streamed: bool = False) -> Plan:
+    said = {"type": "error", "error": {"type": script.error_type, "message": ""}}
+    return whole(script.http_status, JSON_HEADERS, encode(dumps(said)), 0, said)
 
 
 # replies that are no message: of most endpoints, and of the one that sends its body line by line
@@ -378,6 +372,8 @@ def _of_messages(leaf: Answer) -> Iterator[tuple[str, str]]:
         yield "error", "a template"
 
 
+# -- how large replies may be -----------------------------------------------------------------------------------------
+
 MOST_CHARACTERS = 1_000_000  # of a reply
 MOST_IN_ALL = 5_000_000  # of the replies of a scenario
 MOST_DELTAS = 20_000  # of a reply: they are written in about 40 ms, while which no other client is answered
@@ -394,7 +390,7 @@ def _is_coarse(chunk: Chunk) -> bool:
     )
 
 
-def length_of(value: Any) -> int:
+def _length_of(value: Any) -> int:
     """How many characters the texts of a block have, at any depth."""
     length = 0
     waiting = [value]
@@ -412,41 +408,38 @@ def length_of(value: Any) -> int:
     return length
 
 
+# -- what a reply stands under ----------------------------------------------------------------------------------------
+
+# what only a scenario with turns has
 _SCRIPTED = ("anchor", "at_end", "times", "rate_limits", "contradicts")
-_Path = tuple[str | int, ...]
 
 
-def _standing(answer: Answer, path: _Path, groups: frozenset[str]) -> Iterator[tuple[_Path, frozenset[str], Answer]]:
-    """Every reply and error with its path, and the groups that the conditions above it capture."""
+class _Leaf(NamedTuple):
+    """A reply or an error: its path, the groups that the conditions above it capture, its timing, and the path of what
+    sets that."""
+
+    answer: Answer
+    path: Path
+    groups: frozenset[str]
+    timing: Timing | None
+    paced_at: Path
+
+
+def _standing(
+    answer: Answer,
+    path: Path,
+    groups: frozenset[str] = frozenset(),
+    timing: Timing | None = None,
+    paced_at: Path = (),
+) -> Iterator[_Leaf]:
+    """Every reply and error that an answer can come to; of two timings the inner one wins."""
     groups = groups.union(*(one.groups for one in (answer.when, answer.expect) if one is not None))
-    inner = [(kind, at, one) for kind in ("cases", "attempts") for at, one in enumerate(getattr(answer, kind) or ())]
-    if not inner:
-        yield path, groups, answer
-    for kind, at, one in inner:
-        yield from _standing(one, (*path, kind, at), groups)
-
-
-def _paced(
-    answer: Answer, path: _Path, place: _Path, timing: Timing | None
-) -> Iterator[tuple[_Path, Timing | None, Answer]]:
-    """Every reply and error with its timing, and the path of what sets that: the inner one wins."""
     if answer.timing is not None:
-        place, timing = path, answer.timing
-    if answer.leaves == (answer,):
-        yield place, timing, answer
-    for kind in ("cases", "attempts"):
-        for at, one in enumerate(getattr(answer, kind) or ()):
-            yield from _paced(one, (*path, kind, at), place, timing)
-
-
-def _leaves(answer: Answer, path: _Path, timing: Timing | None) -> Iterator[tuple[_Path, Timing, Answer]]:
-    """Every reply that is known at load or made up, with its path and its timing."""
-    timing = answer.timing or timing
-    if answer.reply is not None or answer.generate is not None:
-        yield path, timing or Timing(), answer
-    for kind in ("cases", "attempts"):
-        for at, one in enumerate(getattr(answer, kind) or ()):
-            yield from _leaves(one, (*path, kind, at), timing)
+        timing, paced_at = answer.timing, path
+    if not answer.inner:
+        yield _Leaf(answer, path, groups, timing, paced_at)
+    for step, one in answer.inner:
+        yield from _standing(one, (*path, *step), groups, timing, paced_at)
 
 
 def inherit(scenario: Scenario) -> Scenario:

@@ -123,6 +123,10 @@ def kind(node: Node) -> str:
     return "nothing" if node.value is None else _KINDS.get(type(node.value), type(node.value).__name__)
 
 
+class NoNumber(str):
+    """`.nan` or `.inf` as YAML has them, without quotes: a text, but where a number of JSON may be meant."""
+
+
 def unfit(value: Any) -> str | None:
     """Why a single value is not JSON that every client can read; None when it is."""
     if isinstance(value, str):

@@ -212,6 +212,13 @@ def test_what_a_function_gives_knows_no_other_states(engine: MakeEngine, ask: As
         in_place(late)
 
 
+def test_what_declares_a_state_is_said_in_the_words_of_the_author() -> None:
+    with pytest.raises(ScenarioError, match=r"no state 'a'; declare it at the top: states: {NAME: \[up, down\]}"):
+        loads("name: x\nwhen: {state: {a: b}}\nreply: y")
+    with pytest.raises(ScenarioError, match=r"""no state 'a'; declare it with states={"a": \["up", "down"\]}"""):
+        build({"name": "x", "when": {"state": {"a": "b"}}, "reply": "y"})
+
+
 def test_what_stands_on_a_turn_is_of_all_its_answers(engine: MakeEngine, ask: Ask) -> None:
     script = "name: a\nstates: {at: [a, b, c]}\nturns:\n  - then: {state: {at: b}}\n    cases:\n"
     script += "      - {when: {prompt: one}, reply: x}\n      - {reply: y, then: {state: {at: c}}}\n"

@@ -690,3 +690,22 @@ def test_values_that_are_no_json_are_refused_from_python() -> None:
 )  # fmt: skip
 def test_a_fault_in_a_few_words(fault: Any, said: str) -> None:
     assert label(faults_of(fault, "test")[0]) == said
+
+
+@pytest.mark.parametrize("written", [".nan", ".NaN", ".inf", "-.inf", "+.Inf"])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "edit, event: message_delta, set: {{usage.output_tokens: {}}}",
+        "edit, event: message_delta, set: {{usage: {{all: [1, {}]}}}}",
+        "edit, message: {{set: {{usage.output_tokens: {}}}}}",
+        "insert, event: mood, data: {{value: {}}}",
+    ],
+)
+def test_a_number_that_json_has_none_for_is_a_mistake_and_in_quotes_a_text(fault: str, written: str) -> None:
+    script = "name: a\nreply: Hi\nfault: {{type: {}}}"
+    with pytest.raises(ScenarioError) as caught:
+        loads(script.format(fault.format(written)))
+    assert str(caught.value).startswith("<text>:3:")
+    assert f": {written} is no number of JSON; if a text is meant, write it in quotes" in str(caught.value)
+    loads(script.format(fault.format(f"'{written}'")))

@@ -72,6 +72,67 @@ def test_notes_as_json_and_as_annotations(capsys: pytest.CaptureFixture[str]) ->
     assert f"::notice file=catch-all-first.yaml,line=1,col=1::{text}\n" in capsys.readouterr().out
 
 
+# -- files of other programs ------------------------------------------------------------------------------------------
+
+OTHERS = {
+    "a Compose file": "services: {web: {image: x}}",
+    "a workflow of GitHub": "name: a\non: [push]\njobs: {test: {steps: []}}",
+    "an action of GitHub": "name: a\ndescription: b\nruns: {using: composite, steps: []}",
+    "a manifest of Kubernetes": "apiVersion: v1\nkind: Secret\n---\napiVersion: v1\nkind: ConfigMap",
+    "a pipeline of GitLab": "unit:\n  script: [pytest]",
+    "an OpenAPI document": "openapi: 3.1.0\ninfo: {title: x}\ntags: []",
+}
+
+
+@pytest.mark.parametrize(("kind", "text"), OTHERS.items(), ids=OTHERS)
+def test_a_file_of_another_program_is_passed_over_in_a_folder_and_a_mistake_by_name(
+    kind: str, text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "other.yaml"
+    other.write_text(text)
+    (tmp_path / "own.yaml").write_text("name: own\nreply: Hi")
+
+    assert checked(str(tmp_path)) == 0
+    assert capsys.readouterr() == (
+        "1 scenario, no mistakes, 1 note\n",
+        f"{other}:1:1: note: this is {kind}, not a scenario; passed over\n",
+    )
+    assert checked(str(tmp_path), strict=True) == 2
+    capsys.readouterr()
+    assert checked(str(other)) == 2
+    assert capsys.readouterr().err == f"{other}:1:1: this is {kind}, not a scenario\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "services: {web: {image: x}}\nrepli: Hi\nwhen: {prompt: hi}",
+        "name: a\nservices: {web: {image: x}}\ntiming: {frist: 1s}",
+        "nam: own\nrepley: Hi",
+        "services: {web: {image: x}}\n---\nname: a\nreplies: Hi",
+        "services: {web: {image: x}}\n---\n]",
+    ],
+)
+def test_a_broken_scenario_is_a_mistake_wherever_it_stands(text: str, tmp_path: Path) -> None:
+    (tmp_path / "broken.yaml").write_text(text)
+    (tmp_path / "own.yaml").write_text("name: own\nreply: Hi")
+    assert checked(str(tmp_path)) == 2
+
+
+def test_a_folder_of_nothing_but_other_files_is_a_mistake(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "compose.yaml").write_text(OTHERS["a Compose file"])
+    assert checked(str(tmp_path)) == 2
+    assert f"{tmp_path}: no scenario files here: all are of other programs\n" in capsys.readouterr().err
+
+
+def test_a_server_says_what_it_passes_over_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "compose.yaml").write_text(OTHERS["a Compose file"])
+    (tmp_path / "own.yaml").write_text("name: own\nreply: Hi")
+    loader = load.Loader()
+    assert [[one.name for one in loader.load([tmp_path])] for _ in range(2)] == [["own"], ["own"]]
+    assert caplog.messages == [f"{tmp_path / 'compose.yaml'}:1:1: this is a Compose file, not a scenario; passed over"]
+
+
 NAMED = """
 name: NAME
 when: named

@@ -31,7 +31,7 @@ from mock_server.scenario.faults.place import (
     split,
 )
 from mock_server.scenario.faults.stream import MOST_GARBAGE, ended
-from mock_server.scenario.node import Mistakes, Node, Problems, is_int, kind
+from mock_server.scenario.node import Mistakes, Node, NoNumber, Problems, is_int, kind
 
 
 def _need_events(plan: Plan, what: str) -> None:
@@ -353,7 +353,17 @@ def _unwritable(value: Any) -> str | None:
         dumps(value)
     except (ValueError, TypeError):
         return "is no JSON: NaN, infinity, or something that JSON has no word for"
-    return None
+    strange = next(_no_numbers(value), None)
+    return None if strange is None else f"{strange} is no number of JSON; if a text is meant, write it in quotes"
+
+
+def _no_numbers(value: Any) -> Iterator[NoNumber]:
+    """The `.nan` and `.inf` of YAML in a value."""
+    if isinstance(value, NoNumber):
+        yield value
+    elif isinstance(value, Mapping | list):
+        for item in value.values() if isinstance(value, Mapping) else value:
+            yield from _no_numbers(item)
 
 
 # -- edits -----------------------------------------------------------------------------------------------------------

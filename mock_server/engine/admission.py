@@ -19,7 +19,7 @@ from mock_server.protocol.errors import ApiError, invalid
 from mock_server.protocol.message import UNEDITED, Extras, said
 from mock_server.protocol.plan import Headers, Plan
 from mock_server.protocol.profile import Limits, Model
-from mock_server.protocol.prompt import Prefix, block_cost, counted, current_turn, input_tokens, prefixed
+from mock_server.protocol.prompt import Prefix, block_cost, counted, input_tokens, prefixed
 from mock_server.protocol.request import LONG, Block, MessagesRequest, blocks
 from mock_server.protocol.rules.models import model_of
 from mock_server.protocol.tokens import TokenCounter
@@ -222,7 +222,7 @@ def _clear_thinking(edit: Mapping[str, Any], prompt: _Prompt) -> dict[str, int] 
     keep = edit.get("keep")
     if keep == "all" or (isinstance(keep, Mapping) and keep.get("type") == "all"):
         return None
-    now = current_turn(prompt.request)
+    now = prompt.request.outline.turn
     turns = [
         sum(prompt.cost(block, is_current=at >= now) for block in thoughts)
         for at, message in enumerate(prompt.request.messages)

@@ -279,7 +279,7 @@ class Known:
 
     `kept`: the rest, `story`: the conversation. `steady`: what was worked out of all but the messages. `shared`: how
     many messages came before, and passed every rule there was; `scanned`, `had`: what was worked out of those then, and
-    which texts were in their bytes (which may be those of a longer conversation). `ends`: where each message ends, where
+    which texts were in their bytes (which may be those of a longer conversation). `ends`: where each message ends, if
     that is worth keeping. `start` and `stop`: the bytes of the messages that are new.
     """
 
@@ -578,10 +578,10 @@ def _print(before: "hashlib.blake2b | None", message: Mapping[str, Any]) -> "has
 class Outline(NamedTuple):
     """What some messages are, one beside another.
 
-    So many of them (`length`), in `runs` of one role, of which the last has this `role` and begins at `run`. `turn`: where the
-    turn begins that is under way: with the last message of a user that is more than tool results. `has_system`: one is
-    the system's; `has_blocks`: one is more than a bare string; `kinds`: the types of their blocks, those inside tool
-    results too; `names_toolset`: one of these says which toolset it is of.
+    So many of them (`length`), in `runs` of one role; the last of these has this `role` and begins at `run`. `turn`:
+    where the turn begins that is under way: with the last message of a user that is more than tool results.
+    `has_system`: one is the system's; `has_blocks`: one is more than a bare string; `kinds`: the types of their blocks,
+    those inside tool results too; `names_toolset`: one of these says which toolset it is of.
     """
 
     length: int = 0

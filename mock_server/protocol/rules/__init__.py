@@ -277,12 +277,17 @@ def _end(request: MessagesRequest) -> MessagesRequest:
     stood in an earlier one, too."""
     messages = request.messages
     known = request.known
-    at = 0 if known is None else min(known.shared, len(messages) - 1)
+    at = 0 if known is None else known.shared
+    if at == len(messages) or type(new := messages[at]) is not dict or new.get("role") not in _SIDES:
+        at -= 1  # there is nothing new, or nobody knows yet what it is
     while at > 0 and not (messages[at]["role"] == "assistant" and messages[at - 1]["role"] == "user"):
         at -= 1
     if at <= 0:
         return request
     return MessagesRequest({**request.body, "messages": messages[at:]}, request.headers, request.raw)
+
+
+_SIDES = ("user", "assistant")
 
 
 def _ask_of_end(rules: BlockRules, request: MessagesRequest, end: MessagesRequest, profile: Profile) -> None:

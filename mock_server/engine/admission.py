@@ -25,7 +25,7 @@ from mock_server.protocol.profile import Limits, Model, Profile
 from mock_server.protocol.request import LONG, Block, Ignored, MessagesRequest, blocks
 from mock_server.protocol.rules import ignored, readable, told_of, validate
 from mock_server.protocol.rules.models import model_of
-from mock_server.protocol.tokens import TokenCounter, block_cost, counted, current_turn, input_tokens
+from mock_server.protocol.tokens import TokenCounter, block_cost, counted, input_tokens
 
 # What is wrong with a request, and what becomes of it: an error, or an answer with a warning. `validation` decides.
 
@@ -296,7 +296,7 @@ def _clear_thinking(edit: Mapping[str, Any], prompt: _Prompt) -> dict[str, int] 
     keep = edit.get("keep")
     if keep == "all" or (isinstance(keep, Mapping) and keep.get("type") == "all"):
         return None
-    now = current_turn(prompt.request)
+    now = prompt.request.outline.turn
     turns = [
         sum(prompt.cost(block, is_current=at >= now) for block in thoughts)
         for at, message in enumerate(prompt.request.messages)

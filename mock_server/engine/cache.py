@@ -25,7 +25,6 @@ from mock_server.protocol.tokens import (
     TokenCounter,
     block_cost,
     cites,
-    current_turn,
     format_prompt,
     own_prompt,
     thinking_prompt,
@@ -154,7 +153,7 @@ def _opening(request: MessagesRequest, model: Model, counter: TokenCounter) -> _
 
 def _told(request: MessagesRequest, opening: _Opening, name: Any, model: Model, counter: TokenCounter) -> _Told:
     """The steps of the messages; from where they part from those of an earlier conversation, if there was one."""
-    now = current_turn(request)
+    now = request.outline.turn
     old, shared = request.before(name)
     if old is None:
         old, shared = _Told((), (), (0,), ((opening.digest, opening.cost),), now), 0

@@ -5,11 +5,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mock_server.engine.choose import NEAR_MISSES, Choice, Lookup, NearMiss, NoMatch, choose, choose_beside
-from mock_server.engine.endpoints import JUDGES, MESSAGES, NAMES, Endpoint
+from mock_server.engine.endpoints import JUDGES, MESSAGES, NAMES, Endpoint, route
 from mock_server.engine.endpoints.complete import read as read_completion
 from mock_server.engine.render import Rendering, rendered
 from mock_server.engine.render import rendered_text as filled
-from mock_server.engine.routing import route
 from mock_server.engine.session import Cursors, InForce, Session
 from mock_server.protocol.errors import MESSAGE, ApiError
 from mock_server.protocol.expression import OverLimit, bounded

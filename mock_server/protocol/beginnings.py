@@ -40,11 +40,15 @@ _MARK = b'"messages"'
 
 
 class Story:
-    """A conversation: the bytes of its messages, where each ends in them, the messages, and what is known of them."""
+    """A conversation: the bytes of its messages, where each ends in them, the messages, and what is known of them.
+
+    `said`: these bytes in a few pieces, each of which ends with a message, and each more than twice as long as the
+    next. A conversation that goes on from another one has most of them in common with it.
+    """
 
     __slots__ = ("ends", "had", "messages", "said", "scanned", "weight")
 
-    def __init__(self, said: bytes, ends: Sequence[int], request: MessagesRequest, weight: int) -> None:
+    def __init__(self, said: Sequence[bytes], ends: Sequence[int], request: MessagesRequest, weight: int) -> None:
         self.said = said
         self.ends = ends
         self.messages: list[Any] = request.body["messages"]
@@ -54,18 +58,43 @@ class Story:
 
     def shared(self, body: bytes, start: int, stop: int) -> int:
         """How many of its messages stand at the beginning of those that `body` has there, byte by byte."""
-        ends, said = self.ends, self.said
-        if start + len(said) <= stop and body.startswith(said, start):
+        at, ends = start, self.ends
+        for piece in self.said:
+            if at + len(piece) > stop or not body.startswith(piece, at):
+                break
+            at += len(piece)
+        else:
             return len(ends)
-        low, high = 0, bisect_right(ends, stop - start)  # so many are the same, and so many may be
+        before = at - start
+        low = bisect_right(ends, before)
+        high = bisect_right(ends, min(stop - start, before + len(piece)))  # so many are the same, and so many may be
         while low < high:
             middle = (low + high + 1) // 2
             begin, end = (ends[low - 1] if low else 0), ends[middle - 1]
-            if said[begin:end] == body[start + begin : start + end]:
+            if piece[begin - before : end - before] == body[start + begin : start + end]:
                 low = middle
             else:
                 high = middle - 1
         return low
+
+    def until(self, end: int) -> list[bytes]:
+        """The pieces of the bytes up to one of its ends."""
+        kept, at = [], 0
+        for piece in self.said:
+            if at + len(piece) > end:
+                kept += [piece[: end - at]] if end > at else []
+                break
+            kept.append(piece)
+            at += len(piece)
+        return kept
+
+
+def _joined(pieces: list[bytes]) -> Sequence[bytes]:
+    """The same bytes in pieces of which each is more than twice as long as the next."""
+    while len(pieces) > 1 and len(pieces[-2]) <= 2 * len(pieces[-1]):
+        last = pieces.pop()
+        pieces[-1] += last
+    return pieces
 
 
 class Frame:
@@ -113,12 +142,13 @@ class Frame:
                     check_halves(text)
                 is_marked = self.is_marked or CACHE_MARK in said
             else:
-                messages = self._continued(body, known)
-                is_marked = known.may_have(CACHE_MARK, body)
+                messages, is_marked = self._continued(body, known), None
         except (ValueError, StopIteration, RecursionError):
             return None
         request = MessagesRequest({**self.fields, "messages": messages}, headers, body)
-        vars(request).update(self.worked_out, messages=messages, known=known, is_marked=is_marked)
+        vars(request).update(self.worked_out, messages=messages, known=known)
+        if is_marked is not None:
+            vars(request)["is_marked"] = is_marked
         if len(messages) == 1 and type(only := messages[0]) is dict and type(only.get("content")) is str:
             vars(request)["has_blocks"] = False
         return request
@@ -131,7 +161,7 @@ class Frame:
             messages, known.ends = elements(body[start:stop].decode())
             return messages
         end = story.ends[shared - 1]
-        known.shared, known.scanned, known.had = shared, story.scanned, story.had
+        known.shared, known.scanned, known.had, known.story = shared, story.scanned, story.had, story
         known.start = start + end
         rest = body[known.start : stop].lstrip(_SPACE)
         if not rest:
@@ -144,7 +174,9 @@ class Frame:
             raise ValueError
         at = stop - start - len(rest) + 1
         known.ends = [*story.ends[:shared], *[at + one for one in ends]]
-        return [*story.messages[:shared], *new]
+        messages = story.messages[:shared]
+        messages += new
+        return messages
 
     def _nearest(self, body: bytes, start: int, stop: int) -> tuple[Story | None, int]:
         """The conversation that most messages are shared with, and how many; none where they share none."""
@@ -244,20 +276,25 @@ class Beginnings:
         self._within_budget()
 
     def _story(self, frame: Frame, request: MessagesRequest, ends: Sequence[int], weight: int) -> None:
-        known = request.known
+        known, body = request.known, request.raw
         assert known is not None
         start = len(frame.head)
-        said = request.raw[start : start + ends[-1]]
-        listed = frame.stories.setdefault(said[:_KEY], [])
-        for at, old in enumerate(listed):
-            if old.scanned is known.scanned:  # the one it goes on from
+        listed = frame.stories.setdefault(body[start : start + _KEY], [])
+        old: Story | None = known.story
+        if old is None:
+            said = [body[start : start + ends[-1]]]
+        else:
+            end = old.ends[known.shared - 1]
+            said = old.until(end)
+            if ends[-1] > end:
+                said.append(body[start + end : start + ends[-1]])
+            if old in listed:
                 weight += old.weight * known.shared // len(old.ends)
                 if len(old.ends) - known.shared < 4:
                     self.held -= old.weight
-                    del listed[at]
-                break
-        listed.insert(0, Story(said, ends, request, weight))
-        self.held += weight + sum(-one.weight for one in listed[_STORIES:])
+                    listed.remove(old)
+        listed.insert(0, Story(_joined(said), ends, request, weight))
+        self.held += weight + sum([-one.weight for one in listed[_STORIES:]])
         del listed[_STORIES:]
         self._within_budget()
 

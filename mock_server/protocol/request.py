@@ -12,7 +12,7 @@ from json.encoder import encode_basestring_ascii
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from mock_server.protocol.errors import invalid
-from mock_server.records import lazy
+from mock_server.records import lazy, quick
 
 # A form with a file as plain data: what a `multipart/form-data` request says, however its bytes are kept.
 
@@ -276,11 +276,13 @@ LONG = 256 << 10  # bytes of a body; what takes long is done in steps, so that o
 class Known:
     """What is known of a request, since the rest of its body, or the beginning of its conversation too, came before.
 
-    `steady`: what was worked out of all but the messages. `shared`: how many messages came before, and passed every
-    rule there was; `scanned`, `had`: what was worked out of those then, and which texts were in their bytes (which may
-    be those of a longer conversation). `start` and `stop`: the bytes of the messages that are new.
+    `kept`: the rest, `story`: the conversation. `steady`: what was worked out of all but the messages. `shared`: how
+    many messages came before, and passed every rule there was; `scanned`, `had`: what was worked out of those then, and
+    which texts were in their bytes (which may be those of a longer conversation). `ends`: where each message ends, if
+    that is worth keeping. `start` and `stop`: the bytes of the messages that are new.
     """
 
+    story: Any = None
     shared = 0
     scanned: Mapping[Any, Any] = {}
     had: Mapping[bytes, bool] = {}
@@ -364,21 +366,42 @@ class MessagesRequest:
         return (None, 0) if found is None or known is None else (found, known.shared)
 
     def scan(self, name: Any, first: _S, step: Callable[[_S, Any], _S]) -> list[_S]:
-        """`first`, and what `step` makes of it with each message in turn: one more than there are messages.
+        """`first`, and what `step` makes of it with each message in turn: number n is what the first n messages come
+        to.
 
         Each depends on the messages so far and on what stands in `steady`, so that what is known of a beginning is
-        taken over.
+        taken over. A conversation that goes on where another ended goes on with its list, too, so there may be more in
+        it than the messages of one request: what all of these come to is `last`.
         """
         states: list[_S] | None = self.scanned.get(name)
         if states is None:
-            old, shared = self.before(name)
-            states = [first] if old is None else old[: shared + 1]
-            state = states[-1]
-            for message in self.messages[len(states) - 1 :]:
-                state = step(state, message)
-                states.append(state)
+            messages = self.messages
+            known, shared = self.before(name)
+            states = [first] if known is None else known
+            if shared < len(messages):
+                state, new = states[shared], []
+                for message in messages[shared:] if shared else messages:
+                    state = step(state, message)
+                    new.append(state)
+                if len(states) > shared + 1:  # another one went on from there before
+                    states = states[: shared + 1]
+                states += new
             self.scanned[name] = states
         return states
+
+    def last(self, name: Any, first: _S, step: Callable[[_S, Any], _S]) -> _S:
+        """What `scan` comes to in the end."""
+        return self.scan(name, first, step)[len(self.messages)]
+
+    @property
+    def outlines(self) -> "Sequence[Outline]":
+        """What its messages are, one beside another: number n tells of the first n."""
+        return self.scan("outline", _NO_MESSAGES, _outlined)
+
+    @lazy
+    def outline(self) -> "Outline":
+        """What all of its messages are."""
+        return self.outlines[len(self.messages)]
 
     @lazy
     def is_marked(self) -> bool:
@@ -449,7 +472,7 @@ class MessagesRequest:
 
     @lazy
     def _merged(self) -> "MessagesRequest | None":
-        if not self.scan("neighbours", ("", False), _neighbours)[-1][1]:
+        if self.outline.runs == len(self.messages):
             return None  # not the request itself: it would hold itself in memory
         messages = [_as_one(list(run)) for _, run in groupby(self.messages, key=lambda message: message["role"])]
         return MessagesRequest({**self.body, "messages": messages}, self.headers, self.raw)
@@ -486,19 +509,19 @@ class MessagesRequest:
         """Whether any message is more than a bare string."""
         if len(self.messages) == 1:
             return type(self.messages[0]["content"]) is not str
-        return any(type(message["content"]) is not str for message in self.messages)
+        return self.outline.has_blocks
 
-    @lazy
+    @property
     def kinds(self) -> frozenset[str]:
         """The types of all content blocks that are not bare strings, those inside tool results too."""
-        return self.scan("kinds", _NO_KINDS, _with_kinds)[-1]
+        return self.outline.kinds
 
     @property
     def has_system_messages(self) -> bool:
         """Whether a message is the system's."""
         if len(self.messages) == 1:
             return bool(self.messages[0]["role"] == "system")
-        return self.scan("system", False, _or_system)[-1]
+        return self.outline.has_system
 
     @lazy
     def system(self) -> str:
@@ -524,7 +547,7 @@ class MessagesRequest:
         if len(self.messages) == 1:
             digest = _printed(_PRINT, self.messages[0], b"")
         else:
-            digest = self.scan("print", None, _print)[-1] or _PRINT
+            digest = self.last("print", None, _print) or _PRINT
         rest = self.steady.get("print")
         if rest is None:
             rest = ",".join([f'"{name}":{_written(self.body.get(name))}' for name in _PRINTED])
@@ -538,7 +561,6 @@ class MessagesRequest:
 STEADY = ("betas", "max_tokens", "model", "steady", "tool_names", "tools")
 _PRINTED = ("model", "system", "tools")
 _PRINT = hashlib.blake2b(b'{"messages":[', digest_size=16)
-_NO_KINDS: frozenset[str] = frozenset()
 
 
 def _printed(before: "hashlib.blake2b", message: Mapping[str, Any], mark: bytes) -> "hashlib.blake2b":
@@ -552,25 +574,53 @@ def _print(before: "hashlib.blake2b | None", message: Mapping[str, Any]) -> "has
     return _printed(_PRINT, message, b"") if before is None else _printed(before, message, b",")
 
 
-def _neighbours(before: tuple[str, bool], message: Mapping[str, Any]) -> tuple[str, bool]:
-    """The role of the last message, and whether two of one role have followed one another."""
-    role = message["role"]
-    return role, before[1] or role == before[0]
+class Outline(NamedTuple):
+    """What some messages are, one beside another.
+
+    So many of them (`length`), in `runs` of one role; the last of these has this `role` and begins at `run`. `turn`:
+    where the turn begins that is under way: with the last message of a user that is more than tool results.
+    `has_system`: one is the system's; `has_blocks`: one is more than a bare string; `kinds`: the types of their blocks,
+    those inside tool results too; `names_toolset`: one of these says which toolset it is of.
+    """
+
+    length: int = 0
+    role: str = ""
+    runs: int = 0
+    run: int = 0
+    turn: int = 0
+    has_system: bool = False
+    has_blocks: bool = False
+    kinds: frozenset[str] = frozenset()
+    names_toolset: bool = False
 
 
-def _or_system(before: bool, message: Mapping[str, Any]) -> bool:
-    return before or message["role"] == "system"
+_NO_MESSAGES = Outline()
+_outline = quick(Outline)
 
 
-def _with_kinds(before: frozenset[str], message: Mapping[str, Any]) -> frozenset[str]:
-    content = message["content"]
-    if type(content) is str:
-        return before
-    found = {block["type"] for block in content}
-    for block in content:
-        if block["type"] == "tool_result" and type(block.get("content")) is list:
-            found.update([inner["type"] for inner in block["content"]])
-    return before if found <= before else before | found
+def _outlined(before: Outline, message: Mapping[str, Any]) -> Outline:
+    """The outline with one more message."""
+    at, last, runs, run, turn, has_system, has_blocks, kinds, names_toolset = before
+    role, content = message["role"], message["content"]
+    if role != last:
+        runs, run = runs + 1, at
+        has_system = has_system or role == "system"
+    is_more = True
+    if type(content) is not str:
+        has_blocks, is_more = True, False
+        for block in content:
+            kind = block["type"]
+            if kind not in kinds:
+                kinds = kinds | {kind}
+            if kind != "tool_result":
+                is_more = True
+            elif type(inner := block.get("content")) is list:
+                kinds = kinds.union([one["type"] for one in inner])
+            if "toolset_name" in block:
+                names_toolset = True
+    if is_more and role == "user":
+        turn = at
+    return _outline((at + 1, role, runs, run, turn, has_system, has_blocks, kinds, names_toolset))
 
 
 def blocks(content: Any) -> Sequence[Block]:

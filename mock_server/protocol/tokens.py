@@ -230,7 +230,7 @@ def input_tokens(request: MessagesRequest, model: Model, counter: TokenCounter) 
         return _with_message(before, message, model, counter)
 
     costs = request.scan(name, _NOTHING, add)
-    past, whole = costs[current_turn(request)], costs[-1]
+    past, whole = costs[request.outline.turn], costs[len(messages)]
     text += whole[0] - past[2]
     fixed += whole[1] - past[3] + PER_MESSAGE * (len(messages) - 1)
     return round(text * model.token_factor) + fixed
@@ -263,12 +263,18 @@ def _with_message(before: _Costs, message: Mapping[str, Any], model: Model, coun
     if type(content) is str:
         return text + counter.count(content), fixed, text_thought, fixed_thought
     for block in content:
-        cost = block_cost(block, model, counter)
-        text += cost.text
-        fixed += cost.fixed
-        if block["type"] in THOUGHTS:
-            text_thought += cost.text
-            fixed_thought += cost.fixed
+        kind = block["type"]
+        if kind == "text":
+            text += counter.count(block["text"])
+        elif kind == "tool_result" and type(inner := block.get("content")) is str:
+            text += counter.count(inner)
+        else:
+            cost = block_cost(block, model, counter)
+            text += cost.text
+            fixed += cost.fixed
+            if kind in THOUGHTS:
+                text_thought += cost.text
+                fixed_thought += cost.fixed
     return text, fixed, text_thought, fixed_thought
 
 
@@ -291,21 +297,6 @@ def format_prompt(request: MessagesRequest) -> int:
     """The hidden prompt that asks for an output format."""
     format = request.format
     return 0 if format is None else _FORMAT + round(_FORMAT_LETTER * len(dumps(format)))
-
-
-def current_turn(request: MessagesRequest) -> int:
-    """Where the turn begins that is under way: after the last message of a user that is more than tool results."""
-    return request.scan("turn", (0, 0), _with_turn)[-1][1]
-
-
-def _with_turn(before: tuple[int, int], message: Mapping[str, Any]) -> tuple[int, int]:
-    """How many messages there are, and where the newest turn begins."""
-    at, begins = before
-    if message["role"] != "user":
-        return at + 1, begins
-    content = message["content"]
-    is_more = type(content) is str or any(block["type"] != "tool_result" for block in content)
-    return at + 1, at if is_more else begins
 
 
 def block_cost(block: Block, model: Model, counter: TokenCounter, *, is_current: bool = True) -> Cost:

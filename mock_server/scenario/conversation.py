@@ -8,7 +8,6 @@ warm-up call or second replica can push a script out of step.
 import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 from unicodedata import category, normalize
 
@@ -23,7 +22,8 @@ if TYPE_CHECKING:
 NAMED = re.compile(r"\[\[scenario:([^\[\]\n]+)\]\]")  # how a text names the scenario that is to answer
 WHOLE = "talk"  # the name under which a long request keeps its conversation
 _FIRST = (0,)
-_FEW = 6  # messages or turns; so many are worked out again, since the last of them may differ
+_FEW = 6  # messages that are looked through in no time
+_CHANGING = 2  # turns at the end that may be others the next time: clients move cache marks along
 _MOST_READ, _LONGEST_TOPIC, _LONGEST_WORD = 4000, 60, 24  # characters
 _MARKUP = frozenset('<>{}[]"`\\|')
 
@@ -208,15 +208,16 @@ def conversation(messages: Sequence[Mapping[str, Any]]) -> Conversation:
 
 
 def _turns(messages: Sequence[Mapping[str, Any]]) -> list[HumanTurn]:
-    spoken = [message for message in messages if message["role"] != "system"]
-    return [
-        HumanTurn(role, tuple([block for message in run for block in blocks(message["content"])]))
-        for role, run in groupby(spoken, key=_role)
-    ]
-
-
-def _role(message: Mapping[str, Any]) -> str:
-    return str(message["role"])
+    runs: list[tuple[str, list[Block]]] = []
+    last = ""
+    for message in messages:
+        role = message["role"]
+        if role != "system":
+            if role != last:
+                runs.append((role, []))
+                last = role
+            runs[-1][1].extend(blocks(message["content"]))
+    return [HumanTurn(role, tuple(content)) for role, content in runs]
 
 
 def conversed(request: MessagesRequest) -> Conversation:
@@ -236,13 +237,12 @@ def conversed(request: MessagesRequest) -> Conversation:
         return talk
     if len(messages) < _FEW or request.has_system_messages:
         return conversation(messages)
-    begins = request.scan("turns", _BEGIN, _with_message)
     old: Conversation | None
     old, shared = request.before("conversation")
-    _, settled, begin, _ = begins[shared]  # the last turn that they share may be longer now
-    if old is None or settled <= 0:
+    if old is None or (outline := request.outlines[shared]).runs < 2:
         found = conversation(messages)
     else:
+        settled, begin = outline.runs - 1, outline.run  # the last turn that they share may be longer now
         new = _turns(messages[begin:])
         human = [at for at, turn in enumerate(new, settled) if turn.is_human]
         kept = old.human[: bisect_left(old.human, settled)] if old.turns[old.human[0]].is_human else ()
@@ -250,18 +250,6 @@ def conversed(request: MessagesRequest) -> Conversation:
         found.settled, found.before = settled, old.reached
     request.scanned["conversation"] = found
     return found
-
-
-# how many messages there are, the number of the last turn, the message that it begins with, and its role
-_Begin = tuple[int, int, int, str]
-_BEGIN: _Begin = (0, -1, 0, "")
-
-
-def _with_message(before: _Begin, message: Mapping[str, Any]) -> _Begin:
-    count, turn, begin, role = before
-    if message["role"] == role:
-        return count + 1, turn, begin, role
-    return count + 1, turn + 1, count, message["role"]
 
 
 _NONE: Mapping[str, int] = {}
@@ -287,7 +275,7 @@ def position(
     begin, reached = conversation.before.get(name, (anchor, 0))
     if not anchor <= begin <= conversation.settled:
         begin, reached = anchor, 0
-    note = max(begin, last - _FEW)
+    note = max(begin, last - _CHANGING)
     for at in range(begin, last + 1):
         if at == note:
             conversation.reached[name] = at, reached
@@ -312,10 +300,12 @@ def _resumed(reached: int, pauses: Callable[[int], bool]) -> int:
 
 def _position(turn: HumanTurn, tag: str, pinned: Mapping[str, int]) -> int:
     """The newest position that ids in this turn name, for the scenario of this tag; 0 where they name none."""
-    minted = [at for scenario, at in turn.minted if scenario == tag] if turn.minted else []
+    if not turn.ids:
+        return 0
+    minted = [at for scenario, at in turn.minted if scenario == tag]
     if pinned:
         minted += [pinned[id] for id in turn.ids if id in pinned]
-    return max(minted, default=0)
+    return max(minted, default=0) if minted else 0
 
 
 def waiting_call(messages: Sequence[Mapping[str, Any]]) -> str | None:

@@ -273,10 +273,13 @@ def _goes_on_well(request: MessagesRequest, profile: Profile, *, has_cache_marks
 
 
 def _end(request: MessagesRequest) -> MessagesRequest:
-    """The request with the last messages alone: from a turn of the assistant on that stood in an earlier one, too."""
+    """The request with the last messages alone: from a turn of the assistant on, of which at least what it answers
+    stood in an earlier one, too."""
     messages = request.messages
     known = request.known
-    at = 0 if known is None else known.shared - 1
+    at = 0 if known is None else known.shared
+    if at == len(messages) or type(new := messages[at]) is not dict or new.get("role") not in _SIDES:
+        at -= 1  # there is nothing new, or nobody knows yet what it is
     while at > 0 and not (messages[at]["role"] == "assistant" and messages[at - 1]["role"] == "user"):
         at -= 1
     if at <= 0:
@@ -284,17 +287,30 @@ def _end(request: MessagesRequest) -> MessagesRequest:
     return MessagesRequest({**request.body, "messages": messages[at:]}, request.headers, request.raw)
 
 
+_SIDES = ("user", "assistant")
+
+
 def _ask_of_end(rules: BlockRules, request: MessagesRequest, end: MessagesRequest, profile: Profile) -> None:
-    for about, rule in rules:
-        asked = end if rule in OF_THE_END else request
-        if not about or not about.isdisjoint(asked.kinds):
-            rule(asked, profile)
+    of_the_end = _about_blocks(rules, end.kinds & _TOLD_APART)
+    for rule in _about_blocks(rules, request.kinds & _TOLD_APART):
+        if rule not in OF_THE_END:
+            rule(request, profile)
+        elif rule in of_the_end:
+            rule(end, profile)
 
 
 def _ask_of_blocks(rules: BlockRules, request: MessagesRequest, profile: Profile) -> None:
-    for about, rule in rules:
-        if not about or not about.isdisjoint(request.kinds):
-            rule(request, profile)
+    for rule in _about_blocks(rules, request.kinds & _TOLD_APART):
+        rule(request, profile)
+
+
+_TOLD_APART = frozenset().union(*(about for rules in (BLOCK_RULES, SAID_RULES, REPLAY_RULES) for about, _ in rules))
+
+
+@lru_cache(maxsize=1_000)
+def _about_blocks(rules: BlockRules, kinds: frozenset[str]) -> tuple[Rule, ...]:
+    """The rules to ask of a request with such blocks, of those that any rule tells apart."""
+    return tuple(rule for about, rule in rules if not about or not about.isdisjoint(kinds))
 
 
 def readable(request: MessagesRequest, profile: Profile) -> None:
@@ -350,7 +366,7 @@ def ignored(request: MessagesRequest) -> tuple[Ignored, ...]:
     rest: tuple[Ignored, ...] | None = request.steady.get("ignored")
     if rest is None:
         rest = request.steady["ignored"] = _first(_of_rest(request.body))
-    said = request.scan("ignored", _NOTHING, _of_message)[-1][1]
+    said = request.last("ignored", _NOTHING, _of_message)[1]
     return _first((*rest, *said)) if said else rest
 
 

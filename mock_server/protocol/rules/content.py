@@ -138,7 +138,7 @@ def messages(request: MessagesRequest, profile: Profile) -> None:
     check = _BLOCK[closed, request.has_beta(_SCOPE)]
     for index, message in enumerate(request.messages):
         if not is_plain(message):
-            _message(message, f"messages.{index}", check, closed=closed)
+            _message(message, index, check, closed=closed)
 
 
 def is_plain(message: Any) -> bool:
@@ -149,40 +149,41 @@ def is_plain(message: Any) -> bool:
     return type(message.get("content")) is str and type(role) is str and role in ROLES
 
 
-def _message(message: Any, path: str, check: Check, *, closed: bool) -> None:
+def _message(message: Any, at: int, check: Check, *, closed: bool) -> None:
     if not isinstance(message, dict):
-        raise invalid(f"{path}: Input should be an object")
+        raise invalid(f"messages.{at}: Input should be an object")
     for name in ("role", "content"):
         if name not in message:
-            raise invalid(f"{path}.{name}: Field required")
+            raise invalid(f"messages.{at}.{name}: Field required")
     if not isinstance(message["role"], str):
-        raise invalid(f"{path}.role: Input should be a valid string")
+        raise invalid(f"messages.{at}.role: Input should be a valid string")
     if message["role"] not in ROLES:
         shown = excerpt(message["role"], 100)
         raise invalid(f'messages: Unexpected role "{shown}". Allowed roles are "user" or "assistant"')
-    extra = next((name for name in message if name not in ROLES[message["role"]]), None) if closed else None
-    if extra is not None:
-        raise invalid(f"{path}.{extra}: Extra inputs are not permitted")
+    if closed and not message.keys() <= ROLES[message["role"]]:
+        extra = next(name for name in message if name not in ROLES[message["role"]])
+        raise invalid(f"messages.{at}.{extra}: Extra inputs are not permitted")
     content = message["content"]
     if isinstance(content, str):
         return
     if not isinstance(content, list):
-        raise invalid(f"{path}.content: Input should be a valid array")
+        raise invalid(f"messages.{at}.content: Input should be a valid array")
     for index, block in enumerate(content):
-        _block(block, f"{path}.content.{index}", check)
+        if (found := check(block)) is not None:
+            raise invalid(f"messages.{at}.content.{index}{found[0]}: {found[1]}")
+        if block["type"] == "tool_result" and isinstance(block.get("content"), list):
+            _result(block["content"], f"messages.{at}.content.{index}.tool_result.content")
 
 
-def _block(block: Any, path: str, check: Check) -> None:
-    if (found := check(block)) is not None:
-        raise invalid(f"{path}{found[0]}: {found[1]}")
-    if block["type"] == "tool_result" and isinstance(block.get("content"), list):
-        for index, inner in enumerate(block["content"]):
-            if not isinstance(inner, dict):
-                raise invalid(f"{path}.tool_result.content.{index}: Input should be an object")
-            if not isinstance(inner.get("type"), str):
-                raise invalid(f"{path}.tool_result.content.{index}.type: Field required")
-            if inner["type"] == "text" and not isinstance(inner.get("text"), str):
-                raise invalid(f"{path}.tool_result.content.{index}.text.text: Field required")
+def _result(content: list[Any], path: str) -> None:
+    """What a tool's result holds."""
+    for index, inner in enumerate(content):
+        if not isinstance(inner, dict):
+            raise invalid(f"{path}.{index}: Input should be an object")
+        if not isinstance(inner.get("type"), str):
+            raise invalid(f"{path}.{index}.type: Field required")
+        if inner["type"] == "text" and not isinstance(inner.get("text"), str):
+            raise invalid(f"{path}.{index}.text.text: Field required")
 
 
 def is_usual(message: Any) -> bool:

@@ -216,7 +216,7 @@ def _runs_programs(request: MessagesRequest) -> bool:
 
 def toolset_results(request: MessagesRequest, profile: Profile) -> None:
     """Rule 97: the result of a toolset's call names the toolset too."""
-    if not request.scan("toolset_name", False, _or_toolset)[-1]:
+    if not request.outline.names_toolset:
         return
     calls: dict[str, str] = {}
     for index, message in enumerate(request.messages):
@@ -225,10 +225,6 @@ def toolset_results(request: MessagesRequest, profile: Profile) -> None:
                 calls[block["id"]] = block["toolset_name"]
             elif block["type"] == "tool_result" and block["tool_use_id"] in calls and not block.get("toolset_name"):
                 raise invalid(f"messages.{index}.content.{at}.tool_result.toolset_name: Field required")
-
-
-def _or_toolset(before: bool, message: Mapping[str, Any]) -> bool:
-    return before or any("toolset_name" in block for block in _listed(message))
 
 
 def _listed(message: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
@@ -493,16 +489,22 @@ def breakpoints(request: MessagesRequest) -> Iterator[Breakpoint]:
     """Every explicit mark, in the order of the prompt: tools, system, messages."""
     yield from _marked(request.tools, "tools")
     yield from _marked(request.body.get("system"), "system")
-    states = request.scan("marks", None, _marks)
-    for index, found in enumerate(states[1:]):
-        for path, block, ttl in found or ():
+    _, found = request.last("marks", _NO_MARKS, _marks)
+    for index, marks in found:
+        for path, block, ttl in marks:
             yield Breakpoint(f"messages.{index}.content{path}", block, ttl)
 
 
-def _marks(before: object, message: Mapping[str, Any]) -> Sequence[Breakpoint] | None:
-    """The marks of one message, their paths without its own."""
+# how many messages there are, and the marks of those that have any: their paths without those of the messages
+_Marks = tuple[int, tuple[tuple[int, Sequence[Breakpoint]], ...]]
+_NO_MARKS: _Marks = (0, ())
+
+
+def _marks(before: _Marks, message: Mapping[str, Any]) -> _Marks:
+    at, found = before
     content = message["content"]
-    return None if type(content) is str else tuple(_marked(content, "")) or None
+    marks = () if type(content) is str else tuple(_marked(content, ""))
+    return at + 1, (*found, (at, marks)) if marks and len(found) <= MOST else found
 
 
 def _marked(blocks: Any, path: str) -> Iterator[Breakpoint]:

@@ -207,6 +207,9 @@ def read_faults(node: Node, problems: Problems) -> tuple[Fault, ...]:
 
 
 def _read(node: Node, problems: Problems) -> Fault | None:
+    for key, item in node.value.items() if isinstance(node.value, dict) else ():
+        if item.value is None and key != "name":  # without a name: data alone
+            problems.add(node.keys.get(key) or node, f"nothing stands behind '{key}'; leave the key out")
     found: Fault | None = decode(Fault, node, problems)
     if found is not None:
         _one_place(found, node, problems)
@@ -268,8 +271,8 @@ def parse_header(text: str) -> tuple[Fault, ...]:
     """The faults of the header `x-mock-fault`: `disconnect;after=5, stall;for=2s`. Raises ScenarioError.
 
     `after=5` counts deltas, `after=events:3` something else; `at=message_delta` is an event; `set.PATH=VALUE` and
-    `remove=PATH` are those of an edit; in `raw` a line ends with `\\n`. A text that begins with `[` or `{` is JSON in
-    the words of the YAML.
+    `remove=PATH` are those of an edit, with `message.` before them of the message; in `raw` a line ends with `\\n`. A
+    text that begins with `[` or `{` is JSON in the words of the YAML.
     """
     problems = Problems("x-mock-fault")
     read = [_read(node, problems) for node in _nodes_of(text, problems)]
@@ -307,10 +310,14 @@ def _of_header(part: str, problems: Problems) -> Node:
     keys: dict[str, Node] = {"type": Node(name, mark)}
     for pair in pairs:
         key, _, value = (one.strip() for one in pair.partition("="))
+        changed = keys
+        if key.startswith(("message.set.", "message.remove")):
+            key = key.removeprefix("message.")
+            changed = keys.setdefault("message", Node({})).value
         if key.startswith("set."):
-            keys.setdefault("set", Node({})).value[key[4:]] = _value(value, problems)
+            changed.setdefault("set", Node({})).value[key[4:]] = _value(value, problems)
         elif key == "remove":
-            keys.setdefault("remove", Node([])).value.append(Node(value))
+            changed.setdefault("remove", Node([])).value.append(Node(value))
         else:
             keys[key] = _value(value, problems) if key == "data" else _header_value(key, value)
     if "in" in keys:

@@ -95,6 +95,12 @@ def test_states_and_endpoints() -> None:
         state(service=1)  # type: ignore[arg-type]
 
 
+def test_a_mistake_that_is_met_twice_is_told_once(mock_server: Any) -> None:
+    with pytest.raises(ScenarioError, match="an error only") as caught:
+        mock_server.add("x", when=endpoint("count_tokens"))
+    assert len(str(caught.value).splitlines()) == 1
+
+
 @pytest.mark.parametrize("builder", ["script", "conversation"])
 def test_a_script_of_no_reply_is_told_at_the_call(mock_server: Any, builder: str) -> None:
     with pytest.raises(ScenarioError) as caught:

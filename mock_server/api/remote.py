@@ -79,7 +79,8 @@ class Http:
             with error:
                 raise _refused(error, f"{method} {url}") from None
         except (OSError, ValueError) as error:
-            raise Unreachable(f"{method} {url}: {getattr(error, 'reason', error)}") from None
+            why = getattr(error, "reason", error)
+            raise Unreachable(f"{method} {url}: {getattr(why, 'strerror', None) or why}") from None
 
 
 def _refused(error: urllib.error.HTTPError, what: str) -> Exception:

@@ -68,7 +68,7 @@ def meant(wrong: str, known: Iterable[str]) -> str | None:
 def quoted(text: str) -> str:
     """A text as YAML wants it in quotes."""
     text = excerpt(text.strip(), 60)
-    return f"'{text}'" if '"' in text or "\\" in text else f'"{text}"'
+    return "'{}'".format(text.replace("'", "''")) if '"' in text or "\\" in text else f'"{text}"'
 
 
 # -- texts that look the same ---------------------------------------------------------------------------------------
@@ -241,8 +241,9 @@ def _behind_quote(at: Broken) -> Told:
     found = _KEY.match(at.text)
     if found is None or found["value"][0] not in "\"'" or at.column <= found.start("value"):
         return None
-    value = found["value"].replace(found["value"][0], "").strip()
-    return at.place, f"the text goes on behind its closing quote; put all of it in quotes: {quoted(value)}"
+    value = found["value"].strip()
+    text = value[1:-1] if value[-1] == value[0] else value  # its own quotes, or some of what it says
+    return at.place, f"the text goes on behind its closing quote; put all of it in quotes: {quoted(text)}"
 
 
 def _flow(at: Broken) -> Told:
@@ -262,10 +263,17 @@ def _list_in_line(at: Broken) -> Told:
     return at.place, "a list begins on a line of its own, each item behind '- '; or write it as [a, b]"
 
 
+_BLOCK_TEXT = re.compile(r":\s+[|>][+-]?$")
+
+
 def _no_colon(at: Broken) -> Told:
     if "could not find expected ':'" not in at.problem:
         return None
     line = min(at.begun.line, len(at.lines))
+    above = at.lines[line - 2].rstrip() if line > 1 else ""
+    if _BLOCK_TEXT.search(above):
+        sign = above.rstrip("+-")[-1]
+        return Position(line, 1), f"the text behind the {sign} of line {line - 1} is indented by two spaces"
     said = excerpt(at.lines[line - 1].strip(), 40)
     return Position(line, at.begun.column), f"{said!r} has no ': ' behind its key; write it as key: value"
 
@@ -373,6 +381,8 @@ def something_else(document: Node, file: str, known: Iterable[str]) -> str | Non
         if fits(value):
             return text.format(to_import=to_import)
     keys = set(known)
+    if isinstance(value.get("scenarios", Node(None)).value, list):
+        return "scenarios are no list: each stands at the top of the file, with a line with --- between two"
     if len(value) > 1 and keys.isdisjoint(value) and not any(meant(key, keys) in _OURS for key in value):
         return f"none of its keys is one of a scenario ({excerpt(', '.join(value), 60)}): this is another kind of file"
     return None

@@ -142,6 +142,7 @@ _BESIDE_REPLY = (
 class Answer:
     """A turn, a case of a turn, or an attempt: a reply, an error, or a choice between further answers."""
 
+    empty: ClassVar[tuple[str, ...]] = _BESIDE_REPLY
     usual: ClassVar[tuple[str, ...]] = (
         *("reply", "error", "when", "cases", "attempts", "timing", "fault", "stop_reason", "usage", "expect"),
     )

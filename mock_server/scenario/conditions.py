@@ -348,9 +348,8 @@ _KEYS = ("values", "initial")
 
 def _values(name: str, node: Node, problems: Problems) -> tuple[str, ...]:
     if not isinstance(node.value, list) or not 2 <= len(node.value) <= MOST:
-        problems.add(
-            node, f"state '{name}': expected a list of 2 to {MOST} values such as [up, down], got {kind(node)}"
-        )
+        got = f"{len(node.value)}" if isinstance(node.value, list) else kind(node)
+        problems.add(node, f"state '{name}': expected a list of 2 to {MOST} values such as [up, down], got {got}")
         return ()
     before = len(problems.found)
     values: list[str] = []

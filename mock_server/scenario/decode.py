@@ -6,6 +6,8 @@ whose key is no name of Python says it in its metadata (`key`). Every mistake is
 
 For its messages a dataclass may name its `usual` keys (listed first), keys that belong `elsewhere` with what to say of
 them, `examples` of keys that are missing, and that its mistakes are `separate`: reported beside keys that are unknown.
+Keys that may be `empty` are those of the API's own JSON, which says null; any other key with nothing behind it is a
+mistake.
 """
 
 import dataclasses
@@ -148,8 +150,14 @@ def _tagged(classes: Mapping[str, Any]) -> Reader:
         tag = node.value.get("type")
         if tag is None:
             known = next((key for key in ("error", "reply", "attempts") if key in node.value), None)
-            hint = f"; '{known}' is an answer of its own and stands beside blocks nowhere" if known else ""
-            problems.add(node, f"missing key 'type'; expected one of {listed(list(classes))}{hint}")
+            meant = next((key for key in node.value if key in classes), None)
+            if meant is not None:
+                hint = f"; did you mean {{type: {meant}, …}}?"
+            elif known is not None:
+                hint = f"; '{known}' is an answer of its own and stands beside blocks nowhere"
+            else:
+                hint = f"; expected one of {listed(list(classes))}"
+            problems.add(node, f"missing key 'type'{hint}")
             return None
         if not isinstance(tag.value, str):
             problems.add(tag, f"expected the name of a type, got {kind(tag)}; one of {listed(list(classes))}")
@@ -188,7 +196,8 @@ def _record(cls: Any) -> Reader:
     def read(node: Node, problems: Problems) -> Any:
         if not isinstance(node.value, dict):
             close = "; a space is missing behind a colon" if _UNSPACED.match(str(node.value)) else ""
-            problems.add(node, f"expected a {noun} (a mapping), got {kind(node)}{close}")
+            a = "an" if noun[0] in "aeio" else "a"  # not `u`: a usage
+            problems.add(node, f"expected {a} {noun} (a mapping), got {kind(node)}{close}")
             return None
         before = len(problems.found)
         _report_keys(node, cls, fields, known, needed, problems)
@@ -219,6 +228,10 @@ def _report_keys(
     node: Node, cls: Any, fields: Mapping[str, Any], known: Sequence[str], needed: list[str], problems: Problems
 ) -> None:
     noun, elsewhere = _noun(cls), getattr(cls, "elsewhere", {})
+    if (empty := getattr(cls, "empty", None)) is not None:
+        for key, item in node.value.items():
+            if item.value is None and key in fields and key not in (*empty, *needed):
+                problems.add(node.keys.get(key) or node.position, f"nothing stands behind '{key}'; leave the key out")
     unknown = [key for key in node.value if key not in fields]
     for key in unknown:
         if key in elsewhere:

@@ -39,7 +39,9 @@ class Failure:
             yield ("status",), f"an error status is 400 to 599, got {self.status}"
         elif self.type is None and self.status is not None and self.status not in TYPE:
             yield ("status",), f"status {self.status} has no error type of its own; add a type"
-        if self.type is not None and self.type not in STATUS and self.status is None:
+        if self.type is not None and self.type.isdecimal():
+            yield ("type",), f"a status is a number; write it without quotes: {self.type}"
+        elif self.type is not None and self.type not in STATUS and self.status is None:
             expected = one_of(self.type, STATUS, ", or a status beside it")
             yield ("type",), f"unknown error type '{self.type}'{expected}"
 

@@ -385,7 +385,6 @@ def loads(
     nodes = [node for node in nodes if not _is_something_else(node, problems)]
     loaded = [scenario for node in nodes if (scenario := _build(node, problems, known)) is not None]
     found = problems.found + ([*same_names(loaded), *_other_states(loaded)] if check_names else [])
-    found = list(dict.fromkeys(found))  # what is wrong with the states of a file is wrong in each of its scenarios
     if found:
         raise ScenarioError(sorted(found, key=lambda problem: problem.position or Position(0, 0)), loaded)
     return tuple(loaded)

@@ -34,6 +34,7 @@ class Scenario:
     """One YAML document: when it answers, and what, turn by turn."""
 
     shorthand: ClassVar[tuple[str, ...]] = ANSWER_KEYS
+    empty: ClassVar[tuple[str, ...]] = ()
     usual: ClassVar[tuple[str, ...]] = (
         *("name", "when", "reply", "turns", "error", "cases", "attempts", "timing", "fault", "priority"),
     )

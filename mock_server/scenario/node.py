@@ -182,7 +182,10 @@ class ScenarioError(Exception):
     __module__ = "mock_server"  # as its users know it, and reports of tests name it
 
     def __init__(self, problems: Iterable[Problem], well: Sequence[Any] = ()) -> None:
-        self.problems = _shown(tuple(problems))
+        once = tuple(
+            dict.fromkeys(problems)
+        )  # what is wrong with the states of a file is wrong in each of its scenarios
+        self.problems = _shown(once)
         self.well = tuple(well)
         super().__init__("\n".join(map(str, self.problems)))
 

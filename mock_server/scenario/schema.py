@@ -20,7 +20,7 @@ from mock_server.scenario.conditions import read_states
 from mock_server.scenario.decode import Reads, is_needed, keys_of
 from mock_server.scenario.error import Failure, read_failure
 from mock_server.scenario.faults import FAULTS, KEYS, read_faults, read_gates
-from mock_server.scenario.faults.events import read_event_name, read_nth, read_removed, read_sets
+from mock_server.scenario.faults.events import read_event_name, read_habit, read_nth, read_removed, read_sets
 from mock_server.scenario.faults.place import After, At, Place, Spot
 from mock_server.scenario.faults.stream import Gate
 from mock_server.scenario.load import DEFAULTS
@@ -271,6 +271,7 @@ _READ: Mapping[Callable[..., Any], Schema] = {
     _reads(Spot): _ref("at"),
     read_sets: {"type": "object", "minProperties": 1},
     read_removed: {"anyOf": [_TEXT, {"type": "array", "items": _TEXT}]},
+    read_habit: {"const": True},
     read_nth: {"anyOf": [{"type": "integer"}, {"const": "all"}]},
     read_event_name: {"anyOf": [_TEXT, {"type": "null"}]},
     _reads(Part): _ref("block"),

@@ -305,7 +305,7 @@ def _between(node: Node, problems: Problems) -> Window | None:
     if begin is None or end is None:
         return None
     if end <= begin:
-        problems.add(node.value[1], f"it ends before it begins, at {_written(node.value[0])}")
+        problems.add(node.value[1], f"it ends at {_written(node.value[1])}, and begins at {_written(node.value[0])}")
     return Window(begin, end)
 
 
@@ -397,6 +397,7 @@ class Timing:
     `keepalive` is the longest silence; `replay` stands in place of all that says when.
     """
 
+    empty: ClassVar[tuple[str, ...]] = ()
     first: Delay = 0
     """Time to the first event, such as 400ms, or a distribution such as {p50: 400ms, p95: 2s}."""
     per_input_token: Duration = 0

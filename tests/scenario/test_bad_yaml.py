@@ -272,7 +272,75 @@ TABLE: list[tuple[str, str, list[str]]] = [
     ("a number that is none", "name: a\npriority: !!float abc\nreply: hi", ["2:11: 'abc' is not a number"]),
     ("not a number", "name: a\npriority: !!float .nan\nreply: hi", ["2:11: '.nan' is not a number"]),
     ("a truth that is none", "name: a\nwhen: {stream: !!bool yes}\nreply: hi", ["2:16: 'yes' is not true or false"]),
-    ("a nothing that is something", "name: a\nwhen: !!null x\nreply: hi", ["2:7: 'x' is not null"]),
+    ("a nothing that is something", "name: a\nreply: hi\nstop_sequence: !!null x", ["3:16: 'x' is not null"]),
+    (
+        "keys with nothing behind them",
+        "name: a\nwhen:\nfault:\ntimes:\nreply: hi\nthen:\nexpect:\ngate:\ntiming:",
+        [
+            "2:1: nothing stands behind 'when'; leave the key out",
+            "3:1: nothing stands behind 'fault'; leave the key out",
+            "4:1: nothing stands behind 'times'; leave the key out",
+            "6:1: nothing stands behind 'then'; leave the key out",
+            "7:1: nothing stands behind 'expect'; leave the key out",
+            "8:1: nothing stands behind 'gate'; leave the key out",
+            "9:1: nothing stands behind 'timing'; leave the key out",
+        ],
+    ),
+    (
+        "a place, a pace and a chance of nothing",
+        "name: a\nturns:\n  - cases:\n      - chance:\n        reply: a\n      - reply: b\n"
+        "        fault: {type: disconnect, after: }\n        timing: {gap: , first: 1s}",
+        [
+            "4:9: nothing stands behind 'chance'; leave the key out",
+            "7:35: nothing stands behind 'after'; leave the key out",
+            "8:18: nothing stands behind 'gap'; leave the key out",
+        ],
+    ),
+    (
+        "a block or a fault without its type",
+        "name: a\nreply: {tool_use: f, input: {}}\nfault: {disconnect: {after: 3}}",
+        [
+            "2:8: missing key 'type'; did you mean {type: tool_use, …}?",
+            "3:8: missing key 'type'; did you mean {type: disconnect, …}?",
+        ],
+    ),
+    (
+        "a place that is a time, an event or a number",
+        "name: a\nreply: hi\nfault:\n  - {type: disconnect, after: 121s}\n  - {type: disconnect, after: mesage_delta}\n"
+        "  - {type: disconnect, at: 3}",
+        [
+            "4:31: expected a number of deltas, or a counter with its number such as {events: 3}; got '121s'; a time is "
+            "written {time: 121s}",
+            "5:31: expected a number of deltas, or a counter with its number such as {events: 3}; got 'mesage_delta'; an "
+            "event is written {event: message_delta}, and right before it is `at: message_delta`",
+            "6:28: expected an event such as message_delta, or {event: message_stop, bytes: 30}; got 3; behind so many "
+            "deltas is `after: 3`",
+        ],
+    ),
+    (
+        "a habit of frames that is switched off",
+        "name: a\nreply: hi\nfault: {type: wire, crlf: false}",
+        ["3:27: expected true, got false; a habit that is not wanted is left out"],
+    ),
+    ("a status in quotes", 'name: a\nerror: "529"', ["2:8: a status is a number; write it without quotes: 529"]),
+    (
+        "quotes inside of quotes",
+        'name: a\nreply: "say "hello" to"',
+        [
+            "2:14: not YAML: the text goes on behind its closing quote; put all of it in quotes: 'say \"hello\" to'",
+        ],
+    ),
+    (
+        "a text of lines that is not indented",
+        "name: a\nreply: |\nhello",
+        ["3:1: not YAML: the text behind the | of line 2 is indented by two spaces"],
+    ),
+    (
+        "scenarios in a list",
+        "scenarios:\n  - {name: a, reply: hi}",
+        ["1:1: scenarios are no list: each stands at the top of the file, with a line with --- between two"],
+    ),
+    ("an answer that is none", "name: a\nattempts: [529]", ["2:12: expected an answer (a mapping), got a number"]),
     (
         "a number that no float holds",
         "name: a\nreply: {type: tool_use, name: t, input: {x: 1e999}}",
@@ -339,7 +407,7 @@ TABLE: list[tuple[str, str, list[str]]] = [
         "name: a\nreply: x\nstates: {a: up, b: [up], c: [up, true], d: {initial: up}, e: [up, up]}",
         [
             "3:13: state 'a': expected a list of 2 to 100 values such as [up, down], got text",
-            "3:20: state 'b': expected a list of 2 to 100 values such as [up, down], got a list",
+            "3:20: state 'b': expected a list of 2 to 100 values such as [up, down], got 1",
             "3:34: state 'c': a value is one line of text, got true or false; write it in quotes",
             "3:44: state 'd' has no values; expected {values: [up, down], initial: up}",
             "3:67: state 'e' has the value 'up' twice",
@@ -411,7 +479,7 @@ TABLE: list[tuple[str, str, list[str]]] = [
     (
         "a window that ends before it begins",
         "name: a\nbetween: [10s, 5s]\nfault: reset",
-        ["2:16: it ends before it begins, at 10s"],
+        ["2:16: it ends at 5s, and begins at 10s"],
     ),
     (
         "windows that are none",

@@ -632,6 +632,7 @@ HEADERS = [
     ("disconnect;at=event:message_stop+bytes:20", [{"type": "disconnect", "at": {"event": "message_stop", "bytes": 20}}]),
     ("disconnect;after=time:121s", [{"type": "disconnect", "after": {"time": "121s"}}]),
     ("wire;crlf=true;seed=3", [{"type": "wire", "crlf": True, "seed": 3}]),
+    ("edit;message.set.stop_reason=tired;message.remove=role", [edit(message={"set": {"stop_reason": "tired"}, "remove": ["role"]})]),
     ('[{"type":"insert","event":"mood","data":{"a":[1]}},"reset"]', [insert(event="mood", data={"a": [1]}), {"type": "reset"}]),
     ('{"type":"edit","message":{"set":{"usage.input_tokens":0}}}', [edit(message={"set": {"usage.input_tokens": 0}})]),
 ]  # fmt: skip

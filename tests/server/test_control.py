@@ -227,7 +227,15 @@ def test_the_document_holds_every_route_and_nothing_else(server: MockServer) -> 
 @pytest.mark.parametrize(
     ("method", "path", "body", "status", "hint"),
     [
-        ("GET", "/_mock/nothing", None, 404, "served are"),
+        ("GET", "/_mock/nothing", None, 404, "expected one of /_mock/health"),
+        ("GET", "/_mock/journl", None, 404, "did you mean /_mock/journal?"),
+        ("PUT", "/_mock/state", {}, 404, "did you mean /_mock/states?"),
+        ("PUT", "/_mock/states/service", {}, 404, "did you mean /_mock/states?"),
+        ("POST", "/_mock/scenarios?sesion=x", {"name": "a", "reply": "x"}, 400, "did you mean 'session'?"),
+        ("GET", "/_mock/journal?outcome=unmached", None, 400, "did you mean 'unmatched'?"),
+        ("GET", "/_mock/journal/1?whole=yes", None, 400, "expected one of true"),
+        ("GET", "/_mock/journal/stream?sesion=x", None, 400, "did you mean 'session'?"),
+        ("GET", "/_mock/schema?session=x", None, 400, "it takes none"),
         ("PATCH", "/_mock/journal", None, 405, "use GET, DELETE"),
         ("POST", "/", None, 405, "use GET"),
         ("GET", "/_mock/ui/../app.py", None, 404, "the page is at /"),
@@ -256,6 +264,7 @@ def test_the_document_holds_every_route_and_nothing_else(server: MockServer) -> 
         ("POST", "/_mock/sessions", {"name": "a", "settings": {"profile": 1}}, 422, "command line"),
         ("POST", "/_mock/sessions", {"name": "a", "settings": []}, 400, "names and values"),
         ("DELETE", "/_mock/sessions/default", None, 404, "lists them"),
+        ("PUT", "/_mock/chaos/x", {"on": "no"}, 400, '{"on": true}'),
     ],
 )
 def test_a_mistake_is_a_4xx_with_a_hint(

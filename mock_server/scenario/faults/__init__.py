@@ -212,6 +212,9 @@ def _read_all(type: Any, nodes: Iterable[Node], problems: Problems) -> tuple[Any
     """The faults that are well written; each strikes at one place."""
     found = []
     for node in nodes:
+        for key, item in node.value.items() if isinstance(node.value, dict) else ():
+            if item.value is None and key != "name":  # without a name: data alone
+                problems.add(node.keys.get(key) or node, f"nothing stands behind '{key}'; leave the key out")
         fault = decode(type, node, problems)
         if getattr(fault, "after", None) is not None and getattr(fault, "at", None) is not None:
             problems.add(node.find(("at",)), "two places: 'after' and 'at'; take one out")
@@ -252,8 +255,8 @@ def parse_header(text: str) -> tuple[Fault, ...]:
     """The faults of the header `x-mock-fault`: `disconnect;after=5, stall;for=2s`. Raises ScenarioError.
 
     `after=5` counts deltas, `after=events:3` something else; `at=message_delta` is an event; `set.PATH=VALUE` and
-    `remove=PATH` are those of an edit; in `raw` a line ends with `\\n`. A text that begins with `[` or `{` is JSON in
-    the words of the YAML.
+    `remove=PATH` are those of an edit, with `message.` before them of the message; in `raw` a line ends with `\\n`. A
+    text that begins with `[` or `{` is JSON in the words of the YAML.
     """
     problems = Problems("x-mock-fault")
     found = _read_all(Fault, _nodes_of(text, problems), problems)
@@ -288,10 +291,14 @@ def _of_header(part: str, problems: Problems) -> Node:
     keys: dict[str, Node] = {"type": Node(name)}
     for pair in pairs:
         key, _, value = (one.strip() for one in pair.partition("="))
+        changed = keys
+        if key.startswith(("message.set.", "message.remove")):
+            key = key.removeprefix("message.")
+            changed = keys.setdefault("message", Node({})).value
         if key.startswith("set."):
-            keys.setdefault("set", Node({})).value[key[4:]] = _value(value, problems)
+            changed.setdefault("set", Node({})).value[key[4:]] = _value(value, problems)
         elif key == "remove":
-            keys.setdefault("remove", Node([])).value.append(Node(value))
+            changed.setdefault("remove", Node([])).value.append(Node(value))
         else:
             keys[key] = _value(value, problems) if key == "data" else _header_value(key, value)
     if "in" in keys:  # `after=5;in=tool_use` is a part of the place

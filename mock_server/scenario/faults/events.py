@@ -31,7 +31,7 @@ from mock_server.scenario.faults.place import (
     split,
 )
 from mock_server.scenario.faults.stream import MOST_GARBAGE, ended
-from mock_server.scenario.node import Mistakes, Node, NoNumber, Problems, is_int, kind
+from mock_server.scenario.node import Mistakes, Node, NoNumber, Problems, is_int, kind, spelled
 
 
 def _need_events(plan: Plan, what: str) -> None:
@@ -509,17 +509,27 @@ def _ends(sent: Send) -> str:
 _COMMENTS = (": keep-alive", ":", ": OPENROUTER PROCESSING", ":x")
 
 
+def read_habit(node: Node, problems: Problems) -> bool:
+    """Whether frames have a habit. `false` would not keep it from being drawn with all the others."""
+    if node.value is not True:
+        problems.add(node, f"expected true, got {spelled(node.plain())}; a habit that is not wanted is left out")
+    return True
+
+
+Habit = Annotated[bool, Reads(read_habit)]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wire:
     """Legal but awkward framing, drawn from its own seed or the request's; or single habits of it, in every frame."""
 
     type: ClassVar[str] = "wire"
     seed: int | None = None
-    crlf: bool = False
-    comments: bool = False
-    split_utf8: bool = False
-    multi_line: bool = False
-    no_space: bool = False
+    crlf: Habit = False
+    comments: Habit = False
+    split_utf8: Habit = False
+    multi_line: Habit = False
+    no_space: Habit = False
 
     def apply(self, plan: Plan, site: Site) -> Plan:
         draw = site.random if self.seed is None else Random(f"wire {self.seed}")

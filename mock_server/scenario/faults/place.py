@@ -7,6 +7,7 @@ behind an event, `at: message_delta` right before it, `at: {event: message_stop,
 """
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import field
 from random import Random
@@ -34,6 +35,7 @@ EventName = Literal[
 ]
 COUNTERS = ("events", "deltas", "blocks", "tokens", "bytes")
 _PLACES = (*COUNTERS, "event", "time")
+_TIME = re.compile(r"\d+(\.\d+)?\s*(us|ms|s|m)")
 
 
 class CannotApply(Exception):
@@ -66,6 +68,7 @@ class After:
     count."""
 
     noun: ClassVar[str] = "place"
+    empty: ClassVar[tuple[str, ...]] = ()
     events: int | None = None
     """After so many events, pings not counted."""
     deltas: int | None = None
@@ -121,6 +124,7 @@ class At:
     """An event as a place: right before it, or inside its frame."""
 
     noun: ClassVar[str] = "place"
+    empty: ClassVar[tuple[str, ...]] = ()
     event: str | None = None
     """Before the event of this name."""
     nth: int | None = None
@@ -182,10 +186,21 @@ def _read_after(node: Node, problems: Problems) -> After | None:
         node = node.under("deltas")
     if not isinstance(node.value, dict):
         said = "expected a number of deltas, or a counter with its number such as {events: 3}"
-        problems.add(node, f"{said}; got {node.plain()!r}")
+        problems.add(node, f"{said}; got {node.plain()!r}{_as_place(node.value)}")
         return None
     found: After | None = decode(After, node, problems)
     return found
+
+
+def _as_place(text: Any) -> str:
+    """How a time or the name of an event is written as a place."""
+    if not isinstance(text, str):
+        return ""
+    if _TIME.fullmatch(text):
+        return f"; a time is written {{time: {text}}}"
+    close = suggestion(text, get_args(EventName))
+    name = text if text in get_args(EventName) else close.partition("'")[2].partition("'")[0]
+    return f"; an event is written {{event: {name}}}, and right before it is `at: {name}`" if name else ""
 
 
 Place = Annotated[After, Reads(_read_after)]
@@ -193,7 +208,14 @@ Place = Annotated[After, Reads(_read_after)]
 
 def _read_at(node: Node, problems: Problems) -> At | None:
     """A bare name is that of an event."""
-    found: At | None = decode(At, node.under("event") if isinstance(node.value, str) else node, problems)
+    if isinstance(node.value, str):
+        node = node.under("event")
+    if not isinstance(node.value, dict):
+        wanted = f"expected an event such as message_delta, or {{event: message_stop, bytes: 30}}; got {node.plain()!r}"
+        more = f"; behind so many deltas is `after: {node.value}`" if isinstance(node.value, int) else ""
+        problems.add(node, f"{wanted}{more}")
+        return None
+    found: At | None = decode(At, node, problems)
     return found
 
 

@@ -295,7 +295,7 @@ class Control:
     def reset(self, query: Query) -> RouteAnswer:
         """Forget what one session added, counted and noted; `all=true` for every session."""
         if "session" not in query.query and query.query.get("all") != "true":
-            raise ControlError(400, "reset of what?", "session=NAME, or all=true on a server that nobody shares")
+            raise ControlError(400, "reset of what?", "?session=NAME, or ?all=true on a server that nobody shares")
         sessions = self.engine.sessions.all() if "session" not in query.query else [self.session(query)]
         for session in sessions:
             self.engine.reset(session)
@@ -513,7 +513,8 @@ def switch(control: Control, query: Query) -> RouteAnswer:
     said = query.json()
     _only(said, "on")
     if not isinstance(said.get("on"), bool):
-        raise ControlError(400, "on is missing", '{"on": true} or {"on": false}')
+        wrong = "on is neither true nor false" if "on" in said else "on is missing"
+        raise ControlError(400, wrong, '{"on": true} or {"on": false}')
     where = _chaos(control, query)
     _known(lambda: where.switch(query.rest, on=said["on"]))
     control.changed()

@@ -8,6 +8,7 @@ from urllib.parse import unquote
 from mock_server import version
 from mock_server.engine.explain import ASKED
 from mock_server.records import dataclass
+from mock_server.scenario.node import listed, one_of, suggestion
 from mock_server.server.control import handlers
 from mock_server.server.control.answers import PREFIX, ControlError, Query, RouteAnswer
 from mock_server.server.control.handlers import Control
@@ -180,8 +181,28 @@ def find(method: str, path: str) -> tuple[Operation, str]:
     if fitting:
         allowed = ", ".join(dict.fromkeys(route.method for route, _ in fitting))
         raise ControlError(405, f"{path} does not answer {method}", f"use {allowed}")
-    served = ", ".join(dict.fromkeys(PREFIX + route.path for route in ROUTES))
-    raise ControlError(404, f"no control route {path}", f"served are {served}")
+    from mock_server.scenario.advice import meant  # only mistakes need it
+
+    served = list(dict.fromkeys(route.path.partition("/{")[0] for route in ROUTES))
+    close = meant(below, served) or meant(below.partition("/")[0], served)  # a part too many is a mistake as well
+    hint = f"did you mean {PREFIX}{close}?" if close else f"expected one of {listed([PREFIX + one for one in served])}"
+    raise ControlError(404, f"no control route {path}", hint)
+
+
+def check(route: Operation, query: Mapping[str, str]) -> None:
+    """A query names what its route takes, and nothing else: a misspelt `session` would change another one. Raises
+    ControlError.
+    """
+    for name, given in query.items():
+        if name == "token":
+            continue
+        if name not in route.parameters:
+            takes = f"it takes {', '.join(route.parameters) or 'none'}"
+            close = suggestion(name, route.parameters).removeprefix("; ")
+            raise ControlError(400, f"unknown parameter '{name}'", close or takes)
+        allowed = _PARAMETERS[name][0].get("enum")
+        if given and allowed and given not in allowed:
+            raise ControlError(400, f"{name}: '{given}'", one_of(given, allowed).removeprefix("; "))
 
 
 def answered(
@@ -197,6 +218,7 @@ def answered(
     """
     route, rest = find(method, PREFIX + path)
     said = {name: str(value) for name, value in query.items() if value is not None}
+    check(route, said)
     asked = Query(method, PREFIX + path, said, {"content-type": "application/json"}, rest=rest, data=body or {})
     return (route.run(control, asked) if route.apart else call(lambda: route.run(control, asked))).value
 

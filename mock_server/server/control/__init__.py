@@ -306,7 +306,7 @@ class Desk:
         if query.path != STREAM or query.method != "GET":
             return False
         self._guard.check(query.headers, query.query)
-        routes.check(routes.find(query.method, query.path)[0], query.query)
+        _routes.check(_routes.find(query.method, query.path)[0], query.query)
         return True
 
     def answer(self, query: Query) -> Plan:
@@ -330,7 +330,7 @@ class Desk:
         route, rest = _routes.find(query.method, query.path)
         if not route.open:
             self._guard.check(query.headers, query.query)
-        routes.check(route, query.query)
+        _routes.check(route, query.query)
         answer = route.run(self.control, query._replace(rest=rest))
         if (route.method == "DELETE" and route.path == "journal") or route.path == "reset":
             self.feed.say("reset")

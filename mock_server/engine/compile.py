@@ -201,6 +201,17 @@ class _Round(NamedTuple):
     advice: int
 
 
+def cached(use: CacheUse) -> dict[str, bytes]:
+    """What is told of a prompt that did this with the cache."""
+    return {
+        "input_tokens": b"%d" % use.uncached,
+        "cache_read": b"%d" % use.read,
+        "cache_written": b"%d" % use.written,
+        "cache_written_5m": b"%d" % use.written_5m,
+        "cache_written_1h": b"%d" % use.written_1h,
+    }
+
+
 _plan, _part = quick(Plan), quick(Part)
 
 
@@ -221,10 +232,11 @@ class Filled(NamedTuple):
     tokens: tuple[int, int]
     is_cut: bool = False
 
-    def after(self, input_tokens: int) -> "Filled":
-        """The same after a prompt of so many tokens."""
-        known = {**self.known, "input_tokens": b"%d" % input_tokens}
-        tokens = input_tokens, self.tokens[1]
+    def after(self, input_tokens: int, use: CacheUse | None = None) -> "Filled":
+        """The same after a prompt of so many tokens, which did this with the cache."""
+        values = {"input_tokens": b"%d" % input_tokens} if use is None else cached(use)
+        tokens = input_tokens if use is None else use.uncached, self.tokens[1]
+        known = {**self.known, **values}
         return Filled(self.headers, self.form, known, self.stamps, self.resumes, self.timeline, self.stream, tokens)
 
     def drawn(self, ids: Ids, open_call: Callable[[], str]) -> dict[str, bytes]:
@@ -524,8 +536,7 @@ class CompiledReply:
             final = given + round(self._fed_back * to.model.token_factor)
             values["final_input_tokens"] = b"%d" % final
         if use is not None:
-            values["cache_read"], values["cache_written"] = b"%d" % use.read, b"%d" % use.written
-            values["cache_written_5m"], values["cache_written_1h"] = b"%d" % use.written_5m, b"%d" % use.written_1h
+            values |= cached(use)
         if to.cache is not None or to.extras is not None:
             form = self._form_of(to, forms, timing.chunking)
         if to.extras is not None:

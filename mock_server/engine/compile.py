@@ -18,7 +18,16 @@ from mock_server.engine import citations
 from mock_server.engine.cache import CacheUse
 from mock_server.engine.pace import INSTANTLY, Pace
 from mock_server.engine.seeds import chance
-from mock_server.engine.slots import OPEN_CALL, Blank, Filled, FilledTemplate, ReplyTemplate, Slot, signed_blocks
+from mock_server.engine.slots import (
+    OPEN_CALL,
+    Blank,
+    Filled,
+    FilledTemplate,
+    ReplyTemplate,
+    Slot,
+    cached,
+    signed_blocks,
+)
 from mock_server.protocol import message as cut
 from mock_server.protocol import message as usage
 from mock_server.protocol import tokens
@@ -470,8 +479,7 @@ class CompiledReply:
             final = given + round(self._fed_back * to.model.token_factor)
             values["final_input_tokens"] = b"%d" % final
         if use is not None:
-            values["cache_read"], values["cache_written"] = b"%d" % use.read, b"%d" % use.written
-            values["cache_written_5m"], values["cache_written_1h"] = b"%d" % use.written_5m, b"%d" % use.written_1h
+            values |= cached(use)
         if to.cache is not None or to.extras is not None:
             form = self._form_of(to, forms, timing.chunking)
         if to.extras is not None:

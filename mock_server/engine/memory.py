@@ -14,7 +14,7 @@ from mock_server.clock import http_date
 from mock_server.engine.entry import Entry
 from mock_server.engine.exchange import Call, Exchange
 from mock_server.engine.seeds import Ids
-from mock_server.engine.slots import Filled, Stencil
+from mock_server.engine.slots import Filled, Stencil, cached
 from mock_server.protocol.blocks import Block
 from mock_server.protocol.plan import Headers, Plan
 from mock_server.protocol.request import MessagesRequest
@@ -67,7 +67,11 @@ class Settled(NamedTuple):
         """What one more request of its kind comes to. `content`: that of a reply with slots; None where it is too long
         for its request."""
         terms, ids, filled, input_tokens = self.terms, call.ids, self.filled, admitted.input_tokens
-        values, tokens = {"input_tokens": b"%d" % input_tokens}, (input_tokens, filled.tokens[1])
+        if admitted.cache is None:
+            values = {"input_tokens": b"%d" % input_tokens}
+        else:
+            values, input_tokens = cached(admitted.cache.use), admitted.cache.use.uncached
+        tokens = input_tokens, filled.tokens[1]
         if self.slots is not None:
             texts, output = self.slots.texts_of(content, admitted.model)
             if output > admitted.request.max_tokens:
@@ -78,7 +82,7 @@ class Settled(NamedTuple):
         own = terms.headers_at(int(call.session.clock.unix()), request_id)
         values["id"] = b'"%b"' % message_id.encode()
         plan = filled.plan(values, own + self.behind, tokens)
-        is_kept = call.again and self.slots is None
+        is_kept = call.again and self.slots is None and admitted.cache is None
         again = Again(library, terms, filled.after(input_tokens), call.session.moved) if is_kept else None
         return _exchange((plan, *self.exchange[1:-1], again))
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar, NamedTuple
 
+from mock_server.engine.cache import CacheUse
 from mock_server.engine.pace import Timeline
 from mock_server.engine.seeds import Ids
 from mock_server.protocol import signing
@@ -281,6 +282,17 @@ class FilledTemplate(ReplyTemplate):
         return [Event({**place, "delta": delta}, tokens) for delta, tokens in deltas if delta is not None]
 
 
+def cached(use: CacheUse) -> dict[str, bytes]:
+    """What is told of a prompt that did this with the cache."""
+    return {
+        "input_tokens": b"%d" % use.uncached,
+        "cache_read": b"%d" % use.read,
+        "cache_written": b"%d" % use.written,
+        "cache_written_5m": b"%d" % use.written_5m,
+        "cache_written_1h": b"%d" % use.written_1h,
+    }
+
+
 _plan, _part = quick(Plan), quick(Part)
 
 
@@ -301,10 +313,11 @@ class Filled(NamedTuple):
     tokens: tuple[int, int]
     is_cut: bool = False
 
-    def after(self, input_tokens: int) -> "Filled":
-        """The same after a prompt of so many tokens."""
-        known = {**self.known, "input_tokens": b"%d" % input_tokens}
-        tokens = input_tokens, self.tokens[1]
+    def after(self, input_tokens: int, use: CacheUse | None = None) -> "Filled":
+        """The same after a prompt of so many tokens, which did this with the cache."""
+        values = {"input_tokens": b"%d" % input_tokens} if use is None else cached(use)
+        tokens = input_tokens if use is None else use.uncached, self.tokens[1]
+        known = {**self.known, **values}
         return Filled(self.headers, self.form, known, self.stamps, self.resumes, self.timeline, self.stream, tokens)
 
     def drawn(self, ids: Ids, open_call: Callable[[], str]) -> dict[str, bytes]:

@@ -26,6 +26,7 @@ from mock_server.protocol.request import (
     MessagesRequest,
     check_halves,
     parse,
+    texts_of,
 )
 
 _BUDGET = 24 << 20
@@ -149,8 +150,8 @@ class Frame:
         vars(request).update(self.worked_out, messages=messages, known=known)
         if is_marked is not None:
             vars(request)["is_marked"] = is_marked
-        if len(messages) == 1 and type(only := messages[0]) is dict and type(only.get("content")) is str:
-            vars(request)["has_blocks"] = False
+        if len(messages) == 1 and (texts := texts_of(messages[0])) is not None:
+            vars(request).update(question=texts, has_blocks=False)
         return request
 
     def _continued(self, body: bytes, known: Known) -> list[Any]:

@@ -505,10 +505,16 @@ class MessagesRequest:
         return self.body.get("tool_choice") or {}
 
     @lazy
+    def question(self) -> Sequence[str] | None:
+        """The texts of a body that was not judged yet, where one message of a user is all that is said: `texts_of`."""
+        messages = self.body.get("messages")
+        return texts_of(messages[0]) if type(messages) is list and len(messages) == 1 else None
+
+    @lazy
     def has_blocks(self) -> bool:
-        """Whether any message is more than a bare string."""
+        """Whether any message is more than a bare string, or blocks that are as good as one (`question`)."""
         if len(self.messages) == 1:
-            return type(self.messages[0]["content"]) is not str
+            return self.question is None and type(self.messages[0]["content"]) is not str
         return self.outline.has_blocks
 
     @property
@@ -572,6 +578,34 @@ def _printed(before: "hashlib.blake2b", message: Mapping[str, Any], mark: bytes)
 
 def _print(before: "hashlib.blake2b | None", message: Mapping[str, Any]) -> "hashlib.blake2b | None":
     return _printed(_PRINT, message, b"") if before is None else _printed(before, message, b",")
+
+
+_MESSAGE = frozenset(("role", "content"))
+
+
+def texts_of(message: Any, mark: Any = None) -> Sequence[str] | None:
+    """The texts of a user's message that is nothing but text, and none of it blank: a bare string, or blocks. None for
+    any other, and where there is another field; but that blocks may carry this `mark` for the cache, if there is one.
+
+    No rule has anything to say about such a message; tests hold it to that.
+    """
+    if type(message) is not dict or message.keys() != _MESSAGE or message["role"] != "user":
+        return None
+    content = message["content"]
+    if type(content) is str:
+        return (content,) if content and not content.isspace() else None
+    if type(content) is not list or not content:
+        return None
+    texts = []
+    for block in content:
+        if type(block) is not dict or block.get("type") != "text" or type(text := block.get("text")) is not str:
+            return None
+        if len(block) > 2 and (mark is None or len(block) > 3 or block.get("cache_control") != mark):
+            return None
+        if not text or text.isspace():
+            return None
+        texts.append(text)
+    return texts
 
 
 class Outline(NamedTuple):

@@ -226,14 +226,14 @@ def conversed(request: MessagesRequest) -> Conversation:
         known: Conversation = request.scanned[WHOLE]
         return known
     messages = request.messages
-    if len(messages) == 1 and messages[0]["role"] == "user":  # what most requests are
-        content = messages[0]["content"]
-        if type(content) is not str:
-            return Conversation((HumanTurn("user", tuple(content or ())),), _FIRST)
-        turn = HumanTurn("user", ({"type": "text", "text": content},))
-        vars(turn).update(is_human=True, text=SearchedText((content,)))
+    if len(messages) == 1 and messages[0]["role"] == "user":
+        said = messages[0]["content"]
+        content = ({"type": "text", "text": said},) if type(said) is str else tuple(said or ())
+        turn = HumanTurn("user", content)
         talk = Conversation((turn,), _FIRST)
-        talk.is_question = True
+        if (texts := request.question) is not None:  # what most requests are
+            vars(turn).update(is_human=True, text=SearchedText(texts))
+            talk.is_question = True
         return talk
     if len(messages) < _FEW or request.has_system_messages:
         return conversation(messages)

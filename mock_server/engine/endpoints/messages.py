@@ -240,6 +240,8 @@ def _answered(engine: "Engine", admitted: Admitted) -> Exchange:
             content = _texts(engine, call, asked, found) if settled.slots is not None else ()
             exchange = settled.exchange_of(call, admitted, content, library)
             if exchange is not None:
+                if admitted.cache is not None:
+                    commit(admitted, exchange.plan, ())
                 return exchange
     draw = Draw(terms.settings.seed, call, request)
     overlays = engine.overlays(session) if library.laid else ()
@@ -273,30 +275,32 @@ def _answered(engine: "Engine", admitted: Admitted) -> Exchange:
     return _moved(exchange, turn) if moves else exchange
 
 
-# A request that is nothing but a question has the same reply as the one before, but for ids and the tokens of its
-# prompt, once the same answer is chosen for both: what one came to, the others are made from.
+# A request that is nothing but a question has the same reply as the one before, but for ids, the tokens of its prompt
+# and what that did with the cache, once the same answer is chosen for both: what one came to, the others are made from.
 
 # parameters that say nothing about a reply but what stands in `_kind`, and headers that say more
 _SIMPLE = {"model", "max_tokens", "messages", "stream", "system", "metadata", "temperature", "top_p", "top_k"}
+_SIMPLE |= {"cache_control"}
 _SAYING = {"anthropic-beta", "origin", HEADER}
 
 
-def _kind(admitted: Admitted, found: Choice) -> tuple[int, int, int, str, bool] | None:
+def _kind(admitted: Admitted, found: Choice) -> tuple[int, int, int, str, bool, bool | None] | None:
     """What simple requests have in common that come to the same, in one library, which keeps its answers. None for a
     request that asks for more than a reply, or leaves less room for it than it allows."""
     call, request = admitted.call, admitted.request
     body, room = request.body, admitted.room
     if not body.keys() <= _SIMPLE or not _SAYING.isdisjoint(request.headers):
         return None
-    if (room is not None and room < request.max_tokens) or admitted.prefix is not None or admitted.limits:
+    if (room is not None and room < request.max_tokens) or admitted.limits:
         return None
     if call.in_batch or found.begins or (request.has_blocks and request.has_files):
         return None
-    return id(found.answer), found.turn, found.attempt, admitted.model.id, bool(body.get("stream"))
+    wrote = None if admitted.cache is None else admitted.cache.use.written > 0
+    return id(found.answer), found.turn, found.attempt, admitted.model.id, bool(body.get("stream")), wrote
 
 
 def _settle(exchange: Exchange, filled: Filled, turn: Turn) -> None:
-    """Remember what a simple request came to, if nothing but ids and the tokens of its prompt was its own."""
+    """Remember what a simple request came to, if nothing but ids and the counters of its prompt was its own."""
     admitted, found, reply = turn.admitted, turn.found, turn.compiled
     kind = _kind(admitted, found) if isinstance(found, Choice) else None
     if kind is None or reply is None or reply.calls or reply.thinks or exchange.note or exchange.warnings:
@@ -306,7 +310,7 @@ def _settle(exchange: Exchange, filled: Filled, turn: Turn) -> None:
         return  # with another limit it may end elsewhere
     terms = admitted.call.session.in_force
     is_even = reply.is_even(admitted.model, terms.settings.time_scale)
-    if not is_even or filled != filled.after(admitted.input_tokens):
+    if not is_even or filled != filled.after(admitted.input_tokens, admitted.use):
         return
     behind = exchange.plan.headers[len(filled.headers) + len(terms.headers_at(0, "")) :]
     slots = reply if reply.slots else None
@@ -349,19 +353,19 @@ def _again(turn: Turn) -> Again | None:
     """
     draw, admitted, answer = turn.draw, turn.admitted, turn.answer
     filled = draw.filled
-    if filled is None or answer.is_open or not _is_alone(turn):
+    if filled is None or answer.is_open or admitted.prefix is not None or not _is_alone(turn):
         return None
     session = admitted.call.session
     return Again(turn.library, session.in_force, filled, session.moved)
 
 
 def _is_alone(turn: Turn) -> bool:
-    """Whether an answer hangs on its request alone: see `_again`."""
+    """Whether an answer hangs on its request alone, but for what its prompt did with the cache: see `_again`."""
     draw, admitted, answer, found = turn.draw, turn.admitted, turn.answer, turn.found
     request = admitted.request
     if draw.has_seed or turn.asked.were_counts_read or turn.breaks is not NONE:
         return False
-    if admitted.limits or admitted.prefix is not None or turn.library.laid or admitted.call.in_batch:
+    if admitted.limits or turn.library.laid or admitted.call.in_batch:
         return False
     if answer.call is not None or answer.then is not None or (isinstance(found, Choice) and found.scenario.expects):
         return False
@@ -612,7 +616,7 @@ def _plan(turn: Turn, reply: CompiledReply, warnings: Warnings) -> Applied:
         bool(body.get("stream") or turn.breaks.faults),
         terms.settings.time_scale,
         draw,
-        None if admitted.cache is None else admitted.cache.use,
+        admitted.use,
         told,
         "thinking" in body and request.thinking.get("type", "disabled") != "disabled",
     )

@@ -15,7 +15,7 @@ from typing import Any
 
 from mock_server.protocol.errors import ApiError, excerpt, invalid, nearest, one_line
 from mock_server.protocol.profile import Profile
-from mock_server.protocol.request import Ignored, MessagesRequest
+from mock_server.protocol.request import Ignored, MessagesRequest, texts_of
 from mock_server.protocol.rules import content, history, models, parameters, schemas, tools
 from mock_server.protocol.rules.checks import Finding, Stranger, array, dictionary, record, required, strangers, string
 from mock_server.protocol.rules.parameters import PARAMETERS
@@ -27,53 +27,23 @@ from mock_server.protocol.rules.parameters import PARAMETERS
 
 _NAMES = frozenset(("model", "max_tokens", "messages", "stream", "system", "metadata"))
 _MARK = {"type": "ephemeral"}
-_TEXT = frozenset(("type", "text"))
-_MESSAGE = frozenset(("role", "content"))
 _USER = frozenset(("user_id",))
 
 
 def is_plain(request: MessagesRequest, profile: Profile) -> bool:
     """A known model, a limit that every model allows, one message of a user that is text alone, no beta."""
     body = request.body
-    messages, limit, model = body.get("messages"), body.get("max_tokens"), body.get("model")
+    limit, model = body.get("max_tokens"), body.get("model")
     return (
         body.keys() <= _NAMES
         and "anthropic-beta" not in request.headers
         and type(limit) is int
         and max(1, profile.least_max_tokens) <= limit <= profile.least_max_output
-        and type(messages) is list
-        and len(messages) == 1
-        and is_question(messages[0])
+        and request.question is not None
         and type(model) is str
         and profile.model(model) is not None
         and _has_plain_rest(body)
     )
-
-
-def is_question(message: Any, *, marked: bool = False) -> bool:
-    """Whether it is a user's text that is not blank: a bare string, or blocks that are nothing but text.
-
-    `marked`: they may carry marks for the cache, about which rules may still have something to say.
-    """
-    if type(message) is not dict or message.keys() != _MESSAGE or message["role"] != "user":
-        return False
-    said = message["content"]
-    if type(said) is str:
-        return said != "" and not said.isspace()
-    return type(said) is list and said != [] and all(map(_is_marked_text if marked else _is_text, said))
-
-
-def _is_marked_text(block: Any) -> bool:
-    if type(block) is dict and block.get("cache_control") == _MARK:
-        block = {name: value for name, value in block.items() if name != "cache_control"}
-    return _is_text(block)
-
-
-def _is_text(block: Any) -> bool:
-    if type(block) is not dict or block.keys() != _TEXT or block["type"] != "text":
-        return False
-    said = block["text"]
-    return type(said) is str and said != "" and not said.isspace()
 
 
 def _has_plain_rest(body: Mapping[str, Any]) -> bool:
@@ -182,7 +152,7 @@ def validate(request: MessagesRequest, profile: Profile, *, has_cache_marks: boo
     if request.known is None:
         if is_plain(request, profile):
             return
-    elif not has_cache_marks and len(messages := request.body["messages"]) == 1 and is_question(messages[0]):
+    elif not has_cache_marks and request.question is not None:
         request.ignored = request.steady.get("ignored", ())
         return  # all else of it passed every rule before
     judge(RULES, request, profile, has_cache_marks=has_cache_marks)
@@ -239,7 +209,9 @@ def _goes_on_well(request: MessagesRequest, profile: Profile, *, has_cache_marks
     messages = request.body["messages"]
     if len(messages) > _MANY and not (request.known and request.known.shared):
         return False  # there is little to save, and where something is wrong it would be looked for twice
-    is_plain_question = len(messages) == 1 and is_question(messages[0], marked=has_cache_marks)
+    is_plain_question = request.question is not None
+    if has_cache_marks and len(messages) == 1:  # of which rules may still have something to say
+        is_plain_question = texts_of(messages[0], _MARK) is not None
     if is_plain_question:  # what is strange, if anything, is in the rest
         request.ignored = request.steady.get("ignored", ())
         if not has_cache_marks:

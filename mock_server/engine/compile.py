@@ -242,12 +242,13 @@ class Filled(NamedTuple):
         if self.stream:
             frames, due = self.timeline.filled(form.fill(values)), at[0]
             joined = None if at[-1] or form.once else form.joined
-            source = partial(form.payloads, values, self.timeline.pings, self.timeline.beat)
+            beats = self.timeline.pings
+            source = partial(form.payloads, pings=beats, beat=self.timeline.beat) if beats else form.payloads
             part = _part((frames, at, None, source, joined))
         else:
             due = at[-1]
             frames, when = (form.json.fill(values),), at[-1:] if due else AT_ONCE
-            part = _part((frames, when, None, partial(form.message, values), None))
+            part = _part((frames, when, None, form.message, None))
         if form.once:
             form.forget()
         return _plan((200, self.headers + headers, (part,), self.stream, due, None, None, tokens or self.tokens))

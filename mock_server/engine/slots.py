@@ -30,7 +30,7 @@ from mock_server.protocol.message import PING, Event, Message, Silence, events, 
 from mock_server.protocol.plan import AT_ONCE, Headers, Part, Payload, Payloads, Plan
 from mock_server.protocol.profile import Profile
 from mock_server.protocol.rules.history import result_said
-from mock_server.protocol.sse import PING_FRAME, dumps, encode, frame, readable_payload
+from mock_server.protocol.sse import PING_FRAME, dumps, encode, frame, read_json, readable_payload
 from mock_server.records import dataclass, lazy, quick
 
 
@@ -197,23 +197,27 @@ class ReplyTemplate:
 
         return pieces
 
-    def payloads(self, values: Mapping[str, bytes], pings: Sequence[int] = (), beat: bytes = PING_FRAME) -> Payloads:
-        """What the frames say with a request's values in place, and with pings between them; a comment says nothing."""
-        found: list[Payload | None] = [*self._filled(values)]
+    def payloads(self, frames: Sequence[bytes], pings: Sequence[int] = (), beat: bytes = PING_FRAME) -> Payloads:
+        """What frames say that were filled, with pings between them; a comment says nothing."""
+        own = list(frames)
+        for place in reversed(pings):
+            del own[place]
+        found: list[Payload | None] = [*self._told(own)]
         said = PING if beat is PING_FRAME else None
         for place in pings:
             found.insert(place, said)
         return tuple(found)
 
-    def message(self, values: Mapping[str, bytes]) -> Payloads:
-        """What the JSON says with a request's values in place."""
-        return (fold(self._filled(values)),)
+    @staticmethod
+    def message(bodies: Sequence[bytes]) -> Payloads:
+        """What the JSON says that was filled."""
+        return tuple([read_json(body) for body in bodies])
 
-    def _filled(self, values: Mapping[str, bytes]) -> list[Payload]:
+    def _told(self, frames: Sequence[bytes]) -> list[Payload]:
         """The payloads of the events: those they were made of, but for the two or three with a request's own values."""
         found: list[Payload] = [event.payload for event in self.events]
-        for at, template in self._frames[1]:
-            found[at] = readable_payload(template.fill(values))
+        for at, _ in self._frames[1]:
+            found[at] = readable_payload(frames[at])
         if self.once:
             self.forget()
         return found
@@ -263,12 +267,8 @@ class FilledTemplate(ReplyTemplate):
             frames += [filled] if deltas is None else [frame(one.payload) for one in deltas]
         return tuple(frames)
 
-    def _filled(self, values: Mapping[str, bytes]) -> list[Payload]:
-        found: list[Payload] = []
-        for event, payload in zip(self._form.events, self._form._filled(values), strict=True):
-            deltas = self._deltas(event)
-            found += [payload] if deltas is None else [one.payload for one in deltas]
-        return found
+    def _told(self, frames: Sequence[bytes]) -> list[Payload]:
+        return list(map(readable_payload, frames))
 
     def _deltas(self, step: Event | Silence) -> Sequence[Event] | None:
         """The deltas of the text that stands in the slot of an event; None where it has none."""
@@ -335,12 +335,13 @@ class Filled(NamedTuple):
         if self.stream:
             frames, due = self.timeline.filled(form.fill(values)), at[0]
             joined = None if at[-1] or form.once else form.joined
-            source = partial(form.payloads, values, self.timeline.pings, self.timeline.beat)
+            beats = self.timeline.pings
+            source = partial(form.payloads, pings=beats, beat=self.timeline.beat) if beats else form.payloads
             part = _part((frames, at, None, source, joined))
         else:
             due = at[-1]
             frames, when = (form.json.fill(values),), at[-1:] if due else AT_ONCE
-            part = _part((frames, when, None, partial(form.message, values), None))
+            part = _part((frames, when, None, form.message, None))
         if form.once:
             form.forget()
         return _plan((200, self.headers + headers, (part,), self.stream, due, None, None, tokens or self.tokens))

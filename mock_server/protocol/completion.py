@@ -121,7 +121,7 @@ def _streamed(parts: Iterable[Part]) -> Iterator[Part]:
         yield Part(tuple([data for data, _, _ in told]), at, part.wait, partial(_payloads, part, message))
 
 
-def _payloads(part: Part, message: dict[str, Any]) -> Payloads:
+def _payloads(part: Part, message: dict[str, Any], frames: tuple[bytes, ...]) -> Payloads:
     """What the events of a completion say, worked out again for whoever looks: it is many times their bytes."""
     return tuple([payload for _, payload, _ in _completions(part, message)] or [PING])
 

@@ -31,14 +31,14 @@ class Part(NamedTuple):
     """Frames and when each is due, in microseconds from the part's start (a shared array when there is no jitter).
 
     The first part starts when the request came; a later one when the part before it ended; one with a `wait` when
-    that is over. `source`: the payloads of its frames, or what works them out for whoever looks; None where only the
-    bytes are kept. `joined`: makes of the frames a few pieces with the same bytes, for whoever sends all at once.
+    that is over. `source`: the payloads of its frames, or what reads them from those for whoever looks; None where only
+    the bytes are kept. `joined`: makes of the frames a few pieces with the same bytes, for whoever sends all at once.
     """
 
     frames: tuple[bytes, ...]
     at: "array[int]"
     wait: Wait | None = None
-    source: Callable[[], Payloads] | Payloads | None = None
+    source: Callable[[tuple[bytes, ...]], Payloads] | Payloads | None = None
     joined: Callable[[tuple[bytes, ...]], Sequence[bytes]] | None = None
 
     @property
@@ -50,7 +50,7 @@ class Part(NamedTuple):
         source = self.source
         if source is None:
             return (None,) * len(self.frames)
-        return source() if callable(source) else source
+        return source(self.frames) if callable(source) else source
 
 
 class Manner(NamedTuple):

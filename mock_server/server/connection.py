@@ -12,8 +12,10 @@ import socket
 import struct
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from aiohttp.base_protocol import BaseProtocol
+from aiohttp.log import server_logger
 from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import RequestHandler, RequestPayloadError
 from aiohttp.web_request import BaseRequest
@@ -213,9 +215,20 @@ HTTP_1_1 = (1, 1)
 # takes the long way, and a test fails.
 _FIELDS = {
     *("_waiter", "_messages", "_next_keepalive_close_time", "_keepalive_timeout", "_keepalive_handle", "_close"),
-    *("_force_close", "_loop", "_process_keepalive"),
+    *(
+        "_force_close",
+        "_loop",
+        "_process_keepalive",
+        "_manager",
+        "_task_handler",
+        "_payload_parser",
+        "_current_request",
+    ),
+    *("_request_in_progress", "_paused", "logger"),
 }
 SHORT_WAY = all(hasattr(RequestHandler, field) for field in _FIELDS)
+KEPT_OPEN = 3630.0  # seconds that a connection may be idle: more than a proxy before it has patience
+LOOK = 60.0  # seconds between two looks for those that are
 
 
 class Answered(Protocol):
@@ -261,14 +274,19 @@ class Connection(RequestHandler):
         "_has_ended",
         "_head",
         "_held",
+        "_is_joined",
         "_partial",
         "_when_lost",
         "handled",
         "reading",
     )
 
-    def __init__(self, manager: "Server", app: Application, **how: Any) -> None:
-        super().__init__(manager, loop=manager._loop, **how)
+    def __init__(self, manager: "Server", app: Application) -> None:
+        self._is_joined = True  # all is there that aiohttp's connection has
+        if SHORT_WAY:
+            self._begin_alone(manager)
+        else:
+            self._begin_joined(manager)
         self._app = app
         self._when_lost: Callable[[], None] | None = None
         self._partial = False  # the parser has the beginning of a request
@@ -279,6 +297,60 @@ class Connection(RequestHandler):
         self.reading: StreamReader | None = None  # the body of the request that aiohttp answers, or answered last
         self.handled = True  # nothing of that request is still to be written or read
         self._held = b""
+
+    # -- what of aiohttp's connection is there when ------------------------------------------------------------
+
+    # Its parser, its task, its timer and its queue are 4 KB, which most connections never need: they are made when the
+    # first request takes the long way. Until then this has the fields that its methods read whatever comes.
+
+    def _begin_alone(self, manager: "Server") -> None:
+        BaseProtocol.__init__(self, manager._loop)
+        self._is_joined = False
+        self._manager = manager
+        self._keepalive_timeout = KEPT_OPEN
+        self._keepalive_handle = self._waiter = self._task_handler = None
+        self._payload_parser = self._current_request = None
+        self._close = self._force_close = self._request_in_progress = False
+        self._messages = ()  # type: ignore[assignment]  # looked at, never added to
+        self.logger = server_logger
+
+    def _begin_joined(self, manager: "Server") -> None:
+        super().__init__(
+            manager,
+            loop=manager._loop,
+            keepalive_timeout=KEPT_OPEN,
+            access_log=None,  # type: ignore[arg-type]
+            tcp_keepalive=False,
+            max_line_size=MAX_HEADER,
+            max_field_size=MAX_HEADER,
+            lingering_time=10.0,
+            auto_decompress=False,  # it would unpack all that came before anybody counts it
+        )
+
+    def _join(self) -> None:
+        """Have all that aiohttp's connection has."""
+        transport, manager = self.transport, self._manager
+        was = self._close, self._force_close, self._paused
+        self._is_joined = True
+        self._begin_joined(manager)  # type: ignore[arg-type]
+        self._close, self._force_close, self._paused = was
+        if transport is not None:
+            super().connection_made(transport)
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """A field that is not there yet; none that has been thought of."""
+            if self._is_joined or self._manager is None or not hasattr(RequestHandler, name):
+                raise AttributeError(name)
+            self._join()
+            return getattr(self, name)
+
+    def close_if_idle(self, now: float) -> None:
+        """Close it if nothing has come for `KEPT_OPEN`; one that is joined has a timer of its own."""
+        is_idle = not self._is_joined and not self._busy and self._begun is None
+        if is_idle and now >= self._next_keepalive_close_time:
+            self.force_close()
 
     # -- the Wire ----------------------------------------------------------------------------------------------
 
@@ -327,6 +399,15 @@ class Connection(RequestHandler):
 
     # -- what asyncio and aiohttp call -------------------------------------------------------------------------
 
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        if self._is_joined:
+            super().connection_made(transport)
+            return
+        BaseProtocol.connection_made(self, transport)
+        assert self._manager is not None
+        self._manager.connection_made(self, self.transport)  # type: ignore[arg-type]
+        self._stays_open(self._loop.time())
+
     def connection_lost(self, exc: BaseException | None) -> None:
         if self._when_lost is not None:
             self._when_lost()
@@ -339,7 +420,7 @@ class Connection(RequestHandler):
         either way, and the connection closes then; while a reply waits for its time, the client counts as gone. TLS
         knows no half that is closed.
         """
-        if self.ssl_context is not None:
+        if self.transport is not None and self.transport.get_extra_info("sslcontext") is not None:
             return False
         self._has_ended = self._when_lost is None and self._owes_reply()
         return self._has_ended
@@ -375,9 +456,14 @@ class Connection(RequestHandler):
 
     def _leave(self, data: bytes) -> None:
         """Have aiohttp read it."""
+        is_first = not self._is_joined
+        if is_first:
+            self._join()
         super().data_received(data)
         if self._waiter is not None:
             self._partial = not self._waiter.done()
+        elif is_first:  # its task will find what there is
+            self._partial = not self._messages
         else:  # while aiohttp does not wait, nobody can tell what of it the parser has kept
             self._partial = True
 
@@ -535,9 +621,7 @@ class Connection(RequestHandler):
             self._free(outcome)
         else:
             opening, chunked = opening_of(plan, keep_alive=True, version=HTTP_1_1)
-            ended = functools.partial(self._app.ended, answered, "POST", http.path, start)
-            if told is not None:
-                ended = functools.partial(ended, told=told)
+            ended = Ending(self._app, answered, http.path, start, told)
             self._play(answered, Playing(plan, self, answered.lane, self._app.wheel, start, opening, chunked, ended))
 
     def _play(self, answered: Answered, playing: Playing) -> None:
@@ -578,6 +662,22 @@ class Connection(RequestHandler):
         if self.is_open:
             held, self._held = self._held, b""
             self.data_received(held)
+
+
+class Ending:
+    """Called when a reply has ended, and tells the application."""
+
+    __slots__ = ("_answered", "_app", "_path", "_start", "_told")
+
+    def __init__(self, app: Application, answered: Answered, path: str, start: float, told: bytes | None) -> None:
+        self._app = app
+        self._answered = answered
+        self._path = path
+        self._start = start
+        self._told = told
+
+    def __call__(self, outcome: Outcome) -> None:
+        self._app.ended(self._answered, "POST", self._path, self._start, outcome, self._told)
 
 
 class _Begun:
@@ -652,6 +752,7 @@ class Server(WebServer):
     def __init__(self, app: Application) -> None:
         super().__init__(app, request_factory=self._request)
         self._app = app
+        self._look: asyncio.TimerHandle | None = None
 
     def _request(self, message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> BaseRequest:
         most = self._app.most_bytes(message.url.raw_path)
@@ -663,14 +764,22 @@ class Server(WebServer):
         for connection in self.connections:
             connection.force_close()
 
+    def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
+        super().connection_made(handler, transport)
+        if self._look is None:
+            self._look = self._loop.call_later(LOOK, self._close_idle)
+
+    def _close_idle(self) -> None:
+        """Close what nobody uses any more, and look again while there is anything."""
+        now = self._loop.time()
+        for connection in self.connections:
+            connection.close_if_idle(now)  # type: ignore[attr-defined]
+        self._look = self._loop.call_later(LOOK, self._close_idle) if self._connections else None
+
+    def pre_shutdown(self) -> None:
+        if self._look is not None:
+            self._look.cancel()
+        super().pre_shutdown()
+
     def __call__(self) -> RequestHandler:
-        return Connection(
-            self,
-            self._app,
-            access_log=None,
-            tcp_keepalive=False,
-            max_line_size=MAX_HEADER,
-            max_field_size=MAX_HEADER,
-            lingering_time=10.0,
-            auto_decompress=False,  # it would unpack all that came before anybody counts it
-        )
+        return Connection(self, self._app)

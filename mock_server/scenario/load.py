@@ -524,9 +524,7 @@ def read_file(file: Path) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        column = error.start - data.rfind(b"\n", 0, error.start)
-        raise ScenarioError([Problem(str(file), Position(line, column), "not UTF-8 text")]) from None
+        raise ScenarioError([Problem(str(file), place_in(data, error.start), "not UTF-8 text")]) from None
 
 
 def _bytes_of(file: Path) -> bytes:
@@ -611,11 +609,11 @@ def documents(text: str, problems: Problems, *, foreign: bool = False) -> Iterat
     except yaml.reader.ReaderError as error:
         at = _offset(error, text)
         sign = f" (U+{ord(text[at]):04X})" if at < len(text) else ""
-        problems.add(_place(text, at), f"not YAML: a character that is not allowed{sign}; take it out")
+        problems.add(place_in(text, at), f"not YAML: a character that is not allowed{sign}; take it out")
     except binascii.Error as error:
         problems.add(None, f"!!binary that is not base64: {error}")
     except UnicodeEncodeError as error:
-        problems.add(_place(text, error.start), f"not YAML: {unfit(text[error.start])}")
+        problems.add(place_in(text, error.start), f"not YAML: {unfit(text[error.start])}")
     except _TooLarge as error:
         problems.add(error.at, str(error))
     except RecursionError:
@@ -634,8 +632,10 @@ def _offset(error: yaml.reader.ReaderError, text: str) -> int:
     return len(text.encode()[: error.position].decode(errors="ignore"))
 
 
-def _place(text: str, at: int) -> Position:
-    return Position(text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at))
+def place_in(text: str | bytes, at: int) -> Position:
+    """Line and column of a place in a text, or in its bytes."""
+    newline: Any = "\n" if isinstance(text, str) else b"\n"
+    return Position(text.count(newline, 0, at) + 1, at - text.rfind(newline, 0, at))
 
 
 class _TooLarge(Exception):

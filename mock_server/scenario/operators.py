@@ -182,10 +182,9 @@ def _is_regex(node: Node, problems: Problems) -> bool:
 
 
 def _is_number(node: Node, problems: Problems) -> bool:
-    if is_number(node.value):
-        return True
-    problems.add(node, unlike(node, "a number"))
-    return False
+    if not is_number(node.value):
+        problems.add(node, unlike(node, "a number"))
+    return is_number(node.value)
 
 
 def _is_truth(node: Node, problems: Problems) -> bool:

@@ -336,7 +336,6 @@ _READERS: tuple[Callable[[Broken], Advice], ...] = (
 
 _OURS = frozenset(("name", "when", "turns", "reply", "cases", "attempts", "defaults"))
 _IMPORT = "; make a scenario of it: mock-server import {file}"
-_NO_SCENARIO = "not a scenario"
 
 
 def program(value: Mapping[str, Node]) -> str | None:
@@ -382,7 +381,7 @@ def _list_of(items: Sequence[Node], file: str) -> str | None:
     if not items or not all(isinstance(item.value, dict) for item in items):
         return None
     if all("role" in item.value for item in items):
-        return f"this is a list of messages, {_NO_SCENARIO}{_IMPORT.format(file=file)}"
+        return f"this is a list of messages, not a scenario{_IMPORT.format(file=file)}"
     if all("name" in item.value and not _OURS.isdisjoint(item.value.keys() - {"name"}) for item in items):
         return "scenarios are no list: write each without '- ', and a line with --- between two"
     return None

@@ -522,9 +522,9 @@ class Then:
                 yield ("state", name), f"expected one value of state '{name}'"
 
 
-def check(node: Node, states: States, problems: Problems) -> None:
+def check_states(node: Node, states: States, problems: Problems) -> None:
     """Report every state and value of a scenario that nothing declares, at its place."""
-    for name, at, item in asked(node):
+    for name, at, item in states_in(node):
         if name not in states:
             in_yaml, in_python = (
                 "declare it at the top: states: {NAME: [up, down]}",
@@ -538,14 +538,14 @@ def check(node: Node, states: States, problems: Problems) -> None:
                 _is_one(name, one, states[name].values, problems)
 
 
-def asked(node: Node) -> Iterator[tuple[str, Position | None, Node]]:
+def states_in(node: Node) -> Iterator[tuple[str, Position | None, Node]]:
     """Every state that a scenario, written out, asks about or moves: its name, the place of that, and the values."""
     for key, item in node.value.items() if isinstance(node.value, dict) else ():
         if key == "state" and isinstance(item.value, dict):
             yield from ((name, item.keys.get(name) or item.position, one) for name, one in item.value.items())
         elif key in _HOLDING:
             for one in item.value if isinstance(item.value, list) else [item]:
-                yield from asked(one)
+                yield from states_in(one)
 
 
 # where a state can stand: in conditions, in what comes of an answer, and in the answers that hold these

@@ -210,7 +210,7 @@ def _contradicts(exchange: RecordedCall, said: Mapping[str, Any]) -> bool:
     try:
         answer = read_answer(said, exchange.where or "the reply")
         found = contradictions(request, None, Said(answer.reply or (), answer.ending))
-    except (ScenarioError, KeyError, TypeError, AttributeError, ValueError):  # whoever loads it is told
+    except (ScenarioError, KeyError, TypeError, AttributeError, ValueError):  # loading it reports them
         return False
     return any(one.is_error for one in found)
 

@@ -20,7 +20,7 @@ import yaml
 
 from mock_server.protocol.errors import excerpt, nearest
 from mock_server.scenario.answer import ANSWER_KEYS, Answer
-from mock_server.scenario.conditions import NO_STATES, Condition, States, asked, check, merged, read_states
+from mock_server.scenario.conditions import NO_STATES, Condition, States, check_states, merged, read_states, states_in
 from mock_server.scenario.decode import decode, keys_of
 from mock_server.scenario.error import written_out as error_written_out
 from mock_server.scenario.model import Scenario, inherit
@@ -472,7 +472,7 @@ def _answer(node: Node, problems: Problems, states: States | None) -> Answer | N
     expanded = expand_answer(node)
     answer: Answer | None = decode(Answer, expanded, problems)
     if answer is not None and states is not None:
-        check(expanded, states, problems)
+        check_states(expanded, states, problems)
     if answer is not None and (answer.cases or answer.attempts or answer.call or answer.when):
         problems.add(None, "expected a reply or an error")
     return answer
@@ -481,14 +481,14 @@ def _answer(node: Node, problems: Problems, states: States | None) -> Answer | N
 def _build(node: Node, problems: Problems, known: States = NO_STATES) -> Scenario | None:
     before = len(problems.found)
     expanded = expand(node, problems)
-    needed = {name: known[name] for name, _, _ in asked(expanded) if name in known} if known else {}
+    needed = {name: known[name] for name, _, _ in states_in(expanded) if name in known} if known else {}
     if needed:
         said = wrap({name: {"values": state.values, "initial": state.initial} for name, state in needed.items()})
         node, expanded = _declared(node, said), _declared(expanded, said)
     scenario: Scenario | None = decode(Scenario, expanded, problems)
     if scenario is None or len(problems.found) > before:
         return None
-    check(expanded, {**known, **scenario.states}, problems)
+    check_states(expanded, {**known, **scenario.states}, problems)
     if len(problems.found) > before:
         return None
     return replace(inherit(scenario), source=problems.place(node), data=node)
@@ -740,7 +740,7 @@ class _Reader:
             if key in result.value:
                 first = (result.keys[key] or position).line
                 if another:
-                    continue  # all of it is told with its name
+                    continue  # reported with its name
                 another = key == "name" and not depth
                 cure = "another scenario begins behind a line with ---" if another else "keep one of them"
                 self._problems.add(place, f"duplicate key '{key}'; first on line {first}; {cure}")

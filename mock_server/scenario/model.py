@@ -424,11 +424,7 @@ class _Leaf(NamedTuple):
 
 
 def _standing(
-    answer: Answer,
-    path: Path,
-    groups: frozenset[str] = frozenset(),
-    timing: Timing | None = None,
-    paced_at: Path = (),
+    answer: Answer, path: Path, groups: frozenset[str] = frozenset(), timing: Timing | None = None, paced_at: Path = ()
 ) -> Iterator[_Leaf]:
     """Every reply and error that an answer can come to; of two timings the inner one wins."""
     groups = groups.union(*(one.groups for one in (answer.when, answer.expect) if one is not None))

@@ -16,17 +16,7 @@ from mock_server.protocol.chunk import Chunk as Chunking
 from mock_server.protocol.profile import Profile
 from mock_server.records import dataclass
 from mock_server.scenario.decode import Reader, Reads, decode
-from mock_server.scenario.node import (
-    Mistakes,
-    Node,
-    Problems,
-    is_int,
-    is_number,
-    kind,
-    one_of,
-    suggestion,
-    wrap,
-)
+from mock_server.scenario.node import Mistakes, Node, Problems, is_int, is_number, kind, one_of, suggestion, wrap
 
 # -- numbers that vary ----------------------------------------------------------------------------------------------
 #

@@ -12,18 +12,7 @@ from mock_server.protocol.plan import Manner, Plan, Send, Step, Wait, rolled, un
 from mock_server.protocol.sse import encode
 from mock_server.records import dataclass
 from mock_server.scenario.error import Failure, FaultError
-from mock_server.scenario.faults.place import (
-    At,
-    CannotApply,
-    Place,
-    Placed,
-    Site,
-    Spot,
-    beats,
-    duration,
-    sends,
-    split,
-)
+from mock_server.scenario.faults.place import At, CannotApply, Place, Placed, Site, Spot, beats, duration, sends, split
 from mock_server.scenario.node import Mistakes
 from mock_server.scenario.timing import Duration
 

@@ -130,7 +130,7 @@ class Fake:
         return Faked(name, getattr(fake, name))
 
 
-# the steps that a call takes, besides what it is told to make
+# the steps that a call takes, beside those for what it makes
 _CALL = 50
 # method -> (what its size is given by and is where nothing is said, the steps that one of that size takes)
 _SIZES: Mapping[str, tuple[Mapping[str, int], float]] = {

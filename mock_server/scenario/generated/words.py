@@ -43,11 +43,7 @@ _THOUGHTS = (
     "The {adjective} {thing} comes before the {thing}.",
     "What is wanted is a short answer about the {thing}.",
 )
-_THOUGHTS_ABOUT = (
-    'I am asked about "{about}".',
-    'What is wanted is "{about}".',
-    'First, "{about}": what do I know?',
-)
+_THOUGHTS_ABOUT = ('I am asked about "{about}".', 'What is wanted is "{about}".', 'First, "{about}": what do I know?')
 _SENTENCES = (
     "{first} from {company} confirmed the figures on {day}.",
     "The office in {city} reported {count} open items, most of them small.",

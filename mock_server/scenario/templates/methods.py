@@ -173,8 +173,7 @@ class Method(NamedTuple):
     """A method of a value, found by name and not called yet."""
 
     run: Callable[..., Any]
-    of: Any
-    name: str
+    of: Any = None
 
 
 MISSING: Any = object()
@@ -187,7 +186,7 @@ def attribute(value: Any, name: str) -> Any:
         return value.get(name, MISSING)
     methods = METHODS.get(kind)
     if methods is not None and name in methods:
-        return Method(methods[name], value, name)
+        return Method(methods[name], value)
     if name in _ATTRIBUTES.get(kind, ()) or (kind in (Fake, Namespace) and not name.startswith("_")):
         return getattr(value, name, MISSING)
     return MISSING
@@ -241,7 +240,7 @@ _FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "namespace": lambda budget, *given, **named: Namespace(_dict(budget, *given, **named)),
     "range": _range,
 }
-GLOBALS: Mapping[str, Method] = {name: Method(run, None, name) for name, run in _FUNCTIONS.items()}
+GLOBALS: Mapping[str, Method] = {name: Method(run) for name, run in _FUNCTIONS.items()}
 
 
 def call(budget: Budget, called: Any, given: Sequence[Any], named: Mapping[str, Any]) -> Any:

@@ -174,7 +174,7 @@ class Broken(NamedTuple):
         return Position(self.line + 1, self.column + 1)
 
 
-Told = tuple[Position, str] | None
+Advice = tuple[Position, str] | None
 _KEY = re.compile(r"""^\s*(?:-\s+)*(?P<key>[^\s"'\[{#][^:#]*):\s+(?P<value>\S.*)$""")
 
 
@@ -187,20 +187,20 @@ def syntax(error: Any, text: str) -> tuple[Position | None, str]:
     problem, context = str(error.problem or ""), str(error.context or "")
     lines = text.split("\n")
     broken = Broken(problem, context, mark.line, mark.column, lines, Position(begun.line + 1, begun.column + 1))
-    for tell in _TELLERS:
-        if (told := tell(broken)) is not None:
+    for read in _READERS:
+        if (told := read(broken)) is not None:
             return told[0], f"not YAML: {told[1]}"
     return broken.place, f"not YAML: {problem or context}"
 
 
-def _tab(at: Broken) -> Told:
+def _tab(at: Broken) -> Advice:
     indent = at.text[: len(at.text) - len(at.text.lstrip())]
     if "\t" not in indent:
         return None
     return Position(at.line + 1, indent.index("\t") + 1), "a tab indents this line; YAML takes only spaces: write two"
 
 
-def _sign(at: Broken) -> Told:
+def _sign(at: Broken) -> Advice:
     """A text that begins with a sign of YAML's own."""
     sign = at.text[at.column : at.column + 1]
     if "cannot start any token" in at.problem and sign in ("@", "`", "%"):
@@ -214,7 +214,7 @@ def _sign(at: Broken) -> Told:
     return None
 
 
-def _colon(at: Broken) -> Told:
+def _colon(at: Broken) -> Advice:
     if "mapping values are not allowed" not in at.problem:
         return None
     found = _KEY.match(at.text)
@@ -228,7 +228,7 @@ def _colon(at: Broken) -> Told:
     )
 
 
-def _open_quote(at: Broken) -> Told:
+def _open_quote(at: Broken) -> Advice:
     if "quoted scalar" not in at.context:
         return None
     if "escape" in at.problem or "hexdecimal" in at.problem or "hexadecimal" in at.problem:
@@ -236,7 +236,7 @@ def _open_quote(at: Broken) -> Told:
     return at.begun, "the quote that opens here is never closed"
 
 
-def _behind_quote(at: Broken) -> Told:
+def _behind_quote(at: Broken) -> Advice:
     """Text behind the closing quote: YAML takes it for the next key."""
     found = _KEY.match(at.text)
     if found is None or found["value"][0] not in "\"'" or at.column <= found.start("value"):
@@ -246,7 +246,7 @@ def _behind_quote(at: Broken) -> Told:
     return at.place, f"the text goes on behind its closing quote; put all of it in quotes: {quoted(text)}"
 
 
-def _flow(at: Broken) -> Told:
+def _flow(at: Broken) -> Advice:
     if "flow" not in at.context:
         return None
     sign = "{" if "mapping" in at.context else "["
@@ -257,7 +257,7 @@ def _flow(at: Broken) -> Told:
     )
 
 
-def _list_in_line(at: Broken) -> Told:
+def _list_in_line(at: Broken) -> Advice:
     if "sequence entries are not allowed" not in at.problem:
         return None
     return at.place, "a list begins on a line of its own, each item behind '- '; or write it as [a, b]"
@@ -266,7 +266,7 @@ def _list_in_line(at: Broken) -> Told:
 _BLOCK_TEXT = re.compile(r":\s+[|>][+-]?$")
 
 
-def _no_colon(at: Broken) -> Told:
+def _no_colon(at: Broken) -> Advice:
     if "could not find expected ':'" not in at.problem:
         return None
     line = min(at.begun.line, len(at.lines))
@@ -278,13 +278,13 @@ def _no_colon(at: Broken) -> Told:
     return Position(line, at.begun.column), f"{said!r} has no ': ' behind its key; write it as key: value"
 
 
-def _block_text(at: Broken) -> Told:
+def _block_text(at: Broken) -> Advice:
     if "block scalar" not in at.context:
         return None
     return at.place, "a text of several lines begins on the line below its | or >, and is indented"
 
 
-def _indented(at: Broken) -> Told:
+def _indented(at: Broken) -> Advice:
     """A line that begins in a column where nothing begins."""
     if not any(word in at.problem + at.context for word in ("block mapping", "block collection", "block sequence")):
         return None
@@ -319,13 +319,13 @@ def _columns(at: Broken, begins: Callable[[str], bool]) -> list[int]:
     return found[::-1]
 
 
-def _stray(at: Broken) -> Told:
+def _stray(at: Broken) -> Advice:
     if "document start" not in at.problem:
         return None
     return at.place, "what stands here belongs to nothing above it; another scenario begins behind a line with ---"
 
 
-_TELLERS: tuple[Callable[[Broken], Told], ...] = (
+_READERS: tuple[Callable[[Broken], Advice], ...] = (
     _tab,
     _sign,
     _colon,
@@ -344,7 +344,6 @@ _TELLERS: tuple[Callable[[Broken], Told], ...] = (
 
 _OURS = frozenset(("name", "when", "turns", "reply", "cases", "attempts", "defaults"))
 _IMPORT = "; make a scenario of it: mock-server import {file}"
-_NO_SCENARIO = "not a scenario"
 
 
 def program(value: Mapping[str, Node]) -> str | None:
@@ -392,7 +391,7 @@ def _list_of(items: Sequence[Node], file: str) -> str | None:
     if not items or not all(isinstance(item.value, dict) for item in items):
         return None
     if all("role" in item.value for item in items):
-        return f"this is a list of messages, {_NO_SCENARIO}{_IMPORT.format(file=file)}"
+        return f"this is a list of messages, not a scenario{_IMPORT.format(file=file)}"
     if all("name" in item.value and not _OURS.isdisjoint(item.value.keys() - {"name"}) for item in items):
         return "scenarios are no list: write each without '- ', and a line with --- between two"
     return None

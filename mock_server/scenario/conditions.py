@@ -271,8 +271,10 @@ def endpoints_of(when: Condition | None) -> frozenset[str] | None:
     return frozenset.intersection(*named) if named else None
 
 
-# States: what a request cannot tell, such as whether a service is up. A file declares them at its top (`states:`),
-# conditions ask about them (`when: {state: …}`), answers move them (`then: {state: …}`).
+# -- states -----------------------------------------------------------------------------------------------------------
+#
+# What a request cannot tell, such as whether a service is up. A file declares them at its top (`states:`), conditions
+# ask about them (`when: {state: …}`), answers move them (`then: {state: …}`).
 
 MOST = 100  # states of a file, and values of a state
 
@@ -329,8 +331,7 @@ def _state(name: str, node: Node, problems: Problems) -> State | None:
     if isinstance(node.value, dict):
         for key in node.value:
             if key not in _KEYS:
-                text = f"unknown key '{key}' in a state{one_of(key, _KEYS)}"
-                problems.add_key(node, key, text)
+                problems.unknown(node, key, _KEYS, "a state")
         if "values" not in node.value:
             problems.add(node, f"state '{name}' has no values; expected {{values: [up, down], initial: up}}")
             return None
@@ -364,12 +365,10 @@ def _values(name: str, node: Node, problems: Problems) -> tuple[str, ...]:
     return tuple(values) if len(problems.found) == before else ()
 
 
-def _is_one(name: str, node: Node, values: Iterable[str], problems: Problems) -> bool:
-    if node.value in (known := tuple(values)):
-        return True
-    told = node.value if isinstance(node.value, str) else node.plain()
-    problems.add(node, f"state '{name}' is never {told!r}{one_of(str(node.value), known)}")
-    return False
+def _is_one(name: str, node: Node, values: Sequence[str], problems: Problems) -> bool:
+    if node.value not in values:
+        problems.add(node, f"state '{name}' is never {node.plain()!r}{one_of(str(node.value), values)}")
+    return node.value in values
 
 
 # -- what stands in conditions and answers ----------------------------------------------------------------------------
@@ -405,9 +404,9 @@ class Then:
                 yield ("state", name), f"expected one value of state '{name}'"
 
 
-def check(node: Node, states: States, problems: Problems) -> None:
+def check_states(node: Node, states: States, problems: Problems) -> None:
     """Report every state and value of a scenario that nothing declares, at its place."""
-    for name, at, item in asked(node):
+    for name, at, item in states_in(node):
         if name not in states:
             in_yaml, in_python = (
                 "declare it at the top: states: {NAME: [up, down]}",
@@ -421,40 +420,18 @@ def check(node: Node, states: States, problems: Problems) -> None:
                 _is_one(name, one, states[name].values, problems)
 
 
-def asked(node: Node) -> Iterator[tuple[str, Position | None, Node]]:
+def states_in(node: Node) -> Iterator[tuple[str, Position | None, Node]]:
     """Every state that a scenario, written out, asks about or moves: its name, the place of that, and the values."""
-    value = node.value
-    if not isinstance(value, dict):
-        return
-    for key in ("when", "expect"):
-        if key in value:
-            yield from _in_condition(value[key])
-    then = value["then"].value if "then" in value else None
-    if isinstance(then, dict) and "state" in then:
-        yield from _named(then["state"])
-    for key in ("turns", "cases", "attempts"):
-        if key in value and isinstance(value[key].value, list):
-            for one in value[key].value:
-                yield from asked(one)
+    for key, item in node.value.items() if isinstance(node.value, dict) else ():
+        if key == "state" and isinstance(item.value, dict):
+            yield from ((name, item.keys.get(name) or item.position, one) for name, one in item.value.items())
+        elif key in _HOLDING:
+            for one in item.value if isinstance(item.value, list) else [item]:
+                yield from states_in(one)
 
 
-def _in_condition(node: Node) -> Iterator[tuple[str, Position | None, Node]]:
-    if not isinstance(node.value, dict):
-        return
-    for key, item in node.value.items():
-        if key == "state":
-            yield from _named(item)
-        elif key == "not":
-            yield from _in_condition(item)
-        elif key in ("all", "any") and isinstance(item.value, list):
-            for one in item.value:
-                yield from _in_condition(one)
-
-
-def _named(node: Node) -> Iterator[tuple[str, Position | None, Node]]:
-    if isinstance(node.value, dict):
-        for name, item in node.value.items():
-            yield name, node.keys.get(name) or node.position, item
+# where a state can stand: in conditions, in what comes of an answer, and in the answers that hold these
+_HOLDING = ("when", "expect", "all", "any", "not", "then", "turns", "cases", "attempts")
 
 
 # -- where those of several files and scenarios meet ------------------------------------------------------------------

@@ -67,4 +67,4 @@ def read_failure(node: Node, problems: Problems) -> Failure | None:
     return found
 
 
-Struck = Annotated[Failure, Reads(read_failure)]
+FaultError = Annotated[Failure, Reads(read_failure)]

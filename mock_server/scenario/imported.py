@@ -1,9 +1,7 @@
 """Recorded exchanges -> the scenarios that answer them again, at the times of the recorded events.
 
-Exchanges that go on from one another are one conversation, and each conversation is a scenario: what the request
-holds
-of the assistant are its first turns, and each reply stands at the position that the engine will find for its
-request.
+Exchanges that go on from one another are one conversation, and each conversation is a scenario: what the request holds
+of the assistant are its first turns, and each reply stands at the position that the engine will find for its request.
 The same request again is another attempt. Conditions are added until no scenario takes a request of another one.
 """
 
@@ -29,10 +27,11 @@ from mock_server.scenario.conversation import ConditionContext, RequestView, Sea
 from mock_server.scenario.load import read_answer, read_condition
 from mock_server.scenario.node import ScenarioError, several
 from mock_server.scenario.recordings import NoTranscript, RecordedCall
+from mock_server.scenario.reply import CALLS
 from mock_server.scenario.timing import CHUNKS
 from mock_server.scenario.writing import answer, is_same_model, stub, unsaid
 
-# When the events of a recorded stream came -> the `timing` that plays a scenario's reply at those times.
+# -- when the events of a recorded stream came -> the `timing` that plays a reply at those times -----------------------
 
 Delta = Mapping[str, Any]
 
@@ -138,9 +137,8 @@ def _text(delta: Delta) -> str:
     return str(delta.get(PIECES.get(str(delta.get("type")), ""), ""))
 
 
-# Recorded exchanges -> the scenarios that answer them again.
+# -- recorded exchanges -> the scenarios that answer them again -------------------------------------------------------
 
-_CALLS = ("tool_use", "server_tool_use", "mcp_tool_use")
 MOST_CONDITIONS, MOST_TRIES = 12, 200
 EXCERPT = 60
 
@@ -156,8 +154,8 @@ def scenarios_of(exchanges: Sequence[RecordedCall], name: str) -> Imported:
     """The scenarios of what was recorded. Raises NoTranscript when there is no reply in it."""
     talks = _talks([one for one in exchanges if one.body is not None])
     alone = [one for one in exchanges if one.body is None]
-    told = [one for one in talks if one.slots]
-    if not told and not alone:
+    answered = [one for one in talks if one.slots]
+    if not answered and not alone:
         raise NoTranscript("a transcript needs a user's message and an assistant's after it")
     notes = [f"left out {one.where}: nobody replied to it" for one in talks if not one.slots]
     notes += [
@@ -165,7 +163,7 @@ def scenarios_of(exchanges: Sequence[RecordedCall], name: str) -> Imported:
         for one in exchanges
         if one.reply is not None and (found := list(unsaid(one.reply)))
     ]
-    ordered, mixed = _apart(told)
+    ordered, mixed = _apart(answered)
     taken: set[str] = set()
     is_one = len(ordered) + bool(alone) == 1
     made = [one.scenario(_free(_name(name if is_one else f"{name}-{one.slug}"), taken)) for one in ordered]
@@ -213,7 +211,7 @@ def _contradicts(exchange: RecordedCall, said: Mapping[str, Any]) -> bool:
     try:
         answer = read_answer(said, exchange.where or "the reply")
         found = contradictions(request, None, Said(answer.reply or (), answer.ending))
-    except (ScenarioError, KeyError, TypeError, AttributeError, ValueError):  # whoever loads it is told
+    except (ScenarioError, KeyError, TypeError, AttributeError, ValueError):  # loading it reports them
         return False
     return any(one.is_error for one in found)
 
@@ -231,8 +229,8 @@ def _of_replies(alone: Sequence[RecordedCall], name: str, *, is_one: bool) -> di
 
 def _pins(said: Mapping[str, Any]) -> bool:
     """Whether an answer gives the ids of its calls itself, so that it can be played once in a conversation."""
-    inner = [one for one in said.get("attempts", ()) if _pins(one)]
-    return bool(inner) or any(isinstance(one, dict) and "id" in one for one in said.get("reply", ()))
+    blocks = (isinstance(one, dict) and "id" in one for one in said.get("reply", ()))
+    return any(map(_pins, said.get("attempts", ()))) or any(blocks)
 
 
 # -- conversations ----------------------------------------------------------------------------------------------------
@@ -334,17 +332,11 @@ class _Conversation:
         except ScenarioError as error:
             raise NoTranscript(f"its first words are no condition: {error}") from None
 
-    def take(self, exchange: RecordedCall, request: _Request) -> None:
-        """One more request of it, and the reply where that belongs."""
+    def take(self, exchange: RecordedCall, request: _Request, *, is_new: bool) -> None:
+        """One more request of it, or one that came before; and the reply where that belongs."""
         position = self._position(request)
-        self.requests.append(request)
-        self._answered(position, exchange)
-
-    def again(self, exchange: RecordedCall, request: _Request) -> None:
-        """A request that came before."""
-        self._answered(self._position(request), exchange)
-
-    def _answered(self, position: int, exchange: RecordedCall) -> None:
+        if is_new:
+            self.requests.append(request)
         if exchange.reply is not None:
             self.slots.setdefault(position, []).append(_answer(exchange))
 
@@ -379,11 +371,6 @@ class _Conversation:
     def _pauses(self, position: int) -> bool:
         return any(one.get("stop_reason") == "pause_turn" for one in self.slots[position])
 
-    @property
-    def is_anchored_early(self) -> bool:
-        """Whether turns are counted from the first human turn, as there are several."""
-        return any(len(request.human) > 1 for request in self.requests)
-
     def answers(self, other: _Request) -> bool:
         """Whether its conditions hold for a request."""
         facts = other.facts if len(self.slots) > 1 else other.facts[-1:]
@@ -403,19 +390,16 @@ class _Conversation:
 
     def scenario(self, name: str) -> dict[str, Any]:
         """The scenario as plain data."""
-        turns = [_attempts(self.slots[at]) for at in sorted(self.slots)]
+        turns = [
+            said[0] if all(one == said[0] for one in said) else {"attempts": said}  # where the same request came again
+            for _, said in sorted(self.slots.items())
+        ]
         described = {"description": f"Imported: {several(len(turns), 'turn')}."}
-        anchor = {"anchor": "conversation"} if self.is_anchored_early else {}
+        is_anchored_early = any(len(request.human) > 1 for request in self.requests)  # at the first human turn
+        anchor = {"anchor": "conversation"} if is_anchored_early else {}
         head = {"name": name, **described, **({"when": self.when} if self.when else {}), **anchor}
         is_short = len(turns) == 1 and len(turns[0]) == 1 and not _pins(turns[0])
         return {**head, **turns[0]} if is_short else {**head, "turns": turns}
-
-
-def _attempts(said: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """What one position answers: one thing, or one after the other when the same request came again."""
-    if all(one == said[0] for one in said):
-        return said[0]
-    return {"attempts": list(said)}
 
 
 def _paused(messages: Sequence[Sequence[Mapping[str, Any]]]) -> Iterator[tuple[list[Mapping[str, Any]], bool]]:
@@ -441,7 +425,7 @@ def _calling(messages: Sequence[Sequence[Mapping[str, Any]]]) -> list[list[Mappi
 
 
 def _calls(content: Sequence[Mapping[str, Any]]) -> bool:
-    return any(block["type"] in _CALLS for block in content)
+    return any(block["type"] in CALLS for block in content)
 
 
 def _called(said: Mapping[str, Any]) -> Iterator[str]:
@@ -459,16 +443,12 @@ def _talks(exchanges: Sequence[RecordedCall]) -> list[_Conversation]:
     for exchange in exchanges:
         request = _Request(exchange)
         body = _canonical(exchange.body)
-        talk = by_body.get(body)
-        if talk is not None:
-            talk.again(exchange, request)
-        else:
-            talk = _begun(request, by_history)
-            if talk is None:
-                talk = _Conversation(exchange.where)
-                talks.append(talk)
-            talk.take(exchange, request)
-            by_body[body] = talk
+        talk = by_body.get(body) or _begun(request, by_history)
+        if talk is None:
+            talk = _Conversation(exchange.where)
+            talks.append(talk)
+        talk.take(exchange, request, is_new=body not in by_body)
+        by_body[body] = talk
         by_history.setdefault(request.histories[-1], []).append((talk, exchange.reply))
     for talk in talks:
         if talk.slots:
@@ -509,7 +489,7 @@ def _is_said(reply: Mapping[str, Any], messages: Sequence[Mapping[str, Any]]) ->
 
 def _gist(content: Sequence[Mapping[str, Any]]) -> tuple[str, list[Any]]:
     texts = "".join(str(block.get("text", "")) for block in content if block["type"] == "text")
-    return texts.strip(), [block.get("id") for block in content if block["type"] in _CALLS]
+    return texts.strip(), [block.get("id") for block in content if block["type"] in CALLS]
 
 
 # -- one from the other -----------------------------------------------------------------------------------------------

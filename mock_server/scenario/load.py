@@ -20,7 +20,7 @@ import yaml
 
 from mock_server.protocol.errors import excerpt, nearest
 from mock_server.scenario.answer import ANSWER_KEYS, Answer
-from mock_server.scenario.conditions import NO_STATES, Condition, States, asked, check, merged, read_states
+from mock_server.scenario.conditions import NO_STATES, Condition, States, check_states, merged, read_states, states_in
 from mock_server.scenario.decode import decode, keys_of
 from mock_server.scenario.error import written_out as error_written_out
 from mock_server.scenario.model import Scenario, inherit
@@ -471,7 +471,7 @@ def _answer(node: Node, problems: Problems, states: States | None) -> Answer | N
     expanded = expand_answer(node)
     answer: Answer | None = decode(Answer, expanded, problems)
     if answer is not None and states is not None:
-        check(expanded, states, problems)
+        check_states(expanded, states, problems)
     if answer is not None and (answer.cases or answer.attempts or answer.call or answer.when):
         problems.add(None, "expected a reply or an error")
     return answer
@@ -480,14 +480,14 @@ def _answer(node: Node, problems: Problems, states: States | None) -> Answer | N
 def _build(node: Node, problems: Problems, known: States = NO_STATES) -> Scenario | None:
     before = len(problems.found)
     expanded = expand(node, problems)
-    needed = {name: known[name] for name, _, _ in asked(expanded) if name in known} if known else {}
+    needed = {name: known[name] for name, _, _ in states_in(expanded) if name in known} if known else {}
     if needed:
         said = wrap({name: {"values": state.values, "initial": state.initial} for name, state in needed.items()})
         node, expanded = _declared(node, said), _declared(expanded, said)
     scenario: Scenario | None = decode(Scenario, expanded, problems)
     if scenario is None or len(problems.found) > before:
         return None
-    check(expanded, {**known, **scenario.states}, problems)
+    check_states(expanded, {**known, **scenario.states}, problems)
     if len(problems.found) > before:
         return None
     return replace(inherit(scenario), source=problems.place(node), data=node)
@@ -523,9 +523,7 @@ def read_file(file: Path) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        column = error.start - data.rfind(b"\n", 0, error.start)
-        raise ScenarioError([Problem(str(file), Position(line, column), "not UTF-8 text")]) from None
+        raise ScenarioError([Problem(str(file), place_in(data, error.start), "not UTF-8 text")]) from None
 
 
 def _bytes_of(file: Path) -> bytes:
@@ -610,11 +608,11 @@ def documents(text: str, problems: Problems, *, foreign: bool = False) -> Iterat
     except yaml.reader.ReaderError as error:
         at = _offset(error, text)
         sign = f" (U+{ord(text[at]):04X})" if at < len(text) else ""
-        problems.add(_place(text, at), f"not YAML: a character that is not allowed{sign}; take it out")
+        problems.add(place_in(text, at), f"not YAML: a character that is not allowed{sign}; take it out")
     except binascii.Error as error:
         problems.add(None, f"!!binary that is not base64: {error}")
     except UnicodeEncodeError as error:
-        problems.add(_place(text, error.start), f"not YAML: {unfit(text[error.start])}")
+        problems.add(place_in(text, error.start), f"not YAML: {unfit(text[error.start])}")
     except _TooLarge as error:
         problems.add(error.at, str(error))
     except RecursionError:
@@ -633,8 +631,10 @@ def _offset(error: yaml.reader.ReaderError, text: str) -> int:
     return len(text.encode()[: error.position].decode(errors="ignore"))
 
 
-def _place(text: str, at: int) -> Position:
-    return Position(text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at))
+def place_in(text: str | bytes, at: int) -> Position:
+    """Line and column of a place in a text, or in its bytes."""
+    newline: Any = "\n" if isinstance(text, str) else b"\n"
+    return Position(text.count(newline, 0, at) + 1, at - text.rfind(newline, 0, at))
 
 
 class _TooLarge(Exception):
@@ -739,7 +739,7 @@ class _Reader:
             if key in result.value:
                 first = (result.keys[key] or position).line
                 if another:
-                    continue  # all of it is told with its name
+                    continue  # reported with its name
                 another = key == "name" and not depth
                 cure = "another scenario begins behind a line with ---" if another else "keep one of them"
                 self._problems.add(place, f"duplicate key '{key}'; first on line {first}; {cure}")

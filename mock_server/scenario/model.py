@@ -384,11 +384,8 @@ def _is_coarse(chunk: Chunk) -> bool:
     """Whether a delta surely has ten tokens or so."""
     if isinstance(chunk, Burst):
         return isinstance(chunk.size, int) and chunk.size >= 10
-    return (
-        chunk in ("sentence", "all")
-        or (isinstance(chunk, Bytes) and chunk.most >= 50)
-        or (type(chunk) is int and chunk >= 50)
-    )
+    size = chunk.most if isinstance(chunk, Bytes) else chunk
+    return size in ("sentence", "all") or (isinstance(size, int) and size >= 50)
 
 
 def _length_of(value: Any) -> int:
@@ -427,11 +424,7 @@ class _Leaf(NamedTuple):
 
 
 def _standing(
-    answer: Answer,
-    path: Path,
-    groups: frozenset[str] = frozenset(),
-    timing: Timing | None = None,
-    paced_at: Path = (),
+    answer: Answer, path: Path, groups: frozenset[str] = frozenset(), timing: Timing | None = None, paced_at: Path = ()
 ) -> Iterator[_Leaf]:
     """Every reply and error that an answer can come to; of two timings the inner one wins."""
     groups = groups.union(*(one.groups for one in (answer.when, answer.expect) if one is not None))

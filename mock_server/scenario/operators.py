@@ -49,11 +49,11 @@ class Operator:
         return self.search.captures(text) if self.search is not None else {}
 
 
-def short(value: object, limit: int = 80) -> str:
+def short(value: object) -> str:
     """A value as an explanation shows it."""
     if value is MISSING:
         return "nothing"
-    return excerpt(repr(value) if isinstance(value, str) else str(value), limit)
+    return excerpt(repr(value) if isinstance(value, str) else str(value), 80)
 
 
 # -- what each does: (wanted, ignore_case) -> test ------------------------------------------------------------------
@@ -182,10 +182,9 @@ def _is_regex(node: Node, problems: Problems) -> bool:
 
 
 def _is_number(node: Node, problems: Problems) -> bool:
-    if is_number(node.value):
-        return True
-    problems.add(node, unlike(node, "a number"))
-    return False
+    if not is_number(node.value):
+        problems.add(node, unlike(node, "a number"))
+    return is_number(node.value)
 
 
 def _is_truth(node: Node, problems: Problems) -> bool:
@@ -211,15 +210,13 @@ def _is_anything(node: Node, problems: Problems) -> bool:
 _Read = TypeVar("_Read")
 
 
+@dataclass(frozen=True)
 class Word(Generic[_Read]):
     """A word of `when`: what reads what stands beside it, its line of help, and the JSON Schema of it."""
 
-    __slots__ = ("about", "read", "shape")
-
-    def __init__(self, read: Callable[[Node, Problems], _Read], about: str, shape: Shape) -> None:
-        self.read = read
-        self.about = about
-        self.shape = shape
+    read: Callable[[Node, Problems], _Read]
+    about: str
+    shape: Shape
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,8 +45,7 @@ def _file(profile: str, beside: Path = Path()) -> Path:
     if profile in built_in():
         return FOLDER / f"{profile}.yaml"
     if not profile.endswith((".yaml", ".yml")):
-        known = built_in()
-        text = f"no profile '{profile}'{one_of(profile, known, ' or a .yaml file')}"
+        text = f"no profile '{profile}'{one_of(profile, built_in(), ' or a .yaml file')}"
         raise ScenarioError([Problem("profile", None, text)])
     return beside / profile
 
@@ -94,14 +93,12 @@ def _base(node: Node, key: str, file: Path, problems: Problems, seen: tuple[Path
 
 
 def _listed(node: Node) -> list[Node]:
-    models = node.value.get("models")
-    listed = models.value if models is not None else ()
+    listed = node.get("models")
     return [model for model in listed if isinstance(model.value, dict)] if isinstance(listed, list) else []
 
 
 def _id(model: Node) -> str:
-    id = model.value.get("id")
-    return str(id.value) if id is not None else ""
+    return str(model.get("id") or "")
 
 
 def _by_id(models: list[Node]) -> dict[str, Node]:
@@ -111,7 +108,7 @@ def _by_id(models: list[Node]) -> dict[str, Node]:
 def _like(model: Node, known: dict[str, Node], problems: Problems, seen: tuple[str, ...]) -> Node:
     """A model with everything that its own row does not say taken from the one it is like."""
     named = model.value.get("like")
-    own = Node({key: item for key, item in model.value.items() if key != "like"}, model.position, model.keys)
+    own = model.without("like")
     if named is None:
         return own
     other = known.get(str(named.value))
@@ -120,11 +117,7 @@ def _like(model: Node, known: dict[str, Node], problems: Problems, seen: tuple[s
         problems.add(named, f"like: {named.value}: {why}")
         return own
     inherited = _like(other, known, problems, (*seen, str(named.value)))
-    return Node(
-        {**{key: item for key, item in inherited.value.items() if key not in _OWN}, **own.value},
-        model.position,
-        model.keys,
-    )
+    return Node({**inherited.without(*_OWN).value, **own.value}, model.position, model.keys)
 
 
 def _of_catalogue(profile: Profile, catalogue: str | None, source: str) -> Profile:

@@ -19,7 +19,7 @@ from mock_server.protocol.json_schema import depth
 from mock_server.protocol.message import fold
 from mock_server.protocol.sse import heard
 from mock_server.records import dataclass
-from mock_server.scenario.load import documents
+from mock_server.scenario.load import documents, place_in
 from mock_server.scenario.node import MOST_DEPTH, Node, Problems
 
 MAX_BYTES = 64_000_000
@@ -76,13 +76,13 @@ def read(data: bytes) -> Recording:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line, column = data.count(b"\n", 0, error.start) + 1, error.start - data.rfind(b"\n", 0, error.start)
+        line, column = place_in(data, error.start)
         raise NoTranscript(f"{line}:{column}: not UTF-8 text; {EXPECTED}") from None
     head = _HEAD.match(text)
     text = text if head is None else text[head.end() :]
     if not text.strip():
         raise NoTranscript(f"nothing is in it; {EXPECTED}")
-    if _is_stream(text):
+    if _STREAM.match(text):
         return _recording(_streams(text))
     if text.lstrip()[0] in "[{":
         value = _json(text)
@@ -191,8 +191,7 @@ def _calls_in(value: Any) -> Iterator[tuple[Any, str]]:
         yield {"messages": value}, ""
         return
     for at, one in enumerate(value, 1):
-        where = f"entry {at}"
-        yield ({"messages": one} if isinstance(one, list) else one), where
+        yield ({"messages": one} if isinstance(one, list) else one), f"entry {at}"
 
 
 # what an exchange, a request or a reply has at least one of
@@ -266,7 +265,7 @@ class _Reading:
             raw = self._unpacked(raw, headers.get("content-encoding", ""))
         if not isinstance(raw, str) or raw in ("", "~"):
             return None
-        if _is_stream(raw):
+        if _STREAM.match(raw):
             return _folded(heard(raw.encode("utf-8", "replace")))
         try:
             return json.loads(raw.removeprefix("\ufeff"))
@@ -338,10 +337,6 @@ def _status(response: Any) -> int:
 _HEAD = re.compile(r"HTTP/[\d.]+ \d+[^\n]*\n(?:[^\r\n]+\r?\n)*\r?\n")
 _STREAM = re.compile(r"\s*(?::[^\n]*\n\s*)*(?:event|data|id|retry):")
 _EVENTS = ("message_start", "content_block_start", "content_block_delta", "content_block_stop", "message_delta")
-
-
-def _is_stream(text: str) -> bool:
-    return _STREAM.match(text) is not None
 
 
 def _streams(text: str) -> Iterator[tuple[Any, str]]:

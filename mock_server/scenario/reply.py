@@ -89,6 +89,11 @@ class GeneratedReply(Generate):
 # -- open blocks ----------------------------------------------------------------------------------------------------
 
 
+def _two_sources(block: "OpenText | OpenThinking") -> Mistakes:
+    if block.template is not None and block.generate is not None:
+        yield ("generate",), "a text comes from a template or is generated, not both"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenText(Text):
     """A text that a template or the generator gives."""
@@ -97,8 +102,7 @@ class OpenText(Text):
     template: Annotated[Template, Reads(read_template)] | None = None
     generate: Generate | None = None
 
-    def mistakes(self) -> Mistakes:
-        return _two_sources(self)
+    mistakes = _two_sources
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,13 +113,7 @@ class OpenThinking(Thinking):
     template: Annotated[Template, Reads(read_template)] | None = None
     generate: Generate | None = None
 
-    def mistakes(self) -> Mistakes:
-        return _two_sources(self)
-
-
-def _two_sources(block: OpenText | OpenThinking) -> Mistakes:
-    if block.template is not None and block.generate is not None:
-        yield ("generate",), "a text comes from a template or is generated, not both"
+    mistakes = _two_sources
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,13 +185,10 @@ def is_plain(input: Any) -> bool:
 def _read_part(node: Node, problems: Problems) -> Block | None:
     """A block of the API, or an open one when its content is to be made."""
     if node.value is None or isinstance(node.value, int | float):
-        wanted = "a reply is a text, a block or a list of them"
-        cure = (
-            "write a text, or [] for a message without content"
-            if node.value is None
-            else f'write it in quotes: "{spelled(node.value)}"'
-        )
-        problems.add(node, f"{wanted}, got {kind(node)}; {cure}")
+        cure = "write a text, or [] for a message without content"
+        if node.value is not None:
+            cure = f'write it in quotes: "{spelled(node.value)}"'
+        problems.add(node, f"a reply is a text, a block or a list of them, got {kind(node)}; {cure}")
         return None
     keys = node.value if isinstance(node.value, dict) else {}
     if "role" in keys and "content" in keys:
@@ -201,40 +196,32 @@ def _read_part(node: Node, problems: Problems) -> Block | None:
         problems.add(node, f"{text} (`mock-server import` does so)")
         return None
     tag = str(keys["type"].value) if "type" in keys else ""
-    rest = Node({key: item for key, item in keys.items() if key != "type"}, node.position, node.keys)
     block: Block | None
     if tag in _TEXTS and ("template" in keys or "generate" in keys):
-        block = decode(_TEXTS[tag], rest, problems)
+        block = decode(_TEXTS[tag], node.without("type"), problems)
     elif tag in CALLS and "input_json" in keys:
-        block = _raw_call(tag, rest, problems)
+        block = _raw_call(tag, node, problems)
     elif tag in CALLS and "input" in keys and (made := _made(keys["input"])) is not None:
-        block = _made_call(tag, rest, made, problems)
+        block = _call(tag, CALLS[tag][1], node, problems, input={}, made=made)
     elif tag in CALLS and "input" in keys and _has_template(keys["input"]):
-        block = _filled_call(tag, rest, problems)
+        block = _call(tag, CALLS[tag][1], node, problems, input=_with_templates(keys["input"], problems))
     else:
         block = decode(Block, node, problems)
     return block
 
 
-def _without(node: Node, *names: str) -> Node:
-    return Node({key: item for key, item in node.value.items() if key not in names}, node.position, node.keys)
-
-
-def _call(tag: str, node: Node, problems: Problems) -> ToolUse | None:
-    """The call without its input."""
-    rest = Node(
-        {**_without(node, "input", "input_json").value, "input": Node({}, node.position)}, node.position, node.keys
-    )
+def _call(tag: str, cls: type[ToolUse], node: Node, problems: Problems, **content: Any) -> ToolUse | None:
+    """A call of this class with this content in place of its input."""
+    rest = node.without("type", "input", "input_json")
+    rest.value["input"] = Node({}, node.position)
     call: ToolUse | None = decode(CALLS[tag][0], rest, problems)
-    return call
+    if call is None:
+        return None
+    server: dict[str, Any] = {"server_name": call.server_name} if isinstance(call, McpToolUse) else {}
+    return cls(name=call.name, id=call.id, caller=call.caller, **server, **content)
 
 
-def _fields(call: ToolUse) -> dict[str, Any]:
-    server = {"server_name": call.server_name} if isinstance(call, McpToolUse) else {}
-    return {"name": call.name, "id": call.id, "caller": call.caller, **server}
-
-
-def _raw_call(tag: str, node: Node, problems: Problems) -> Any:
+def _raw_call(tag: str, node: Node, problems: Problems) -> ToolUse | None:
     """A call whose input is written as raw text, broken JSON too."""
     raw = node.value["input_json"]
     if "input" in node.value:
@@ -242,45 +229,26 @@ def _raw_call(tag: str, node: Node, problems: Problems) -> Any:
     if not isinstance(raw.value, str):
         problems.add(raw, f"expected the JSON as text, got {kind(raw)}")
         return None
-    call = _call(tag, node, problems)
-    if call is None:
-        return None
-    return CALLS[tag][2](**_fields(call), input={}, text=raw.value, eager=True)  # type: ignore[call-arg]
+    return _call(tag, CALLS[tag][2], node, problems, input={}, text=raw.value, eager=True)
 
 
 def _made(node: Node) -> Made | None:
     """How an input is to be made up: `generated`, or `{generate: valid | edge | invalid}`."""
     if node.value == "generated":
         return "valid"
-    if not isinstance(node.value, dict) or set(node.value) != {"generate"}:
-        return None
-    wanted = node.value["generate"].value
-    return wanted if wanted in MADE else None
-
-
-def _made_call(tag: str, node: Node, made: Made, problems: Problems) -> Any:
-    call = _call(tag, node, problems)
-    return None if call is None else CALLS[tag][1](**_fields(call), input={}, made=made)  # type: ignore[call-arg]
+    wanted = node.get("generate")
+    return wanted if wanted in MADE and len(node.value) == 1 else None
 
 
 def _has_template(node: Node) -> bool:
     """Whether there is a `{template: TEXT}` with places to fill below a value; without places it is the tool's own."""
-    if isinstance(node.value, dict):
-        return any(_is_template(item) or _has_template(item) for item in node.value.values())
-    return isinstance(node.value, list) and any(_is_template(item) or _has_template(item) for item in node.value)
+    inner = node.value.values() if isinstance(node.value, dict) else node.value if isinstance(node.value, list) else ()
+    return any(_is_template(item) or _has_template(item) for item in inner)
 
 
 def _is_template(node: Node) -> bool:
-    if not isinstance(node.value, dict) or set(node.value) != {"template"}:
-        return False
-    text = node.value["template"].value
-    return isinstance(text, str) and ("{{" in text or "{%" in text)
-
-
-def _filled_call(tag: str, node: Node, problems: Problems) -> Any:
-    call = _call(tag, node, problems)
-    filled = _with_templates(node.value["input"], problems)
-    return None if call is None else CALLS[tag][1](**_fields(call), input=filled)
+    text = node.get("template")
+    return isinstance(text, str) and len(node.value) == 1 and ("{{" in text or "{%" in text)
 
 
 def _with_templates(node: Node, problems: Problems) -> Any:

@@ -141,11 +141,7 @@ def _answer() -> Schema:
 
 
 def _error() -> Schema:
-    return {
-        "if": {"type": "object"},
-        "then": _record(Failure),
-        "else": {"enum": [*STATUS, *sorted(TYPE)]},
-    }
+    return {"if": {"type": "object"}, "then": _record(Failure), "else": {"enum": [*STATUS, *sorted(TYPE)]}}
 
 
 def _record(cls: Any) -> Schema:
@@ -249,9 +245,7 @@ _READ: Mapping[Callable[..., Any], Schema] = {
     _reads(Duration): _DURATION,
     _reads(Delay): _ref("delay"),
     _reads(Offsets): {"type": "array", "items": _DURATION, "minItems": 1},
-    _reads(Count): {
-        "anyOf": [_WHOLE, {"type": "string", "pattern": r"^\d+\.\.\d+$"}, *_distributions(_AMOUNT)],
-    },
+    _reads(Count): {"anyOf": [_WHOLE, {"type": "string", "pattern": r"^\d+\.\.\d+$"}, *_distributions(_AMOUNT)]},
     _reads(Pauses): _object({name: _ref("delay") for name in PAUSES}),
     _reads(Recorded): _ref("replay"),
     _reads(Rate): {"anyOf": [{"type": "number"}, {"type": "string", "pattern": r"^\d+(\.\d+)?(/s)?$"}]},

@@ -3,6 +3,7 @@
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from operator import attrgetter
 from typing import Any
 
@@ -136,7 +137,9 @@ def _got_results(facts: ConditionContext) -> str:
 # -- the other subjects -----------------------------------------------------------------------------------------------
 
 
-def _text_test(subject: str, node: Node, problems: Problems, said: Callable[[ConditionContext], SearchedText]) -> Test:
+def _text_test(subject: str, place: str, node: Node, problems: Problems) -> Test:
+    """The test of a text that stands at this place in the context."""
+    said: Callable[[ConditionContext], SearchedText] = attrgetter(place)
     wanted = read_text(node, problems)
     equal = node.value.get("equals") if isinstance(node.value, dict) else None
     exact = None if equal is None else (str(equal.value), lambda facts: said(facts).text)
@@ -155,18 +158,6 @@ def _text_test(subject: str, node: Node, problems: Problems, said: Callable[[Con
         subject == "system",
         last_needs=wanted.needs if subject == "last_message" else (),
     )
-
-
-def _prompt(node: Node, problems: Problems) -> Test:
-    return _text_test("prompt", node, problems, attrgetter("prompt"))
-
-
-def _last_message(node: Node, problems: Problems) -> Test:
-    return _text_test("last_message", node, problems, attrgetter("view.last_message"))
-
-
-def _system(node: Node, problems: Problems) -> Test:
-    return _text_test("system", node, problems, attrgetter("view.system"))
 
 
 def _model(node: Node, problems: Problems) -> Test:
@@ -242,26 +233,17 @@ def _stream(node: Node, problems: Problems) -> Test:
 
 # what a request can have: the types of its content blocks, and one thing that hangs on them
 HAS = (
-    "text",
-    "image",
-    "document",
-    "search_result",
-    "thinking",
-    "redacted_thinking",
-    "tool_use",
-    "tool_result",
-    "server_tool_use",
-    "web_search_tool_result",
-    "mcp_tool_use",
-    "container_upload",
-    "compaction",
-    "cache_control",
+    *("text", "image", "document", "search_result", "thinking", "redacted_thinking", "tool_use", "tool_result"),
+    *("server_tool_use", "web_search_tool_result", "mcp_tool_use", "container_upload", "compaction", "cache_control"),
 )
 
 
 def _has(node: Node, problems: Problems) -> Test:
     """The kinds of content anywhere in the conversation, those inside tool results too; a list means any of."""
-    wanted = [text for text in read_texts(node, problems) or [] if _is_kind(text, node, problems)]
+    wanted = read_texts(node, problems) or []
+    for text in wanted:
+        if text not in HAS:
+            problems.add(node, f"unknown kind of content '{text}'{one_of(text, HAS)}")
     if isinstance(node.value, dict):
         problems.add(node, f"expected a word or a list of them: {', '.join(HAS)}")
 
@@ -277,12 +259,6 @@ def _has(node: Node, problems: Problems) -> Test:
         lambda facts: not found(facts).isdisjoint(wanted),
         lambda facts: ", ".join(sorted(found(facts))),
     )
-
-
-def _is_kind(text: str, node: Node, problems: Problems) -> bool:
-    if text not in HAS:
-        problems.add(node, f"unknown kind of content '{text}'{one_of(text, HAS)}")
-    return text in HAS
 
 
 def _is_marked(value: Any) -> bool:
@@ -463,10 +439,16 @@ def _keys(keys: Mapping[str, Shape], **more: Any) -> Shape:
 
 SUBJECTS: Mapping[str, Word[Test]] = {
     "prompt": Word(
-        _prompt, "The text of the human turn: a text is looked for, whatever the case and white space.", TEXT
+        partial(_text_test, "prompt", "prompt"),
+        "The text of the human turn: a text is looked for, whatever the case and white space.",
+        TEXT,
     ),
-    "last_message": Word(_last_message, "The text of the newest turn, tool results included.", TEXT),
-    "system": Word(_system, "The system prompt.", TEXT),
+    "last_message": Word(
+        partial(_text_test, "last_message", "view.last_message"),
+        "The text of the newest turn, tool results included.",
+        TEXT,
+    ),
+    "system": Word(partial(_text_test, "system", "view.system"), "The system prompt.", TEXT),
     "model": Word(_model, "The model as the client spells it: a name or a glob.", TEXT),
     "tools": Word(
         _tools,

@@ -16,12 +16,12 @@ from mock_server.protocol.chunk import Chunk as Chunking
 from mock_server.protocol.profile import Profile
 from mock_server.records import dataclass
 from mock_server.scenario.decode import Reader, Reads, decode
-from mock_server.scenario.node import Mistakes, Node, Problems, ScenarioError, is_int, kind, one_of, suggestion, wrap
+from mock_server.scenario.node import Mistakes, Node, Problems, is_int, is_number, kind, one_of, suggestion, wrap
 
-# Numbers that vary, as authors write them: `{uniform: [200ms, 600ms]}`, `{p50: 400ms, p95: 2s}`, ….
+# -- numbers that vary ----------------------------------------------------------------------------------------------
 #
-# Times are in microseconds inside. Every draw comes from a source that is passed in. The caller decides the
-# least and the most a draw may be: a normal distribution has no ends of its own.
+# Every draw comes from a source that is passed in. The caller decides the least and the most a draw may be: a normal
+# distribution has no ends of its own.
 
 # percentile -> how many standard deviations of the logarithm it lies above the median
 PERCENTILES: Mapping[str, float] = {"p90": 1.2815515655446, "p95": 1.6448536269515, "p99": 2.3263478740408}
@@ -117,7 +117,7 @@ def _uniform(node: Node, unit: Reader, problems: Problems) -> Uniform | None:
     if low is None or high is None:
         return None
     if high < low:
-        problems.add(ends.value[1], f"the highest value is below the lowest, {_written(ends.value[0])}")
+        problems.add(ends.value[1], f"the highest value is below the lowest, {ends.value[0].plain()}")
     return Uniform(low, high)
 
 
@@ -128,19 +128,23 @@ def _normal(node: Node, unit: Reader, problems: Problems) -> Normal | None:
 
 def _gamma(node: Node, unit: Reader, problems: Problems) -> Gamma | None:
     inner = node.value["gamma"]
-    given = _parts(inner, "gamma", {"mean": unit, "shape": _shape_of_gamma}, problems)
+    given = _parts(inner, "gamma", {"mean": unit, "shape": _from_to(0.01, 10_000, "shape", " such as 2")}, problems)
     if given is not None and not given["mean"]:
         problems.add(inner.value["mean"], "the mean of a gamma distribution is above 0")
         return None
     return None if given is None else Gamma(given["mean"], given["shape"])
 
 
-def _shape_of_gamma(node: Node, problems: Problems) -> float | None:
-    value = node.value
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0.01 <= value <= 10_000:
-        problems.add(node, f"expected a shape from 0.01 to 10000 such as 2, got {node.plain()!r}")
-        return None
-    return float(value)
+def _from_to(low: float, high: int, noun: str, example: str = "") -> Reader:
+    """Reads a number within bounds."""
+
+    def read(node: Node, problems: Problems) -> float | None:
+        if not is_number(node.value) or not low <= node.value <= high:
+            problems.add(node, f"expected a {noun} from {low} to {high}{example}, got {node.plain()!r}")
+            return None
+        return float(node.value)
+
+    return read
 
 
 def _percentiles(node: Node, unit: Reader, problems: Problems) -> Lognormal | None:
@@ -152,7 +156,7 @@ def _percentiles(node: Node, unit: Reader, problems: Problems) -> Lognormal | No
         problems.add(node.value["p50"], "p50 is above 0")
         return None
     if upper < middle:
-        problems.add(node.value[name], f"{name} is below p50, {_written(node.value['p50'])}")
+        problems.add(node.value[name], f"{name} is below p50, {node.value['p50'].plain()}")
         return None
     return Lognormal(middle, math.log(upper / middle) / PERCENTILES[name])
 
@@ -165,16 +169,12 @@ def _parts(node: Node, noun: str, readers: Mapping[str, Reader], problems: Probl
         return None
     for key in node.value:
         if key not in readers:
-            problems.add_key(node, key, f"unknown key '{key}' in {noun}{problems.one_of(key, readers)}")
+            problems.unknown(node, key, readers, noun)
     for key in readers:
         if key not in node.value:
             problems.add(node, f"missing key '{key}' in {noun}")
     read = {key: reader(node.value[key], problems) for key, reader in readers.items() if key in node.value}
     return read if len(read) == len(readers) and None not in read.values() else None
-
-
-def _written(node: Node) -> str:
-    return str(node.plain())
 
 
 _READ: Mapping[str, Callable[[Node, Reader, Problems], Distribution | None]] = {
@@ -185,7 +185,9 @@ _READ: Mapping[str, Callable[[Node, Reader, Problems], Distribution | None]] = {
 }
 
 
-# How authors write times and rates: `250ms`, `2s`, `80/s`, `20%`. Durations are whole microseconds inside.
+# -- times, rates and shares: `250ms`, `2s`, `80/s`, `20%` ------------------------------------------------------------
+#
+# Durations are whole microseconds inside.
 
 _DURATION = re.compile(r"(\d{1,12}(?:\.\d{1,12})?)\s*(us|ms|s|m)")
 _UNITS = {"us": 1, "ms": 1_000, "s": 1_000_000, "m": 60_000_000}
@@ -259,21 +261,11 @@ def _count(node: Node, problems: Problems) -> int | Uniform | None:
     return None
 
 
-def _amount(node: Node, problems: Problems) -> float | None:
-    """A number inside a distribution of counts."""
-    value = node.value
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MOST_IN_BURST:
-        problems.add(node, f"expected a number from 0 to {MOST_IN_BURST}, got {node.plain()!r}")
-        return None
-    return float(value)
-
-
-_count_varying, _delay = varying(_amount), varying(_duration)
+_count_varying, _delay = varying(_from_to(0, MOST_IN_BURST, "number")), varying(_duration)
 
 
 def _burst(node: Node, problems: Problems) -> int | Distribution | None:
-    found: int | Distribution | None = (_count_varying if isinstance(node.value, dict) else _count)(node, problems)
-    return found
+    return _count_varying(node, problems) if isinstance(node.value, dict) else _count(node, problems)
 
 
 def _offsets(node: Node, problems: Problems) -> tuple[int, ...] | None:
@@ -281,10 +273,8 @@ def _offsets(node: Node, problems: Problems) -> tuple[int, ...] | None:
         got = "an empty list" if node.value == [] else kind(node)
         problems.add(node, f"expected a list of offsets such as [0ms, 410ms, 432ms], got {got}")
         return None
-    found = tuple(_duration(item, problems) for item in node.value)
-    if None in found:
-        return None
-    return found  # type: ignore[return-value]
+    found = [_duration(item, problems) for item in node.value]
+    return None if None in found else tuple(found)  # type: ignore[arg-type]
 
 
 class Window(NamedTuple):
@@ -305,7 +295,7 @@ def _between(node: Node, problems: Problems) -> Window | None:
     if begin is None or end is None:
         return None
     if end <= begin:
-        problems.add(node.value[1], f"it ends at {_written(node.value[1])}, and begins at {_written(node.value[0])}")
+        problems.add(node.value[1], f"it ends at {node.value[1].plain()}, and begins at {node.value[0].plain()}")
     return Window(begin, end)
 
 
@@ -330,7 +320,7 @@ def written(microseconds: int) -> str:
     return f"{microseconds}us" if microseconds else "0s"
 
 
-# The pace of a reply, as authors write it: a preset by name, or the keys of a timing.
+# -- the pace of a reply: a preset by name, or the keys of a timing ----------------------------------------------------
 
 SHORTEST_PING = 10_000
 MOST_OFFSETS = 100_000
@@ -362,15 +352,15 @@ class Replay:
 def _read_replay(node: Node, problems: Problems) -> Replay | None:
     """The offsets of the deltas as a list, or a mapping that says whose offsets they are."""
     if isinstance(node.value, list):
-        node = Node({"deltas": node}, node.position)
+        node = node.under("deltas")
     before = len(problems.found)
     replay: Replay | None = decode(Replay, node, problems)
-    for key in ("events", "deltas") if replay is not None else ():
-        listed = getattr(replay, key) or ()
-        for at, (earlier, later) in enumerate(pairwise(listed), 1):
-            if later < earlier:
-                item = node.value[key].value
-                problems.add(item[at], f"offsets never go back: {item[at].plain()} after {item[at - 1].plain()}")
+    if replay is None:
+        return None
+    item = node.value["deltas" if replay.events is None else "events"].value
+    for at, (earlier, later) in enumerate(pairwise(replay.offsets), 1):
+        if later < earlier:
+            problems.add(item[at], f"offsets never go back: {item[at].plain()} after {item[at - 1].plain()}")
     return replay if len(problems.found) == before else None
 
 
@@ -436,10 +426,8 @@ class Timing:
             yield ("rate",), "a pace is either a gap or a rate, not both"
         for name in ("ping", "keepalive"):
             if (every := getattr(self, name)) is not None and every < SHORTEST_PING:
-                yield (
-                    (name,),
-                    f"a {'ping' if name == 'ping' else 'comment'} comes after 10ms of silence at the earliest",
-                )
+                what = "ping" if name == "ping" else "comment"
+                yield (name,), f"a {what} comes after 10ms of silence at the earliest"
         if self.ping is not None and self.keepalive is not None:
             yield ("keepalive",), "a silence has pings or comments, not both"
         if self.burst is not None and self.chunk == "all":
@@ -500,8 +488,8 @@ class ByModel:
 def _pace(written: Mapping[str, Any] | str) -> Timing:
     problems = Problems("timing")
     timing = read_timing(wrap(written), problems)
-    if problems.found or timing is None:
-        raise ScenarioError(problems.found)
+    problems.raise_found()
+    assert timing is not None
     return timing
 
 

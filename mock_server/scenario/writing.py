@@ -18,8 +18,6 @@ from mock_server.scenario.node import Node, is_int
 from mock_server.scenario.reply import CALLS, is_plain
 
 _LONGEST = 60
-
-
 _NUMBER = re.compile(r"-?\d+(\.\d+)?([eE][-+]?\d+)?", re.ASCII)
 
 
@@ -119,7 +117,8 @@ def answer(reply: Mapping[str, Any], asked: Mapping[str, Any] | None = None, sta
     """
     if reply.get("type") == "error":
         return {"error": _error(reply["error"], status)}
-    said: dict[str, Any] = {"reply": _reply([block_of(block) for block in reply.get("content") or ()])}
+    blocks = [block_of(block) for block in reply.get("content") or ()]
+    said: dict[str, Any] = {"reply": blocks[0] if len(blocks) == 1 and isinstance(blocks[0], str) else blocks}
     natural = "tool_use" if any(block["type"] == "tool_use" for block in reply.get("content") or ()) else "end_turn"
     if reply.get("stop_reason") not in (None, natural):
         said["stop_reason"] = reply["stop_reason"]
@@ -169,10 +168,6 @@ def _error(error: Mapping[str, Any], status: int) -> dict[str, Any]:
     return {**told, **({} if known == usual else {"status": known}), **({"details": more} if more else {})}
 
 
-def _reply(blocks: list[Any]) -> Any:
-    return blocks[0] if len(blocks) == 1 and isinstance(blocks[0], str) else blocks
-
-
 def is_same_model(asked: str, told: str) -> bool:
     """Whether a reply names the model that was asked for, perhaps with its date or under this server's own name."""
     return _bare_name(asked) == _bare_name(told)
@@ -214,7 +209,7 @@ def _is_made(kind: str, name: str, value: Any) -> bool:
 
 
 def _is_of_others(data: Any) -> bool:
-    """Whether it was made elsewhere and is whole; one that was scrubbed would be refused when it comes back."""
+    """Whether a thought was made elsewhere and is whole; one that was scrubbed would be refused when it comes back."""
     try:
         return signing.opened("redacted_thinking", data) is None
     except signing.NotASignature:

@@ -19,7 +19,7 @@ from mock_server.protocol.plan import JSON_HEADERS, SSE_HEADERS, Manner, Part, P
 from mock_server.protocol.sse import dumps, encode, frame, heard, parse
 from mock_server.scenario.error import Failure
 from mock_server.scenario.faults import applied, faults_of, label, parse_header
-from mock_server.scenario.faults.place import After, Site, name_of, said_by, split
+from mock_server.scenario.faults.place import After, Site, name_of, payload_of, split
 from mock_server.scenario.load import files, library, load, loads
 from mock_server.scenario.node import ScenarioError
 
@@ -518,7 +518,7 @@ def test_what_is_drawn_comes_from_the_seed_of_the_request(written: Any) -> None:
 def test_garbage_has_the_length_that_is_asked_for() -> None:
     plan = struck(HELLO, {"type": "garbage", "after": 2, "bytes": 33})
     assert len(plan.body()) == len(HELLO.body()) + 33
-    assert [len(one) for one in plan.frames if not said_by(Send(0, one))] == [33]
+    assert [len(one) for one in plan.frames if not payload_of(Send(0, one))] == [33]
 
 
 # -- mistakes --------------------------------------------------------------------------------------------------------------

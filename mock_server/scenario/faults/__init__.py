@@ -172,18 +172,18 @@ def label(fault: Fault) -> str:
         elif isinstance(value, Failure):
             words.append(value.error_type)
         else:
-            words.append(f"{name} {_said(name, value)}")
+            words.append(f"{name} {_shown(name, value)}")
     return " ".join(words)
 
 
-def _said(name: str, value: Any) -> Any:
+def _shown(name: str, value: Any) -> Any:
     if name in ("for", "ping", "keepalive"):
         return written(value)
-    return dumps(value)[:_MOST_SAID] if name in ("raw", "data") else value
+    return dumps(value)[:_MOST_SHOWN] if name in ("raw", "data") else value
 
 
-_MOST_SAID = 80  # characters of what is put in
-# what a fault is told by, also where it is what it usually is
+_MOST_SHOWN = 80  # characters of what is put in
+# what a label always has, also where it is the default
 _ALWAYS = ("name", "event", "nth", "how", "status")
 
 

@@ -26,7 +26,7 @@ from mock_server.protocol.plan import Plan, Send, Step, Wait, rolled, unrolled
 from mock_server.protocol.sse import dumps, encode, frame, spaced
 from mock_server.scenario import paths
 from mock_server.scenario.faults.events import Changes, body_of, framed, with_body
-from mock_server.scenario.faults.place import CannotApply, Site, duration, event_of, said_by
+from mock_server.scenario.faults.place import CannotApply, Site, duration, event_of, payload_of
 from mock_server.scenario.node import suggestion
 
 # -- paths -----------------------------------------------------------------------------------------------------------
@@ -98,23 +98,23 @@ def other_message(plan: Plan, changes: Changes, site: Site) -> Plan:
     if not plan.stream:
         return with_body(plan, encode(dumps(after)), after)
     steps = _with_blocks(unrolled(plan), message["content"], content, _origins(content, blocks))
-    return rolled(plan, [_told(step, message, after) for step in steps])
+    return rolled(plan, [_restated(step, message, after) for step in steps])
 
 
 def _folded(plan: Plan) -> dict[str, Any]:
     """The message that a stream adds up to. Raises CannotApply where another edit left none."""
     try:
-        return fold([said for step in unrolled(plan) if (said := said_by(step))])
+        return fold([said for step in unrolled(plan) if (said := payload_of(step))])
     except (KeyError, IndexError, TypeError):
         raise CannotApply("message: the events add up to no message any more") from None
 
 
-def _told(step: Step, before: Mapping[str, Any], after: Mapping[str, Any]) -> Step:
-    """`message_start` and `message_delta` as they tell the other message; each value where the API tells it."""
+def _restated(step: Step, before: Mapping[str, Any], after: Mapping[str, Any]) -> Step:
+    """`message_start` and `message_delta` of the other message; each value where the API has it."""
     name = event_of(step)
     if isinstance(step, Wait) or name not in ("message_start", "message_delta"):
         return step
-    said: dict[str, Any] = plain(said_by(step))
+    said: dict[str, Any] = plain(payload_of(step))
     own = said["message"] if name == "message_start" else said["delta"]
     gone = [key for key in before if key not in after]
     new = {key: value for key, value in after.items() if key not in before or before[key] != value}
@@ -126,11 +126,11 @@ def _told(step: Step, before: Mapping[str, Any], after: Mapping[str, Any]) -> St
             holder[key] = _usage(holder.get(key, {}), before.get(key), value, is_start=name == "message_start")
         elif key != "content" and (name == "message_delta") is (key in IN_DELTA or key in BESIDE):
             (said if key in BESIDE else own)[key] = value
-    return step._replace(frame=frame(said), payload=said) if said != said_by(step) else step
+    return step._replace(frame=frame(said), payload=said) if said != payload_of(step) else step
 
 
 def _usage(own: Any, before: Any, after: Any, *, is_start: bool) -> Any:
-    """The counters of one event: those that were changed, where they are told in it."""
+    """The counters of one event: of those that were changed, the ones that it has."""
     if not all(isinstance(one, Mapping) for one in (own, before, after)):
         return after
     skip = ONLY_AT_END if is_start else ONLY_AT_START
@@ -158,7 +158,7 @@ def _with_blocks(
         if name == "content_block_start":
             end = next(at for at in range(number, len(steps)) if event_of(steps[at]) == "content_block_stop")
             run = list(steps[number : end + 1])
-            was = said_by(run[0])["index"]
+            was = payload_of(run[0])["index"]
             at = new_at.get(was)
             told = [] if at is None else list(_block(run, before[was], content[at], at))
         elif name == "message_delta":
@@ -186,8 +186,8 @@ _NOTHING: Any = object()
 def _block(run: Sequence[Step], before: Mapping[str, Any], after: Mapping[str, Any], at: int) -> Iterator[Step]:
     """The steps of one block as they tell another: pieces of a text come where those of the old one came, the rest when
     it starts."""
-    start: dict[str, Any] = plain(said_by(run[0])["content_block"])
-    deltas = [said["delta"] for step in run if (said := said_by(step)).get("type") == "content_block_delta"]
+    start: dict[str, Any] = plain(payload_of(run[0])["content_block"])
+    deltas = [said["delta"] for step in run if (said := payload_of(step)).get("type") == "content_block_delta"]
     kinds = {delta["type"] for delta in deltas}
     pieces: dict[str, list[str]] = {}
     silent = set()
@@ -206,7 +206,7 @@ def _block(run: Sequence[Step], before: Mapping[str, Any], after: Mapping[str, A
             start.pop(key, None)
     late = 0
     for step in run:
-        said = dict(said_by(step))
+        said = dict(payload_of(step))
         if "index" not in said:
             yield _later(step, late)
             late = 0

@@ -26,7 +26,7 @@ from mock_server.scenario.faults.place import (
     duration,
     event_of,
     is_counted,
-    said_by,
+    payload_of,
     sends,
     split,
 )
@@ -186,7 +186,7 @@ def _open_block(before: list[Step]) -> int:
     for step in reversed(before):
         event = event_of(step)
         if event in ("content_block_start", "content_block_delta"):
-            index = said_by(step).get("index")
+            index = payload_of(step).get("index")
             if isinstance(index, int):
                 return index
         if event in ("content_block_stop", "message_delta"):
@@ -235,12 +235,12 @@ def _edited(plan: Plan, edit: Callable[[Payload], Payload]) -> Plan:
             raise CannotApply("the body is no JSON any more") from None
         return with_body(plan, encode(dumps(edited)), edited)
     steps = unrolled(plan)
-    if not any(map(said_by, steps)):
+    if not any(map(payload_of, steps)):
         raise CannotApply("there is no event in what is sent")
     return rolled(
         plan,
         [
-            _under(event_of(step) or None, edit(said), _sent(step).delay) if (said := said_by(step)) else step
+            _under(event_of(step) or None, edit(said), _sent(step).delay) if (said := payload_of(step)) else step
             for step in steps
         ],
     )
@@ -433,7 +433,7 @@ class Edit:
         return [found]
 
     def _edited(self, step: Step, site: Site) -> Send:
-        payload = said_by(step)
+        payload = payload_of(step)
         if not payload:
             raise CannotApply(f"the data of {event_of(step)} is no event any more")
         from mock_server.scenario.faults.edits import changed
@@ -557,7 +557,7 @@ class Wire:
         return rolled(plan, (piece for step in steps for piece in _character_pieces(step)))._replace(manner=apart)
 
     def _habitual(self, step: Step, draw: Random) -> Step:
-        payload = said_by(step)
+        payload = payload_of(step)
         if not payload:
             return step
         sent = _sent(step)
@@ -585,7 +585,7 @@ def _character_pieces(step: Step) -> Iterator[Step]:
 
 def _framed(step: Step, newline: str, draw: Random) -> Iterator[Step]:
     """An event in other words, and what may stand before it."""
-    payload = said_by(step)
+    payload = payload_of(step)
     if not payload:
         yield step
         return

@@ -165,7 +165,7 @@ def chooses(event: str | None, nth: int | str | None, block: int | None, index: 
 
 
 def chosen_in_words(event: str | None, nth: int | str | None, block: int | None, index: int | None) -> str:
-    """The events that are chosen, as a reader is told."""
+    """The events that are chosen, in words."""
     if index is not None:
         return f"event {index}"
     inside = "" if block is None else f"{' of ' if event else ''}block {block}"
@@ -250,7 +250,7 @@ def chosen(
     found = [
         at
         for at, step in enumerate(steps)
-        if (name := event_of(step)) and event in (None, name) and block in (None, said_by(step).get("index"))
+        if (name := event_of(step)) and event in (None, name) and block in (None, payload_of(step).get("index"))
     ]
     if nth is None:
         nth = "all" if event is None else 1
@@ -280,8 +280,8 @@ def is_counted(step: Step) -> bool:
     return event_of(step) not in ("", "ping")
 
 
-def said_by(step: Step) -> Payload:
-    """What a step of a stream says; empty for what is no event. What a fault has been at is read as a client does."""
+def payload_of(step: Step) -> Payload:
+    """What a step of a stream sends; empty for what is no event. What a fault has been at is read as a client does."""
     if isinstance(step, Wait):
         return {}
     if step.payload is not None:
@@ -306,7 +306,7 @@ def duration(steps: Iterable[Step]) -> int:
 
 def _part(step: Send, key: str) -> Mapping[str, Any]:
     """An object in what a step says; empty where an edit left none."""
-    part = said_by(step).get(key)
+    part = payload_of(step).get(key)
     return part if isinstance(part, Mapping) else {}
 
 

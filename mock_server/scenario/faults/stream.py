@@ -11,19 +11,8 @@ from typing import ClassVar, Literal
 from mock_server.protocol.plan import Manner, Plan, Send, Step, Wait, rolled, unrolled
 from mock_server.protocol.sse import encode
 from mock_server.records import dataclass
-from mock_server.scenario.error import Failure, Struck
-from mock_server.scenario.faults.place import (
-    At,
-    CannotApply,
-    Place,
-    Placed,
-    Site,
-    Spot,
-    beats,
-    duration,
-    sends,
-    split,
-)
+from mock_server.scenario.error import Failure, FaultError
+from mock_server.scenario.faults.place import At, CannotApply, Place, Placed, Site, Spot, beats, duration, sends, split
 from mock_server.scenario.node import Mistakes
 from mock_server.scenario.timing import Duration
 
@@ -54,7 +43,7 @@ class ErrorReply:
     """An error reply in place of the whole reply, before anything is sent: a status and an envelope."""
 
     type: ClassVar[str] = "error"
-    error: Struck = field(default_factory=lambda: Failure(type="overloaded_error"))
+    error: FaultError = field(default_factory=lambda: Failure(type="overloaded_error"))
 
     def apply(self, plan: Plan, site: Site) -> Plan:
         failed = site.failure(self.error)
@@ -66,7 +55,7 @@ class ErrorEvent:
     """An `error` event in the stream, and nothing of the reply after it; for JSON the error reply with its status."""
 
     type: ClassVar[str] = "error_event"
-    error: Struck = field(default_factory=lambda: Failure(type="overloaded_error"))
+    error: FaultError = field(default_factory=lambda: Failure(type="overloaded_error"))
     after: Place | None = None
     at: Spot | None = None
     then: Then = "end"

@@ -10,19 +10,15 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import islice
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mock_server.protocol.expression import bounded
 from mock_server.protocol.json_schema import Checker, SchemaProblem
 from mock_server.scenario import paths
 from mock_server.scenario.generated.fakes import DEFAULT, Fakes
-from mock_server.scenario.generated.values import TRIES, CannotGenerate, Maker, Words, number_of
-from mock_server.scenario.generated.words import styled
+from mock_server.scenario.generated.values import TRIES, CannotGenerate, Maker, number_of
+from mock_server.scenario.generated.words import Words, styled
 from mock_server.scenario.node import Path, is_number
-
-if TYPE_CHECKING:
-    from mock_server.scenario.generated.fakes import Faker
-
 
 MAX_TRIALS = 300
 _MOST_COPIED = 60_000  # values in all the copies that trials take
@@ -197,11 +193,11 @@ class Generator:
         Whole sentences in paragraphs ("\\n\\n" between them), a phrase for a tiny budget, "Yes" for 1 token. The first
         one says what the text is `about` (a few words, no braces), where there is room.
         """
-        return Words(self._fake(), number_of(seed)).prose(tokens, about)
+        return Words(self.fakes.of(), number_of(seed)).prose(tokens, about)
 
     def thought(self, seed: bytes, tokens: int, about: str = "") -> str:
         """The same as somebody thinks it."""
-        return Words(self._fake(), number_of(seed)).prose(tokens, about, thought=True)
+        return Words(self.fakes.of(), number_of(seed)).prose(tokens, about, thought=True)
 
     def styled(self, seed: bytes, tokens: int, style: str, locale: str, about: str = "") -> str:
         """A text of at most `tokens` tokens in one of the styles, with the words of a locale."""
@@ -226,7 +222,7 @@ class Generator:
 
         For a schema that is itself broken the value is a best effort. Raises CannotGenerate.
         """
-        maker = Maker(schema, self._checker(schema), self._fake())
+        maker = Maker(schema, self._checker(schema), self.fakes.of())
         reason = ""
         for attempt in range(TRIES):
             try:
@@ -240,9 +236,6 @@ class Generator:
             if not reason:
                 return made
         raise CannotGenerate(" ".join(reason.split()))
-
-    def _fake(self) -> "Faker":
-        return self.fakes.of()
 
     def _checker(self, schema: object) -> Checker | None:
         """None for a broken schema. Kept, as an agent sends the same tools with every turn."""

@@ -130,7 +130,7 @@ class Fake:
         return Faked(name, getattr(fake, name))
 
 
-# the steps that a call takes, besides what it is told to make
+# the steps that a call takes, beside those for what it makes
 _CALL = 50
 # method -> (what its size is given by and is where nothing is said, the steps that one of that size takes)
 _SIZES: Mapping[str, tuple[Mapping[str, int], float]] = {
@@ -177,7 +177,11 @@ class Faked:
     def price(self, given: Sequence[Any], named: Mapping[str, Any]) -> int:
         """The steps that a call with these arguments takes. Raises ValueError for arguments that no call may have."""
         sizes, each = _SIZES.get(self._name, ({}, 0))
-        told = {**dict(zip(_parameters(self._method), given, strict=False)), **named} if given or named else {}
+        told = (
+            {**dict(zip(inspect.signature(self._method).parameters, given, strict=False)), **named}
+            if given or named
+            else {}
+        )
         if len(told) != len(given) + len(named):
             raise ValueError(f"fake.{self._name} is not given so many values")
         for name, value in told.items():
@@ -189,11 +193,6 @@ class Faked:
         if size > _MOST:
             raise ValueError(f"{size:,} is too much; {_MOST:,} at most")
         return _CALL + _SLOW.get(self._name, 0) + int(size * each)
-
-
-def _parameters(method: Callable[..., object]) -> Sequence[str]:
-    """The names of what a method takes."""
-    return tuple(inspect.signature(method).parameters)
 
 
 def _judge(name: str, value: Any, most: int) -> None:

@@ -1,8 +1,7 @@
 """JSON values that fit a client's schema, by walking it. Random only through the seed.
 
-The templates of texts are in scenario/generated/words.py, strings for regular expressions in pattern.py, what a
-schema says in
-schema.py.
+What texts are made of stands in words.py, strings for regular expressions in pattern.py. Nothing here judges a value:
+the checker does.
 """
 
 import copy
@@ -11,17 +10,15 @@ import itertools
 import json
 import math
 import operator
-import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from datetime import date, timedelta
 from functools import partial
-from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from urllib.parse import unquote
 
 from mock_server.protocol.json_schema import Checker, SchemaProblem
-from mock_server.scenario.generated import pattern, words
+from mock_server.scenario.generated import pattern
+from mock_server.scenario.generated.words import FORMATS, NUMBER_HINTS, STRING_HINTS, Words, hint
 
 if TYPE_CHECKING:
     from fractions import Fraction
@@ -29,9 +26,7 @@ if TYPE_CHECKING:
     from mock_server.scenario.generated.fakes import Faker
 
 
-# JSON Schema as those read it who make values: following a local `$ref`, merging two schemas into one.
-#
-# Nothing here makes values (scenario/generated/content.py does) and nothing judges them (`protocol.checker` does).
+# -- JSON Schema as those read it who make values: following a local `$ref`, merging two schemas into one -------------
 
 Schema = dict[str, Any]
 _Kind = TypeVar("_Kind", list[Any], dict[str, Any], int)
@@ -145,10 +140,6 @@ def _shared(first: list[Any], second: list[Any]) -> list[Any]:
 _SORTED = json.JSONEncoder(sort_keys=True)
 
 
-def _weight(value: object) -> int:
-    return len(value) if isinstance(value, dict | list) else 0
-
-
 def _union(first: list[Any], second: list[Any]) -> list[Any]:
     return list(dict.fromkeys(first + second))
 
@@ -165,14 +156,7 @@ _BOUNDS: dict[str, Callable[[Any, Any], bool]] = {
 }
 _LEAST = ("minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties", "minContains")
 _MOST = ("maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties", "maxContains")
-_ONE = (
-    "items",
-    "additionalProperties",
-    "contains",
-    "propertyNames",
-    "unevaluatedItems",
-    "unevaluatedProperties",
-)
+_ONE = ("items", "additionalProperties", "contains", "propertyNames", "unevaluatedItems", "unevaluatedProperties")
 
 _COMBINE: dict[str, Callable[[Any, Any], Any]] = {
     **dict.fromkeys(_LEAST, max),
@@ -183,7 +167,7 @@ _COMBINE: dict[str, Callable[[Any, Any], Any]] = {
     "required": _union,
     "prefixItems": _both_tuples,
     "type": _both_types,
-    "enum": lambda first, second: _shared(first, second),
+    "enum": _shared,
     "multipleOf": math.lcm,
     "uniqueItems": lambda first, second: first or second,
 }
@@ -212,15 +196,20 @@ class Flattener:
             merged = merge({"enum": [schema["const"]]}, merged)
         for part in self._parts(schema):
             more = self.flat(part, hops + 1)
-            for _ in range(sum(map(_weight, (*merged.values(), *more.values()))) // _COPIED_PER_STEP):
+            copied = sum(len(one) for one in (*merged.values(), *more.values()) if isinstance(one, dict | list))
+            for _ in range(copied // _COPIED_PER_STEP):
                 self._step()
             merged = merge(merged, more)
         return merged
 
-    def _parts(self, schema: Schema) -> Iterator[object]:
+    def _always(self, schema: Schema) -> Iterator[object]:
+        """The schemas that a value has to fit in any case."""
         if "$ref" in schema:
             yield resolve(self._root, schema["$ref"])
         yield from typed(schema, "allOf", list)
+
+    def _parts(self, schema: Schema) -> Iterator[object]:
+        yield from self._always(schema)
         for key in ("anyOf", "oneOf"):
             if branches := typed(schema, key, list):
                 yield self._choose(branches)
@@ -246,16 +235,14 @@ class Flattener:
         return max(levels, default=0)
 
     def _needed(self, schema: Schema) -> Iterator[object]:
-        if "$ref" in schema:
-            yield resolve(self._root, schema["$ref"])
-        yield from typed(schema, "allOf", list)
+        yield from self._always(schema)
         properties = typed(schema, "properties", dict)
         yield from (properties.get(name, True) for name in strings(schema, "required"))
         if typed(schema, "minItems", int):
             yield schema.get("items", True)
 
 
-# JSON values that fit a client's schema, by walking it. Random only through the seed.
+# -- the values -----------------------------------------------------------------------------------------------------
 
 TRIES = 20
 _MOST_STEPS = 1_500  # subschemas visited in all tries of one value together, and parts of those that are merged
@@ -273,54 +260,6 @@ class CannotGenerate(ValueError):
 
 def number_of(seed: bytes) -> int:
     return int.from_bytes(hashlib.sha256(seed).digest(), "big")
-
-
-_SLOTS: dict[str, Callable[["Faker", Random], object]] = {
-    "adjective": lambda fake, rng: rng.choice(words.ADJECTIVES),
-    "byte": lambda fake, rng: rng.randint(1, 254),
-    "city": lambda fake, rng: rng.choice(words.PLACES).split(",")[0],
-    "color": lambda fake, rng: fake.safe_color_name(),
-    "company": lambda fake, rng: fake.company(),
-    "count": lambda fake, rng: rng.randint(2, 60),
-    "country": lambda fake, rng: fake.country(),
-    "date": lambda fake, rng: date(2026, 1, 1) + timedelta(days=rng.randrange(365)),
-    "day": lambda fake, rng: rng.choice(words.DAYS),
-    "first": lambda fake, rng: fake.first_name(),
-    "hex": lambda fake, rng: f"{rng.getrandbits(32):08x}",
-    "job": lambda fake, rng: fake.job(),
-    "last": lambda fake, rng: fake.last_name(),
-    "noun": lambda fake, rng: fake.word(part_of_speech="noun"),
-    "place": lambda fake, rng: rng.choice(words.PLACES),
-    "postcode": lambda fake, rng: fake.postcode(),
-    "sentence": lambda fake, rng: Words(fake, rng.getrandbits(64)).prose(rng.randint(16, 32)),
-    "state": lambda fake, rng: fake.state(),
-    "street": lambda fake, rng: fake.street_address(),
-    "thing": lambda fake, rng: rng.choice(words.THINGS),
-    "time": lambda fake, rng: f"{rng.randrange(24):02}:{rng.choice((0, 15, 30, 45)):02}:00",
-    "two": lambda fake, rng: rng.randint(10, 99),
-    "user": lambda fake, rng: fake.user_name(),
-    "uuid": lambda fake, rng: fake.uuid4(),
-}
-_SLOT = re.compile(r"\{(\w+)\}")
-
-
-class Words:
-    """Fills "{slot}" templates; a name in braces that is no slot stays as it is."""
-
-    def __init__(self, fake: "Faker", seed: int) -> None:
-        self.rng = Random(seed)
-        self._fake = fake
-        fake.seed_instance(seed)
-
-    def pick(self, templates: Sequence[str]) -> str:
-        return _SLOT.sub(self._slot, self.rng.choice(templates))
-
-    def prose(self, tokens: int, about: str = "", *, thought: bool = False) -> str:
-        return words.prose(self.pick, self.rng, tokens, words.openings(about, thought=thought), about)
-
-    def _slot(self, found: re.Match[str]) -> str:
-        fill = _SLOTS.get(found[1])
-        return str(fill(self._fake, self.rng)) if fill else found[0]
 
 
 class _Place(NamedTuple):
@@ -526,8 +465,8 @@ def _string(maker: Maker, flat: Schema, at: _Place) -> object:
     low, high = size(flat, "minLength", 0), size(flat, "maxLength", _MOST_CHARACTERS)
     if low > _MOST_CHARACTERS:
         raise CannotGenerate(f"{at.path}: it needs more than {_MOST_CHARACTERS} characters")
-    formatted = words.FORMATS.get(str(flat.get("format")))
-    hinted = words.hint(words.STRING_HINTS, at.name, flat.get("description"))
+    formatted = FORMATS.get(str(flat.get("format")))
+    hinted = hint(STRING_HINTS, at.name, flat.get("description"))
     templates = (formatted or hinted or "{adjective} {thing}").split("|")
     drafts = (maker.words.pick(templates) for _ in range(3))
     fitting = (draft for draft in drafts if low <= len(draft) <= high)
@@ -549,7 +488,7 @@ def _stretched(maker: Maker, text: str, low: int, high: int) -> str:
 
 
 def _number(maker: Maker, flat: Schema, at: _Place, *, whole: bool = False) -> object:
-    hinted = words.hint(words.NUMBER_HINTS, at.name, flat.get("description"))
+    hinted = hint(NUMBER_HINTS, at.name, flat.get("description"))
     lowest, highest, digits = hinted or (1, 100, 2)
     multiple = number(flat, "multipleOf")
     from fractions import Fraction  # only numbers need it

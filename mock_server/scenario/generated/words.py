@@ -1,12 +1,11 @@
 """Made-up texts: tables of "{slot}" templates and the prose they become, and texts of a kind: Markdown, Python code,
-JSON, lists.
-
-Knows nothing of JSON Schema or Faker; random only through the `Random` it is given.
+JSON, lists. Random only through the `Random` and the Faker that are given.
 """
 
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import date, timedelta
 from functools import cache
 from random import Random
 from typing import TYPE_CHECKING, TypeVar
@@ -44,11 +43,7 @@ _THOUGHTS = (
     "The {adjective} {thing} comes before the {thing}.",
     "What is wanted is a short answer about the {thing}.",
 )
-_THOUGHTS_ABOUT = (
-    'I am asked about "{about}".',
-    'What is wanted is "{about}".',
-    'First, "{about}": what do I know?',
-)
+_THOUGHTS_ABOUT = ('I am asked about "{about}".', 'What is wanted is "{about}".', 'First, "{about}": what do I know?')
 _SENTENCES = (
     "{first} from {company} confirmed the figures on {day}.",
     "The office in {city} reported {count} open items, most of them small.",
@@ -110,10 +105,7 @@ _STRING_ROWS: tuple[tuple[str, str], ...] = (
     ("timezone tz time_zone", "Europe/Berlin|America/New_York|Asia/Tokyo|UTC"),
     ("email mail recipient sender", "{user}@example.com"),
     ("phone telephone phone_number", "+1-202-555-01{two}"),
-    (
-        "url uri link href website webhook endpoint",
-        "https://example.com/{noun}|https://example.com/{noun}/{count}",
-    ),
+    ("url uri link href website webhook endpoint", "https://example.com/{noun}|https://example.com/{noun}/{count}"),
     ("hostname host domain", "{noun}.example.com"),
     ("ip ip_address", "192.0.2.{byte}"),
     ("uuid guid", "{uuid}"),
@@ -201,39 +193,80 @@ def _words(text: str) -> list[str]:
     return [re.sub(r"(?<=[^sui])s$", "", re.sub(r"ies$", "y", word.lower())) for word in words]
 
 
-def openings(about: str, *, thought: bool = False) -> Sequence[str]:
-    """What a text or a thought begins with; one that is `about` something says where: `{about}`."""
-    if not about:
-        return _THOUGHTS if thought else _OPENINGS
-    return _THOUGHTS_ABOUT if thought else _OPENINGS_ABOUT
+_SLOTS: dict[str, Callable[["Faker", Random], object]] = {
+    "adjective": lambda fake, rng: rng.choice(ADJECTIVES),
+    "byte": lambda fake, rng: rng.randint(1, 254),
+    "city": lambda fake, rng: rng.choice(PLACES).split(",")[0],
+    "color": lambda fake, rng: fake.safe_color_name(),
+    "company": lambda fake, rng: fake.company(),
+    "count": lambda fake, rng: rng.randint(2, 60),
+    "country": lambda fake, rng: fake.country(),
+    "date": lambda fake, rng: date(2026, 1, 1) + timedelta(days=rng.randrange(365)),
+    "day": lambda fake, rng: rng.choice(DAYS),
+    "first": lambda fake, rng: fake.first_name(),
+    "hex": lambda fake, rng: f"{rng.getrandbits(32):08x}",
+    "job": lambda fake, rng: fake.job(),
+    "last": lambda fake, rng: fake.last_name(),
+    "noun": lambda fake, rng: fake.word(part_of_speech="noun"),
+    "place": lambda fake, rng: rng.choice(PLACES),
+    "postcode": lambda fake, rng: fake.postcode(),
+    "sentence": lambda fake, rng: Words(fake, rng.getrandbits(64)).prose(rng.randint(16, 32)),
+    "state": lambda fake, rng: fake.state(),
+    "street": lambda fake, rng: fake.street_address(),
+    "thing": lambda fake, rng: rng.choice(THINGS),
+    "time": lambda fake, rng: f"{rng.randrange(24):02}:{rng.choice((0, 15, 30, 45)):02}:00",
+    "two": lambda fake, rng: rng.randint(10, 99),
+    "user": lambda fake, rng: fake.user_name(),
+    "uuid": lambda fake, rng: fake.uuid4(),
+}
+_SLOT = re.compile(r"\{(\w+)\}")
 
 
-def prose(
-    pick: Callable[[Sequence[str]], str],
-    rng: Random,
-    tokens: int,
-    openings: Sequence[str] = _OPENINGS,
-    about: str = "",
-) -> str:
-    """Whole sentences that fit into `tokens` tokens, in paragraphs; `pick` fills one of some templates. `about`: what
-    the first one is about (no braces), where its opening says so.
-    """
-    parts: list[str] = []
-    deck: list[str] = []
-    left, misses, room = tokens, 0, rng.randint(2, 4)
-    while misses < 3:
-        deck = deck or rng.sample(_SENTENCES, len(_SENTENCES))
-        sentence = pick((deck.pop(),)) if parts else pick(openings).replace("{about}", about)
-        gap = "" if not parts else " " if room else "\n\n"
-        # Counts add up: a space counts with the word after it, a paragraph break counts as one.
-        cost = token.count(sentence) + (gap == "\n\n")
-        if cost > left:
-            misses += 1
-            continue
-        parts += [gap, sentence]
-        left -= cost
-        room = room - 1 if room else rng.randint(2, 4)
-    return "".join(parts) + _closing(rng, left, " " if parts else "")
+class Words:
+    """Fills "{slot}" templates; a name in braces that is no slot stays as it is."""
+
+    def __init__(self, fake: "Faker", seed: int) -> None:
+        self.rng = Random(seed)
+        self._fake = fake
+        fake.seed_instance(seed)
+
+    def pick(self, templates: Sequence[str]) -> str:
+        return _SLOT.sub(self._slot, self.rng.choice(templates))
+
+    def prose(self, tokens: int, about: str = "", *, thought: bool = False) -> str:
+        """Whole sentences that fit into `tokens` tokens, in paragraphs. `about`: what the first one says that they are
+        about (no braces).
+        """
+        openings = _OPENINGS_OF[thought, bool(about)]
+        parts: list[str] = []
+        deck: list[str] = []
+        left, misses, room = tokens, 0, self.rng.randint(2, 4)
+        while misses < 3:
+            deck = deck or self.rng.sample(_SENTENCES, len(_SENTENCES))
+            sentence = self.pick((deck.pop(),)) if parts else self.pick(openings).replace("{about}", about)
+            gap = "" if not parts else " " if room else "\n\n"
+            # Counts add up: a space counts with the word after it, a paragraph break counts as one.
+            cost = token.count(sentence) + (gap == "\n\n")
+            if cost > left:
+                misses += 1
+                continue
+            parts += [gap, sentence]
+            left -= cost
+            room = room - 1 if room else self.rng.randint(2, 4)
+        return "".join(parts) + _closing(self.rng, left, " " if parts else "")
+
+    def _slot(self, found: re.Match[str]) -> str:
+        fill = _SLOTS.get(found[1])
+        return str(fill(self._fake, self.rng)) if fill else found[0]
+
+
+# whether it is a thought, whether it is about something -> what it begins with
+_OPENINGS_OF: Mapping[tuple[bool, bool], Sequence[str]] = {
+    (False, False): _OPENINGS,
+    (False, True): _OPENINGS_ABOUT,
+    (True, False): _THOUGHTS,
+    (True, True): _THOUGHTS_ABOUT,
+}
 
 
 def _closing(rng: Random, left: int, gap: str) -> str:
@@ -249,8 +282,7 @@ def _cost(line: str) -> int:
     return token.count(line)
 
 
-# Made-up texts of a kind: prose of any locale, Markdown, Python code, JSON, lists. Random only through what is
-# given.
+# -- texts of a kind: prose of any locale, Markdown, Python code, JSON, lists -----------------------------------------
 #
 # A text is put together from small pieces whose tokens are counted once each, so that it keeps to its length.
 

@@ -11,6 +11,7 @@ from textwrap import wrap
 from typing import Any, NamedTuple
 from urllib.parse import quote_plus
 
+from jinja2.filters import do_batch
 from jinja2.runtime import Undefined
 
 from mock_server.scenario.node import is_int
@@ -51,10 +52,7 @@ def of_text(method: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
-FIELDS = (
-    *("year", "month", "day", "hour", "minute", "second", "microsecond"),
-    *("days", "seconds", "microseconds"),
-)
+FIELDS = (*("year", "month", "day", "hour", "minute", "second", "microsecond"), *("days", "seconds", "microseconds"))
 
 
 def _steps(name: Any) -> Sequence[Any]:
@@ -111,11 +109,9 @@ def _batch(budget: Budget, value: Any, linecount: Any, fill_with: Any = None) ->
     if width < 1:
         raise Misused("a row has one item or more")
     items = listed(budget, value)
-    rows = [list(items[at : at + width]) for at in range(0, len(items), width)]
-    if rows and fill_with is not None and len(rows[-1]) < width:
+    if fill_with is not None and len(items) % width:
         budget.items(width)
-        rows[-1] += [fill_with] * (width - len(rows[-1]))
-    return rows
+    return list(do_batch(items, width, fill_with))
 
 
 def _slice(budget: Budget, value: Any, slices: Any, fill_with: Any = None) -> list[list[Any]]:

@@ -87,8 +87,10 @@ def _tabs(budget: Budget, said: str, tabsize: Any = 8) -> str:
     return said.expandtabs(tabsize)
 
 
-_CUT = {name: _searching(getattr(str, name)) for name in ("partition", "removeprefix", "removesuffix", "rpartition")}
-_FOUND = ("count", "endswith", "find", "index", "rfind", "rindex", "startswith")
+_FOUND = (
+    *("count", "endswith", "find", "index", "rfind", "rindex", "startswith"),
+    *("partition", "removeprefix", "removesuffix", "rpartition"),
+)
 _ASKED = (
     *("isalnum", "isalpha", "isascii", "isdecimal", "isdigit", "isidentifier", "islower", "isnumeric"),
     *("isprintable", "isspace", "istitle", "isupper"),
@@ -125,12 +127,11 @@ def _brisk(method: str) -> Callable[..., Any]:
     return run
 
 
+_CALENDAR = ("ctime", "isoformat", "isoweekday", "weekday")
 METHODS: Mapping[type, Mapping[str, Callable[..., Any]]] = {
     str: {
-        **{name: of_text(getattr(str, name)) for name in _PLAINLY},
-        **{name: of_text(getattr(str, name)) for name in _ASKED},
+        **{name: of_text(getattr(str, name)) for name in (*_PLAINLY, *_ASKED)},
         **{name: _searching(getattr(str, name)) for name in _FOUND},
-        **_CUT,
         **{name: padded(getattr(str, name)) for name in ("center", "ljust", "rjust", "zfill")},
         **{name: stripped(getattr(str, name)) for name in ("lstrip", "rstrip", "strip")},
         "expandtabs": _tabs,
@@ -150,22 +151,9 @@ METHODS: Mapping[type, Mapping[str, Callable[..., Any]]] = {
     },
     DATETIME: {
         "strftime": _strftime,
-        **{
-            name: _brisk(name)
-            for name in (
-                "ctime",
-                "date",
-                "isoformat",
-                "isoweekday",
-                "replace",
-                "time",
-                "timestamp",
-                "tzname",
-                "weekday",
-            )
-        },
+        **{name: _brisk(name) for name in (*_CALENDAR, "date", "replace", "time", "timestamp", "tzname")},
     },
-    DATE: {"strftime": _strftime, **{name: _brisk(name) for name in ("ctime", "isoformat", "isoweekday", "weekday")}},
+    DATE: {"strftime": _strftime, **{name: _brisk(name) for name in _CALENDAR}},
     TIME: {"strftime": _strftime, "isoformat": _brisk("isoformat")},
     DURATION: {"total_seconds": _brisk("total_seconds")},
 }
@@ -185,39 +173,33 @@ class Method(NamedTuple):
     """A method of a value, found by name and not called yet."""
 
     run: Callable[..., Any]
-    of: Any
-    name: str
+    of: Any = None
 
 
-_MISSING: Any = object()
+MISSING: Any = object()
 
 
 def attribute(value: Any, name: str) -> Any:
-    """What `value.name` is; `missing` where there is none."""
+    """What `value.name` is; MISSING where there is none."""
     kind = type(value)
     if kind is dict and name not in METHODS[dict]:
-        return value.get(name, _MISSING)
+        return value.get(name, MISSING)
     methods = METHODS.get(kind)
     if methods is not None and name in methods:
-        return Method(methods[name], value, name)
+        return Method(methods[name], value)
     if name in _ATTRIBUTES.get(kind, ()) or (kind in (Fake, Namespace) and not name.startswith("_")):
-        return getattr(value, name, _MISSING)
-    return _MISSING
+        return getattr(value, name, MISSING)
+    return MISSING
 
 
 def item(value: Any, key: Any) -> Any:
-    """What `value[key]` is; `missing` where there is none."""
+    """What `value[key]` is; MISSING where there is none."""
     kind = type(value)
     if kind is dict:
-        return value.get(key, _MISSING) if isinstance(key, str) or type(key) in PLAIN else _MISSING
+        return value.get(key, MISSING) if isinstance(key, str) or type(key) in PLAIN else MISSING
     if isinstance(value, str | list | tuple | range) and isinstance(key, int):
-        return value[key] if -len(value) <= key < len(value) else _MISSING
-    return attribute(value, key) if isinstance(key, str) else _MISSING
-
-
-def is_missing(value: Any) -> bool:
-    """Whether `attribute` or `item` found nothing."""
-    return value is _MISSING
+        return value[key] if -len(value) <= key < len(value) else MISSING
+    return attribute(value, key) if isinstance(key, str) else MISSING
 
 
 def briefly(key: Any) -> Any:
@@ -251,26 +233,14 @@ def _dict(budget: Budget, *given: Any, **named: Any) -> dict[str, Any]:
     return {**{scalar(key): value for key, value in items}, **named}
 
 
-def _namespace(budget: Budget, *given: Any, **named: Any) -> Namespace:
-    return Namespace(_dict(budget, *given, **named))
-
-
-def _cycler(budget: Budget, *given: Any) -> Cycler:
-    return Cycler(*given)
-
-
-def _joiner(budget: Budget, sep: Any = ", ") -> Joiner:
-    return Joiner(text_of(budget, sep))
-
-
-FUNCTIONS: Mapping[str, Callable[..., Any]] = {
-    "cycler": _cycler,
+_FUNCTIONS: Mapping[str, Callable[..., Any]] = {
+    "cycler": lambda budget, *given: Cycler(*given),
     "dict": _dict,
-    "joiner": _joiner,
-    "namespace": _namespace,
+    "joiner": lambda budget, sep=", ": Joiner(text_of(budget, sep)),
+    "namespace": lambda budget, *given, **named: Namespace(_dict(budget, *given, **named)),
     "range": _range,
 }
-GLOBALS: Mapping[str, Method] = {name: Method(run, None, name) for name, run in FUNCTIONS.items()}
+GLOBALS: Mapping[str, Method] = {name: Method(run) for name, run in _FUNCTIONS.items()}
 
 
 def call(budget: Budget, called: Any, given: Sequence[Any], named: Mapping[str, Any]) -> Any:

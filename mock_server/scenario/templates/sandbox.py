@@ -439,11 +439,6 @@ def sliced(budget: Budget, value: Any, *ends: Any) -> Any:
     return value[cut]
 
 
-def keyed(budget: Budget, value: Any) -> Any:
-    """A key of a mapping that is written in a template."""
-    return scalar(value)
-
-
 # -- what comes of it -----------------------------------------------------------------------------------------------
 
 

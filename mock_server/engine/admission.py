@@ -15,6 +15,7 @@ from mock_server.engine.files import File
 from mock_server.engine.limits import Buckets, refused
 from mock_server.engine.seeds import Ids
 from mock_server.engine.session import Session
+from mock_server.protocol.blocks import THOUGHTS
 from mock_server.protocol.errors import ApiError, invalid
 from mock_server.protocol.message import UNEDITED, Extras, said
 from mock_server.protocol.plan import Headers, Plan
@@ -130,7 +131,6 @@ def _known(file: File, kind: str, path: str) -> Mapping[str, Any]:
 # Context editing: what the edits of `context_management` take out of a prompt. docs/protocol.md B.2 and C.1.
 
 KEEP, TRIGGER = 3, 100_000
-_THOUGHTS = ("thinking", "redacted_thinking")
 
 
 class _Prompt(NamedTuple):
@@ -226,7 +226,7 @@ def _clear_thinking(edit: Mapping[str, Any], prompt: _Prompt) -> dict[str, int] 
     turns = [
         sum(prompt.cost(block, is_current=at >= now) for block in thoughts)
         for at, message in enumerate(prompt.request.messages)
-        if (thoughts := [one for one in blocks(message["content"]) if one["type"] in _THOUGHTS])
+        if (thoughts := [one for one in blocks(message["content"]) if one["type"] in THOUGHTS])
     ]
     cleared = turns[: max(0, len(turns) - _value(edit, "keep", 1))]
     return {"cleared_thinking_turns": len(cleared), "cleared_input_tokens": sum(cleared)} if cleared else None
@@ -235,8 +235,7 @@ def _clear_thinking(edit: Mapping[str, Any], prompt: _Prompt) -> dict[str, int] 
 _EDITS = {"clear_tool_uses_20250919": _clear_tool_uses, "clear_thinking_20251015": _clear_thinking}
 
 
-# A valid request -> what it costs before anything is answered: its tokens, its room in the window, the prompt
-# cache.
+# What a request costs.
 
 
 class Admitted(NamedTuple):

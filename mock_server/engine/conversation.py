@@ -275,13 +275,11 @@ def waiting_call(messages: Sequence[Mapping[str, Any]]) -> str | None:
 
 # Message threads: conversations the server holds, so that a client sends only what is new.
 #
-# `thread: {type: create}` begins one, `{type: continue, previous_message_id}` goes on from the message with that
-# id. What
-# clients rely on (read from the SDK 2.12, `lib/threads`): a continue sends the new messages only, perhaps none
-# after a
-# pause; `system` and `tools` stay those of the create and are not sent again; each message is continued once; the
-# error
-# codes `thread_not_found` and `thread_already_continued` make a client send its whole history as a new thread.
+# `thread: {type: create}` begins one, `{type: continue, previous_message_id}` goes on from the message with that id.
+# What clients rely on (read from the SDK 2.12, `lib/threads`): a continue sends the new messages only, perhaps none
+# after a pause; `system` and `tools` stay those of the create and are not sent again; each message is continued once;
+# the error codes `thread_not_found` and `thread_already_continued` make a client send its whole history as a new
+# thread.
 
 MOST_THREADS = 1_000
 MOST_BYTES = 32_000_000

@@ -355,7 +355,7 @@ class Sessions:
     def of(self, asked: str | None, key: str) -> Session:
         """The session of a request. Raises ApiError for a key whose session has ended."""
         if key in self._closed:
-            raise invalid("this API key belongs to a test that has ended", headers={"x-should-retry": "false"})
+            raise invalid("this API key belongs to a test that has ended")
         if asked is not None:
             if not asked or len(asked) > 200 or not asked.isprintable():
                 raise invalid("x-mock-session: a name of 1 to 200 printable characters")

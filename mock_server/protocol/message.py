@@ -10,13 +10,9 @@ from typing import Any, Literal
 
 from mock_server.protocol import tokens
 from mock_server.protocol.blocks import (
+    TEXT_DELTAS,
     Block,
     Compaction,
-    CutMcpToolUse,
-    CutServerToolUse,
-    CutToolUse,
-    McpToolUse,
-    ServerToolUse,
     Text,
     Thinking,
     ToolUse,
@@ -159,7 +155,7 @@ def _overridden(counters: dict[str, Any], by_hand: Mapping[str, Any] | None, ski
     return counters
 
 
-# The message: what the model says, and `fold`, the only builder of the reply that is not a stream.
+# The message itself.
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,8 +236,7 @@ def plain(value: Any) -> Any:
     return [plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
-# delta type -> the field of the block it adds to, and the field of the delta that holds the addition
-_ADDS = {"text_delta": "text", "thinking_delta": "thinking", "signature_delta": "signature"}
+_PIECES = {**TEXT_DELTAS, "signature_delta": "signature"}
 
 
 class _Open:
@@ -253,10 +248,8 @@ class _Open:
 
     def add(self, delta: Mapping[str, Any]) -> None:
         kind = delta["type"]
-        if kind in _ADDS:
-            self._pieces.setdefault(_ADDS[kind], []).append(delta[_ADDS[kind]])
-        elif kind == "input_json_delta":
-            self._pieces.setdefault("input", []).append(delta["partial_json"])
+        if kind in _PIECES:
+            self._pieces.setdefault(_PIECES[kind], []).append(delta[_PIECES[kind]])
         elif kind == "compaction_delta":
             self._block |= {name: value for name, value in delta.items() if name != "type"}
         elif kind == "citations_delta":
@@ -265,7 +258,10 @@ class _Open:
     def close(self) -> dict[str, Any]:
         for name, pieces in self._pieces.items():
             text = "".join(pieces)
-            self._block[name] = loads(text or "{}") if name == "input" else text
+            if name == "partial_json":
+                self._block["input"] = loads(text or "{}")
+            else:
+                self._block[name] = text
         return self._block
 
 
@@ -416,12 +412,7 @@ def _shortened(block: Block, left: int) -> Block:
     if isinstance(block, Compaction):
         return replace(block, content=_head(block.content or "", left))
     assert isinstance(block, ToolUse)
-    names = ("name", "input", "id", "caller", "eager")
-    fields: dict[str, Any] = {name: getattr(block, name) for name in names}
-    text = _head(block.json(), left)
-    if isinstance(block, McpToolUse):
-        return CutMcpToolUse(**fields, server_name=block.server_name, text=text)
-    return (CutServerToolUse if isinstance(block, ServerToolUse) else CutToolUse)(**fields, text=text)
+    return replace(block, raw=_head(block.json(), left))
 
 
 def _head(text: str, left: int) -> str:

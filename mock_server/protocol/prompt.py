@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from mock_server.protocol import media, signing
+from mock_server.protocol.blocks import THOUGHTS
 from mock_server.protocol.profile import Model
 from mock_server.protocol.request import LONG, Block, MessagesRequest, blocks
 from mock_server.protocol.sse import dumps
@@ -40,7 +41,6 @@ _TOOLS: Mapping[str, int] = {
 # parameters that bring no hidden prompt of their own
 _PLAIN = frozenset(("model", "messages", "max_tokens", "system", "stream", "tools", "tool_choice", "metadata"))
 _PIECE = 1 << 16  # letters of a text that are digested at once
-_THOUGHTS = ("thinking", "redacted_thinking")
 _FORCED = ("any", "tool")
 TTL = Literal["5m", "1h"]
 
@@ -139,7 +139,7 @@ def _with_message(before: _Costs, message: Mapping[str, Any], model: Model, coun
         cost = block_cost(block, model, counter)
         text += cost.text
         fixed += cost.fixed
-        if block["type"] in _THOUGHTS:
+        if block["type"] in THOUGHTS:
             text_thought += cost.text
             fixed_thought += cost.fixed
     return text, fixed, text_thought, fixed_thought
@@ -186,7 +186,7 @@ def block_cost(block: Block, model: Model, counter: TokenCounter, *, is_current:
     kind = block["type"]
     if kind == "text":
         return Cost(counter.count(block["text"]))
-    if kind in _THOUGHTS:
+    if kind in THOUGHTS:
         said = block.get("thinking") or block.get("data") or ""
         return Cost(counter.count(said)) if is_current else Cost()
     if kind == "image":
@@ -351,7 +351,7 @@ def _told(request: MessagesRequest, opening: _Opening, name: Any, model: Model, 
     old, shared = request.before(name)
     if old is None:
         old, shared = _Told((), (), (0,), ((opening.digest, opening.cost),), now), 0
-    elif old.turn != now and not request.kinds.isdisjoint(_THOUGHTS):
+    elif old.turn != now and not request.kinds.isdisjoint(THOUGHTS):
         shared = min(shared, old.turn, now)  # thoughts cost nothing once their turn is over
     counts, states = [*old.counts[: shared + 1]], [*old.states[: shared + 1]]
     chain = _Chain(model, *states[-1])
@@ -378,7 +378,7 @@ def _mark_automatically(chain: _Chain, request: MessagesRequest) -> None:
     contents += [block for message in request.messages for block in blocks(message["content"])]
     for at in range(len(chain.steps) - 1, -1, -1):
         block = contents[at]
-        if block.get("type") not in _THOUGHTS and block.get("text") != "":
+        if block.get("type") not in THOUGHTS and block.get("text") != "":
             if chain.steps[at].ttl is None:
                 chain.mark(at, mark.get("ttl") or "5m")
             break

@@ -1,4 +1,4 @@
-"""Body bytes -> MessagesRequest: a thin view over the JSON. Nothing is judged here; that is `validate.py`."""
+"""Body bytes -> MessagesRequest: a thin view over the JSON. Nothing is judged here; `rules` does that."""
 
 import codecs
 import hashlib
@@ -60,7 +60,7 @@ class MultipartForm(NamedTuple):
     file: Upload | None = None
 
 
-# Body bytes -> MessagesRequest: a thin view over the JSON. Nothing is judged here; that is `validate.py`.
+# The request.
 
 Block = Mapping[str, Any]
 _S = TypeVar("_S")

@@ -16,7 +16,7 @@ from dataclasses import field
 from itertools import accumulate, islice
 from typing import Any, NamedTuple
 
-from mock_server.protocol.blocks import Block, ToolUse, is_server_tool
+from mock_server.protocol.blocks import TEXT_DELTAS, Block, ToolUse, is_server_tool
 from mock_server.protocol.chunk import Chunk
 from mock_server.protocol.contradictions import Said, contradictions
 from mock_server.protocol.errors import excerpt
@@ -33,7 +33,6 @@ from mock_server.scenario.writing import answer, is_same_model, stub, unsaid
 # When the events of a recorded stream came -> the `timing` that plays a scenario's reply at those times.
 
 # delta type -> the key of the text it adds; other deltas come whole
-_TEXTS = {"text_delta": "text", "thinking_delta": "thinking", "input_json_delta": "partial_json"}
 
 Delta = Mapping[str, Any]
 
@@ -135,7 +134,7 @@ class _Recorded:
 
 
 def _text(delta: Delta) -> str:
-    return str(delta.get(_TEXTS.get(str(delta.get("type")), ""), ""))
+    return str(delta.get(TEXT_DELTAS.get(str(delta.get("type")), ""), ""))
 
 
 # Recorded exchanges -> the scenarios that answer them again.

@@ -5,14 +5,11 @@ An open block is one of the API's with `template`, `generate` or an input that i
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import field
+from dataclasses import field, replace
 from typing import Annotated, Any, ClassVar, Literal
 
 from mock_server.protocol.blocks import (
     Block,
-    CutMcpToolUse,
-    CutServerToolUse,
-    CutToolUse,
     McpToolUse,
     ServerToolUse,
     Text,
@@ -172,10 +169,10 @@ def generated_in(reply: Iterable[Block] | None) -> Iterator[Generate]:
 # -- reading --------------------------------------------------------------------------------------------------------
 
 _TEXTS: Mapping[str, type] = {"text": OpenText, "thinking": OpenThinking}
-CALLS: Mapping[str, tuple[type[ToolUse], type[ToolUse], type[ToolUse]]] = {
-    "tool_use": (ToolUse, OpenToolUse, CutToolUse),
-    "server_tool_use": (ServerToolUse, OpenServerToolUse, CutServerToolUse),
-    "mcp_tool_use": (McpToolUse, OpenMcpToolUse, CutMcpToolUse),
+CALLS: Mapping[str, tuple[type[ToolUse], type[ToolUse]]] = {
+    "tool_use": (ToolUse, OpenToolUse),
+    "server_tool_use": (ServerToolUse, OpenServerToolUse),
+    "mcp_tool_use": (McpToolUse, OpenMcpToolUse),
 }
 
 
@@ -244,9 +241,7 @@ def _raw_call(tag: str, node: Node, problems: Problems) -> Any:
         problems.add(raw, f"expected the JSON as text, got {kind(raw)}")
         return None
     call = _call(tag, node, problems)
-    if call is None:
-        return None
-    return CALLS[tag][2](**_fields(call), input={}, text=raw.value, eager=True)  # type: ignore[call-arg]
+    return None if call is None else replace(call, raw=raw.value, eager=True)
 
 
 def _made(node: Node) -> Made | None:

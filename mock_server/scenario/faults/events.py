@@ -8,6 +8,7 @@ from dataclasses import field
 from random import Random
 from typing import Annotated, Any, ClassVar, Literal
 
+from mock_server.protocol.blocks import TEXT_DELTAS
 from mock_server.protocol.message import PING, plain
 from mock_server.protocol.plan import Manner, Payload, Plan, Send, Step, Wait, rolled, unrolled
 from mock_server.protocol.sse import dumps, encode, heard
@@ -506,7 +507,6 @@ def _ends(sent: Send) -> str:
 # What server-sent events allow (HTML standard, 9.2): CR, LF or CRLF, comments, `id:` and `retry:` lines, data over
 # several lines. What TCP allows: pieces of any size. What the API allows: pings anywhere, deltas of nothing.
 
-_EMPTY = {"text_delta": "text", "thinking_delta": "thinking", "input_json_delta": "partial_json"}
 _COMMENTS = (": keep-alive", ":", ": OPENROUTER PROCESSING", ":x")
 
 
@@ -583,7 +583,7 @@ def _framed(step: Step, newline: str, draw: Random) -> Iterator[Step]:
         return
     event = event_of(step)
     delta = payload.get("delta")
-    fills = event == "content_block_delta" and isinstance(delta, Mapping) and delta.get("type") in _EMPTY
+    fills = event == "content_block_delta" and isinstance(delta, Mapping) and delta.get("type") in TEXT_DELTAS
     if fills and draw.random() < 0.15:
         yield Send(delay, _lines_of(_without_text(payload), newline, draw))
         delay = 0
@@ -595,7 +595,7 @@ def _framed(step: Step, newline: str, draw: Random) -> Iterator[Step]:
 
 def _without_text(payload: Payload) -> dict[str, Any]:
     kind = payload["delta"]["type"]
-    return {**payload, "delta": {"type": kind, _EMPTY[kind]: ""}}
+    return {**payload, "delta": {"type": kind, TEXT_DELTAS[kind]: ""}}
 
 
 def _lines_of(payload: Payload, newline: str, draw: Random, event: str = "") -> bytes:

@@ -20,7 +20,7 @@ from mock_server.engine.gates import Gates
 from mock_server.engine.journal import Journal
 from mock_server.engine.library import CompiledScenario, Library
 from mock_server.engine.limits import RateLimiter
-from mock_server.engine.seeds import Chance, Ids
+from mock_server.engine.seeds import Ids
 from mock_server.protocol.beginnings import Beginnings
 from mock_server.protocol.errors import invalid
 from mock_server.protocol.lazy import lazy
@@ -259,9 +259,9 @@ class Session:
         self._began = self.clock.now()
         self._laid.clear()
 
-    def ids(self, seed: Callable[[], bytes] | None = None, chance: Chance | None = None) -> Ids:
-        """The ids of one exchange: drawn from its seed, else from chance and the time."""
-        return Ids(seed, chance, self.clock.unix() if seed is None else 0.0)
+    def ids(self) -> Ids:
+        """The ids of one reply, drawn from chance and the time."""
+        return Ids(None, unix=self.clock.unix())
 
     def reply_time(self) -> float:
         """The time that a reply tells, in unix seconds: with a seed always the same."""

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 from mock_server.protocol.errors import invalid
 from mock_server.protocol.lazy import lazy
+from mock_server.protocol.sse import put_json
 
 # A form with a file as plain data: what a `multipart/form-data` request says, however its bytes are kept.
 
@@ -618,6 +619,11 @@ def _significant(value: Any) -> Any:
     return value
 
 
+def _members(value: dict[str, Any]) -> list[tuple[str, Any]]:
+    """The same of one object, sorted."""
+    return sorted([(k, v) for k, v in value.items() if v is not None and k != "cache_control"], key=_name)
+
+
 def _name(item: tuple[str, Any]) -> str:
     return item[0]
 
@@ -633,7 +639,12 @@ class _DigestInSteps:
         self._held = 0
 
     def of(self, value: Mapping[str, Any]) -> bytes:
-        self._object(sorted(value.items(), key=_name))
+        mark = "{"
+        for name, item in sorted(value.items(), key=_name):
+            self._put(f'{mark}"{name}":')
+            put_json(item, self._put, _SORTED.encode, encode_basestring_ascii, _members)
+            mark = ","
+        self._put("}")
         self._flush()
         return self._digest.digest()
 
@@ -646,31 +657,3 @@ class _DigestInSteps:
     def _flush(self) -> None:
         self._digest.update("".join(self._parts).encode())
         self._parts, self._held = [], 0
-
-    def _object(self, items: Sequence[tuple[str, Any]]) -> None:
-        mark = "{"
-        for name, value in items:
-            self._put(mark + encode_basestring_ascii(name) + ":")
-            self._add(value)
-            mark = ","
-        self._put("}" if items else "{}")
-
-    def _add(self, value: Any) -> None:
-        if isinstance(value, str):
-            self._put('"')
-            for at in range(0, len(value), self.PIECE):
-                self._put(encode_basestring_ascii(value[at : at + self.PIECE])[1:-1])
-            self._put('"')
-        elif isinstance(value, dict):
-            self._object(
-                sorted([(k, v) for k, v in value.items() if v is not None and k != "cache_control"], key=_name)
-            )
-        elif isinstance(value, list | tuple):
-            mark = "["
-            for item in value:
-                self._put(mark)
-                self._add(item)
-                mark = ","
-            self._put("]" if value else "[]")
-        else:
-            self._put(_SORTED.encode(value))

@@ -14,7 +14,7 @@ from mock_server.engine.explain import explain
 from mock_server.engine.gates import GateView
 from mock_server.engine.journal import Incomplete
 from mock_server.engine.masking import masked
-from mock_server.engine.overlays import OverlayView, ServerOverlays, SessionOverlays
+from mock_server.engine.overlays import Overlays, OverlayView
 from mock_server.engine.preview import preview
 from mock_server.engine.session import Session
 from mock_server.protocol.request import HttpRequest
@@ -538,10 +538,10 @@ def lift(control: Control, query: Query) -> RouteAnswer:
     return as_json(200, {"removed": query.rest})
 
 
-def _chaos(control: Control, query: Query) -> SessionOverlays | ServerOverlays:
+def _chaos(control: Control, query: Query) -> Overlays:
     if "session" in query.query or "x-mock-session" in query.headers:
-        return SessionOverlays(control.engine, control.session(query))
-    return ServerOverlays(control.engine)
+        return Overlays(control.engine, control.session(query))
+    return Overlays(control.engine)
 
 
 def _overlay(one: OverlayView) -> Mapping[str, Any]:

@@ -22,7 +22,7 @@ from mock_server.protocol.expression import allowance
 from mock_server.protocol.message import UNEDITED, Extras, said
 from mock_server.protocol.plan import Headers, Plan
 from mock_server.protocol.profile import Limits, Model, Profile
-from mock_server.protocol.request import LONG, Block, Ignored, MessagesRequest, blocks
+from mock_server.protocol.request import LONG, THOUGHTS, Block, Ignored, MessagesRequest, blocks
 from mock_server.protocol.rules import ignored, readable, told_of, validate
 from mock_server.protocol.rules.models import model_of
 from mock_server.protocol.tokens import TokenCounter, block_cost, counted, input_tokens
@@ -204,7 +204,6 @@ def _known(file: File, kind: str, path: str) -> Mapping[str, Any]:
 # Context editing: what the edits of `context_management` take out of a prompt. docs/protocol.md B.2 and C.1.
 
 KEEP, TRIGGER = 3, 100_000
-_THOUGHTS = ("thinking", "redacted_thinking")
 
 
 class _Prompt(NamedTuple):
@@ -300,7 +299,7 @@ def _clear_thinking(edit: Mapping[str, Any], prompt: _Prompt) -> dict[str, int] 
     turns = [
         sum(prompt.cost(block, is_current=at >= now) for block in thoughts)
         for at, message in enumerate(prompt.request.messages)
-        if (thoughts := [one for one in blocks(message["content"]) if one["type"] in _THOUGHTS])
+        if (thoughts := [one for one in blocks(message["content"]) if one["type"] in THOUGHTS])
     ]
     cleared = turns[: max(0, len(turns) - _value(edit, "keep", 1))]
     return {"cleared_thinking_turns": len(cleared), "cleared_input_tokens": sum(cleared)} if cleared else None
@@ -309,8 +308,7 @@ def _clear_thinking(edit: Mapping[str, Any], prompt: _Prompt) -> dict[str, int] 
 _EDITS = {"clear_tool_uses_20250919": _clear_tool_uses, "clear_thinking_20251015": _clear_thinking}
 
 
-# A valid request -> what it costs before anything is answered: its tokens, its room in the window, the prompt
-# cache.
+# What a request costs.
 
 
 class Admitted(NamedTuple):

@@ -13,14 +13,13 @@ from typing import Any, Literal, NamedTuple
 
 from mock_server.protocol import signing
 from mock_server.protocol.profile import Model
-from mock_server.protocol.request import MessagesRequest, blocks
+from mock_server.protocol.request import THOUGHTS, MessagesRequest, blocks
 from mock_server.protocol.sse import dumps
 from mock_server.protocol.tokens import (
     CITATIONS,
     CLOSING,
     FRAMING,
     PER_MESSAGE,
-    THOUGHTS,
     Cost,
     TokenCounter,
     block_cost,

@@ -277,7 +277,7 @@ def _last_name(text: str) -> str | None:
 
 def _unknown(name: str, known: Mapping[str, Scenario]) -> Exception:
     told = suggestion(name, known) or f"; known are {listed(sorted(known))}"
-    return invalid(f"no scenario is named '{name}'{told}", headers={"x-should-retry": "false"})
+    return invalid(f"no scenario is named '{name}'{told}")
 
 
 def _named_choice(scenario: Scenario, lookup: Lookup, named: NamedScenario) -> Choice | NearMiss:
@@ -388,9 +388,7 @@ def _past_end(scenario: Scenario, reached: int) -> int | None:
     if scenario.at_end == "loop":
         return (reached - 1) % last + 1
     if scenario.at_end == "error":
-        raise invalid(
-            f"scenario '{scenario.name}' is over: turn {reached} of {last}", headers={"x-should-retry": "false"}
-        )
+        raise invalid(f"scenario '{scenario.name}' is over: turn {reached} of {last}")
     return None
 
 

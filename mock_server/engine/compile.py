@@ -710,7 +710,7 @@ def _viewed(block: Block, view: View) -> Block:
             counts=view.counts_thinking,
             trails=drawn < _TRAILING[view.omits_thinking],
         )
-    if type(block) is ToolUse and block.name in view.eager:
+    if type(block) is ToolUse and block.raw is None and block.name in view.eager:
         return replace(block, eager=True)
     return block
 
@@ -723,7 +723,7 @@ def _names(block: Block, call: str) -> bool:
 
 def _counted(content: Sequence[Block]) -> Usage:
     """The output side of the usage."""
-    calls = [block.name for block in content if isinstance(block, ServerToolUse)]
+    calls = [block.name for block in content if isinstance(block, ServerToolUse) and block.raw is None]
     found = [item for block in content if isinstance(block, WebSearchToolResult) for item in _items(block)]
     return Usage(
         web_search_requests=sum(name.endswith("_search") for name in calls),

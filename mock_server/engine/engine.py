@@ -25,7 +25,7 @@ from mock_server.engine.memory import Memory, Remembered, Repeated
 from mock_server.engine.request_view import Request
 from mock_server.engine.session import CompiledAs, Cursors, InForce, Session, Sessions
 from mock_server.protocol.beginnings import Beginnings
-from mock_server.protocol.errors import ApiError, invalid
+from mock_server.protocol.errors import ApiError, failure_of_ours, invalid
 from mock_server.protocol.expression import ALLOWANCE, Allowance, OverLimit
 from mock_server.protocol.profile import Limits, Profile
 from mock_server.protocol.request import LONG, HttpRequest, parse
@@ -44,7 +44,6 @@ else:  # most replies are written
     content = Deferred("mock_server.scenario.generated.content", globals())
 
 log = logging.getLogger("mock_server")
-NO_RETRY = {"x-should-retry": "false"}
 _MOST_VERSIONS = 64  # that are known to pass
 
 
@@ -102,14 +101,13 @@ class Engine:
         """Compile a set of scenarios for everybody who is served one, from any thread. What stays the same is kept."""
         used = {key: one.in_force for key, one in dict(self._served).items()}
         wanted = {**used, self.in_force.compiled_as: self.in_force}
-        return Prepared(scenarios, {key: self._renewed(key, terms, scenarios) for key, terms in wanted.items()})
+        return Prepared(scenarios, {key: self._renewed(terms, scenarios) for key, terms in wanted.items()})
 
-    def _renewed(self, key: CompiledAs, in_force: InForce, scenarios: tuple[Scenario, ...]) -> "Served":
-        before = self._served.get(key)
+    def _renewed(self, in_force: InForce, scenarios: tuple[Scenario, ...]) -> "Served":
+        before = self._served.get(in_force.compiled_as)
         kept = {id(one.scenario): one for one in (before.compiled if before is not None else ())}
         every = (*self.chaos, *scenarios)
-        compiled = tuple(kept.get(id(one)) or CompiledScenario(one, in_force.profile, in_force.timing) for one in every)
-        return Served(in_force, compiled)
+        return Served(in_force, tuple(kept.get(id(one)) or _compiled(one, in_force) for one in every))
 
     def swap(self, prepared: "Prepared") -> None:
         """Serve a prepared set: one step, so no request sees half of it."""
@@ -131,7 +129,7 @@ class Engine:
         known there and is declared otherwise."""
         if any(one.states for one in scenarios):
             _check_states(self.library(session).every, scenarios)
-        session.add(*self._compiled(scenarios, session.in_force))
+        session.add(*[_compiled(one, session.in_force) for one in scenarios])
 
     def lay(self, *overlays: Scenario) -> None:
         """Lay overlays over every session's replies; one whose name is there already is replaced. Raises ScenarioError
@@ -169,7 +167,7 @@ class Engine:
             terms = _in_force(changed, self._profiles(changed.profile, changed.catalogue), self._beginnings)
         except ScenarioError as error:
             raise SettingError(str(error)) from None
-        session.agree(terms, lambda scenario: CompiledScenario(scenario, terms.profile, terms.timing))
+        session.agree(terms, lambda scenario: _compiled(scenario, terms))
         session.journal.size = changed.journal_entries
 
     @property
@@ -187,12 +185,8 @@ class Engine:
         terms = session.in_force
         served = self._served.get(terms.compiled_as)
         if served is None:
-            served = Served(terms, self._compiled((*self.chaos, *self._scenarios), terms))
-            self._served[terms.compiled_as] = served
+            served = self._served[terms.compiled_as] = self._renewed(terms, self._scenarios)
         return session.library(served.compiled)
-
-    def _compiled(self, scenarios: Iterable[Scenario], in_force: InForce) -> tuple[CompiledScenario, ...]:
-        return tuple(CompiledScenario(one, in_force.profile, in_force.timing) for one in scenarios)
 
     def reading(self, http: HttpRequest) -> Callable[[], Reading | None] | None:
         """What reads a large body, in any thread; None for a body that is small, or that nobody reads apart."""
@@ -310,7 +304,7 @@ class Engine:
             exchange = self._refused(invalid("The request body is nested too deeply"), session, ids)
         except OverLimit as error:
             log.error("%s", error)
-            exchange = self._refused(ApiError("api_error", f"mock-server: {error}", headers=NO_RETRY), session, ids)
+            exchange = self._refused(failure_of_ours(str(error)), session, ids)
         except Exception:
             log.exception("a fault of mock-server while answering %s %s", http.method, http.path)
             exchange = self._refused(ApiError("api_error"), session, ids)
@@ -386,8 +380,7 @@ class Engine:
         if late.function is not None and not isinstance(exception, TimeoutError | ScenarioError):
             what = f"{name_of(late.function)} raised {type(exception).__name__}: {exception}"
         log.error("the reply function of scenario %r failed: %s", entry.scenario, what, exc_info=exception)
-        error = ApiError("api_error", f"mock-server: {what}", headers={"x-should-retry": "false"})
-        plan = failure(error, session, session.ids().new("req"))
+        plan = failure(failure_of_ours(what), session, session.ids().new("req"))
         plan = plan._replace(headers=plan.headers + entry.exchange.plan.headers)  # where it comes from
         entry.settled(told(entry.exchange._replace(plan=plan, late=None, note=what)), exception)
 
@@ -421,6 +414,10 @@ class Engine:
             return self.sessions.of(headers.get("x-mock-session") or http.session, key), key, None
         except ApiError as error:
             return self.ended if self.sessions.is_closed(key) else self.sessions.default, key, error
+
+
+def _compiled(scenario: Scenario, in_force: InForce) -> CompiledScenario:
+    return CompiledScenario(scenario, in_force.profile, in_force.timing)
 
 
 def _check_states(known: Iterable[Scenario], added: Sequence[Scenario]) -> None:

@@ -10,7 +10,7 @@ from urllib.parse import unquote
 
 from mock_server.engine.request_view import Request
 from mock_server.engine.seeds import Ids, exchange_seed
-from mock_server.protocol.errors import ApiError, one_line
+from mock_server.protocol.errors import ApiError, excerpt, one_line
 from mock_server.protocol.expression import Allowance, bounded
 from mock_server.protocol.plan import Plan
 from mock_server.protocol.query import Parameter, read_query
@@ -23,12 +23,10 @@ if TYPE_CHECKING:
     from mock_server.engine.session import InForce, Session
 
 
-# Where a request goes: what stands before the path of an endpoint is taken off it. Not asked for plain
-# /v1/messages.
+# Where a request goes: what stands before the path of an endpoint is taken off it. A plain /v1/messages needs none.
 #
-# `/s/NAME` in front names the session. The base path (a setting) may stand before and after it; without one,
-# anything may
-# stand before the first `/v1/`: the SDKs append `/v1/messages` to whatever path a base URL has.
+# `/s/NAME` in front names the session. The base path (a setting) may stand before and after it; without one, anything
+# may stand before the first `/v1/`: the SDKs append `/v1/messages` to whatever path a base URL has.
 
 _SESSION = re.compile(r"/s/([^/]+)(/.*)?", re.DOTALL)
 _PREFIX = re.compile(r"(?:/(?!v1/|_mock/)[^/]+)+?(/v1/.*)", re.DOTALL)
@@ -121,8 +119,6 @@ def digest_of(http: HttpRequest, reading: Reading | None = None) -> bytes:
         return reading.digests[0]
     return digest(f"{http.method} {http.path}".encode(), http.body)
 
-
-# One request on its way through the engine, and what came of it.
 
 NO_PARAMS: Mapping[str, str] = {}
 
@@ -278,14 +274,10 @@ def told(exchange: Exchange) -> Exchange:
 
 def folded(warnings: Iterable[str]) -> str:
     """Warnings as the value of a header: ASCII, one line, at most 1,000 letters; of each at most 200, each once."""
-    lines = dict.fromkeys(_shortened(in_ascii(one), _LONGEST) for one in warnings)
-    return _shortened("; ".join(lines), _LONGEST_IN_ALL)
+    lines = dict.fromkeys(excerpt(in_ascii(one), _LONGEST, "...") for one in warnings)
+    return excerpt("; ".join(lines), _LONGEST_IN_ALL, "...")
 
 
 def in_ascii(text: str) -> str:
     """A text as the value of a header."""
     return one_line(text).encode("ascii", "backslashreplace").decode()
-
-
-def _shortened(text: str, most: int) -> str:
-    return text if len(text) <= most else text[: most - 3] + "..."

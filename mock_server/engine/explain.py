@@ -10,7 +10,7 @@ from mock_server.engine.endpoints.complete import read as read_completion
 from mock_server.engine.render import Rendering, rendered
 from mock_server.engine.render import rendered_text as filled
 from mock_server.engine.session import Cursors, InForce, Session
-from mock_server.protocol.errors import MESSAGE, ApiError
+from mock_server.protocol.errors import MESSAGE, ApiError, failure_of_ours
 from mock_server.protocol.expression import OverLimit, bounded
 from mock_server.protocol.profile import OPERATIONS
 from mock_server.protocol.request import HttpRequest, MessagesRequest, parse
@@ -118,7 +118,7 @@ def explain(engine: "Engine", session: Session, http: HttpRequest) -> Explanatio
         try:
             return _explained(engine, session, http)
         except OverLimit as error:
-            return Explanation(error=ApiError("api_error", f"mock-server: {error}"))
+            return Explanation(error=failure_of_ours(str(error)))
 
 
 def _explained(engine: "Engine", session: Session, http: HttpRequest) -> Explanation:

@@ -59,7 +59,7 @@ def of_header(call: Call) -> tuple[Fault, ...]:
     try:
         return _parsed(text)
     except ScenarioError as error:
-        raise invalid(str(error), headers={"x-should-retry": "false"}) from None
+        raise invalid(str(error)) from None
 
 
 @functools.lru_cache(maxsize=256)

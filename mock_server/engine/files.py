@@ -21,7 +21,6 @@ MOST_BYTES = 500 << 20  # of one file
 LIFE = (3_600, 7_776_000)  # seconds that `expires_in_seconds` may be
 _FORBIDDEN = re.compile(r'[<>:"|?*\\/\x00-\x1f\x7f]')
 PDF = "application/pdf"
-_IMAGES = ("image/jpeg", "image/png", "image/gif", "image/webp")
 _HEAD = 96 << 10  # bytes of an image that are looked at for its size
 
 
@@ -88,7 +87,7 @@ class File:
         return self._facts
 
     def _looked(self) -> FileFacts:
-        if self.mime_type in _IMAGES:
+        if self.mime_type in media.IMAGE_TYPES:
             head = self.content.read(_HEAD)
             image = media.image(base64.b64encode(head[: len(head) // 3 * 3] or head).decode())
             return FileFacts() if image is None else FileFacts(image.kind, image.width, image.height)
@@ -179,7 +178,6 @@ def full(most: int) -> ApiError:
     return invalid(
         f"The files of this session may have {most} bytes together, and {MOST_FILES} of them",
         details={"error_code": "storage_quota_exceeded"},
-        headers={"x-should-retry": "false"},
     )
 
 

@@ -4,12 +4,11 @@ A gate is shut until it is released, before or after a reply has come to it: the
 of this happens on the server's loop; only `wait` may be called from elsewhere.
 """
 
-import asyncio
 import threading
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
-from mock_server.clock import SystemClock
+from mock_server.engine.waiting import wait, wait_async
 from mock_server.scenario.node import several
 
 MOST_GATES = 10_000  # names that are remembered, beside those of gates that hold something or stand open
@@ -57,7 +56,7 @@ class Gates:
 
     def __init__(self) -> None:
         self._gates: dict[str, _Gate] = {}
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
         self._subscribers: tuple[Callable[[], None], ...] = ()
 
     # -- replies under way -------------------------------------------------------------------------------------
@@ -134,37 +133,29 @@ class Gates:
         known = sorted(self._gates.items())
         return tuple(GateView(name, len(one.waiting), one.open, one.permits, one.passed) for name, one in known)
 
-    def subscribe(self, tell: Callable[[], None]) -> None:
-        """Run `tell` whenever a reply comes to a gate or leaves it, or a gate is turned; asked twice, it runs once."""
-        if tell not in self._subscribers:
-            self._subscribers = (*self._subscribers, tell)
+    def subscribe(self, tell: Callable[[], None]) -> Callable[[], None]:
+        """Run `tell` whenever a reply comes to a gate or leaves it, or a gate is turned; asked twice, it runs once.
+        Returns what ends that.
+        """
+        with self._lock:
+            if tell not in self._subscribers:
+                self._subscribers = (*self._subscribers, tell)
+
+        def end() -> None:
+            with self._lock:
+                self._subscribers = tuple(one for one in self._subscribers if one != tell)
+
+        return end
 
     def wait(self, name: str, count: int = 1, timeout: float = 5.0) -> None:
         """Block until a gate holds `count` replies. Raises NotReached. Not for the server's own loop."""
-        deadline = SystemClock.now() + timeout
-        with self._changed:
-            while self.waiting(name) < count:
-                if not self._changed.wait(max(0.0, deadline - SystemClock.now())) and self.waiting(name) < count:
-                    raise NotReached(self._so_far(name, count, timeout))
+        if not wait(lambda: self.waiting(name) >= count, self.subscribe, timeout):
+            raise NotReached(self._so_far(name, count, timeout))
 
     async def wait_async(self, name: str, count: int = 1, timeout: float = 5.0) -> None:
         """The same on an event loop, also the server's own."""
-        loop, changed = asyncio.get_running_loop(), asyncio.Event()
-
-        def tell() -> None:
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(changed.set)
-
-        self.subscribe(tell)
-        try:
-            while self.waiting(name) < count:
-                changed.clear()
-                if self.waiting(name) < count:
-                    await asyncio.wait_for(changed.wait(), timeout)
-        except asyncio.TimeoutError:
-            raise NotReached(self._so_far(name, count, timeout)) from None
-        finally:
-            self._subscribers = tuple(one for one in self._subscribers if one is not tell)
+        if not await wait_async(lambda: self.waiting(name) >= count, self.subscribe, timeout):
+            raise NotReached(self._so_far(name, count, timeout))
 
     def _so_far(self, name: str, count: int, timeout: float) -> str:
         held = (
@@ -173,7 +164,5 @@ class Gates:
         return f"gate '{name}' holds {several(self.waiting(name), 'reply')}, not {count}, after {timeout:g} s; {held}"
 
     def _tell(self) -> None:
-        with self._changed:
-            self._changed.notify_all()
         for tell in self._subscribers:
             tell()

@@ -1,12 +1,10 @@
 """The journal: what came and what it got. A bounded ring of entries per session, and exact counts beside it, of the
 server's life too.
 
-The server's loop writes, any thread reads. An entry is complete before the last bytes of its reply are handed to
-the
+The server's loop writes, any thread reads. An entry is complete before the last bytes of its reply are handed to the
 transport, so whoever has an answer finds it here; reading an open one waits for its end.
 """
 
-import asyncio
 import threading
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Collection, Container, Iterator, Mapping
@@ -14,10 +12,10 @@ from heapq import heapify, heappop, heappush, heapreplace
 from threading import get_ident
 from typing import Any, overload
 
-from mock_server.clock import SystemClock
 from mock_server.engine.entry import Entry, Lane, without_keys
 from mock_server.engine.exchange import Exchange
 from mock_server.engine.masking import Redaction
+from mock_server.engine.waiting import wait, wait_async
 from mock_server.protocol.expression import bounded
 from mock_server.protocol.request import HttpRequest
 from mock_server.scenario.answer import Answer
@@ -366,18 +364,12 @@ class Journal:
 
     async def wait_for_async(self, count: int, timeout: float = 5.0) -> tuple[Entry, ...]:
         """The same on an event loop, also the server's own."""
-        loop, changed = asyncio.get_running_loop(), asyncio.Event()
-        end = self.subscribe(lambda entry: _set(loop, changed))
-        try:
-            while self.finished < count:
-                changed.clear()
-                if self.finished < count:
-                    await asyncio.wait_for(changed.wait(), timeout)
-        except asyncio.TimeoutError:
-            raise StillOpen(f"{self._so_far(count)}; waited {timeout:g} s") from None
-        finally:
-            end()
+        if not await wait_async(lambda: self.finished >= count, self._heard, timeout):
+            raise StillOpen(f"{self._so_far(count)}; waited {timeout:g} s")
         return self.entries()
+
+    def _heard(self, tell: Callable[[], None]) -> Callable[[], None]:
+        return self.subscribe(lambda entry: tell())
 
     def _so_far(self, count: int) -> str:
         still = "".join(f"\n  still open: {entry}" for entry in tuple(self._open))
@@ -389,21 +381,8 @@ class Journal:
             return
         if threading.get_ident() == self.loop_thread:
             raise StillOpen(f"{else_()} (asked on the server's own loop, which cannot wait for itself)")
-        changed = threading.Event()
-        end = self.subscribe(lambda entry: changed.set())
-        deadline = SystemClock.now() + timeout
-        try:
-            while not done():
-                changed.clear()
-                if not (done() or changed.wait(max(0.0, deadline - SystemClock.now()))):
-                    raise StillOpen(f"{else_()}; waited {timeout:g} s")
-        finally:
-            end()
-
-
-def _set(loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> None:
-    if not loop.is_closed():
-        loop.call_soon_threadsafe(event.set)
+        if not wait(done, self._heard, timeout):
+            raise StillOpen(f"{else_()}; waited {timeout:g} s")
 
 
 def read_past(when: Mapping[str, Any]) -> Condition:

@@ -1,13 +1,10 @@
 """The scenarios in force, in order of precedence, each compiled once, with the index that says which of them a request
-can match.
-Immutable: a change is a new Library.
+can match. Immutable: a change is a new Library.
 
-What depends on the client alone (model, tools, stream, system prompt, any results) is judged once for each
-such shape; then a scenario is asked only when a text that its condition needs stands in the prompt or the last
-message,
-or where it has to stand exactly. Both only ever leave out what cannot match, so the order and the answer are those
-of
-asking every scenario in turn.
+What depends on the client alone (model, tools, stream, system prompt, any results) is judged once for each such shape;
+then a scenario is asked only when a text that its condition needs stands in the prompt or the last message, or where it
+has to stand exactly. Both only ever leave out what cannot match, so the order and the answer are those of asking every
+scenario in turn.
 """
 
 import heapq
@@ -262,9 +259,7 @@ def _can_hold(condition: Condition, facts: ConditionContext) -> bool:
     return not condition.of_shape or condition.holds(facts)
 
 
-# The scenarios in force, in order of precedence, each compiled once, when it is first chosen. Immutable: a change
-# is a
-# new Library.
+# The scenarios in force.
 
 
 class CompiledScenario:

@@ -1,10 +1,8 @@
 """Secrets: headers, parameters and parts of bodies that are not kept, and what stands for the others in whatever
 leaves the process.
 
-Told by the name they go under (headers, parameters of a query) or by their shape (`sk-ant-…`, `Bearer …`) anywhere
-in a
-text. To mask one more kind, add a row to `_SHAPES`, and to `_LITERALS` what it always begins with. What a test
-holds in
+Told by the name they go under (headers, parameters of a query) or by their shape (`sk-ant-…`, `Bearer …`) anywhere in a
+text. To mask one more kind, add a row to `_SHAPES`, and to `_LITERALS` what it always begins with. What a test holds in
 its hands is not masked.
 """
 
@@ -17,12 +15,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote_plus, unquote_plus
 
+from mock_server.protocol.blocks import TEXT_DELTAS
 from mock_server.protocol.request import SECRET_HEADERS, HttpRequest
 from mock_server.protocol.sse import dumps_in_steps, encode
 
 
-@functools.lru_cache(maxsize=1024)
-@functools.lru_cache(maxsize=64)  # a client sends the same again and again
+@functools.lru_cache(maxsize=1024)  # a client sends the same again and again
 def key_mark(key: str) -> str:
     """What stands for a key or another secret wherever one is kept: a short hash."""
     return "key-" + hashlib.blake2b(key.encode("utf-8", "surrogateescape"), digest_size=4).hexdigest()
@@ -159,9 +157,6 @@ def without_secrets(text: str) -> str:
     return max((text[start:end] for start, end in zip(edges[::2], edges[1::2], strict=True)), key=len).strip()
 
 
-_PIECES = ("text", "thinking", "partial_json")
-
-
 def masked_events(payloads: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """The events of a stream as others may see them: secrets that go over several deltas too."""
     shown = list(payloads)
@@ -169,7 +164,7 @@ def masked_events(payloads: Sequence[Mapping[str, Any]]) -> list[Mapping[str, An
     for at, payload in enumerate(payloads):
         delta = payload.get("delta")
         if isinstance(delta, Mapping):
-            for field in _PIECES:
+            for field in TEXT_DELTAS.values():
                 if isinstance(delta.get(field), str):
                     places.setdefault((payload.get("index"), field), []).append(at)
         elif isinstance(payload.get("completion"), str):

@@ -25,70 +25,58 @@ class OverlayView(NamedTuple):
     between: Sequence[float] | None = None
 
 
-class SessionOverlays:
-    """The overlays of one session; those of the whole server can be switched for it too."""
+class Overlays:
+    """The overlays that the replies of one session meet, or without one those of the whole server: those of files, and
+    those added at run time. Those of the server can be switched for a session, too.
+    """
 
-    def __init__(self, engine: Engine, session: Session) -> None:
+    def __init__(self, engine: Engine, session: Session | None = None) -> None:
         self._engine = engine
         self._session = session
 
     def all(self) -> Sequence[OverlayView]:
-        """Those that its replies meet, in order."""
-        off = self._engine.off | self._session.off
-        added = {one.scenario.name for one in self._session.scenarios}
-        return [_view(one, off, added) for one in self._engine.library(self._session).overlays]
+        """All of them, in order of precedence."""
+        off = self._engine.off if self._session is None else self._engine.off | self._session.off
+        added = self._added()
+        return [_view(one, off, added) for one in self._known()]
 
     def lay(self, *overlays: Scenario) -> None:
-        self._engine.add(self._session, *overlays)
+        """Raises ScenarioError as `Engine.add` does."""
+        if self._session is None:
+            self._engine.lay(*overlays)
+        else:
+            self._engine.add(self._session, *overlays)
 
     def remove(self, name: str) -> None:
-        """Raises LookupError for one that this session has not added."""
-        if not self._session.remove(name):
-            raise _unknown(name, [one.scenario.name for one in self._session.scenarios])
-
-    def switch(self, name: str, *, on: bool) -> None:
-        """Raises LookupError for one that is not there."""
-        known = [one.name for one in self._engine.library(self._session).overlays]
-        if name not in known:
-            raise _unknown(name, known)
-        self._session.switch(name, on=on)
-
-    def new_name(self) -> str:
-        return self._session.new_name()
-
-
-class ServerOverlays:
-    """The overlays of the whole server: those of files and those added for every session."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-
-    def all(self) -> Sequence[OverlayView]:
-        """Those that were added, then those of files."""
-        added = {one.name for one in self._engine.chaos}
-        return [_view(one, self._engine.off, added) for one in self._known()]
-
-    def lay(self, *overlays: Scenario) -> None:
-        self._engine.lay(*overlays)
-
-    def remove(self, name: str) -> None:
-        """Raises LookupError for one that was not added."""
-        if not self._engine.lift(name):
-            raise _unknown(name, [one.name for one in self._engine.chaos])
+        """Raises LookupError for one that was not added here."""
+        take = self._engine.lift if self._session is None else self._session.remove
+        if not take(name):
+            raise _unknown(name, self._added())
 
     def switch(self, name: str, *, on: bool) -> None:
         """Raises LookupError for one that is not there."""
         known = [one.name for one in self._known()]
         if name not in known:
             raise _unknown(name, known)
-        self._engine.switch(name, on=on)
+        (self._session or self._engine).switch(name, on=on)
 
     def new_name(self) -> str:
+        """A name for one that was given none."""
+        if self._session is not None:
+            return self._session.new_name()
         taken = {one.name for one in self._known()}
         return next(name for at in range(1, len(taken) + 2) if (name := f"chaos-{at}") not in taken)
 
     def _known(self) -> Sequence[Scenario]:
+        if self._session is not None:
+            return self._engine.library(self._session).overlays
         return (*self._engine.chaos, *(one for one in self._engine.served if one.is_overlay))
+
+    def _added(self) -> Sequence[str]:
+        """The names of those that can be taken away here."""
+        if self._session is not None:
+            return [one.scenario.name for one in self._session.scenarios]
+        return [one.name for one in self._engine.chaos]
 
 
 def _view(overlay: Scenario, off: Container[str], added: Container[str]) -> OverlayView:

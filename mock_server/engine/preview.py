@@ -2,7 +2,7 @@
 
 import copy
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -38,6 +38,15 @@ _SERVER_TOOLS: Mapping[str, Mapping[str, Any]] = {
 }
 
 
+class MadeUp(NamedTuple):
+    """A request that is being made up: its body, its headers, and its tools by name."""
+
+    body: dict[str, Any]
+    headers: dict[str, str]
+    tools: dict[str, dict[str, Any]]
+    profile: Profile
+
+
 def request_for(scenario: Scenario, profile: Profile) -> tuple[dict[str, Any], dict[str, str]]:
     """The body and the headers of a request that meets the scenario's `when`, as far as one can be made up."""
     body: dict[str, Any] = {
@@ -45,16 +54,15 @@ def request_for(scenario: Scenario, profile: Profile) -> tuple[dict[str, Any], d
         "max_tokens": min(MAX_TOKENS, _model(profile).max_output or MAX_TOKENS),
         "messages": [{"role": "user", "content": "Hello"}],
     }
-    headers: dict[str, str] = {}
-    tools = dict(_called(scenario))
+    made = MadeUp(body, {}, dict(_called(scenario)), profile)
     written = scenario.data.value if scenario.data is not None else {}
     for when in _conditions(written.get("when")):
         for subject, node in when.items():
             if subject in _MEETS:
-                _MEETS[subject](node, body, headers, tools, profile)
-    if tools:
-        body["tools"] = list(tools.values())
-    return body, headers
+                _MEETS[subject](node, made)
+    if made.tools:
+        body["tools"] = list(made.tools.values())
+    return body, made.headers
 
 
 def states_for(scenario: Scenario) -> dict[str, str]:
@@ -147,65 +155,65 @@ def _text(node: Node, usual: str = "") -> str:
     return str(wanted).replace("*", "").replace("?", "x")
 
 
-def _meet_prompt(node: Node, body: dict[str, Any], headers: Any, tools: Any, profile: Any) -> None:
-    content = body["messages"][0]["content"]
+def _meet_prompt(node: Node, made: MadeUp) -> None:
+    content = made.body["messages"][0]["content"]
     said = _text(node, "Hello")
     if isinstance(content, str):
-        body["messages"][0]["content"] = said
+        made.body["messages"][0]["content"] = said
     else:
         content[-1]["text"] = said
 
 
-def _meet_system(node: Node, body: dict[str, Any], headers: Any, tools: Any, profile: Any) -> None:
+def _meet_system(node: Node, made: MadeUp) -> None:
     if said := _text(node):
-        body["system"] = said
+        made.body["system"] = said
 
 
-def _meet_model(node: Node, body: dict[str, Any], headers: Any, tools: Any, profile: Profile) -> None:
+def _meet_model(node: Node, made: MadeUp) -> None:
     wanted = node.plain()
     texts = wanted if isinstance(wanted, list) else [wanted] if isinstance(wanted, str) else [_text(node)]
-    names = [name for model in profile.models for name in (model.id, *model.aliases)]
+    names = [name for model in made.profile.models for name in (model.id, *model.aliases)]
     fitting = (name for name in names if any(glob(str(text))(name) for text in texts))
-    body["model"] = next(fitting, _text(node, body["model"]))
+    made.body["model"] = next(fitting, _text(node, made.body["model"]))
 
 
-def _meet_tools(node: Node, body: Any, headers: Any, tools: dict[str, Any], profile: Any) -> None:
+def _meet_tools(node: Node, made: MadeUp) -> None:
     for item in node.value if isinstance(node.value, list) else [node]:
         name = _name(item, "tool")
-        tools.setdefault(name, tool(name))
+        made.tools.setdefault(name, tool(name))
 
 
-def _meet_choice(node: Node, body: dict[str, Any], headers: Any, tools: Any, profile: Any) -> None:
+def _meet_choice(node: Node, made: MadeUp) -> None:
     value = node.plain()
-    body["tool_choice"] = value if isinstance(value, dict) else {"type": _text(node, "auto")}
+    made.body["tool_choice"] = value if isinstance(value, dict) else {"type": _text(node, "auto")}
 
 
-def _meet_stream(node: Node, body: dict[str, Any], headers: Any, tools: Any, profile: Any) -> None:
-    body["stream"] = node.value
+def _meet_stream(node: Node, made: MadeUp) -> None:
+    made.body["stream"] = node.value
 
 
-def _meet_has(node: Node, body: dict[str, Any], headers: Any, tools: Any, profile: Any) -> None:
+def _meet_has(node: Node, made: MadeUp) -> None:
     for kind in node.plain() if isinstance(node.value, list) else [node.value]:
         if kind in _HELD:
-            said = body["messages"][0]["content"]
+            said = made.body["messages"][0]["content"]
             text = said if isinstance(said, str) else said[-1]["text"]
-            body["messages"][0]["content"] = [copy.deepcopy(_HELD[kind]), {"type": "text", "text": text}]
+            made.body["messages"][0]["content"] = [copy.deepcopy(_HELD[kind]), {"type": "text", "text": text}]
             return
 
 
-def _meet_header(node: Node, body: Any, headers: dict[str, str], tools: Any, profile: Any) -> None:
+def _meet_header(node: Node, made: MadeUp) -> None:
     for name, item in (node.value if isinstance(node.value, dict) else {}).items():
-        headers[name.lower()] = _name(item, "1")
+        made.headers[name.lower()] = _name(item, "1")
 
 
-def _meet_body(node: Node, body: dict[str, Any], headers: Any, tools: Any, profile: Any) -> None:
+def _meet_body(node: Node, made: MadeUp) -> None:
     """Sets values at paths of plain keys; others are left to chance."""
     for path, item in (node.value if isinstance(node.value, dict) else {}).items():
         steps = paths.parse(path) or ()
         value = _value(item)
         if not steps or not all(isinstance(step, str) for step in steps) or value is paths.MISSING:
             continue
-        at = body
+        at = made.body
         for step in steps[:-1]:
             at = at.setdefault(str(step), {})
             if not isinstance(at, dict):
@@ -232,7 +240,7 @@ def _name(node: Node, usual: str) -> str:
     return re.sub(r"[*?\[\]]", "", _text(node, usual)) or usual
 
 
-_MEETS: Mapping[str, Any] = {
+_MEETS: Mapping[str, Callable[[Node, MadeUp], None]] = {
     "prompt": _meet_prompt,
     "last_message": _meet_prompt,
     "system": _meet_system,

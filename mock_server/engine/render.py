@@ -13,7 +13,7 @@ from mock_server.deferred import Deferred
 from mock_server.engine.choose import Choice, Lookup
 from mock_server.engine.seeds import content_seed
 from mock_server.protocol.blocks import BLOCKS, Block, Text, Thinking
-from mock_server.protocol.errors import ApiError
+from mock_server.protocol.errors import ApiError, failure_of_ours
 from mock_server.protocol.request import SECRET_HEADERS, result_text
 from mock_server.scenario.generated.fakes import Fake
 from mock_server.scenario.generated.values import CannotGenerate
@@ -66,7 +66,7 @@ def rendered_text(template: Template, by: Rendering) -> str:
 
 
 def _failed(by: Rendering, what: object) -> ApiError:
-    return ApiError("api_error", f"mock-server: {by.where}: {what}", headers={"x-should-retry": "false"})
+    return failure_of_ours(f"{by.where}: {what}")
 
 
 def _block(block: Any, at: int, by: Rendering, values: "_Values") -> Block:

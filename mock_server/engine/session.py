@@ -21,7 +21,7 @@ from mock_server.engine.gates import Gates
 from mock_server.engine.journal import Journal
 from mock_server.engine.library import CompiledScenario, Library
 from mock_server.engine.limits import RateLimiter
-from mock_server.engine.seeds import Chance, Ids
+from mock_server.engine.seeds import Ids
 from mock_server.engine.threads import Threads
 from mock_server.protocol.beginnings import Beginnings
 from mock_server.protocol.errors import invalid
@@ -279,9 +279,9 @@ class Session:
         self._began = self.clock.now()
         self._laid.clear()
 
-    def ids(self, seed: Callable[[], bytes] | None = None, chance: Chance | None = None) -> Ids:
-        """The ids of one exchange: drawn from its seed, else from chance and the time."""
-        return Ids(seed, chance, self.clock.unix() if seed is None else 0.0)
+    def ids(self) -> Ids:
+        """The ids of one reply, drawn from chance and the time."""
+        return Ids(None, unix=self.clock.unix())
 
     def reply_time(self) -> float:
         """The time that a reply tells, in unix seconds: with a seed always the same."""
@@ -379,7 +379,7 @@ class Sessions:
     def of(self, asked: str | None, key: str) -> Session:
         """The session of a request. Raises ApiError for a key whose session has ended."""
         if key in self._closed:
-            raise invalid("this API key belongs to a test that has ended", headers={"x-should-retry": "false"})
+            raise invalid("this API key belongs to a test that has ended")
         if asked is not None:
             if not asked or len(asked) > 200 or not asked.isprintable():
                 raise invalid("x-mock-session: a name of 1 to 200 printable characters")

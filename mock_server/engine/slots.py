@@ -13,8 +13,6 @@ from mock_server.engine.seeds import Ids
 from mock_server.protocol import signing
 from mock_server.protocol.blocks import (
     Block,
-    CutMcpToolUse,
-    CutToolUse,
     Delta,
     McpToolResult,
     McpToolUse,
@@ -392,7 +390,7 @@ def _called(block: Block, program: str, profile: Profile) -> Block:
 
 
 def _stamp(block: ToolUse, scenario: str, position: int) -> signing.Stamp:
-    is_cut = isinstance(block, CutToolUse | CutMcpToolUse)
+    is_cut = block.raw is not None
     return signing.stamp(block.id_prefix, scenario, position, block.name, block.input, cut=is_cut)
 
 
@@ -431,8 +429,7 @@ def _beside(block: Block) -> bytes:
     if isinstance(block, Text):
         return signing.beside("text", said=block.text.strip())
     if isinstance(block, ToolUse):
-        is_cut = isinstance(block, CutToolUse | CutMcpToolUse)
-        return signing.beside(block.type, block.name, block.input, cut=is_cut)
+        return signing.beside(block.type, block.name, block.input, cut=block.raw is not None)
     return signing.beside(block.type)
 
 

@@ -1,10 +1,8 @@
-"""The reply to a request no scenario matches: plausible, seeded, and as the request asks for it. Turns of the server's
-own tools too.
+"""The reply to a request that no scenario matches: plausible, seeded, and as the request asks for it; with turns of the
+server's own tools, too.
 
-Everything comes from the seed and the request, and keeps to what the request allows: how many results, which
-domains,
-when they were published. Shapes: docs/protocol.md A.4, B.4 and C.3; dates are around a fixed day, so that they
-repeat.
+Everything comes from the seed and the request, and keeps to what the request allows: how many results, which domains,
+when they were published. Shapes: docs/protocol.md A.4, B.4 and C.3; dates are around a fixed day, so that they repeat.
 """
 
 import re
@@ -35,7 +33,7 @@ from mock_server.protocol.blocks import (
 from mock_server.protocol.errors import invalid
 from mock_server.protocol.request import MessagesRequest, blocks
 from mock_server.protocol.request import text as text_of
-from mock_server.protocol.rules.tools import is_custom, referred
+from mock_server.protocol.rules.tools import TOOLSETS, is_custom, referred
 from mock_server.protocol.sse import dumps
 from mock_server.scenario.conversation import Conversation, conversed
 from mock_server.scenario.generated.content import Generator
@@ -100,7 +98,6 @@ def forced_tool(request: MessagesRequest) -> Mapping[str, Any] | None:
 
 
 _MCP = "mcp_toolset"
-_SCREENS = ("computer_toolset_20260801", "browser_toolset_20260801")
 _SCREENSHOT = {"name": "screenshot", "input_schema": {"type": "object", "additionalProperties": False}}
 
 
@@ -371,9 +368,7 @@ def _citing(item: Mapping[str, Any], making: Making) -> Text:
     return Text(text=f"{quote}. ", citations=(citation,))
 
 
-# The reply to a request no scenario matches: plausible, seeded, and as the request asks for it.
-#
-# It is made as if there were no limit; what `max_tokens` leaves of it is cut later, as of any reply.
+# The whole reply. It is made as if there were no limit; what `max_tokens` leaves of it is cut later, as of any reply.
 
 LONGEST, SHORTEST = 160, 40
 THOUGHT = (24, 96)  # tokens of a thought: within the smallest budget that there is
@@ -492,7 +487,7 @@ def _forced_tool(
         return output
     if not mine:
         kinds = {str(tool.get("type")): tool for tool in reversed(request.tools)}
-        return kinds.get(_MCP, None if kinds.keys().isdisjoint(_SCREENS) else _SCREENSHOT)
+        return kinds.get(_MCP, None if kinds.keys().isdisjoint(TOOLSETS) else _SCREENSHOT)
     fresh = [tool for tool in mine if tool["name"] not in called]
     pool = fresh or mine
     return pool[-1] if called and fresh else pool[seed[0] % len(pool)]
@@ -598,10 +593,8 @@ def _value(schema: object, seed: bytes, generator: Generator, what: str) -> obje
     try:
         return generator.value(schema, seed)
     except CannotGenerate as problem:
-        hint = "write a scenario for this request"
-        raise invalid(
-            f"mock-server cannot make up the {what}: {problem}; {hint}", headers={"x-should-retry": "false"}
-        ) from None
+        text = f"mock-server cannot make up the {what}: {problem}; write a scenario for this request"
+        raise invalid(text) from None
 
 
 def text(

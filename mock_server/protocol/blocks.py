@@ -5,7 +5,7 @@ stands for, which is what paces it; a delta of None takes its time and is not se
 means "not sent". Shapes: docs/protocol.md C.3, D.3.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import field
 from typing import Any, ClassVar, Union, get_args
 
@@ -13,6 +13,18 @@ from mock_server.protocol import tokens
 from mock_server.protocol.chunk import Chunk, pieces, values
 from mock_server.protocol.sse import spaced
 from mock_server.records import dataclass
+
+Delta = tuple[dict[str, Any] | None, int]
+
+
+class _Whole:
+    """A block that arrives whole, when it opens."""
+
+    __slots__ = ()
+
+    def deltas(self, chunk: Chunk | None) -> Iterator[Delta]:
+        return iter(())
+
 
 # The blocks that results of server tools come in, and what their errors can be. Shapes: docs/protocol.md C.3.
 
@@ -47,7 +59,7 @@ ERROR_CODES: dict[str, tuple[str, ...]] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WebSearchToolResult:
+class WebSearchToolResult(_Whole):
     """What a search found: a list of results, or an error object. It arrives whole, when the block opens.
 
     `error` stands for the error object with this code; without `content` and `error` a result is made up.
@@ -83,9 +95,6 @@ class WebSearchToolResult:
     def start(self) -> dict[str, Any]:
         block = {"type": self.type, "tool_use_id": self.tool_use_id or "", "content": self.payload}
         return block if self.caller is None else {**block, "caller": self.caller}
-
-    def deltas(self, chunk: Chunk | None) -> Iterator[tuple[dict[str, Any], int]]:
-        return iter(())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,9 +153,17 @@ def result_type(call: str) -> str:
     return _RESULT_TYPES.get(call, f"{call}_tool_result")
 
 
-# The content blocks of a reply. The union `Block` is the registry: to add a block, add a class and name it there.
+# What the model says, and what else stands in a reply.
 
-Delta = tuple[dict[str, Any] | None, int]
+# delta type -> the field of the block that it adds to, and the field of the delta that holds the piece
+FILLS: Mapping[str, tuple[str, str]] = {
+    "text_delta": ("text", "text"),
+    "thinking_delta": ("thinking", "thinking"),
+    "signature_delta": ("signature", "signature"),
+    "input_json_delta": ("input", "partial_json"),
+}
+# of those that come in pieces of any size: the field that holds the piece
+TEXT_DELTAS: Mapping[str, str] = {kind: piece for kind, (_, piece) in FILLS.items() if kind != "signature_delta"}
 # what a citation can point at (docs/protocol.md B.3)
 LOCATIONS = (
     "char_location",
@@ -230,7 +247,7 @@ class Thinking:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RedactedThinking:
+class RedactedThinking(_Whole):
     """A thought nobody may read."""
 
     type: ClassVar[str] = "redacted_thinking"
@@ -239,16 +256,14 @@ class RedactedThinking:
     def start(self) -> dict[str, Any]:
         return {"type": "redacted_thinking", "data": self.data or ""}
 
-    def deltas(self, chunk: Chunk | None) -> Iterator[Delta]:
-        return iter(())
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolUse:
     """A call of a client's tool. The id is made for each request unless the script pins one.
 
     Without a chunk of the script's own, each value of the input is held back until it is whole, as the API does it;
-    `eager` (the tool's `eager_input_streaming`) has it come in pieces all the same.
+    `eager` (the tool's `eager_input_streaming`) has it come in pieces all the same. `raw`: the JSON that is sent in
+    place of the input's, of a call that max_tokens cut short, or as a script writes it.
     """
 
     type: ClassVar[str] = "tool_use"
@@ -258,6 +273,7 @@ class ToolUse:
     id: str | None = None
     caller: dict[str, Any] | None = None
     eager: bool = field(default=False, metadata={"hidden": True})
+    raw: str | None = field(default=None, metadata={"hidden": True})
 
     def start(self) -> dict[str, Any]:
         block = {"type": self.type, "id": self.id or "", "name": self.name, "input": {}}
@@ -265,12 +281,15 @@ class ToolUse:
 
     @property
     def call_tokens(self) -> int:
-        """What a call costs beside its input: recorded ones cost 37 to 40 more than their JSON, `{}` is 38 in all."""
-        return 36 + len(self.input)
+        """What a call costs beside its input: recorded ones cost 37 to 40 more than their JSON, `{}` is 38 in all.
+
+        Of calls on the server nothing of the kind is known.
+        """
+        return 36 + len(self.input) if self.type == "tool_use" else 0
 
     def json(self) -> str:
         """The input as the model writes it."""
-        return spaced(self.input)
+        return spaced(self.input) if self.raw is None else self.raw
 
     def deltas(self, chunk: Chunk | None) -> Iterator[Delta]:
         yield _json(""), 0
@@ -295,11 +314,6 @@ class ServerToolUse(ToolUse):
     type: ClassVar[str] = "server_tool_use"
     id_prefix: ClassVar[str] = "srvtoolu_"
 
-    @property
-    def call_tokens(self) -> int:
-        """Of calls on the server nothing of the kind is known."""
-        return 0
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class McpToolUse(ToolUse):
@@ -309,52 +323,13 @@ class McpToolUse(ToolUse):
     id_prefix: ClassVar[str] = "mcptoolu_"
     server_name: str
 
-    @property
-    def call_tokens(self) -> int:
-        """Of calls on the server nothing of the kind is known."""
-        return 0
-
     def start(self) -> dict[str, Any]:
         server = self.server_name
         return {"type": self.type, "id": self.id or "", "name": self.name, "server_name": server, "input": {}}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CutToolUse(ToolUse):
-    """A call whose JSON max_tokens cut short, made by `cut`; or one whose JSON a script writes as it is to be sent,
-    which is then `eager`."""
-
-    text: str = ""
-
-    def json(self) -> str:
-        return self.text
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CutServerToolUse(CutToolUse):
-    """The same for a server's tool."""
-
-    type: ClassVar[str] = "server_tool_use"
-    id_prefix: ClassVar[str] = "srvtoolu_"
-
-    @property
-    def call_tokens(self) -> int:
-        """Of calls on the server nothing of the kind is known."""
-        return 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CutMcpToolUse(McpToolUse):
-    """The same for a tool on an MCP server."""
-
-    text: str = ""
-
-    def json(self) -> str:
-        return self.text
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class McpToolResult:
+class McpToolResult(_Whole):
     """What a tool on an MCP server gave back."""
 
     type: ClassVar[str] = "mcp_tool_result"
@@ -370,12 +345,9 @@ class McpToolResult:
             "content": self.content,
         }
 
-    def deltas(self, chunk: Chunk | None) -> Iterator[Delta]:
-        return iter(())
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class McpToolListing:
+class McpToolListing(_Whole):
     """The tools that an MCP server offers."""
 
     type: ClassVar[str] = "mcp_tool_listing"
@@ -385,12 +357,9 @@ class McpToolListing:
     def start(self) -> dict[str, Any]:
         return {"type": self.type, "mcp_server_name": self.mcp_server_name, "tools": self.tools}
 
-    def deltas(self, chunk: Chunk | None) -> Iterator[Delta]:
-        return iter(())
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ContainerUpload:
+class ContainerUpload(_Whole):
     """A file that a program in the container made."""
 
     type: ClassVar[str] = "container_upload"
@@ -398,9 +367,6 @@ class ContainerUpload:
 
     def start(self) -> dict[str, Any]:
         return {"type": self.type, "file_id": self.file_id}
-
-    def deltas(self, chunk: Chunk | None) -> Iterator[Delta]:
-        return iter(())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -425,7 +391,7 @@ class Compaction:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fallback:
+class Fallback(_Whole):
     """Where another model took over. Its keys are `from` and `to`: {model: NAME} each."""
 
     type: ClassVar[str] = "fallback"
@@ -435,9 +401,6 @@ class Fallback:
 
     def start(self) -> dict[str, Any]:
         return {"type": self.type, "from": self.from_, "to": self.to, "trigger": self.trigger}
-
-    def deltas(self, chunk: Chunk | None) -> Iterator[Delta]:
-        return iter(())
 
 
 Block = Union[  # noqa: UP007 - get_args on 3.10 needs Union

@@ -10,20 +10,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-from mock_server.protocol.blocks import Block, CutMcpToolUse, CutToolUse, McpToolUse, Text, ToolUse, is_server_tool
+from mock_server.protocol.blocks import Block, McpToolUse, Text, ToolUse, is_server_tool
 from mock_server.protocol.errors import excerpt
 from mock_server.protocol.json_schema import Checker, SchemaProblem
 from mock_server.protocol.profile import Model
-from mock_server.protocol.request import MessagesRequest, strict_json
-from mock_server.protocol.rules.tools import TYPED, is_custom
+from mock_server.protocol.request import THOUGHTS, MessagesRequest, strict_json
+from mock_server.protocol.rules.tools import TOOLSETS, TYPED, is_custom
 
 NAMED = 5  # tools that a sentence lists
 MOST = 8  # things that are told of one reply
 _LONGEST = 400  # characters of a sentence
-_THOUGHTS = ("thinking", "redacted_thinking")
 # how the types of tools begin that the server runs itself
 _SERVERS = ("web_search", "web_fetch", "code_execution", "tool_search_tool", "advisor", "octen_", "mcp_toolset")
-_TOOLSETS = ("computer_toolset_20260801", "browser_toolset_20260801")  # their members are called by names of their own
 _PROGRAMS = ("code_execution", "bash_code_execution", "text_editor_code_execution")
 _FILTERING = "20260209"  # searches from this version on filter what they find with programs of their own
 _ADDITION = b'"tool_addition"'
@@ -111,13 +109,13 @@ def _offered(tools: Sequence[Any], servers: Any) -> Offer:
         if not isinstance(tool, dict):
             continue
         kind, name = str(tool.get("type")), str(tool.get("name"))
-        if is_custom(tool) or not kind.startswith((*_SERVERS, *_TOOLSETS)):
+        if is_custom(tool) or not kind.startswith((*_SERVERS, *TOOLSETS)):
             mine[name] = tool
             if not is_custom(tool) and kind not in TYPED:  # whose it is, nobody knows
                 theirs.add(name)
         elif kind.startswith("mcp_toolset"):
             mcp[str(tool.get("mcp_server_name"))] = _toolset_offer(tool)
-        elif kind in _TOOLSETS:
+        elif kind in TOOLSETS:
             has_more = True
         else:
             theirs.add(name)
@@ -182,7 +180,7 @@ def _not_offered(request: MessagesRequest, model: Model | None, said: Said) -> I
             yield Contradiction(f"{what} ({_listed(sorted(offer.servers))})")
 
 
-def _of_mcp(call: "McpToolUse | CutMcpToolUse", offer: Offer) -> Iterator[Contradiction]:
+def _of_mcp(call: McpToolUse, offer: Offer) -> Iterator[Contradiction]:
     there = offer.mcp.get(call.server_name)
     if there is None:
         what = f"calls {call.name!r} of the MCP server {call.server_name!r}, which the request does not name"
@@ -254,7 +252,7 @@ def _broken_inputs(request: MessagesRequest, model: Model | None, said: Said) ->
 
 def _input(call: ToolUse) -> Any:
     """The input as it is sent. Raises ValueError where that is no JSON."""
-    return strict_json(call.text or "{}") if isinstance(call, CutToolUse) else call.input
+    return call.input if call.raw is None else strict_json(call.raw or "{}")
 
 
 def _broken_text(request: MessagesRequest, model: Model | None, said: Said) -> Iterator[Contradiction]:
@@ -298,7 +296,7 @@ def _broken(request: MessagesRequest, name: Any, schema: Any, read: Callable[[],
 
 def _thoughts(request: MessagesRequest, model: Model | None, said: Said) -> Iterator[Contradiction]:
     """A thought where thinking is off, or of a model that has none; where it was just not asked for, that is odd."""
-    if not any(block.type in _THOUGHTS for block in said.content):
+    if not any(block.type in THOUGHTS for block in said.content):
         return
     mode = request.thinking.get("type")
     if mode == "disabled":

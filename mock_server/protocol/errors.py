@@ -80,6 +80,11 @@ def invalid(message: str, **more: Any) -> ApiError:
     return ApiError("invalid_request_error", message, **more)
 
 
+def failure_of_ours(text: str) -> ApiError:
+    """A 500 in words of the emulator's own. To send the same again would not help."""
+    return ApiError("api_error", f"mock-server: {text}", headers={"x-should-retry": "false"})
+
+
 class UnknownModel(ApiError):
     """A 404 for a model that the profile does not serve, in the profile's own words."""
 
@@ -108,9 +113,9 @@ def one_line(text: str) -> str:
     return _UNPRINTABLE.sub(" ", text)
 
 
-def excerpt(text: str, most: int) -> str:
+def excerpt(text: str, most: int, end: str = "…") -> str:
     """A text as messages and tables quote it: of one that is longer than `most`, the beginning and `…`."""
-    return text if len(text) <= most else text[: most - 1] + "…"
+    return text if len(text) <= most else text[: most - len(end)] + end
 
 
 def envelope(type: str, message: str, details: Mapping[str, Any] | None, request_id: str | None) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from typing import Any
 
+from mock_server.protocol.errors import excerpt
 from mock_server.protocol.expression import Expression, OverLimit, allowance, bounded, clients, judged
 
 Schema = dict[str, Any]
@@ -334,8 +335,7 @@ def _line(error: Any) -> str:
 
 
 def _short(text: str) -> str:
-    line = " ".join(text[: 4 * _LONGEST_LINE].split())
-    return line if len(line) <= _LONGEST_LINE else line[: _LONGEST_LINE - 3] + "..."
+    return excerpt(" ".join(text[: 4 * _LONGEST_LINE].split()), _LONGEST_LINE, "...")
 
 
 @cache

@@ -126,6 +126,7 @@ def _webp(data: str) -> Size | None:
     return (_little(body[4:7]) + 1, _little(body[7:10]) + 1) if head[:4] == b"VP8X" else None
 
 
+IMAGE_TYPES = ("image/jpeg", "image/png", "image/gif", "image/webp")
 # first bytes, bytes from the eighth on, kind, and what reads the size
 _KINDS: tuple[tuple[bytes, bytes, str, Callable[[str], Size | None]], ...] = (
     (b"\x89PNG\r\n\x1a\n", b"", "image/png", _png),

@@ -10,13 +10,9 @@ from typing import Any, Literal
 
 from mock_server.protocol import tokens
 from mock_server.protocol.blocks import (
+    FILLS,
     Block,
     Compaction,
-    CutMcpToolUse,
-    CutServerToolUse,
-    CutToolUse,
-    McpToolUse,
-    ServerToolUse,
     Text,
     Thinking,
     ToolUse,
@@ -159,7 +155,7 @@ def _overridden(counters: dict[str, Any], by_hand: Mapping[str, Any] | None, ski
     return counters
 
 
-# The message: what the model says, and `fold`, the only builder of the reply that is not a stream.
+# The message itself.
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,17 +234,6 @@ def plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {name if isinstance(name, str) else dumps(name): plain(item) for name, item in value.items()}
     return [plain(item) for item in value] if isinstance(value, list | tuple) else value
-
-
-# delta type -> the field of the block that it adds to, and the field of the delta that holds the piece
-FILLS: Mapping[str, tuple[str, str]] = {
-    "text_delta": ("text", "text"),
-    "thinking_delta": ("thinking", "thinking"),
-    "signature_delta": ("signature", "signature"),
-    "input_json_delta": ("input", "partial_json"),
-}
-# of those that come in pieces of any size
-PIECES: Mapping[str, str] = {kind: piece for kind, (_, piece) in FILLS.items() if kind != "signature_delta"}
 
 
 class _Open:
@@ -422,12 +407,7 @@ def _shortened(block: Block, left: int) -> Block:
     if isinstance(block, Compaction):
         return replace(block, content=_head(block.content or "", left))
     assert isinstance(block, ToolUse)
-    names = ("name", "input", "id", "caller", "eager")
-    fields: dict[str, Any] = {name: getattr(block, name) for name in names}
-    text = _head(block.json(), left)
-    if isinstance(block, McpToolUse):
-        return CutMcpToolUse(**fields, server_name=block.server_name, text=text)
-    return (CutServerToolUse if isinstance(block, ServerToolUse) else CutToolUse)(**fields, text=text)
+    return replace(block, raw=_head(block.json(), left))
 
 
 def _head(text: str, left: int) -> str:

@@ -52,6 +52,8 @@ Capability = Literal[
     "web_search",
 ]
 
+Effort = Literal["low", "medium", "high", "xhigh", "max"]
+EFFORTS: tuple[Effort, ...] = get_args(Effort)
 # where a reply was made, as its usage has it
 Geo = Literal["global", "not_available"]
 
@@ -98,9 +100,9 @@ class Model:
     thinking: tuple[Literal["adaptive", "between_tools", "disabled", "enabled"], ...] | None = None
     thinking_default: Literal["off", "on", "always"] = "off"
     thinking_display: Literal["summarized", "omitted"] = "summarized"
-    efforts: tuple[Literal["low", "medium", "high", "xhigh", "max"], ...] | None = None
-    effort: Literal["low", "medium", "high", "xhigh", "max"] = "high"
-    thinking_efforts: tuple[Literal["low", "medium", "high", "xhigh", "max"], ...] = ()
+    efforts: tuple[Effort, ...] | None = None
+    effort: Effort = "high"
+    thinking_efforts: tuple[Effort, ...] = ()
     fast: bool = True
     prefill: bool = True
     forced_tools: bool = True
@@ -169,8 +171,7 @@ class Profile:
     `refused_since`: shapes that are an error from a version on. `betas`: the values `anthropic-beta` may have; none
     listed: any (globs). `refused_tools`: tool types it does not have. `organization`, `workspace`: for the headers that
     tell whose key it was. `limits`: rate limits of a model that has none of its own; `rate_limit_headers`: replies tell
-    what is left of them.
-    `priority_tier`: requests are served by it unless they ask for `standard_only`.
+    what is left of them. `priority_tier`: requests are served by it unless they ask for `standard_only`.
     `complete_usage`: send every usage counter, zeros too. `encrypted_results`: search results carry
     `encrypted_content`. `callers`: a call tells that the model made it. `thinking_display`: how thoughts are shown to a
     request that does not say; None: as its model does it. `threads`: conversations can be held here. `any_model`: a

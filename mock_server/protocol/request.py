@@ -1,4 +1,4 @@
-"""Body bytes -> MessagesRequest: a thin view over the JSON. Nothing is judged here; that is `validate.py`."""
+"""Body bytes -> MessagesRequest: a thin view over the JSON. Nothing is judged here; `rules` does that."""
 
 import codecs
 import hashlib
@@ -12,6 +12,7 @@ from json.encoder import encode_basestring_ascii
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from mock_server.protocol.errors import invalid
+from mock_server.protocol.sse import put_json
 from mock_server.records import lazy, quick
 
 # A form with a file as plain data: what a `multipart/form-data` request says, however its bytes are kept.
@@ -60,9 +61,11 @@ class MultipartForm(NamedTuple):
     file: Upload | None = None
 
 
-# Body bytes -> MessagesRequest: a thin view over the JSON. Nothing is judged here; that is `validate.py`.
+# The request.
 
 Block = Mapping[str, Any]
+# the types of blocks that are thoughts
+THOUGHTS = ("thinking", "redacted_thinking")
 _S = TypeVar("_S")
 CACHE_MARK = b'"cache_control"'  # what stands in every body that marks anything for the prompt cache
 # headers whose values are shown to nobody
@@ -394,12 +397,12 @@ class MessagesRequest:
         return self.scan(name, first, step)[len(self.messages)]
 
     @property
-    def outlines(self) -> "Sequence[Outline]":
+    def outlines(self) -> "Sequence[MessagesOutline]":
         """What its messages are, one beside another: number n tells of the first n."""
         return self.scan("outline", _NO_MESSAGES, _outlined)
 
     @lazy
-    def outline(self) -> "Outline":
+    def outline(self) -> "MessagesOutline":
         """What all of its messages are."""
         return self.outlines[len(self.messages)]
 
@@ -608,7 +611,7 @@ def texts_of(message: Any, mark: Any = None) -> Sequence[str] | None:
     return texts
 
 
-class Outline(NamedTuple):
+class MessagesOutline(NamedTuple):
     """What some messages are, one beside another.
 
     So many of them (`length`), in `runs` of one role; the last of these has this `role` and begins at `run`. `turn`:
@@ -628,11 +631,11 @@ class Outline(NamedTuple):
     names_toolset: bool = False
 
 
-_NO_MESSAGES = Outline()
-_outline = quick(Outline)
+_NO_MESSAGES = MessagesOutline()
+_outline = quick(MessagesOutline)
 
 
-def _outlined(before: Outline, message: Mapping[str, Any]) -> Outline:
+def _outlined(before: MessagesOutline, message: Mapping[str, Any]) -> MessagesOutline:
     """The outline with one more message."""
     at, last, runs, run, turn, has_system, has_blocks, kinds, names_toolset = before
     role, content = message["role"], message["content"]
@@ -702,6 +705,11 @@ def _significant(value: Any) -> Any:
     return value
 
 
+def _members(value: dict[str, Any]) -> list[tuple[str, Any]]:
+    """The same of one object, sorted."""
+    return sorted([(k, v) for k, v in value.items() if v is not None and k != "cache_control"], key=_name)
+
+
 def _name(item: tuple[str, Any]) -> str:
     return item[0]
 
@@ -717,7 +725,12 @@ class _DigestInSteps:
         self._held = 0
 
     def of(self, value: Mapping[str, Any]) -> bytes:
-        self._object(sorted(value.items(), key=_name))
+        mark = "{"
+        for name, item in sorted(value.items(), key=_name):
+            self._put(f'{mark}"{name}":')
+            put_json(item, self._put, _SORTED.encode, encode_basestring_ascii, _members)
+            mark = ","
+        self._put("}")
         self._flush()
         return self._digest.digest()
 
@@ -730,31 +743,3 @@ class _DigestInSteps:
     def _flush(self) -> None:
         self._digest.update("".join(self._parts).encode())
         self._parts, self._held = [], 0
-
-    def _object(self, items: Sequence[tuple[str, Any]]) -> None:
-        mark = "{"
-        for name, value in items:
-            self._put(mark + encode_basestring_ascii(name) + ":")
-            self._add(value)
-            mark = ","
-        self._put("}" if items else "{}")
-
-    def _add(self, value: Any) -> None:
-        if isinstance(value, str):
-            self._put('"')
-            for at in range(0, len(value), self.PIECE):
-                self._put(encode_basestring_ascii(value[at : at + self.PIECE])[1:-1])
-            self._put('"')
-        elif isinstance(value, dict):
-            self._object(
-                sorted([(k, v) for k, v in value.items() if v is not None and k != "cache_control"], key=_name)
-            )
-        elif isinstance(value, list | tuple):
-            mark = "["
-            for item in value:
-                self._put(mark)
-                self._add(item)
-                mark = ","
-            self._put("]" if value else "[]")
-        else:
-            self._put(_SORTED.encode(value))

@@ -5,7 +5,7 @@ Clients of the official SDKs drop events without an `event:` line; others read `
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from json.encoder import encode_basestring
 from typing import Any
 
@@ -32,41 +32,55 @@ def dumps_in_steps(value: object) -> str:
     """The same for something long, in steps that let other threads run."""
     parts: list[str] = []
     try:
-        _add(value, parts)
+        put_json(value, parts.append)
     except RecursionError:
         return dumps(value)
     return "".join(parts)
 
 
-def _add(value: object, parts: list[str]) -> None:
+def put_json(
+    value: object,
+    put: Callable[[str], object],
+    write: Callable[[object], str] = dumps,
+    quote: Callable[[str], str] = encode_basestring,
+    members: Callable[[dict[str, Any]], Iterable[tuple[str, Any]]] = dict.items,
+) -> None:
+    """Hand over the JSON of something long, piece by piece. `write`: a short value; `quote`: a text; `members`: what is
+    to be written of an object, in order.
+    """
     if isinstance(value, str) and len(value) > _PIECE:
-        parts.append('"')
-        parts += [encode_basestring(value[at : at + _PIECE])[1:-1] for at in range(0, len(value), _PIECE)]
-        parts.append('"')
+        put('"')
+        for at in range(0, len(value), _PIECE):
+            put(quote(value[at : at + _PIECE])[1:-1])
+        put('"')
     elif isinstance(value, dict) and value:
         mark = "{"
-        for name, item in value.items():
-            parts.append(mark)
-            _add(name, parts)
-            parts.append(":")
-            _add(item, parts)
+        for name, item in members(value):
+            if len(name) <= _PIECE:
+                put(f"{mark}{write(name)}:")
+            else:
+                put(mark)
+                put_json(name, put, write, quote, members)
+                put(":")
+            put_json(item, put, write, quote, members)
             mark = ","
-        parts.append("}")
+        put("}" if mark == "," else "{}")
     elif isinstance(value, list | tuple) and value:
         mark = "["
         for at in range(0, len(value), _ITEMS):
             items = value[at : at + _ITEMS]
             if _SMALL.issuperset(map(type, items)):
-                parts += (mark, dumps(items)[1:-1])
+                put(mark)
+                put(write(items)[1:-1])
                 mark = ","
                 continue
             for item in items:
-                parts.append(mark)
-                _add(item, parts)
+                put(mark)
+                put_json(item, put, write, quote, members)
                 mark = ","
-        parts.append("]")
+        put("]")
     else:
-        parts.append(dumps(value))
+        put(write(value))
 
 
 def spaced(value: object) -> str:

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from mock_server.protocol import media
 from mock_server.protocol.profile import Model
-from mock_server.protocol.request import LONG, Block, MessagesRequest, blocks
+from mock_server.protocol.request import LONG, THOUGHTS, Block, MessagesRequest, blocks
 from mock_server.protocol.sse import dumps
 
 _SHORT = 100  # letters, up to which the expression is as fast as anything
@@ -176,7 +176,6 @@ _TOOLS: Mapping[str, int] = {
 }
 # parameters that bring no hidden prompt of their own
 _PLAIN = frozenset(("model", "messages", "max_tokens", "system", "stream", "tools", "tool_choice", "metadata"))
-THOUGHTS = ("thinking", "redacted_thinking")
 _FORCED = ("any", "tool")
 
 

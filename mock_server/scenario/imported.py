@@ -14,11 +14,10 @@ from dataclasses import field
 from itertools import accumulate, islice
 from typing import Any, NamedTuple
 
-from mock_server.protocol.blocks import Block, ToolUse, is_server_tool
+from mock_server.protocol.blocks import TEXT_DELTAS, Block, ToolUse, is_server_tool
 from mock_server.protocol.chunk import Chunk
 from mock_server.protocol.contradictions import Said, contradictions
 from mock_server.protocol.errors import excerpt
-from mock_server.protocol.message import PIECES
 from mock_server.protocol.request import MessagesRequest, blocks
 from mock_server.records import dataclass
 from mock_server.scenario import paths
@@ -134,7 +133,7 @@ class _Recorded:
 
 def _text(delta: Delta) -> str:
     """The piece of a text that a delta adds; empty for those that come whole."""
-    return str(delta.get(PIECES.get(str(delta.get("type")), ""), ""))
+    return str(delta.get(TEXT_DELTAS.get(str(delta.get("type")), ""), ""))
 
 
 # -- recorded exchanges -> the scenarios that answer them again -------------------------------------------------------

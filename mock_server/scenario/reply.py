@@ -10,9 +10,6 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from mock_server.protocol.blocks import (
     Block,
-    CutMcpToolUse,
-    CutServerToolUse,
-    CutToolUse,
     McpToolUse,
     ServerToolUse,
     Text,
@@ -169,10 +166,10 @@ def generated_in(reply: Iterable[Block] | None) -> Iterator[Generate]:
 # -- reading --------------------------------------------------------------------------------------------------------
 
 _TEXTS: Mapping[str, type] = {"text": OpenText, "thinking": OpenThinking}
-CALLS: Mapping[str, tuple[type[ToolUse], type[ToolUse], type[ToolUse]]] = {
-    "tool_use": (ToolUse, OpenToolUse, CutToolUse),
-    "server_tool_use": (ServerToolUse, OpenServerToolUse, CutServerToolUse),
-    "mcp_tool_use": (McpToolUse, OpenMcpToolUse, CutMcpToolUse),
+CALLS: Mapping[str, tuple[type[ToolUse], type[ToolUse]]] = {
+    "tool_use": (ToolUse, OpenToolUse),
+    "server_tool_use": (ServerToolUse, OpenServerToolUse),
+    "mcp_tool_use": (McpToolUse, OpenMcpToolUse),
 }
 
 
@@ -229,7 +226,7 @@ def _raw_call(tag: str, node: Node, problems: Problems) -> ToolUse | None:
     if not isinstance(raw.value, str):
         problems.add(raw, f"expected the JSON as text, got {kind(raw)}")
         return None
-    return _call(tag, CALLS[tag][2], node, problems, input={}, text=raw.value, eager=True)
+    return _call(tag, CALLS[tag][0], node, problems, input={}, raw=raw.value, eager=True)
 
 
 def _made(node: Node) -> Made | None:

@@ -14,7 +14,7 @@ import pytest
 
 from mock_server.engine.cache import Prefix, prefix
 from mock_server.protocol import completion, expression, media, request, rules, signing, sse
-from mock_server.protocol.blocks import Compaction, CutToolUse, Text, ToolUse
+from mock_server.protocol.blocks import Compaction, Text, ToolUse
 from mock_server.protocol.errors import MESSAGE, STATUS, TYPE, ApiError
 from mock_server.protocol.expression import _PER_PATTERN, Expression, OverLimit, Purse, bounded
 from mock_server.protocol.json_schema import Checker, SchemaProblem, is_schema
@@ -23,7 +23,8 @@ from mock_server.protocol.plan import AT_ONCE, Plan, Send, rolled
 from mock_server.protocol.profile import Capability, Model, Profile
 from mock_server.protocol.query import Whole, read_query
 from mock_server.protocol.request import Known, MessagesRequest
-from mock_server.protocol.rules import counting, history, parameters, schemas, validate
+from mock_server.protocol.rules import COUNTED as PARAMETERS_COUNTED
+from mock_server.protocol.rules import history, only_counted, parameters, schemas, validate
 from mock_server.protocol.rules.checks import integer
 from mock_server.protocol.rules.history import results_paired
 from mock_server.protocol.rules.models import model_of
@@ -384,7 +385,8 @@ def test_a_reply_is_cut_to_its_length_and_stays_what_it_is() -> None:
     assert cut([Text(text="one two three four")], 2, []) == Cut((Text(text="one two"),), "max_tokens")
     assert short is not None
     (left,) = short.content
-    assert isinstance(left, CutToolUse)
+    assert isinstance(left, ToolUse)
+    assert left.raw is not None
     assert (left.name, left.id, left.input) == ("look", "toolu_1", call.input)
 
 
@@ -632,9 +634,9 @@ COUNTED = """
 
 
 def test_a_request_for_a_count_has_these_parameters_and_no_other() -> None:
-    assert set(COUNTED) == counting.PARAMETERS
+    assert set(COUNTED) == PARAMETERS_COUNTED
     with pytest.raises(ApiError, match="max_tokens: Extra inputs are not permitted"):
-        counting.no_unknown(MessagesRequest({"model": "m", "messages": [], "max_tokens": 9}), ANTHROPIC)
+        only_counted(MessagesRequest({"model": "m", "messages": [], "max_tokens": 9}), ANTHROPIC)
 
 
 def test_a_usage_that_counts_nothing_is_all_zeros() -> None:

@@ -17,7 +17,7 @@ from mock_server.engine.exchange import Apart, Call, Exchange, Late, base_url, g
 from mock_server.engine.faults import not_applied, unpacked
 from mock_server.engine.session import Session
 from mock_server.protocol import message
-from mock_server.protocol.errors import ApiError
+from mock_server.protocol.errors import failure_of_ours
 from mock_server.protocol.plan import NOTHING, Headers, Part, Payload, Plan, whole
 from mock_server.protocol.query import PAGE, id_page
 from mock_server.protocol.request import LONG, HttpRequest, parse_json
@@ -29,10 +29,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("mock_server")
 
-# The requests of a batch -> the lines of its results. Each takes the same straight line as POST /v1/messages.
-#
-# In the journal each is a request like any other; of one batch the first `NOTED` are kept, the others are only
-# counted.
+# The requests of a batch -> the lines of its results. In the journal each is a request like any other; of one batch the
+# first `NOTED` are kept, the others are only counted.
 
 NOTED = 100
 SLICE = 50  # requests that are answered before others have their turn
@@ -102,7 +100,7 @@ async def _settle_late(session: Session, late: Late, settle: Callable[[Exchange]
         raise
     except BaseException as error:  # of a test: its own kind of failure is not an Exception
         session.journal.failed(error)
-        failed = ApiError("api_error", f"mock-server: {type(error).__name__}: {error}")
+        failed = failure_of_ours(f"{type(error).__name__}: {error}")
         exchange = Exchange(failure(failed, session, session.ids().new("req")), note=str(failed))
     settle(exchange)
 
@@ -158,7 +156,7 @@ def _as_result(exchange: Exchange) -> tuple[Kind, Payload | None]:
     return "errored", body
 
 
-# `/v1/messages/batches`: create, list, get, cancel, delete, results. Shapes: docs/protocol.md F.3.
+# The endpoints. Shapes: docs/protocol.md F.3.
 
 PATH = "/v1/messages/batches"
 JSONL: Headers = (("content-type", "application/x-jsonl"),)

@@ -21,7 +21,7 @@ from mock_server.engine.exchange import Call, Exchange
 from mock_server.engine.session import Session
 from mock_server.protocol.errors import ApiError
 from mock_server.protocol.request import HttpRequest, MessagesRequest, parse
-from mock_server.protocol.rules import counting
+from mock_server.protocol.rules import readable_count, validate_count
 from mock_server.protocol.rules.models import model_of
 from mock_server.protocol.tokens import counted
 
@@ -33,7 +33,7 @@ def read(http: HttpRequest, session: Session) -> tuple[MessagesRequest, ApiError
     """The request, and what is wrong with it where that is let pass. Raises ApiError."""
     in_force = session.in_force
     request = in_force.beginnings.read(http.body, http.headers, in_force.profile, http.path)
-    finding = judged(request, in_force, counting.readable, counting.validate)
+    finding = judged(request, in_force, readable_count, validate_count)
     if finding is None:
         keep(request, in_force, http.path)
     return request, finding
@@ -43,7 +43,7 @@ def read_ahead(http: HttpRequest, session: Session) -> tuple[MessagesRequest, Ap
     """The same, and counted already, with its files."""
     in_force = session.in_force
     request = parse(http.body, http.headers)
-    finding = judged(request, in_force, counting.readable, counting.validate)
+    finding = judged(request, in_force, readable_count, validate_count)
     request = sourced_ahead(request, session)
     counted_ahead(request, model_of(request, in_force.profile))
     return request, finding

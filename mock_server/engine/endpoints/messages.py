@@ -51,7 +51,7 @@ from mock_server.engine.slots import Filled
 from mock_server.engine.threads import checked
 from mock_server.protocol import signing
 from mock_server.protocol.blocks import Block, Compaction
-from mock_server.protocol.errors import ApiError, excerpt, invalid
+from mock_server.protocol.errors import ApiError, excerpt, failure_of_ours, invalid
 from mock_server.protocol.expression import OverLimit, allowance, bounded
 from mock_server.protocol.plan import NOTHING, Headers, Plan
 from mock_server.protocol.profile import Limits
@@ -378,7 +378,7 @@ def _unexpected(call: Call, choice: Choice, differences: Sequence[Miss]) -> Exch
     listed = "\n".join(f"  {one}" for one in differences)
     text = f"scenario '{choice.scenario.name}' turn {choice.turn} expects another request:\n{listed}"
     log.warning("%s", text)
-    plan = failure(invalid(text, headers={"x-should-retry": "false"}), call.session, call.ids.new("req"))
+    plan = failure(invalid(text), call.session, call.ids.new("req"))
     plan, scenario = _headed(plan, *_origin(choice)), choice.scenario
     return Exchange(
         plan,
@@ -516,7 +516,7 @@ def _long(turn: Turn) -> Exchange:
         try:
             done = await apart(make, patience=PATIENCE)
         except OverLimit as error:
-            failed = ApiError("api_error", f"mock-server: {error}", headers={"x-should-retry": "false"})
+            failed = failure_of_ours(str(error))
         except ApiError as error:
             failed = error
         else:
@@ -728,8 +728,9 @@ def _unmatched(turn: Turn, overlays: Sequence[Scenario]) -> Exchange:
     if terms.settings.unmatched == "error":
         if log.isEnabledFor(logging.WARNING):
             log.warning("%s\nThis scenario would match:\n%s", found, ready(Request(call.http)))
-        error = invalid(str(found), headers={"x-should-retry": "false"})
-        plan = _headed(failure(error, call.session, call.ids.new("req")), ("x-mock-scenario", "(unmatched)"))
+        plan = _headed(
+            failure(invalid(str(found)), call.session, call.ids.new("req")), ("x-mock-scenario", "(unmatched)")
+        )
         return Exchange(plan, note=str(found), understood=True, warnings=refused(call.http.headers))
     if log.isEnabledFor(logging.INFO) and found.near_misses:
         log.info("%s", excerpt(f"no scenario matches, a reply is made up; nearest: {found.near_misses[0]}", _TOLD))

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from mock_server.engine.errors import json_reply, unserved
 from mock_server.engine.exchange import Call, Exchange
 from mock_server.protocol.errors import UnknownModel, excerpt
-from mock_server.protocol.profile import Model, Profile
+from mock_server.protocol.profile import EFFORTS, Model, Profile
 from mock_server.protocol.query import PAGE, Several, id_page
 
 if TYPE_CHECKING:
@@ -15,7 +15,6 @@ LIFECYCLES = ("active", "deprecated", "retired")
 PARAMETERS = {**PAGE, "lifecycle": Several(LIFECYCLES, most=3)}
 UNKNOWN_DATE = "1970-01-01"
 _MOST = 200  # characters of an id that an error repeats
-_EFFORTS = ("low", "medium", "high", "xhigh", "max")
 _THINKING = ("adaptive", "enabled", "disabled", "between_tools")
 _PLAIN = ("batch", "citations", "image_input", "pdf_input", "structured_outputs")
 _EDITS = ("clear_thinking_20251015", "clear_tool_uses_20250919", "compact_20260112")
@@ -72,7 +71,7 @@ def capabilities(model: Model, *, beta: bool) -> dict[str, Any]:
         **{name: _has(model, name) for name in _PLAIN},
         "code_execution": _has(model, "programmatic_tools"),
         "context_management": _group({name: _has(model, name) for name in _EDITS}),
-        "effort": _group({name: _support(name in efforts) for name in _EFFORTS}),
+        "effort": _group({name: _support(name in efforts) for name in EFFORTS}),
         "server_tools": _group(servers),
         "thinking": {
             "supported": not {"adaptive", "enabled"}.isdisjoint(thinking),

@@ -3,8 +3,7 @@
 One error per response, the first in that order. Numbers are those of docs/rules.md. To add a rule, write a
 small function beside its kind and name it in a table here.
 
-Rules about shape are asked of the body as it was sent. Rules about the conversation are asked of it as the API
-takes
+Rules about shape are asked of the body as it was sent. Rules about the conversation are asked of it as the API takes
 it, with messages of one role in a row as one (`MessagesRequest.merged`); their paths number the messages so, too.
 """
 
@@ -22,8 +21,7 @@ from mock_server.protocol.rules.parameters import PARAMETERS
 
 # The plainest request there is, told at a glance: no rule has anything to say about it, so none need be asked.
 #
-# A sixth of what such a request costs went into that. Only ever true where every rule passes; tests hold it to
-# that.
+# A sixth of what such a request costs went into asking. Only ever true where every rule passes; tests hold it to that.
 
 _NAMES = frozenset(("model", "max_tokens", "messages", "stream", "system", "metadata"))
 _MARK = {"type": "ephemeral"}
@@ -55,7 +53,7 @@ def _has_plain_rest(body: Mapping[str, Any]) -> bool:
     return PARAMETERS["metadata"](about) is None and (about is None or about.keys() <= _USER)
 
 
-# Request rules: a request that breaks one gets the API's own error. They are asked in the order of the tables.
+# The tables of the rules, in the order they are asked.
 
 Rule = Callable[[MessagesRequest, Profile], None]
 # What a rule is about, and the rule: a parameter (asked only when the request has it), or "" for every request.
@@ -71,7 +69,7 @@ FOUNDATION: Rules = (
     ("tool_choice", tools.choice),  # 74-76
 )
 
-# All but `shapes.messages` and `models.system_messages` go by the rest of the body alone, and are not asked again of a
+# All but `content.messages` and `models.system_messages` go by the rest of the body alone, and are not asked again of a
 # request whose rest passed them before (`_goes_on_well`).
 # The order of the API: the model after the types of the parameters, then shapes, then what is said.
 RULES: Rules = (
@@ -440,10 +438,72 @@ def _first(found: Iterable[Ignored]) -> tuple[Ignored, ...]:
     return tuple(by_name.values())
 
 
+# The rules of `count_tokens`: those of a message without what is about the reply. See docs/protocol.md F.1.
+
+COUNTED = frozenset(
+    [
+        *("model", "messages", "system", "tools", "tool_choice", "thinking", "output_config", "cache_control", "speed"),
+        *("mcp_servers", "context_management", "compaction", "billing_policy", "output_format"),
+    ]
+)
+
+
+def _required_to_count(request: MessagesRequest, profile: Profile) -> None:
+    """Rule 23: `model` and `messages` are there."""
+    parameters.require(request, "model", "messages")
+
+
+def _counted_fields(request: MessagesRequest, profile: Profile) -> None:
+    """Types, ranges and enums of the parameters that are counted."""
+    parameters.check_fields({name: value for name, value in request.body.items() if name in COUNTED})
+
+
+def only_counted(request: MessagesRequest, profile: Profile) -> None:
+    """Rule 28: nothing that nobody knows, nor what only a request for a message has."""
+    for name in request.body if profile.is_strict else ():
+        if name not in COUNTED:
+            raise invalid(f"{name}: Extra inputs are not permitted")
+    parameters.no_unknown(request, profile)
+
+
+def _no_thread_to_count(request: MessagesRequest, profile: Profile) -> None:
+    """A thread cannot be counted: it is refused, not passed over, since its history would be missing."""
+    if request.body.get("thread") is not None:
+        raise invalid("thread: Extra inputs are not permitted")
+
+
+_INSTEAD: dict[Rule, Rule] = {
+    parameters.required: _required_to_count,
+    parameters.fields: _counted_fields,
+    parameters.no_unknown: only_counted,
+    parameters.no_thread: _no_thread_to_count,
+}
+# about the length or the kind of the reply
+_OF_REPLY = (parameters.within_cap, parameters.prewarm, parameters.fallbacks, models.sampling, models.thinking_budget)
+
+
+def _counting(rules: Rules) -> Rules:
+    return tuple((about, _INSTEAD.get(rule, rule)) for about, rule in rules if rule not in _OF_REPLY)
+
+
+_COUNT_FOUNDATION, _COUNT_RULES = _counting(FOUNDATION), _counting(RULES)
+# A container is no parameter here: nothing could satisfy the rule that asks for one.
+_COUNT_SAID = tuple(row for row in SAID_RULES if row[1] is not history.container_named)
+
+
+def validate_count(request: MessagesRequest, profile: Profile, *, has_cache_marks: bool = True) -> None:
+    """Raise the ApiError of the first rule that a request to count breaks."""
+    judge(_COUNT_RULES, request, profile, has_cache_marks=has_cache_marks, said=_COUNT_SAID)
+
+
+def readable_count(request: MessagesRequest, profile: Profile) -> None:
+    """Raise the ApiError of a request that cannot be counted at all, whatever is let pass otherwise."""
+    ask(_COUNT_FOUNDATION, request, profile.lenient)
+
+
 # Rules of a message batch: what is wrong with it as a whole, and what its requests may not ask for.
 #
-# The requests' own parameters are judged when they are answered, so a bad one is an errored line, not an error
-# here.
+# The requests' own parameters are judged when they are answered, so a bad one is an errored line, not an error here.
 
 MOST_REQUESTS = 100_000
 _CUSTOM_ID = re.compile("[a-zA-Z0-9_-]{1,64}")

@@ -231,7 +231,6 @@ SIDE = 8000  # pixels
 MANY = 20  # images; with more of them in a request each must be smaller
 SIDE_OF_MANY = 2000
 
-_IMAGE_TYPES = ("image/jpeg", "image/png", "image/gif", "image/webp")
 KINDS = ("image", "document", "search_result")
 _WANTED = frozenset((*KINDS, "tool_result"))
 
@@ -424,7 +423,7 @@ def _fields(*, closed: bool) -> Mapping[str, Check]:
     image = one(
         {
             **BLOCK_PARAMS["image"],
-            "source": required(tagged({"base64": encoded(*_IMAGE_TYPES), **apart})),
+            "source": required(tagged({"base64": encoded(*media.IMAGE_TYPES), **apart})),
             "transformations": optional(nullable(one({"oversized_image": optional(one_of("downsize", "error"))}))),
         }
     )

@@ -13,7 +13,7 @@ from mock_server.protocol.request import MessagesRequest
 
 SAMPLING = ("temperature", "top_p", "top_k")
 _DEFAULTS: Mapping[str, float] = {"temperature": 1, "top_p": 1}
-_DOCS = "https://platform.claude.com/docs/en/build-with-claude/extended-thinking"
+THINKING_DOCS = "https://platform.claude.com/docs/en/build-with-claude/extended-thinking"
 INTERLEAVED = "interleaved-thinking-2025-05-14"
 
 
@@ -52,7 +52,7 @@ def sampling(request: MessagesRequest, profile: Profile) -> None:
 
 
 def _sampling_while_thinking(given: Mapping[str, Any]) -> None:
-    told = f"when thinking is enabled. Please consult our documentation at {_DOCS}"
+    told = f"when thinking is enabled. Please consult our documentation at {THINKING_DOCS}"
     if given.get("temperature", 1) != 1:
         raise invalid(f"`temperature` may only be set to 1 {told}")
     if not given.get("top_p", 1) >= 0.95:
@@ -114,7 +114,7 @@ def thinking_budget(request: MessagesRequest, profile: Profile) -> None:
     if thinking["budget_tokens"] >= request.max_tokens:
         raise invalid(
             "`max_tokens` must be greater than `thinking.budget_tokens`. "
-            f"Please consult our documentation at {_DOCS}#max-tokens-and-context-window-size"
+            f"Please consult our documentation at {THINKING_DOCS}#max-tokens-and-context-window-size"
         )
 
 

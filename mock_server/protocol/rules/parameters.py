@@ -5,7 +5,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from mock_server.protocol.errors import ApiError, UnknownModel, invalid
-from mock_server.protocol.profile import Profile
+from mock_server.protocol.profile import EFFORTS, Profile
 from mock_server.protocol.request import MessagesRequest
 from mock_server.protocol.rules.checks import (
     Check,
@@ -80,7 +80,7 @@ PARAMETERS: Mapping[str, Check] = {
     "output_config": nullable(
         record(
             {
-                "effort": optional(nullable(one_of("low", "medium", "high", "xhigh", "max"))),
+                "effort": optional(nullable(one_of(*EFFORTS))),
                 "format": optional(nullable(_FORMAT)),
                 "task_budget": optional(nullable(dictionary)),  # of a beta
             }
@@ -136,7 +136,12 @@ LEAST_COMPACTION = 50_000
 
 def required(request: MessagesRequest, profile: Profile) -> None:
     """Rules 22 and 23: `model`, `messages` and `max_tokens` are there."""
-    for name in ("model", "messages", "max_tokens"):
+    require(request, "model", "messages", "max_tokens")
+
+
+def require(request: MessagesRequest, *names: str) -> None:
+    """Raise the ApiError of the first of these parameters that is not there."""
+    for name in names:
         if name not in request.body:
             raise invalid(f"{name}: Field required")
 

@@ -79,6 +79,8 @@ CUSTOM: Fields = {
     "description": optional(nullable(string)),
     "eager_input_streaming": optional(nullable(boolean)),
 }
+# tools of which each stands for several, which are called by names of their own
+TOOLSETS = ("computer_toolset_20260801", "browser_toolset_20260801")
 # tool type -> its fixed name ("" where it has none) and its other fields
 TYPED: Mapping[str, tuple[str, Fields]] = {
     "bash_20241022": ("bash", _CLIENT),
@@ -91,8 +93,7 @@ TYPED: Mapping[str, tuple[str, Fields]] = {
     "computer_20241022": ("computer", _SCREEN),
     "computer_20250124": ("computer", _SCREEN),
     "computer_20251124": ("computer", {**_SCREEN, "enable_zoom": optional(nullable(boolean))}),
-    "computer_toolset_20260801": ("", _TOOLSET),
-    "browser_toolset_20260801": ("", _TOOLSET),
+    **dict.fromkeys(TOOLSETS, ("", _TOOLSET)),
     "web_search_20250305": ("web_search", _SEARCH),
     "web_search_20260209": ("web_search", _SEARCH),
     "web_search_20260318": ("web_search", {**_SEARCH, **_INCLUDED}),
@@ -188,10 +189,7 @@ def within_reason(where: str, schemas: Sequence[Any]) -> None:
     for schema in schemas:
         left -= size(schema, left + 1)
         if left < 0:
-            raise invalid(
-                f"{where}: mock-server reads schemas of at most {MOST_VALUES:,} values in one request",
-                headers={"x-should-retry": "false"},
-            )
+            raise invalid(f"{where}: mock-server reads schemas of at most {MOST_VALUES:,} values in one request")
 
 
 def definitions(request: MessagesRequest, profile: Profile) -> None:

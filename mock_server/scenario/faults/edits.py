@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from mock_server.protocol import tokens
+from mock_server.protocol.blocks import FILLS
 from mock_server.protocol.message import (
     BESIDE,
-    FILLS,
     IN_DELTA,
     ONLY_AT_END,
     ONLY_AT_START,

@@ -8,7 +8,8 @@ from dataclasses import field
 from random import Random
 from typing import Annotated, Any, ClassVar, Literal
 
-from mock_server.protocol.message import PIECES, PING, plain
+from mock_server.protocol.blocks import TEXT_DELTAS
+from mock_server.protocol.message import PING, plain
 from mock_server.protocol.plan import Manner, Payload, Plan, Send, Step, Wait, rolled, unrolled
 from mock_server.protocol.sse import dumps, encode, frame, heard
 from mock_server.records import dataclass
@@ -591,7 +592,7 @@ def _framed(step: Step, newline: str, draw: Random) -> Iterator[Step]:
         return
     delay, event = _sent(step).delay, event_of(step)
     delta = payload.get("delta")
-    fills = event == "content_block_delta" and isinstance(delta, Mapping) and delta.get("type") in PIECES
+    fills = event == "content_block_delta" and isinstance(delta, Mapping) and delta.get("type") in TEXT_DELTAS
     if fills and draw.random() < 0.15:
         yield Send(delay, _lines_of(_without_text(payload), newline, draw))
         delay = 0
@@ -603,7 +604,7 @@ def _framed(step: Step, newline: str, draw: Random) -> Iterator[Step]:
 
 def _without_text(payload: Payload) -> dict[str, Any]:
     kind = payload["delta"]["type"]
-    return {**payload, "delta": {"type": kind, PIECES[kind]: ""}}
+    return {**payload, "delta": {"type": kind, TEXT_DELTAS[kind]: ""}}
 
 
 def _lines_of(payload: Payload, newline: str, draw: Random, event: str = "") -> bytes:

@@ -14,8 +14,8 @@ from random import Random
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Protocol, get_args
 
 from mock_server.protocol import tokens
-from mock_server.protocol.blocks import BLOCKS
-from mock_server.protocol.message import FILLS, PING
+from mock_server.protocol.blocks import BLOCKS, FILLS
+from mock_server.protocol.message import PING
 from mock_server.protocol.plan import Payload, Plan, Send, Step, Wait, unrolled
 from mock_server.protocol.sse import KEEPALIVE_FRAME, PING_FRAME, dumps, encode
 from mock_server.records import dataclass

@@ -12,7 +12,7 @@ from mock_server.engine.entry import Entry
 from mock_server.engine.explain import ASKED, explain, request_to
 from mock_server.engine.journal import Incomplete
 from mock_server.engine.masking import masked
-from mock_server.engine.overlays import ServerOverlays, SessionOverlays
+from mock_server.engine.overlays import Overlays
 from mock_server.engine.preview import preview
 from mock_server.engine.session import Session
 from mock_server.scenario.conditions import NO_STATES
@@ -529,10 +529,10 @@ def lift(control: Control, query: Query) -> RouteAnswer:
     return RouteAnswer(200, {"removed": query.rest})
 
 
-def _chaos(control: Control, query: Query) -> SessionOverlays | ServerOverlays:
+def _chaos(control: Control, query: Query) -> Overlays:
     if "session" in query.query or "x-mock-session" in query.headers:
-        return SessionOverlays(control.engine, control.session(query))
-    return ServerOverlays(control.engine)
+        return Overlays(control.engine, control.session(query))
+    return Overlays(control.engine)
 
 
 def _faults() -> list[Mapping[str, Any]]:

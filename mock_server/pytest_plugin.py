@@ -29,8 +29,9 @@ if TYPE_CHECKING:
     AnySession: TypeAlias = MockSession | MockClient
 
 
-# What in the environment would lead a client past the server.
+# -- the environment ---------------------------------------------------------------------------------------------------
 
+# what would lead a client past the server
 LEAKS = (
     *("ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_PROFILE", "ANTHROPIC_CUSTOM_HEADERS", "ANTHROPIC_SCOPE"),
     *("ANTHROPIC_IDENTITY_TOKEN", "ANTHROPIC_IDENTITY_TOKEN_FILE", "ANTHROPIC_FEDERATION_RULE_ID"),
@@ -56,7 +57,7 @@ def lead_here(server: "AnySession | MockServer", patch: pytest.MonkeyPatch) -> N
         patch.setenv(name, value)
 
 
-# Options, fixtures, reports.
+# -- options ----------------------------------------------------------------------------------------------------------
 
 MARKERS = (
     "mock_scenarios(*what): scenarios for the test: files and folders (relative to the test file or the root), or "
@@ -70,9 +71,6 @@ _OPEN_STREAMS = "mock_server_open_streams"
 _in_use = pytest.StashKey["InUse"]()
 _early = pytest.StashKey["Early"]()
 _runs = itertools.count(1)
-
-
-# -- options ----------------------------------------------------------------------------------------------------------
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -547,7 +545,9 @@ def _ini_scenarios(config: pytest.Config) -> list[Path]:
 
 def _resolved(what: str, item: pytest.Item) -> str | Path:
     """A path beside the test file or below the root; a name stays a name."""
-    if not re.search(r"[/\\]|\.ya?ml$", what):
+    from mock_server.scenario.load import is_name
+
+    if is_name(what):
         return what
     beside, below = item.path.parent / what, item.config.rootpath / what
     return beside if beside.exists() or not below.exists() else below

@@ -10,7 +10,7 @@ from mock_server.engine.preview import Previewed, preview
 from mock_server.records import dataclass
 from mock_server.scenario.faults import FAULTS, faults_of, label, spelled
 from mock_server.scenario.faults.place import name_of
-from mock_server.scenario.load import build, expand, files, library, load
+from mock_server.scenario.load import build, expand, is_name, library, load
 from mock_server.scenario.model import Scenario, without_name
 from mock_server.scenario.node import Node, Problem, Problems, ScenarioError, suggestion
 from mock_server.scenario.profiles import load_profile
@@ -72,13 +72,12 @@ def faults(
 def _meant(scenario: str | Path | Scenario) -> Sequence[Scenario]:
     if isinstance(scenario, Scenario):
         return (scenario,)
-    text = str(scenario)
-    if isinstance(scenario, Path) or "/" in text or text.endswith((".yaml", ".yml")):
+    if not is_name(scenario):
         return load([scenario])
-    known = {one.name: one for one in load(files([library()]))}
-    if text not in known:
-        raise ScenarioError([Problem("faults()", None, f"no scenario '{text}'{suggestion(text, known)}")])
-    return (known[text],)
+    name, known = str(scenario), {one.name: one for one in load([library()])}
+    if name not in known:
+        raise ScenarioError([Problem("faults()", None, f"no scenario '{name}'{suggestion(name, known)}")])
+    return (known[name],)
 
 
 def _turns(scenario: Scenario) -> Iterator[Previewed]:

@@ -16,7 +16,7 @@ from mock_server.api.controls import ClockControls, GateControls, OverlayControl
 from mock_server.engine import verify
 from mock_server.engine.entry import Entry
 from mock_server.engine.journal import Incomplete, Journal
-from mock_server.scenario.load import build, files, library, load, same_names
+from mock_server.scenario.load import build, files, is_name, library, load, same_names
 from mock_server.scenario.model import Scenario, without_name
 from mock_server.scenario.node import Problem, ScenarioError, one_of, several
 from mock_server.settings import SessionSettings
@@ -154,7 +154,7 @@ class Verbs(ABC):
         __tracebackhide__ = True
         found: list[Scenario] = []
         for one in what:
-            found += _named(str(one)) if _is_name(one) else load([one])
+            found += _named(str(one)) if is_name(one) else load([one])
         if twice := same_names(found):
             raise ScenarioError(twice)
         routes = [Route(self, scenario.name) for scenario in found]
@@ -347,11 +347,6 @@ def _caller() -> str:
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
         frame = frame.f_back
     return f"{frame.f_code.co_filename.removeprefix(os.getcwd() + os.sep)}:{frame.f_lineno}"
-
-
-def _is_name(what: str | Path) -> bool:
-    text = str(what)
-    return not (isinstance(what, Path) or "/" in text or "\\" in text or text.endswith((".yaml", ".yml")))
 
 
 def _named(name: str) -> Sequence[Scenario]:

@@ -31,12 +31,10 @@ class Paint:
         return f"\033[{_CODES[style]}m{text}\033[0m" if self.on else text
 
 
-def table(rows: Sequence[tuple[str, ...]], indent: str = "") -> list[str]:
+def table(rows: Sequence[tuple[str, ...]]) -> list[str]:
     """Rows as lines, the columns as wide as what stands in them."""
-    if not rows:
-        return []
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [indent + "  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
 
 
 def engine_of(settings: Settings, scenarios: Sequence[Scenario]) -> Engine:

@@ -26,9 +26,8 @@ KEPT = 5
 class JournalFile:
     """An append-only file of entries. Raises Unusable when it cannot be opened; later faults are logged, not raised."""
 
-    def __init__(self, path: str | Path, limit: int = MAX_BYTES) -> None:
+    def __init__(self, path: str | Path) -> None:
         self._path = Path(path)
-        self._limit = limit
         try:
             self._file = self._opened()
         except OSError as error:
@@ -36,8 +35,7 @@ class JournalFile:
             raise Unusable(f"the journal file {path} cannot be opened: {why}") from None
         status = os.fstat(self._file)
         self._size = status.st_size
-        # a pipe or a terminal is not put aside
-        self._until = limit if stat.S_ISREG(status.st_mode) else None
+        self._until = MAX_BYTES if stat.S_ISREG(status.st_mode) else None  # a pipe or a terminal is not put aside
         self._is_torn = self._size > 0 and self._last_byte() != b"\n"
         self._lost = 0
 
@@ -90,12 +88,12 @@ class JournalFile:
                 aside.replace(self._path)
                 raise
         except OSError as error:
-            self._until = self._size + self._limit
+            self._until = self._size + MAX_BYTES
             log.error("journal file %s: cannot be put aside, it grows on: %s", self._path, error.strerror)
             return
         old, self._file = self._file, new
         os.close(old)
-        self._size, self._until, self._is_torn = 0, self._limit, False
+        self._size, self._until, self._is_torn = 0, MAX_BYTES, False
         try:
             self._shift()
         except OSError as error:

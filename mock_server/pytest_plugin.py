@@ -172,9 +172,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _fail_under(config: pytest.Config) -> float | None:
-    given: float | None = config.getoption("mock_coverage_fail_under")
+    option: float | None = config.getoption("mock_coverage_fail_under")
     ini = config.getini("mock_server_coverage_fail_under")
-    return given if given is not None else float(ini) if ini else None
+    return option if option is not None else float(ini) if ini else None
 
 
 class _Autouse:
@@ -298,8 +298,8 @@ class MockServerFactory:
         __tracebackhide__ = True
         session = _new_session(self._server, "made", self._config, default=False)
         self._made.append(session)
-        given: dict[str, Any] = {**settings}
-        session.override(**(_remote_settings(self._config) | _ini_settings(self._config) | given))
+        own: dict[str, Any] = {**settings}
+        session.override(**(_remote_settings(self._config) | _ini_settings(self._config) | own))
         if _is_shared(self._config):
             session.load(*_ini_scenarios(self._config))
         return session
@@ -369,12 +369,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     from mock_server.api.matrix import faults
     from mock_server.scenario.node import ScenarioError
 
-    given: dict[str, Any] = {**dict(zip(("scenario", "faults", "once"), mark.args, strict=False)), **mark.kwargs}
-    scenario = given.pop("scenario", None)
+    keys: dict[str, Any] = {**dict(zip(("scenario", "faults", "once"), mark.args, strict=False)), **mark.kwargs}
+    scenario = keys.pop("scenario", None)
     if scenario is None:
         raise pytest.UsageError(f"{metafunc.definition.nodeid}: mock_faults needs scenario=NAME or a file")
     try:
-        variants = list(faults(_resolved(str(scenario), metafunc.definition), **given))
+        variants = list(faults(_resolved(str(scenario), metafunc.definition), **keys))
     except ScenarioError as error:
         raise pytest.UsageError(f"{metafunc.definition.nodeid}: {error}") from None
     if "mock_fault" not in metafunc.fixturenames:
@@ -408,24 +408,24 @@ def _counts(session: "AnySession") -> Counts:
     return len(journal.faults), journal.unmatched, journal.unexpected, journal.contradicted
 
 
-def _judge(session: "AnySession", told: Counts, whose: str = "") -> None:
-    """Fail, once, for what went wrong behind the client and is not `told` yet: a reply function that raised, an
+def _judge(session: "AnySession", reported: Counts, whose: str = "") -> None:
+    """Fail, once, for what went wrong behind the client and is not `reported` yet: a reply function that raised, an
     unexpected or unmatched request, a reply that contradicts its request."""
     __tracebackhide__ = True
     from mock_server.engine.verify import contradicted_text, unexpected_text, unmatched_text
 
     journal = session.journal
     faults, unmatched, unexpected, contradicted = _counts(session)
-    if faults > told[0]:
-        fault = journal.faults[told[0]]
+    if faults > reported[0]:
+        fault = journal.faults[reported[0]]
         if isinstance(fault, SystemExit | KeyboardInterrupt | pytest.exit.Exception):  # they would end the run
             raise pytest.fail.Exception(f"a reply function raised {fault!r}") from fault
         raise fault
-    if unexpected > told[2]:
+    if unexpected > reported[2]:
         raise _failed(whose + unexpected_text(journal))
-    if unmatched > told[1]:
+    if unmatched > reported[1]:
         raise _failed(whose + unmatched_text(journal))
-    if contradicted > told[3]:
+    if contradicted > reported[3]:
         raise _failed(whose + contradicted_text(journal))
 
 
@@ -519,8 +519,8 @@ class InUse:
 
 
 def _first_line(error: BaseException) -> str:
-    said = str(error).partition("\n")[0]
-    return said if isinstance(error, _lost()) else f"{type(error).__name__}: {said}"
+    line = str(error).partition("\n")[0]
+    return line if isinstance(error, _lost()) else f"{type(error).__name__}: {line}"
 
 
 def _remote_settings(config: pytest.Config) -> dict[str, Any]:
@@ -539,8 +539,8 @@ def _ini_settings(config: pytest.Config) -> dict[str, Any]:
 
 def _ini_scenarios(config: pytest.Config) -> list[Path]:
     """The paths that every test gets; one that is not there may be a name from the library."""
-    given: list[Path] = config.getini("mock_server_scenarios")
-    return [path if path.exists() or path.parent != config.rootpath else Path(path.name) for path in given]
+    paths: list[Path] = config.getini("mock_server_scenarios")
+    return [path if path.exists() or path.parent != config.rootpath else Path(path.name) for path in paths]
 
 
 def _resolved(what: str, item: pytest.Item) -> str | Path:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from mock_server.api.builders import Faults, Gates, Reply, ReplyFunction, ScenarioKeys, Timing
+from mock_server.api.builders import Faults, Gates, Reply, ReplyFunction, ScenarioKeys, Timing, present
 from mock_server.api.controls import ClockControls, GateControls, OverlayControls, Refused, StateControls, known_states
 from mock_server.engine import verify
 from mock_server.engine.entry import Entry
@@ -50,12 +50,12 @@ class Route:
     @property
     def calls(self) -> Sequence[Entry]:
         """The exchanges it answered, oldest first. Raises Incomplete when the journal has dropped one of them."""
-        held = verify.matching(self._owner.journal, None, self.name, self._since)
-        if len(held) < self.call_count:
+        entries = verify.matching(self._owner.journal, None, self.name, self._since)
+        if len(entries) < self.call_count:
             raise Incomplete(
-                f"the journal has dropped {self.call_count - len(held)} of the {several(self.call_count, 'call')}"
+                f"the journal has dropped {self.call_count - len(entries)} of the {several(self.call_count, 'call')}"
             )
-        return held
+        return entries
 
     def remove(self) -> None:
         """Answer with it no more. Removing twice is removing once."""
@@ -129,7 +129,7 @@ class Verbs(ABC):
             "gate": gate,
             "contradicts": contradicts,
         }
-        data = {key: value for key, value in keys.items() if value is not None} | dict(more)
+        data = present(keys) | dict(more)
         return self._add({**_answer(reply), **data})
 
     def script(self, *replies: Answers, when: Mapping[str, Any] | None = None, name: str | None = None) -> Route:
@@ -253,8 +253,8 @@ class Verbs(ABC):
         `endpoint`: where it goes, by the name that `when: {endpoint: …}` has for it, such as `count_tokens`.
         Keys: matched, scenario, turn, attempt, conditions, captures, differences, near_misses, error, text.
         """
-        said = {"request": dict(request), "headers": dict(headers or {}), "endpoint": endpoint}
-        found: Mapping[str, Any] = self._ask("POST", "explain", said, session=self._name)
+        body = {"request": dict(request), "headers": dict(headers or {}), "endpoint": endpoint}
+        found: Mapping[str, Any] = self._ask("POST", "explain", body, session=self._name)
         return found
 
     def preview(self, scenario: str, request: Mapping[str, Any] | None = None) -> Sequence[Mapping[str, Any]]:
@@ -269,8 +269,8 @@ class Verbs(ABC):
         except Refused as error:
             if error.status not in (404, 422):
                 raise
-            said = error.problems or (str(error),)
-            raise ScenarioError([Problem("preview()", None, text) for text in said]) from None
+            texts = error.problems or (str(error),)
+            raise ScenarioError([Problem("preview()", None, text) for text in texts]) from None
         exchanges: Sequence[Mapping[str, Any]] = found["exchanges"]
         return exchanges
 

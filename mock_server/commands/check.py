@@ -65,11 +65,11 @@ def _is_part(wider: dict[str, Any], narrower: dict[str, Any]) -> bool:
 def notes(scenarios: Sequence[Scenario], settings: Settings) -> Iterator[Problem]:
     """What to look at in scenarios that load: order, templates, models, tools, attempts. Silent about those that only
     answer by name."""
-    asked = [one for one in scenarios if not (one.named_only or one.is_overlay)]
-    yield from _never_asked(asked)
+    answering = [one for one in scenarios if not (one.named_only or one.is_overlay)]
+    yield from _never_asked(answering)
     yield from _not_served(scenarios, settings)
     models = _Models(settings)
-    for scenario in asked:
+    for scenario in answering:
         source = _source(scenario)
         for at, text in (
             *_unfilled(scenario.data, ""),
@@ -107,23 +107,23 @@ def _line(scenario: Scenario, beside: Scenario) -> str:
 
 def _never_asked(scenarios: Sequence[Scenario]) -> Iterator[Problem]:
     """A scenario that answers every request that those behind it would."""
-    asked: dict[str, Scenario] = {}
+    first_of: dict[str, Scenario] = {}
     for one in scenarios:
         if not one.is_side_call:
-            asked.setdefault(one.name, one)
-    ordered = sorted(asked.values(), key=lambda one: -one.priority)
-    told: set[str] = set()
+            first_of.setdefault(one.name, one)
+    ordered = sorted(first_of.values(), key=lambda one: -one.priority)
+    reported: set[str] = set()
     for at, first in enumerate(ordered):
         if not _always_answers(first):
             continue
         hidden = [
             one
             for one in ordered[at + 1 :]
-            if one.name not in told and one.endpoints <= first.endpoints and _covers(first, one)
+            if one.name not in reported and one.endpoints <= first.endpoints and _covers(first, one)
         ]
         if not hidden:
             continue
-        told.update(one.name for one in hidden)
+        reported.update(one.name for one in hidden)
         named = ", ".join(f"'{one.name}' ({_line(one, first)})" for one in hidden[:3])
         more = f" and {len(hidden) - 3} more" if len(hidden) > 3 else ""
         who, verb = (f"'{hidden[0].name}'", "is") if len(hidden) == 1 else ("they", "are")
@@ -241,13 +241,13 @@ def _asked(when: Node, subject: str) -> Iterator[Node]:
 
 def _of_tools(scenario: Scenario) -> Iterator[_Found]:
     """A call of a tool that no condition asks for."""
-    asked = [node.value if isinstance(node.value, list) else [node] for node in _conditions(scenario.data, "tools")]
-    tests = [read_name(item, Problems("")).test for items in asked for item in items]
-    told: set[str] = set()
+    listed = [node.value if isinstance(node.value, list) else [node] for node in _conditions(scenario.data, "tools")]
+    tests = [read_name(item, Problems("")).test for items in listed for item in items]
+    reported: set[str] = set()
     for node in _calls(scenario.data):
         name = node.value["name"].value
-        if name not in told and not any(test(name) for test in tests):
-            told.add(name)
+        if name not in reported and not any(test(name) for test in tests):
+            reported.add(name)
             asks = "no when asks for tools" if not tests else "when.tools asks for others"
             cure = f"a request that does not offer it gets the call too; write when: {{tools: {name}}}"
             yield node, f"{name} is called and {asks}: {cure}"
@@ -309,8 +309,8 @@ def _in_answer(
 def _is_final(answer: Answer) -> str | None:
     """After what no client asks again by itself; None where it may."""
     if answer.error is not None:
-        status, told = answer.error.http_status, answer.error.should_retry
-        retried = told if told is not None else status in (408, 409, 429) or status >= 500
+        status, advised = answer.error.http_status, answer.error.should_retry
+        retried = advised if advised is not None else status in (408, 409, 429) or status >= 500
         return None if retried else f"after a {status}"
     return "after a whole reply" if answer.reply is not None and not answer.faults else None
 
@@ -400,12 +400,12 @@ def _as_json(problem: Problem) -> dict[str, Any]:
 
 
 def _json(problems: Sequence[Problem], noted: Sequence[Problem], scenarios: int) -> None:
-    told = {
+    report = {
         "scenarios": scenarios,
         "mistakes": [_as_json(one) for one in problems],
         "notes": [_as_json(one) for one in noted],
     }
-    print(json.dumps(told, ensure_ascii=False, indent=2))
+    print(json.dumps(report, ensure_ascii=False, indent=2))
 
 
 def _github(problems: Sequence[Problem], noted: Sequence[Problem], scenarios: int) -> None:

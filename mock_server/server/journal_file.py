@@ -49,9 +49,9 @@ class JournalFile:
             return file.read(1)
         return b""
 
-    def write(self, entry: Entry, told: bytes | None = None) -> None:
-        """Append an entry that has ended. `told`: what `readable_body` made of it before."""
-        line = record(entry, readable_body(entry) if told is None else told) + b"\n"
+    def write(self, entry: Entry, body: bytes | None = None) -> None:
+        """Append an entry that has ended. `body`: what `readable_body` made of it before."""
+        line = record(entry, readable_body(entry) if body is None else body) + b"\n"
         if self._until is not None and self._size and self._size + len(line) > self._until:
             self._put_aside()
         try:
@@ -122,8 +122,8 @@ def readable_body(entry: Entry) -> bytes:
 
 def record(entry: Entry, body: bytes) -> bytes:
     """One line of the file: the summary, the request and the reply."""
-    said = summary(entry, entry.session)
+    head = summary(entry, entry.session)
     reply = {"headers": masked_headers(dict(entry.plan.headers)), "body": entry.reply}
-    before = masked(dumps({**said, "request": {"headers": masked_headers(entry.request_headers)}}))
+    before = masked(dumps({**head, "request": {"headers": masked_headers(entry.request_headers)}}))
     behind = masked(dumps(reply))
     return b"".join((encode(before[:-2]), b",", body, encode(f'}},"reply":{behind}}}')))

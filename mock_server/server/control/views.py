@@ -189,10 +189,10 @@ def detail(entry: Entry, session: str, near: Iterable[NearMiss], *, whole: bool 
 
     A large body is not read for this: it is shown as text, of which `whole` gives all.
     """
-    said = summary(entry, session)
+    view = summary(entry, session)
     large = is_large(entry)
     body, raw = (None, _beginning(entry, whole)) if large else body_of(entry)
-    said["request"] = {
+    view["request"] = {
         "headers": masked_headers(entry.request_headers),
         "query": masked_query(entry.query),
         "body": body,
@@ -201,18 +201,18 @@ def detail(entry: Entry, session: str, near: Iterable[NearMiss], *, whole: bool 
         "cut": large and not whole,
     }
     ended = not entry.is_open
-    said["reply"] = {
+    view["reply"] = {
         "headers": masked_headers(dict(entry.plan.headers)),
         "body": entry.reply if ended else None,
     }
-    said["events"] = _events(entry) if ended else []
-    said["marks"] = timeline_marks(entry.plan, entry.faults)
-    said["left_ms"] = round(entry.duration * 1000, 3) if ended and entry.outcome == "client_left" else None
-    said["near_misses"] = [one.as_json() for one in near]
-    said["stub"] = ready(entry.request) if entry.unmatched and not large else None
-    said["yaml"] = _as_scenario(entry) if ended and not large and entry.is_readable else None
-    said["curl"] = _curl(entry, large)
-    return said
+    view["events"] = _events(entry) if ended else []
+    view["marks"] = timeline_marks(entry.plan, entry.faults)
+    view["left_ms"] = round(entry.duration * 1000, 3) if ended and entry.outcome == "client_left" else None
+    view["near_misses"] = [one.as_json() for one in near]
+    view["stub"] = ready(entry.request) if entry.unmatched and not large else None
+    view["yaml"] = _as_scenario(entry) if ended and not large and entry.is_readable else None
+    view["curl"] = _curl(entry, large)
+    return view
 
 
 def is_large(entry: Entry) -> bool:

@@ -525,10 +525,9 @@ def _first_line(error: BaseException) -> str:
 
 def _remote_settings(config: pytest.Config) -> dict[str, Any]:
     """What a server of our own has by itself."""
-    if not _is_shared(config):
-        return {}
-    strict = {"unmatched": "error", "contradictions": "error"}
-    return {"time_scale": 0.0, **strict, "fast_retries": True, "batch_seconds": 0.0}
+    from mock_server.settings import TESTING
+
+    return {**TESTING} if _is_shared(config) else {}
 
 
 def _ini_settings(config: pytest.Config) -> dict[str, Any]:

@@ -298,6 +298,16 @@ class SessionSettings(TypedDict, total=False):
     journal_entries: int
 
 
+# what tests want of a server: at once, strict, and nothing made up
+TESTING: SessionSettings = {
+    "time_scale": 0.0,
+    "unmatched": "error",
+    "contradictions": "error",
+    "fast_retries": True,
+    "batch_seconds": 0.0,
+}
+
+
 class ServerSettings(SessionSettings, total=False):
     """All settings of a server but its paths, as type checkers see them; a test holds it to the fields."""
 
@@ -352,9 +362,14 @@ def parse(row: Row, text: str, source: str) -> Any:
     return value
 
 
+def of_session() -> list[Row]:
+    """The rows of the settings that a session may have of its own."""
+    return [row for row in rows() if row.option.per_session]
+
+
 def changed(settings: Settings, values: Mapping[str, Any]) -> Settings:
     """`settings` with a session's own in place. Raises SettingError for a name or a value that cannot be."""
-    known = {row.name: row for row in rows() if row.option.per_session}
+    known = {row.name: row for row in of_session()}
     own: dict[str, Any] = {}
     for name, value in values.items():
         row = known.get(name)

@@ -16,6 +16,7 @@ from mock_server.protocol.plan import Plan, Wait, unrolled
 from mock_server.protocol.request import strict_json
 from mock_server.scenario.model import Scenario
 from mock_server.scenario.writing import dump, exchange
+from mock_server.settings import of_session
 
 # What stands out on the timeline of a reply: where a gate holds it, a fault struck, it is cut.
 
@@ -297,13 +298,6 @@ def scenario_view(scenario: Scenario, session: Session | None, calls: int) -> di
     }
 
 
-# the settings of a session that its view shows
-_SETTINGS = (
-    *("profile", "catalogue", "validation", "unknown_parameters", "rate_limits", "seed", "time_scale", "timing"),
-    *("unmatched", "contradictions", "any_model", "fast_retries", "batch_seconds", "file_bytes", "downloads"),
-)
-
-
 def session_view(session: Session, engine: Engine) -> dict[str, Any]:
     """A session in the list."""
     settings = session.in_force.settings
@@ -320,7 +314,7 @@ def session_view(session: Session, engine: Engine) -> dict[str, Any]:
         "batches": len(session.batches),
         "files": len(session.files),
         "file_bytes": session.files.bytes,
-        "settings": {name: getattr(settings, name) for name in _SETTINGS},
+        "settings": {row.name: getattr(settings, row.name) for row in of_session()},
     }
 
 

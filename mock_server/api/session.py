@@ -284,9 +284,7 @@ class Verbs(ABC):
         """So many requests came (None: at least one), with this condition and answered by this scenario."""
         __tracebackhide__ = True
         name = scenario.name if isinstance(scenario, Route) else scenario
-        got = verify.count(self.journal, when, name)
-        if got < 1 if times is None else got != times:
-            raise AssertionError(verify.not_called(self.journal, got, times, when, name, self.elsewhere))
+        _assert(verify.not_called(self.journal, times, when, name, self.elsewhere))
 
     def assert_not_called(self, *, when: Mapping[str, Any] | None = None) -> None:
         """No request came (with this condition)."""
@@ -296,36 +294,35 @@ class Verbs(ABC):
     def assert_all_used(self) -> None:
         """Every turn of every scenario that this session added was played."""
         __tracebackhide__ = True
-        lines = verify.unused(self.journal, self._own)
-        if lines:
-            text = "\n".join(["never played:", *lines, verify.journal_text(self.journal, self.elsewhere)])
-            raise AssertionError(text)
+        _assert(verify.never_played(self.journal, self._own, self.elsewhere))
 
     def assert_sequence(self, *steps: "str | Route | Mapping[str, Any]") -> None:
         """Requests came in this order, others may lie between: each step a scenario (or its route) or a condition."""
         __tracebackhide__ = True
         named = [step.name if isinstance(step, Route) else step for step in steps]
-        text = verify.out_of_sequence(self.journal, named, self.elsewhere)
-        if text is not None:
-            raise AssertionError(text)
+        _assert(verify.out_of_sequence(self.journal, named, self.elsewhere))
 
     def assert_expected(self) -> None:
         """Every request was as the `expect:` of its script says."""
         __tracebackhide__ = True
-        if self.journal.unexpected:
-            raise AssertionError(verify.unexpected_text(self.journal))
+        _assert(verify.unexpected_text(self.journal) if self.journal.unexpected else None)
 
     def assert_no_contradictions(self) -> None:
         """No scripted reply contradicted its request (under `contradictions: error`, as tests have it)."""
         __tracebackhide__ = True
-        if self.journal.contradicted:
-            raise AssertionError(verify.contradicted_text(self.journal))
+        _assert(verify.contradicted_text(self.journal) if self.journal.contradicted else None)
 
     def assert_no_unmatched(self) -> None:
         """Some scenario answered every valid request."""
         __tracebackhide__ = True
-        if self.journal.unmatched:
-            raise AssertionError(verify.unmatched_text(self.journal))
+        _assert(verify.unmatched_text(self.journal) if self.journal.unmatched else None)
+
+
+def _assert(wrong: str | None) -> None:
+    """Fail with what is wrong, if anything."""
+    __tracebackhide__ = True
+    if wrong is not None:
+        raise AssertionError(wrong)
 
 
 def _some(builder: str, replies: Sequence[Any]) -> Sequence[Any]:

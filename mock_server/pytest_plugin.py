@@ -12,7 +12,7 @@ import os
 import re
 from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from urllib.parse import urlsplit
 
 import pytest
@@ -131,29 +131,24 @@ def _start_early(config: pytest.Config) -> None:
             "mock_server_early does not go with --mock-server-url: there every test has a key of its own, which code "
             "that is imported before it cannot know"
         )
-    config.stash[_early] = Early(config)
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(_own_server(config))
+        lead_here(server, stack.enter_context(pytest.MonkeyPatch.context()))
+        config.stash[_early] = Early(server, stack.pop_all())
 
 
-class Early:
-    """The server of a process whose clients are made as code is imported, and the environment that leads them there."""
+class Early(NamedTuple):
+    """The server of a process whose clients are made as code is imported, and what ends it."""
 
-    def __init__(self, config: pytest.Config) -> None:
-        """Start. Raises UsageError for what the ini options say wrong."""
-        self.server = _own_server(config).start()
-        self._patch = pytest.MonkeyPatch()
-        lead_here(self.server, self._patch)
-
-    def end(self) -> None:
-        """Stop, and leave the environment as it was."""
-        self._patch.undo()
-        self.server.stop()
+    server: "MockServer"
+    end: contextlib.ExitStack
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     early = config.stash.get(_early, None)
     if early is not None:
         del config.stash[_early]
-        early.end()
+        early.end.close()
 
 
 @pytest.hookimpl(tryfirst=True)

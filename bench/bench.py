@@ -141,35 +141,30 @@ class Target:
         return self.s.get("path", "/v1/messages")
 
     # -- workloads: each returns a flat dict of numbers ---------------------------------------------------------
-    def w_json(self):
-        """non-streaming keep-alive POST, wrk, 64 connections"""
+    def wrk(self, key, script, kind):
+        """keep-alive POST by wrk, whose script makes every body"""
         c0, t0 = usage(self.proc.pid)[0], time.perf_counter()
-        r = self._run(["wrk", "-t1", f"-c{self.o.conns}", f"-d{self.o.seconds}s", "--timeout", "10s", "-s", str(HERE / "wrk.lua"),
-                       f"http://127.0.0.1:{self.port}{self.url_path()}"], {"BODY": str(self.body("json"))})
-        used = usage(self.proc.pid)[0] - c0
-        cpu = used / (time.perf_counter() - t0)
-        return {"json_rps": r["requests"] / r["us"] * 1e6, "json_per_cpu_s": r["requests"] / max(used, 0.01), "json_p50_ms": r["p50_ms"], "json_p99_ms": r["p99_ms"],
-                "json_cpu": cpu, "json_errors": r["errors"] + r["bad_status"]}
-
-    def different(self, key, script, kind):
-        """wrk with a script that makes every body: requests per second of CPU, the latency, what failed"""
-        c0 = usage(self.proc.pid)[0]
         r = self._run(["wrk", "-t1", f"-c{self.o.conns}", f"-d{self.o.seconds}s", "--timeout", "10s", "-s", str(HERE / script),
                        f"http://127.0.0.1:{self.port}{self.url_path()}"], {"BODY": str(self.body(kind))})
-        used = usage(self.proc.pid)[0] - c0
-        return {f"{key}_per_cpu_s": r["requests"] / max(used, 0.01), f"{key}_p99_ms": r["p99_ms"], f"{key}_errors": r["errors"] + r["bad_status"]}
+        used, took = usage(self.proc.pid)[0] - c0, time.perf_counter() - t0
+        return {f"{key}_rps": r["requests"] / r["us"] * 1e6, f"{key}_per_cpu_s": r["requests"] / max(used, 0.01), f"{key}_p50_ms": r["p50_ms"],
+                f"{key}_p99_ms": r["p99_ms"], f"{key}_cpu": used / took, f"{key}_errors": r["errors"] + r["bad_status"]}
+
+    def w_json(self):
+        """replies that are not streamed, the same bytes"""
+        return self.wrk("json", "wrk.lua", "json")
 
     def w_jsonu(self):
         """the same, every prompt different"""
-        return self.different("jsonu", "unique.lua", "json")
+        return self.wrk("jsonu", "unique.lua", "json")
 
     def w_jsonx(self):
         """the same, bodies that share next to nothing"""
-        return self.different("jsonx", "apart.lua", "json")
+        return self.wrk("jsonx", "apart.lua", "json")
 
     def w_streamu(self):
         """streams without delay, every prompt different"""
-        return self.different("streamu", "unique.lua", "stream")
+        return self.wrk("streamu", "unique.lua", "stream")
 
     def headers(self):
         return [x for k, v in self.s.get("headers", {}).items() for x in ("--header", f"{k}: {v}")] + (
@@ -294,20 +289,23 @@ def fmt(x):
     return f"{x:,.0f}" if abs(x) >= 1000 else f"{x:.0f}" if abs(x) >= 100 else f"{x:.1f}" if abs(x) >= 10 else f"{x:.2f}"
 
 
+TABLES = {  # workload: (title of its table, what is shown)
+    "json": ("Non-streaming JSON", "rps", "per_cpu_s", "p50_ms", "p99_ms", "errors"),
+    "jsonu": ("JSON, every prompt different", "per_cpu_s", "p99_ms", "errors"),
+    "jsonx": ("JSON, bodies that share nothing", "per_cpu_s", "p99_ms", "errors"),
+    "streamu": ("Streaming, no delay, every prompt different", "per_cpu_s", "p99_ms", "errors"),
+    "stream": ("Streaming, no delay", "per_s", "per_cpu_s", "ev_per_s", "p50_ms", "p99_ms", "errors"),
+}
+
+
 def tables(res, baseline, work):
     """markdown: one table a workload; 'x base' columns are ratios to the baseline target"""
     groups = [("Start and idle memory", ["start_ms", "rss_idle_mb"], ["start_ms", "rss_idle_mb"])]
     for name, args in work:
-        if name == "json":
-            groups.append(("Non-streaming JSON", ["json_rps", "json_per_cpu_s", "json_p50_ms", "json_p99_ms", "json_errors"], ["json_per_cpu_s", "json_rps"]))
-        if name == "jsonu":
-            groups.append(("JSON, every prompt different", ["jsonu_per_cpu_s", "jsonu_p99_ms", "jsonu_errors"], ["jsonu_per_cpu_s"]))
-        if name == "jsonx":
-            groups.append(("JSON, bodies that share nothing", ["jsonx_per_cpu_s", "jsonx_p99_ms", "jsonx_errors"], ["jsonx_per_cpu_s"]))
-        if name == "streamu":
-            groups.append(("Streaming, no delay, every prompt different", ["streamu_per_cpu_s", "streamu_p99_ms", "streamu_errors"], ["streamu_per_cpu_s"]))
-        if name == "stream":
-            groups.append(("Streaming, no delay", ["stream_per_s", "stream_per_cpu_s", "stream_ev_per_s", "stream_p50_ms", "stream_p99_ms", "stream_errors"], ["stream_per_cpu_s", "stream_per_s"]))
+        if name in TABLES:
+            title, *metrics = TABLES[name]
+            ratios = ["per_cpu_s"] + [one for one in ("rps", "per_s") if one in metrics]
+            groups.append((title, [f"{name}_{one}" for one in metrics], [f"{name}_{one}" for one in ratios]))
         if name == "paced":
             k = f"p{args[0]}_" if len(args) < 2 else f"p{args[0]}x{args[1]:g}_"
             extra = f" ({args[1]:g} ms)" if len(args) > 1 else ""

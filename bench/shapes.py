@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """CPU time of a running server per request, for the shapes of request that agents send; black box, over a socket.
 
-    protocol/rules/content.py [--only NAME,…] [--rounds 3] [--json FILE] [--serve 'CMD {port}'] [--against 'CMD {port}']
+    shapes.py [--only NAME,…] [--rounds 3] [--json FILE] [--serve 'CMD {port}'] [--against 'CMD {port}']
 
 CPU is user + system of the server's process tree, so a busy neighbour matters little. Both servers are up and asked in turn; the last column is the ratio. Where nothing else
 is said they are this tree's own and `servers/parsing.py`, an aiohttp handler that only parses the body.

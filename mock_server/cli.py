@@ -104,7 +104,7 @@ async def _serve(settings: Settings, paths: Sequence[Any]) -> int:
     garbage.settle()
     collecting = asyncio.create_task(garbage.Collector(runner.came, runner.under_way).run(), name="mock-server garbage")
     alone = whereabouts.is_alone(runner.host)
-    whereabouts.tell(Whereabouts(runner.url, runner.host, runner.port, runner.token, alone))
+    whereabouts.announce(Whereabouts(runner.url, runner.host, runner.port, runner.token, alone))
     print("\n".join([*_banner(runner, paths), *_notes(runner, paths)]), flush=True)
     if alone:
         log.error("%s: %s", runner.url, ALONE)

@@ -1,4 +1,6 @@
-"""Which scenarios, turns and cases tests have played: counted per file scenario, merged over processes. Plain data."""
+"""Which scenarios, turns and cases tests have played: counted per scenario of a file, merged over processes, printed at
+the end of a run. The pytest plugin loads it only when it is asked for.
+"""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -104,7 +106,7 @@ def _is_file(source: str) -> bool:
     return line.isdecimal() and file.endswith((".yaml", ".yml"))
 
 
-# The part of the pytest plugin that tells which scenarios were never played. Loaded only when it is asked for.
+# -- in pytest --------------------------------------------------------------------------------------------------------
 
 _PLAYED = "mock_server_played"
 _WORKER = "mock_server_coverage"

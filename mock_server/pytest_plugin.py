@@ -12,7 +12,7 @@ import os
 import re
 from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from urllib.parse import urlsplit
 
 import pytest
@@ -29,8 +29,9 @@ if TYPE_CHECKING:
     AnySession: TypeAlias = MockSession | MockClient
 
 
-# What in the environment would lead a client past the server.
+# -- the environment ---------------------------------------------------------------------------------------------------
 
+# what would lead a client past the server
 LEAKS = (
     *("ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_PROFILE", "ANTHROPIC_CUSTOM_HEADERS", "ANTHROPIC_SCOPE"),
     *("ANTHROPIC_IDENTITY_TOKEN", "ANTHROPIC_IDENTITY_TOKEN_FILE", "ANTHROPIC_FEDERATION_RULE_ID"),
@@ -56,7 +57,7 @@ def lead_here(server: "AnySession | MockServer", patch: pytest.MonkeyPatch) -> N
         patch.setenv(name, value)
 
 
-# Options, fixtures, reports.
+# -- options ----------------------------------------------------------------------------------------------------------
 
 MARKERS = (
     "mock_scenarios(*what): scenarios for the test: files and folders (relative to the test file or the root), or "
@@ -70,9 +71,6 @@ _OPEN_STREAMS = "mock_server_open_streams"
 _in_use = pytest.StashKey["InUse"]()
 _early = pytest.StashKey["Early"]()
 _runs = itertools.count(1)
-
-
-# -- options ----------------------------------------------------------------------------------------------------------
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -133,29 +131,24 @@ def _start_early(config: pytest.Config) -> None:
             "mock_server_early does not go with --mock-server-url: there every test has a key of its own, which code "
             "that is imported before it cannot know"
         )
-    config.stash[_early] = Early(config)
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(_own_server(config))
+        lead_here(server, stack.enter_context(pytest.MonkeyPatch.context()))
+        config.stash[_early] = Early(server, stack.pop_all())
 
 
-class Early:
-    """The server of a process whose clients are made as code is imported, and the environment that leads them there."""
+class Early(NamedTuple):
+    """The server of a process whose clients are made as code is imported, and what ends it."""
 
-    def __init__(self, config: pytest.Config) -> None:
-        """Start. Raises UsageError for what the ini options say wrong."""
-        self.server = _own_server(config).start()
-        self._patch = pytest.MonkeyPatch()
-        lead_here(self.server, self._patch)
-
-    def end(self) -> None:
-        """Stop, and leave the environment as it was."""
-        self._patch.undo()
-        self.server.stop()
+    server: "MockServer"
+    end: contextlib.ExitStack
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     early = config.stash.get(_early, None)
     if early is not None:
         del config.stash[_early]
-        early.end()
+        early.end.close()
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -174,9 +167,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _fail_under(config: pytest.Config) -> float | None:
-    given: float | None = config.getoption("mock_coverage_fail_under")
+    option: float | None = config.getoption("mock_coverage_fail_under")
     ini = config.getini("mock_server_coverage_fail_under")
-    return given if given is not None else float(ini) if ini else None
+    return option if option is not None else float(ini) if ini else None
 
 
 class _Autouse:
@@ -300,8 +293,8 @@ class MockServerFactory:
         __tracebackhide__ = True
         session = _new_session(self._server, "made", self._config, default=False)
         self._made.append(session)
-        given: dict[str, Any] = {**settings}
-        session.override(**(_remote_settings(self._config) | _ini_settings(self._config) | given))
+        own: dict[str, Any] = {**settings}
+        session.override(**(_remote_settings(self._config) | _ini_settings(self._config) | own))
         if _is_shared(self._config):
             session.load(*_ini_scenarios(self._config))
         return session
@@ -371,12 +364,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     from mock_server.api.matrix import faults
     from mock_server.scenario.node import ScenarioError
 
-    given: dict[str, Any] = {**dict(zip(("scenario", "faults", "once"), mark.args, strict=False)), **mark.kwargs}
-    scenario = given.pop("scenario", None)
+    keys: dict[str, Any] = {**dict(zip(("scenario", "faults", "once"), mark.args, strict=False)), **mark.kwargs}
+    scenario = keys.pop("scenario", None)
     if scenario is None:
         raise pytest.UsageError(f"{metafunc.definition.nodeid}: mock_faults needs scenario=NAME or a file")
     try:
-        variants = list(faults(_resolved(str(scenario), metafunc.definition), **given))
+        variants = list(faults(_resolved(str(scenario), metafunc.definition), **keys))
     except ScenarioError as error:
         raise pytest.UsageError(f"{metafunc.definition.nodeid}: {error}") from None
     if "mock_fault" not in metafunc.fixturenames:
@@ -410,24 +403,24 @@ def _counts(session: "AnySession") -> Counts:
     return len(journal.faults), journal.unmatched, journal.unexpected, journal.contradicted
 
 
-def _judge(session: "AnySession", told: Counts, whose: str = "") -> None:
-    """Fail, once, for what went wrong behind the client and is not `told` yet: a reply function that raised, an
+def _judge(session: "AnySession", reported: Counts, whose: str = "") -> None:
+    """Fail, once, for what went wrong behind the client and is not `reported` yet: a reply function that raised, an
     unexpected or unmatched request, a reply that contradicts its request."""
     __tracebackhide__ = True
     from mock_server.engine.verify import contradicted_text, unexpected_text, unmatched_text
 
     journal = session.journal
     faults, unmatched, unexpected, contradicted = _counts(session)
-    if faults > told[0]:
-        fault = journal.faults[told[0]]
+    if faults > reported[0]:
+        fault = journal.faults[reported[0]]
         if isinstance(fault, SystemExit | KeyboardInterrupt | pytest.exit.Exception):  # they would end the run
             raise pytest.fail.Exception(f"a reply function raised {fault!r}") from fault
         raise fault
-    if unexpected > told[2]:
+    if unexpected > reported[2]:
         raise _failed(whose + unexpected_text(journal))
-    if unmatched > told[1]:
+    if unmatched > reported[1]:
         raise _failed(whose + unmatched_text(journal))
-    if contradicted > told[3]:
+    if contradicted > reported[3]:
         raise _failed(whose + contradicted_text(journal))
 
 
@@ -521,16 +514,15 @@ class InUse:
 
 
 def _first_line(error: BaseException) -> str:
-    said = str(error).partition("\n")[0]
-    return said if isinstance(error, _lost()) else f"{type(error).__name__}: {said}"
+    line = str(error).partition("\n")[0]
+    return line if isinstance(error, _lost()) else f"{type(error).__name__}: {line}"
 
 
 def _remote_settings(config: pytest.Config) -> dict[str, Any]:
     """What a server of our own has by itself."""
-    if not _is_shared(config):
-        return {}
-    strict = {"unmatched": "error", "contradictions": "error"}
-    return {"time_scale": 0.0, **strict, "fast_retries": True, "batch_seconds": 0.0}
+    from mock_server.settings import TESTING
+
+    return {**TESTING} if _is_shared(config) else {}
 
 
 def _ini_settings(config: pytest.Config) -> dict[str, Any]:
@@ -541,13 +533,15 @@ def _ini_settings(config: pytest.Config) -> dict[str, Any]:
 
 def _ini_scenarios(config: pytest.Config) -> list[Path]:
     """The paths that every test gets; one that is not there may be a name from the library."""
-    given: list[Path] = config.getini("mock_server_scenarios")
-    return [path if path.exists() or path.parent != config.rootpath else Path(path.name) for path in given]
+    paths: list[Path] = config.getini("mock_server_scenarios")
+    return [path if path.exists() or path.parent != config.rootpath else Path(path.name) for path in paths]
 
 
 def _resolved(what: str, item: pytest.Item) -> str | Path:
     """A path beside the test file or below the root; a name stays a name."""
-    if not re.search(r"[/\\]|\.ya?ml$", what):
+    from mock_server.scenario.load import is_name
+
+    if is_name(what):
         return what
     beside, below = item.path.parent / what, item.config.rootpath / what
     return beside if beside.exists() or not below.exists() else below

@@ -83,13 +83,13 @@ def _limits(text: str) -> str:
 
 def limits(text: str) -> dict[str, int]:
     """What `requests=5,input_tokens=1000` says. Raises ValueError for what it cannot mean."""
-    given: dict[str, int] = {}
+    found: dict[str, int] = {}
     for part in _names(text):
         name, _, value = part.partition("=")
         if name not in LIMITS or not value.isdecimal() or int(value) < 1:
             raise ValueError(f"{part}: expected off, on, or NAME=NUMBER with a name of {', '.join(LIMITS)}")
-        given[name] = int(value)
-    return given
+        found[name] = int(value)
+    return found
 
 
 def _redactions(text: str) -> tuple[str, ...]:
@@ -298,6 +298,16 @@ class SessionSettings(TypedDict, total=False):
     journal_entries: int
 
 
+# what tests want of a server: at once, strict, and nothing made up
+TESTING: SessionSettings = {
+    "time_scale": 0.0,
+    "unmatched": "error",
+    "contradictions": "error",
+    "fast_retries": True,
+    "batch_seconds": 0.0,
+}
+
+
 class ServerSettings(SessionSettings, total=False):
     """All settings of a server but its paths, as type checkers see them; a test holds it to the fields."""
 
@@ -339,22 +349,27 @@ def rows() -> list[Row]:
     ]
 
 
-def parse(row: Row, text: str, said: str) -> Any:
-    """The value `text` means for this setting. `said` is how the user gave it, for the error."""
+def parse(row: Row, text: str, source: str) -> Any:
+    """The value `text` means for this setting. `source`: the flag, variable or line that has it, for the error."""
     try:
         value = row.option.parse(text)
     except ValueError as problem:
         unclear = str(problem).startswith(("invalid literal", "could not convert"))
         reason = "expected a number" if unclear else str(problem)
-        raise SettingError(f"{said}: {text!r} is not a valid value: {reason}") from None
+        raise SettingError(f"{source}: {text!r} is not a valid value: {reason}") from None
     if row.option.choices and value not in row.option.choices:
-        raise SettingError(f"{said}: {text!r} is not a valid value: choose from {', '.join(row.option.choices)}")
+        raise SettingError(f"{source}: {text!r} is not a valid value: choose from {', '.join(row.option.choices)}")
     return value
+
+
+def of_session() -> list[Row]:
+    """The rows of the settings that a session may have of its own."""
+    return [row for row in rows() if row.option.per_session]
 
 
 def changed(settings: Settings, values: Mapping[str, Any]) -> Settings:
     """`settings` with a session's own in place. Raises SettingError for a name or a value that cannot be."""
-    known = {row.name: row for row in rows() if row.option.per_session}
+    known = {row.name: row for row in of_session()}
     own: dict[str, Any] = {}
     for name, value in values.items():
         row = known.get(name)
@@ -371,15 +386,15 @@ def changed(settings: Settings, values: Mapping[str, Any]) -> Settings:
     return replace(settings, **own)
 
 
-def from_lines(lines: Iterable[str], said: str) -> dict[str, Any]:
-    """The settings of lines such as `seed = 3`. `said` is where they stand. Raises SettingError."""
+def from_lines(lines: Iterable[str], source: str) -> dict[str, Any]:
+    """The settings of lines such as `seed = 3`. `source`: where they stand. Raises SettingError."""
     known = {row.name: row for row in rows()}
     found: dict[str, Any] = {}
     for line in lines:
         name, _, value = (part.strip() for part in line.partition("="))
         if name not in known:
-            raise SettingError(f"{said}: no setting is named '{name}'{_near(name, known)}")
-        found[name] = parse(known[name], value, f"{said}: {name}")
+            raise SettingError(f"{source}: no setting is named '{name}'{_near(name, known)}")
+        found[name] = parse(known[name], value, f"{source}: {name}")
     return found
 
 

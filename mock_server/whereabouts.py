@@ -100,10 +100,10 @@ def own_name() -> str:
     return socket.gethostname()
 
 
-# -- telling and finding ---------------------------------------------------------------------------------------------
+# -- a server that runs ----------------------------------------------------------------------------------------------
 
 
-def tell(where: Whereabouts) -> None:
+def announce(where: Whereabouts) -> None:
     """Let other processes find this one, as long as it lives."""
     if hasattr(os, "memfd_create"):
         with contextlib.suppress(OSError):
@@ -112,7 +112,7 @@ def tell(where: Whereabouts) -> None:
 
 def find() -> list[Whereabouts]:
     """The servers that this user runs, of those that share this process's network; by their ports."""
-    found = {where.url: where for process in _processes() if (where := _told_by(process)) is not None}
+    found = {where.url: where for process in _processes() if (where := _server_of(process)) is not None}
     return sorted(found.values(), key=lambda where: where.port)
 
 
@@ -128,10 +128,10 @@ def _processes() -> Iterator[Path]:
                 yield process
 
 
-def _told_by(process: Path) -> Whereabouts | None:
+def _server_of(process: Path) -> Whereabouts | None:
     with contextlib.suppress(OSError, ValueError, TypeError), os.scandir(process / "fd") as listed:
         for file in listed:
             if os.readlink(file.path).split(" ")[0] == f"/memfd:{NAME}":
-                with open(file.path, "rb") as told:
-                    return replace(Whereabouts(**json.loads(told.read(MOST_BYTES))), found=True)
+                with open(file.path, "rb") as memory:
+                    return replace(Whereabouts(**json.loads(memory.read(MOST_BYTES))), found=True)
     return None

@@ -2,8 +2,9 @@
 
 import http.client
 import json
-from collections.abc import Mapping
-from typing import Any
+from contextlib import closing
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 from mock_server import MockServer
 from mock_server.protocol.sse import dumps, encode
@@ -48,12 +49,33 @@ def dechunked(body: bytes) -> bytes:
         out, body = out + rest[:length], rest[length + 2 :]
 
 
-def exchange(url: str, body: Mapping[str, Any], headers: Mapping[str, str]) -> tuple[int, bytes]:
-    """One POST of a body, and the status and whole body that come back."""
-    connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=30)
-    try:
-        connection.request("POST", "/v1/messages", encode(dumps(body)), dict(headers))
+class Answer(NamedTuple):
+    """What came back; `headers` by their names in lower case."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def text(self) -> str:
+        return self.body.decode()
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def error(self) -> str:
+        return str(self.json["error"]["message"])
+
+
+def call(server: Any, method: str, path: str, body: Any = None, /, **headers: str) -> Answer:
+    """One request on a connection of its own; a body that is neither bytes nor text is sent as JSON."""
+    data = body if isinstance(body, bytes | str | None) else dumps(body)
+    with closing(http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=30)) as connection:
+        sent = {
+            name.replace("_", "-"): value for name, value in {"content_type": "application/json", **headers}.items()
+        }
+        connection.request(method, path, encode(data) if isinstance(data, str) else data, sent)
         reply = connection.getresponse()
-        return reply.status, reply.read()
-    finally:
-        connection.close()
+        return Answer(reply.status, {name.lower(): value for name, value in reply.getheaders()}, reply.read())

@@ -1,10 +1,9 @@
 """The builders for what only a request can give, and for conditions on more than its text."""
 
-import json
 from typing import Any
 
 import pytest
-from rawclient import exchange
+from rawclient import call
 
 from mock_server import (
     MockServer,
@@ -78,10 +77,10 @@ def test_a_function_may_give_a_template() -> None:
     asked = {"model": "claude-opus-4-8", "max_tokens": 99, "messages": [{"role": "user", "content": "Hello"}]}
     with MockServer(seed=1) as server:
         server.add(lambda request: reply(template("You said {{ prompt }}."), tool_use("x", {"a": 1})))
-        status, said = exchange(server.url, asked, {"x-api-key": "k"})
+        answer = call(server, "POST", "/v1/messages", asked, x_api_key="k")
 
-    text, call = json.loads(said)["content"]
-    assert (status, text["text"], call["input"]) == (200, "You said Hello.", {"a": 1})
+    said, calls = answer.json["content"]
+    assert (answer.status, said["text"], calls["input"]) == (200, "You said Hello.", {"a": 1})
 
 
 def test_states_and_endpoints() -> None:

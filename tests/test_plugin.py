@@ -213,39 +213,6 @@ def test_after(mock_server):
 # -- the environment --------------------------------------------------------------------------------------------------
 
 
-def test_the_environment_leads_here_and_nowhere_else(
-    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("ANTHROPIC_AUTH_TOKEN", "real")
-    monkeypatch.setenv("ANTHROPIC_PROFILE", "work")
-    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
-    monkeypatch.setenv("NO_PROXY", "internal.example")
-    passes(
-        pytester,
-        """
-import os, anthropic
-
-def test_it(mock_server_env):
-    assert os.environ["ANTHROPIC_BASE_URL"] == os.environ["OCTEN_BASE_URL"] == mock_server_env.url
-    assert os.environ["ANTHROPIC_API_KEY"] == os.environ["OCTEN_API_KEY"] == mock_server_env.api_key
-    for name in ("ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_PROFILE", "HTTPS_PROXY"):
-        assert name not in os.environ
-    assert os.environ["NO_PROXY"] == os.environ["no_proxy"] == "internal.example,127.0.0.1,localhost,::1"
-    mock_server_env.add("here")
-    with anthropic.Anthropic() as client:
-        message = client.messages.create(
-            model="claude-opus-4-8", max_tokens=9, messages=[{"role": "user", "content": "x"}])
-    assert message.content[0].text == "here"
-
-def test_afterwards_all_is_as_before():
-    assert os.environ["ANTHROPIC_AUTH_TOKEN"] == "real"
-    assert os.environ["NO_PROXY"] == "internal.example"
-    assert "ANTHROPIC_BASE_URL" not in os.environ
-""",
-        passed=2,
-    )
-
-
 def test_the_environment_for_every_test_by_ini(pytester: pytest.Pytester) -> None:
     pytester.makeini("[pytest]\nmock_server_autouse = true")
     passes(

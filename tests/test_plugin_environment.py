@@ -21,7 +21,7 @@ def test_a_client_that_knows_nothing_reaches_it(mock_server):
     mock_server.add("here")
     assert os.environ["ANTHROPIC_BASE_URL"] == os.environ["OCTEN_BASE_URL"] == mock_server.url
     assert os.environ["ANTHROPIC_API_KEY"] == os.environ["OCTEN_API_KEY"] == mock_server.api_key
-    assert "ANTHROPIC_AUTH_TOKEN" not in os.environ
+    assert not {"ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_PROFILE"} & set(os.environ)
     assert os.environ["HTTP_PROXY"] == "http://127.0.0.1:9"
     assert os.environ["NO_PROXY"] == os.environ["no_proxy"] == "internal.example,127.0.0.1,localhost,::1"
     assert reached() == "here"
@@ -29,7 +29,7 @@ def test_a_client_that_knows_nothing_reaches_it(mock_server):
 
 def test_afterwards_all_is_as_before():
     assert os.environ["ANTHROPIC_API_KEY"] == "sk-real"
-    assert os.environ["ANTHROPIC_AUTH_TOKEN"] == "real"
+    assert (os.environ["ANTHROPIC_AUTH_TOKEN"], os.environ["ANTHROPIC_PROFILE"]) == ("real", "work")
     assert os.environ["NO_PROXY"] == "internal.example"
     assert not {"ANTHROPIC_BASE_URL", "OCTEN_BASE_URL", "no_proxy"} & set(os.environ)
 
@@ -76,6 +76,7 @@ def _real(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-real")
     monkeypatch.setenv("ANTHROPIC_AUTH_TOKEN", "real")
+    monkeypatch.setenv("ANTHROPIC_PROFILE", "work")
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")  # nobody is there
     monkeypatch.setenv("NO_PROXY", "internal.example")
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rawclient import exchange
+from rawclient import call
 
 from mock_server import cli
 from mock_server.commands.shared import Paint
@@ -367,9 +367,9 @@ def test_a_preview_is_what_a_socket_delivers_byte_for_byte() -> None:
             server.reset()
             for one in preview(engine, engine.in_force, scenario):
                 headers = {"x-api-key": KEY, "anthropic-version": "2023-06-01", "x-mock-scenario": scenario.name}
-                status, got = exchange(server.url, one.request, headers)
-                assert (scenario.name, one.turn, status) == (scenario.name, one.turn, one.plan.status)
-                assert got == one.plan.body(), (scenario.name, one.turn)
+                reply = call(server, "POST", "/v1/messages", one.request, **headers)
+                assert (scenario.name, one.turn, reply.status) == (scenario.name, one.turn, one.plan.status)
+                assert reply.body == one.plan.body(), (scenario.name, one.turn)
 
 
 class Terminal:

@@ -97,7 +97,7 @@ def test_whether_there_is_a_network(processes: Path, route: str | None, ipv6_rou
 TELL = """
 import sys
 from mock_server import whereabouts
-whereabouts.tell(whereabouts.Whereabouts("http://127.0.0.1:1", "127.0.0.1", 1, "secret"))
+whereabouts.announce(whereabouts.Whereabouts("http://127.0.0.1:1", "127.0.0.1", 1, "secret"))
 print("told", flush=True)
 sys.stdin.read()
 """
@@ -124,7 +124,7 @@ def test_a_memory_file_of_this_name_that_says_something_else_is_passed_over(text
     number = os.memfd_create(whereabouts.NAME)
     try:
         os.write(number, text)
-        assert whereabouts._told_by(Path("/proc/self")) is None
+        assert whereabouts._server_of(Path("/proc/self")) is None
     finally:
         os.close(number)
 
@@ -135,7 +135,7 @@ def test_processes_with_another_network_are_passed_over(processes: Path, monkeyp
         (processes / network).touch()
         os.link(processes / network, processes / process / "ns" / "net")
     (processes / "7").mkdir()  # may not be looked into
-    monkeypatch.setattr(whereabouts, "_told_by", lambda process: replace(ONE, url=process.name))
+    monkeypatch.setattr(whereabouts, "_server_of", lambda process: replace(ONE, url=process.name))
     assert [one.url for one in whereabouts.find()] == ["5"]
 
 

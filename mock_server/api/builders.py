@@ -94,6 +94,11 @@ class ScenarioKeys(TypedDict, total=False):
     batch: Literal["expired", "canceled"]
 
 
+def present(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields that have a value: None stands for one that is left out."""
+    return {name: value for name, value in fields.items() if value is not None}
+
+
 # -- content blocks -------------------------------------------------------------------------------------------------
 
 
@@ -127,8 +132,8 @@ def tool_use(
     `input`: the arguments, or `generated`: made up for the client's schema. `input_json`: their raw text instead.
     """
     __tracebackhide__ = True
-    given = input if input is not None or input_json is not None else {}
-    return _block("tool_use", name=name, input=given, id=id, input_json=input_json)
+    value = input if input is not None or input_json is not None else {}
+    return _block("tool_use", name=name, input=value, id=id, input_json=input_json)
 
 
 def server_tool_use(name: str, input: Mapping[str, Any] | None = None, *, id: str | None = None) -> Block:
@@ -146,7 +151,7 @@ def web_search_tool_result(content: Sequence[Mapping[str, Any]] | Mapping[str, A
 def _block(type: str, called: str = "", **fields: Any) -> Block:
     """`called`: the builder, where it has another name than what it makes."""
     __tracebackhide__ = True
-    block = {"type": type, **{name: value for name, value in fields.items() if value is not None}}
+    block = {"type": type, **present(fields)}
     read_answer({"reply": [block], "stop_reason": "end_turn"}, called or f"{type}()")
     return block
 
@@ -233,8 +238,7 @@ def error(
         "should_retry": should_retry,
         "details": details,
     }
-    said = {name: value for name, value in fields.items() if value is not None}
-    return _answer("error()", error=said, headers=headers, then=then)
+    return _answer("error()", error=present(fields), headers=headers, then=then)
 
 
 def attempts(*answers: "Reply | ReplyFunction") -> Answer:
@@ -265,7 +269,7 @@ def generate(
     """
     __tracebackhide__ = True
     wanted = {"tokens": tokens, "style": style, "locale": locale, "thinking": thinking, "tools": tools}
-    return _answer("generate()", generate={name: value for name, value in wanted.items() if value is not None})
+    return _answer("generate()", generate=present(wanted))
 
 
 def fault(type: FaultType, *, after: int | Mapping[str, Any] | None = None, **keys: Any) -> Block:
@@ -274,8 +278,8 @@ def fault(type: FaultType, *, after: int | Mapping[str, Any] | None = None, **ke
     The other keys are those of the YAML; `for_` stands for `for`. Of an edit `name=None` is data alone.
     """
     __tracebackhide__ = True
-    given = {"type": type, "after": after, **{name.rstrip("_"): value for name, value in keys.items()}}
-    made = {name: value for name, value in given.items() if value is not None or (name == "name" and type == "edit")}
+    fields = {"type": type, "after": after, **{name.rstrip("_"): value for name, value in keys.items()}}
+    made = {name: value for name, value in fields.items() if value is not None or (name == "name" and type == "edit")}
     faults_of(made, f"fault({type!r})")
     return made
 
@@ -290,15 +294,15 @@ def gate(
 ) -> Block:
     """Where a reply is held until `server.gates.release(name)`: between two blocks of a reply, or as its `gate`."""
     __tracebackhide__ = True
-    given = {"gate": name, "after": after, "at": at, "ping": ping, "keepalive": keepalive}
-    made = {key: value for key, value in given.items() if value is not None}
+    fields = {"gate": name, "after": after, "at": at, "ping": ping, "keepalive": keepalive}
+    made = present(fields)
     read_answer({"reply": "?", "gate": made}, "gate()")
     return made
 
 
 def _answer(source: str, **keys: Any) -> Answer:
     __tracebackhide__ = True
-    answer = {name: value for name, value in keys.items() if value is not None}
+    answer = present(keys)
     read_answer(answer, source)
     return answer
 
@@ -387,8 +391,7 @@ def tool_result(
     """
     __tracebackhide__ = True
     fields = {"of": of, "for": for_, "id": id, "is_error": is_error, "content": content}
-    said = {name: value for name, value in fields.items() if value is not None}
-    return _when("tool_result", said or True)
+    return _when("tool_result", present(fields) or True)
 
 
 def stream(wanted: bool = True) -> When:
@@ -400,7 +403,7 @@ def stream(wanted: bool = True) -> When:
 def tool_choice(type: str | Sequence[str] | None = None, *, name: str | None = None) -> When:
     """What the client asks of its tools: the type (auto, any, tool, none), the tool's name, or both."""
     __tracebackhide__ = True
-    return _when("tool_choice", {key: value for key, value in (("type", type), ("name", name)) if value is not None})
+    return _when("tool_choice", present({"type": type, "name": name}))
 
 
 def has(*kinds: str) -> When:
@@ -438,12 +441,12 @@ def endpoint(*names: str) -> When:
 def _text(subject: str, said: Any, *operators: Any) -> When:
     __tracebackhide__ = True
     names = ("contains", "equals", "regex", "glob", "ignore_case")
-    given = {name: value for name, value in zip(names, operators, strict=True) if value is not None}
-    if said is not None and given:
-        raise TypeError(f"{subject}(): either a text or operators ({', '.join(given)}), not both")
-    if said is None and not given:
+    chosen = present(dict(zip(names, operators, strict=True)))
+    if said is not None and chosen:
+        raise TypeError(f"{subject}(): either a text or operators ({', '.join(chosen)}), not both")
+    if said is None and not chosen:
         raise TypeError(f"{subject}(): expected a text, or one of {', '.join(names[:-1])}")
-    return _when(subject, given if said is None else said)
+    return _when(subject, chosen if said is None else said)
 
 
 def _when(subject: str, value: Any) -> When:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import quote
 
-from mock_server.api.builders import Faults, Gates, Timing
+from mock_server.api.builders import Faults, Gates, Timing, present
 from mock_server.clock import SystemClock
 from mock_server.engine.gates import GateView, NotReached
 from mock_server.engine.overlays import OverlayView
@@ -223,7 +223,7 @@ class OverlayControls:
         __tracebackhide__ = True
         keys: dict[str, Any] = {"when": when, "chance": chance, "fault": fault, "gate": gate, "timing": timing}
         keys |= {"between": between, "priority": priority}
-        data = {key: value for key, value in keys.items() if value is not None}
+        data = present(keys)
         known = known_states(self._ask, self._session, data)
         overlay = build({"name": name or self._new_name(), **data}, "chaos.add()", known)
         self._lay([overlay])

@@ -24,7 +24,7 @@ from mock_server.engine.session import Session
 from mock_server.scenario.model import Scenario
 from mock_server.server.control.answers import ControlError
 from mock_server.server.runner import Runner
-from mock_server.settings import ServerSettings, SessionSettings, SettingError, Settings
+from mock_server.settings import TESTING, ServerSettings, SessionSettings, SettingError, Settings
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -206,9 +206,7 @@ class InLoop(Host):
 
 # What tests use: the server, and a session of it.
 
-TEST_SETTINGS = Settings(
-    port=0, time_scale=0.0, unmatched="error", contradictions="error", fast_retries=True, batch_seconds=0.0
-)
+TEST_SETTINGS = Settings(port=0, **TESTING)
 
 
 class Local(Verbs):

@@ -10,7 +10,7 @@ from mock_server.engine.preview import Previewed, preview
 from mock_server.records import dataclass
 from mock_server.scenario.faults import FAULTS, faults_of, label, spelled
 from mock_server.scenario.faults.place import name_of
-from mock_server.scenario.load import build, expand, files, library, load
+from mock_server.scenario.load import build, expand, is_name, library, load
 from mock_server.scenario.model import Scenario, without_name
 from mock_server.scenario.node import Node, Problem, Problems, ScenarioError, suggestion
 from mock_server.scenario.profiles import load_profile
@@ -72,13 +72,12 @@ def faults(
 def _meant(scenario: str | Path | Scenario) -> Sequence[Scenario]:
     if isinstance(scenario, Scenario):
         return (scenario,)
-    text = str(scenario)
-    if isinstance(scenario, Path) or "/" in text or text.endswith((".yaml", ".yml")):
+    if not is_name(scenario):
         return load([scenario])
-    known = {one.name: one for one in load(files([library()]))}
-    if text not in known:
-        raise ScenarioError([Problem("faults()", None, f"no scenario '{text}'{suggestion(text, known)}")])
-    return (known[text],)
+    name, known = str(scenario), {one.name: one for one in load([library()])}
+    if name not in known:
+        raise ScenarioError([Problem("faults()", None, f"no scenario '{name}'{suggestion(name, known)}")])
+    return (known[name],)
 
 
 def _turns(scenario: Scenario) -> Iterator[Previewed]:
@@ -95,26 +94,26 @@ def _variants(
     scenario: Scenario, exchange: Previewed, fault: str | Mapping[str, Any], *, once: bool
 ) -> Iterator[Variant]:
     names = [name for _, frame in exchange.frames if (name := name_of(frame)) not in ("", "ping")]
-    given = spelled(fault)[0] if isinstance(fault, str) else dict(fault)
-    cls = FAULTS.get(given.get("type", ""))
+    written = spelled(fault)[0] if isinstance(fault, str) else dict(fault)
+    cls = FAULTS.get(written.get("type", ""))
     keys = set() if cls is None else {field.name for field in fields(cls)}
     for events, following in enumerate(names):
-        struck = given if _is_placed(given) else {**given, **_placed(keys, names, events)}
-        name = f"{scenario.name}/{exchange.turn}/{faults_of(struck, 'faults()')[0].type}"
+        placed = written if _is_placed(written) else {**written, **_placed(keys, names, events)}
+        name = f"{scenario.name}/{exchange.turn}/{faults_of(placed, 'faults()')[0].type}"
         try:
-            made = build(_with_fault(scenario, exchange.turn, struck, once=once), name)
+            made = build(_with_fault(scenario, exchange.turn, placed, once=once), name)
         except ScenarioError:
             continue  # it has no place there
-        if struck == given:
-            yield Variant(name, exchange.turn, struck, 0, "", made)
+        if placed == written:
+            yield Variant(name, exchange.turn, placed, 0, "", made)
             return
-        yield Variant(f"{name}/{events}", exchange.turn, struck, events, following, made)
+        yield Variant(f"{name}/{events}", exchange.turn, placed, events, following, made)
 
 
-def _is_placed(given: Mapping[str, Any]) -> bool:
+def _is_placed(written: Mapping[str, Any]) -> bool:
     """Whether a fault says itself which event it means, or means the message."""
-    own = ("at", "block", "index", "message", *(("event",) if given.get("type") == "edit" else ()))
-    return any(key in given for key in own)
+    own = ("at", "block", "index", "message", *(("event",) if written.get("type") == "edit" else ()))
+    return any(key in written for key in own)
 
 
 def _placed(keys: set[str], names: Sequence[str], events: int) -> dict[str, Any]:

@@ -66,8 +66,8 @@ class Http:
                     yield json.loads(value)
 
     def _reply(self, method: str, path: str, body: Any, query: Mapping[str, Any], timeout: float | None) -> Any:
-        said = {name: value for name, value in query.items() if value is not None}
-        url = f"{self.url}/_mock/{path}" + (f"?{urllib.parse.urlencode(said)}" if said else "")
+        parameters = {name: value for name, value in query.items() if value is not None}
+        url = f"{self.url}/_mock/{path}" + (f"?{urllib.parse.urlencode(parameters)}" if parameters else "")
         headers = {"content-type": "application/json"}
         if self._token:
             headers["authorization"] = f"Bearer {self._token}"
@@ -85,8 +85,8 @@ class Http:
 
 def _refused(error: urllib.error.HTTPError, what: str) -> Exception:
     try:
-        said = json.loads(error.read())
-        return Refused(error.code, said["error"], said["hint"], said.get("problems", ()))
+        body = json.loads(error.read())
+        return Refused(error.code, body["error"], body["hint"], body.get("problems", ()))
     except (ValueError, KeyError, TypeError):
         return Unreachable(f"{what}: status {error.code}, and not from a mock-server")
 
@@ -296,49 +296,49 @@ class RemoteJournal(Journal):
 _COUNTED = frozenset((*COUNTS, "hits"))
 
 
-def _hit(said: Mapping[str, Any]) -> Hit:
-    hit = Hit(said["scenario"], said["turn"], Answer())
-    hit.count = said["count"]
+def _hit(view: Mapping[str, Any]) -> Hit:
+    hit = Hit(view["scenario"], view["turn"], Answer())
+    hit.count = view["count"]
     return hit
 
 
-def entry_of(said: Mapping[str, Any], journal: Journal) -> Entry:
-    """An entry as the control API tells it."""
-    request = said["request"]
+def entry_of(view: Mapping[str, Any], journal: Journal) -> Entry:
+    """An entry, of what the control API shows of it."""
+    request = view["request"]
     raw = encode(dumps(request["body"])) if request["raw"] is None else request["raw"].encode()
-    http = HttpRequest(said["method"], said["path"], request["headers"], raw, None, request["query"])
+    http = HttpRequest(view["method"], view["path"], request["headers"], raw, None, request["query"])
     exchange = Exchange(
-        _faulty(said) if said["faults"] else _plan(said),
-        said["scenario"],
-        said["turn"],
-        said["attempt"],
-        said["note"],
-        understood=said["understood"],
-        unexpected=said["unexpected"],
-        aside=said["aside"],
-        side=said["side"],
-        faults=tuple(said["faults"]),
-        warnings=tuple(said["warnings"]),
-        contradictions=tuple(said["contradictions"]),
-        contradicted=said["contradicted"],
-        moved=tuple(Moved(**one) for one in said["moved"]),
+        _faulty(view) if view["faults"] else _plan(view),
+        view["scenario"],
+        view["turn"],
+        view["attempt"],
+        view["note"],
+        understood=view["understood"],
+        unexpected=view["unexpected"],
+        aside=view["aside"],
+        side=view["side"],
+        faults=tuple(view["faults"]),
+        warnings=tuple(view["warnings"]),
+        contradictions=tuple(view["contradictions"]),
+        contradicted=view["contradicted"],
+        moved=tuple(Moved(**one) for one in view["moved"]),
     )
-    entry = Entry(said["number"], said["at"], http, exchange, journal)
-    entry.take_over(said["key"], said["outcome"], said["duration_ms"], _sent(said["events"]))
+    entry = Entry(view["number"], view["at"], http, exchange, journal)
+    entry.take_over(view["key"], view["outcome"], view["duration_ms"], _sent(view["events"]))
     return entry
 
 
-def _faulty(said: Mapping[str, Any]) -> Plan:
+def _faulty(view: Mapping[str, Any]) -> Plan:
     """The plan of a reply that faults were applied to, and what it was before: its reply as JSON."""
-    body = encode(dumps(said["reply"]["body"] or {}))
-    headers = (*JSON_HEADERS, ("request-id", str(said["request_id"])))
-    intact = whole(said["status"] or 200, headers, body, 0, said["reply"]["body"])
-    return _plan(said)._replace(intact=intact._replace(tokens=_tokens(said)))
+    body = encode(dumps(view["reply"]["body"] or {}))
+    headers = (*JSON_HEADERS, ("request-id", str(view["request_id"])))
+    intact = whole(view["status"] or 200, headers, body, 0, view["reply"]["body"])
+    return _plan(view)._replace(intact=intact._replace(tokens=_tokens(view)))
 
 
-def _plan(said: Mapping[str, Any]) -> Plan:
-    headers, body, events = tuple(said["reply"]["headers"].items()), said["reply"]["body"], said["events"]
-    is_stream = bool(said["stream"] and events)
+def _plan(view: Mapping[str, Any]) -> Plan:
+    headers, body, events = tuple(view["reply"]["headers"].items()), view["reply"]["body"], view["events"]
+    is_stream = bool(view["stream"] and events)
     if is_stream:
         payloads = tuple(event["payload"] for event in events)
         at = array("I", [round(event["due_ms"] * 1000) for event in events])
@@ -347,11 +347,11 @@ def _plan(said: Mapping[str, Any]) -> Plan:
         part = Part((b"",), array("I", (0,)))
     else:
         part = Part((encode(dumps(body)),), array("I", (0,)), None, (body,))
-    return Plan(said["status"] or 0, headers, (part,), is_stream, tokens=_tokens(said))
+    return Plan(view["status"] or 0, headers, (part,), is_stream, tokens=_tokens(view))
 
 
-def _tokens(said: Mapping[str, Any]) -> tuple[int, int] | None:
-    given, made = said["input_tokens"], said["output_tokens"]
+def _tokens(view: Mapping[str, Any]) -> tuple[int, int] | None:
+    given, made = view["input_tokens"], view["output_tokens"]
     return None if given is None or made is None else (given, made)
 
 

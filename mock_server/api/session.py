@@ -11,12 +11,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from mock_server.api.builders import Faults, Gates, Reply, ReplyFunction, ScenarioKeys, Timing
+from mock_server.api.builders import Faults, Gates, Reply, ReplyFunction, ScenarioKeys, Timing, present
 from mock_server.api.controls import ClockControls, GateControls, OverlayControls, Refused, StateControls, known_states
 from mock_server.engine import verify
 from mock_server.engine.entry import Entry
 from mock_server.engine.journal import Incomplete, Journal
-from mock_server.scenario.load import build, files, library, load, same_names
+from mock_server.scenario.load import build, files, is_name, library, load, same_names
 from mock_server.scenario.model import Scenario, without_name
 from mock_server.scenario.node import Problem, ScenarioError, one_of, several
 from mock_server.settings import SessionSettings
@@ -50,12 +50,12 @@ class Route:
     @property
     def calls(self) -> Sequence[Entry]:
         """The exchanges it answered, oldest first. Raises Incomplete when the journal has dropped one of them."""
-        held = verify.matching(self._owner.journal, None, self.name, self._since)
-        if len(held) < self.call_count:
+        entries = verify.matching(self._owner.journal, None, self.name, self._since)
+        if len(entries) < self.call_count:
             raise Incomplete(
-                f"the journal has dropped {self.call_count - len(held)} of the {several(self.call_count, 'call')}"
+                f"the journal has dropped {self.call_count - len(entries)} of the {several(self.call_count, 'call')}"
             )
-        return held
+        return entries
 
     def remove(self) -> None:
         """Answer with it no more. Removing twice is removing once."""
@@ -129,7 +129,7 @@ class Verbs(ABC):
             "gate": gate,
             "contradicts": contradicts,
         }
-        data = {key: value for key, value in keys.items() if value is not None} | dict(more)
+        data = present(keys) | dict(more)
         return self._add({**_answer(reply), **data})
 
     def script(self, *replies: Answers, when: Mapping[str, Any] | None = None, name: str | None = None) -> Route:
@@ -154,7 +154,7 @@ class Verbs(ABC):
         __tracebackhide__ = True
         found: list[Scenario] = []
         for one in what:
-            found += _named(str(one)) if _is_name(one) else load([one])
+            found += _named(str(one)) if is_name(one) else load([one])
         if twice := same_names(found):
             raise ScenarioError(twice)
         routes = [Route(self, scenario.name) for scenario in found]
@@ -253,8 +253,8 @@ class Verbs(ABC):
         `endpoint`: where it goes, by the name that `when: {endpoint: …}` has for it, such as `count_tokens`.
         Keys: matched, scenario, turn, attempt, conditions, captures, differences, near_misses, error, text.
         """
-        said = {"request": dict(request), "headers": dict(headers or {}), "endpoint": endpoint}
-        found: Mapping[str, Any] = self._ask("POST", "explain", said, session=self._name)
+        body = {"request": dict(request), "headers": dict(headers or {}), "endpoint": endpoint}
+        found: Mapping[str, Any] = self._ask("POST", "explain", body, session=self._name)
         return found
 
     def preview(self, scenario: str, request: Mapping[str, Any] | None = None) -> Sequence[Mapping[str, Any]]:
@@ -269,8 +269,8 @@ class Verbs(ABC):
         except Refused as error:
             if error.status not in (404, 422):
                 raise
-            said = error.problems or (str(error),)
-            raise ScenarioError([Problem("preview()", None, text) for text in said]) from None
+            texts = error.problems or (str(error),)
+            raise ScenarioError([Problem("preview()", None, text) for text in texts]) from None
         exchanges: Sequence[Mapping[str, Any]] = found["exchanges"]
         return exchanges
 
@@ -284,9 +284,7 @@ class Verbs(ABC):
         """So many requests came (None: at least one), with this condition and answered by this scenario."""
         __tracebackhide__ = True
         name = scenario.name if isinstance(scenario, Route) else scenario
-        got = verify.count(self.journal, when, name)
-        if got < 1 if times is None else got != times:
-            raise AssertionError(verify.not_called(self.journal, got, times, when, name, self.elsewhere))
+        _assert(verify.not_called(self.journal, times, when, name, self.elsewhere))
 
     def assert_not_called(self, *, when: Mapping[str, Any] | None = None) -> None:
         """No request came (with this condition)."""
@@ -296,36 +294,35 @@ class Verbs(ABC):
     def assert_all_used(self) -> None:
         """Every turn of every scenario that this session added was played."""
         __tracebackhide__ = True
-        lines = verify.unused(self.journal, self._own)
-        if lines:
-            text = "\n".join(["never played:", *lines, verify.journal_text(self.journal, self.elsewhere)])
-            raise AssertionError(text)
+        _assert(verify.never_played(self.journal, self._own, self.elsewhere))
 
     def assert_sequence(self, *steps: "str | Route | Mapping[str, Any]") -> None:
         """Requests came in this order, others may lie between: each step a scenario (or its route) or a condition."""
         __tracebackhide__ = True
         named = [step.name if isinstance(step, Route) else step for step in steps]
-        text = verify.out_of_sequence(self.journal, named, self.elsewhere)
-        if text is not None:
-            raise AssertionError(text)
+        _assert(verify.out_of_sequence(self.journal, named, self.elsewhere))
 
     def assert_expected(self) -> None:
         """Every request was as the `expect:` of its script says."""
         __tracebackhide__ = True
-        if self.journal.unexpected:
-            raise AssertionError(verify.unexpected_text(self.journal))
+        _assert(verify.unexpected_text(self.journal) if self.journal.unexpected else None)
 
     def assert_no_contradictions(self) -> None:
         """No scripted reply contradicted its request (under `contradictions: error`, as tests have it)."""
         __tracebackhide__ = True
-        if self.journal.contradicted:
-            raise AssertionError(verify.contradicted_text(self.journal))
+        _assert(verify.contradicted_text(self.journal) if self.journal.contradicted else None)
 
     def assert_no_unmatched(self) -> None:
         """Some scenario answered every valid request."""
         __tracebackhide__ = True
-        if self.journal.unmatched:
-            raise AssertionError(verify.unmatched_text(self.journal))
+        _assert(verify.unmatched_text(self.journal) if self.journal.unmatched else None)
+
+
+def _assert(wrong: str | None) -> None:
+    """Fail with what is wrong, if anything."""
+    __tracebackhide__ = True
+    if wrong is not None:
+        raise AssertionError(wrong)
 
 
 def _some(builder: str, replies: Sequence[Any]) -> Sequence[Any]:
@@ -347,11 +344,6 @@ def _caller() -> str:
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
         frame = frame.f_back
     return f"{frame.f_code.co_filename.removeprefix(os.getcwd() + os.sep)}:{frame.f_lineno}"
-
-
-def _is_name(what: str | Path) -> bool:
-    text = str(what)
-    return not (isinstance(what, Path) or "/" in text or "\\" in text or text.endswith((".yaml", ".yml")))
 
 
 def _named(name: str) -> Sequence[Scenario]:

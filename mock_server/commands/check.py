@@ -25,12 +25,12 @@ from mock_server.scenario.subjects import TELLING
 from mock_server.scenario.templates import NAMES
 from mock_server.settings import Settings
 
-# Answers that no request can get: they load well, and still cannot be what their author meant.
+# -- answers that no request can get ----------------------------------------------------------------------------------
 
 
 def unreachable(scenario: Scenario) -> Iterator[Problem]:
     """Cases that an earlier case with the same or a wider condition always wins over."""
-    source = scenario.source.rpartition(":")[0]
+    source = _source(scenario)
     turns = scenario.data.value.get("turns") if scenario.data is not None else None
     holders = turns.value if turns is not None and isinstance(turns.value, list) else [scenario.data]
     for turn in holders:
@@ -59,16 +59,17 @@ def _is_part(wider: dict[str, Any], narrower: dict[str, Any]) -> bool:
     return all(key in narrower and narrower[key] == value for key, value in wider.items())
 
 
-# What loads and works, and still may not be what its author meant. Silent about scenarios that only answer by name.
+# -- notes: what loads and works, and still may not be what its author meant ------------------------------------------
 
 
 def notes(scenarios: Sequence[Scenario], settings: Settings) -> Iterator[Problem]:
-    """What to look at in scenarios that load: order, templates, models, tools, attempts."""
-    asked = [one for one in scenarios if not (one.named_only or one.is_overlay)]
-    yield from _never_asked(asked)
+    """What to look at in scenarios that load: order, templates, models, tools, attempts. Silent about those that only
+    answer by name."""
+    answering = [one for one in scenarios if not (one.named_only or one.is_overlay)]
+    yield from _never_asked(answering)
     yield from _not_served(scenarios, settings)
     models = _Models(settings)
-    for scenario in asked:
+    for scenario in answering:
         source = _source(scenario)
         for at, text in (
             *_unfilled(scenario.data, ""),
@@ -106,31 +107,28 @@ def _line(scenario: Scenario, beside: Scenario) -> str:
 
 def _never_asked(scenarios: Sequence[Scenario]) -> Iterator[Problem]:
     """A scenario that answers every request that those behind it would."""
-    asked: dict[str, Scenario] = {}
+    first_of: dict[str, Scenario] = {}
     for one in scenarios:
         if not one.is_side_call:
-            asked.setdefault(one.name, one)
-    ordered = sorted(asked.values(), key=lambda one: -one.priority)
-    told: set[str] = set()
+            first_of.setdefault(one.name, one)
+    ordered = sorted(first_of.values(), key=lambda one: -one.priority)
+    reported: set[str] = set()
     for at, first in enumerate(ordered):
         if not _always_answers(first):
             continue
         hidden = [
             one
             for one in ordered[at + 1 :]
-            if one.name not in told and one.endpoints <= first.endpoints and _covers(first, one)
+            if one.name not in reported and one.endpoints <= first.endpoints and _covers(first, one)
         ]
         if not hidden:
             continue
-        told.update(one.name for one in hidden)
+        reported.update(one.name for one in hidden)
         named = ", ".join(f"'{one.name}' ({_line(one, first)})" for one in hidden[:3])
         more = f" and {len(hidden) - 3} more" if len(hidden) > 3 else ""
-        what = "every request" if first.when is None else "every request that they would"
-        text = f"'{first.name}' answers {what}, so {named}{more} is never asked; put '{first.name}' last"
-        if len(hidden) > 1:
-            text = text.replace("is never", "are never")
-        elif first.when is not None:
-            text = text.replace("they would", f"'{hidden[0].name}' would")
+        who, verb = (f"'{hidden[0].name}'", "is") if len(hidden) == 1 else ("they", "are")
+        what = "every request" if first.when is None else f"every request that {who} would"
+        text = f"'{first.name}' answers {what}, so {named}{more} {verb} never asked; put '{first.name}' last"
         position = first.data.find(("when",)) if first.when is not None else first.data.position
         yield Problem(_source(first), position, text)
 
@@ -243,25 +241,16 @@ def _asked(when: Node, subject: str) -> Iterator[Node]:
 
 def _of_tools(scenario: Scenario) -> Iterator[_Found]:
     """A call of a tool that no condition asks for."""
-    listed = [
-        item
-        for node in _conditions(scenario.data, "tools")
-        for item in (node.value if isinstance(node.value, list) else [node])
-    ]
-    tests = [read_name(item, Problems("")).test for item in listed]
-    told: set[str] = set()
+    listed = [node.value if isinstance(node.value, list) else [node] for node in _conditions(scenario.data, "tools")]
+    tests = [read_name(item, Problems("")).test for items in listed for item in items]
+    reported: set[str] = set()
     for node in _calls(scenario.data):
         name = node.value["name"].value
-        if name not in told and not any(test(name) for test in tests):
-            told.add(name)
+        if name not in reported and not any(test(name) for test in tests):
+            reported.add(name)
             asks = "no when asks for tools" if not tests else "when.tools asks for others"
-            yield (
-                node,
-                (
-                    f"{name} is called and {asks}: a request that does not offer it gets the call too; "
-                    f"write when: {{tools: {name}}}"
-                ),
-            )
+            cure = f"a request that does not offer it gets the call too; write when: {{tools: {name}}}"
+            yield node, f"{name} is called and {asks}: {cure}"
 
 
 def _calls(node: Node) -> Iterator[Node]:
@@ -310,21 +299,18 @@ def _in_answer(
         if only is not None and not any(number == one or (number == len(attempts) < one) for one in only):
             yield place, f"attempt {number} is never reached: this case is for attempt {', '.join(map(str, only))} only"
         elif (why := _is_final(before)) is not None:
-            yield (
-                place,
-                (
-                    f"attempt {number} comes only when the very same request is sent again: no client retries {why}; "
-                    "answers to calls one after another are turns"
-                ),
+            only_again = (
+                f"attempt {number} comes only when the very same request is sent again: no client retries {why}"
             )
+            yield place, f"{only_again}; answers to calls one after another are turns"
             return
 
 
 def _is_final(answer: Answer) -> str | None:
     """After what no client asks again by itself; None where it may."""
     if answer.error is not None:
-        status, told = answer.error.http_status, answer.error.should_retry
-        retried = told if told is not None else status in (408, 409, 429) or status >= 500
+        status, advised = answer.error.http_status, answer.error.should_retry
+        retried = advised if advised is not None else status in (408, 409, 429) or status >= 500
         return None if retried else f"after a {status}"
     return "after a whole reply" if answer.reply is not None and not answer.faults else None
 
@@ -335,7 +321,7 @@ def _place(scenario: Scenario, path: tuple[str | int, ...]) -> Position | None:
     return found
 
 
-# `mock-server check`: every mistake in scenario files, and replies that differ as JSON and as a stream.
+# -- the command ------------------------------------------------------------------------------------------------------
 
 
 def run_check(args: argparse.Namespace, settings: Settings) -> int:
@@ -389,14 +375,12 @@ def _problem(scenario: Scenario, one: Previewed, text: str) -> Problem:
     return Problem(source, mark or Position(int(line or 1), 1), text)
 
 
-# -- how it is told -------------------------------------------------------------------------------------------------
+# -- how it is shown ------------------------------------------------------------------------------------------------
 
 
 def _text(problems: Sequence[Problem], noted: Sequence[Problem], scenarios: int) -> None:
-    for one in problems:
+    for one in (*problems, *(replace(one, text=f"note: {one.text}") for one in noted)):
         print(one, file=sys.stderr)
-    for one in noted:
-        print(replace(one, text=f"note: {one.text}"), file=sys.stderr)
     if not problems:
         print(_summary(noted, scenarios))
 
@@ -417,21 +401,19 @@ def _as_json(problem: Problem) -> dict[str, Any]:
 
 
 def _json(problems: Sequence[Problem], noted: Sequence[Problem], scenarios: int) -> None:
-    told = {
+    report = {
         "scenarios": scenarios,
         "mistakes": [_as_json(one) for one in problems],
         "notes": [_as_json(one) for one in noted],
     }
-    print(json.dumps(told, ensure_ascii=False, indent=2))
+    print(json.dumps(report, ensure_ascii=False, indent=2))
 
 
 def _github(problems: Sequence[Problem], noted: Sequence[Problem], scenarios: int) -> None:
     for kind, listed in (("error", problems), ("notice", noted)):
         for one in listed:
-            place = f"file={_escaped(one.source)}" + (
-                f",line={one.position.line},col={one.position.column}" if one.position else ""
-            )
-            print(f"::{kind} {place}::{_escaped(one.text)}")
+            place = f",line={one.position.line},col={one.position.column}" if one.position else ""
+            print(f"::{kind} file={_escaped(one.source)}{place}::{_escaped(one.text)}")
     if not problems:
         print(_summary(noted, scenarios))
 

@@ -26,7 +26,8 @@ KEY = "import"
 
 def run_import(args: argparse.Namespace, settings: Settings) -> int:
     """Make scenarios of what was recorded, and say what of it they cannot say."""
-    name = args.name or (_stem(args.file) if args.file != "-" else "imported")
+    stem = "" if args.file == "-" else Path(args.file).name.split(".")[0]
+    name = args.name or stem or "imported"
     try:
         found = recordings.read(_bytes(args.file))
         imported = scenarios_of(found.exchanges, name)
@@ -76,10 +77,6 @@ def _spaced(text: str) -> str:
     return text if text[:1].isdecimal() and ":" in text[:12] else f" {text}"
 
 
-def _stem(file: str) -> str:
-    return Path(file).name.split(".")[0] or "imported"
-
-
 def _bytes(path: str) -> bytes:
     """A file, or standard input for `-`; of one that is too large enough to tell."""
     try:
@@ -112,14 +109,15 @@ def _timed(scenario: dict[str, Any], timing: dict[str, Any]) -> dict[str, Any]:
 
 # -- whether it answers as recorded -----------------------------------------------------------------------------------
 
+# settings under which nothing but the scenarios decides what is answered
 _ASKING: dict[str, Any] = {
-    "time_scale": 0.0,
     "validation": "off",
-    "unmatched": "error",
     "any_model": True,
     "rate_limits": "off",
-    "seed": 0,
+    "unmatched": "error",
+    "time_scale": 0.0,
     "timing": "instant",
+    "seed": 0,
 }
 
 

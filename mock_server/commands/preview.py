@@ -75,10 +75,10 @@ def _body(one: Previewed) -> str:
     """The reply as JSON; of one that faults have been at, what is sent, whether that is JSON or not."""
     if one.plan.intact is None or one.plan.stream:
         return json.dumps(one.reply, ensure_ascii=False, indent=2)
-    said = read_json(one.plan.body())
-    if said is None:
+    body = read_json(one.plan.body())
+    if body is None:
         return one.plan.body().decode("utf-8", "replace")
-    return json.dumps(said, ensure_ascii=False, indent=2)
+    return json.dumps(body, ensure_ascii=False, indent=2)
 
 
 def newest_message(request: Mapping[str, Any]) -> str:
@@ -86,9 +86,9 @@ def newest_message(request: Mapping[str, Any]) -> str:
     messages = request.get("messages") or [{}]
     content = messages[-1].get("content", "") if isinstance(messages[-1], dict) else ""
     texts = [content] if isinstance(content, str) else [_block(block) for block in content if isinstance(block, dict)]
-    said = _cut(" + ".join(texts), 80)
+    text = _cut(" + ".join(texts), 80)
     tools = ", ".join(str(tool.get("name")) for tool in request.get("tools") or ())
-    return said + (f"  tools: {_cut(tools, 60)}" if tools else "")
+    return text + (f"  tools: {_cut(tools, 60)}" if tools else "")
 
 
 def _block(block: Mapping[str, Any]) -> str:
@@ -139,7 +139,7 @@ _ENDINGS = {
 def _event_line(event: Mapping[str, Any]) -> str:
     """An event in a line; one that is broken, as it is."""
     try:
-        return _TOLD[event["type"]](event) if event["type"] in _TOLD else dumps(_rest(event))
+        return _LINES[event["type"]](event) if event["type"] in _LINES else dumps(_rest(event))
     except (KeyError, TypeError, AttributeError):
         return dumps(_rest(event))
 
@@ -150,8 +150,8 @@ def _rest(event: Mapping[str, Any]) -> Any:
 
 def _delta(event: Mapping[str, Any]) -> str:
     delta = event["delta"]
-    said = next((delta[key] for key in ("text", "thinking", "partial_json", "signature") if key in delta), None)
-    return f"{event['index']} {delta['type']} {dumps(said if said is not None else delta.get('citation', ''))}"
+    value = next((delta[key] for key in ("text", "thinking", "partial_json", "signature") if key in delta), None)
+    return f"{event['index']} {delta['type']} {dumps(value if value is not None else delta.get('citation', ''))}"
 
 
 def _start(event: Mapping[str, Any]) -> str:
@@ -165,7 +165,7 @@ def _end(event: Mapping[str, Any]) -> str:
     return " ".join([f"{key} {value}" for key, value in delta.items()] + [f"usage {dumps(event['usage'])}"])
 
 
-_TOLD: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
+_LINES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "message_start": lambda event: f"{event['message']['id']} {event['message']['model']}",
     "content_block_start": _start,
     "content_block_delta": _delta,

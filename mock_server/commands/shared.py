@@ -31,12 +31,10 @@ class Paint:
         return f"\033[{_CODES[style]}m{text}\033[0m" if self.on else text
 
 
-def table(rows: Sequence[tuple[str, ...]], indent: str = "") -> list[str]:
+def table(rows: Sequence[tuple[str, ...]]) -> list[str]:
     """Rows as lines, the columns as wide as what stands in them."""
-    if not rows:
-        return []
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [indent + "  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
 
 
 def engine_of(settings: Settings, scenarios: Sequence[Scenario]) -> Engine:
@@ -61,15 +59,15 @@ def read_request(path: str) -> tuple[dict[str, Any], dict[str, str]]:
 
     The file holds the body, or `{"headers": …, "body": …}`, or an entry of the journal. Raises Mistake.
     """
-    said = _read_json(path)
-    if isinstance(said, Mapping) and isinstance(said.get("request"), Mapping):
-        said = said["request"]
-    if not isinstance(said, dict):
+    found = _read_json(path)
+    if isinstance(found, Mapping) and isinstance(found.get("request"), Mapping):
+        found = found["request"]
+    if not isinstance(found, dict):
         raise Mistake(f"{path}: expected a JSON object: the body of a request")
-    if isinstance(said.get("body"), dict):
-        headers = said["headers"] if isinstance(said.get("headers"), dict) else {}
-        return said["body"], {str(name).lower(): str(text) for name, text in headers.items()}
-    return said, {}
+    if isinstance(found.get("body"), dict):
+        headers = found["headers"] if isinstance(found.get("headers"), dict) else {}
+        return found["body"], {str(name).lower(): str(text) for name, text in headers.items()}
+    return found, {}
 
 
 def _read_json(path: str) -> Any:

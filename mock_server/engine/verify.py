@@ -39,9 +39,12 @@ def count(journal: Journal, when: Mapping[str, Any] | None, scenario: str | None
 
 
 def not_called(
-    journal: Journal, got: int, times: int | None, when: Mapping[str, Any] | None, scenario: str | None, elsewhere: int
-) -> str:
-    """Why `assert_called` failed: what came instead, and how far off it was."""
+    journal: Journal, times: int | None, when: Mapping[str, Any] | None, scenario: str | None, elsewhere: int
+) -> str | None:
+    """None when so many requests came (`times` None: at least one); else what came instead, and how far off it was."""
+    got = count(journal, when, scenario)
+    if got >= 1 if times is None else got == times:
+        return None
     wanted = "at least 1 request" if times is None else several(times, "request")
     by = f" answered by '{scenario}'" if scenario else ""
     said = f" with {_spelled(when)}" if when is not None else ""
@@ -150,16 +153,17 @@ def contradicted_text(journal: Journal) -> str:
     return masked("\n".join(parts))
 
 
-def unused(journal: Journal, scenarios: Sequence[Scenario]) -> list[str]:
-    """One line for every turn of these scenarios that was never played; those for side calls may stay unused."""
+def never_played(journal: Journal, scenarios: Sequence[Scenario], elsewhere: int) -> str | None:
+    """None when every turn of these scenarios was played, those for side calls aside; else which were not."""
     played = {(hit.scenario, hit.turn) for hit in tuple(journal.hits.values())}
-    return [
+    lines = [
         f"  '{one.name}' turn {turn} of {len(one.turns)}" + (f" ({one.source})" if one.source else "")
         for one in scenarios
         if not one.is_side_call
         for turn in range(1, len(one.turns) + 1)
         if (one.name, turn) not in played
     ]
+    return "\n".join(["never played:", *lines, journal_text(journal, elsewhere)]) if lines else None
 
 
 Step = str | Mapping[str, Any]

@@ -294,6 +294,11 @@ def load_overlays(paths: Iterable[str | Path]) -> tuple[Scenario, ...]:
     return found
 
 
+def is_name(what: str | Path) -> bool:
+    """Whether this is the name of a scenario, and no path to a file or a folder."""
+    return isinstance(what, str) and not ("/" in what or "\\" in what or what.endswith((".yaml", ".yml")))
+
+
 def is_empty(path: Path) -> bool:
     """Whether this is a folder that holds no scenario file. One that cannot be looked into is not empty."""
     try:

@@ -26,9 +26,8 @@ KEPT = 5
 class JournalFile:
     """An append-only file of entries. Raises Unusable when it cannot be opened; later faults are logged, not raised."""
 
-    def __init__(self, path: str | Path, limit: int = MAX_BYTES) -> None:
+    def __init__(self, path: str | Path) -> None:
         self._path = Path(path)
-        self._limit = limit
         try:
             self._file = self._opened()
         except OSError as error:
@@ -36,8 +35,7 @@ class JournalFile:
             raise Unusable(f"the journal file {path} cannot be opened: {why}") from None
         status = os.fstat(self._file)
         self._size = status.st_size
-        # a pipe or a terminal is not put aside
-        self._until = limit if stat.S_ISREG(status.st_mode) else None
+        self._until = MAX_BYTES if stat.S_ISREG(status.st_mode) else None  # a pipe or a terminal is not put aside
         self._is_torn = self._size > 0 and self._last_byte() != b"\n"
         self._lost = 0
 
@@ -51,9 +49,9 @@ class JournalFile:
             return file.read(1)
         return b""
 
-    def write(self, entry: Entry, told: bytes | None = None) -> None:
-        """Append an entry that has ended. `told`: what `readable_body` made of it before."""
-        line = record(entry, readable_body(entry) if told is None else told) + b"\n"
+    def write(self, entry: Entry, body: bytes | None = None) -> None:
+        """Append an entry that has ended. `body`: what `readable_body` made of it before."""
+        line = record(entry, readable_body(entry) if body is None else body) + b"\n"
         if self._until is not None and self._size and self._size + len(line) > self._until:
             self._put_aside()
         try:
@@ -90,12 +88,12 @@ class JournalFile:
                 aside.replace(self._path)
                 raise
         except OSError as error:
-            self._until = self._size + self._limit
+            self._until = self._size + MAX_BYTES
             log.error("journal file %s: cannot be put aside, it grows on: %s", self._path, error.strerror)
             return
         old, self._file = self._file, new
         os.close(old)
-        self._size, self._until, self._is_torn = 0, self._limit, False
+        self._size, self._until, self._is_torn = 0, MAX_BYTES, False
         try:
             self._shift()
         except OSError as error:
@@ -124,8 +122,8 @@ def readable_body(entry: Entry) -> bytes:
 
 def record(entry: Entry, body: bytes) -> bytes:
     """One line of the file: the summary, the request and the reply."""
-    said = summary(entry, entry.session)
+    head = summary(entry, entry.session)
     reply = {"headers": masked_headers(dict(entry.plan.headers)), "body": entry.reply}
-    before = masked(dumps({**said, "request": {"headers": masked_headers(entry.request_headers)}}))
+    before = masked(dumps({**head, "request": {"headers": masked_headers(entry.request_headers)}}))
     behind = masked(dumps(reply))
     return b"".join((encode(before[:-2]), b",", body, encode(f'}},"reply":{behind}}}')))

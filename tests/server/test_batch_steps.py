@@ -1,39 +1,26 @@
 """Batches on a running server: functions answer their requests, and other requests have their turn meanwhile."""
 
 import asyncio
-import http.client
 import json
 import threading
 from typing import Any
 
-from rawclient import address, asks
+from rawclient import asks, call
 
 from mock_server import MockServer
-
-KEY = {"x-api-key": "k", "content-type": "application/json"}
-
-
-def call(server: MockServer, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
-    connection = http.client.HTTPConnection(*address(server), timeout=30)
-    try:
-        connection.request(method, path, body, KEY)
-        reply = connection.getresponse()
-        return reply.status, reply.read()
-    finally:
-        connection.close()
 
 
 def create(server: MockServer, *prompts: str) -> str:
     listed = [{"custom_id": f"item-{at}", "params": json.loads(asks(one))} for at, one in enumerate(prompts)]
-    status, body = call(server, "POST", "/v1/messages/batches", json.dumps({"requests": listed}).encode())
-    assert status == 200, body
-    return str(json.loads(body)["id"])
+    made = call(server, "POST", "/v1/messages/batches", {"requests": listed}, x_api_key="k")
+    assert made.status == 200, made
+    return str(made.json["id"])
 
 
 def results(server: MockServer, id: str) -> list[dict[str, Any]]:
-    status, body = call(server, "GET", f"/v1/messages/batches/{id}/results")
-    assert status == 200, body
-    return [json.loads(line)["result"] for line in body.splitlines()]
+    found = call(server, "GET", f"/v1/messages/batches/{id}/results", x_api_key="k")
+    assert found.status == 200, found
+    return [json.loads(line)["result"] for line in found.body.splitlines()]
 
 
 def test_functions_of_every_kind_answer_requests_of_a_batch() -> None:
@@ -75,8 +62,10 @@ def test_other_requests_are_answered_while_a_batch_is() -> None:
         reader.start()
         while not server._engine.sessions.default.batches.find(id).is_answering:
             assert reader.is_alive()
-        assert json.loads(call(server, "GET", f"/v1/messages/batches/{id}")[1])["processing_status"] == "in_progress"
-        assert call(server, "POST", "/v1/messages", asks("open"))[0] == 200
+        assert (
+            call(server, "GET", f"/v1/messages/batches/{id}", x_api_key="k").json["processing_status"] == "in_progress"
+        )
+        assert call(server, "POST", "/v1/messages", asks("open"), x_api_key="k").status == 200
         reader.join(20)
 
     assert found[0]["message"]["content"][0]["text"] == "At last."

@@ -5,10 +5,11 @@ import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import quote
 
 import pytest
+from rawclient import Answer, call
 
 from mock_server import MockServer, prompt
 from mock_server.scenario.load import loads
@@ -17,34 +18,11 @@ from mock_server.server.control.routes import ROUTES, document
 ASK = {"model": "claude-opus-4-8", "max_tokens": 99, "messages": [{"role": "user", "content": "weather"}]}
 
 
-class Answer(NamedTuple):
-    status: int
-    headers: dict[str, str]
-    text: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.text)
-
-
 @pytest.fixture
 def server() -> Iterator[MockServer]:
     with MockServer("scenarios", control_token=None) as running:
         running.add("It is sunny.", when=prompt("weather"), name="weather")
         yield running
-
-
-def call(server: Any, method: str, path: str, body: Any = None, **headers: str) -> Answer:
-    connection = http.client.HTTPConnection(server.url.removeprefix("http://"), timeout=20)
-    text = body if isinstance(body, bytes | str | None) else json.dumps(body)
-    data = text.encode() if isinstance(text, str) else text
-    sent = {"content-type": "application/json", **{name.replace("_", "-"): value for name, value in headers.items()}}
-    try:
-        connection.request(method, path, data, sent)
-        reply = connection.getresponse()
-        return Answer(reply.status, {k.lower(): v for k, v in reply.getheaders()}, reply.read().decode())
-    finally:
-        connection.close()
 
 
 def ask(server: Any, text: str = "weather", key: str = "k", **more: Any) -> Answer:

@@ -2,9 +2,11 @@
 
 import http.client
 import json
+from contextlib import suppress
 from typing import Any
 
 import pytest
+from rawclient import call
 
 from mock_server import MockClient, MockServer, prompt, reply
 from mock_server.scenario.faults import FAULTS
@@ -16,27 +18,15 @@ def server(serve: Any) -> MockServer:
     return server
 
 
-def call(server: MockServer, method: str, path: str, body: Any = None, **headers: str) -> Any:
-    """The JSON of an answer; None for one that broke off."""
-    connection = http.client.HTTPConnection(server.url.removeprefix("http://"), timeout=20)
-    sent = {"content-type": "application/json", **{name.replace("_", "-"): value for name, value in headers.items()}}
-    try:
-        connection.request(method, path, None if body is None else json.dumps(body), sent)
-        return json.loads(connection.getresponse().read())
-    except (ValueError, http.client.HTTPException, OSError):
-        return None
-    finally:
-        connection.close()
-
-
 def ask(server: MockServer, fault: str, *, stream: bool = True) -> None:
     message = {"role": "user", "content": "hello"}
     body = {"model": "claude-opus-4-8", "max_tokens": 99, "stream": stream, "messages": [message]}
-    call(server, "POST", "/v1/messages", body, x_api_key="k", x_mock_fault=fault)
+    with suppress(http.client.HTTPException, OSError):  # it may break off
+        call(server, "POST", "/v1/messages", body, x_api_key="k", x_mock_fault=fault)
 
 
 def newest(server: MockServer) -> Any:
-    return call(server, "GET", f"/_mock/journal/{server.journal.last.number}")
+    return call(server, "GET", f"/_mock/journal/{server.journal.last.number}").json
 
 
 def test_an_entry_tells_where_it_was_struck_and_cut(server: MockServer) -> None:
@@ -51,7 +41,7 @@ def test_an_entry_tells_where_it_was_struck_and_cut(server: MockServer) -> None:
         {"event": 4, "kind": "fault", "text": "garbage after 1 delta bytes 8"},
         {"event": 6, "kind": "cut", "text": "connection reset"},
     ]
-    listed = call(server, "GET", "/_mock/journal?outcome=fault")["entries"]
+    listed = call(server, "GET", "/_mock/journal?outcome=fault").json["entries"]
     assert [one["number"] for one in listed] == [entry["number"]]
 
 
@@ -74,8 +64,8 @@ def test_an_entry_under_way_tells_which_gate_may_hold_it(server: MockServer) -> 
     connection = http.client.HTTPConnection(server.url.removeprefix("http://"), timeout=20)
     connection.request("POST", "/v1/messages", body, {"x-api-key": "k"})
     server.gates.wait("middle")
-    (listed,) = call(server, "GET", "/_mock/journal")["entries"]
-    entry = call(server, "GET", f"/_mock/journal/{listed['number']}")
+    (listed,) = call(server, "GET", "/_mock/journal").json["entries"]
+    entry = call(server, "GET", f"/_mock/journal/{listed['number']}").json
     assert (entry["outcome"], entry["events"]) == ("open", [])
     assert [(one["kind"], one["text"]) for one in entry["marks"]] == [("gate", "gate middle")]
     server.gates.release("middle")
@@ -107,12 +97,12 @@ def test_the_overlays_come_with_the_faults_there_are_and_say_which_can_be_remove
     server = serve("name: filed\nchance: 10%\nfault: reset")
     call(server, "POST", "/_mock/chaos", {"name": "laid", "fault": "disconnect"})
     call(server, "POST", "/_mock/chaos?session=default", {"name": "own", "fault": "stall"})
-    said = call(server, "GET", "/_mock/chaos")
+    said = call(server, "GET", "/_mock/chaos").json
     assert [(one["name"], one["added"], one["chance"]) for one in said["overlays"]] == [
         ("laid", True, 1.0),
         ("filed", False, 0.1),
     ]
-    of_session = call(server, "GET", "/_mock/chaos?session=default")["overlays"]
+    of_session = call(server, "GET", "/_mock/chaos?session=default").json["overlays"]
     assert {one["name"]: one["added"] for one in of_session} == {"own": True, "laid": False, "filed": False}
 
     faults = {one["type"]: one for one in said["faults"]}

@@ -58,7 +58,7 @@ def test_a_second_server_goes_on_where_the_first_one_ended(tmp_path: Path) -> No
 
 
 def test_a_full_file_is_put_aside_and_the_oldest_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(journal_file.JournalFile.__init__, "__defaults__", (1,))
+    monkeypatch.setattr(journal_file, "MAX_BYTES", 1)
     monkeypatch.setattr(journal_file, "KEPT", 2)
     file = tmp_path / "journal.jsonl"
     with MockServer(journal=str(file)) as server:
@@ -124,7 +124,7 @@ def test_a_file_that_cannot_be_put_aside_grows_on_and_no_other_descriptor_is_tou
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, fails: str
 ) -> None:
     """As of a file that is mounted by itself (EBUSY), or when no descriptor is left (EMFILE)."""
-    monkeypatch.setattr(journal_file.JournalFile.__init__, "__defaults__", (2_000,))
+    monkeypatch.setattr(journal_file, "MAX_BYTES", 2_000)
     file = tmp_path / "journal.jsonl"
     with MockServer(journal=str(file)) as server:
         server.add("Hi")

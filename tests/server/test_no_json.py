@@ -1,27 +1,22 @@
 """NaN, infinity and halves of characters: wherever they come in they are refused, and no reply holds them."""
 
-import http.client
 import json
 import math
 import re
 from typing import Any
 
 import pytest
+from rawclient import call
 
 from mock_server import MockServer
 from mock_server.protocol.request import strict_json
 
 ASK = {"model": "claude-opus-4-8", "max_tokens": 99, "messages": [{"role": "user", "content": "Hi"}]}
-KEY = {"x-api-key": "k", "anthropic-version": "2023-06-01"}
 
 
 def send(server: MockServer, path: str, body: str, **headers: str) -> tuple[int, Any]:
-    connection = http.client.HTTPConnection(server.url.removeprefix("http://"), timeout=20)
-    connection.request("POST", path, body.encode(), {**KEY, **headers})
-    reply = connection.getresponse()
-    text = reply.read().decode()
-    connection.close()
-    return reply.status, strict_json(text)
+    reply = call(server, "POST", path, body, **{"x_api_key": "k", "anthropic_version": "2023-06-01", **headers})
+    return reply.status, strict_json(reply.text)
 
 
 # the text that a request holds as the value of a tool's default -> what the API says of it
@@ -41,10 +36,7 @@ def test_a_request_that_holds_one_is_a_400_and_can_be_looked_at(server: MockServ
     status, error = send(server, "/v1/messages", f'{{"a": {value}}}')
     assert (status, error["error"]["type"]) == (400, "invalid_request_error")
     assert error["error"]["message"] == f"The request body is not valid JSON: {why}"
-    connection = http.client.HTTPConnection(server.url.removeprefix("http://"), timeout=20)
-    connection.request("GET", "/_mock/journal/1")
-    entry = strict_json(connection.getresponse().read().decode())
-    connection.close()
+    entry = strict_json(call(server, "GET", "/_mock/journal/1").text)
     assert (entry["request"]["body"], entry["request"]["raw"]) == (None, f'{{"a": {value}}}')
 
 

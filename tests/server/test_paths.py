@@ -1,12 +1,11 @@
 """Paths as clients send them: prefixes, the base path, sessions, HEAD and OPTIONS; the short way in and the long one."""
 
-import http.client
 import json
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
-from urllib.parse import urlsplit
+from typing import Any
 
 import pytest
+from rawclient import Answer, call
 
 from mock_server import MockClient, MockServer
 from mock_server.server import connection
@@ -15,26 +14,8 @@ BODY = {"model": "claude-opus-4-8", "max_tokens": 9, "messages": [{"role": "user
 Start = Callable[..., MockServer]
 
 
-class Answer(NamedTuple):
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def error(self) -> str:
-        text: str = json.loads(self.body)["error"]["message"]
-        return text
-
-
 def ask(server: MockServer, method: str, path: str, body: Any = None, **headers: str) -> Answer:
-    address = urlsplit(server.url)
-    client = http.client.HTTPConnection(str(address.hostname), address.port, timeout=20)
-    given = {"x-api-key": "k", **{name.replace("_", "-"): value for name, value in headers.items()}}
-    client.request(method, path, None if body is None else json.dumps(body), given)
-    reply = client.getresponse()
-    answer = Answer(reply.status, {k.lower(): v for k, v in reply.headers.items()}, reply.read())
-    client.close()
-    return answer
+    return call(server, method, path, body, **{"x_api_key": "k", **headers})
 
 
 @pytest.fixture

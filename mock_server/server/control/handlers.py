@@ -369,8 +369,7 @@ def _verified(session: Session, said: Mapping[str, Any]) -> str | None:
             raise ControlError(400, "sequence is not a list", "names of scenarios and conditions")
         return verify.out_of_sequence(journal, said["sequence"], 0)
     if said.get("all_used"):
-        lines = verify.unused(journal, [one.scenario for one in session.scenarios])
-        return "\n".join(["never played:", *lines, verify.journal_text(journal)]) if lines else None
+        return verify.never_played(journal, [one.scenario for one in session.scenarios], 0)
     if said.get("expected"):
         return verify.unexpected_text(journal) if journal.unexpected else None
     if said.get("no_contradictions"):
@@ -380,13 +379,10 @@ def _verified(session: Session, said: Mapping[str, Any]) -> str | None:
         raise ControlError(400, "times is not a number", "0 or more, or leave it out for at least one")
     if scenario is not None and not isinstance(scenario, str):
         raise ControlError(400, "scenario is not a name", "the name of a scenario")
-    got = verify.count(journal, when, scenario)
-    if got >= 1 if times is None else got == times:
-        return None
-    return verify.not_called(journal, got, times, when, scenario, 0)
+    return verify.not_called(journal, times, when, scenario, 0)
 
 
-# Routes that turn the clock, release gates and lay overlays. They run on the server's loop, as what they turn asks.
+# What a test controls meanwhile. These routes run on the server's loop, as clocks and gates ask.
 
 MOST_TIMES = 1_000_000
 
@@ -458,7 +454,7 @@ def states(control: Control, query: Query) -> RouteAnswer:
     return RouteAnswer(200, _states(control, control.session(query)))
 
 
-def move(control: Control, query: Query) -> RouteAnswer:
+def set_states(control: Control, query: Query) -> RouteAnswer:
     """Set states of a session: `{"service": "down"}`; the others stay as they are."""
     session, said = control.session(query), query.json()
     library = control.engine.library(session)
@@ -496,8 +492,8 @@ def chaos(control: Control, query: Query) -> RouteAnswer:
     return RouteAnswer(200, {"overlays": overlays, "faults": _faults()})
 
 
-def lay(control: Control, query: Query) -> RouteAnswer:
-    """Lay overlays (YAML, or JSON: one, or a list) over every reply; with `session` over those of that session."""
+def add_overlays(control: Control, query: Query) -> RouteAnswer:
+    """Add overlays (YAML, or JSON: one, or a list) to every reply; with `session` to those of that session."""
     found = control.read(query)
     wrong = next((one for one in found if not one.is_overlay), None)
     if wrong is not None:
@@ -508,7 +504,7 @@ def lay(control: Control, query: Query) -> RouteAnswer:
     return RouteAnswer(201, {"added": [one.name for one in found]})
 
 
-def switch(control: Control, query: Query) -> RouteAnswer:
+def switch_overlay(control: Control, query: Query) -> RouteAnswer:
     """Switch an overlay on or off: `{"on": false}`."""
     said = query.json()
     _only(said, "on")
@@ -521,8 +517,8 @@ def switch(control: Control, query: Query) -> RouteAnswer:
     return RouteAnswer(200, {"name": query.rest, "on": said["on"]})
 
 
-def lift(control: Control, query: Query) -> RouteAnswer:
-    """Take an overlay away that was laid at run time."""
+def remove_overlay(control: Control, query: Query) -> RouteAnswer:
+    """Take an overlay away that was added at run time."""
     where = _chaos(control, query)
     _known(lambda: where.remove(query.rest))
     control.changed()
@@ -568,7 +564,7 @@ def _only(said: Mapping[str, Any], *keys: str) -> None:
         raise ControlError(400, f"unknown key '{min(unknown)}'", ", ".join(keys))
 
 
-# What a request or a scenario would do, asked over the control API: preview, explain, schema. Nothing is noted.
+# -- trying out: nothing is counted or noted -------------------------------------------------------------------------
 
 
 def previewed(control: Control, query: Query) -> RouteAnswer:
@@ -599,7 +595,7 @@ def explained(control: Control, query: Query) -> RouteAnswer:
     return RouteAnswer(200, explain(control.engine, session, request_to(endpoint, body or {}, headers)).as_json())
 
 
-def language(control: Control, query: Query) -> RouteAnswer:
+def file_schema(control: Control, query: Query) -> RouteAnswer:
     """The JSON Schema of scenario files, for editors."""
     from mock_server.scenario.schema import schema  # made when first asked for: a server starts without it
 

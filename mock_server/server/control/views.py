@@ -16,6 +16,7 @@ from mock_server.protocol.plan import Plan, Wait, unrolled
 from mock_server.protocol.request import strict_json
 from mock_server.scenario.model import Scenario
 from mock_server.scenario.writing import dump, exchange
+from mock_server.settings import of_session
 
 # What stands out on the timeline of a reply: where a gate holds it, a fault struck, it is cut.
 
@@ -189,10 +190,10 @@ def detail(entry: Entry, session: str, near: Iterable[NearMiss], *, whole: bool 
 
     A large body is not read for this: it is shown as text, of which `whole` gives all.
     """
-    said = summary(entry, session)
+    view = summary(entry, session)
     large = is_large(entry)
     body, raw = (None, _beginning(entry, whole)) if large else body_of(entry)
-    said["request"] = {
+    view["request"] = {
         "headers": masked_headers(entry.request_headers),
         "query": masked_query(entry.query),
         "body": body,
@@ -201,18 +202,18 @@ def detail(entry: Entry, session: str, near: Iterable[NearMiss], *, whole: bool 
         "cut": large and not whole,
     }
     ended = not entry.is_open
-    said["reply"] = {
+    view["reply"] = {
         "headers": masked_headers(dict(entry.plan.headers)),
         "body": entry.reply if ended else None,
     }
-    said["events"] = _events(entry) if ended else []
-    said["marks"] = timeline_marks(entry.plan, entry.faults)
-    said["left_ms"] = round(entry.duration * 1000, 3) if ended and entry.outcome == "client_left" else None
-    said["near_misses"] = [one.as_json() for one in near]
-    said["stub"] = ready(entry.request) if entry.unmatched and not large else None
-    said["yaml"] = _as_scenario(entry) if ended and not large and entry.is_readable else None
-    said["curl"] = _curl(entry, large)
-    return said
+    view["events"] = _events(entry) if ended else []
+    view["marks"] = timeline_marks(entry.plan, entry.faults)
+    view["left_ms"] = round(entry.duration * 1000, 3) if ended and entry.outcome == "client_left" else None
+    view["near_misses"] = [one.as_json() for one in near]
+    view["stub"] = ready(entry.request) if entry.unmatched and not large else None
+    view["yaml"] = _as_scenario(entry) if ended and not large and entry.is_readable else None
+    view["curl"] = _curl(entry, large)
+    return view
 
 
 def is_large(entry: Entry) -> bool:
@@ -297,13 +298,6 @@ def scenario_view(scenario: Scenario, session: Session | None, calls: int) -> di
     }
 
 
-# the settings of a session that its view shows
-_SETTINGS = (
-    *("profile", "catalogue", "validation", "unknown_parameters", "rate_limits", "seed", "time_scale", "timing"),
-    *("unmatched", "contradictions", "any_model", "fast_retries", "batch_seconds", "file_bytes", "downloads"),
-)
-
-
 def session_view(session: Session, engine: Engine) -> dict[str, Any]:
     """A session in the list."""
     settings = session.in_force.settings
@@ -320,7 +314,7 @@ def session_view(session: Session, engine: Engine) -> dict[str, Any]:
         "batches": len(session.batches),
         "files": len(session.files),
         "file_bytes": session.files.bytes,
-        "settings": {name: getattr(settings, name) for name in _SETTINGS},
+        "settings": {row.name: getattr(settings, row.name) for row in of_session()},
     }
 
 

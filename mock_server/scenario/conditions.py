@@ -523,12 +523,17 @@ class Then:
                 yield ("state", name), f"expected one value of state '{name}'"
 
 
+def undeclared(name: str, states: States) -> str:
+    """That there is no state of this name."""
+    how = one_of(name, states) if states else "; declare it at the top: states: {NAME: [up, down]}"
+    return f"no state '{name}'{how}"
+
+
 def check(node: Node, states: States, problems: Problems) -> None:
     """Report every state and value of a scenario that nothing declares, at its place."""
     for name, at, item in asked(node):
         if name not in states:
-            how = one_of(name, states) if states else "; declare it at the top: states: {NAME: [up, down]}"
-            problems.add(at, f"no state '{name}'{how}")
+            problems.add(at, undeclared(name, states))
             continue
         for one in item.value if isinstance(item.value, list) else [item]:
             if isinstance(one.value, str):

@@ -19,7 +19,17 @@ import yaml
 
 from mock_server.protocol.errors import excerpt, nearest
 from mock_server.scenario.answer import ANSWER_KEYS, Answer
-from mock_server.scenario.conditions import NO_STATES, Condition, State, States, asked, check, merged, read_states
+from mock_server.scenario.conditions import (
+    NO_STATES,
+    Condition,
+    State,
+    States,
+    asked,
+    check,
+    merged,
+    read_states,
+    undeclared,
+)
 from mock_server.scenario.decode import decode
 from mock_server.scenario.error import written_out
 from mock_server.scenario.model import Scenario, inherit
@@ -470,6 +480,7 @@ def _answer(node: Node, problems: Problems, states: States | None) -> Answer | N
     answer: Answer | None = decode(Answer, expanded, problems)
     if answer is not None and states is not None:
         check(expanded, states, problems)
+        _told_by([answer], states, problems)
     if answer is not None and (answer.cases or answer.attempts or answer.call or answer.when):
         problems.add(None, "expected a reply or an error")
     return answer
@@ -486,10 +497,24 @@ def _build(node: Node, problems: Problems, known: States = NO_STATES) -> Scenari
     if scenario is None or len(problems.found) > before:
         return None
     check(expanded, {**known, **scenario.states}, problems)
+    told = _told_by(scenario.turns, {**known, **scenario.states}, problems)
     if len(problems.found) > before:
         return None
+    if more := {name: known[name] for name in sorted(told - scenario.states.keys())}:
+        node = _declared(node, Node({name: _written_out(state) for name, state in more.items()}))
+        scenario = replace(scenario, states={**scenario.states, **more})
     place = f":{node.position.line}" if node.position else ""
     return replace(inherit(scenario), source=problems.source + place, data=node)
+
+
+def _told_by(turns: Sequence[Answer], states: States, problems: Problems) -> set[str]:
+    """The states that templates tell; those that nothing declares are mistakes."""
+    told: set[str] = set()
+    for template in (one for turn in turns for leaf in turn.leaves for one in leaf.templates):
+        told |= template.states
+        for name in sorted(template.states - states.keys()):
+            problems.add(template.at, undeclared(name, states))
+    return told
 
 
 def _written_out(state: State) -> Node:

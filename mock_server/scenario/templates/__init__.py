@@ -30,6 +30,7 @@ NAMES = (
     "tool_result",
     "tool_results",
     "captures",
+    "state",
     "fake",
     "now",
     "session",
@@ -44,13 +45,14 @@ class TemplateFailure(Exception):
 
 @dataclass(frozen=True)
 class Template:
-    """One text with places to fill. `names`: what it asks for; `captures`: the named groups it uses; `line`: where the
-    author wrote it."""
+    """One text with places to fill. `names`: what it asks for; `captures`: the named groups it uses; `states`: those of
+    the session that it tells; `at`: where the author wrote it."""
 
     source: str
     captures: frozenset[str] = frozenset()
+    states: frozenset[str] = frozenset()
     names: frozenset[str] = frozenset()
-    line: int | None = field(default=None, compare=False)
+    at: Position | None = field(default=None, compare=False)
     _compiled: Any = field(default=None, repr=False, compare=False)
 
     def render(self, values: Mapping[str, Any], budget: "Budget") -> str:
@@ -263,7 +265,7 @@ def compiled(source: str, at: Node, problems: Problems) -> Template | None:
         found = [(1, "not a template: a number in it is too long")]
     for line, text in found:
         problems.add(_within(at, line), text)
-    return None if template is None else replace(template, line=at.position.line if at.position else None)
+    return None if template is None else replace(template, at=at.position)
 
 
 @lru_cache(maxsize=1_000)
@@ -277,8 +279,8 @@ def _compiled(source: str) -> tuple[Template | None, Sequence[tuple[int, str]]]:
     found = sorted(_mistakes(tree), key=lambda one: one[0])
     if found:
         return None, found
-    captures, names = frozenset(_attributes(tree, "captures")), _names(tree)
-    return Template(source, captures, names, None, _environment().from_string(_guarded(tree))), ()
+    captures, states = (frozenset(_attributes(tree, of)) for of in ("captures", "state"))
+    return Template(source, captures, states, _names(tree), None, _environment().from_string(_guarded(tree))), ()
 
 
 def _names(tree: "nodes.Template") -> frozenset[str]:

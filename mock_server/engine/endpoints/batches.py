@@ -2,7 +2,6 @@
 POST /v1/messages.
 """
 
-import logging
 from array import array
 from collections.abc import Callable, Generator, Iterable
 from typing import TYPE_CHECKING, Any
@@ -10,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from mock_server.engine.batches import Batch, Item, Kind, Sender
 from mock_server.engine.endpoints import messages
 from mock_server.engine.errors import failure, headers_for, json_reply
-from mock_server.engine.exchange import Call, Exchange, Late, Reading, Steps, base_url, read_apart, warn, worked
-from mock_server.engine.faults import not_applied, unpacked
+from mock_server.engine.exchange import Call, Exchange, Late, Reading, Steps, base_url, read_apart, worked
+from mock_server.engine.faults import unpacked
 from mock_server.engine.request_view import Request
 from mock_server.engine.session import Session
 from mock_server.protocol import message
@@ -25,7 +24,6 @@ from mock_server.protocol.sse import dumps, encode, read_json
 if TYPE_CHECKING:
     from mock_server.engine.engine import Engine
 
-log = logging.getLogger("mock_server")
 
 # The requests of a batch -> the lines of its results. Each takes the same straight line as POST /v1/messages.
 #
@@ -74,7 +72,6 @@ def _result(
         exchange = yield from _given(_read_apart(engine, session, batch.sender.key, http), session)
     if isinstance(exchange.late, Late):
         exchange = yield from _given(exchange.late, session)
-    exchange = _in_a_line(exchange)
     kind, body = _as_result(exchange)
     said = b"" if body is None else encode(dumps(body))
     if not is_noted:
@@ -112,19 +109,6 @@ def _given(late: Late, session: Session) -> Generator[Late | None, Exchange | No
         return Exchange(failure(told, session, session.ids().new("req")), note=str(told))
     assert exchange is not None
     return exchange
-
-
-def _in_a_line(exchange: Exchange) -> Exchange:
-    """The exchange with what a line of results shows of its faults: one that strikes the head of a reply or its pace
-    alone strikes nothing there, and that is told."""
-    plan = exchange.plan
-    if plan.intact is None or plan.status != plan.intact.status or unpacked(plan) != plan.intact.body():
-        return exchange
-    failed = [f"{fault}: a line of results has no head and no pace" for fault in exchange.faults]
-    for reason in failed:
-        log.warning("a fault could not be applied: %s", reason)
-    note = "; ".join(not_applied(failed))
-    return warn(exchange._replace(plan=plan.intact, faults=()), *not_applied(failed), note=note)
 
 
 def _as_result(exchange: Exchange) -> tuple[Kind, Payload | None]:

@@ -23,7 +23,7 @@ import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from mock_server import settings as configuration
 from mock_server import whereabouts
@@ -456,9 +456,16 @@ COMMANDS: Mapping[str, Command] = {
 }
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in a line, not behind all that there is."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}; {self.prog} --help tells more\n")
+
+
 def parser(chosen: str | None = None) -> argparse.ArgumentParser:
     """The parser of the whole command line; of one chosen command only that one is complete."""
-    top = argparse.ArgumentParser(
+    top = _Parser(
         prog="mock-server",
         description="A local emulator of the Messages API. Without a command it serves.",
         epilog="Every flag of serve has an environment variable: --port is MOCK_SERVER_PORT.",
@@ -537,6 +544,8 @@ def _no_such(word: str, command: Command) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    if words and words[0] in ("help", "version") and not os.path.lexists(words[0]):
+        words[0] = f"--{words[0]}"
     if not words or (words[0] not in COMMANDS and words[0] not in ("-h", "--help", "--version")):
         meant = _mistyped(words[0]) if words else ""
         if meant:

@@ -10,7 +10,7 @@ import hashlib
 import itertools
 import os
 import re
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from urllib.parse import urlsplit
@@ -352,6 +352,8 @@ def mock_fault(request: pytest.FixtureRequest, mock_server: "AnySession") -> Any
     variant = getattr(request, "param", None)
     if variant is None:
         raise _failed("mock_fault needs the marker mock_faults(scenario=…)")
+    if isinstance(variant, str):
+        raise _failed(variant)
     mock_server.add(**variant.data)
     return variant
 
@@ -361,20 +363,30 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     mark = metafunc.definition.get_closest_marker("mock_faults")
     if mark is None:
         return
-    from mock_server.api.matrix import faults
-    from mock_server.scenario.node import ScenarioError
-
-    keys: dict[str, Any] = {**dict(zip(("scenario", "faults", "once"), mark.args, strict=False)), **mark.kwargs}
-    scenario = keys.pop("scenario", None)
-    if scenario is None:
-        raise pytest.UsageError(f"{metafunc.definition.nodeid}: mock_faults needs scenario=NAME or a file")
-    try:
-        variants = list(faults(_resolved(str(scenario), metafunc.definition), **keys))
-    except ScenarioError as error:
-        raise pytest.UsageError(f"{metafunc.definition.nodeid}: {error}") from None
+    variants = _variants(metafunc.definition, mark)
     if "mock_fault" not in metafunc.fixturenames:
         metafunc.fixturenames.append("mock_fault")
-    metafunc.parametrize("mock_fault", variants, ids=[one.id for one in variants], indirect=True)
+    ids = ["mistake" if isinstance(one, str) else one.id for one in variants]
+    metafunc.parametrize("mock_fault", variants, ids=ids, indirect=True)
+
+
+def _variants(item: pytest.Item, mark: pytest.Mark) -> Sequence[Any]:
+    """What the marker runs a test with; of one that is wrong what is wrong: that is the failure of its test alone."""
+    from mock_server.api.matrix import faults
+    from mock_server.scenario.node import ScenarioError, one_of
+
+    names = ("scenario", "faults", "once")
+    given: dict[str, Any] = {**dict(zip(names, mark.args, strict=False)), **mark.kwargs}
+    unknown = next((name for name in given if name not in names), None)
+    if unknown is not None:
+        return [f"mock_faults has no '{unknown}'{one_of(unknown, names)}"]
+    scenario = given.pop("scenario", None)
+    if scenario is None:
+        return ["mock_faults needs scenario=NAME or a file"]
+    try:
+        return list(faults(_resolved(str(scenario), item), **given))
+    except ScenarioError as error:
+        return [str(error)]
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
@@ -441,6 +453,7 @@ class InUse:
         from mock_server.settings import SettingError
 
         try:
+            _check_markers(self._item)
             settings = _remote_settings(self._item.config) | _ini_settings(self._item.config)
             for mark in reversed(list(self._item.iter_markers("mock_settings"))):
                 settings |= mark.kwargs
@@ -535,6 +548,18 @@ def _ini_scenarios(config: pytest.Config) -> list[Path]:
     """The paths that every test gets; one that is not there may be a name from the library."""
     paths: list[Path] = config.getini("mock_server_scenarios")
     return [path if path.exists() or path.parent != config.rootpath else Path(path.name) for path in paths]
+
+
+def _check_markers(item: pytest.Item) -> None:
+    """A misspelt marker of ours would leave its test without what it says. Fails."""
+    registered = [re.split(r"[(:]", line)[0].strip() for line in item.config.getini("markers")]
+    for mark in item.iter_markers():
+        if mark.name.startswith("mock_") and mark.name not in registered:
+            from mock_server.scenario.node import suggestion
+
+            ours = [re.split(r"[(:]", line)[0] for line in MARKERS]
+            if close := suggestion(mark.name, ours):
+                raise _failed(f"no marker is named '{mark.name}'{close}")
 
 
 def _resolved(what: str, item: pytest.Item) -> str | Path:

@@ -184,6 +184,31 @@ def test_a_word_that_is_mistyped_is_told_what_it_may_be(
     assert capsys.readouterr().err.splitlines()[-1] == said
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["new"], "mock-server new: the following arguments are required: NAME"),
+        (["serve", "--control-token"], "mock-server serve: argument --control-token: expected one argument"),
+        (["explain"], "mock-server explain: the following arguments are required: REQUEST, PATH"),
+    ],
+    ids=lambda given: " ".join(given) if isinstance(given, list) else "",
+)
+def test_a_word_that_is_missing_is_told_in_a_line(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(words)
+    assert caught.value.code == 2
+    assert capsys.readouterr().err == f"{said}; mock-server {words[0]} --help tells more\n"
+
+
+@pytest.mark.parametrize(("word", "said"), [("help", "usage: mock-server"), ("version", "mock-server 0.")])
+def test_a_flag_of_its_own_goes_as_a_word(word: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main([word])
+    assert (caught.value.code, capsys.readouterr().out[: len(said)]) == (0, said)
+
+
 def test_a_misspelt_variable_is_told(run) -> None:
     done = run("list", "--tag", "none", MOCK_SERVER_TIMESCALE="0", MOCK_SERVER_PORT_8787_TCP="tcp://10.0.0.1:8787")
     told = "MOCK_SERVER_TIMESCALE is ignored: no setting has this variable; did you mean MOCK_SERVER_TIME_SCALE?"

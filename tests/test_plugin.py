@@ -575,12 +575,31 @@ def test_the_variant_can_be_asked(mock_server, mock_fault):
     [
         ("@pytest.mark.mock_faults(scenario='helo')", "no scenario 'helo'; did you mean 'hello'?"),
         ("@pytest.mark.mock_faults()", "mock_faults needs scenario=NAME or a file"),
+        ("@pytest.mark.mock_faults(scenario='hello', faults=['disconect'])", "unknown type 'disconect'; did you mean"),
+        (
+            "@pytest.mark.mock_faults(scenario='hello', fault=['reset'])",
+            "mock_faults has no 'fault'; did you mean 'faults'?",
+        ),
+        ("@pytest.mark.mock_fault(scenario='hello')", "no marker is named 'mock_fault'; did you mean 'mock_faults'?"),
         ("", "mock_fault needs the marker mock_faults(scenario=…)"),
     ],
 )
 def test_a_mistake_in_the_fault_matrix_is_told(pytester: pytest.Pytester, mark: str, text: str) -> None:
-    result = run(pytester, f"import pytest\n\n{mark}\ndef test_it(mock_server, mock_fault):\n    pass\n")
+    code = f"import pytest\n\n{mark}\ndef test_it(mock_server, mock_fault):\n    pass\n"
+    result = run(pytester, f"{code}\ndef test_another(mock_server):\n    pass\n")
     assert text in "\n".join([*result.outlines, *result.errlines])
+    result.assert_outcomes(passed=1, errors=1)
+
+
+@pytest.mark.parametrize("wrong", ["mock_scenario('hello')", "mock_setting(strict=False)"])
+def test_a_misspelt_marker_is_told(pytester: pytest.Pytester, wrong: str) -> None:
+    name = wrong.partition("(")[0]
+    code = f"import pytest\n\n@pytest.mark.{wrong}\ndef test_it(mock_server):\n    pass\n"
+    result = run(pytester, code)
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(f"*no marker is named '{name}'; did you mean '{name}s'?*")
+    pytester.makeini(f"[pytest]\nmarkers =\n    {name}(what): of somebody else\n")
+    run(pytester, code).assert_outcomes(passed=1)
 
 
 STOPS = """

@@ -25,7 +25,7 @@ from mock_server.engine.memory import Memory, Remembered, Repeated
 from mock_server.engine.request_view import Request
 from mock_server.engine.session import CompiledAs, Cursors, InForce, Session, Sessions
 from mock_server.protocol.beginnings import Beginnings
-from mock_server.protocol.errors import ApiError, failure_of_ours, invalid
+from mock_server.protocol.errors import ApiError, failure_of_ours, invalid, nearest
 from mock_server.protocol.expression import ALLOWANCE, Allowance, OverLimit
 from mock_server.protocol.profile import Limits, Profile
 from mock_server.protocol.request import LONG, HttpRequest, parse
@@ -313,6 +313,8 @@ class Engine:
                 ALLOWANCE.reset(token)
         if left.missed:
             exchange = warn(exchange, *left.unjudged, note="; ".join(left.unjudged))._replace(again=None)
+        if _OURS in "\n".join(http.headers) and (ignored := _misspelt(http.headers)):
+            exchange = warn(exchange, *ignored, note="; ".join(ignored))._replace(again=None)
         return told(exchange) if exchange.warnings or exchange.late is not None else exchange
 
     def _beside(self, endpoint: Endpoint, call: Call) -> Exchange:
@@ -460,6 +462,17 @@ def _in_force(settings: Settings, profile: Profile, beginnings: Beginnings) -> I
 def _early_seed(http: HttpRequest, seed: int, reading: Reading | None) -> Callable[[], bytes]:
     """What ids are drawn from before a request is understood: with a seed, the bytes that came, if any is drawn."""
     return lambda: seeds.exchange_seed(seed, "", digest_of(http, reading), 0)
+
+
+_OURS = "x-mock-"
+_MEANT = ("scenario", "fault", "session")  # what a client may say in such a header
+
+
+def _misspelt(headers: Iterable[str]) -> list[str]:
+    """What to say of headers that are none of ours and look like one: what they ask for is not done."""
+    said = [(name, name[len(_OURS) :]) for name in headers if name.startswith(_OURS)]
+    found = [(name, close[0]) for name, word in said if word not in _MEANT and (close := nearest(word, _MEANT))]
+    return [f"header '{name}' is ignored (did you mean '{_OURS}{meant}'?)" for name, meant in found]
 
 
 def _bearer(authorization: str) -> str:

@@ -92,7 +92,8 @@ def apply_faults(call: Call, plan: Plan, breaks: Iterable[Fault], told: Plan | N
         error = scripted(script, Answer(), fast_retries=terms.settings.fast_retries)
         return failure(error, call.session, request_id, streamed=streamed)
 
-    done = faults.applied(plan, tuple(breaks), Site(Random(seed + b"faults"), told, fail))
+    shows = (lambda one: (one.status, unpacked(one))) if call.in_batch else None  # a line of results
+    done = faults.applied(plan, tuple(breaks), Site(Random(seed + b"faults"), told, fail, shows=shows))
     for reason in done.failed:
         log.warning("a fault could not be applied: %s", reason)
     return done

@@ -106,7 +106,7 @@ def _filled(template: Template, by: Rendering, values: "_Values") -> str:
 def _place(by: Rendering, template: Template) -> str:
     """Where the author wrote a template; one that a function gives stands nowhere."""
     file, _, _ = by.choice.scenario.source.rpartition(":")
-    return f" ({file}:{template.line})" if file and template.line is not None else ""
+    return f" ({file}:{template.at.line})" if file and template.at is not None else ""
 
 
 def _with_values(value: Any, fill: Callable[[Template], str]) -> Any:
@@ -197,6 +197,7 @@ _VALUES: Mapping[str, Callable[[Rendering], Any]] = {
     "tool_result": _result,
     "tool_results": _results,
     "captures": lambda by: by.choice.captures(by.lookup),
+    "state": lambda by: dict(by.lookup.view.states),
     "fake": lambda by: Fake(lambda: by.generator.fakes.seeded(by.number())),
     "now": _now,
     "session": lambda by: by.session,

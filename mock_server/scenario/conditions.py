@@ -404,16 +404,19 @@ class Then:
                 yield ("state", name), f"expected one value of state '{name}'"
 
 
+def undeclared(name: str, states: States, *, is_python: bool) -> str:
+    """That there is no state of this name, and how its author declares one."""
+    if states:
+        return f"no state '{name}'{one_of(name, states)}"
+    how = f'declare it with states={{"{name}": ["up", "down"]}}'
+    return f"no state '{name}'; {how if is_python else 'declare it at the top: states: {NAME: [up, down]}'}"
+
+
 def check_states(node: Node, states: States, problems: Problems) -> None:
     """Report every state and value of a scenario that nothing declares, at its place."""
     for name, at, item in states_in(node):
         if name not in states:
-            in_yaml, in_python = (
-                "declare it at the top: states: {NAME: [up, down]}",
-                f'states={{"{name}": ["up", "down"]}}',
-            )
-            how = f"; {in_yaml if item.position else f'declare it with {in_python}'}"
-            problems.add(at, f"no state '{name}'{one_of(name, states) if states else how}")
+            problems.add(at, undeclared(name, states, is_python=item.position is None))
             continue
         for one in item.value if isinstance(item.value, list) else [item]:
             if isinstance(one.value, str):

@@ -20,7 +20,16 @@ import yaml
 
 from mock_server.protocol.errors import excerpt, nearest
 from mock_server.scenario.answer import ANSWER_KEYS, Answer
-from mock_server.scenario.conditions import NO_STATES, Condition, States, check_states, merged, read_states, states_in
+from mock_server.scenario.conditions import (
+    NO_STATES,
+    Condition,
+    States,
+    check_states,
+    merged,
+    read_states,
+    states_in,
+    undeclared,
+)
 from mock_server.scenario.decode import decode, keys_of
 from mock_server.scenario.error import written_out as error_written_out
 from mock_server.scenario.model import Scenario, inherit
@@ -477,6 +486,7 @@ def _answer(node: Node, problems: Problems, states: States | None) -> Answer | N
     answer: Answer | None = decode(Answer, expanded, problems)
     if answer is not None and states is not None:
         check_states(expanded, states, problems)
+        _told_by([answer], states, problems)
     if answer is not None and (answer.cases or answer.attempts or answer.call or answer.when):
         problems.add(None, "expected a reply or an error")
     return answer
@@ -487,15 +497,34 @@ def _build(node: Node, problems: Problems, known: States = NO_STATES) -> Scenari
     expanded = expand(node, problems)
     needed = {name: known[name] for name, _, _ in states_in(expanded) if name in known} if known else {}
     if needed:
-        said = wrap({name: {"values": state.values, "initial": state.initial} for name, state in needed.items()})
-        node, expanded = _declared(node, said), _declared(expanded, said)
+        declared = _written_states(needed)
+        node, expanded = _declared(node, declared), _declared(expanded, declared)
     scenario: Scenario | None = decode(Scenario, expanded, problems)
     if scenario is None or len(problems.found) > before:
         return None
     check_states(expanded, {**known, **scenario.states}, problems)
+    told = _told_by(scenario.turns, {**known, **scenario.states}, problems)
     if len(problems.found) > before:
         return None
+    if more := {name: known[name] for name in sorted(told - scenario.states.keys())}:
+        node = _declared(node, _written_states(more))
+        scenario = replace(scenario, states={**scenario.states, **more})
     return replace(inherit(scenario), source=problems.place(node), data=node)
+
+
+def _told_by(turns: Sequence[Answer], states: States, problems: Problems) -> set[str]:
+    """The states that templates tell; those that nothing declares are mistakes."""
+    told: set[str] = set()
+    for template in (one for turn in turns for leaf in turn.leaves for one in leaf.templates):
+        told |= template.states
+        for name in sorted(template.states - states.keys()):
+            problems.add(template.at, undeclared(name, states, is_python=template.at is None))
+    return told
+
+
+def _written_states(states: States) -> Node:
+    """Declarations as an author would write them."""
+    return wrap({name: {"values": state.values, "initial": state.initial} for name, state in states.items()})
 
 
 def _other_states(loaded: Sequence[Scenario]) -> list[Problem]:

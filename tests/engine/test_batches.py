@@ -557,6 +557,15 @@ STRUCK = [
 ]  # fmt: skip
 
 
+def test_of_two_faults_of_a_line_the_one_that_shows_nowhere_is_not_applied() -> None:
+    api = Api(f"{HELLO}\nfault: [{{type: slow_headers, for: 9s}}, error]", batch_seconds=0)
+    result = api.results(api.create(item()))["one"]
+    assert (result["type"], result["error"]["error"]["message"]) == ("errored", "Overloaded")
+    (entry,) = api.session.journal.find({"prompt": "hello"})
+    told = f"fault not applied: slow_headers for 9s: {NO_HEAD}"
+    assert (entry.faults, entry.warnings, entry.note) == (("error overloaded_error",), (told,), told)
+
+
 @pytest.mark.parametrize("how", ["beside the reply", "an overlay"])
 @pytest.mark.parametrize(("fault", "line", "noted"), STRUCK, ids=[f"{fault} {line[0]}" for fault, line, _ in STRUCK])
 def test_a_line_holds_what_a_fault_leaves_and_the_journal_says_where_it_leaves_everything(

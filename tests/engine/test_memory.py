@@ -254,6 +254,11 @@ name: up
 when: {prompt: service}
 reply: It is up.
 ---
+name: tells
+states: {service: [up, down]}
+when: {prompt: tell}
+reply: {template: "It is {{ state.service }}, I say."}
+---
 name: crash
 states: {service: [up, down]}
 when: {prompt: crash}
@@ -292,6 +297,7 @@ def play(seed: int) -> int:
         "service",
         "crash",
         "mend",
+        "tell",
         "hello 2",
     ]
     headers: list[dict[str, str]] = [

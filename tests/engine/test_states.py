@@ -236,6 +236,66 @@ def test_a_request_of_a_batch_moves_it(engine: MakeEngine) -> None:
     assert states(served) == {"service": "down"}
 
 
+# -- what tells ------------------------------------------------------------------------------------------------------
+
+
+TELLS = """
+states: {service: [up, down], load: [low, high]}
+---
+name: crash
+when: {prompt: crash}
+reply: Going down.
+then: {state: {service: down}}
+---
+name: missing
+when: {prompt: missing}
+error: {type: not_found_error, message: {template: "{{ state.service }}, so no such order"}}
+---
+name: tool
+when: {prompt: tool}
+reply: {type: tool_use, name: note, input: {seen: {template: "{{ state['load'] }}"}}}
+---
+name: usual
+reply: {template: "It is {{ state.service }}{% if state.load == 'high' %}, and busy{% endif %}."}
+"""
+
+
+@pytest.mark.parametrize("seed", [7, None])
+def test_a_template_tells_the_states_as_they_are_by_then(seed: int | None, engine: MakeEngine, ask: Ask) -> None:
+    served = engine(TELLS, seed=seed)
+    assert [ask(served).text for _ in range(3)] == ["It is up."] * 3
+    ask(served, "crash")
+    assert [ask(served).text, ask(served, "missing").reply["error"]["message"]] == [
+        "It is down.",
+        "down, so no such order",
+    ]
+    session = served.sessions.first
+    session.move(served.library(session), {"load": "high"})
+    assert ask(served, stream=True).text == ask(served).text == "It is down, and busy."
+    assert ask(served, "tool").reply["content"][0]["input"] == {"seen": "high"}
+    assert ask(served, headers={"x-mock-session": "another"}).text == "It is up."
+
+
+def test_a_state_that_a_template_misspells_is_a_mistake_at_load() -> None:
+    with pytest.raises(ScenarioError) as caught:
+        loads(TELLS.replace("state.service", "state.servcie").replace("state['load']", "state['laod']"), "a.yaml")
+    assert [str(one) for one in caught.value.problems] == [
+        "a.yaml:11:52: no state 'servcie'; did you mean 'service'? Expected one of service, load",
+        "a.yaml:15:62: no state 'laod'; did you mean 'load'? Expected one of service, load",
+        "a.yaml:18:19: no state 'servcie'; did you mean 'service'? Expected one of service, load",
+    ]
+
+
+def test_a_template_that_is_added_tells_what_others_declare(engine: MakeEngine, ask: Ask) -> None:
+    served = engine(TELLS)
+    session = served.sessions.first
+    known = served.library(session).states
+    added = build({"name": "added", "reply": {"template": "{{ state.load }}"}}, "test", known)
+    assert added.states.keys() == added.data.plain()["states"].keys() == {"load"}
+    served.add(session, added)
+    assert ask(served).text == "low"
+
+
 # -- a session and its scenarios --------------------------------------------------------------------------------------
 
 

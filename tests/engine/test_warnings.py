@@ -43,3 +43,23 @@ def test_a_refused_request_that_asked_for_a_fault_warns_of_that(engine: Any, ask
     entry = ask(engine(CUT), headers={"x-mock-fault": "disconnect"}, model="nope")
     assert (entry.status, entry.headers["x-mock-warning"]) == (404, "fault not applied: the request was refused")
     assert json.loads(entry.plan.body())["error"]["type"] == "not_found_error"
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("x-mock-fualt", "x-mock-fault"),
+        ("x-mock-faults", "x-mock-fault"),
+        ("x-mock-scenarios", "x-mock-scenario"),
+        ("x-mock-sesion", "x-mock-session"),
+        ("x-mock-user", ""),
+        ("x-mock-turn", ""),
+        ("x-mock-custom-id", ""),
+    ],
+)
+def test_a_misspelt_header_of_ours_is_told(name: str, meant: str, engine: Any, ask: Any) -> None:
+    served = engine(CUT)
+    for _ in range(3):  # not only the first time
+        entry = ask(served, headers={name: "disconnect"})
+        told = f"header '{name}' is ignored (did you mean '{meant}'?)" if meant else ""
+        assert (entry.headers.get("x-mock-warning", ""), entry.note) == (told, told)

@@ -3,7 +3,6 @@ POST /v1/messages.
 """
 
 import functools
-import logging
 from array import array
 from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator
 from contextlib import closing
@@ -13,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from mock_server.engine.batches import Batch, Item, Kind, Sender
 from mock_server.engine.endpoints import messages
 from mock_server.engine.errors import failure, headers_for, json_reply
-from mock_server.engine.exchange import Apart, Call, Exchange, Late, base_url, give_way, read_apart, warn
-from mock_server.engine.faults import not_applied, unpacked
+from mock_server.engine.exchange import Apart, Call, Exchange, Late, base_url, give_way, read_apart
+from mock_server.engine.faults import unpacked
 from mock_server.engine.session import Session
 from mock_server.protocol import message
 from mock_server.protocol.errors import failure_of_ours
@@ -27,7 +26,6 @@ from mock_server.protocol.sse import dumps, encode, read_json
 if TYPE_CHECKING:
     from mock_server.engine.engine import Engine
 
-log = logging.getLogger("mock_server")
 
 # The requests of a batch -> the lines of its results. In the journal each is a request like any other; of one batch the
 # first `NOTED` are kept, the others are only counted.
@@ -116,7 +114,6 @@ def _settle(
     is_noted: bool,
 ) -> None:
     """Write down what one request came to; and it is noted in the journal, or counted there."""
-    exchange = _in_a_line(exchange)
     kind, body = _as_result(exchange)
     said = b"" if body is None else encode(dumps(body))
     batch.settle(item, kind, said)
@@ -128,19 +125,6 @@ def _settle(
         exchange = exchange._replace(plan=whole(plan.status, plan.headers, said, 0, body)._replace(tokens=plan.tokens))
     kept = engine.journals.kept(http)
     engine.journals.record(session.journal, session.clock.unix(), kept, exchange, session).end("completed", 1)
-
-
-def _in_a_line(exchange: Exchange) -> Exchange:
-    """The exchange with what a line of results shows of its faults: one that strikes the head of a reply or its pace
-    alone strikes nothing there, and that is told."""
-    plan = exchange.plan
-    if plan.intact is None or plan.status != plan.intact.status or unpacked(plan) != plan.intact.body():
-        return exchange
-    failed = [f"{fault}: a line of results has no head and no pace" for fault in exchange.faults]
-    for reason in failed:
-        log.warning("a fault could not be applied: %s", reason)
-    note = "; ".join(not_applied(failed))
-    return warn(exchange._replace(plan=plan.intact, faults=()), *not_applied(failed), note=note)
 
 
 def _as_result(exchange: Exchange) -> tuple[Kind, Payload | None]:

@@ -136,7 +136,11 @@ def applied(plan: Plan, faults: Sequence[Fault], site: Site) -> Applied:
     intact, done, failed = plan, [], []
     for fault in sorted(faults, key=rank):
         try:
-            plan = fault.apply(plan, site)
+            struck = fault.apply(plan, site)
+            if site.shows is not None and site.shows(struck) == site.shows(plan):
+                failed.append(f"{label(fault)}: a line of results has no head and no pace")
+                continue
+            plan = struck
             if site.streamed is not None and _changes_message(fault):
                 site = site._replace(streamed=fault.apply(site.streamed, site))
             done.append(label(fault))

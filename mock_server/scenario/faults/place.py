@@ -53,13 +53,14 @@ class Site(NamedTuple):
 
     `streamed`: the same message as a stream, before any fault; None for what is no message. `failure` makes an error
     reply under the same request id. `is_sketch`: the reply is one as it is known at load: without its times, and
-    without what only a request decides.
+    without what only a request decides. `shows`: what of a reply is seen, where it has no head and no pace; None: all.
     """
 
     random: Random
     streamed: Plan | None
     failure: Fails
     is_sketch: bool = False
+    shows: Callable[[Plan], Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 # what a template can name; `tool_result(name)` is the text of a result
 NAMES = (
     *("request", "headers", "prompt", "last_message", "system", "model", "tool_result", "tool_results", "captures"),
-    *("fake", "now", "session", "turn", "attempt"),
+    *("state", "fake", "now", "session", "turn", "attempt"),
 )
 BUDGET = "the budget"  # under which a rendering finds its own: a name that no author can write
 
@@ -29,13 +29,14 @@ class TemplateFailure(Exception):
 
 @dataclass(frozen=True)
 class Template:
-    """One text with places to fill. `names`: what it asks for; `captures`: the named groups it uses; `line`: where the
-    author wrote it."""
+    """One text with places to fill. `names`: what it asks for; `captures`: the named groups it uses; `states`: those of
+    the session that it tells; `at`: where the author wrote it."""
 
     source: str
     captures: frozenset[str] = frozenset()
+    states: frozenset[str] = frozenset()
     names: frozenset[str] = frozenset()
-    line: int | None = field(default=None, compare=False)
+    at: Position | None = field(default=None, compare=False)
     _compiled: Any = field(default=None, repr=False, compare=False)
 
     def render(self, values: Mapping[str, Any], budget: "Budget") -> str:
@@ -81,7 +82,7 @@ def compiled(source: str, at: Node, problems: Problems) -> Template | None:
     template, found = compile_template(source)
     for line, text in found:
         problems.add(_within(at, line), text)
-    return None if template is None else replace(template, line=at.position.line if at.position else None)
+    return None if template is None else replace(template, at=at.position)
 
 
 def _within(node: Node, line: int) -> Position | None:

@@ -178,8 +178,9 @@ def _compiled(source: str) -> tuple[Template | None, _Mistakes]:
     found = sorted(_mistakes(tree), key=lambda one: one[0])
     if found:
         return None, found
-    captures, names = frozenset(_attributes(tree, "captures")), meta.find_undeclared_variables(tree).intersection(NAMES)
-    return Template(source, captures, frozenset(names), None, _ENVIRONMENT.from_string(_Guard().visit(tree))), ()
+    captures, states = (frozenset(_attributes(tree, of)) for of in ("captures", "state"))
+    names = frozenset(meta.find_undeclared_variables(tree).intersection(NAMES))
+    return Template(source, captures, states, names, None, _ENVIRONMENT.from_string(_Guard().visit(tree))), ()
 
 
 def _mistakes(tree: nodes.Template) -> Iterator[tuple[int, str]]:

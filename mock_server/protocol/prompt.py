@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 from mock_server.protocol import media, signing
 from mock_server.protocol.profile import Model
 from mock_server.protocol.request import LONG, Block, MessagesRequest, blocks
-from mock_server.protocol.sse import dumps
+from mock_server.protocol.sse import dumps, dumps_read
 from mock_server.protocol.tokens import TokenCounter
 
 FRAMING = 7
@@ -188,7 +188,7 @@ def block_cost(block: Block, model: Model, counter: TokenCounter, *, is_current:
         return _sum(block.get("content"), model, counter)
     if kind == "search_result":
         return Cost(counter.count(f"{block['title']} {block['source']}")) + _sum(block["content"], model, counter)
-    return Cost(counter.count(dumps({k: v for k, v in block.items() if k not in ("type", "cache_control")})))
+    return Cost(counter.count(dumps_read({k: v for k, v in block.items() if k not in ("type", "cache_control")})))
 
 
 def _sum(content: Any, model: Model, counter: TokenCounter) -> Cost:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 from mock_server.protocol.errors import invalid
 from mock_server.protocol.lazy import lazy
+from mock_server.protocol.sse import writes
 from mock_server.records import quick
 
 # A form with a file as plain data: what a `multipart/form-data` request says, however its bytes are kept.
@@ -269,7 +270,7 @@ def parse(body: bytes, headers: Mapping[str, str] | None = None) -> "MessagesReq
 
 
 _NO_HEADERS: Mapping[str, str] = {}
-_SORTED = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
+_SORTED = writes(json.JSONEncoder(sort_keys=True, separators=(",", ":")))
 SHORT = 4 << 10  # bytes of a body; to look through so many takes no longer than to remember what was found
 LONG = 256 << 10  # bytes of a body; what takes long is done in steps, so that others have their turn
 
@@ -686,8 +687,8 @@ def _written(value: Any) -> str:
     """What is said, as JSON. Most of it has nothing to leave out, which a look at the text tells."""
     if value is None:
         return "null"
-    text = _SORTED.encode(value)
-    return _SORTED.encode(_significant(value)) if "null" in text or '"cache_control"' in text else text
+    text = _SORTED(value)
+    return _SORTED(_significant(value)) if "null" in text or '"cache_control"' in text else text
 
 
 def _significant(value: Any) -> Any:
@@ -758,4 +759,4 @@ class _DigestInSteps:
                 mark = ","
             self._put("]" if value else "[]")
         else:
-            self._put(_SORTED.encode(value))
+            self._put(_SORTED(value))

@@ -51,8 +51,9 @@ reply: {template: "You said {{ prompt[:20] }}."}
 """
 
 
-def body(prompt: str, **more: Any) -> bytes:
-    said = [{"role": "user", "content": prompt + " and some words more" * 40}]
+def body(prompt: str, *, block: bool = False, **more: Any) -> bytes:
+    text = prompt + " and some words more" * 40
+    said = [{"role": "user", "content": [{"type": "text", "text": text}] if block else text}]
     return json.dumps({"model": "claude-haiku-4-5", "max_tokens": 1024, **more, "messages": said}).encode()
 
 
@@ -61,6 +62,7 @@ ROADS: dict[str, tuple[Any, bool]] = {
     "JSON, the same bytes": (lambda n: body("bench json"), False),
     "JSON, every prompt different": (lambda n: body(f"bench json {n:06}"), False),
     "JSON, every prompt different, head and body apart": (lambda n: body(f"bench json {n:06}"), True),
+    "JSON, a text block, every prompt different": (lambda n: body(f"bench json {n:06}", block=True), False),
     "stream, the same bytes": (lambda n: body("bench stream", stream=True), False),
     "stream, every prompt different": (lambda n: body(f"bench stream {n:06}", stream=True), False),
     "template, every prompt different": (lambda n: body(f"bench template {n:06}"), False),

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from mock_server.clock import moment, whole_seconds
-from mock_server.engine.cache import Admission, CacheUse, Prefix, prefixed
+from mock_server.engine.cache import Admission, Prefix, prefixed
 from mock_server.engine.errors import unserved
 from mock_server.engine.exchange import Call, Exchange, warn
 from mock_server.engine.files import File
@@ -327,11 +327,6 @@ class Admitted(NamedTuple):
     prefix: Prefix | None = None
     limits: tuple[Buckets, ...] = ()
     edits: Edits = ()
-
-    @property
-    def use(self) -> CacheUse | None:
-        """What the prompt does with the cache, if it marks anything."""
-        return None if self.cache is None else self.cache.use
 
     @property
     def counted_input(self) -> int:

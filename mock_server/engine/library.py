@@ -93,7 +93,13 @@ class _Texts:
 
     def _likely(self, said: str) -> Iterable[str]:
         """The texts that the words of what is said leave to be looked for."""
-        by_word, by_start, by_end, others = self._parts
+        by_opening, by_word, by_start, by_end, others = self._parts
+        if by_opening:
+            likely = []
+            for opening, texts in by_opening:
+                following = {rest.partition(" ")[0] for rest in said.split(opening)[1:]}
+                likely += [text for word in texts.keys() & following for text in texts[word]]
+            return likely + others
         words = said.split()
         likely = [text for word in by_word.keys() & words for text in by_word[word]] if by_word else []
         for length, texts in by_start:
@@ -111,7 +117,8 @@ class _Texts:
     @lazy
     def _parts(self) -> "_Parts":
         """The texts by the part of each that fewest others have: a whole word of it, or how its last word starts or its
-        first one ends, since those may go on in the prompt. A text of a single word may stand anywhere in one.
+        first one ends, since those may go on in the prompt. A text of a single word may stand anywhere in one. Where
+        all that have a whole word begin alike but for it, by what stands before it.
         """
         having = Counter(part for text in self.texts for part in set(_parts_of(text)))
         by_word: dict[str, list[str]] = {}
@@ -125,8 +132,11 @@ class _Texts:
                 by_word.setdefault(part, []).append(text)
             else:
                 by_edge.setdefault((where, len(part)), {}).setdefault(part, []).append(text)
+        openings = {} if by_edge or len(others) > _FEW else _openings(by_word)
+        if openings:
+            return _Parts(tuple(openings.items()), {}, (), (), others)
         starts, ends = ([(n, by_edge[at, n]) for at, n in by_edge if at == where] for where in (_START, _END))
-        return _Parts(by_word, starts, ends, others)
+        return _Parts((), by_word, starts, ends, others)
 
     @lazy
     def _triples(self) -> Mapping[str, Sequence[str]]:
@@ -142,6 +152,8 @@ class _Texts:
 _Part = tuple[str, str]
 _WORD, _START, _END = "word", "start", "end"
 _EDGE = 4  # letters of a word that may go on
+_LONGEST = 200  # letters of what stands before a word
+_ALIKE = 4  # ways to begin that are looked for one by one: to take a prompt apart into words takes as long
 _TRIPLE = 3
 
 
@@ -154,13 +166,30 @@ def _parts_of(text: str) -> list[_Part]:
     return [*((_WORD, word) for word in words), (_START, last[:_EDGE]), (_END, first[-_EDGE:])]
 
 
+def _openings(by_word: Mapping[str, Sequence[str]]) -> dict[str, dict[str, list[str]]]:
+    """Texts by what stands before their words, and these; nothing where that differs, or overlaps itself when it comes
+    twice, so that one of both would not be found."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for word, texts in by_word.items():
+        for text in texts:
+            opening = text[: text.find(f" {word} ") + 1]
+            if opening not in found:
+                is_usable = 0 < len(opening) <= _LONGEST and len(found) < _ALIKE
+                if not is_usable or any(opening.startswith(opening[at:]) for at in range(1, len(opening))):
+                    return {}
+            found.setdefault(opening, {}).setdefault(word, []).append(text)
+    return found
+
+
 def _triples_of(text: str) -> list[str]:
     return [text[at : at + _TRIPLE] for at in range(len(text) - _TRIPLE + 1)]
 
 
 class _Parts(NamedTuple):
-    """Texts by whole words, by how their last words start and their first ones end (with the length), and the rest."""
+    """Texts by what stands before a whole word and by that word; by whole words, by how their last words start and
+    their first ones end (with the length), and the rest. By the first alone or by the next three."""
 
+    by_opening: Sequence[tuple[str, Mapping[str, Sequence[str]]]]
     by_word: Mapping[str, Sequence[str]]
     by_start: Sequence[tuple[int, Mapping[str, Sequence[str]]]]
     by_end: Sequence[tuple[int, Mapping[str, Sequence[str]]]]

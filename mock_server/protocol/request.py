@@ -12,7 +12,7 @@ from json.encoder import encode_basestring_ascii
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from mock_server.protocol.errors import invalid
-from mock_server.protocol.sse import put_json
+from mock_server.protocol.sse import put_json, writes
 from mock_server.records import lazy, quick
 
 # A form with a file as plain data: what a `multipart/form-data` request says, however its bytes are kept.
@@ -271,7 +271,7 @@ def parse(body: bytes, headers: Mapping[str, str] | None = None) -> "MessagesReq
 
 
 _NO_HEADERS: Mapping[str, str] = {}
-_SORTED = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
+_SORTED = writes(json.JSONEncoder(sort_keys=True, separators=(",", ":")))
 SHORT = 4 << 10  # bytes of a body; to look through so many takes no longer than to remember what was found
 LONG = 256 << 10  # bytes of a body; what takes long is done in steps, so that others have their turn
 
@@ -688,8 +688,8 @@ def _written(value: Any) -> str:
     """What is said, as JSON. Most of it has nothing to leave out, which a look at the text tells."""
     if value is None:
         return "null"
-    text = _SORTED.encode(value)
-    return _SORTED.encode(_significant(value)) if "null" in text or '"cache_control"' in text else text
+    text = _SORTED(value)
+    return _SORTED(_significant(value)) if "null" in text or '"cache_control"' in text else text
 
 
 def _significant(value: Any) -> Any:
@@ -728,7 +728,7 @@ class _DigestInSteps:
         mark = "{"
         for name, item in sorted(value.items(), key=_name):
             self._put(f'{mark}"{name}":')
-            put_json(item, self._put, _SORTED.encode, encode_basestring_ascii, _members)
+            put_json(item, self._put, _SORTED, encode_basestring_ascii, _members)
             mark = ","
         self._put("}")
         self._flush()

@@ -12,6 +12,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
+from mock_server.protocol.sse import writes
 from mock_server.records import dataclass
 
 _KEY = b"messages-mock-server"
@@ -19,7 +20,7 @@ _LETTERS = bytes.maketrans(b"+/", b"Kz")
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _HEAD = {"toolu_01", "srvtoolu_01", "mcptoolu_01"}
 _CUT = "\0cut"
-_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
+_CANONICAL = writes(json.JSONEncoder(sort_keys=True, separators=(",", ":")))
 
 
 def letters(data: bytes) -> str:

@@ -6,12 +6,30 @@ Clients of the official SDKs drop events without an `event:` line; others read `
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from json.encoder import encode_basestring
+from json.encoder import c_make_encoder, encode_basestring, encode_basestring_ascii  # type: ignore[attr-defined]
 from typing import Any
 
 # json.dumps would make a new encoder for every value
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 _SPACED = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
+
+
+def writes(encoder: json.JSONEncoder) -> Callable[[object], str]:
+    """What an encoder writes of a value that was read from JSON, in less than half the time: the part of it that is C
+    is made once, and not for each value. Whether a value holds itself is not looked for.
+    """
+    if c_make_encoder is None:
+        return encoder.encode
+    string = encode_basestring_ascii if encoder.ensure_ascii else encode_basestring
+    separators = encoder.key_separator, encoder.item_separator
+    write = c_make_encoder(
+        None, encoder.default, string, None, *separators, encoder.sort_keys, encoder.skipkeys, encoder.allow_nan
+    )
+    return lambda value: "".join(write(value, 0))
+
+
+dumps_read = writes(_ENCODER)
+"""`dumps` of what was read from JSON."""
 
 _DELTA = 'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,"delta":{"type":"%s","%s":%s}}\n\n'
 

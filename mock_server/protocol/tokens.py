@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from mock_server.protocol import media
 from mock_server.protocol.profile import Model
 from mock_server.protocol.request import LONG, THOUGHTS, Block, MessagesRequest, blocks
-from mock_server.protocol.sse import dumps
+from mock_server.protocol.sse import dumps, dumps_read
 
 _SHORT = 100  # letters, up to which the expression is as fast as anything
 _PIECE = 1 << 16  # letters of a long text that are counted at once: what is held meanwhile stays small
@@ -314,7 +314,7 @@ def block_cost(block: Block, model: Model, counter: TokenCounter, *, is_current:
         return _sum(block.get("content"), model, counter)
     if kind == "search_result":
         return Cost(counter.count(f"{block['title']} {block['source']}")) + _sum(block["content"], model, counter)
-    return Cost(counter.count(dumps({k: v for k, v in block.items() if k not in ("type", "cache_control")})))
+    return Cost(counter.count(dumps_read({k: v for k, v in block.items() if k not in ("type", "cache_control")})))
 
 
 def _sum(content: Any, model: Model, counter: TokenCounter) -> Cost:

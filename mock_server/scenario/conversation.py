@@ -25,6 +25,7 @@ _FIRST = (0,)
 _FEW = 6  # messages that are looked through in no time
 _CHANGING = 2  # turns at the end that may be others the next time: clients move cache marks along
 _MOST_READ, _LONGEST_TOPIC, _LONGEST_WORD = 4000, 60, 24  # characters
+_ID = ("tool_use_id", "id")  # what tells a call: in a turn of the user's, of the assistant's
 _MARKUP = frozenset('<>{}[]"`\\|')
 
 
@@ -112,13 +113,15 @@ class HumanTurn:
 
         An assistant's turn stands where its own calls do: a result in it may answer a call of an earlier turn.
         """
-        key = "id" if self.role == "assistant" else "tool_use_id"
+        key = _ID[self.role == "assistant"]
         return [id for block in self.content if block["type"] != "text" and isinstance(id := block.get(key), str)]
 
     @lazy
     def minted(self) -> list[tuple[str, int]]:
         """The scenarios and positions that these ids name."""
-        return [(found.scenario, found.position) for id in self.ids if (found := signing.read(id)) is not None]
+        key = _ID[self.role == "assistant"]
+        read = [signing.read(block.get(key)) for block in self.content if block["type"] != "text"]
+        return [(one.scenario, one.position) for one in read if one is not None]
 
     @property
     def typed(self) -> Iterator[str]:
@@ -300,12 +303,10 @@ def _resumed(reached: int, pauses: Callable[[int], bool]) -> int:
 
 def _position(turn: HumanTurn, tag: str, pinned: Mapping[str, int]) -> int:
     """The newest position that ids in this turn name, for the scenario of this tag; 0 where they name none."""
-    if not turn.ids:
-        return 0
-    minted = [at for scenario, at in turn.minted if scenario == tag]
+    found = [at for scenario, at in turn.minted if scenario == tag] if turn.minted else []
     if pinned:
-        minted += [pinned[id] for id in turn.ids if id in pinned]
-    return max(minted, default=0) if minted else 0
+        found += [pinned[id] for id in turn.ids if id in pinned]
+    return max(found) if found else 0
 
 
 def waiting_call(messages: Sequence[Mapping[str, Any]]) -> str | None:

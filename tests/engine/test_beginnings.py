@@ -1,6 +1,7 @@
 """What is understood once is not understood again, and nobody can tell: a server that remembers beginnings answers as one
 that forgets them at once."""
 
+import contextlib
 import json
 import sys
 from collections.abc import Callable, Iterator
@@ -9,7 +10,11 @@ from random import Random
 from typing import Any
 
 import pytest
+from hypothesis import given, seed
+from hypothesis import strategies as st
 from manualclock import ManualClock
+from reliability.notes import SEED
+from reliability.test_fuzz import ORDINARY, places, put, tried, values
 
 from mock_server import Settings
 from mock_server.engine.engine import Engine
@@ -358,6 +363,51 @@ def test_whatever_stands_between_what_is_known_is_answered_as_by_one_that_forget
     for odd in Random(f"{name} {profile}").sample(ODD, 9):  # each comes many times over the library
         both.ask(head + odd + tail, **headers)
     both.ask(head + GOOD + tail, **headers)
+
+
+@pytest.mark.parametrize("first", ["Hi", "Hi " + "long " * 900], ids=["short", "long"])
+@pytest.mark.parametrize("path", ["/v1/messages", "/v1/messages/count_tokens"])
+@pytest.mark.parametrize("profile", ["octen", "anthropic"])
+def test_what_the_fuzz_makes_is_read_as_by_one_that_forgets(profile: str, path: str, first: str) -> None:
+    """Bodies with something else in one place or two, cut or not, beside the ordinary one they were made from."""
+    ordinary = put(ORDINARY[path], ["messages", 0, "content"], first)
+    where, both = list(places(ordinary)), Both(profile)
+    for _ in range(3):
+        assert both.ask(json.dumps(ordinary).encode(), path).status == 200
+
+    @tried
+    @seed(SEED)
+    @given(spoilt=st.lists(st.tuples(st.sampled_from(where), values), min_size=1, max_size=2), cut=st.integers(0, 9))
+    def tell(spoilt: list[tuple[tuple[Any, ...], Any]], cut: int) -> None:
+        body: Any = ordinary
+        for place, new in spoilt:
+            with contextlib.suppress(KeyError, IndexError, TypeError):  # the first took the place of the second
+                body = put(body, place, new)
+        data = json.dumps(body).encode()
+        both.ask(data[: -cut or None] if cut < 3 else data, path)
+        both.ask(data, path)
+
+    tell()
+    assert both.ask(json.dumps(ordinary).encode(), path).status == 200
+
+
+def test_what_is_said_is_read_alike_in_every_form() -> None:
+    """Strings and blocks, marks, the system prompt as text and as blocks: each form comes several times, in turns."""
+    rng, both = Random(11), Both("anthropic")
+    mark = {"cache_control": {"type": "ephemeral"}}
+    odd: list[Any] = [{"citations": []}, {"citations": None}, {"more": 1}, {"cache_control": None}, {"type": "image"}]
+    for _ in range(400):
+        words = rng.choice(["the weather", "quote me", " ", "x " * 3000])
+        forms: list[Any] = [words, [said(words)], [said(words), said("so")], [said(words, **mark)], [], [said("")]]
+        forms += [[said("one", **mark), said(words)], [said(words, **rng.choice(odd))], said(words), [words]]
+        messages: list[Json] = [{"role": rng.choice(["user"] * 8 + ["assistant"]), "content": rng.choice(forms)}]
+        if rng.random() < 0.3:
+            messages = [messages[0], assistant(said("Go on.")), {"role": "user", "content": rng.choice(forms)}]
+        body: Json = {"model": "claude-opus-4-8", "max_tokens": 500, "messages": messages}
+        body |= rng.choice(
+            [{}, {"system": "Be kind."}, {"system": [said("Be kind.")]}, {"system": [said("Be", **mark)]}]
+        )
+        both.ask(json.dumps(body).encode())
 
 
 @pytest.mark.parametrize(

@@ -111,6 +111,48 @@ def test_of_many_alike_the_first_that_stands_in_the_text_answers(subject: str, w
             assert (found.scenario.name if isinstance(found, Choice) else None) == first
 
 
+# openings, of which some overlap themselves: "a a " stands twice in "a a a 7 b", and only the second goes on
+OPENINGS = {
+    "one": ["look at the report"],
+    "several": ["look at the", "what of", "tell me of the number"],
+    "one begins as another": ["look at", "look at the", "look at look at"],
+    "itself twice": ["a a"],
+    "a piece of itself": ["ab cab"],
+    "too many": [f"of the {at} kind" for at in range(9)],
+    "too long": ["long " * 60 + "one"],
+    "none": [""],
+}
+
+
+@pytest.mark.parametrize("openings", OPENINGS.values(), ids=OPENINGS)
+def test_of_many_that_begin_alike_the_first_that_stands_in_the_prompt_answers(openings: list[str]) -> None:
+    rng = Random(str(openings))
+    wanted = [f"{rng.choice(openings)} {rng.choice(['', 'n'])}{at} and so on".strip() for at in range(60)]
+    built = [build({"name": f"s{at}", "when": {"prompt": text}, "reply": "x"}) for at, text in enumerate(wanted)]
+    library = Library([CompiledScenario(one, PROFILE, PRESETS["instant"]) for one in built])
+    pieces = [*wanted, *openings, "7", "a", "and so on", "x", *(" ".join(one.split()[1:]) for one in wanted)]
+    answered = 0
+    for length in (1, 2, 3, 30):
+        for _ in range(60):
+            said = rng.choice([" ", "  ", "\n"]).join(rng.choices(pieces, k=length)).strip() or "x"
+            body = {"model": "claude-opus-4-8", "max_tokens": 9, "messages": [{"role": "user", "content": said}]}
+            found = choose(library, Lookup(parse(json.dumps(body).encode()), {}, "k", Cursors()))
+            folded = " ".join(said.split())
+            first = next((f"s{at}" for at, text in enumerate(wanted) if text in folded), None)
+            assert (found.scenario.name if isinstance(found, Choice) else None) == first
+            answered += first is not None
+    assert answered > 20
+
+
+def test_an_opening_that_begins_within_itself_is_found_there() -> None:
+    built = [build({"name": f"s{at}", "when": {"prompt": f"a a {at} b"}, "reply": "x"}) for at in range(30)]
+    library = Library([CompiledScenario(one, PROFILE, PRESETS["instant"]) for one in built])
+    body = {"model": "claude-opus-4-8", "max_tokens": 9, "messages": [{"role": "user", "content": "a a a 7 b"}]}
+    found = choose(library, Lookup(parse(json.dumps(body).encode()), {}, "k", Cursors()))
+    assert isinstance(found, Choice)
+    assert found.scenario.name == "s7"
+
+
 @pytest.mark.parametrize("seed", range(25))
 def test_the_same_scenario_answers_with_and_without(seed: int) -> None:
     rng = Random(seed)

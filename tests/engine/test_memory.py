@@ -46,7 +46,7 @@ def engine(scenarios: str = SCENARIOS, profile: str = "octen", **settings: Any) 
     return made
 
 
-def asks(prompt: str = "hello", *, headers: dict[str, str] | None = None, **more: Any) -> HttpRequest:
+def asks(prompt: Any = "hello", *, headers: dict[str, str] | None = None, **more: Any) -> HttpRequest:
     body = {"model": "claude-opus-4-8", "max_tokens": 200, "messages": [{"role": "user", "content": prompt}], **more}
     return request(body, headers)
 
@@ -409,6 +409,78 @@ def test_simple_requests_are_answered_as_each_would_be_by_itself(profile: str, s
         prompt = draw.choice(names) + " word" * draw.choice([0, 1, 2, 3, 5, 8, 20, 3000])
         http = asks(prompt, **more)
         assert told(answered(settles, http)) == told(without_memory(plain, http))
+
+
+MARKS: list[dict[str, Any]] = [
+    {"type": "ephemeral"},
+    {"type": "ephemeral", "ttl": "1h"},
+    {"type": "ephemeral", "ttl": "5m"},
+]
+
+
+def as_blocks(draw: random.Random, text: str, marks: float) -> Any:
+    """A text as clients send it: a string, one block, or several; some of these with marks for the cache."""
+    if draw.random() < 0.3:
+        return text
+    half = draw.randrange(len(text)) if draw.random() < 0.4 else 0
+    said = [{"type": "text", "text": one} for one in (text[:half], text[half:]) if one.strip()]
+    return [{**one, **({"cache_control": draw.choice(MARKS)} if draw.random() < marks else {})} for one in said]
+
+
+@pytest.mark.parametrize("marks", [0, 0.4])
+@pytest.mark.parametrize("profile", PROFILES)
+def test_blocks_and_marks_are_answered_as_each_would_be_by_itself(profile: str, marks: float) -> None:
+    """Strings and blocks, the system prompt too, and marks whose prompts are long enough to be cached: what one wrote
+    the next ones read, until it is over."""
+    draw = random.Random(f"{profile} {marks}")
+    plain, settles = (engine(SIMPLE, profile) for _ in range(2))
+    settled = used = 0
+    for _ in range(250):
+        names = ["whole", "whole", "usage", "several", "template", "measured", "limited", "made", "nobody"]
+        prompt = draw.choice(names) + " word" * draw.choice([0, 1, 5, 20, 3000])
+        messages: list[Any] = [{"role": "user", "content": as_blocks(draw, prompt, marks)}]
+        if draw.random() < 0.2:
+            answer = {"role": "assistant", "content": as_blocks(draw, "Told, all of it.", 0)}
+            messages = [*messages, answer, {"role": "user", "content": as_blocks(draw, prompt, marks)}]
+        body: dict[str, Any] = {
+            "model": "claude-opus-4-8",
+            "max_tokens": draw.choice([5, 13, 4000]),
+            "messages": messages,
+        }
+        body |= draw.choice([{}, {"system": as_blocks(draw, "Be kind. " * draw.choice([1, 2000]), marks)}])
+        body |= draw.choice([{}, {"stream": True}]) | (draw.choice([{}, {"cache_control": MARKS[0]}]) if marks else {})
+        http = request(body)
+        known = len(settles.library(settles.sessions.default).settled)
+        found = answered(settles, http)
+        settled += found.status == 200 and known == len(settles.library(settles.sessions.default).settled)
+        assert told(found) == told(without_memory(plain, http))
+        used += found.status == 200 and b'cache_read_input_tokens":0' not in found.plan.body()
+        passed = draw.choice([0] * 25 + [7, 200, 4000])
+        for one in (plain, settles):
+            one.clock.advance(passed)  # type: ignore[attr-defined]
+    assert counted(settles) == counted(plain)
+    assert settled > 50
+    assert used > 10 or not marks
+
+
+def test_a_text_as_blocks_comes_to_what_it_comes_to_as_a_string() -> None:
+    made = engine(SIMPLE)
+    for content in ("whole as it is", [{"type": "text", "text": "whole as it is"}]):
+        assert made.handle(asks(content)).text == "A reply of some twelve tokens, neither more nor less than that."
+    assert len(made.library(made.sessions.default).settled) == 1
+
+
+def test_what_a_prompt_does_with_the_cache_is_its_own() -> None:
+    """The first writes, those after it read, though what they are answered was settled."""
+    made = engine(SIMPLE)
+    system = [{"type": "text", "text": "Be kind. " * 2000, "cache_control": {"type": "ephemeral"}}]
+    told = [made.handle(asks(f"whole {at}", system=system)).reply["usage"] for at in range(4)]
+    written, read = ([one[f"cache_{what}_input_tokens"] for one in told] for what in ("creation", "read"))
+    assert written[0] > 1_000
+    assert written[1:] == [0, 0, 0]
+    assert read == [0, *written[:1] * 3]
+    made.clock.advance(301)  # type: ignore[attr-defined]
+    assert made.handle(asks("whole 9", system=system)).reply["usage"]["cache_creation_input_tokens"] == written[0]
 
 
 # -- what drops it ----------------------------------------------------------------------------------------------------

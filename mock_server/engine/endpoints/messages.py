@@ -310,7 +310,8 @@ def _settle(exchange: Exchange, filled: Filled, turn: Turn) -> None:
         return  # with another limit it may end elsewhere
     terms = admitted.call.session.in_force
     is_even = reply.is_even(admitted.model, terms.settings.time_scale)
-    if not is_even or filled != filled.after(admitted.input_tokens, admitted.use):
+    use = None if admitted.cache is None else admitted.cache.use
+    if not is_even or filled != filled.after(admitted.input_tokens, use):
         return
     behind = exchange.plan.headers[len(filled.headers) + len(terms.headers_at(0, "")) :]
     slots = reply if reply.slots else None
@@ -616,7 +617,7 @@ def _plan(turn: Turn, reply: CompiledReply, warnings: Warnings) -> Applied:
         bool(body.get("stream") or turn.breaks.faults),
         terms.settings.time_scale,
         draw,
-        admitted.use,
+        None if admitted.cache is None else admitted.cache.use,
         told,
         "thinking" in body and request.thinking.get("type", "disabled") != "disabled",
     )

@@ -148,23 +148,18 @@ def record(fields: Fields, *, closed: bool = False, skip: str = "") -> Check:
     types = {name: _SURE.get(field) for name, field in checks.items()}
     wanted = frozenset(name for name, (needed, _) in fields.items() if needed)
 
-    def passes(value: dict[str, Any]) -> bool:
-        """Whether there is nothing to find, in the order that takes the least time."""
-        if not value.keys() >= wanted:
-            return False
-        for name, item in value.items():
-            if name in types:
-                if type(item) is not types[name] and checks[name](item) is not None:
-                    return False
-            elif closed and name != skip:
-                return False
-        return True
-
     def check(value: Any) -> Finding | None:
         if not isinstance(value, dict):
             return shaped(value)
-        if passes(value):
-            return None
+        if value.keys() >= wanted:  # in most there is nothing to find, and that is told in half the time
+            for name, item in value.items():
+                if name in types:
+                    if type(item) is not types[name] and checks[name](item) is not None:
+                        break
+                elif closed and name != skip:
+                    break
+            else:
+                return None
         for name, (needed, check_field) in fields.items():
             if name not in value:
                 if needed:

@@ -138,7 +138,12 @@ def messages(request: MessagesRequest, profile: Profile) -> None:
     check = _BLOCK[closed, request.has_beta(_SCOPE)]
     for index, message in enumerate(request.messages):
         if not is_plain(message):
-            _message(message, index, check, closed=closed)
+            content = _content(message, index, closed=closed)
+            for at, block in enumerate(content):
+                if (found := check(block)) is not None:
+                    raise invalid(f"messages.{index}.content.{at}{found[0]}: {found[1]}")
+                if block["type"] == "tool_result" and type(inner := block.get("content")) is list:
+                    _result(inner, f"messages.{index}.content.{at}.tool_result.content")
 
 
 def is_plain(message: Any) -> bool:
@@ -149,30 +154,26 @@ def is_plain(message: Any) -> bool:
     return type(message.get("content")) is str and type(role) is str and role in ROLES
 
 
-def _message(message: Any, at: int, check: Check, *, closed: bool) -> None:
+def _content(message: Any, at: int, *, closed: bool) -> list[Any]:
+    """The blocks of a message that is all right but for what these may be; none of a bare string."""
     if not isinstance(message, dict):
         raise invalid(f"messages.{at}: Input should be an object")
     for name in ("role", "content"):
         if name not in message:
             raise invalid(f"messages.{at}.{name}: Field required")
-    if not isinstance(message["role"], str):
+    role, content = message["role"], message["content"]
+    if not isinstance(role, str):
         raise invalid(f"messages.{at}.role: Input should be a valid string")
-    if message["role"] not in ROLES:
-        shown = excerpt(message["role"], 100)
-        raise invalid(f'messages: Unexpected role "{shown}". Allowed roles are "user" or "assistant"')
-    if closed and not message.keys() <= ROLES[message["role"]]:
-        extra = next(name for name in message if name not in ROLES[message["role"]])
+    if role not in ROLES:
+        raise invalid(f'messages: Unexpected role "{excerpt(role, 100)}". Allowed roles are "user" or "assistant"')
+    if closed and not message.keys() <= ROLES[role]:
+        extra = next(name for name in message if name not in ROLES[role])
         raise invalid(f"messages.{at}.{extra}: Extra inputs are not permitted")
-    content = message["content"]
     if isinstance(content, str):
-        return
+        return []
     if not isinstance(content, list):
         raise invalid(f"messages.{at}.content: Input should be a valid array")
-    for index, block in enumerate(content):
-        if (found := check(block)) is not None:
-            raise invalid(f"messages.{at}.content.{index}{found[0]}: {found[1]}")
-        if block["type"] == "tool_result" and isinstance(block.get("content"), list):
-            _result(block["content"], f"messages.{at}.content.{index}.tool_result.content")
+    return content
 
 
 def _result(content: list[Any], path: str) -> None:

@@ -15,8 +15,6 @@ from mock_server.protocol.profile import Profile
 from mock_server.protocol.request import THOUGHTS, MessagesRequest, blocks
 from mock_server.protocol.rules.models import INTERLEAVED, THINKING_DOCS, is_continuation, is_thinking, model_of
 
-Place = tuple[int, int, Mapping[str, Any]]  # message index, block index, block
-
 
 def not_empty(request: MessagesRequest, profile: Profile) -> None:
     """Rules 50 to 52: messages have content, and texts are more than white space."""
@@ -43,9 +41,11 @@ def _said_something(content: Sequence[Mapping[str, Any]], role: str) -> None:
     The API itself says white space beside other blocks, and takes that back from the assistant.
     """
     blank = [block for block in content if block["type"] == "text" and not block["text"].strip()]
+    if not blank:
+        return
     if any(not block["text"] for block in blank):
         raise invalid("messages: text content blocks must be non-empty")
-    if blank and (role != "assistant" or len(blank) == len(content)):
+    if role != "assistant" or len(blank) == len(content):
         raise invalid("messages: text content blocks must contain non-whitespace text")
 
 
@@ -55,21 +55,23 @@ _SIDE = {"tool_use": "assistant", "server_tool_use": "assistant", "tool_result":
 def sides(request: MessagesRequest, profile: Profile) -> None:
     """Rule 62: calls are the assistant's, results the user's."""
     for index, message in enumerate(request.messages):
+        role = message["role"]
         for block in _listed(message):
-            side = _SIDE.get(block["type"])
-            if side is not None and side != message["role"]:
+            if _SIDE.get(block["type"], role) != role:
+                side = _SIDE[block["type"]]
                 raise invalid(f"messages.{index}: `{block['type']}` blocks can only be in `{side}` messages")
 
 
 def ids_unique(request: MessagesRequest, profile: Profile) -> None:
     """Rule 90: the calls of one turn have different ids."""
     for index, message in enumerate(request.messages):
-        seen: set[str] = set()
-        for at, block in enumerate(_listed(message)):
-            if block["type"] == "tool_use":
-                if block["id"] in seen:
+        called = [(block["id"], at) for at, block in enumerate(_listed(message)) if block["type"] == "tool_use"]
+        if len(called) > 1:
+            seen: set[str] = set()
+            for id, at in called:
+                if id in seen:
                     raise invalid(f"messages.{index}.content.{at}: `tool_use` ids must be unique")
-                seen.add(block["id"])
+                seen.add(id)
 
 
 def results_paired(request: MessagesRequest, profile: Profile) -> None:
@@ -78,49 +80,59 @@ def results_paired(request: MessagesRequest, profile: Profile) -> None:
     System messages stand beside the turns.
     """
     asked: dict[str, int] = {}
-    for role, places in _turns(request.messages):
-        if role == "user":
-            _answers(places, asked)
-            asked = {}
-        else:
-            asked = {block["id"]: index for index, _, block in places if block["type"] == "tool_use"}
+    turn, last = list[_Said](), ""
+    for index, message in enumerate(request.messages):
+        role = message["role"]
+        if role == "system":
+            continue
+        if role != last and last:
+            asked, turn = _asked(last, turn, asked), []
+        last = role
+        turn.append((index, message["content"]))
+    asked = _asked(last, turn, asked)
     if asked:
         _unanswered(asked)
 
 
-def _turns(messages: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, list[Place]]]:
-    """Runs of messages of one role, as the places of their blocks."""
-    role, places = "", list[Place]()
-    for index, message in enumerate(messages):
-        if message["role"] == "system":
-            continue
-        if message["role"] != role and role:
-            yield role, places
-            places = []
-        role = message["role"]
-        places += [(index, at, block) for at, block in enumerate(blocks(message["content"]))]
-    yield role, places
+_Said = tuple[int, Any]  # the index of a message, and its content
 
 
-def _answers(places: list[Place], asked: Mapping[str, int]) -> None:
+def _asked(role: str, turn: Sequence[_Said], before: Mapping[str, int]) -> dict[str, int]:
+    """The calls that a turn makes, each with the index of its message. Raises ApiError where it leaves some of those of
+    the turn before without a result."""
+    if role == "user":
+        _answers(turn, before)
+        return {}
+    return {
+        block["id"]: index
+        for index, content in turn
+        if type(content) is not str
+        for block in content or ()
+        if block["type"] == "tool_use"
+    }
+
+
+def _answers(turn: Sequence[_Said], asked: Mapping[str, int]) -> None:
     given: set[str] = set()
     late = False
-    for index, at, block in places:
-        if block["type"] != "tool_result":
-            late = True
-            continue
-        id, path = block["tool_use_id"], f"messages.{index}.content.{at}"
-        if id not in asked:
-            raise invalid(
-                f"{path}: unexpected `tool_use_id` found in `tool_result` blocks: {id}. Each `tool_result` block "
-                "must have a corresponding `tool_use` block in the previous message."
-            )
-        if id in given:
-            raise invalid(
-                f"{path}: each tool_use must have a single result. Found multiple `tool_result` blocks with id: {id}"
-            )
-        if not late:
-            given.add(id)
+    for index, content in turn:
+        for at, block in enumerate(blocks(content)):
+            if block["type"] != "tool_result":
+                late = True
+                continue
+            id = block["tool_use_id"]
+            if id not in asked:
+                raise invalid(
+                    f"messages.{index}.content.{at}: unexpected `tool_use_id` found in `tool_result` blocks: {id}. "
+                    "Each `tool_result` block must have a corresponding `tool_use` block in the previous message."
+                )
+            if id in given:
+                raise invalid(
+                    f"messages.{index}.content.{at}: each tool_use must have a single result. "
+                    f"Found multiple `tool_result` blocks with id: {id}"
+                )
+            if not late:
+                given.add(id)
     if missing := {id: index for id, index in asked.items() if id not in given}:
         _unanswered(missing)
 
@@ -304,6 +316,7 @@ def _no_thinking(message: Mapping[str, Any], index: int) -> None:
 # But for signatures of thoughts: one that can be nobody's is refused, whoever is said to have made it.
 
 _DATA = {"thinking": "signature", "redacted_thinking": "data"}
+_SIGNED = (*_DATA, "compaction", "web_search_tool_result")
 _CALLS = ("tool_use", "server_tool_use", "mcp_tool_use")
 
 
@@ -323,17 +336,20 @@ def signatures(request: MessagesRequest, profile: Profile) -> None:
     for index, message in enumerate(request.messages):
         if message["role"] != "assistant" or isinstance(message["content"], str):
             continue
+        is_newest = index in newest
         for at, block in enumerate(message["content"]):
+            if not is_newest and block["type"] not in _SIGNED:
+                continue
             path = f"messages.{index}.content.{at}"
             if block["type"] == "compaction":
                 _compaction(block, path)
             elif block["type"] in _DATA:
-                signed = _thought(block, path, covers_text=covers_text, is_newest=index in newest)
-                if index in newest and signed is not None and signed.place.reply:
+                signed = _thought(block, path, covers_text=covers_text, is_newest=is_newest)
+                if is_newest and signed is not None and signed.place.reply:
                     thoughts.append(_Thought(len(turn), signed.place))
             elif block["type"] == "web_search_tool_result" and isinstance(block["content"], list):
                 _results(block["content"], path)
-            if index in newest:
+            if is_newest:
                 turn.append((path, block))
     if thoughts:
         _in_order(turn, thoughts)

@@ -221,6 +221,11 @@ class Filled(NamedTuple):
     tokens: tuple[int, int]
     is_cut: bool = False
 
+    @property
+    def is_at_once(self) -> bool:
+        """Whether nothing of it waits for its time."""
+        return not self.timeline.at[-1]
+
     def after(self, input_tokens: int) -> "Filled":
         """The same after a prompt of so many tokens."""
         known = {**self.known, "input_tokens": b"%d" % input_tokens}

@@ -77,7 +77,7 @@ class Settled(NamedTuple):
         own = headers_at(terms.profile, int(call.session.clock.unix()), ids.new("req"))
         values["id"] = b'"%b"' % ids.new("msg").encode()
         plan = filled.plan(values, own + self.behind, tokens)
-        is_kept = call.again and self.slots is None
+        is_kept = call.again and filled.is_at_once and self.slots is None
         again = Again(library, terms, filled.after(input_tokens), call.session.moved) if is_kept else None
         return _exchange((plan, *self.exchange[1:-1], again))
 

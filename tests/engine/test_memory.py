@@ -421,7 +421,9 @@ def test_so_is_a_stream_whose_times_are_the_same_for_all(name: str, settles: boo
     assert all(plan.parts[0].at[-1] for plan in plans)
     entry = made.handle(asks(f"{name} 4", stream=True))
     assert entry.exchange.again is None
-    assert [payload and payload["type"] for payload in entry.plan.payloads][0] == "message_start"
+    first = entry.plan.payloads[0]
+    assert first is not None
+    assert first["type"] == "message_start"
 
 
 @pytest.mark.parametrize("scale", [0, 1])

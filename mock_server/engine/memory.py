@@ -82,7 +82,7 @@ class Settled(NamedTuple):
         own = terms.headers_at(int(call.session.clock.unix()), request_id)
         values["id"] = b'"%b"' % message_id.encode()
         plan = filled.plan(values, own + self.behind, tokens)
-        is_kept = call.again and self.slots is None and admitted.cache is None
+        is_kept = call.again and filled.is_at_once and self.slots is None and admitted.cache is None
         again = Again(library, terms, filled.after(input_tokens), call.session.moved) if is_kept else None
         return _exchange((plan, *self.exchange[1:-1], again))
 

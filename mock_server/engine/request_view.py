@@ -2,8 +2,9 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from mock_server.deferred import Deferred
 from mock_server.engine.masking import without_secrets
 from mock_server.protocol import completion
 from mock_server.protocol.errors import ApiError
@@ -11,7 +12,11 @@ from mock_server.protocol.request import HttpRequest, MessagesRequest, parse, pa
 from mock_server.records import dataclass, lazy
 from mock_server.scenario.conversation import ConditionContext, Conversation, RequestView, conversation
 from mock_server.scenario.node import several
-from mock_server.scenario.writing import dump, stub
+
+if TYPE_CHECKING:
+    from mock_server.scenario import writing
+else:  # when somebody looks for a scenario that is missing
+    writing = Deferred("mock_server.scenario.writing", globals())
 
 _OWN = ("messages", "system", "tools")
 
@@ -140,7 +145,7 @@ _NOT_KEPT = "# what was said is not kept here (redact)"
 
 def ready(request: Request) -> str:
     """The scenario that would have matched a request, as YAML to copy."""
-    return dump(_stub(request)).rstrip() if request.is_readable else _NOT_KEPT
+    return writing.dump(_stub(request)).rstrip() if request.is_readable else _NOT_KEPT
 
 
 def ready_in_python(request: Request) -> str:
@@ -154,4 +159,4 @@ def ready_in_python(request: Request) -> str:
 
 def _stub(request: Request) -> Mapping[str, Any]:
     results = request.tool_results
-    return stub(without_secrets(request.prompt), results[-1].of if results else None)
+    return writing.stub(without_secrets(request.prompt), results[-1].of if results else None)

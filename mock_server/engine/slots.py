@@ -311,6 +311,11 @@ class Filled(NamedTuple):
     tokens: tuple[int, int]
     is_cut: bool = False
 
+    @property
+    def is_at_once(self) -> bool:
+        """Whether nothing of it waits for its time."""
+        return not self.timeline.at[-1]
+
     def after(self, input_tokens: int, use: CacheUse | None = None) -> "Filled":
         """The same after a prompt of so many tokens, which did this with the cache."""
         values = {"input_tokens": b"%d" % input_tokens} if use is None else cached(use)

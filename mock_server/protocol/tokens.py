@@ -12,6 +12,7 @@ Rule of this file: `"".join(split(text)) == text`, and cutting `split(text)` sho
 so a truncated reply streams the very deltas of the whole one.
 """
 
+import functools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -42,25 +43,27 @@ def split(text: str) -> list[str]:
 
 def count(text: str) -> int:
     """How many tokens `text` has: as many as `split` finds."""
-    if len(text) > _PIECE:
+    size = len(text)
+    if size > _PIECE:
         return _count_long(text)
-    if len(text) <= _SHORT or not text.isascii():
+    if size <= _SHORT or not text.isascii():
         return len(_TOKEN.findall(text))
     # In a tenth of the time: a text as one large number with a byte for each character, so that one operation looks at
     # all of them at once.
     kinds = text.encode("ascii").translate(_KINDS)
     number = int.from_bytes(kinds, "little")
-    second = number & number << 8 & _RUNS  # behind another one of its kind
-    starts = (number ^ second) & _STARTS
-    taken = number & number >> 9 & starts << 1 & _SPACES  # a space alone, before what takes it along
+    masks = _USUAL if size <= _MOST_USUAL else _masks(_PIECE)
+    second = number & number << 8 & masks.runs  # behind another one of its kind
+    starts = (number ^ second) & masks.starts
+    taken = number & number >> 9 & starts << 1 & masks.spaces  # a space alone, before what takes it along
     tokens = (starts ^ taken >> 1).bit_count()
     fourth = second & second << 16
-    longer = fourth & fourth << 32 & _LETTERS  # behind 7 letters
+    longer = fourth & fourth << 32 & masks.letters  # behind 7 letters
     if longer:
-        tokens += _more(kinds, _LETTER, starts & _LETTERS, longer, 7)
-    longer = fourth & _DIGITS  # behind 3 digits
+        tokens += _more(kinds, _LETTER, starts & masks.letters, longer, 7, masks.each)
+    longer = fourth & masks.digits  # behind 3 digits
     if longer:
-        tokens += _more(kinds, _DIGIT, starts & _DIGITS, longer, 3)
+        tokens += _more(kinds, _DIGIT, starts & masks.digits, longer, 3, masks.each)
     return tokens
 
 
@@ -83,7 +86,7 @@ def _count_long(text: str) -> int:
 _LETTER, _DIGIT, _SIGN, _LINE, _WHITE, _SPACE, _JOINS = 1, 2, 4, 8, 16, 32, 64
 
 
-def _more(kinds: bytes, kind: int, starts: int, longer: int, most: int) -> int:
+def _more(kinds: bytes, kind: int, starts: int, longer: int, most: int, each: int) -> int:
     """How many pieces the runs of a kind have beyond the first of each, none longer than `most`.
 
     `starts`: where runs begin; `longer`: what stands behind `most` characters of its run.
@@ -93,7 +96,7 @@ def _more(kinds: bytes, kind: int, starts: int, longer: int, most: int) -> int:
     if not third << 8 * most & longer:
         return second.bit_count() + third.bit_count()
     rest = kinds.replace(bytes((kind | _JOINS,)) * most, _CUT)  # very long ones are cut one by one
-    left = int.from_bytes(rest, "little") >> (kind >> 1) & _EACH
+    left = int.from_bytes(rest, "little") >> (kind >> 1) & each
     return rest.count(_CUT) + left.bit_count() - (left & left << 8).bit_count() - starts.bit_count()
 
 
@@ -107,10 +110,28 @@ def _kind(char: str) -> int:
 
 _KINDS = bytes(_kind(chr(code)) for code in range(128)) + bytes(128)
 _CUT = b"\x80"
-_EACH = int.from_bytes(b"\x01" * _PIECE, "little")
-_LETTERS, _DIGITS, _SPACES = _EACH * _LETTER, _EACH * _DIGIT, _EACH * _SPACE
-_RUNS = _EACH * (_LETTER | _DIGIT | _WHITE)  # of these a token has several
-_STARTS = _EACH * (_LETTER | _DIGIT | _SIGN | _LINE | _WHITE)
+
+
+class _Masks(NamedTuple):
+    """The bits of some kinds in as many bytes as a text has at most: 64 KB a mask for the longest."""
+
+    each: int
+    letters: int
+    digits: int
+    spaces: int
+    runs: int  # of these a token has several
+    starts: int
+
+
+@functools.lru_cache(maxsize=2)
+def _masks(size: int) -> _Masks:
+    each = int.from_bytes(b"\x01" * size, "little")
+    runs, starts = _LETTER | _DIGIT | _WHITE, _LETTER | _DIGIT | _SIGN | _LINE | _WHITE
+    return _Masks(*[each * kind for kind in (1, _LETTER, _DIGIT, _SPACE, runs, starts)])
+
+
+_MOST_USUAL = 1 << 12
+_USUAL = _masks(_MOST_USUAL)  # the others are made for the first text that needs them
 
 
 def _behind_space(text: str, at: int) -> int:

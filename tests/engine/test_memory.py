@@ -360,6 +360,26 @@ when: {prompt: slowly}
 timing: {per_input_token: 1us}
 reply: After the prompt is read.
 ---
+name: paced
+when: {prompt: paced}
+timing: {first: 10ms, gap: 20ms, chunk: word}
+reply: A reply of some ten tokens, each in its time.
+---
+name: beating
+when: {prompt: beating}
+timing: {gap: 5s, ping: 1s, chunk: word}
+reply: After a while.
+---
+name: drawn
+when: {prompt: drawn}
+timing: {gap: 20ms, jitter: 50%}
+reply: At any time.
+---
+name: typed
+when: {prompt: typed}
+timing: {gap: 20ms, chunk: word}
+turns: [{reply: [{type: text, template: "{{ prompt }}"}]}]
+---
 name: several
 when: {prompt: several}
 turns: [{reply: First.}, {reply: Second.}]
@@ -396,6 +416,22 @@ def test_what_simple_requests_come_to_is_taken_for_others_that_differ_in_what_is
     assert len({made.handle(asks("whole")).reply["id"] for _ in range(9)}) == 9
 
 
+@pytest.mark.parametrize(
+    ("name", "settles"), [("paced", True), ("beating", True), ("drawn", False), ("typed", False), ("slowly", False)]
+)
+def test_so_is_a_stream_whose_times_are_the_same_for_all(name: str, settles: bool) -> None:
+    made = engine(SIMPLE, time_scale=1)
+    plans = [made.handle(asks(f"{name} {at}", stream=True)).plan for at in range(3)]
+    assert (len(made.library(made.sessions.default).settled) == 1) is settles
+    assert (plans[1].parts[0].at is plans[2].parts[0].at) is settles
+    assert all(plan.parts[0].at[-1] for plan in plans)
+    entry = made.handle(asks(f"{name} 4", stream=True))
+    assert entry.exchange.again is None
+    first = entry.plan.payloads[0]
+    assert first is not None
+    assert first["type"] == "message_start"
+
+
 @pytest.mark.parametrize("scale", [0, 1])
 @pytest.mark.parametrize("profile", PROFILES)
 def test_simple_requests_are_answered_as_each_would_be_by_itself(profile: str, scale: int) -> None:
@@ -406,6 +442,7 @@ def test_simple_requests_are_answered_as_each_would_be_by_itself(profile: str, s
         more |= draw.choice([{}, {"system": "s " * draw.randrange(5)}, {"metadata": {"user_id": "u"}}])
         more |= draw.choice([{}, {}, {"thinking": {"type": "enabled", "budget_tokens": 1024}, "max_tokens": 4000}])
         names = ["whole", "usage", "slowly", "several", "template", "measured", "limited", "made", "failing", "nobody"]
+        names += ["paced", "beating", "drawn", "typed"]
         prompt = draw.choice(names) + " word" * draw.choice([0, 1, 2, 3, 5, 8, 20, 3000])
         http = asks(prompt, **more)
         assert told(answered(settles, http)) == told(without_memory(plain, http))

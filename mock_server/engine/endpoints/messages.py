@@ -315,6 +315,8 @@ def _settle(exchange: Exchange, filled: Filled, turn: Turn) -> None:
         return
     behind = exchange.plan.headers[len(filled.headers) + len(terms.headers_at(0, "")) :]
     slots = reply if reply.slots else None
+    if slots is not None and not filled.is_at_once:  # its times hang on the texts
+        return
     turn.library.settle(kind, Settled(terms, limit, exchange._replace(again=None), filled, behind, slots))
 
 
@@ -354,7 +356,7 @@ def _again(turn: Turn) -> Again | None:
     """
     draw, admitted, answer = turn.draw, turn.admitted, turn.answer
     filled = draw.filled
-    if filled is None or answer.is_open or admitted.prefix is not None or not _is_alone(turn):
+    if filled is None or not filled.is_at_once or answer.is_open or admitted.prefix is not None or not _is_alone(turn):
         return None
     session = admitted.call.session
     return Again(turn.library, session.in_force, filled, session.moved)
@@ -632,7 +634,7 @@ def _plan(turn: Turn, reply: CompiledReply, warnings: Warnings) -> Applied:
         warnings += _contradicting(turn, reply, binding if filled.is_cut else None)
     drawn = filled.drawn(ids, draw.open_call)
     is_lasting = told is None or not (told.delta or told.message)
-    if is_lasting and not (is_its_own or filled.resumes or filled.timeline.at[-1]):
+    if is_lasting and not (is_its_own or filled.resumes):
         draw.filled = filled
     return Applied(filled.plan(drawn, headers), notes=(lacking,) if lacking else (), warnings=warnings)
 

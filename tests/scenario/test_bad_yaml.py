@@ -513,12 +513,6 @@ def test_a_mistake_is_one_line_that_says_where_what_and_what_instead(text: str, 
     assert str(caught.value).split("\n") == [f"bad.yaml:{line}" for line in lines]
 
 
-@pytest.mark.parametrize(("text", "place"), [("name: a\n\treply: hi", "2:1"), ("name: a\nreply: [hi", "3:1")])
-def test_what_is_not_yaml_is_told_with_its_place(text: str, place: str) -> None:
-    with pytest.raises(ScenarioError, match=f"^bad.yaml:{place}: not YAML: .+"):
-        loads(text, "bad.yaml")
-
-
 def test_mistakes_of_all_files_are_told_at_once(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text("name: a\nreply: hi\ntimes: 0")
     (tmp_path / "sub").mkdir()

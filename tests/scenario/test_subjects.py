@@ -20,7 +20,14 @@ BODY: dict[str, Any] = {
     "tool_choice": {"type": "tool", "name": "get_weather"},
     "metadata": {"user_id": "alice", "age": 7, "vip": True, "note": None},
     "messages": [
-        {"role": "user", "content": [{"type": "text", "text": "Order 66 for  Paris"}, {"type": "image", "source": {}}]},
+        {
+            "role": "user",
+            "content": [
+                {"type": "text", "text": "Order 66 for  Paris"},
+                {"type": "image", "source": {}},
+                {"type": "text", "text": "Please"},
+            ],
+        },
         {
             "role": "assistant",
             "content": [
@@ -45,8 +52,10 @@ TABLE: list[tuple[Any, bool, str]] = [
     ({"prompt": ["rome", "paris"]}, True, ""),
     ({"prompt": {"equals": "Order 66 for  Paris"}}, True, ""),
     ({"prompt": {"equals": "order 66 for  paris", "ignore_case": True}}, True, ""),
-    ({"prompt": {"contains": "order"}}, False, "prompt: wanted contains 'order', got 'Order 66 for  Paris'"),
-    ({"prompt": {"glob": "Order * Paris"}}, True, ""),
+    ({"prompt": {"equals": "order"}}, False, "prompt: wanted equals 'order', got"),
+    ({"prompt": {"contains": "order"}}, False, "prompt: wanted contains 'order', got 'Order 66 for  Paris\\nPlease'"),
+    ({"prompt": {"contains": "Paris", "regex": "London"}}, False, "prompt: wanted contains 'Paris' and regex 'London'"),
+    ({"prompt": {"glob": "Order *Please"}}, True, ""),
     ({"prompt": {"regex": r"Order (?P<number>\d+)"}}, True, ""),
     ({"prompt": {"regex": "order"}}, False, "prompt: wanted regex 'order'"),
     ({"prompt": {"regex": "order", "ignore_case": True}}, True, ""),
@@ -57,6 +66,7 @@ TABLE: list[tuple[Any, bool, str]] = [
     ({"last_message": "paris"}, False, "last_message: wanted contains 'paris', got"),
     ({"system": {"exists": True}}, True, ""),
     ({"system": "you are a HELPFUL"}, True, ""),
+    ({"system": "sandbox"}, False, "system: wanted contains 'sandbox', got 'You are a helpful agent.'"),
     ({"model": "claude-*"}, True, ""),
     ({"model": ["gpt-*", "*-4-8"]}, True, ""),
     ({"model": {"contains": "opus"}}, True, ""),
@@ -105,6 +115,12 @@ TABLE: list[tuple[Any, bool, str]] = [
         "schema: wanted a body that fits the schema, got $: 'thinking' is a",
     ),
     ({"tool_result": True}, True, ""),
+    (
+        {"tool_result": False},
+        False,
+        "wanted no tool result, got a result of get_weather '21 degrees', a result of get_weather (error) 'no answer'",
+    ),
+    ({"tool_result": {"of": "get_time"}}, False, "tool_result: wanted of 'get_time', got a result of get_weather"),
     ({"tool_result": {"of": "get_*", "is_error": True}}, True, ""),
     ({"tool_result": {"of": "get_weather", "for": {"city": "Tokyo"}, "is_error": True}}, True, ""),
     (
@@ -122,6 +138,7 @@ TABLE: list[tuple[Any, bool, str]] = [
     ({"turn": 2}, True, ""),
     ({"turn": {"gte": 2}, "attempt": [1, 3]}, True, ""),
     ({"attempt": 1}, False, "attempt: wanted 1, got 3"),
+    ({"prompt": "paris", "stream": False}, False, "stream: wanted false, got true"),
     ({"all": [{"prompt": "order"}, {"stream": True}]}, True, ""),
     ({"any": [{"prompt": "rome"}, {"stream": True}]}, True, ""),
     ({"any": [{"prompt": "rome"}, {"stream": False}]}, False, "prompt: wanted contains 'rome'"),
@@ -160,6 +177,13 @@ def test_a_condition_holds_or_says_why_not(when: Any, holds: bool, told: str) ->
 )
 def test_named_groups_are_captured(when: Any, captured: dict[str, str]) -> None:
     assert dict(read_condition(when).captures(facts())) == captured
+
+
+def test_no_request_meets_a_condition_that_only_a_name_does() -> None:
+    named = read_condition("named", of_case=False)
+
+    assert not named.holds(facts())
+    assert named.match(facts()).reason == "when: wanted to be named, got no name"
 
 
 def test_a_text_that_is_almost_there_is_nearer_than_one_that_is_not() -> None:

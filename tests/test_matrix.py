@@ -90,6 +90,8 @@ def test_a_fault_with_its_keys_comes_at_every_event_that_it_fits(tmp_path: Path)
         {"type": "edit", "message": {"set": {"id": 1}}},
         {"type": "edit", "event": "message_stop", "name": None},
         {"type": "disconnect", "at": "message_stop"},
+        {"type": "disconnect", "after": 1},
+        {"type": "stall", "after": {"event": "message_start"}, "for": "1s"},
     ],
     ids=str,
 )
@@ -134,6 +136,7 @@ def test_the_attempts_of_a_turn_meet_it_too(tmp_path: Path) -> None:
         (lambda: list(faults("helo")), "no scenario 'helo'; did you mean 'hello'"),
         (lambda: list(faults("hello", ["rest"])), "unknown type 'rest'.*did you mean 'reset'"),
         (lambda: list(faults(loads("name: o\nfault: reset")[0])), "disconnect has no place in 'o'"),
+        (lambda: list(faults("one-token", ["disconnect;after=99"])), "disconnect;after=99 has no place in 'one-token'"),
         (
             lambda: list(faults("one-token", [{"type": "truncate", "inside": "character"}])),
             "has no place in 'one-token'",

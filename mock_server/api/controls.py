@@ -187,7 +187,8 @@ def known_states(ask: Ask, session: str | None, data: Any) -> States:
 
 def _has_state(data: Any) -> bool:
     if isinstance(data, Mapping):
-        return "state" in data or any(map(_has_state, data.values()))
+        told = "state" in str(data.get("template", ""))
+        return told or "state" in data or any(map(_has_state, data.values()))
     return isinstance(data, list | tuple) and any(map(_has_state, data))
 
 

@@ -53,11 +53,10 @@ def faults(
 ) -> Iterator[Variant]:
     """Every fault of the list at every event of every turn. Pings are not counted.
 
-    `scenario`: one that is loaded, a name of the library, or a file. `faults`: names, or mappings without a place, or
-    as the header `x-mock-fault` spells them (`edit;remove=index`); those that have none (an error reply, headers) come
-    once a turn, and where one cannot apply it is left out. `once`:
-    only the first try of a request meets the fault, so that a client can prove that it recovers. Raises ScenarioError,
-    also for a fault that cannot apply anywhere.
+    `scenario`: one that is loaded, a name of the library, or a file. `faults`: names, or mappings, or as the header
+    `x-mock-fault` spells them (`edit;remove=index`); those that say their place, or have none (an error reply, headers)
+    come once a turn, and where one cannot apply it is left out. `once`: only the first try of a request meets the
+    fault, so that a client can prove that it recovers. Raises ScenarioError, also for one that cannot apply anywhere.
     """
     __tracebackhide__ = True
     for one in _meant(scenario):
@@ -112,7 +111,7 @@ def _variants(
 
 def _is_placed(written: Mapping[str, Any]) -> bool:
     """Whether a fault says itself which event it means, or means the message."""
-    own = ("at", "block", "index", "message", *(("event",) if written.get("type") == "edit" else ()))
+    own = ("after", "at", "block", "index", "message", *(("event",) if written.get("type") == "edit" else ()))
     return any(key in written for key in own)
 
 

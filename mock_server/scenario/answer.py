@@ -138,6 +138,9 @@ _BESIDE_REPLY = (
 )
 
 
+_BESIDE = ("then", "expect", "headers", "batch", *_BESIDE_REPLY)  # what none of them has by itself
+
+
 @dataclass(frozen=True, kw_only=True)
 class Answer:
     """A turn, a case of a turn, or an attempt: a reply, an error, or a choice between further answers."""
@@ -259,7 +262,9 @@ class Answer:
     def mistakes(self) -> Mistakes:
         given = [key for key in (*_KINDS, "call") if getattr(self, key) is not None]
         if len(given) != 1:
-            found = f"got {' and '.join(given)}" if given else "got none of them"
+            beside = next((key for key in _BESIDE if getattr(self, key) not in (None, {})), None)
+            none = f"got none of them, and '{beside}' stands beside one" if beside else "got none of them"
+            found = f"got {' and '.join(given)}" if given else none
             yield ((given[1],) if given else ()), f"expected exactly one of {', '.join(_KINDS)}; {found}"
         for key in ("cases", "attempts"):
             if getattr(self, key) == ():

@@ -17,6 +17,9 @@ class Failure:
 
     noun: ClassVar[str] = "error"
     separate: ClassVar[bool] = True
+    elsewhere: ClassVar[Mapping[str, str]] = dict.fromkeys(
+        ("then", "fault", "gate", "timing", "headers", "when", "expect"), "it stands beside error, not inside"
+    )
     type: str | None = None
     """The error's type, such as overloaded_error."""
     status: int | None = None

@@ -322,6 +322,19 @@ TABLE: list[tuple[str, str, list[str]]] = [
         "name: a\nreply: hi\nfault: {type: wire, crlf: false}",
         ["3:27: expected true, got false; a habit that is not wanted is left out"],
     ),
+    (
+        "an overlay that moves a state",
+        "name: a\nstates: {s: [up, down]}\nfault: disconnect\nthen: {state: {s: down}}",
+        [
+            "3:1: expected exactly one of reply, error, generate, cases, attempts; got none of them, and 'then' stands "
+            "beside one"
+        ],
+    ),
+    (
+        "what stands beside an error, inside",
+        "name: a\nerror: {type: api_error, fault: disconnect}",
+        ["2:26: unknown key 'fault' in error; it stands beside error, not inside"],
+    ),
     ("a status in quotes", 'name: a\nerror: "529"', ["2:8: a status is a number; write it without quotes: 529"]),
     (
         "quotes inside of quotes",

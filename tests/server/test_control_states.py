@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mock_server import MockClient, MockServer
+from mock_server import MockClient, MockServer, template
 from mock_server.api.session import Verbs
 from mock_server.scenario.node import ScenarioError
 
@@ -61,6 +61,16 @@ def test_what_a_test_adds_need_not_declare_what_is_known(service: Verbs) -> None
         service.add("x", when={"state": {"servce": "up"}})
     with pytest.raises(ScenarioError, match=r"state 'service' is never 'dwn'; did you mean 'down'"):
         service.add("x", then={"state": {"service": "dwn"}})
+
+
+def test_a_template_that_a_test_adds_tells_what_is_known(service: Verbs) -> None:
+    service.add(template("It is {{ state.service }}."))
+    told = [ask(service)[1]["content"][0]["text"]]
+    service.states["service"] = "slow"
+    told.append(ask(service)[1]["content"][0]["text"])
+    assert told == ["It is up.", "It is slow."]
+    with pytest.raises(ScenarioError, match=r"no state 'servce'; did you mean 'service'\?"):
+        service.add(template("It is {{ state.servce }}."))
 
 
 def test_a_state_declared_otherwise_is_refused(service: Verbs) -> None:

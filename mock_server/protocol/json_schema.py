@@ -34,8 +34,9 @@ class Checker:
     `of_client`: it came with a request. What of it takes more than a request may is left unjudged then (see
     `expression.Allowance`); with a scenario's schema OverLimit is raised.
 
-    Raises SchemaProblem when the schema breaks the meta-schema; what only shows in use (a `$ref` to nowhere, one that
-    never ends) is raised by `violations`.
+    Raises SchemaProblem when the schema breaks the meta-schema: a type or keyword that it does not know, a bad regular
+    expression. What only shows in use (a `$ref` that leads nowhere, elsewhere or in circles; none is ever fetched) is
+    raised by `violations`.
     """
 
     def __init__(self, schema: object, *, of_client: bool = True) -> None:
@@ -228,15 +229,6 @@ class Checker:
         patterns = schema.get("patternProperties", {})
         self._spend(len(value) * len(patterns))
         return found | {name for name in value if not self._is_unlike_all(patterns, name)}
-
-
-def violations(schema: object, value: object, limit: int = 5) -> list[str]:
-    """At most `limit` lines "$.path: message" on how `value` breaks `schema`, empty when it does not.
-
-    Raises SchemaProblem when the schema is broken, whatever the value: a type or keyword the meta-schema does
-    not know, a bad regular expression, a `$ref` that leads nowhere, elsewhere (never fetched) or in circles.
-    """
-    return Checker(schema).violations(value, limit)
 
 
 def depth(value: Any, most: int) -> int:

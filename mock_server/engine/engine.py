@@ -15,7 +15,7 @@ from mock_server.engine.choose import Lookup, NearMiss, NoMatch, choose, choose_
 from mock_server.engine.endpoints import JUDGES, MESSAGES, NAMES, READERS, Endpoint
 from mock_server.engine.entry import Entry
 from mock_server.engine.errors import Once, failure
-from mock_server.engine.exchange import Call, Exchange, Reading, digest_of, read_apart, told, warn
+from mock_server.engine.exchange import Call, Exchange, Reading, digest_of, read_apart, warn, with_warning_header
 from mock_server.engine.journal import Journals, Metrics
 from mock_server.engine.library import CompiledScenario, Library
 from mock_server.engine.masking import Redaction
@@ -297,7 +297,7 @@ class Engine:
             end(token)
         if left.missed:
             exchange = warn(exchange, *left.unjudged, note="; ".join(left.unjudged))._replace(again=None)
-        return told(exchange) if exchange.warnings or exchange.late is not None else exchange
+        return with_warning_header(exchange) if exchange.warnings or exchange.late is not None else exchange
 
     def _beside(self, endpoint: Endpoint, call: Call) -> Exchange:
         """What another endpoint than those of messages answers: an error where a scenario says so, and nothing is done;
@@ -306,7 +306,7 @@ class Engine:
         if not any(name in one.endpoints for one in library.beside):
             exchange = endpoint(self, call)
             return (
-                faults.beside(call, exchange, faults.of_header(call))
+                faults.with_faults(call, exchange, faults.of_header(call))
                 if faults.HEADER in call.http.headers
                 else exchange
             )
@@ -324,7 +324,7 @@ class Engine:
         if choice is not None:
             return faults.answered(call, lookup, choice, overlays)
         exchange = endpoint(self, call)
-        return faults.beside(call, exchange, faults.faults_for(call, lookup, overlays, None).faults)
+        return faults.with_faults(call, exchange, faults.faults_for(call, lookup, overlays, None).faults)
 
     def refuse(self, error: ApiError) -> Exchange:
         """The reply that tells an error of a request that could not be read."""
@@ -366,7 +366,7 @@ class Engine:
         log.error("the reply function of scenario %r failed: %s", entry.scenario, what, exc_info=exception)
         plan = failure(failure_of_ours(what), session, session.ids().new("req"))
         plan = plan._replace(headers=plan.headers + entry.exchange.plan.headers)  # where it comes from
-        entry.settled(told(entry.exchange._replace(plan=plan, late=None, note=what)), exception)
+        entry.settled(with_warning_header(entry.exchange._replace(plan=plan, late=None, note=what)), exception)
 
     def close(self, key: str) -> None:
         """End the session that claimed `key`, and the replies that are under way in it. On the server's loop."""

@@ -342,7 +342,7 @@ _CALL_OF: Mapping[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-# -- what is said about it --------------------------------------------------------------------------------------------
+# -- the text about a result ------------------------------------------------------------------------------------------
 
 
 def _closing(found: Any, making: Making) -> tuple[Text, ...]:
@@ -413,7 +413,7 @@ def generated(
     elif name_of(tool) is not None or tool.get("type") == _MCP:
         making, schema = Making(request, tool, seed, generator), _output_schema(request)
         content = _mcp_turn(making) if tool.get("type") == _MCP else turn(making)
-        if schema is not None:  # what is said about the result is the output
+        if schema is not None:  # the text about the result is the output
             found = [block for block in content if not isinstance(block, Text)]
             content = (*found, Text(text=_json(schema, seed, generator)))
     else:

@@ -131,8 +131,8 @@ def _settle(
 
 
 def _in_a_line(exchange: Exchange) -> Exchange:
-    """The exchange with what a line of results shows of its faults: one that strikes the head of a reply or its pace
-    alone strikes nothing there, and that is told."""
+    """The exchange with what a line of results shows of its faults: a fault of the head of a reply or of its pace alone
+    changes nothing there, which is a warning."""
     plan = exchange.plan
     if plan.intact is None or plan.status != plan.intact.status or unpacked(plan) != plan.intact.body():
         return exchange

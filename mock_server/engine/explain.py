@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class Explanation(NamedTuple):
     """What a request would get. `conditions`: those that hold on the way to the answer; `differences`: what its turn
     expects of the request and does not find; `error`: why the API would refuse it; `asked`: how many scenarios there
-    are; `fails`: why a template of its answer cannot be filled for it; `contradictions`: what the reply does against it.
+    are; `fails`: why a template of its answer cannot be filled; `contradictions`: what the reply does against it.
     """
 
     scenario: str | None = None

@@ -1,4 +1,4 @@
-"""The message batches of one session: what was asked, how far it has come, what came out. State only.
+"""The message batches of one session: their requests, how far they have come, what came out. State only.
 
 Nothing runs in the background: a batch learns the time when somebody looks. It is `in_progress` until its seconds have
 passed, `canceling` for a while when it is canceled, and `ended` once its requests are answered, which the first to look

@@ -28,8 +28,6 @@ from mock_server.engine.slots import (
     cached,
     signed_blocks,
 )
-from mock_server.protocol import message as cut
-from mock_server.protocol import message as usage
 from mock_server.protocol import tokens
 from mock_server.protocol.blocks import (
     AdvisorToolResult,
@@ -44,7 +42,20 @@ from mock_server.protocol.blocks import (
     is_server_tool,
 )
 from mock_server.protocol.chunk import Chunk
-from mock_server.protocol.message import NONE, UNEDITED, CacheKind, Extras, Message, Usage
+from mock_server.protocol.message import (
+    NONE,
+    UNEDITED,
+    CacheKind,
+    Cut,
+    Extras,
+    Message,
+    Usage,
+    at_end,
+    at_start,
+    block_cost,
+    cut,
+    total_cost,
+)
 from mock_server.protocol.plan import JSON_HEADERS, SSE_HEADERS
 from mock_server.protocol.profile import Geo, Model, Profile
 from mock_server.protocol.sse import dumps, encode
@@ -231,8 +242,8 @@ class CompiledReply:
         self.once = once
         self._content, self._stamps = signed_blocks(reply.content, profile, reply.scenario, reply.position)
         self._counted = _counted(self._content)
-        self._cost = cut.total_cost(self._content)
-        self._thinking = cut.total_cost([block for block in self._content if isinstance(block, Thinking)]).text
+        self._cost = total_cost(self._content)
+        self._thinking = total_cost([block for block in self._content if isinstance(block, Thinking)]).text
         self.thinks = any(isinstance(block, Thinking) for block in self._content)
         self.calls = frozenset(block.name for block in self._content if isinstance(block, ToolUse))
         self.acts = any(isinstance(block, _ACTS) for block in self._content)
@@ -269,7 +280,7 @@ class CompiledReply:
         made = cls(replace(reply, content=tuple(slots)), profile)
         made.is_open = True
         made.slots = tuple((at, block) for at, block in enumerate(slots) if isinstance(block, Slot))
-        made._cost = cut.total_cost([block for block in slots if not isinstance(block, Slot)])
+        made._cost = total_cost([block for block in slots if not isinstance(block, Slot)])
         return made
 
     def at_once(self, to: Binding) -> bool:
@@ -354,7 +365,7 @@ class CompiledReply:
                 cache_written_5m=_WRITTEN_5M.text,
                 cache_written_1h=_WRITTEN_1H.text,
             )
-        start, end = usage.at_start(counted, complete=complete), usage.at_end(counted, complete=complete)
+        start, end = at_start(counted, complete=complete), at_end(counted, complete=complete)
         if kind.told:
             end.setdefault(_ITERATIONS.name, _ITERATIONS.text)
         return Message(
@@ -434,18 +445,18 @@ class CompiledReply:
         """The tokens of a model that the whole reply takes."""
         return self._cost.fixed + self._cost.text * model.token_factor
 
-    def _cut(self, to: Binding, room: float) -> cut.Cut | None:
-        return cut.cut(self._given, room, to.stop_sequences, to.model.token_factor)
+    def _cut(self, to: Binding, room: float) -> Cut | None:
+        return cut(self._given, room, to.stop_sequences, to.model.token_factor)
 
     def _stops(self, sequences: Sequence[str]) -> bool:
         return any(sequence in text for text in self._texts for sequence in sequences)
 
-    def _shortened(self, shorter: cut.Cut, to: Binding) -> Reply:
+    def _shortened(self, shorter: Cut, to: Binding) -> Reply:
         """What a cut left: said to be no longer than the request allows, whatever we count. Where the window was full
         before `max_tokens` was reached, it ends with that.
         """
         at_limit, is_full = shorter.stop_reason == "max_tokens", to.most < to.max_tokens
-        left = cut.total_cost(shorter.content)
+        left = total_cost(shorter.content)
         is_all = at_limit or left.fixed + left.text * to.model.token_factor > to.most
         override = {name: value for name, value in (self._reply.usage or {}).items() if name not in _OF_OUTPUT}
         return replace(
@@ -575,7 +586,7 @@ class CompiledReply:
                 rounds.append(_Round(output, fed_back, 0 if _failed(block) else _fed_back(block)))
                 output, fed_back = 0, _fed_back(block)
             else:
-                cost = cut.block_cost(block)
+                cost = block_cost(block)
                 output, fed_back = output + cost.text + cost.fixed, fed_back + _fed_back(block)
         return (*rounds, _Round(output, fed_back, 0))
 

@@ -17,7 +17,16 @@ from mock_server.engine.choose import Lookup, NearMiss, NoMatch, choose, choose_
 from mock_server.engine.endpoints import JUDGES, MESSAGES, NAMES, READERS, STRAIGHT, Endpoint, find, route
 from mock_server.engine.entry import Entry
 from mock_server.engine.errors import failure
-from mock_server.engine.exchange import NO_PARAMS, Call, Exchange, Reading, digest_of, read_apart, told, warn
+from mock_server.engine.exchange import (
+    NO_PARAMS,
+    Call,
+    Exchange,
+    Reading,
+    digest_of,
+    read_apart,
+    warn,
+    with_warning_header,
+)
 from mock_server.engine.journal import Journals, Metrics
 from mock_server.engine.library import CompiledScenario, Library
 from mock_server.engine.masking import Redaction
@@ -315,7 +324,7 @@ class Engine:
             exchange = warn(exchange, *left.unjudged, note="; ".join(left.unjudged))._replace(again=None)
         if _OURS in "\n".join(http.headers) and (ignored := _misspelt(http.headers)):
             exchange = warn(exchange, *ignored, note="; ".join(ignored))._replace(again=None)
-        return told(exchange) if exchange.warnings or exchange.late is not None else exchange
+        return with_warning_header(exchange) if exchange.warnings or exchange.late is not None else exchange
 
     def _beside(self, endpoint: Endpoint, call: Call) -> Exchange:
         """What another endpoint than those of messages answers: an error where a scenario says so, and nothing is done;
@@ -324,7 +333,7 @@ class Engine:
         if not any(name in one.endpoints for one in library.beside):
             exchange = endpoint(self, call)
             return (
-                faults.beside(call, exchange, faults.of_header(call))
+                faults.with_faults(call, exchange, faults.of_header(call))
                 if faults.HEADER in call.http.headers
                 else exchange
             )
@@ -342,7 +351,7 @@ class Engine:
         if choice is not None:
             return faults.answered(call, lookup, choice, overlays)
         exchange = endpoint(self, call)
-        return faults.beside(call, exchange, faults.faults_for(call, lookup, overlays, None).faults)
+        return faults.with_faults(call, exchange, faults.faults_for(call, lookup, overlays, None).faults)
 
     def refuse(self, error: ApiError) -> Exchange:
         """The reply that tells an error of a request that could not be read."""
@@ -384,7 +393,7 @@ class Engine:
         log.error("the reply function of scenario %r failed: %s", entry.scenario, what, exc_info=exception)
         plan = failure(failure_of_ours(what), session, session.ids().new("req"))
         plan = plan._replace(headers=plan.headers + entry.exchange.plan.headers)  # where it comes from
-        entry.settled(told(entry.exchange._replace(plan=plan, late=None, note=what)), exception)
+        entry.settled(with_warning_header(entry.exchange._replace(plan=plan, late=None, note=what)), exception)
 
     def close(self, key: str) -> None:
         """End the session that claimed `key`, and the replies that are under way in it. On the server's loop."""

@@ -263,9 +263,9 @@ def warn(exchange: Exchange, *texts: str, note: str = "") -> Exchange:
     return exchange._replace(note=noted, warnings=(*exchange.warnings, *texts))
 
 
-def told(exchange: Exchange) -> Exchange:
+def with_warning_header(exchange: Exchange) -> Exchange:
     """The exchange, its warnings in a header of the reply: the last thing that is done to it."""
-    exchange = afterwards(exchange, told)
+    exchange = afterwards(exchange, with_warning_header)
     if not exchange.warnings:
         return exchange
     headers = (*exchange.plan.headers, (WARNING, folded(exchange.warnings)))

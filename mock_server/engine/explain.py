@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 
 class Explanation(NamedTuple):
     """What a request would get. `conditions`: those that hold on the way to the answer; `differences`: what its turn
-    expects of the request and does not find; `error`: why the API would refuse it; `asked`: how many scenarios were;
-    `fails`: why a template of its answer cannot be filled for it; `contradictions`: what the reply does against it."""
+    expects of the request and does not find; `error`: why the API would refuse it; `asked`: how many scenarios there
+    are; `fails`: why a template of its answer cannot be filled; `contradictions`: what the reply does against it.
+    """
 
     scenario: str | None = None
     turn: int = 0
@@ -149,7 +150,26 @@ def _explained(engine: "Engine", session: Session, http: HttpRequest) -> Explana
     by = Rendering(asked, found, seed, engine.generator, session.name, session.reply_time())
     fails = _failing(found, by)
     against = () if fails or refused is not None else _contradicting(session.in_force, found, by)
-    return _of_choice(found, asked, refused)._replace(fails=fails, contradictions=against)
+    scenario = found.scenario
+    held = [
+        line
+        for condition, facts in found.conditions(asked)
+        if condition.holds(facts)
+        for line in condition.descriptions
+    ]
+    return Explanation(
+        scenario.name,
+        found.turn,
+        found.attempt,
+        len(scenario.turns),
+        scenario.source,
+        ("named by the request", *held) if scenario.named_only else tuple(held),
+        found.captures(asked),
+        found.unmet(asked) if scenario.expects else (),
+        error=refused,
+        fails=fails,
+        contradictions=against,
+    )
 
 
 def _read(endpoint: Endpoint, http: HttpRequest, session: Session) -> tuple[MessagesRequest, ApiError | None]:
@@ -202,25 +222,3 @@ def _failing(choice: Choice, by: Rendering) -> str:
     except (KeyError, TypeError, AttributeError, ValueError):  # a request that the API refuses may be too broken
         return ""
     return ""
-
-
-def _of_choice(choice: Choice, lookup: Lookup, refused: ApiError | None) -> Explanation:
-    scenario = choice.scenario
-    held = [
-        line
-        for condition, facts in choice.conditions(lookup)
-        if condition.holds(facts)
-        for line in condition.descriptions
-    ]
-    return Explanation(
-        scenario.name,
-        choice.turn,
-        choice.attempt,
-        len(scenario.turns),
-        scenario.source,
-        tuple(held) if not scenario.named_only else ("named by the request", *held),
-        choice.captures(lookup),
-        choice.unmet(lookup) if scenario.expects else (),
-        (),
-        refused,
-    )

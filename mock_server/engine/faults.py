@@ -33,7 +33,7 @@ HEADER = "x-mock-fault"
 
 
 class ReplyFaults(NamedTuple):
-    """What happens to one reply: its faults in order, and a pace laid over its own."""
+    """What happens to one reply: its faults in order, and the pace of an overlay in place of its own."""
 
     faults: tuple[Fault, ...] = ()
     timing: Timing | None = None
@@ -83,7 +83,7 @@ def _applies(overlay: Scenario, call: Call, lookup: Lookup) -> bool:
 
 
 def apply_faults(call: Call, plan: Plan, breaks: Iterable[Fault], told: Plan | None, seed: bytes) -> Applied:
-    """The plan after its faults. `told`: the same message as a stream; `seed`: what is drawn for this exchange."""
+    """The plan after its faults. `told`: the same message as a stream; `seed`: where what they draw comes from."""
     terms = call.session.in_force
     name = terms.profile.request_id_headers[0]
     request_id = next((value for header, value in plan.headers if header == name), "")
@@ -99,12 +99,12 @@ def apply_faults(call: Call, plan: Plan, breaks: Iterable[Fault], told: Plan | N
     return done
 
 
-def beside(call: Call, exchange: Exchange, breaks: tuple[Fault, ...]) -> Exchange:
+def with_faults(call: Call, exchange: Exchange, breaks: tuple[Fault, ...]) -> Exchange:
     """An exchange of another endpoint than messages with these faults."""
     if not breaks:
         return exchange
     if exchange.late is not None:
-        return afterwards(exchange, lambda done: beside(call, done, breaks))
+        return afterwards(exchange, lambda done: with_faults(call, done, breaks))
     done = apply_faults(call, exchange.plan, breaks, None, digest_of(call.http, call.reading))
     exchange = exchange._replace(plan=done.plan, faults=done.faults, note=noted(done, exchange.note))
     return warn(exchange, *not_applied(done.failed))
@@ -133,7 +133,7 @@ def answered(call: Call, lookup: Lookup, choice: Choice, overlays: Iterable[Scen
     exchange = Exchange(
         headed, scenario.name, 1, choice.attempt, lookup.view.endpoint, answer, understood=True, aside=True
     )
-    return beside(call, exchange, breaks)
+    return with_faults(call, exchange, breaks)
 
 
 def is_lost(plan: Plan) -> bool:
@@ -163,7 +163,7 @@ def unpacked(plan: Plan) -> bytes | None:
 
 
 def noted(done: Applied, note: str = "") -> str:
-    """What the journal notes: the reason itself, what else is to be said, and the faults that could not be applied."""
+    """The note of the journal: its reason, the notes of the faults, and those that could not be applied."""
     return "; ".join([*([note] if note else []), *done.notes, *not_applied(done.failed)])
 
 
@@ -182,5 +182,5 @@ def as_json(streamed: Plan) -> Plan:
 
 
 def refused(call_headers: Iterable[str]) -> tuple[str, ...]:
-    """What is warned of when a request that asked for a fault did not get it, since it was refused before."""
+    """The warning to a request that asked for a fault and did not get it, since it was refused before."""
     return ("fault not applied: the request was refused",) if HEADER in call_headers else ()

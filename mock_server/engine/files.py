@@ -8,7 +8,7 @@ import base64
 import mimetypes
 import re
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from mock_server.clock import INSTANT, rfc3339
@@ -61,7 +61,7 @@ class File:
         """In bytes."""
         return self.content.size
 
-    def payload(self, extra: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    def payload(self) -> dict[str, Any]:
         """The file as the API tells of it."""
         return {
             "id": self.id,
@@ -72,7 +72,6 @@ class File:
             "created_at": rfc3339(self._created),
             "downloadable": self.downloadable,
             "expires_at": None if self._lives is None else rfc3339(self._created + self._lives),
-            **(extra or {}),
         }
 
     def is_over(self, now: float) -> bool:

@@ -1,9 +1,9 @@
 """Secrets: headers, parameters and parts of bodies that are not kept, and what stands for the others in whatever
 leaves the process.
 
-Told by the name they go under (headers, parameters of a query) or by their shape (`sk-ant-…`, `Bearer …`) anywhere in a
-text. To mask one more kind, add a row to `_SHAPES`, and to `_LITERALS` what it always begins with. What a test holds in
-its hands is not masked.
+They are known by the name they go under (headers, parameters of a query) or by their shape (`sk-ant-…`, `Bearer …`)
+anywhere in a text. To mask one more kind, add a row to `_SHAPES`, and to `_LITERALS` what it always begins with. What a
+test holds in its hands is not masked.
 """
 
 import functools
@@ -180,7 +180,7 @@ def masked_events(payloads: Sequence[Mapping[str, Any]]) -> list[Mapping[str, An
 
 
 class _Masking(logging.Filter):
-    """Takes secrets out of what a logger is told, and of the tracebacks with it."""
+    """Takes secrets out of the lines of a logger, and out of the tracebacks with them."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         said = record.getMessage()

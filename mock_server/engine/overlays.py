@@ -80,7 +80,7 @@ class Overlays:
 
 
 def _view(overlay: Scenario, off: Container[str], added: Container[str]) -> OverlayView:
-    """An overlay as it is told. `off`, `added`: the names of those that are."""
+    """What there is to know of an overlay. `off`, `added`: the names of those that are."""
     chance = 1.0 if overlay.chance is None else overlay.chance
     name = overlay.name
     between = None if overlay.between is None else [at / 1_000_000 for at in overlay.between]

@@ -49,11 +49,11 @@ _RANGES = {"d": 1, "day": 1, "w": 7, "week": 7, "m": 30, "month": 30, "y": 365, 
 _FOUND, _SNIPPET, _PAGE = 5, 48, 160
 _SEARCHES = ("octen_search", "octen_broad_search", "web_search")
 # tool, by its name -> the parameter that limits its calls, and the limit without it (None: no limit)
-_MOST_CALLS: Mapping[str, tuple[tuple[str, ...], int | None]] = {
-    "octen_search": (("max_searches",), 5),
-    "octen_broad_search": (("max_queries",), 5),
-    "web_search": (("max_uses",), None),
-    "web_fetch": (("max_uses",), None),
+_MOST_CALLS: Mapping[str, tuple[str, int | None]] = {
+    "octen_search": ("max_searches", 5),
+    "octen_broad_search": ("max_queries", 5),
+    "web_search": ("max_uses", None),
+    "web_fetch": ("max_uses", None),
 }
 
 
@@ -101,15 +101,15 @@ _MCP = "mcp_toolset"
 _SCREENSHOT = {"name": "screenshot", "input_schema": {"type": "object", "additionalProperties": False}}
 
 
-def is_exhausted(request: MessagesRequest, tool: Mapping[str, Any]) -> bool:
+def is_exhausted(making: Making) -> bool:
     """Whether the turn that goes on has made all the calls it may."""
-    names, most = _MOST_CALLS.get(str(tool.get("name")), ((), None))
-    parameters = tool.get("parameters")
-    for given in (tool, parameters if isinstance(parameters, Mapping) else {}):
-        most = next((given[name] for name in names if isinstance(given.get(name), int)), most)
-    last = request.messages[-1]
+    tool = str(making.tool.get("name"))
+    name, most = _MOST_CALLS.get(tool, ("", None))
+    for given in (making.tool, making.parameters):
+        most = given[name] if isinstance(given.get(name), int) else most
+    last = making.request.messages[-1]
     content = blocks(last["content"]) if last["role"] == "assistant" else ()
-    made = sum(block["type"] == "server_tool_use" and block["name"] == tool.get("name") for block in content)
+    made = sum(block["type"] == "server_tool_use" and block["name"] == tool for block in content)
     return most is not None and made >= most
 
 
@@ -121,7 +121,7 @@ def turn(making: Making) -> tuple[Block, ...]:
     name = str(making.tool["name"])
     call = ServerToolUse(name=_call_name(making.tool), input=_CALLS[name](making))
     kind = result_class(call.name)
-    if is_exhausted(making.request, making.tool):
+    if is_exhausted(making):
         return call, kind(error="max_uses_exceeded"), Text(text=making.words("sorry", 24))
     found = result(call.name, call.input, making)
     return call, kind(content=found), *_closing(found, making)
@@ -342,7 +342,7 @@ _CALL_OF: Mapping[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-# -- what is said about it --------------------------------------------------------------------------------------------
+# -- the text about a result ------------------------------------------------------------------------------------------
 
 
 def _closing(found: Any, making: Making) -> tuple[Text, ...]:
@@ -413,7 +413,7 @@ def generated(
     elif name_of(tool) is not None or tool.get("type") == _MCP:
         making, schema = Making(request, tool, seed, generator), _output_schema(request)
         content = _mcp_turn(making) if tool.get("type") == _MCP else turn(making)
-        if schema is not None:  # what is said about the result is the output
+        if schema is not None:  # the text about the result is the output
             found = [block for block in content if not isinstance(block, Text)]
             content = (*found, Text(text=_json(schema, seed, generator)))
     else:

@@ -13,7 +13,7 @@ from mock_server.scenario.model import Scenario
 from mock_server.scenario.node import several
 
 NEAREST = 3
-NEAR = 0.7  # how far off a request may be that is told as near
+NEAR = 0.7  # how far off a request may be that is listed as near
 SHOWN = 20
 
 

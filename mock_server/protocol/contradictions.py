@@ -1,6 +1,6 @@
 """Whether a reply contradicts its request: says what the API would not say to it.
 
-What a script answers is sent all the same; it is only told. Each contradiction is a predicate of the reply, such as
+What a script answers is sent all the same, with a warning. Each contradiction is a predicate of the reply, such as
 "calls 't', which the request does not offer". Rules: docs/protocol.md B.4 and B.5 (tools, `tool_choice`), B.6
 (thinking), and the documentation of strict tools and structured outputs. What nobody can know is not judged: the names
 that an MCP server has, unless the request lists them; what a text was to become that was cut.
@@ -18,7 +18,7 @@ from mock_server.protocol.request import THOUGHTS, MessagesRequest, strict_json
 from mock_server.protocol.rules.tools import TOOLSETS, TYPED, is_custom
 
 NAMED = 5  # tools that a sentence lists
-MOST = 8  # things that are told of one reply
+MOST = 8  # contradictions of one reply that are listed
 _LONGEST = 400  # characters of a sentence
 # how the types of tools begin that the server runs itself
 _SERVERS = ("web_search", "web_fetch", "code_execution", "tool_search_tool", "advisor", "octen_", "mcp_toolset")
@@ -28,7 +28,7 @@ _ADDITION = b'"tool_addition"'
 
 
 class Contradiction(NamedTuple):
-    """What a reply does against its request, said of the reply. Not an error: an odd thing that is only told."""
+    """What a reply does against its request, with the reply as subject. What is no error is odd, and only a warning."""
 
     text: str
     is_error: bool = True

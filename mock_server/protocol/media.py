@@ -43,11 +43,6 @@ def is_base64(data: str) -> bool:
     return rest in (b"", b"=", b"==") and data.endswith(rest.decode())
 
 
-def size(data: str) -> int:
-    """The number of bytes that base64 stands for, without decoding it."""
-    return len(_joined(data).rstrip("=")) * 3 // 4
-
-
 def image(data: str) -> Image | None:
     """The image that base64 begins with; None when it is none of the four kinds, or its size cannot be found."""
     data = _joined(data)

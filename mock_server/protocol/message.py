@@ -290,7 +290,7 @@ def steps(message: Message, chunk: Chunk | None = None, *, in_pieces: bool = Tru
 
     `chunk`: how texts are split; None: as the API does it. Not `in_pieces`, each text and thought comes at once: for
     those who only want what the stream folds to. The input of a call always comes as it does: of one that was cut short
-    only what was sent is told.
+    only what was sent is known.
     """
     yield Event(_message_start(message))
     if not message.content:

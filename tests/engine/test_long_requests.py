@@ -162,7 +162,7 @@ def test_so_it_does_where_scenarios_look_back_through_a_whole_conversation(when:
     engine = Engine(Settings(time_scale=0), load_profile("octen"))
     one = f"anchor: conversation\nwhen: {when}\nturns: [{{reply: x}}, {{reply: y}}]\n"
     engine.load(loads("---\n".join(f"name: s{at}\n{one}" for at in range(20))))
-    entry, seconds = answered(engine, posted(talk(99_999)))
+    entry, seconds = answered(engine, posted(talk(49_999)))
     assert entry.plan.status == 200, entry
     assert seconds <= LONGEST
 

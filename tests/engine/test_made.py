@@ -10,7 +10,7 @@ import pytest
 from mock_server.engine.engine import Engine
 from mock_server.engine.entry import Entry
 from mock_server.protocol.blocks import ToolUse
-from mock_server.protocol.json_schema import violations
+from mock_server.protocol.json_schema import Checker
 from mock_server.protocol.request import HttpRequest
 from mock_server.scenario.load import loads
 from mock_server.scenario.node import ScenarioError
@@ -229,7 +229,7 @@ reply:
     assert thought["thinking"]
     assert text["text"].startswith("- ")
     assert 150 < once.reply["usage"]["output_tokens"] < 900
-    assert [violations(SCHEMA, call["input"]) == [] for call in calls] == [True, True, False, False]
+    assert [Checker(SCHEMA).violations(call["input"]) == [] for call in calls] == [True, True, False, False]
     assert calls[-1]["input"] == {}
     assert [block.get("input") for block in again.reply["content"]] == [
         block.get("input") for block in once.reply["content"]

@@ -146,9 +146,8 @@ def test_what_is_base64(text: str, is_base64: bool) -> None:
 
 
 @given(st.binary(max_size=200))
-def test_the_size_is_that_of_the_decoded_bytes(data: bytes) -> None:
-    assert media.size(b64(data)) == media.size(base64.encodebytes(data).decode()) == len(data)
-    assert media.is_base64(b64(data)) is bool(data)
+def test_what_is_encoded_is_base64_unless_it_is_empty(data: bytes) -> None:
+    assert media.is_base64(b64(data)) is media.is_base64(base64.encodebytes(data).decode()) is bool(data)
 
 
 ROOT = b"<< /Type /Pages /Kids [2 0 R] /Count 7 >>"
@@ -195,9 +194,8 @@ def test_no_text_raises(text: str, head: bytes) -> None:
     text = b64(head) + text
     media.image(text)
     media.pages(text)
-    assert 0 <= media.size(text) <= len(text)
     if media.is_base64(text):
-        assert media.size(text) == len(base64.b64decode(text))
+        base64.b64decode(text, validate="\n" not in text)
 
 
 LARGE = 2_000_000

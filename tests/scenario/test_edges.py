@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from mock_server.protocol.json_schema import violations
+from mock_server.protocol.json_schema import Checker
 from mock_server.scenario.generated.content import Generator
 from mock_server.scenario.generated.values import CannotGenerate
 
@@ -35,7 +35,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
 def test_an_edge_fits_and_is_not_the_usual(name: str, seed: bytes) -> None:
     usual, edge = (Generator().input(SCHEMAS[name], seed, how) for how in ("valid", "edge"))
 
-    assert violations(SCHEMAS[name], edge) == []
+    assert Checker(SCHEMAS[name]).violations(edge) == []
     assert edge != usual
 
 
@@ -45,7 +45,7 @@ def test_an_invalid_input_is_an_object_that_does_not_fit(name: str, seed: bytes)
     broken = Generator().input(SCHEMAS[name], seed, "invalid")
 
     assert isinstance(broken, dict)
-    assert violations(SCHEMAS[name], broken) != []
+    assert Checker(SCHEMAS[name]).violations(broken) != []
 
 
 def test_bounds_are_reached() -> None:
@@ -64,8 +64,8 @@ def test_what_takes_everything_cannot_be_broken() -> None:
 def test_an_input_that_breaks_a_pattern_is_found_whatever_the_pattern() -> None:
     schema = {"type": "object", "properties": {"a": {"type": "string", "pattern": "^(a+)+$"}}, "required": ["a"]}
 
-    assert violations(schema, Generator().input(schema, b"1", "valid")) == []
-    assert violations(schema, Generator().input(schema, b"1", "invalid")) != []
+    assert Checker(schema).violations(Generator().input(schema, b"1", "valid")) == []
+    assert Checker(schema).violations(Generator().input(schema, b"1", "invalid")) != []
 
 
 @pytest.mark.parametrize("seed", [b"1", b"2", b"3", b"4", b"5", b"6"])
@@ -79,7 +79,7 @@ def test_what_cannot_be_judged_in_time_is_not_taken_for_broken(seed: bytes) -> N
     except CannotGenerate as error:
         told = str(error)
 
-    assert "was left unjudged: more than 20 ms of matching in one request" in told or violations(schema, broken)
+    assert "was left unjudged: more than 20 ms of matching in one request" in told or Checker(schema).violations(broken)
 
 
 def test_the_same_seed_breaks_the_same_thing() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mock_server.protocol.expression import OverLimit, bounded
-from mock_server.protocol.json_schema import Checker, SchemaProblem, violations
+from mock_server.protocol.json_schema import Checker, SchemaProblem
 from mock_server.scenario.generated.values import Flattener, Schema, merge, resolve
 
 PERSON = {
@@ -44,17 +44,17 @@ PERSON = {
 def test_violations_name_the_path_and_are_none_for_a_valid_value(
     schema: object, value: object, expected: list[str]
 ) -> None:
-    assert violations(schema, value) == expected
+    assert Checker(schema).violations(value) == expected
 
 
 def test_no_more_violations_are_listed_than_asked_for_and_in_a_stable_order() -> None:
     schema = {"type": "object", "additionalProperties": {"type": "string"}}
-    lines = violations(schema, dict.fromkeys("hgfedcba", 1), limit=3)
+    lines = Checker(schema).violations(dict.fromkeys("hgfedcba", 1), limit=3)
     assert lines == [f"$.{name}: 1 is not of type 'string'" for name in "abc"]
 
 
 def test_a_violation_stays_one_short_line_however_big_the_value_is() -> None:
-    [line] = violations({"type": "string"}, {"text": "line\n" * 1000})
+    [line] = Checker({"type": "string"}).violations({"text": "line\n" * 1000})
     assert "\n" not in line
     assert len(line) <= 240
 
@@ -97,20 +97,20 @@ def test_a_broken_schema_is_a_schema_problem_of_one_line(schema: object, monkeyp
 
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
     with pytest.raises(SchemaProblem) as caught:
-        violations(schema, {"location": 1})
+        Checker(schema).violations({"location": 1})
     assert 0 < len(str(caught.value)) <= 240
     assert "\n" not in str(caught.value)
 
 
 def test_a_circle_of_references_is_called_a_circle() -> None:
     with pytest.raises(SchemaProblem, match="circle"):
-        violations({"$ref": "#/$defs/a", "$defs": {"a": {"anyOf": [{"type": "null"}, {"$ref": "#"}]}}}, {})
+        Checker({"$ref": "#/$defs/a", "$defs": {"a": {"anyOf": [{"type": "null"}, {"$ref": "#"}]}}}).violations({})
 
 
 def test_the_same_reference_again_for_a_part_of_the_value_is_no_circle() -> None:
     schema = {"$ref": "#/$defs/a", "$defs": {"a": {"items": {"$ref": "#/$defs/a"}, "maxItems": 2}}}
-    assert violations(schema, [[], [[1], [1]]]) == []
-    assert violations(schema, [[[1, 2, 3]]]) == ["$[0][0]: [1, 2, 3] is too long"]
+    assert Checker(schema).violations([[], [[1], [1]]]) == []
+    assert Checker(schema).violations([[[1, 2, 3]]]) == ["$[0][0]: [1, 2, 3] is too long"]
 
 
 def test_a_value_too_deep_for_the_stack_is_a_schema_problem() -> None:
@@ -118,7 +118,7 @@ def test_a_value_too_deep_for_the_stack_is_a_schema_problem() -> None:
     for _ in range(900):
         value = [value]
     with pytest.raises(SchemaProblem, match="nested too deeply"):
-        violations({"items": {"$ref": "#"}}, value)
+        Checker({"items": {"$ref": "#"}}).violations(value)
 
 
 @pytest.mark.parametrize("key", ["allOf", "oneOf"])
@@ -126,7 +126,7 @@ def test_doubling_references_end(key: str) -> None:
     doubling: Schema = {f"a{nth}": {key: [{"$ref": f"#/$defs/a{nth + 1}"}] * 2} for nth in range(30)}
     schema = {"$defs": doubling | {"a30": {"type": "null"}}, "$ref": "#/$defs/a0"}
     with bounded() as left:
-        assert violations(schema, None) == []
+        assert Checker(schema).violations(None) == []
     assert [*left.unjudged] == [
         "a value with a schema was left unjudged: more than 20,000 checks of values in one request"
     ]

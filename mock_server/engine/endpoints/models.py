@@ -64,7 +64,7 @@ def info(model: Model, profile: Profile, *, beta: bool = False) -> dict[str, Any
 
 
 def capabilities(model: Model, *, beta: bool) -> dict[str, Any]:
-    """What a model can do, each as `supported`. Of a model without rules nothing is known, and nothing told."""
+    """What a model can do, each as `supported`. Of a model without rules nothing is known."""
     thinking, efforts = model.thinking or (), model.efforts or ()
     servers = {"web_search": _has(model, "web_search"), "code_execution": _has(model, "code_execution")}
     told = {

@@ -1,9 +1,9 @@
-"""Request rules: a request that breaks one gets the API's own error. They are asked in the order of the tables.
+"""Request rules: a request that breaks one gets the API's own error. They are checked in the order of the tables.
 
 One error per response, the first in that order. Numbers are those of docs/rules.md. To add a rule, write a
 small function beside its kind and name it in a table here.
 
-Rules about shape are asked of the body as it was sent. Rules about the conversation are asked of it as the API takes
+Rules about shape look at the body as it was sent. Rules about the conversation look at it as the API takes
 it, with messages of one role in a row as one (`MessagesRequest.merged`); their paths number the messages so, too.
 """
 
@@ -19,9 +19,9 @@ from mock_server.protocol.rules import content, history, models, parameters, sch
 from mock_server.protocol.rules.checks import Finding, Stranger, array, dictionary, record, required, strangers, string
 from mock_server.protocol.rules.parameters import PARAMETERS
 
-# The plainest request there is, told at a glance: no rule has anything to say about it, so none need be asked.
+# The plainest request there is, recognized at a glance: it breaks no rule, so none need be checked.
 #
-# A sixth of what such a request costs went into asking. Only ever true where every rule passes; tests hold it to that.
+# That was a sixth of what such a request costs. Only ever true where every rule passes; tests hold it to that.
 
 _NAMES = frozenset(("model", "max_tokens", "messages", "stream", "system", "metadata"))
 _MARK = {"type": "ephemeral"}
@@ -53,13 +53,13 @@ def _has_plain_rest(body: Mapping[str, Any]) -> bool:
     return PARAMETERS["metadata"](about) is None and (about is None or about.keys() <= _USER)
 
 
-# The tables of the rules, in the order they are asked.
+# The tables of the rules, in the order they are checked.
 
 Rule = Callable[[MessagesRequest, Profile], None]
-# What a rule is about, and the rule: a parameter (asked only when the request has it), or "" for every request.
+# What a rule is about, and the rule: a parameter (checked only when the request has it), or "" for every request.
 Rules = tuple[tuple[str, Rule], ...]
 
-# What must hold for a request to be read at all; asked whatever `validation` says.
+# What must hold for a request to be read at all; checked whatever `validation` says.
 FOUNDATION: Rules = (
     ("", parameters.required),  # 22, 23
     ("", parameters.fields),  # 24, 25, 35-39, 99, 100, 107, 141
@@ -69,8 +69,8 @@ FOUNDATION: Rules = (
     ("tool_choice", tools.choice),  # 74-76
 )
 
-# All but `content.messages` and `models.system_messages` go by the rest of the body alone, and are not asked again of a
-# request whose rest passed them before (`_goes_on_well`).
+# All but `content.messages` and `models.system_messages` go by the rest of the body alone, and are not checked again
+# for a request whose rest passed them before (`_goes_on_well`).
 # The order of the API: the model after the types of the parameters, then shapes, then what is said.
 RULES: Rules = (
     ("", parameters.known_betas),  # 6
@@ -103,7 +103,7 @@ RULES: Rules = (
     ("", models.system_messages),  # 48, 49
 )
 
-# Asked after those when the request marks anything for the cache.
+# Checked after those when the request marks anything for the cache.
 CACHE_RULES: tuple[Rule, ...] = (history.cache_control,)  # 117-119, 122
 
 _ANY: frozenset[str] = frozenset()
@@ -115,7 +115,7 @@ _SIGNED = frozenset(("thinking", "redacted_thinking", "compaction", "web_search_
 # What blocks a rule is about (none: every block), and the rule.
 BlockRules = tuple[tuple[frozenset[str], Rule], ...]
 
-# About blocks as they were sent; asked when a message is more than a bare string.
+# About blocks as they were sent; checked when a message is more than a bare string.
 BLOCK_RULES: BlockRules = (
     *((_MEDIA, rule) for rule in content.MEDIA_RULES),  # 124-135
     (frozenset(("tool_reference", "tool_search_tool_result")), tools.references),  # 81
@@ -138,7 +138,7 @@ REPLAY_RULES: BlockRules = (
     (_SERVER_CALLS | _RESULTS, history.paused_content),
 )
 
-# About the conversation, asked when it is more than one question.
+# About the conversation, checked when it is more than one question.
 LONGER_RULES: tuple[Rule, ...] = (
     history.thinking_blocks,  # 108, 109, 114, 115
     models.prefill,  # 53, 54
@@ -181,8 +181,8 @@ def judge(
 
 
 # To these a message is right or wrong by itself, by its neighbours of the same turn and the turn before, or because it
-# is the last. So a conversation whose beginning they had nothing to say about is asked about from there on. All other
-# rules about blocks are asked of the whole of it.
+# is the last. So of a conversation whose beginning passed them, the rest alone is checked. All other rules about blocks
+# look at the whole of it.
 OF_THE_END: frozenset[Rule] = frozenset(
     (
         history.sides,
@@ -304,7 +304,7 @@ def _about(rules: Rules, names: tuple[str, ...]) -> tuple[Rule, ...]:
 
 
 # What is passed over: fields that no Messages API has, where the profile lets them pass. They are no error, but nearly
-# always one of the client's author, so they are told.
+# always one of the client's author, so there is a warning.
 
 MOST_IGNORED = 10  # names of one request; of fields that are called alike the first
 _LONGEST_NAME, _LONGEST_TOLD = 80, 200

@@ -218,7 +218,9 @@ def strange(block: Any) -> Iterator[Stranger]:
         return
     yield from strangers(_BLOCK[False, True], block)
     if kind in KINDS:
-        yield from (one for one in strangers(_BLOCKS[False][kind], block) if "." in one[0][1:])  # the rest was told
+        yield from (
+            one for one in strangers(_BLOCKS[False][kind], block) if "." in one[0][1:]
+        )  # the rest is there already
     inner = block.get("content") if kind == "tool_result" else None
     for index, one in enumerate(inner if isinstance(inner, list) else ()):
         yield from ((f".content.{index}{path}", known) for path, known in strange(one))

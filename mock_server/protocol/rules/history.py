@@ -1,7 +1,7 @@
 """Rules about what was said before: who speaks, every call answered, thinking that comes back, signed blocks, cache
 marks.
 
-They are asked of it as the API takes it: with messages of one role in a row as one.
+They look at it as the API takes it: with messages of one role in a row as one.
 """
 
 from bisect import bisect

@@ -34,7 +34,7 @@ def is_thinking(request: MessagesRequest, model: Model) -> bool:
 def sampling(request: MessagesRequest, profile: Profile) -> None:
     """Rules 30 to 32 and 34: sampling as version and model allow.
 
-    A profile that ignores what it does not support asks none of them.
+    A profile that ignores what it does not support checks none of them.
     """
     given = {name: request.body[name] for name in SAMPLING if request.body.get(name) is not None}
     if not profile.is_strict or not given:
@@ -140,7 +140,7 @@ def forced_tool(request: MessagesRequest, profile: Profile) -> None:
 
 
 def speed(request: MessagesRequest, profile: Profile) -> None:
-    """Rule 42: `speed: fast` is asked of models that have it."""
+    """Rule 42: only some models have `speed: fast`."""
     if request.body.get("speed") == "fast" and not model_of(request, profile).fast:
         raise invalid("speed: 'fast' is not supported for this model")
 

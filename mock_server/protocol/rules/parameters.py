@@ -106,7 +106,7 @@ PARAMETERS: Mapping[str, Check] = {
     "output_format": nullable(_FORMAT),
 }
 
-# Parameters that change what the emulator answers; the others are checked, and at most told back.
+# Parameters that change what the emulator answers; the others are checked, and at most repeated in the reply.
 EMULATED = frozenset(
     [
         "model",
@@ -280,7 +280,7 @@ def compaction_trigger(request: MessagesRequest, profile: Profile) -> None:
 
 # The parameters of Octen's search tools: types and ranges. Table: docs/protocol.md A.4; rule 84.
 #
-# What is wrong is told in the gateway's own short words, since no others have been seen; a header says where it is.
+# The error has the gateway's own short words, since no others have been seen; a header says what is wrong and where.
 
 TOOLS = ("octen_search", "octen_broad_search")
 _LANGUAGES = "ar de en es fr hi id it ja ko nl pl pt ru th tr vi zh"

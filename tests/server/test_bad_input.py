@@ -199,13 +199,13 @@ def test_a_paced_stream_is_whole_and_in_order(serve, talk) -> None:
 
 
 def test_our_own_fault_is_a_500_envelope_with_a_traceback_in_the_log(serve, talk, caplog, monkeypatch) -> None:
-    from mock_server.engine import engine as module
+    from mock_server.engine.endpoints import messages as module
 
     server = serve()
-    whole = module.route
-    monkeypatch.setattr(module, "route", lambda *_: 1 / 0)
+    whole = module.choose
+    monkeypatch.setattr(module, "choose", lambda *_: 1 / 0)
     status, kind, _ = error_of(talk(server, post(asks(), KEY)))
-    monkeypatch.setattr(module, "route", whole)
+    monkeypatch.setattr(module, "choose", whole)
 
     assert (status, kind) == (500, "api_error")
     assert "ZeroDivisionError" in caplog.text

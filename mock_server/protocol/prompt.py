@@ -6,6 +6,7 @@ else by what recorded requests cost beside their text. Facts: docs/protocol.md G
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from json.encoder import encode_basestring_ascii
 from typing import Any, Literal, NamedTuple
 
 from mock_server.protocol import media, signing
@@ -42,6 +43,7 @@ _PLAIN = frozenset(("model", "messages", "max_tokens", "system", "stream", "tool
 _PIECE = 1 << 16  # letters of a text that are digested at once
 _THOUGHTS = ("thinking", "redacted_thinking")
 _FORCED = ("any", "tool")
+_MARKED_TEXT = frozenset(("type", "text", "cache_control"))
 TTL = Literal["5m", "1h"]
 
 
@@ -256,7 +258,12 @@ class _Chain:
         self.digest = _hash(self.digest, signing.canonical(said))
 
     def add(self, said: Mapping[str, Any], cost: Cost) -> None:
-        self.mix(_unmarked(said))
+        text = said.get("text")
+        if type(text) is str and len(text) <= _PIECE and said.keys() <= _MARKED_TEXT and said.get("type") == "text":
+            said_plainly = f'{{"text":{encode_basestring_ascii(text)},"type":"text"}}'  # as `canonical` writes it
+            self.digest = _hash(self.digest, said_plainly)
+        else:
+            self.mix(_unmarked(said))
         self.text += cost.text
         self.fixed += cost.fixed
         mark = said.get("cache_control")
@@ -344,9 +351,9 @@ def _told(request: MessagesRequest, opening: _Opening, name: Any, model: Model, 
         old, shared = _Told((), (), (0,), ((opening.digest, opening.cost),), now), 0
     elif old.turn != now and not request.kinds.isdisjoint(_THOUGHTS):
         shared = min(shared, old.turn, now)  # thoughts cost nothing once their turn is over
-    counts, states = [*old.counts[: shared + 1]], [*old.states[: shared + 1]]
+    counts, states = list(old.counts[: shared + 1]), list(old.states[: shared + 1])
     chain = _Chain(model, *states[-1])
-    chain.steps = [*old.steps[: counts[-1]]]
+    chain.steps = list(old.steps[: counts[-1]])
     chain.marked = [at for at in old.marked if at < counts[-1]]
     for at in range(shared, len(request.messages)):
         message = request.messages[at]

@@ -396,12 +396,12 @@ class MessagesRequest:
         return self.scan(name, first, step)[len(self.messages)]
 
     @property
-    def outlines(self) -> "Sequence[Outline]":
+    def outlines(self) -> "Sequence[MessagesOutline]":
         """What its messages are, one beside another: number n tells of the first n."""
         return self.scan("outline", _NO_MESSAGES, _outlined)
 
     @lazy
-    def outline(self) -> "Outline":
+    def outline(self) -> "MessagesOutline":
         """What all of its messages are."""
         return self.outlines[len(self.messages)]
 
@@ -610,7 +610,7 @@ def texts_of(message: Any, mark: Any = None) -> Sequence[str] | None:
     return texts
 
 
-class Outline(NamedTuple):
+class MessagesOutline(NamedTuple):
     """What some messages are, one beside another.
 
     So many of them (`length`), in `runs` of one role; the last of these has this `role` and begins at `run`. `turn`:
@@ -630,11 +630,11 @@ class Outline(NamedTuple):
     names_toolset: bool = False
 
 
-_NO_MESSAGES = Outline()
-_outline = quick(Outline)
+_NO_MESSAGES = MessagesOutline()
+_outline = quick(MessagesOutline)
 
 
-def _outlined(before: Outline, message: Mapping[str, Any]) -> Outline:
+def _outlined(before: MessagesOutline, message: Mapping[str, Any]) -> MessagesOutline:
     """The outline with one more message."""
     at, last, runs, run, turn, has_system, has_blocks, kinds, names_toolset = before
     role, content = message["role"], message["content"]

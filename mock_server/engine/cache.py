@@ -9,6 +9,7 @@ happens. Entries live 5 minutes or an hour from the start of the request that wr
 import hashlib
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from json.encoder import encode_basestring_ascii
 from typing import Any, Literal, NamedTuple
 
 from mock_server.protocol import signing
@@ -34,6 +35,7 @@ from mock_server.protocol.tokens import (
 
 _PIECE = 1 << 16  # letters of a text that are digested at once
 TTL = Literal["5m", "1h"]
+_MARKED_TEXT = frozenset(("type", "text", "cache_control"))
 
 
 class Step(NamedTuple):
@@ -70,7 +72,12 @@ class _Chain:
         self.digest = _hash(self.digest, signing.canonical(said))
 
     def add(self, said: Mapping[str, Any], cost: Cost) -> None:
-        self.mix(_unmarked(said))
+        text = said.get("text")
+        if type(text) is str and len(text) <= _PIECE and said.keys() <= _MARKED_TEXT and said.get("type") == "text":
+            plain = f'{{"text":{encode_basestring_ascii(text)},"type":"text"}}'  # as `canonical` writes it
+            self.digest = _hash(self.digest, plain)
+        else:
+            self.mix(_unmarked(said))
         self.text += cost.text
         self.fixed += cost.fixed
         mark = said.get("cache_control")
@@ -158,9 +165,9 @@ def _told(request: MessagesRequest, opening: _Opening, name: Any, model: Model, 
         old, shared = _Told((), (), (0,), ((opening.digest, opening.cost),), now), 0
     elif old.turn != now and not request.kinds.isdisjoint(THOUGHTS):
         shared = min(shared, old.turn, now)  # thoughts cost nothing once their turn is over
-    counts, states = [*old.counts[: shared + 1]], [*old.states[: shared + 1]]
+    counts, states = list(old.counts[: shared + 1]), list(old.states[: shared + 1])
     chain = _Chain(model, *states[-1])
-    chain.steps = [*old.steps[: counts[-1]]]
+    chain.steps = list(old.steps[: counts[-1]])
     chain.marked = [at for at in old.marked if at < counts[-1]]
     for at in range(shared, len(request.messages)):
         message = request.messages[at]

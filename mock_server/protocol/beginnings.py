@@ -147,11 +147,12 @@ class Frame:
         except (ValueError, StopIteration, RecursionError):
             return None
         request = MessagesRequest({**self.fields, "messages": messages}, headers, body)
-        vars(request).update(self.worked_out, messages=messages, known=known)
+        told = vars(request)
+        told.update(self.worked_out, messages=messages, known=known)
         if is_marked is not None:
-            vars(request)["is_marked"] = is_marked
+            told["is_marked"] = is_marked
         if len(messages) == 1 and (texts := texts_of(messages[0])) is not None:
-            vars(request).update(question=texts, has_blocks=False)
+            told["question"], told["has_blocks"] = texts, False
         return request
 
     def _continued(self, body: bytes, known: Known) -> list[Any]:

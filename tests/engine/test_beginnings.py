@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, seed
 from hypothesis import strategies as st
 from manualclock import ManualClock
-from reliability.notes import SEED
+from reliability.notes import EXAMPLES, SEED
 from reliability.test_fuzz import ORDINARY, places, put, tried, values
 
 from mock_server import Settings
@@ -365,6 +365,7 @@ def test_whatever_stands_between_what_is_known_is_answered_as_by_one_that_forget
     both.ask(head + GOOD + tail, **headers)
 
 
+@pytest.mark.timeout(60 + 2 * EXAMPLES)
 @pytest.mark.parametrize("first", ["Hi", "Hi " + "long " * 900], ids=["short", "long"])
 @pytest.mark.parametrize("path", ["/v1/messages", "/v1/messages/count_tokens"])
 @pytest.mark.parametrize("profile", ["octen", "anthropic"])

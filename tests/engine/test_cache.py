@@ -81,6 +81,18 @@ def test_2_a_conversation_that_grows_reads_what_the_last_turn_wrote(talk: Talk) 
     assert talk.usage(*third) == (5004 + 109, 1 + 4 + 50 + 4, 3 + END)
 
 
+@pytest.mark.parametrize("word", ["word", 'a "word" \\ of', "Wörter", "字", "\n\tx"], ids=ascii)
+def test_a_text_is_found_however_its_block_is_written(talk: Talk, word: str) -> None:
+    block = {"type": "text", "text": "on " + word * 9000}
+    _, written, _ = talk.usage(user({**block, "cache_control": MARK}, text(10)))
+    assert written > 4_096
+    for other in ({"citations": None}, {"cache_control": HOUR}, {"citations": None, "cache_control": MARK}):
+        read, *_ = talk.usage(user({**other, **block, "cache_control": MARK}, text(10)))
+        assert read == written
+    read, *_ = talk.usage(user({**block, "text": block["text"] + ".", "cache_control": MARK}, text(10)))
+    assert read == 0
+
+
 def test_3_below_the_minimum_nothing_is_cached_and_nothing_is_said(talk: Talk) -> None:
     asked = user(text(4088, MARK))
     for _ in range(2):

@@ -61,15 +61,19 @@ def anything(value: Any) -> Finding | None:
     return None
 
 
-# a check -> the type of which every value passes it
-_SURE: dict[Check, type] = {string: str, boolean: bool, dictionary: dict, array: list}
+def _passing(check: Check, kind: type | None) -> Check:
+    """A check that every value of this very type passes, so that it need not be called for one."""
+    check.passing = kind  # type: ignore[attr-defined]
+    return check
+
+
+for _check, _kind in ((string, str), (boolean, bool), (dictionary, dict), (array, list)):
+    _passing(_check, _kind)
 
 
 def nullable(check: Check) -> Check:
     made = _seen_by(lambda value: None if value is None else check(value), check)
-    if check in _SURE:
-        _SURE[made] = _SURE[check]
-    return made
+    return _passing(made, getattr(check, "passing", None))
 
 
 def integer(least: int | None = None) -> Check:
@@ -114,9 +118,7 @@ def pattern(regex: str) -> Check:
 
 
 def string_or(check: Check) -> Check:
-    made = _seen_by(lambda value: None if isinstance(value, str) else check(value), check)
-    _SURE[made] = str
-    return made
+    return _passing(_seen_by(lambda value: None if isinstance(value, str) else check(value), check), str)
 
 
 def items(check: Check) -> Check:
@@ -145,7 +147,7 @@ def record(fields: Fields, *, closed: bool = False, skip: str = "") -> Check:
     """An object with these fields; `closed` refuses others, except `skip` (the union tag)."""
 
     checks = {name: field for name, (_, field) in fields.items()}
-    types = {name: _SURE.get(field) for name, field in checks.items()}
+    types = {name: getattr(field, "passing", None) for name, field in checks.items()}
     wanted = frozenset(name for name, (needed, _) in fields.items() if needed)
 
     def check(value: Any) -> Finding | None:

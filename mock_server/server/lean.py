@@ -6,8 +6,8 @@ the package stands without that until somebody asks for a name that only `__init
 after all. A release of aiohttp whose server needs its client is as slow as it was, no worse.
 
 What is left asks the standard library for readers of mail, of proxies and of HTML, 4 MB more, for functions that are
-called for a client, for forms by mail's rules, for a page of an error: none of them here. While it is imported,
-stand-ins give those names; the first that is used puts the true ones in all their places.
+called for a client, for forms by mail's rules, for a page of an error: none of them here. While it is
+imported, stand-ins give those names; the first that is used puts the true ones in all their places.
 """
 
 import contextlib
@@ -23,8 +23,8 @@ from typing import Any
 
 _VERSION = re.compile(r"""^__version__(?:: \w+)? = ["']([^"'\\]+)["']$""", re.MULTILINE)
 
-# What aiohttp takes of modules that are imported when one of these is used. It uses them as it is imported as bases of
-# classes at most; whatever else is asked of these modules is given at once.
+# What aiohttp takes of modules that are imported when one of these is used. As it is imported it makes bases of classes
+# and annotations of them at most; whatever else is asked of these modules is given at once.
 _LATER: Mapping[str, tuple[str, ...]] = {
     "email.message": ("EmailMessage",),
     "email.parser": ("HeaderParser",),
@@ -152,6 +152,11 @@ class Later:
 
     def __mro_entries__(self, bases: tuple[Any, ...]) -> tuple[type]:
         return (self.base,)
+
+    def _in_annotation(self, other: Any) -> "Later":
+        return self
+
+    __or__ = __ror__ = __getitem__ = _in_annotation
 
 
 class _IfAsked:

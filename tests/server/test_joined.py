@@ -39,6 +39,14 @@ def of(server: MockServer) -> list[Any]:
     return server._call(lambda: found.connections)
 
 
+def only(server: MockServer) -> Any:
+    """Its one connection, once it is accepted."""
+    while not (found := of(server)):
+        pass
+    (one,) = found
+    return one
+
+
 def look(server: MockServer) -> None:
     """What the server does every minute."""
     found = server._runner._server
@@ -59,7 +67,7 @@ def test_a_connection_has_a_parser_from_the_first_request_on_that_needs_one(
         reply = client.getresponse()
         said = json.loads(reply.read())
         assert ("content" in said) is (method == "POST")
-    (one,) = of(server)
+    one = only(server)
     assert one._is_joined is joined
     assert (one._task_handler is not None) is joined
     client.close()
@@ -104,8 +112,8 @@ def test_a_connection_that_nobody_uses_is_closed_in_time(
     if after is not None:
         client.request(*after, asks("text") if after is POST else None, {"x-api-key": "k"})
         client.getresponse().read()
+    one = only(server)
     look(server)
-    (one,) = of(server)
     assert one.is_open
     server._call(lambda: setattr(one, "_next_keepalive_close_time", 0.0))
     look(server)
@@ -147,7 +155,7 @@ def test_a_field_that_nobody_thought_of_is_made_when_it_is_asked_for(server: Moc
     with socket.create_connection(address(server), timeout=20) as client:
         client.sendall(post(asks("text"), "x-api-key: k", close=False))
         assert client.recv(65_536)
-        (one,) = of(server)
+        one = only(server)
         assert not one._is_joined
         assert not hasattr(one, "get_buffer")  # uvloop asks for it
         assert not one._is_joined

@@ -131,3 +131,16 @@ def test_what_attrs_has_besides_is_there_for_whoever_asks() -> None:
     assert python(LEAN + "import attr; print(attr.validators.instance_of(int), attr.converters.to_bool('no'))") == (
         "<instance_of validator for type <class 'int'>> False"
     )
+
+
+def test_a_release_of_aiohttp_may_have_them_in_annotations() -> None:
+    code = """
+from mock_server.server.lean import StandIns
+standing = StandIns()
+from html import escape
+def shown(made: escape | None, other: "None | int" = None) -> escape[str]: ...
+def more(made: None | escape) -> None: ...
+print(type(escape).__name__, escape("<"), escape is __import__("html").escape)
+"""
+
+    assert python(code) == "Later &lt; False"

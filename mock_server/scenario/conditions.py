@@ -523,14 +523,13 @@ class Then:
 
 
 def check_states(node: Node, states: States, problems: Problems) -> None:
-    """Report every state and value of a scenario that nothing declares, at its place."""
+    """Report every state and value of a scenario that nothing declares, at its place: to authors in Python, whose nodes
+    have none, in the words of Python."""
     for name, at, item in states_in(node):
         if name not in states:
-            in_yaml, in_python = (
-                "declare it at the top: states: {NAME: [up, down]}",
-                f'states={{"{name}": ["up", "down"]}}',
-            )
-            how = f"; {in_yaml if item.position else f'declare it with {in_python}'}"
+            how = "; declare it at the top: states: {NAME: [up, down]}"
+            if item.position is None:
+                how = f'; declare it with states={{"{name}": ["up", "down"]}}'
             problems.add(at, f"no state '{name}'{one_of(name, states) if states else how}")
             continue
         for one in item.value if isinstance(item.value, list) else [item]:

@@ -33,7 +33,7 @@ from mock_server.scenario.operators import OPERATORS
 from mock_server.scenario.profiles import load_profile
 from mock_server.scenario.schema import explained, schema
 from mock_server.scenario.subjects import CASE_SUBJECTS, JOINED, SUBJECTS
-from mock_server.scenario.templates import filters, methods, sandbox
+from mock_server.scenario.templates import environment, filters, sandbox
 from mock_server.scenario.timing import Timing
 from mock_server.server.control.routes import ROUTES
 
@@ -117,8 +117,8 @@ def templates() -> str:
     rows: dict[str, Iterable[str]] = {
         "filters": filters.FILTERS,
         "tests (after `is`)": (name for name in filters.TESTS if name[0].isalpha()),
-        "functions": methods.FUNCTIONS,
-        **{f"methods of {noun}": methods.METHODS[kind] for noun, kind in _KINDS.items()},
+        "functions": environment.FUNCTIONS,
+        **{f"methods of {noun}": environment.METHODS[kind] for noun, kind in _KINDS.items()},
     }
     return table("| | |", ((noun, quoted(sorted(names))) for noun, names in rows.items()))
 

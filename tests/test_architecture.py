@@ -61,8 +61,8 @@ ALONE = {
     "protocol/rules/schemas": "rows of the table of rules",
     "scenario/faults/edits": "loaded only when something is edited",
     "scenario/faults/http": "a row of the union of faults",
-    "scenario/templates/compiling": "loaded when the first template is, as jinja2 is",
-    "scenario/templates/methods": "what a template may call; beside the filters it would be 900 lines",
+    "scenario/templates/environment": "loaded when the first template is, as jinja2 is",
+    "scenario/templates/filters": "beside the other things that a template may call it would be 1,100 lines",
     "server/app": "what answers is one thing, what starts and stops another",
 }
 

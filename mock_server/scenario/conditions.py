@@ -413,7 +413,8 @@ def undeclared(name: str, states: States, *, is_python: bool) -> str:
 
 
 def check_states(node: Node, states: States, problems: Problems) -> None:
-    """Report every state and value of a scenario that nothing declares, at its place."""
+    """Report every state and value of a scenario that nothing declares, at its place: to authors in Python, whose nodes
+    have none, in the words of Python."""
     for name, at, item in states_in(node):
         if name not in states:
             problems.add(at, undeclared(name, states, is_python=item.position is None))

@@ -417,7 +417,7 @@ def _refuse_other_program(written: Sequence[Node], problems: Problems) -> None:
 
 
 _KEYS = (*keys_of(Scenario), *ANSWER_KEYS)
-_OWN = frozenset(_KEYS) - {"name", "description", "tags"}  # which files of other programs have too
+_OWN = frozenset(_KEYS) - {"name", "description", "tags"}  # these three stand in files of other programs too
 
 
 def _is_something_else(node: Node, problems: Problems) -> bool:

@@ -19,7 +19,7 @@ from mock_server.scenario.answer import ANSWER_KEYS, Answer
 from mock_server.scenario.conditions import NO_STATES, Condition, OnlyNamed, States, endpoints_of, read_states
 from mock_server.scenario.decode import Reads
 from mock_server.scenario.error import Failure
-from mock_server.scenario.faults import Fault, Faults, Gates, label, rank, reason_of
+from mock_server.scenario.faults import Fault, Faults, Gates, applied, label, rank, reason_of
 from mock_server.scenario.faults.place import CannotApply, Site
 from mock_server.scenario.node import Mistakes, Path, suggestion
 from mock_server.scenario.reply import MOST_TOKENS, generated_in
@@ -357,11 +357,7 @@ _LINES = Plan(200, (), (Part((b'{"id":"?"}\n',) * 2, AT_ONCE * 2),), True)
 
 def _misfit(fault: Fault, plan: Plan) -> str:
     """Why a fault cannot apply to a reply that is no message; empty where it can."""
-    try:
-        fault.apply(plan, Site(Random(0), None, _failed))
-    except CannotApply as reason:
-        return reason_of(fault, reason)
-    return ""
+    return "".join(applied(plan, (fault,), Site(Random(0), None, _failed)).failed)
 
 
 def _of_messages(leaf: Answer) -> Iterator[tuple[str, str]]:
@@ -430,9 +426,10 @@ def _standing(
     groups = groups.union(*(one.groups for one in (answer.when, answer.expect) if one is not None))
     if answer.timing is not None:
         timing, paced_at = answer.timing, path
-    if not answer.inner:
+    inner = answer.inner
+    if not inner:
         yield _Leaf(answer, path, groups, timing, paced_at)
-    for step, one in answer.inner:
+    for step, one in inner:
         yield from _standing(one, (*path, *step), groups, timing, paced_at)
 
 

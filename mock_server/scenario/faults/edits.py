@@ -31,7 +31,7 @@ from mock_server.scenario.node import suggestion
 
 # -- paths -----------------------------------------------------------------------------------------------------------
 
-# what is not known before a request came: whether a path leads there is then said to the request
+# what only a request decides: at load a path that leads there is no mistake
 _BY_REQUEST = frozenset(
     (
         *("stop_details", "diagnostics", "container", "caller", "estimated_tokens", "signature", "id", "tool_use_id"),

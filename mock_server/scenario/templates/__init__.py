@@ -77,7 +77,7 @@ def read_template(node: Node, problems: Problems) -> Template | None:
 
 def compiled(source: str, at: Node, problems: Problems) -> Template | None:
     """A template from its text. A mistake on a later line of the text is reported with that line."""
-    from mock_server.scenario.templates.compiling import compile_template  # jinja2: only where there is a template
+    from mock_server.scenario.templates.environment import compile_template  # jinja2: only where there is a template
 
     template, found = compile_template(source)
     for line, text in found:

@@ -16,9 +16,10 @@ from typing import Any
 
 from jinja2.exceptions import UndefinedError
 from jinja2.runtime import LoopContext, Macro, Undefined
-from jinja2.utils import Namespace
+from jinja2.utils import Namespace, pass_context
 
 from mock_server.scenario.generated.fakes import Fake, Faked
+from mock_server.scenario.templates import BUDGET
 
 # limit -> (value, what is bounded by it): the table of docs/scenarios.md
 MAX_SOURCE = 100_000
@@ -437,6 +438,24 @@ def sliced(budget: Budget, value: Any, *ends: Any) -> Any:
     count = len(range(*cut.indices(len(value))))
     (budget.text if isinstance(value, str) else budget.items)(count)
     return value[cut]
+
+
+# -- what Jinja calls -----------------------------------------------------------------------------------------------
+
+
+def drawing(run: Callable[..., Any]) -> Callable[..., Any]:
+    """A filter or a test as Jinja calls it; it draws from the budget of its rendering."""
+
+    def run_with(context: Any, *given: Any, **named: Any) -> Any:
+        return run(context.parent[BUDGET], *given, **named)
+
+    return pass_context(run_with)
+
+
+@pass_context
+def finalized(context: Any, value: Any) -> str:
+    """What stands between `{{` and `}}`, as text."""
+    return shown(context.parent[BUDGET], value)
 
 
 # -- what comes of it -----------------------------------------------------------------------------------------------

@@ -82,7 +82,7 @@ TABLE: list[tuple[dict[str, Any], str]] = [
         "parameter 'messages.0.content.0.source.dat' is ignored (did you mean 'data'?)",
     ),
     (said(*[{**BLOCK, "txt": 1}] * 20), "parameter 'messages.0.content.0.txt' is ignored (did you mean 'text'?)"),
-    ({"x\r\ny: z": 1}, "parameter 'x  y: z' is ignored"),
+    ({"x\r\ny: z": 1}, "parameter 'x y: z' is ignored"),
 ]
 
 

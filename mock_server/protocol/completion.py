@@ -16,6 +16,7 @@ from mock_server.protocol.message import PING
 from mock_server.protocol.plan import Part, Payload, Payloads, Plan
 from mock_server.protocol.profile import Profile
 from mock_server.protocol.rules.checks import Check, boolean, dictionary, integer, items, nullable, number, string
+from mock_server.protocol.rules.parameters import allow_only, check_fields, require
 from mock_server.protocol.sse import PING_FRAME, dumps, encode, frame
 from mock_server.protocol.sse import parse as parse_events
 
@@ -163,7 +164,6 @@ def _completions(part: Part, message: dict[str, Any]) -> list[tuple[bytes, Paylo
 
 # The rules of the legacy `POST /v1/complete`, as far as they are not those of the message it becomes.
 
-_REQUIRED = ("model", "prompt", "max_tokens_to_sample")
 PARAMETERS: Mapping[str, Check] = {
     "model": string,
     "prompt": string,
@@ -179,13 +179,7 @@ PARAMETERS: Mapping[str, Check] = {
 
 def validate(body: Mapping[str, Any], profile: Profile) -> None:
     """Raise the ApiError of the first thing that is wrong with the parameters."""
-    for name in _REQUIRED:
-        if name not in body:
-            raise invalid(f"{name}: Field required")
-    for name, check in PARAMETERS.items():
-        found = check(body[name]) if name in body else None
-        if found is not None:
-            raise invalid(f"{name}{found[0]}: {found[1]}")
-    for name in body if profile.is_strict else ():
-        if name not in PARAMETERS:
-            raise invalid(f"{name}: Extra inputs are not permitted")
+    require(body, "model", "prompt", "max_tokens_to_sample")
+    check_fields(body, PARAMETERS)
+    if profile.is_strict:
+        allow_only(body, PARAMETERS)

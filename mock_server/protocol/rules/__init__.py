@@ -450,7 +450,7 @@ COUNTED = frozenset(
 
 def _required_to_count(request: MessagesRequest, profile: Profile) -> None:
     """Rule 23: `model` and `messages` are there."""
-    parameters.require(request, "model", "messages")
+    parameters.require(request.body, "model", "messages")
 
 
 def _counted_fields(request: MessagesRequest, profile: Profile) -> None:
@@ -460,9 +460,8 @@ def _counted_fields(request: MessagesRequest, profile: Profile) -> None:
 
 def only_counted(request: MessagesRequest, profile: Profile) -> None:
     """Rule 28: nothing that nobody knows, nor what only a request for a message has."""
-    for name in request.body if profile.is_strict else ():
-        if name not in COUNTED:
-            raise invalid(f"{name}: Extra inputs are not permitted")
+    if profile.is_strict:
+        parameters.allow_only(request.body, COUNTED)
     parameters.no_unknown(request, profile)
 
 

@@ -1,6 +1,6 @@
 """Rules about top-level parameters, those of Octen's search tools among them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -136,14 +136,21 @@ LEAST_COMPACTION = 50_000
 
 def required(request: MessagesRequest, profile: Profile) -> None:
     """Rules 22 and 23: `model`, `messages` and `max_tokens` are there."""
-    require(request, "model", "messages", "max_tokens")
+    require(request.body, "model", "messages", "max_tokens")
 
 
-def require(request: MessagesRequest, *names: str) -> None:
+def require(body: Mapping[str, Any], *names: str) -> None:
     """Raise the ApiError of the first of these parameters that is not there."""
     for name in names:
-        if name not in request.body:
+        if name not in body:
             raise invalid(f"{name}: Field required")
+
+
+def allow_only(body: Mapping[str, Any], known: Container[str]) -> None:
+    """Raise the ApiError of the first parameter that is none of these."""
+    for name in body:
+        if name not in known:
+            raise invalid(f"{name}: Extra inputs are not permitted")
 
 
 def fields(request: MessagesRequest, profile: Profile) -> None:
@@ -156,9 +163,9 @@ def fields(request: MessagesRequest, profile: Profile) -> None:
         raise invalid(f"top_k: Input should be greater than or equal to {least}")
 
 
-def check_fields(body: Mapping[str, Any]) -> None:
+def check_fields(body: Mapping[str, Any], table: Mapping[str, Check] = PARAMETERS) -> None:
     """Raise the ApiError of the first parameter, in the order of the table, that is not what it must be."""
-    for name, check in PARAMETERS.items():
+    for name, check in table.items():
         if name in body and (found := check(body[name])) is not None:
             where, what = found
             raise invalid(f"{name}{where}: {what}")

@@ -6,14 +6,18 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-_STEP = re.compile(r"\.?([^.\[\]*\s]+)|\[(-?\d+)\]|\[?(\*)\]?|\[\"([^\"]+)\"\]|\.")
+_STEP = re.compile(r"\.?([^.\[\]*\s]+)|\[(-?\d{1,9})\]|\[?(\*)\]?|\[\"([^\"]+)\"\]|\.")
 
+_MOST_DIGITS = 9  # of an index
 Step = str | int | None  # a key, an index, or None for every one
 MISSING: Any = object()
 
 
+MOST_STEPS = 100  # of a path: no JSON that is read is deeper
+
+
 def parse(path: str) -> tuple[Step, ...] | None:
-    """The steps of a path, or None when it is none. A leading `$` is allowed."""
+    """The steps of a path, or None when it is none, or too long. A leading `$` is allowed."""
     rest = path.removeprefix("$").removeprefix(".")
     steps: list[Step] = []
     at = 0
@@ -24,6 +28,8 @@ def parse(path: str) -> tuple[Step, ...] | None:
         key, index, every, quoted = found.groups()
         steps.append(int(index) if index is not None else None if every else key or quoted)
         at = found.end()
+        if len(steps) > MOST_STEPS:
+            return None
     return tuple(steps) or None
 
 
@@ -53,7 +59,8 @@ def find(value: Any, steps: Sequence[Step]) -> Iterator[Any]:
 
 def step_in(value: Any, step: Step) -> Step:
     """A step as it is meant in this value: a bare number is an index in a list, and a key elsewhere."""
-    return int(step) if isinstance(value, list) and isinstance(step, str) and step.isdecimal() else step
+    is_index = isinstance(value, list) and isinstance(step, str) and step.isdecimal() and len(step) <= _MOST_DIGITS
+    return int(step) if is_index else step  # type: ignore[arg-type]
 
 
 def _inside(value: Any, step: Step) -> Sequence[Any]:

@@ -69,9 +69,9 @@ from mock_server.protocol.sse import dumps, dumps_in_steps, encode
 from mock_server.protocol.tokens import TokenCounter
 from mock_server.scenario.answer import Answer, name_of
 from mock_server.scenario.conditions import Miss
-from mock_server.scenario.faults import Applied
+from mock_server.scenario.faults import MOST_APART, MOST_WORK, Applied
 from mock_server.scenario.faults.events import Edit
-from mock_server.scenario.faults.stream import Gate
+from mock_server.scenario.faults.stream import Gate, Stall, Trickle
 from mock_server.scenario.generated.content import Generator
 from mock_server.scenario.load import read_answer
 from mock_server.scenario.model import Scenario
@@ -262,6 +262,8 @@ def _answered(engine: "Engine", admitted: Admitted) -> Exchange:
     if answer.call is not None:
         return _late(turn)
     if (compiled.size > LONG) if compiled is not None else _is_long(answer, request):
+        return _long(turn)
+    if breaks is not NONE and _breaks_long(turn):
         return _long(turn)
     exchange = _chosen(_played(turn), turn)
     if turn.draw.filled is not None and _is_alone(turn):
@@ -492,6 +494,15 @@ def _is_long(answer: Answer, request: MessagesRequest) -> bool:
     return sum(min(one.tokens[1], request.max_tokens) for one in wanted if one is not None and one.tokens) > MANY
 
 
+def _breaks_long(turn: Turn) -> bool:
+    """Whether the faults of a scripted reply go through so many frames that others would wait for it."""
+    compiled, breaks = turn.compiled, turn.breaks.faults
+    if compiled is None or not breaks:
+        return False
+    grows = len(breaks) > 1 and any(isinstance(one, Stall | Trickle) for one in breaks)
+    return grows or compiled.size * len(breaks) > LONG
+
+
 def _long(turn: Turn) -> Exchange:
     """The exchange of a reply that is long to make up or to cut: that is done beside everything else, one at a time."""
     engine, call = turn.engine, turn.admitted.call
@@ -507,7 +518,8 @@ def _long(turn: Turn) -> Exchange:
                     reply, warnings = _made(turn, Generator())
                 else:
                     reply, warnings = compiled, ()
-                return _plan(turn, reply, warnings)
+                made = _plan(turn, reply, warnings)
+            return made, _broken(turn, made, MOST_APART)
         except OverLimit as error:
             return ApiError("api_error", f"mock-server: {error}", headers={"x-should-retry": "false"})
         except ApiError as error:
@@ -517,7 +529,9 @@ def _long(turn: Turn) -> Exchange:
         if isinstance(given, ApiError):
             plan = _headed(failure(given, call.session, call.ids.new("req")), *_origin(turn.choice))
             return Exchange(plan, note=str(given))
-        return _moved(_chosen(_sent(turn, given), turn), turn)
+        made, broken = given
+        commit(turn.admitted, made.plan, turn.admitted.limits)
+        return _moved(_chosen(broken, turn), turn)
 
     pending = _chosen(Applied(NOTHING), turn)
     return pending._replace(late=Late(make, Request(call.http), settle, PATIENCE, is_ours=True))
@@ -634,12 +648,17 @@ def _plan(turn: Turn, reply: CompiledReply, warnings: Warnings) -> Applied:
 
 def _sent(turn: Turn, made: Applied) -> Applied:
     """The plan with what it used up written down, and with what is done to it."""
+    commit(turn.admitted, made.plan, turn.admitted.limits)
+    return _broken(turn, made)
+
+
+def _broken(turn: Turn, made: Applied, most: int = MOST_WORK) -> Applied:
+    """The plan with what is done to it."""
     admitted, breaks, plan = turn.admitted, turn.breaks.faults, made.plan
-    commit(admitted, plan, admitted.limits)
     if not breaks:
         return made
     said = plan if admitted.request.stream else as_json(plan)
-    broken = apply_faults(admitted.call, said, breaks, plan, turn.draw.seed())
+    broken = apply_faults(admitted.call, said, breaks, plan, turn.draw.seed(), most)
     return broken._replace(notes=made.notes, warnings=made.warnings)
 
 

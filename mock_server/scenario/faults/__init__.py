@@ -109,6 +109,11 @@ KEYS: Mapping[str, str] = {
 }
 
 
+MOST_FAULTS = 100  # in one list
+MOST_WORK = 20_000  # frames that the faults of one reply go through while others wait: a tenth of a second
+MOST_APART = 400_000  # the same where nobody waits
+
+
 class Applied(NamedTuple):
     """A plan after its faults: which were applied, and what could not be and why. `notes`: anything else to say.
     `warnings`: what of that the client is told, in whole sentences.
@@ -137,11 +142,13 @@ def changes_message(fault: Fault) -> bool:
     return isinstance(fault, Edit) and fault.message is not None
 
 
-def applied(plan: Plan, faults: Sequence[Fault], site: Site) -> Applied:
-    """The plan with every fault that has a place in it, in order."""
+def applied(plan: Plan, faults: Sequence[Fault], site: Site, most: int = MOST_WORK) -> Applied:
+    """The plan with every fault that has a place in it, in order. `most`: the frames that they may go through in all."""
     intact, done, failed = plan, [], []
+    work = Work(most)
     for fault in in_order(faults):
         try:
+            work.take(plan)
             plan = fault.apply(plan, site)
             if site.streamed is not None and changes_message(fault):
                 site = site._replace(streamed=fault.apply(site.streamed, site))
@@ -151,6 +158,24 @@ def applied(plan: Plan, faults: Sequence[Fault], site: Site) -> Applied:
     if done:
         plan = plan._replace(intact=intact)
     return Applied(plan, tuple(done), tuple(failed))
+
+
+class Work:
+    """What the faults of one reply go through: its frames, again and again. The first may always."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._taken = 0
+
+    def take(self, plan: Plan) -> None:
+        """Raises CannotApply when the faults before have gone through too much for another one."""
+        size = sum(len(part.frames) + sum(map(len, part.frames)) // _A_FRAME for part in plan.parts) + 1
+        if self._taken and self._taken + size > self._most:
+            raise CannotApply(f"the faults of this reply go through more than {self._most:,} frames")
+        self._taken += size
+
+
+_A_FRAME = 500  # bytes that take as long as a frame
 
 
 def reason_of(fault: Fault, reason: CannotApply) -> str:
@@ -202,8 +227,15 @@ def read_faults(node: Node, problems: Problems) -> tuple[Fault, ...]:
     listed = node.value if isinstance(node.value, list) else [node]
     if not listed:
         problems.add(node, "an empty list of faults; leave the key out")
-    read = [_read(_with_type(one), problems) for one in listed]
+    read = [_read(_with_type(one), problems) for one in _few(listed, node, problems)]
     return tuple(fault for fault in read if fault is not None)
+
+
+def _few(listed: list[Node], node: Node | None, problems: Problems) -> list[Node]:
+    if len(listed) <= MOST_FAULTS:
+        return listed
+    problems.add(node, f"a list of {len(listed):,}; {MOST_FAULTS} at most for one reply")
+    return []
 
 
 def _read(node: Node, problems: Problems) -> Fault | None:
@@ -223,7 +255,7 @@ def read_gates(node: Node, problems: Problems) -> tuple[Gate, ...]:
     listed = node.value if isinstance(node.value, list) else [node]
     if not listed:
         problems.add(node, "an empty list of gates; leave the key out")
-    read = [_read_gate(_with_name(one, problems), problems) for one in listed]
+    read = [_read_gate(_with_name(one, problems), problems) for one in _few(listed, node, problems)]
     return tuple(gate for gate in read if gate is not None)
 
 
@@ -272,7 +304,7 @@ def parse_header(text: str) -> tuple[Fault, ...]:
     the words of the YAML.
     """
     problems = Problems("x-mock-fault")
-    read = [_read(node, problems) for node in _nodes_of(text, problems)]
+    read = [_read(node, problems) for node in _few(_nodes_of(text, problems), None, problems)]
     if not read and not problems.found:
         problems.add(None, "names no fault; for example disconnect;after=5")
     if problems.found:

@@ -47,12 +47,29 @@ def changed(
 ) -> dict[str, Any]:
     """`said`, which nobody else has, with these values set, then without those. Raises CannotApply."""
     for path, value in sets.items():
+        _bounded(path, value, said)
         if not any([_put(holder, step, value) for holder, step in _ends_of(said, path)]):  # noqa: C419 - all of them
             _missing("set", path, said, what, is_sketch=is_sketch)
     for path in removed:
         if not any([_take(holder, step) for holder, step in _ends_of(said, path)]):  # noqa: C419
             _missing("remove", path, said, what, is_sketch=is_sketch)
     return said
+
+
+MOST_PUT = 2_000_000  # characters that a path with several ends puts in
+
+
+def _bounded(path: str, value: Any, said: Any) -> None:
+    """Raises CannotApply for a value that would be put in too many places."""
+    if "*" not in path:
+        return
+    places = sum(len(holder) if step is None else 1 for holder, step in _ends_of(said, path) if _holds(holder))
+    if places > 1 and places * len(dumps(value)) > MOST_PUT:
+        raise CannotApply(f"set {path}: its value in {places:,} places is more than {MOST_PUT:,} characters")
+
+
+def _holds(value: Any) -> bool:
+    return isinstance(value, dict | list)
 
 
 def _steps(path: str) -> tuple[paths.Step, ...]:

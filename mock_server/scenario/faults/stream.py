@@ -13,7 +13,7 @@ from mock_server.protocol.sse import encode
 from mock_server.records import dataclass
 from mock_server.scenario.error import Failure, Struck
 from mock_server.scenario.faults.place import At, CannotApply, Place, Site, Spot, beats, split
-from mock_server.scenario.timing import Duration
+from mock_server.scenario.timing import Duration, written
 
 # how the connection goes on: the body is ended properly, or left open with a FIN, a RST, or nothing at all
 Then = Literal["end", "close", "reset", "hang"]
@@ -169,6 +169,7 @@ class Garbage:
 #
 # Their times are those of the session's clock; `time_scale` does not touch them.
 
+SHORTEST_BEAT = 1_000  # between two pings or comments of a silence: more often they would be all that the server does
 WRITES_A_SECOND = 20
 MOST_PIECES = 50_000
 
@@ -273,6 +274,10 @@ class SlowHeaders:
 
 
 def _one_beat(ping: int | None, keepalive: int | None) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    for name, every in (("ping", ping), ("keepalive", keepalive)):
+        if every is not None and every < SHORTEST_BEAT:
+            what = "a ping" if name == "ping" else "a comment"
+            yield (name,), f"{what} comes after {written(SHORTEST_BEAT)} of silence at the earliest"
     if ping is not None and keepalive is not None:
         yield ("keepalive",), "a silence has pings or comments, not both"
 

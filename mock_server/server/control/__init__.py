@@ -242,6 +242,7 @@ def _frame(event: str, data: object) -> bytes:
 # from the same rows.
 
 __all__ = ["Desk", "Query"]
+MOST_ON_LOOP = 64 << 10  # bytes of a body that is read while others wait
 
 
 class Desk:
@@ -291,6 +292,9 @@ class Desk:
         route, rest = routes.find(query.method, query.path)
         if not route.open:
             self._guard.check(query.headers, query.query)
+        if len(query.body) > MOST_ON_LOOP and not route.apart:
+            what = f"a body of {len(query.body):,} bytes is read while others wait"
+            raise ControlError(413, what, f"{MOST_ON_LOOP:,} at most here; send it in parts")
         answer = route.run(self.control, query._replace(rest=rest))
         if (route.method == "DELETE" and route.path == "journal") or route.path == "reset":
             self.feed.say("reset")

@@ -410,6 +410,16 @@ FAULTS: Mapping[str, tuple[str, int]] = {
     "20,000 brackets": ("[" * 20_000, 400),
 }
 
+# prompts, where a scenario looks for a word with an accent
+ACCENT = {"name": "accent", "when": {"prompt": {"contains": "élan"}}, "reply": "Oui"}
+TEXTS: Mapping[str, str] = {
+    "a letter with 300,000 marks": "a" + "\u0301\u0323" * 150_000,
+    "a letter with 60,000 marks": "a" + "\u0323\u0301" * 30_000,
+    "2 MB of letters with accents apart": "nai\u0308ve cafe\u0301 " * 130_000,
+    "300,000 letters of many parts": "\ufdfa\u1e69\u0390" * 100_000,
+    "300,000 letters and none that ends a word": "\uac00\u11a8" * 150_000,
+}
+
 
 class Asked(NamedTuple):
     """A request to the control API: what it sends, and the status it gets."""

@@ -6,11 +6,11 @@ regular expressions found).
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Union
-from unicodedata import normalize
 
 from mock_server.protocol.lazy import lazy
 from mock_server.protocol.request import Block, MessagesRequest, result_text
 from mock_server.records import dataclass
+from mock_server.scenario.lookalikes import normalize
 from mock_server.scenario.node import Node, Position, Problems, kind, one_of
 
 _NOTHING: Mapping[str, str] = {}

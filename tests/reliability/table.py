@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import heartbeat
-from attacks import BENT, CONTROL, FAULTS, PROMPT, SEARCHES, TOLD
+from attacks import ACCENT, BENT, CONTROL, FAULTS, PROMPT, SEARCHES, TEXTS, TOLD
 from server import test_large, test_schemas
 
 DOC = Path(__file__).parents[2] / "docs/reliability.md"
@@ -49,7 +49,7 @@ def rows() -> Iterator[Row]:
         for at, (pattern, _) in enumerate(SEARCHES):
             when = {"header": {"x-search": str(at)}, "prompt": {"regex": pattern}}
             scripted.append({"name": f"search {at}", "when": when, "reply": "Found"})
-        scripted.append({"name": "bent", "when": "named", "reply": BENT})
+        scripted += [{"name": "bent", "when": "named", "reply": BENT}, ACCENT]
         file.write_text("\n---\n".join(map(json.dumps, scripted)))
         for kind, attacks in _kinds().items():
             yield from _of_kind(kind, file, attacks, is_apart=kind == "large body")
@@ -76,6 +76,7 @@ def _kinds() -> Mapping[str, Attacks]:
             f"`{pattern}`".replace("|", "\\|"): Sent(_json(_prompt(text)), {"x-search": str(at)})
             for at, (pattern, text) in enumerate(SEARCHES)
         },
+        "text": {name: Sent(_json(_prompt(text))) for name, text in TEXTS.items()},
         "template": {name: Sent(_json(_prompt()), {"x-mock-scenario": name}) for name in TOLD},
         "fault": {
             name: Sent(_json({**_prompt("Hi"), "max_tokens": 64_000, "stream": True}), {**bent, "x-mock-fault": header})

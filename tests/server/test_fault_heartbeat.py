@@ -1,4 +1,6 @@
-"""While a request asks for all the faults there are, or the control API for too much, another client is answered."""
+"""While a request asks for all the faults there are, or has more accents than letters, or the control API is asked for
+too much, another client is answered.
+"""
 
 import http.client
 import json
@@ -6,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
-from attacks import BENT, CONTROL, FAULTS
+from attacks import ACCENT, BENT, CONTROL, FAULTS, TEXTS
 from heartbeat import during, served
 from rawclient import asks
 
@@ -15,7 +17,7 @@ from rawclient import asks
 def bent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, int]]:
     """A server whose reply is long, and that asks for a word with an accent."""
     file = tmp_path_factory.mktemp("bent") / "bent.yaml"
-    file.write_text(f"name: bent\nreply: {BENT}\n---\nname: accent\nwhen: {{prompt: {{contains: élan}}}}\nreply: Oui\n")
+    file.write_text("\n---\n".join(map(json.dumps, [ACCENT, {"name": "bent", "reply": BENT}])))
     with served(str(file), "--time-scale", "0") as address:
         yield address
 
@@ -36,6 +38,14 @@ def test_another_client_is_answered_while_faults_are_applied(attack: str, bent: 
 
     assert waited.result[0] == status, waited.result[1][:300]
     assert len(waited.result[1]) < 50_000_000
+    assert not waited.is_held, waited
+
+
+@pytest.mark.parametrize("attack", TEXTS)
+def test_another_client_is_answered_while_letters_are_composed(attack: str, bent: tuple[str, int]) -> None:
+    waited = during(bent, lambda: ask(bent, "POST", "/v1/messages", asks(TEXTS[attack])))
+
+    assert waited.result[0] == 200, waited.result[1][:300]
     assert not waited.is_held, waited
 
 

@@ -143,7 +143,7 @@ def changes_message(fault: Fault) -> bool:
 
 
 def applied(plan: Plan, faults: Sequence[Fault], site: Site, most: int = MOST_WORK) -> Applied:
-    """The plan with every fault that has a place in it, in order. `most`: the frames that they may go through in all."""
+    """The plan with every fault that has a place in it, in order. `most`: frames that they may go through in all."""
     intact, done, failed = plan, [], []
     work = Work(most)
     for fault in in_order(faults):

@@ -1,10 +1,12 @@
-"""Templates and searches that would hold a server or its memory for ever. Of a template the text, and what is told of
-it instead; of a search the regular expression and the text in which it finds nothing.
+"""Templates, searches, faults and control requests that would hold a server or its memory for ever. Of a template the
+text, and what is told of it instead; of a search the regular expression and the text in which it finds nothing.
 
 `TOLD` fail for their request, `REFUSED` when they are loaded. All are asked `PROMPT`.
 """
 
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 PROMPT = "weather in Paris, please, and a long text with it " * 4
 TOLD: Mapping[str, tuple[str, str]] = {
@@ -379,3 +381,96 @@ SEARCHES = [
     (r"(x+x+)+y(?=z)", "x" * 60),
     (r"(?=(a+)+$)b|(?=(a+)+$)c", "a" * 60 + "!"),
 ]
+
+# faults that a request asks for itself, of a reply of 3,000 words that is streamed, and the status it gets
+BENT = "word " * 3_000
+FAULTS: Mapping[str, tuple[str, int]] = {
+    "a field in every event, a hundred times": (", ".join(["extra_fields"] * 100), 200),
+    "other framing, a hundred times": (", ".join(["wire"] * 100), 200),
+    "a byte at a time, a hundred times": (", ".join(["trickle;bytes_per_second=100000000"] * 100), 200),
+    "100 MB of garbage": (", ".join(["garbage;bytes=1000000"] * 100), 200),
+    "2,500 faults": (", ".join(["duplicate_event"] * 2_500), 400),
+    "6,000 faults that nobody knows": (",".join(["disconect"] * 6_000), 400),
+    "5,000 keys that nobody knows": ("disconnect;" + ";".join(f"aftr{at}=1" for at in range(5_000)), 400),
+    "a ping each microsecond": ("stall;ping=1us", 400),
+    "a comment each microsecond at a gate": ("gate;name=g;keepalive=1us", 400),
+    "60 KB in every event": (f"edit;event=content_block_delta;nth=all;set.delta.text={'x' * 60_000}", 200),
+    "a list that each path makes longer": (
+        json.dumps(
+            {
+                "type": "edit",
+                "event": "message_start",
+                "set": {"z": [0] * 100, **{"z" + "[*]" * times: [0] * 100 for times in range(1, 9)}},
+            }
+        ),
+        200,
+    ),
+    "a path of 9,000 steps": ("edit;event=message_start;set.message" + ".a" * 9_000 + "=1", 400),
+    "an index of 5,000 digits": (f"edit;event=message_start;set.message.content[{'9' * 5_000}]=1", 400),
+    "20,000 brackets": ("[" * 20_000, 400),
+}
+
+# prompts, where a scenario looks for a word with an accent
+ACCENT = {"name": "accent", "when": {"prompt": {"contains": "élan"}}, "reply": "Oui"}
+TEXTS: Mapping[str, str] = {
+    "a letter with 300,000 marks": "a" + "\u0301\u0323" * 150_000,
+    "a letter with 60,000 marks": "a" + "\u0323\u0301" * 30_000,
+    "2 MB of letters with accents apart": "nai\u0308ve cafe\u0301 " * 130_000,
+    "300,000 letters of many parts": "\ufdfa\u1e69\u0390" * 100_000,
+    "300,000 letters and none that ends a word": "\uac00\u11a8" * 150_000,
+}
+
+
+class Asked(NamedTuple):
+    """A request to the control API: what it sends, and the status it gets."""
+
+    method: str
+    path: str
+    body: Callable[[], bytes]
+    status: int
+    type: str = "application/json"
+
+
+def _request(text: str) -> bytes:
+    said: dict[str, Any] = {
+        "model": "claude-opus-4-8",
+        "max_tokens": 9,
+        "messages": [{"role": "user", "content": text}],
+    }
+    return json.dumps({"request": said}, ensure_ascii=False).encode()
+
+
+CONTROL: Mapping[str, Asked] = {
+    "a state of 20 MB": Asked("PUT", "states", lambda: json.dumps({"a": "x" * 20_000_000}).encode(), 413),
+    "100,000 states": Asked(
+        "PUT", "states", lambda: json.dumps({f"s{at}": "up" for at in range(100_000)}).encode(), 413
+    ),
+    "5,000 overlays": Asked(
+        "POST", "chaos", lambda: json.dumps([{"name": f"o{at}", "fault": "reset"} for at in range(5_000)]).encode(), 413
+    ),
+    "an overlay of 1,000 faults": Asked(
+        "POST", "chaos", lambda: json.dumps({"name": "o", "fault": ["reset"] * 1_000}).encode(), 422
+    ),
+    "60,000 keys that nobody knows": Asked(
+        "POST",
+        "scenarios",
+        lambda: ("name: a\nreply: b\n" + "".join(f"repli{at}: 1\n" for at in range(60_000))).encode(),
+        422,
+        "application/yaml",
+    ),
+    "a line of 1.5 MB that is no YAML": Asked(
+        "POST", "scenarios", lambda: ("name: a\nreply: " + "a: " * 500_000).encode(), 422, "application/yaml"
+    ),
+    "an explanation of 2 MB in letters with accents apart": Asked(
+        "POST", "explain", lambda: _request("nai\u0308ve cafe\u0301 " * 130_000), 200
+    ),
+    "a preview of a long reply with 99 faults": Asked(
+        "POST",
+        "preview",
+        lambda: json.dumps({"yaml": f"name: a\nreply: {BENT}\nfault: [{', '.join(['extra_fields'] * 99)}]"}).encode(),
+        200,
+    ),
+    "a sequence of 5,000 conditions": Asked(
+        "POST", "verify", lambda: json.dumps({"sequence": [{"prompt": {"regex": "(a+)+b"}}] * 5_000}).encode(), 200
+    ),
+}

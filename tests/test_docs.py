@@ -257,3 +257,10 @@ def test_the_generated_parts_are_up_to_date() -> None:
 
 def test_the_changelog_has_what_is_unreleased() -> None:
     assert "## Unreleased" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_the_table_of_attacks_has_a_row_for_each_there_is() -> None:
+    """`make reliability ARGS="--only table --write"` makes it anew."""
+    from reliability import table  # starts no server
+
+    assert table.names_told() == table.names()

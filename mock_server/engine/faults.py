@@ -82,8 +82,17 @@ def _applies(overlay: Scenario, call: Call, lookup: Lookup) -> bool:
     return drawn < overlay.chance
 
 
-def apply_faults(call: Call, plan: Plan, breaks: Iterable[Fault], told: Plan | None, seed: bytes) -> Applied:
-    """The plan after its faults. `told`: the same message as a stream; `seed`: where what they draw comes from."""
+def apply_faults(
+    call: Call,
+    plan: Plan,
+    breaks: Iterable[Fault],
+    told: Plan | None,
+    seed: bytes,
+    most: int = faults.MOST_WORK,
+) -> Applied:
+    """The plan after its faults. `told`: the same message as a stream; `seed`: where what they draw comes from; `most`:
+    how many frames all of them may go through.
+    """
     terms = call.session.in_force
     name = terms.profile.request_id_headers[0]
     request_id = next((value for header, value in plan.headers if header == name), "")
@@ -93,7 +102,7 @@ def apply_faults(call: Call, plan: Plan, breaks: Iterable[Fault], told: Plan | N
         return failure(error, call.session, request_id, streamed=streamed)
 
     shows = (lambda one: (one.status, unpacked(one))) if call.in_batch else None  # a line of results
-    done = faults.applied(plan, tuple(breaks), Site(Random(seed + b"faults"), told, fail, shows=shows))
+    done = faults.applied(plan, tuple(breaks), Site(Random(seed + b"faults"), told, fail, shows=shows), most)
     for reason in done.failed:
         log.warning("a fault could not be applied: %s", reason)
     return done

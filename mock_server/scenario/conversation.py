@@ -6,10 +6,11 @@ warm-up call or second replica can push a script out of step.
 """
 
 import re
+import unicodedata
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
-from unicodedata import category, normalize
+from unicodedata import category, combining
 
 from mock_server.protocol import signing
 from mock_server.protocol.blocks import is_server_tool
@@ -46,7 +47,7 @@ class SearchedText:
 
     @lazy
     def composed(self) -> str:
-        return normalize("NFC", self.text)
+        return compose(self.text)
 
     @lazy
     def alike(self) -> str:
@@ -65,12 +66,47 @@ class SearchedText:
         return Sight(self.text)
 
 
+_PIECE = 512  # characters of a text that are composed at once
+_MARKS = 32  # that stand on one letter at most, where a text means something
+
+
+def compose(text: str) -> str:
+    """The text with its letters composed (NFC).
+
+    Piece by piece: at once it takes a time that grows with the square of the marks in a row, and lets no other thread
+    work meanwhile. The pieces end before a letter.
+    """
+    if len(text) <= _PIECE:
+        return unicodedata.normalize("NFC", text)
+    return "".join([unicodedata.normalize("NFC", piece) for piece in _pieces(text)])
+
+
+def _pieces(text: str) -> Iterator[str]:
+    start, size = 0, len(text)
+    while start < size:
+        end = start + _PIECE
+        if end < size:
+            end = next((at for at in range(end, end - _MARKS, -1) if _parts(text[at - 1], text[at])), end)
+        yield text[start:end]
+        start = end
+
+
+def _parts(before: str, after: str) -> bool:
+    """Whether nothing of a character goes together with what stands before it."""
+    if after.isascii():
+        return True
+    alone = unicodedata.normalize("NFC", after)
+    if combining(alone[0]) or combining(after):
+        return False
+    return unicodedata.normalize("NFC", before + after) == unicodedata.normalize("NFC", before) + alone
+
+
 _SPACES = re.compile("[\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]")
 
 
 def alike(text: str) -> str:
     """The text in one spelling of what looks the same: letters composed (NFC), every kind of space an ordinary one."""
-    return text if text.isascii() else _SPACES.sub(" ", normalize("NFC", text))
+    return text if text.isascii() else _SPACES.sub(" ", compose(text))
 
 
 _COLLAPSED = ("\n", "  ", "\t", "\r", "\v", "\f")
@@ -79,7 +115,7 @@ _COLLAPSED = ("\n", "  ", "\t", "\r", "\v", "\f")
 def fold(text: str) -> str:
     """Lower case, white space collapsed, letters composed. Text that has nothing to collapse takes the short way."""
     if not text.isascii():
-        text = normalize("NFC", text)
+        text = compose(text)
     elif not any(map(text.__contains__, _COLLAPSED)):
         return text.strip(" ").lower()
     return _collapsed(text)

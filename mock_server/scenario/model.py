@@ -19,7 +19,7 @@ from mock_server.scenario.answer import ANSWER_KEYS, Answer
 from mock_server.scenario.conditions import NO_STATES, Condition, OnlyNamed, States, endpoints_of, read_states
 from mock_server.scenario.decode import Reads
 from mock_server.scenario.error import Failure
-from mock_server.scenario.faults import Fault, Faults, Gates, applied, label, rank, reason_of
+from mock_server.scenario.faults import MOST_APART, Fault, Faults, Gates, Work, applied, label, rank, reason_of
 from mock_server.scenario.faults.place import CannotApply, Site
 from mock_server.scenario.node import Mistakes, Path, suggestion
 from mock_server.scenario.reply import MOST_TOKENS, generated_in
@@ -325,8 +325,10 @@ def _misfits(leaf: Answer) -> Mistakes:
         return
     site = Site(Random(0), plan if plan.stream else None, _failed, is_sketch=True)
     written = [(key, at, one) for key in ("gate", "fault") for at, one in enumerate(getattr(leaf, key) or ())]
+    work = Work(MOST_APART)
     for key, at, fault in sorted(written, key=lambda found: rank(found[2])):
         try:
+            work.take(plan)
             plan = fault.apply(plan, site)
         except CannotApply as reason:
             yield (key, at), reason_of(fault, reason)

@@ -8,14 +8,18 @@ from typing import Any
 
 from mock_server.protocol.message import plain
 
-_STEP = re.compile(r"\.?([^.\[\]*\s]+)|\[(-?\d+)\]|\[?(\*)\]?|\[\"([^\"]+)\"\]|\.")
+_STEP = re.compile(r"\.?([^.\[\]*\s]+)|\[(-?\d{1,9})\]|\[?(\*)\]?|\[\"([^\"]+)\"\]|\.")
 
+_MOST_DIGITS = 9  # of an index
 Step = str | int | None  # a key, an index, or None for every one
 MISSING: Any = object()
 
 
+MOST_STEPS = 100  # of a path: no JSON that is read is deeper
+
+
 def parse(path: str) -> tuple[Step, ...] | None:
-    """The steps of a path, or None when it is none. A leading `$` is allowed."""
+    """The steps of a path, or None when it is none, or too long. A leading `$` is allowed."""
     rest = path.removeprefix("$").removeprefix(".")
     steps: list[Step] = []
     at = 0
@@ -26,6 +30,8 @@ def parse(path: str) -> tuple[Step, ...] | None:
         key, index, every, quoted = found.groups()
         steps.append(int(index) if index is not None else None if every else key or quoted)
         at = found.end()
+        if len(steps) > MOST_STEPS:
+            return None
     return tuple(steps) or None
 
 
@@ -83,5 +89,5 @@ def _keys(value: Any, step: Step) -> Sequence[Any]:
         return ()
     if step is None:
         return range(len(value))
-    at = int(step) if isinstance(step, str) and step.isdecimal() else step
+    at = int(step) if isinstance(step, str) and step.isdecimal() and len(step) <= _MOST_DIGITS else step
     return (at,) if isinstance(at, int) and -len(value) <= at < len(value) else ()

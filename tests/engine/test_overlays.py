@@ -1,5 +1,6 @@
 """Overlays: which requests they strike, how often, in which order; and what is told of faults that cannot apply."""
 
+import json
 import logging
 import random
 from collections import Counter
@@ -11,6 +12,7 @@ import pytest
 
 from mock_server.engine.engine import Engine
 from mock_server.engine.entry import Entry
+from mock_server.protocol.sse import heard
 from mock_server.scenario.load import load_overlays, loads
 from mock_server.scenario.node import ScenarioError
 
@@ -240,6 +242,97 @@ def test_a_mistake_in_the_header_is_a_400_that_says_what_is_expected(engine: Mak
     assert entry.exchange.plan.status == 400
     assert b"did you mean 'disconnect'?" in entry.exchange.plan.body()
     assert dict(entry.exchange.plan.headers)["x-should-retry"] == "false"
+
+
+# -- bounds ------------------------------------------------------------------------------------------------------------------
+
+WORDS = f"name: words\nreply: {'word ' * 3000}\n"
+
+
+def struck(entry: Entry) -> tuple[int, str]:
+    """How many faults a reply has suffered, and why the first that could not be applied was not."""
+    warnings = entry.exchange.warnings
+    return len(entry.exchange.faults), warnings[0] if warnings else ""
+
+
+def test_a_request_may_ask_for_a_hundred_faults(engine: MakeEngine, ask: Ask) -> None:
+    asked = [ask(engine(HELLO), headers={"x-mock-fault": ", ".join(["extra_fields"] * count)}) for count in (100, 101)]
+
+    assert struck(asked[0]) == (100, "")
+    assert asked[1].exchange.plan.status == 400
+    assert b"x-mock-fault: a list of 101; 100 at most for one reply" in asked[1].exchange.plan.body()
+
+
+def test_faults_go_through_so_much_of_a_reply_and_no_more(engine: MakeEngine, ask: Ask) -> None:
+    entry = ask(engine(HELLO), stream=True, headers={"x-mock-fault": ", ".join(["garbage;bytes=1000000"] * 99)})
+
+    assert struck(entry) == (
+        4,
+        "fault not applied: garbage: the faults of this reply go through more than 20,000 frames",
+    )
+    assert len(entry.exchange.plan.body()) < 5_000_000
+
+
+def test_many_faults_of_a_long_reply_are_applied_beside_everything_else(engine: MakeEngine, ask: Ask) -> None:
+    served = engine(WORDS)
+
+    one, many = (
+        ask(served, stream=True, max_tokens=9_000, headers={"x-mock-fault": text})
+        for text in ("duplicate_event", ", ".join(["duplicate_event"] * 20))
+    )
+
+    assert struck(one) == (1, "")
+    assert struck(many) == (20, "")
+    said = [sum(1 for _ in heard(entry.exchange.plan.body())) for entry in (one, many)]
+    assert said[1] == said[0] + 19
+
+
+@pytest.mark.parametrize("ping", ["ping", "keepalive"])
+@pytest.mark.parametrize("fault", ["stall", "stall;for=3600s", "gate;name=g"])
+def test_a_silence_is_no_flood(fault: str, ping: str, engine: MakeEngine, ask: Ask) -> None:
+    entry = ask(engine(HELLO), stream=True, headers={"x-mock-fault": f"{fault};{ping}=1us"})
+
+    assert entry.exchange.plan.status == 400
+    assert b"comes after 1ms of silence at the earliest" in entry.exchange.plan.body()
+
+
+EDITS = {
+    "a path of many steps": ("edit;event=message_start;set.message" + ".a" * 100 + "=1", 400, "is no path"),
+    "an index of many digits": (f"edit;event=message_start;set.message.content[{'9' * 5000}]=1", 400, "is no path"),
+    "a step of many digits": (
+        f"edit;event=message_start;set.message.content.{'9' * 5000}=1",
+        200,
+        "message_start has no '999",
+    ),
+    "a list that grows with each path": (
+        json.dumps(
+            {
+                "type": "edit",
+                "event": "message_start",
+                "set": {"z": [0] * 100, **{"z" + "[*]" * times: [0] * 100 for times in range(1, 9)}},
+            }
+        ),
+        200,
+        "set z[*][*]: its value in 10,000 places is more than 2,000,000 characters",
+    ),
+    "a text in every event": (
+        f"edit;event=content_block_delta;nth=all;set.delta.text={'x' * 60_000}",
+        200,
+        "its 3,000 events are more than 16,777,216 bytes",
+    ),
+}
+
+
+@pytest.mark.parametrize("attack", EDITS)
+def test_an_edit_does_not_grow_beyond_all_measure(attack: str, engine: MakeEngine, ask: Ask) -> None:
+    header, status, told = EDITS[attack]
+
+    entry = ask(engine(WORDS), stream=True, max_tokens=9_000, headers={"x-mock-fault": header})
+
+    assert entry.exchange.plan.status == status
+    said = "".join(entry.exchange.warnings) if status == 200 else entry.exchange.plan.body().decode()
+    assert told in said
+    assert len(entry.exchange.plan.body()) < 2_000_000
 
 
 # -- what cannot apply -------------------------------------------------------------------------------------------------------

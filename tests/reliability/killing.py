@@ -42,12 +42,12 @@ TESTS = (
     "tests/protocol", "tests/conformance", "tests/test_scenarios.py", "tests/test_wire.py", "tests/test_fidelity.py",
     "tests/test_side_calls.py",
     "tests/test_try_out.py",
-    *(f"tests/scenario/test_{name}.py" for name in ("match", "subjects", "language")),
+    *(f"tests/scenario/test_{name}.py" for name in ("match", "subjects", "language", "lookalikes", "mistakes")),
     *(
         f"tests/engine/test_{name}.py"
         for name in (
-            "admission", "agent_loop", "beginnings", "cache", "citations", "complete", "count_tokens", "cut_parity", "engine", "extras",
-            "finer_choices",
+            "address", "admission", "agent_loop", "beginnings", "cache", "citations", "complete", "contradictions", "count_tokens",
+            "cut_parity", "engine", "extras", "finer_choices", "ignored", "patterns", "states", "struck_endpoints", "warnings",
             "generated", "index", "limits", "made", "models", "overlays", "position", "recorded_requests", "refusals", "routing",
             "server_tools", "thoughts", "threads", "unmatched",
         )

@@ -1,14 +1,16 @@
 """What each attack does to another client's wait and to the server's memory, as the table of docs/reliability.md."""
 
+import http.client
 import json
 import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import heartbeat
-from attacks import PROMPT, SEARCHES, TOLD
+from attacks import ACCENT, BENT, CONTROL, FAULTS, PROMPT, SEARCHES, TEXTS, TOLD
 from server import test_large, test_schemas
 
 DOC = Path(__file__).parents[2] / "docs/reliability.md"
@@ -24,27 +26,67 @@ class Row(NamedTuple):
     memory_mb: int
 
 
+class Sent(NamedTuple):
+    """One request: what makes its body, its headers and where it goes to."""
+
+    make: Callable[[], bytes]
+    headers: Mapping[str, str] = {}
+    path: str = "/v1/messages"
+    method: str = "POST"
+
+
+Attacks = Mapping[str, Sent]
+
+
 def rows() -> Iterator[Row]:
-    """One attack after another, each kind on a server of its own that has answered before."""
+    """One attack after another, each kind on a server of its own that has answered before. Those with large bodies have
+    one each, as the memory of the one before is not all given back."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "attacks.yaml"
-        scripted = [{"name": name, "when": "named", "reply": {"template": said}} for name, (said, _) in TOLD.items()]
+        scripted: list[Any] = [
+            {"name": name, "when": "named", "reply": {"template": said}} for name, (said, _) in TOLD.items()
+        ]
         for at, (pattern, _) in enumerate(SEARCHES):
             when = {"header": {"x-search": str(at)}, "prompt": {"regex": pattern}}
             scripted.append({"name": f"search {at}", "when": when, "reply": "Found"})
+        scripted += [{"name": "bent", "when": "named", "reply": BENT}, ACCENT]
         file.write_text("\n---\n".join(map(json.dumps, scripted)))
-        large: Mapping[str, Callable[[], bytes]] = {name: one[0] for name, one in test_large.ATTACKS.items()}
-        yield from _kind("large body", file, {name: (make, {}) for name, make in large.items()}, is_apart=True)
-        yield from _kind(
-            "schema", file, {name: (_json(body), {}) for name, body in test_schemas.ATTACKS.items()}, is_apart=False
-        )
-        searches = {
-            f"`{pattern}`".replace("|", "\\|"): (_json(_prompt(text)), {"x-search": str(at)})
+        for kind, attacks in _kinds().items():
+            yield from _of_kind(kind, file, attacks, is_apart=kind == "large body")
+
+
+def names() -> list[str]:
+    """The attacks as the table calls them."""
+    return [f"{kind}: {name}" for kind, attacks in _kinds().items() for name in attacks]
+
+
+def names_told() -> list[str]:
+    """The attacks of the table in the document."""
+    _, _, table = DOC.read_text().partition("| attack |")
+    lines = table.partition(END)[0].splitlines()
+    return [line.removeprefix("| ").partition(" | ")[0] for line in lines[2:] if line]
+
+
+def _kinds() -> Mapping[str, Attacks]:
+    bent = {"x-mock-scenario": "bent"}
+    return {
+        "large body": {name: Sent(one[0]) for name, one in test_large.ATTACKS.items()},
+        "schema": {name: Sent(_json(body)) for name, body in test_schemas.ATTACKS.items()},
+        "search": {
+            f"`{pattern}`".replace("|", "\\|"): Sent(_json(_prompt(text)), {"x-search": str(at)})
             for at, (pattern, text) in enumerate(SEARCHES)
-        }
-        yield from _kind("search", file, searches, is_apart=False)
-        templates = {name: (_json(_prompt()), {"x-mock-scenario": name}) for name in TOLD}
-        yield from _kind("template", file, templates, is_apart=False)
+        },
+        "text": {name: Sent(_json(_prompt(text))) for name, text in TEXTS.items()},
+        "template": {name: Sent(_json(_prompt()), {"x-mock-scenario": name}) for name in TOLD},
+        "fault": {
+            name: Sent(_json({**_prompt("Hi"), "max_tokens": 64_000, "stream": True}), {**bent, "x-mock-fault": header})
+            for name, (header, _) in FAULTS.items()
+        },
+        "control": {
+            name: Sent(one.body, {"content-type": one.type}, f"/_mock/{one.path}", one.method)
+            for name, one in CONTROL.items()
+        },
+    }
 
 
 def _json(body: Mapping[str, Any]) -> Callable[[], bytes]:
@@ -55,25 +97,31 @@ def _prompt(text: str = PROMPT) -> dict[str, Any]:
     return {"model": "claude-opus-4-8", "max_tokens": 9, "messages": [{"role": "user", "content": text}]}
 
 
-Attacks = Mapping[str, tuple[Callable[[], bytes], Mapping[str, str]]]
-
-
-def _kind(kind: str, file: Path, attacks: Attacks, *, is_apart: bool) -> Iterator[Row]:
-    """`is_apart`: each on a server of its own, as the memory of the one before is not all given back."""
+def _of_kind(kind: str, file: Path, attacks: Attacks, *, is_apart: bool) -> Iterator[Row]:
     left = list(attacks.items())
     while left:
         now, left = (left[:1], left[1:]) if is_apart else (left, [])
         with heartbeat.served(str(file), "--time-scale", "0") as at:
             test_large.ask(at, test_large.body("Hi"))
             pid = test_large._pid(at[1])
-            for name, (make, headers) in now:
-                data = make()
+            for name, sent in now:
+                data = sent.make()
                 before = test_large.memory(pid, "VmRSS")
                 (Path("/proc") / str(pid) / "clear_refs").write_text("5")  # the peak begins anew
-                waited = heartbeat.during(at, lambda: test_large.ask(at, data, **headers))  # noqa: B023 # called here
+                waited = heartbeat.during(at, lambda: _status(at, sent, data))  # noqa: B023 # called here
                 grown = max(0, test_large.memory(pid, "VmHWM") - before) >> 20
                 ms = round(waited.longest * 1000)
-                yield Row(f"{kind}: {name}", len(data) >> 10, waited.result[0], ms, round(waited.busy, 1), grown)
+                yield Row(f"{kind}: {name}", len(data) >> 10, waited.result, ms, round(waited.busy, 1), grown)
+
+
+def _status(at: tuple[str, int], sent: Sent, data: bytes) -> int:
+    with closing(http.client.HTTPConnection(*at, timeout=60)) as client:
+        client.request(
+            sent.method, sent.path, data, {"x-api-key": "k", "anthropic-version": "2023-06-01", **sent.headers}
+        )
+        reply = client.getresponse()
+        reply.read()
+        return reply.status
 
 
 def told(found: list[Row]) -> str:
@@ -84,7 +132,9 @@ def told(found: list[Row]) -> str:
     return "\n".join(lines)
 
 
-def write(text: str) -> None:
-    """Put the numbers of a run into the document."""
+def write(head: str, tried: str, table: str) -> None:
+    """Put the numbers of a run into the document. `tried`: how much was fuzzed; what stands there stays if nothing was."""
     said = DOC.read_text()
+    tried = tried or said.partition(BEGIN)[2].partition("\n\n")[2].partition("\n\n| attack |")[0]
+    text = "\n\n".join([head, tried, table])
     DOC.write_text(re.sub(f"{BEGIN}.*{END}", lambda _: f"{BEGIN}\n{text}\n{END}", said, flags=re.DOTALL))

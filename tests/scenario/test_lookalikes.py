@@ -4,6 +4,9 @@ A client's prompt comes from a Mac's file names (NFD), a web page (no-break spac
 scenario was typed.
 """
 
+import random
+import time
+import unicodedata
 from typing import Any
 
 import pytest
@@ -11,7 +14,7 @@ import pytest
 from mock_server.engine.choose import Lookup
 from mock_server.engine.session import Cursors
 from mock_server.protocol.request import MessagesRequest
-from mock_server.scenario.conversation import ConditionContext
+from mock_server.scenario.conversation import ConditionContext, compose
 from mock_server.scenario.load import build
 
 COMPOSED, DECOMPOSED = "Jos\u00e9 in Z\u00fcrich", "Jose\u0301 in Zu\u0308rich"
@@ -87,3 +90,34 @@ def test_a_miss_between_lookalikes_names_the_code_points(when: Any, said: str, t
 )
 def test_other_misses_are_told_as_they_were(wanted: Any, said: str) -> None:
     assert "looks the same" not in missed({"prompt": wanted}, said)
+
+
+LETTERS = [
+    *"aeiouAn é",
+    "\u0301",
+    "\u0323",
+    "\u0308",
+    "\u3099",
+    "か",
+    "漢",
+    "한",
+    "\u1100",
+    "\u1161",
+    "\u11a8",
+    "\u09c7",
+    "\u09be",
+    "Å",
+]
+
+
+def test_a_long_text_is_composed_as_a_short_one() -> None:
+    draw = random.Random(17)
+    for _ in range(100):
+        text = "".join(draw.choice(LETTERS) for _ in range(draw.randrange(500, 3_000)))
+        assert compose(text) == unicodedata.normalize("NFC", text)
+
+
+def test_marks_without_end_on_one_letter_take_no_longer_than_other_letters() -> None:
+    start = time.thread_time()
+    compose("a" + "\u0301\u0323" * 100_000)  # as it is, that takes Python minutes
+    assert time.thread_time() - start < 2

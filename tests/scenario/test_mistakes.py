@@ -14,7 +14,7 @@ import yaml
 
 from mock_server.commands import check
 from mock_server.scenario import load
-from mock_server.scenario.advice import meant, syntax
+from mock_server.scenario.advice import likely, meant, syntax
 from mock_server.settings import Settings
 
 FOLDER = Path(__file__).with_name("mistakes")
@@ -224,3 +224,16 @@ def test_both_loaders_of_yaml_are_told_in_the_same_words(file: Path, name: str) 
 )
 def test_the_word_that_was_meant(written: str, known: list[str], wanted: str | None) -> None:
     assert meant(written, known) == wanted
+
+
+def test_of_ten_thousand_names_the_one_that_was_meant_is_found_and_few_are_compared() -> None:
+    names = [
+        f"{team}-{what}-{at}"
+        for team in ("billing", "search", "agents")
+        for what in ("ok", "slow")
+        for at in range(1_700)
+    ]
+    assert meant("greting", [*names, "greeting"]) == "greeting"
+    assert meant("search-slwo-1699", names) == "search-slow-1699"
+    assert len(likely("search-slwo-1699", names)) < 400
+    assert likely("greting", names[:100]) == names[:100]  # of a hundred all are

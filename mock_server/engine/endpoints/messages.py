@@ -65,9 +65,9 @@ from mock_server.records import lazy
 from mock_server.scenario.answer import Answer, name_of
 from mock_server.scenario.conditions import Miss
 from mock_server.scenario.conversation import waiting_call
-from mock_server.scenario.faults import Applied
+from mock_server.scenario.faults import MOST_APART, MOST_WORK, Applied
 from mock_server.scenario.faults.events import Edit
-from mock_server.scenario.faults.stream import Gate
+from mock_server.scenario.faults.stream import Gate, Stall, Trickle
 from mock_server.scenario.load import read_answer
 from mock_server.scenario.model import Scenario
 from mock_server.scenario.reply import GeneratedReply, generated_in
@@ -266,6 +266,8 @@ def _answered(engine: "Engine", admitted: Admitted) -> Exchange:
     if answer.call is not None:
         return _late(turn)
     if (compiled.size > LONG) if compiled is not None else _is_long(answer, request):
+        return _long(turn)
+    if breaks is not NONE and _breaks_long(turn):
         return _long(turn)
     exchange = _chosen(_played(turn), turn)
     if turn.draw.filled is not None and _is_alone(turn):
@@ -501,6 +503,15 @@ def _is_long(answer: Answer, request: MessagesRequest) -> bool:
     return sum(min(one.tokens[1], request.max_tokens) for one in wanted if one is not None and one.tokens) > MANY
 
 
+def _breaks_long(turn: Turn) -> bool:
+    """Whether the faults of a scripted reply go through so many frames that others would wait for it."""
+    compiled, breaks = turn.compiled, turn.breaks.faults
+    if compiled is None or not breaks:
+        return False
+    grows = len(breaks) > 1 and any(isinstance(one, Stall | Trickle) for one in breaks)
+    return grows or compiled.size * len(breaks) > LONG
+
+
 def _long(turn: Turn) -> Exchange:
     """The exchange of a reply that is long to make up or to cut: that is done beside everything else, one at a time."""
     engine, call = turn.engine, turn.admitted.call
@@ -509,21 +520,24 @@ def _long(turn: Turn) -> Exchange:
     turn.draw.seed()  # the request is counted when it comes
     left = allowance()
 
-    def make() -> Applied:
+    def make() -> tuple[Applied, Applied]:
         with engine.making, bounded(left):
             if compiled is None or compiled.is_open:
-                return _plan(turn, *_made(turn, content.Generator()))
-            return _plan(turn, compiled, ())
+                made = _plan(turn, *_made(turn, content.Generator()))
+            else:
+                made = _plan(turn, compiled, ())
+        return made, _broken(turn, made, MOST_APART)
 
     async def reply(apart: Apart) -> Exchange:
         try:
-            done = await apart(make, patience=PATIENCE)
+            made, broken = await apart(make, patience=PATIENCE)
         except OverLimit as error:
             failed = failure_of_ours(str(error))
         except ApiError as error:
             failed = error
         else:
-            return _moved(_chosen(_sent(turn, done), turn), turn)
+            commit(turn.admitted, made.plan, turn.admitted.limits)
+            return _moved(_chosen(broken, turn), turn)
         plan = _headed(failure(failed, call.session, call.ids.new("req")), *_origin(turn.choice))
         return Exchange(plan, note=str(failed))
 
@@ -641,12 +655,17 @@ def _plan(turn: Turn, reply: CompiledReply, warnings: Warnings) -> Applied:
 
 def _sent(turn: Turn, made: Applied) -> Applied:
     """The plan with what it used up written down, and with what is done to it."""
+    commit(turn.admitted, made.plan, turn.admitted.limits)
+    return _broken(turn, made)
+
+
+def _broken(turn: Turn, made: Applied, most: int = MOST_WORK) -> Applied:
+    """The plan with what is done to it."""
     admitted, breaks, plan = turn.admitted, turn.breaks.faults, made.plan
-    commit(admitted, plan, admitted.limits)
     if not breaks:
         return made
     said = plan if admitted.request.stream else as_json(plan)
-    broken = apply_faults(admitted.call, said, breaks, plan, turn.draw.seed())
+    broken = apply_faults(admitted.call, said, breaks, plan, turn.draw.seed(), most)
     return broken._replace(notes=made.notes, warnings=made.warnings)
 
 

@@ -109,6 +109,11 @@ KEYS: Mapping[str, str] = {
 }
 
 
+MOST_FAULTS = 100  # in one list
+MOST_WORK = 20_000  # frames that the faults of one reply go through while others wait: a tenth of a second
+MOST_APART = 400_000  # the same where nobody waits
+
+
 class Applied(NamedTuple):
     """A plan after its faults: which were applied, and what could not be and why. `notes`: anything else to say.
     `warnings`: what of that the client is told, in whole sentences.
@@ -131,11 +136,13 @@ def _changes_message(fault: Fault) -> bool:
     return isinstance(fault, Edit) and fault.message is not None
 
 
-def applied(plan: Plan, faults: Sequence[Fault], site: Site) -> Applied:
-    """The plan with every fault that has a place in it, in order."""
+def applied(plan: Plan, faults: Sequence[Fault], site: Site, most: int = MOST_WORK) -> Applied:
+    """The plan with every fault that has a place in it, in order. `most`: frames that they may go through in all."""
     intact, done, failed = plan, [], []
+    work = Work(most)
     for fault in sorted(faults, key=rank):
         try:
+            work.take(plan)
             struck = fault.apply(plan, site)
             if site.shows is not None and site.shows(struck) == site.shows(plan):
                 failed.append(f"{label(fault)}: a line of results has no head and no pace")
@@ -149,6 +156,24 @@ def applied(plan: Plan, faults: Sequence[Fault], site: Site) -> Applied:
     if done:
         plan = plan._replace(intact=intact)
     return Applied(plan, tuple(done), tuple(failed))
+
+
+class Work:
+    """What the faults of one reply go through: its frames, again and again. The first may always."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._taken = 0
+
+    def take(self, plan: Plan) -> None:
+        """Raises CannotApply when the faults before have gone through too much for another one."""
+        size = sum(len(part.frames) + sum(map(len, part.frames)) // _A_FRAME for part in plan.parts) + 1
+        if self._taken and self._taken + size > self._most:
+            raise CannotApply(f"the faults of this reply go through more than {self._most:,} frames")
+        self._taken += size
+
+
+_A_FRAME = 500  # bytes that take as long as a frame
 
 
 def reason_of(fault: Fault, reason: CannotApply) -> str:
@@ -199,6 +224,13 @@ def read_faults(node: Node, problems: Problems) -> tuple[Fault, ...]:
     return _read_all(Fault, _several(node, "faults", _with_type, problems), problems)
 
 
+def _few(listed: list[Node], node: Node | None, problems: Problems) -> list[Node]:
+    if len(listed) <= MOST_FAULTS:
+        return listed
+    problems.add(node, f"a list of {len(listed):,}; {MOST_FAULTS} at most for one reply")
+    return []
+
+
 def read_gates(node: Node, problems: Problems) -> tuple[Gate, ...]:
     """A name, one gate with its keys, or a list of both."""
     return _read_all(Gate, _several(node, "gates", _with_name, problems), problems)
@@ -209,7 +241,7 @@ def _several(node: Node, noun: str, written_out: Callable[[Node, Problems], Node
     listed = node.value if isinstance(node.value, list) else [node]
     if not listed:
         problems.add(node, f"an empty list of {noun}; leave the key out")
-    return [written_out(one, problems) for one in listed]
+    return [written_out(one, problems) for one in _few(listed, node, problems)]
 
 
 def _read_all(type: Any, nodes: Iterable[Node], problems: Problems) -> tuple[Any, ...]:
@@ -263,7 +295,7 @@ def parse_header(text: str) -> tuple[Fault, ...]:
     text that begins with `[` or `{` is JSON in the words of the YAML.
     """
     problems = Problems("x-mock-fault")
-    found = _read_all(Fault, _nodes_of(text, problems), problems)
+    found = _read_all(Fault, _few(_nodes_of(text, problems), None, problems), problems)
     if not found and not problems.found:
         problems.add(None, "names no fault; for example disconnect;after=5")
     problems.raise_found()

@@ -48,12 +48,27 @@ def changed(
 ) -> dict[str, Any]:
     """`said`, which nobody else has, with these values set, then without those. Raises CannotApply."""
     for path, value in sets.items():
+        _bounded(path, value, said)
         if not paths.put(said, _steps(path), value):
             _missing("set", path, said, what, is_sketch=is_sketch)
     for path in removed:
         if not paths.take(said, _steps(path)):
             _missing("remove", path, said, what, is_sketch=is_sketch)
     return said
+
+
+MOST_PUT = 2_000_000  # characters that a path with several ends puts in
+
+
+def _bounded(path: str, value: Any, said: Any) -> None:
+    """Raises CannotApply for a value that would be put in too many places."""
+    if "*" not in path:
+        return
+    *way, last = _steps(path)
+    holders = [one for one in paths.find(said, way) if isinstance(one, dict | list)]
+    places = sum(len(one) if last is None else 1 for one in holders)
+    if places > 1 and places * len(dumps(value)) > MOST_PUT:
+        raise CannotApply(f"set {path}: its value in {places:,} places is more than {MOST_PUT:,} characters")
 
 
 def _steps(path: str) -> tuple[paths.Step, ...]:

@@ -267,6 +267,7 @@ def _sent(step: Step) -> Send:
     return step
 
 
+MOST_EDITED = 16 << 20  # bytes of all events that one edit changes
 SAME = ""  # the name of an event that keeps its own
 
 
@@ -418,8 +419,12 @@ class Edit:
         places = self._places(plan, steps, site)
         if self.drop:
             return rolled(plan, _without(steps, places))
+        size = 0
         for at in places:
-            steps[at] = self._edited(steps[at], site)
+            edited = steps[at] = self._edited(steps[at], site)
+            size += len(edited.frame)
+            if size > MOST_EDITED and len(places) > 1:
+                raise CannotApply(f"its {len(places):,} events are more than {MOST_EDITED:,} bytes")
         return rolled(plan, steps)
 
     def _places(self, plan: Plan, steps: list[Step], site: Site) -> list[int]:

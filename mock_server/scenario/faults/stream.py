@@ -14,7 +14,7 @@ from mock_server.records import dataclass
 from mock_server.scenario.error import Failure, FaultError
 from mock_server.scenario.faults.place import At, CannotApply, Place, Placed, Site, Spot, beats, duration, sends, split
 from mock_server.scenario.node import Mistakes
-from mock_server.scenario.timing import Duration
+from mock_server.scenario.timing import Duration, written
 
 # how the connection goes on: the body is ended properly, or left open with a FIN, a RST, or nothing at all
 Then = Literal["end", "close", "reset", "hang"]
@@ -157,6 +157,7 @@ class Garbage(Placed):
 
 # -- about time: their times are those of the session's clock, which `time_scale` does not touch -----------------------
 
+SHORTEST_BEAT = 1_000  # between two pings or comments of a silence: more often they would be all that the server does
 WRITES_A_SECOND = 20
 MOST_PIECES = 50_000
 
@@ -257,6 +258,10 @@ class SlowHeaders:
 
 
 def _one_beat(ping: int | None, keepalive: int | None) -> Mistakes:
+    for name, every in (("ping", ping), ("keepalive", keepalive)):
+        if every is not None and every < SHORTEST_BEAT:
+            what = "a ping" if name == "ping" else "a comment"
+            yield (name,), f"{what} comes after {written(SHORTEST_BEAT)} of silence at the earliest"
     if ping is not None and keepalive is not None:
         yield ("keepalive",), "a silence has pings or comments, not both"
 

@@ -20,7 +20,7 @@ from mock_server.scenario.answer import ANSWER_KEYS, Answer
 from mock_server.scenario.conditions import NO_STATES, Condition, OnlyNamed, States, endpoints_of, read_states
 from mock_server.scenario.decode import Reads
 from mock_server.scenario.error import Failure
-from mock_server.scenario.faults import Fault, Faults, Gates, label, rank, reason_of
+from mock_server.scenario.faults import Fault, Faults, Gates, behind, label, rank, reason_of
 from mock_server.scenario.faults.place import CannotApply, Site
 from mock_server.scenario.node import suggestion
 from mock_server.scenario.reply import MOST_TOKENS, generated_in
@@ -41,7 +41,8 @@ def misfits(leaf: Answer) -> Mistakes:
     site = Site(Random(0), plan if plan.stream else None, _failed, is_sketch=True)
     for key, at, fault in sorted(_written(leaf), key=lambda found: rank(found[2])):
         try:
-            plan = fault.apply(plan, site)
+            struck = fault.apply(plan, site)
+            plan, site = struck, behind(fault, plan, struck, site)
         except CannotApply as reason:
             yield (key, at), reason_of(fault, reason)
 

@@ -146,15 +146,23 @@ def applied(plan: Plan, faults: Sequence[Fault], site: Site) -> Applied:
             if site.shows is not None and site.shows(struck) == site.shows(plan):
                 failed.append(f"{label(fault)}: a line of results has no head and no pace")
                 continue
-            plan = struck
-            if site.streamed is not None and changes_message(fault):
-                site = site._replace(streamed=fault.apply(site.streamed, site))
+            plan, site = struck, behind(fault, plan, struck, site)
             done.append(label(fault))
         except CannotApply as reason:
             failed.append(reason_of(fault, reason))
     if done:
         plan = plan._replace(intact=intact)
     return Applied(plan, tuple(done), tuple(failed))
+
+
+def behind(fault: Fault, plan: Plan, struck: Plan, site: Site) -> Site:
+    """What the next fault looks up its place in: the changed message, or none where the reply is another one now."""
+    if site.streamed is None:
+        return site
+    if changes_message(fault):
+        return site._replace(streamed=fault.apply(site.streamed, site))
+    is_another = struck.status != plan.status or isinstance(fault, HtmlError)
+    return site._replace(streamed=None) if is_another else site
 
 
 def reason_of(fault: Fault, reason: CannotApply) -> str:

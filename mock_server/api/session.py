@@ -18,7 +18,7 @@ from mock_server.engine.entry import Entry
 from mock_server.engine.journal import Incomplete, Journal
 from mock_server.scenario.load import build, files, library, load, same_names
 from mock_server.scenario.model import Scenario, without_name
-from mock_server.scenario.node import Problem, ScenarioError, one_of, several
+from mock_server.scenario.node import Problem, ScenarioError, one_of, several, suggestion
 from mock_server.settings import SessionSettings
 
 if TYPE_CHECKING:
@@ -282,6 +282,10 @@ class Verbs(ABC):
         __tracebackhide__ = True
         name = scenario.name if isinstance(scenario, Route) else scenario
         got = verify.count(self.journal, when, name)
+        if isinstance(scenario, str) and not self.journal.played(scenario):
+            known = [one["name"] for one in self._ask("GET", "scenarios", session=self._name)["scenarios"]]
+            if scenario not in known:  # one that is misspelt was never called: that proves nothing
+                raise AssertionError(f"no scenario is named '{scenario}'{suggestion(scenario, known)}")
         if got < 1 if times is None else got != times:
             raise AssertionError(verify.not_called(self.journal, got, times, when, name, self.elsewhere))
 

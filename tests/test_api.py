@@ -462,6 +462,13 @@ the journal (1 request):
     )
 
 
+def test_a_misspelt_scenario_was_not_called_and_that_proves_nothing(anywhere: Verbs) -> None:
+    anywhere.add("x", name="weather")
+    anywhere.assert_called(0, scenario="weather")
+    with pytest.raises(AssertionError, match=r"^no scenario is named 'wether'; did you mean 'weather'\?$"):
+        anywhere.assert_called(0, scenario="wether")
+
+
 def test_assert_called_counts(anywhere: Verbs) -> None:
     anywhere.assert_not_called()
     anywhere.add("x")

@@ -18,7 +18,7 @@ from mock_server.engine.entry import Entry
 from mock_server.engine.journal import Incomplete, Journal
 from mock_server.scenario.load import build, files, is_name, library, load, same_names
 from mock_server.scenario.model import Scenario, without_name
-from mock_server.scenario.node import Problem, ScenarioError, one_of, several
+from mock_server.scenario.node import Problem, ScenarioError, one_of, several, suggestion
 from mock_server.settings import SessionSettings
 
 if TYPE_CHECKING:
@@ -284,6 +284,10 @@ class Verbs(ABC):
         """So many requests came (None: at least one), with this condition and answered by this scenario."""
         __tracebackhide__ = True
         name = scenario.name if isinstance(scenario, Route) else scenario
+        if isinstance(scenario, str) and not self.journal.played(scenario):
+            known = [one["name"] for one in self._ask("GET", "scenarios", session=self._name)["scenarios"]]
+            if scenario not in known:  # one that is misspelt was never called: that proves nothing
+                raise AssertionError(f"no scenario is named '{scenario}'{suggestion(scenario, known)}")
         _assert(verify.not_called(self.journal, times, when, name, self.elsewhere))
 
     def assert_not_called(self, *, when: Mapping[str, Any] | None = None) -> None:

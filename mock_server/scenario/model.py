@@ -19,7 +19,7 @@ from mock_server.scenario.answer import ANSWER_KEYS, Answer
 from mock_server.scenario.conditions import NO_STATES, Condition, OnlyNamed, States, endpoints_of, read_states
 from mock_server.scenario.decode import Reads
 from mock_server.scenario.error import Failure
-from mock_server.scenario.faults import MOST_APART, Fault, Faults, Gates, Work, applied, label, rank, reason_of
+from mock_server.scenario.faults import MOST_APART, Fault, Faults, Gates, Work, applied, behind, label, rank, reason_of
 from mock_server.scenario.faults.place import CannotApply, Site
 from mock_server.scenario.node import Mistakes, Path, suggestion
 from mock_server.scenario.reply import MOST_TOKENS, generated_in
@@ -329,7 +329,8 @@ def _misfits(leaf: Answer) -> Mistakes:
     for key, at, fault in sorted(written, key=lambda found: rank(found[2])):
         try:
             work.take(plan)
-            plan = fault.apply(plan, site)
+            struck = fault.apply(plan, site)
+            plan, site = struck, behind(fault, plan, struck, site)
         except CannotApply as reason:
             yield (key, at), reason_of(fault, reason)
 

@@ -376,3 +376,11 @@ def test_a_fault_of_the_script_that_max_tokens_leaves_no_place_is_told(engine: M
     cut = ask(served, stream=True, max_tokens=2)
     assert cut.exchange.faults == ()
     assert "after 5 deltas: the reply has 1 delta" in cut.exchange.note
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_reply_that_a_fault_replaced_has_no_places_of_the_message(stream: bool, engine: MakeEngine, ask: Ask) -> None:
+    served = engine(HELLO)
+    entry = ask(served, headers={"x-mock-fault": "error, disconnect;after=1, truncate"}, stream=stream)
+    assert (entry.status, entry.faults) == (529, ("error overloaded_error", "truncate"))
+    assert entry.warnings == ("fault not applied: disconnect after 1 delta: a reply that is no message has no events",)

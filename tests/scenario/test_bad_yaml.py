@@ -323,6 +323,15 @@ TABLE: list[tuple[str, str, list[str]]] = [
         ["3:27: expected true, got false; a habit that is not wanted is left out"],
     ),
     (
+        "a place in a reply that the fault before has replaced",
+        "name: a\nreply: hi\nfault: [html_error, {type: disconnect, after: 1}]\n---\n"
+        "name: b\nreply: hi\nfault: [{type: error, error: 429}, {type: reset, at: message_stop}]",
+        [
+            "3:21: disconnect after 1 delta: a reply that is no message has no events",
+            "7:36: reset: at message_stop: a reply that is no message has no events",
+        ],
+    ),
+    (
         "an overlay that moves a state",
         "name: a\nstates: {s: [up, down]}\nfault: disconnect\nthen: {state: {s: down}}",
         [

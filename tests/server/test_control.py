@@ -232,6 +232,7 @@ def test_the_document_holds_every_route_and_nothing_else(server: MockServer) -> 
         ("GET", "/_mock/journal/x", None, 404, "left the ring"),
         ("POST", "/_mock/verify", {"tims": 1}, 400, "times, when, scenario"),
         ("POST", "/_mock/verify", {"times": -1}, 400, "0 or more"),
+        ("POST", "/_mock/verify", {"times": 0, "scenario": "helo"}, 404, "did you mean 'hello'?"),
         ("POST", "/_mock/verify", {"when": {"promt": "x"}}, 422, "written as `when`"),
         ("POST", "/_mock/verify", {"sequence": "x"}, 400, "names of scenarios"),
         ("POST", "/_mock/reset", None, 400, "all=true"),

@@ -73,6 +73,19 @@ def test_a_template_that_a_test_adds_tells_what_is_known(service: Verbs) -> None
         service.add(template("It is {{ state.servce }}."))
 
 
+@pytest.mark.parametrize("on_the_loop", [False, True])
+def test_a_function_that_gives_the_reply_reads_them(on_the_loop: bool, server: MockServer) -> None:
+    async def later(request: Any) -> str:
+        return server.states["service"]
+
+    function = later if on_the_loop else lambda request: server.states["service"]
+    server.add(function, states=SERVICE)
+    told = [ask(server)[1]["content"][0]["text"]]
+    server.states["service"] = "slow"
+    told.append(ask(server)[1]["content"][0]["text"])
+    assert told == ["up", "slow"]
+
+
 def test_a_state_declared_otherwise_is_refused(service: Verbs) -> None:
     with pytest.raises(ScenarioError, match=r"state 'service' is \{values: \[on, off\], initial: on\} here; "):
         service.add("x", states={"service": ["on", "off"]})

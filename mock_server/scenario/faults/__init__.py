@@ -147,9 +147,7 @@ def applied(plan: Plan, faults: Sequence[Fault], site: Site, most: int = MOST_WO
             if site.shows is not None and site.shows(struck) == site.shows(plan):
                 failed.append(f"{label(fault)}: a line of results has no head and no pace")
                 continue
-            plan = struck
-            if site.streamed is not None and _changes_message(fault):
-                site = site._replace(streamed=fault.apply(site.streamed, site))
+            plan, site = struck, behind(fault, plan, struck, site)
             done.append(label(fault))
         except CannotApply as reason:
             failed.append(reason_of(fault, reason))
@@ -174,6 +172,16 @@ class Work:
 
 
 _A_FRAME = 500  # bytes that take as long as a frame
+
+
+def behind(fault: Fault, plan: Plan, struck: Plan, site: Site) -> Site:
+    """What the next fault looks up its place in: the changed message, or none where the reply is another one now."""
+    if site.streamed is None:
+        return site
+    if _changes_message(fault):
+        return site._replace(streamed=fault.apply(site.streamed, site))
+    is_another = struck.status != plan.status or isinstance(fault, HtmlError)
+    return site._replace(streamed=None) if is_another else site
 
 
 def reason_of(fault: Fault, reason: CannotApply) -> str:

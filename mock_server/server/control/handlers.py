@@ -164,6 +164,14 @@ class Control:
                 return scenario, owner
         raise _no_scenario(query.rest, [scenario.name for scenario, _ in known])
 
+    def _check_name(self, name: Any, query: Query, session: Session) -> None:
+        """A scenario that is misspelt was never called: that proves nothing. Raises ControlError."""
+        if not isinstance(name, str) or session.journal.played(name):
+            return
+        known = [scenario.name for scenario, _ in self._listed(query)]
+        if name not in known:
+            raise _no_scenario(name, known)
+
     # -- the journal -----------------------------------------------------------------------------------------------
 
     def journal(self, query: Query) -> RouteAnswer:
@@ -235,6 +243,7 @@ class Control:
         unknown = set(said) - set(known)
         if unknown:
             raise ControlError(400, f"unknown key '{min(unknown)}'", f"{', '.join(known[:-1])} or {known[-1]}")
+        self._check_name(said.get("scenario"), query, session)
         try:
             text = _verified(session, said)
         except ScenarioError as error:

@@ -240,7 +240,9 @@ def input_tokens(request: MessagesRequest, model: Model, counter: TokenCounter) 
         content = messages[0]["content"]
         if type(content) is str:
             return round((text + counter.count(content)) * model.token_factor) + fixed
-        said = [block["text"] for block in content if block["type"] == "text"]
+        said = request.question
+        if said is None:
+            said = [block["text"] for block in content if block["type"] == "text"]
         if len(said) == len(content):
             return round((text + sum(map(counter.count, said))) * model.token_factor) + fixed
     if cites(request):

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from faults.looking import AUTH, TOOLS
 from faults.table import ROWS, Row
-from rawclient import address, asks, dechunked, post
-from server.test_faults_told import call, newest
+from rawclient import address, asks, call, dechunked, post
+from server.test_faults_told import newest
 
 from mock_server import MockClient, MockServer, fault, prompt, reply
 from mock_server.engine.engine import Engine
@@ -58,7 +58,7 @@ def test_an_edit_from_python_overlay_header_control_api_and_yaml(server: MockSer
     server.chaos.clear()
     assert first_input(ask(server)) > 0
 
-    assert call(server, "POST", "/_mock/chaos", {"name": "zero", "fault": ZERO})["added"]
+    assert call(server, "POST", "/_mock/chaos", {"name": "zero", "fault": ZERO}).json["added"]
     assert first_input(ask(server)) == 0
     call(server, "DELETE", "/_mock/chaos/zero")
     assert first_input(ask(server)) > 0
@@ -149,7 +149,7 @@ def test_the_page_is_told_which_frames_were_edited_put_in_and_left_out(server: M
 
 
 def test_the_page_knows_every_fault_with_what_it_needs(server: MockServer) -> None:
-    needs = {one["type"]: one["needs"] for one in call(server, "GET", "/_mock/chaos")["faults"]}
+    needs = {one["type"]: one["needs"] for one in call(server, "GET", "/_mock/chaos").json["faults"]}
     assert (needs["edit"], needs["insert"], needs["empty_body"]) == (["event", "set"], ["raw"], [])
 
 

@@ -7,6 +7,7 @@ explanation names the code points, since nobody sees them.
 
 import unicodedata
 from collections.abc import Iterator, Sequence
+from typing import Literal
 from unicodedata import combining
 
 from mock_server.protocol.lazy import lazy
@@ -24,11 +25,12 @@ _OTHERS = {
 }
 
 
+Form = Literal["NFC", "NFKD"]
 _PIECE = 512  # characters of a text that are composed at once
 _MARKS = 32  # that stand on one letter at most, where a text means something
 
 
-def normalize(form: str, text: str) -> str:
+def normalize(form: Form, text: str) -> str:
     """As `unicodedata.normalize`, piece by piece: alone it takes a time that grows with the square of the marks in a
     row, and lets no other thread work meanwhile. The pieces end before a letter."""
     if len(text) <= _PIECE:
@@ -36,7 +38,7 @@ def normalize(form: str, text: str) -> str:
     return "".join([unicodedata.normalize(form, piece) for piece in _pieces(form, text)])
 
 
-def _pieces(form: str, text: str) -> Iterator[str]:
+def _pieces(form: Form, text: str) -> Iterator[str]:
     start, size = 0, len(text)
     while start < size:
         end = start + _PIECE
@@ -46,7 +48,7 @@ def _pieces(form: str, text: str) -> Iterator[str]:
         start = end
 
 
-def _parts(form: str, before: str, after: str) -> bool:
+def _parts(form: Form, before: str, after: str) -> bool:
     """Whether nothing of a character goes together with what stands before it."""
     if after.isascii():
         return True

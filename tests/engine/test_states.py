@@ -429,3 +429,8 @@ def test_what_is_loaded_again_as_it_was_goes_on_in_its_window(timed: Engine, ask
     assert statuses(timed, ask, 0, 5) == [529, 200]
     timed.load(loads(f"{HELLO}---\n{OUTAGE}"))  # read anew: it begins anew
     assert statuses(timed, ask, 0, 10) == [200, 529]
+
+
+def test_a_move_of_no_state_is_told_where_the_states_should_stand() -> None:
+    with pytest.raises(ScenarioError, match=r":5:3: expected a mapping such as \{service: up\}"):
+        loads("name: a\nstates: {service: [up, down]}\nreply: Hi\nthen:\n  state: {}")

@@ -90,6 +90,14 @@ def test_what_cuts_a_message_cuts_a_completion(engine: Make) -> None:
     assert (stopped["completion"], stopped["stop_reason"], stopped["stop"]) == ("Hello! How", "stop_sequence", " are")
 
 
+def test_a_completion_that_crawls_comes_whole_when_its_last_byte_would(engine: Make) -> None:
+    crawling = SCRIPT.replace("today?", "today?\nfault: {type: trickle, bytes_per_second: 100}", 1)
+    slow = send(engine(crawling)).exchange.plan
+    assert len(slow.due) == 1
+    assert slow.due[0] > 2_000_000  # of a message of more than 200 bytes
+    assert json.loads(slow.body())["completion"] == "Hello! How are you today?"
+
+
 def test_only_the_text_of_a_reply_is_told(engine: Make) -> None:
     told = both(lambda: engine(SCRIPT), "\n\nHuman: Use a tool\n\nAssistant:")
     assert (told["completion"], told["stop_reason"]) == ("Let me look.", "stop_sequence")

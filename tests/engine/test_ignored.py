@@ -248,3 +248,8 @@ def test_no_field_of_the_sdks_parameters_is_strange(name: str) -> None:
 def test_nothing_that_agents_send_is_strange() -> None:
     sent = [*ORDINARY.values(), *(one for many in SIDE_CALLS.values() for one in many)]
     assert [ignored(MessagesRequest(dict(one.body))) for one in sent] == [()] * len(sent)
+
+
+def test_what_is_no_message_is_passed_over() -> None:
+    said = ["Hi", {"role": "user", "content": "Hi", "name": "Ann"}]
+    assert [one.path for one in ignored(MessagesRequest({"messages": said}, {}))] == ["messages.1.name"]

@@ -1,5 +1,6 @@
 """States of a session: which answer hangs on them, what moves them and what does not; and windows of overlays."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -502,3 +503,26 @@ def test_what_is_loaded_again_as_it_was_goes_on_in_its_window(timed: Engine, ask
     assert statuses(timed, ask, 0, 5) == [529, 200]
     timed.load(loads(f"{HELLO}---\n{OUTAGE}"))  # read anew: it begins anew
     assert statuses(timed, ask, 0, 10) == [200, 529]
+
+
+@pytest.mark.parametrize(
+    ("state", "told"),
+    [
+        ("{}", "5:3: expected a mapping such as {service: up}"),
+        ("{service: [up, down]}", "5:11: expected one value of state 'service'"),
+    ],
+)
+def test_a_move_that_is_none_is_told_where_it_stands(state: str, told: str) -> None:
+    with pytest.raises(ScenarioError, match=re.escape(told)):
+        loads(f"name: a\nstates: {{service: [up, down]}}\nreply: Hi\nthen:\n  state: {state}")
+
+
+def test_every_state_and_value_that_nothing_declares_is_told() -> None:
+    with pytest.raises(ScenarioError) as caught:
+        loads(
+            "name: a\nstates: {service: [up, down]}\nwhen: {state: {servce: up}}\nreply: Hi\nthen: {state: {service: dwn}}"
+        )
+    assert [str(one).partition(";")[0] for one in caught.value.problems] == [
+        "<text>:3:16: no state 'servce'",
+        "<text>:5:25: state 'service' is never 'dwn'",
+    ]

@@ -14,7 +14,7 @@ import pytest
 
 from mock_server.engine.cache import Prefix, prefix
 from mock_server.protocol import completion, expression, media, request, rules, signing, sse
-from mock_server.protocol.blocks import Compaction, Text, ToolUse
+from mock_server.protocol.blocks import Compaction, Text, ToolUse, is_server_tool
 from mock_server.protocol.errors import MESSAGE, STATUS, TYPE, ApiError
 from mock_server.protocol.expression import _PER_PATTERN, Expression, OverLimit, Purse, bounded
 from mock_server.protocol.json_schema import Checker, SchemaProblem, is_schema
@@ -882,3 +882,14 @@ def test_a_search_result_that_was_changed_is_found_behind_one_that_is_none() -> 
     history._results(["none", sound], "messages.1.content.0")
     with pytest.raises(ApiError, match=r"content\.1: Invalid `encrypted_content`"):
         history._results(["none", {**sound, "title": "B"}], "messages.1.content.0")
+
+
+def test_what_belongs_to_a_tool_that_the_server_runs() -> None:
+    theirs = (
+        "server_tool_use",
+        "mcp_tool_use",
+        "web_search_tool_result",
+        "mcp_tool_result",
+        "bash_code_execution_tool_result",
+    )
+    assert [kind for kind in (*theirs, "tool_use", "tool_result", "text", None) if is_server_tool(kind)] == [*theirs]

@@ -11,6 +11,21 @@ _ESTIMATE = "what a check is said to cost is an estimate: the bound is for the o
 _TYPES = "only type checkers read it"
 
 EQUAL: dict[str, str] = {
+    "mock_server/scenario/conditions.py read_states: return NO_STATES -> return None (2)": (
+        "a file with a mistake is not served: what stands for the value is looked at by nobody"
+    ),
+    "mock_server/protocol/rules/history.py breakpoints: 'marks' -> 'marksX'": "any name does for what is remembered",
+    "mock_server/protocol/rules/content.py is_usual: True -> False (2)": _CHEAPER,
+    "mock_server/protocol/prompt.py counted: len(request.raw) < LONG -> len(request.raw) <= LONG": (
+        "either way counts the same tokens"
+    ),
+    "mock_server/protocol/rules/__init__.py _of_rest: 'messages' -> 'messagesX'": (
+        "nothing is known of messages as a parameter: they are looked at one by one"
+    ),
+    "mock_server/protocol/rules/__init__.py _goes_on_well: rule in OF_THE_END -> rule not in OF_THE_END": (
+        "each of those rules says of the whole conversation what it says of its end"
+    ),
+    "mock_server/scenario/conditions.py _hardest: 0 -> 1": "which of two needs is looked up is a choice",
     "mock_server/protocol/expression.py _Writer._boundary: 14 -> 15": "no Python that is tried is so new",
     "mock_server/protocol/request.py check_halves: '\\\\' not in text or not (_ANY_HALF(text) if len(text) <= _PIECE else _has_halves(text)) -> '\\\\' not in text and (not (_ANY_HALF(text) if len(text) <= _PIECE else _has_halves(text)))": (
         _CHEAPER

@@ -19,7 +19,7 @@ from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import RequestHandler
 
 from mock_server.engine.entry import Lane
-from mock_server.engine.exchange import Exchange
+from mock_server.engine.exchange import Alike, Exchange
 from mock_server.engine.memory import Remembered
 from mock_server.protocol.errors import ApiError, invalid
 from mock_server.protocol.request import LONG, HttpRequest
@@ -222,6 +222,8 @@ class Answered(Protocol):
     @property
     def exchange(self) -> Exchange: ...
     @property
+    def alike(self) -> Alike | None: ...
+    @property
     def lane(self) -> Lane: ...
     def opened(self, cut: Callable[[str], None]) -> None: ...
     def end(self, kind: str, frames: int, sent: Sequence[int] = ()) -> None: ...
@@ -241,6 +243,7 @@ class Application(Protocol):
     async def answered(self, http: HttpRequest) -> tuple[Answered, bytes | None]: ...
     def remember(self, came: bytes, http: HttpRequest, answered: Answered) -> None: ...
     def again(self, one: Remembered, start: float) -> bytes: ...
+    def sent(self, alike: Alike) -> bytes: ...
     def most_bytes(self, path: str) -> int: ...
     async def settle(self, answered: Answered) -> None: ...
     def refused(self, error: ApiError) -> Answered: ...
@@ -478,7 +481,7 @@ class Connection(RequestHandler):
                 self._loop.create_task(self._answer_large(http, came, start))
                 return
             answered = self._app.exchange(http, came=came)
-            if answered.exchange.late is None:
+            if answered.alike is not None or answered.exchange.late is None:
                 self._send(http, came, answered, start)
             elif self.is_open:
                 task = self._loop.create_task(self._answer_late(http, came, answered, start))
@@ -519,16 +522,21 @@ class Connection(RequestHandler):
     def _send(
         self, http: HttpRequest, came: bytes, answered: Answered, start: float, told: bytes | None = None
     ) -> None:
-        plan = answered.exchange.plan
-        frames = frames_at_once(plan)
+        alike = answered.alike
+        if alike is not None and alike.settled.frames >= 0:
+            frames, data, again = alike.settled.frames, self._app.sent(alike), alike.again
+        else:
+            plan, again = answered.exchange.plan, answered.exchange.again
+            frames = frames_at_once(plan)
+            data = at_once(plan, keep_alive=True, version=HTTP_1_1) if frames >= 0 else b""
         if frames >= 0:
-            data, transport = at_once(plan, keep_alive=True, version=HTTP_1_1), self.transport
+            transport = self.transport
             is_open = transport is not None and not transport.is_closing()
             outcome = Outcome("completed", frames) if is_open else Outcome("client_left", 0)
             self._app.ended(answered, "POST", http.path, start, outcome, told)
             if transport is not None:
                 transport.write(data)
-            if answered.exchange.again is not None:
+            if again is not None:
                 self._app.remember(came, http, answered)
             self._free(outcome)
         else:

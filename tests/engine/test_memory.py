@@ -19,7 +19,7 @@ from mock_server.protocol.request import HttpRequest
 from mock_server.protocol.sse import dumps, encode
 from mock_server.scenario.load import files, library, load, loads
 from mock_server.scenario.profiles import load_profile
-from mock_server.server.player import frames_at_once
+from mock_server.server.player import at_once, frames_at_once, with_holes
 from mock_server.settings import Settings
 
 PROFILES = ("octen", "anthropic")
@@ -70,6 +70,10 @@ def without_memory(engine: Engine, http: HttpRequest) -> Entry:
 
 def answered(engine: Engine, http: HttpRequest) -> Entry:
     entry = engine.handle(http, again=engine.memory.has_seen(came(http)))
+    if entry.alike is not None and entry.alike.settled.frames >= 0:
+        alike = entry.alike
+        sent = with_holes(*alike.settled.marked(alike.values)).fill(alike.values)
+        assert sent == at_once(alike.exchange().plan, keep_alive=True, version=(1, 1))
     if entry.exchange.late is None:
         entry.end("completed", len(entry.plan.frames))
         engine.metrics.count(entry)

@@ -18,7 +18,7 @@ from mock_server.engine.endpoints.count_tokens import read as read_counted
 from mock_server.engine.endpoints.count_tokens import read_ahead as read_count
 from mock_server.engine.endpoints.messages import create
 from mock_server.engine.endpoints.messages import read_ahead as read_message
-from mock_server.engine.exchange import NO_PARAMS, Call, Exchange, Reader
+from mock_server.engine.exchange import NO_PARAMS, Alike, Call, Exchange, Reader
 from mock_server.engine.session import InForce
 from mock_server.protocol.errors import ApiError, excerpt, nearest
 from mock_server.protocol.profile import OPERATIONS, Family, Profile
@@ -27,7 +27,7 @@ from mock_server.protocol.request import HttpRequest
 if TYPE_CHECKING:
     from mock_server.engine.engine import Engine
 
-Endpoint = Callable[["Engine", Call], Exchange]
+Endpoint = Callable[["Engine", Call], Exchange | Alike]
 
 ENDPOINTS: Mapping[str, Mapping[str, Endpoint]] = {
     "/v1/messages": {"POST": create},

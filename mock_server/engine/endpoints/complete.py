@@ -24,9 +24,11 @@ def complete(engine: "Engine", call: Call) -> Exchange:
     """parse -> validate -> the line of a message -> completion. Raises ApiError for the client's mistakes."""
     asked, reading, ignored = call.read(read)
     try:
-        exchange = messages.create(engine, call._replace(http=asked, reading=reading, endpoint="complete"))
+        call_of_message = call._replace(http=asked, reading=reading, endpoint="complete", alike=False)
+        exchange = messages.create(engine, call_of_message)
     except ApiError as error:
         raise _renamed(error) from None
+    assert isinstance(exchange, Exchange)
     if ignored:
         exchange = passing_over(exchange, ignored, engine.once)
     return _completed(exchange, Request(call.http))

@@ -28,7 +28,7 @@ from mock_server.engine.cache import prefixed
 from mock_server.engine.choose import NAMES, Choice, Lookup, NoMatch, choose, look_ahead
 from mock_server.engine.compile import Binding, CompiledReply, Reply, View, is_one_text, reply_of
 from mock_server.engine.errors import failure, scripted
-from mock_server.engine.exchange import Call, Exchange, Late
+from mock_server.engine.exchange import Alike, Call, Exchange, Late
 from mock_server.engine.faults import (
     HEADER,
     NONE,
@@ -42,7 +42,7 @@ from mock_server.engine.faults import (
     refused,
 )
 from mock_server.engine.library import Library
-from mock_server.engine.memory import Again, Settled
+from mock_server.engine.memory import Again, Settled, behind
 from mock_server.engine.pace import first_due
 from mock_server.engine.render import Rendering, rendered, rendered_text
 from mock_server.engine.request_view import Request, ready
@@ -98,7 +98,7 @@ _MOST_KNOWN = 64  # replies of which is known what they do against requests that
 _TOLD = 600  # characters of what is said of a reply in a header and in the log
 
 
-def create(engine: "Engine", call: Call) -> Exchange:
+def create(engine: "Engine", call: Call) -> Exchange | Alike:
     """parse -> resume -> validate -> admit -> choose -> bind -> commit -> faults. Raises ApiError."""
     session = call.session
     terms = session.in_force
@@ -125,6 +125,10 @@ def create(engine: "Engine", call: Call) -> Exchange:
     if log.isEnabledFor(logging.DEBUG):
         _log_accepted(request)
     exchange = _answered(engine, admitted)
+    if isinstance(exchange, Alike):
+        if call.alike and not ignored and finding is None:
+            return exchange
+        exchange = exchange.exchange()
     if ignored:
         exchange = passing_over(exchange, ignored, engine.once)
     return exchange if finding is None else warned(exchange, finding)._replace(again=None)
@@ -221,7 +225,7 @@ class Turn(NamedTuple):
         return isinstance(self.found, Choice) and self.answer.generate is None and not self.found.scenario.is_side_call
 
 
-def _answered(engine: "Engine", admitted: Admitted) -> Exchange:
+def _answered(engine: "Engine", admitted: Admitted) -> Exchange | Alike:
     call, request = admitted.call, admitted.request
     session = call.session
     terms, library = session.in_force, engine.library(session)
@@ -233,9 +237,9 @@ def _answered(engine: "Engine", admitted: Admitted) -> Exchange:
         settled = library.settled.get(kind)
         if settled is not None and settled.holds_for(terms, request) and not asked.were_counts_read:
             content = _texts(engine, call, asked, found) if settled.slots is not None else ()
-            exchange = settled.exchange_of(call, admitted, content, library)
-            if exchange is not None:
-                return exchange
+            alike = settled.alike(call, admitted, content, library)
+            if alike is not None:
+                return alike
     draw = Draw(terms.settings.seed, call, request)
     overlays = engine.overlays(session) if library.laid else ()
     if request.body.get("compaction") is not None and not _compacts(found):
@@ -303,9 +307,8 @@ def _settle(exchange: Exchange, filled: Filled, turn: Turn) -> None:
     is_even = reply.is_even(admitted.model, terms.settings.time_scale)
     if not is_even or filled != filled.after(admitted.input_tokens):
         return
-    behind = exchange.plan.headers[len(filled.headers) + len(terms.headers_at(0, "")) :]
-    slots = reply if reply.slots else None
-    turn.library.settle(kind, Settled(terms, limit, exchange._replace(again=None), filled, behind, slots))
+    slots, rest = reply if reply.slots else None, behind(exchange.plan, filled, terms)
+    turn.library.settle(kind, Settled(terms, limit, exchange._replace(again=None), filled, rest, slots))
 
 
 def _texts(engine: "Engine", call: Call, asked: Lookup, found: Choice) -> tuple[Block, ...]:

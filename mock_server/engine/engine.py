@@ -40,6 +40,7 @@ from mock_server.protocol.expression import ALLOWANCE, Allowance, OverLimit
 from mock_server.protocol.profile import Limits, Profile
 from mock_server.protocol.request import LONG, HttpRequest, parse
 from mock_server.protocol.tokens import TokenCounter
+from mock_server.records import quick
 from mock_server.scenario.answer import name_of
 from mock_server.scenario.conditions import merged
 from mock_server.scenario.generated.content import Generator
@@ -50,6 +51,7 @@ from mock_server.scenario.timing import pacing
 from mock_server.settings import SettingError, Settings
 
 log = logging.getLogger("mock_server")
+_call = quick(Call)
 NO_RETRY = {"x-should-retry": "false"}
 _MOST_VERSIONS = 64  # that are known to pass
 
@@ -318,7 +320,7 @@ class Engine:
                 raise refused
             if http.headers.get("anthropic-version") not in terms.passed_versions:
                 _check_version(http, terms)
-            call = Call(http, session, key, ids, params, in_batch, reading, again=again, alike=alike)
+            call = _call((http, session, key, ids, params, in_batch, reading, "messages", again, alike))
             if endpoint in MESSAGES or not (self._strikes or session.scenarios or faults.HEADER in http.headers):
                 found = endpoint(self, call)
             else:

@@ -23,6 +23,7 @@ from mock_server.engine.exchange import Alike, Exchange
 from mock_server.engine.memory import Remembered
 from mock_server.protocol.errors import ApiError, invalid
 from mock_server.protocol.request import LONG, HttpRequest
+from mock_server.records import quick
 from mock_server.server.player import Outcome, Playing, Wheel, at_once, frames_at_once, opening_of
 
 # Closing a connection with a RST, where the system can; elsewhere it is closed as the transport aborts.
@@ -214,6 +215,9 @@ _FIELDS = {
     *("_force_close", "_loop", "_process_keepalive"),
 }
 SHORT_WAY = all(hasattr(RequestHandler, field) for field in _FIELDS)
+
+
+_http, _outcome = quick(HttpRequest), quick(Outcome)
 
 
 class Answered(Protocol):
@@ -472,7 +476,7 @@ class Connection(RequestHandler):
     def _take(self, head: Head, body: bytes, came: bytes) -> None:
         """Have a request answered when its turn comes. `came`: all its bytes, to remember it by; none if too many."""
         self._busy = True
-        http = HttpRequest("POST", head.path, head.headers, body, None, head.query)
+        http = _http(("POST", head.path, head.headers, body, None, head.query, "", None))
         self._app.inbox.put(self._answer, http, came)
 
     def _answer(self, http: HttpRequest, came: bytes, start: float) -> None:
@@ -532,7 +536,7 @@ class Connection(RequestHandler):
         if frames >= 0:
             transport = self.transport
             is_open = transport is not None and not transport.is_closing()
-            outcome = Outcome("completed", frames) if is_open else Outcome("client_left", 0)
+            outcome = _outcome(("completed", frames, ()) if is_open else ("client_left", 0, ()))
             self._app.ended(answered, "POST", http.path, start, outcome, told)
             if transport is not None:
                 transport.write(data)

@@ -14,7 +14,7 @@ from mock_server.clock import http_date
 from mock_server.engine.entry import Entry, weight_of
 from mock_server.engine.exchange import Alike, Call, Exchange
 from mock_server.engine.seeds import Ids
-from mock_server.engine.slots import Filled, Stencil, Wire
+from mock_server.engine.slots import Filled, ReplyStencil, Stencil
 from mock_server.protocol.blocks import Block
 from mock_server.protocol.plan import Headers, Plan
 from mock_server.protocol.request import MessagesRequest
@@ -75,7 +75,7 @@ class Settled:
         (part,) = plan.parts
         self.frames = -1 if part.at[-1] or plan.manner is not None else len(part.frames)
         self.held = weight_of(plan)
-        self.wire: Wire | None = None
+        self.wire: ReplyStencil | None = None
 
     def holds_for(self, terms: "InForce", request: MessagesRequest) -> bool:
         """Whether a request of its kind comes to it."""

@@ -82,7 +82,7 @@ class Stencil:
         return b"".join(parts)
 
 
-class Wire(Stencil):
+class ReplyStencil(Stencil):
     """A reply as a connection sends it, with holes. Its head tells how long the body is that the values make."""
 
     __slots__ = ("_body", "_form", "_length", "_rest")

@@ -202,10 +202,10 @@ def test_our_own_fault_is_a_500_envelope_with_a_traceback_in_the_log(serve, talk
     from mock_server.engine import engine as module
 
     server = serve()
-    whole = module.route
-    monkeypatch.setattr(module, "route", lambda *_: 1 / 0)
-    status, kind, _ = error_of(talk(server, post(asks(), KEY)))
-    monkeypatch.setattr(module, "route", whole)
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "STRAIGHT", {})
+        patched.setattr(module, "route", lambda *_: 1 / 0)
+        status, kind, _ = error_of(talk(server, post(asks(), KEY)))
 
     assert (status, kind) == (500, "api_error")
     assert "ZeroDivisionError" in caplog.text

@@ -26,6 +26,7 @@ from mock_server.protocol.request import LONG, THOUGHTS, Block, Ignored, Message
 from mock_server.protocol.rules import ignored, readable, told_of, validate
 from mock_server.protocol.rules.models import model_of
 from mock_server.protocol.tokens import TokenCounter, block_cost, counted, input_tokens
+from mock_server.records import quick
 
 # What is wrong with a request, and what becomes of it: an error, or an answer with a warning. `validation` decides.
 
@@ -334,6 +335,9 @@ class Admitted(NamedTuple):
         return self.input_tokens - (0 if self.cache is None else self.cache.use.read)
 
 
+_admitted = quick(Admitted)
+
+
 def admit(call: Call, request: MessagesRequest, counter: TokenCounter) -> Admitted:
     """What the prompt costs, and what it finds in the session's cache."""
     model: Model | None = request.steady.get("model")
@@ -348,7 +352,7 @@ def admit(call: Call, request: MessagesRequest, counter: TokenCounter) -> Admitt
     window = model.context_window
     room = None if window is None else window - total
     if not request.is_marked and request.body.get("diagnostics") is None:
-        return Admitted(call, request, model, total, room, edits=edits)
+        return _admitted((call, request, model, total, room, 0.0, None, None, (), edits))
     now = call.session.clock.now()
     steps = prefixed(request, model, counter)
     found = None

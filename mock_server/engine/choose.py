@@ -10,17 +10,19 @@ from mock_server.engine.session import Cursors
 from mock_server.protocol.errors import invalid
 from mock_server.protocol.expression import OverLimit
 from mock_server.protocol.request import LONG, MessagesRequest
-from mock_server.records import dataclass, lazy
+from mock_server.records import dataclass, lazy, quick
 from mock_server.scenario.answer import Answer
 from mock_server.scenario.conditions import Condition, Miss
 from mock_server.scenario.conversation import (
     NAMED,
     WHOLE,
     ConditionContext,
+    Conversation,
     RequestView,
     SearchedText,
     conversed,
     position,
+    question,
 )
 from mock_server.scenario.model import Scenario
 from mock_server.scenario.node import listed, several, suggestion
@@ -84,6 +86,9 @@ class Choice(NamedTuple):
         return tuple(miss for misses in found for miss in misses)
 
 
+_choice, _context = quick(Choice), quick(ConditionContext)
+
+
 class NoMatch:
     """Nobody answers. Why is worked out only when it is asked: a generated reply does not need it."""
 
@@ -103,13 +108,15 @@ class NoMatch:
 class Lookup:
     """One request as scenarios are asked about it.
 
-    `view`: what it asks of every condition; `conversation`: its turns; `newest`: it at its newest human turn;
-    `retries`: how often the client says that it came before. `were_counts_read`: somebody has looked at how often what
-    came before, so the same request may be answered otherwise the next time.
+    `view`: what it asks of every condition; `newest`: it at its newest human turn, which is number `turn`;
+    `is_question`: it is one human turn and nothing else; `retries`: how often the client says that it came before.
+    `were_counts_read`: somebody has looked at how often what came before, so the same request may be answered otherwise
+    the next time.
     """
 
     __slots__ = (
-        "_counts", "_facts", "conversation", "key", "newest", "request", "retries", "seed", "view", "were_counts_read",
+        "_counts", "_facts", "_talk", "is_question", "key", "newest", "request", "retries", "seed", "turn", "view",
+        "were_counts_read",
     )  # fmt: skip
 
     def __init__(
@@ -122,24 +129,37 @@ class Lookup:
         states: Mapping[str, str] | None = None,
         endpoint: str = "messages",
     ) -> None:
-        talk = conversed(request)
-        results = talk.newest_results if request.has_blocks else ()
-        retries = headers.get("x-stainless-retry-count", "0")
-        newest = talk.human[-1]
         self.request = request
-        self.view = RequestView(request, headers, talk.turns[-1].content, results)
+        prompt = question(request)
+        if prompt is not None:
+            self._talk: Conversation | None = None  # most never ask for it
+            self.is_question, self.turn = True, 0
+            self.view = RequestView(request, headers)
+        else:
+            talk = self._talk = conversed(request)
+            self.is_question, self.turn = talk.is_question, talk.human[-1]
+            results = talk.newest_results if request.has_blocks else ()
+            self.view = RequestView(request, headers, talk.turns[-1].content, results)
+            prompt = talk.turns[self.turn].text
         if states is not None:
             self.view.states, self.view.endpoint = states, endpoint
         if len(request.raw) >= LONG:
             vars(self.view).update(request.scanned.get(_AHEAD, {}))
-        self.conversation = talk
         self.key = key
-        self.retries = int(retries) if retries.isdecimal() and len(retries) < 4 else 0
+        retries = headers.get("x-stainless-retry-count")
+        self.retries = 0 if retries is None or not retries.isdecimal() or len(retries) > 3 else int(retries)
         self.seed = seed
-        self.newest = ConditionContext(self.view, talk.turns[newest].text)
+        self.newest = _context((self.view, prompt, 0, 0))
         self.were_counts_read = False
-        self._facts = {newest: self.newest}
+        self._facts: dict[int, ConditionContext] | None = None
         self._counts = cursors
+
+    @property
+    def conversation(self) -> Conversation:
+        """Its turns."""
+        if self._talk is None:
+            self._talk = conversed(self.request)
+        return self._talk
 
     @property
     def cursors(self) -> Cursors:
@@ -149,6 +169,10 @@ class Lookup:
 
     def at(self, turn: int) -> ConditionContext:
         """The request as it is at one human turn; made once, however many scenarios ask."""
+        if turn == self.turn:
+            return self.newest
+        if self._facts is None:
+            self._facts = {}
         facts = self._facts.get(turn)
         if facts is None:
             facts = self._facts[turn] = ConditionContext(self.view, self.conversation.turns[turn].text)
@@ -156,6 +180,8 @@ class Lookup:
 
     def older(self) -> Sequence[SearchedText]:
         """What was said in the human turns before the newest."""
+        if self.is_question:
+            return ()
         return [self.conversation.turns[turn].text for turn in self.conversation.human[:-1]]
 
     def draw(self, scenario: str, turn: int) -> float:
@@ -289,13 +315,14 @@ def _named_choice(scenario: Scenario, lookup: Lookup, named: NamedScenario) -> C
 
 def _anchor(scenario: Scenario, lookup: Lookup) -> int | None:
     """The human turn that a scenario anchors to, by its `when`; None when that does not hold."""
-    when, human = scenario.when, lookup.conversation.human
-    if scenario.anchored_at != "conversation":
-        return human[-1] if when is None or when.holds(lookup.newest) else None
-    asked, anchor = lookup.conversation.anchors.get(id(scenario), (None, None))
+    when = scenario.when
+    if scenario.anchored_at != "conversation" or lookup.is_question:
+        return lookup.turn if when is None or when.holds(lookup.newest) else None
+    talk = lookup.conversation
+    asked, anchor = talk.anchors.get(id(scenario), (None, None))
     if asked is scenario:
         return anchor
-    return next((at for at in human if when is None or when.holds(lookup.at(at))), None)
+    return next((at for at in talk.human if when is None or when.holds(lookup.at(at))), None)
 
 
 def _off(scenarios: Sequence[Scenario], lookup: Lookup, told: Container[str]) -> Iterator[NearMiss]:
@@ -311,13 +338,12 @@ def _off(scenarios: Sequence[Scenario], lookup: Lookup, told: Container[str]) ->
 
 def _at(scenario: Scenario, lookup: Lookup, anchor: int) -> Choice | NearMiss:
     """What a scenario answers from this anchor on: its turn, case and attempt."""
-    talk = lookup.conversation
     if scenario.anchored_at == "session":
         reached = _next(scenario, lookup)
-    elif talk.is_question:
+    elif lookup.is_question:
         reached = 1
     else:
-        reached = position(talk, anchor, scenario.tag, scenario.pauses, scenario.pinned)
+        reached = position(lookup.conversation, anchor, scenario.tag, scenario.pauses, scenario.pinned)
     turns = scenario.turns
     turn = reached if reached <= len(turns) else _past_end(scenario, reached)
     if turn is None:
@@ -415,7 +441,7 @@ def _leaf(
     scenario: Scenario, answer: Answer, turn: int, attempt: int, anchor: int, case: Answer | None = None
 ) -> Choice:
     if answer.attempts is None:
-        return Choice(scenario, answer, turn, attempt, anchor=anchor, case=case)
+        return _choice((scenario, answer, turn, attempt, 1, False, anchor, case))
     last = len(answer.attempts)
     k = min(attempt, last)
     return Choice(scenario, answer.attempts[k - 1], turn, k, last, anchor=anchor, case=case)

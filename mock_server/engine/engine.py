@@ -19,6 +19,7 @@ from mock_server.engine.entry import Entry
 from mock_server.engine.errors import failure
 from mock_server.engine.exchange import (
     NO_PARAMS,
+    Alike,
     Call,
     Exchange,
     Reading,
@@ -39,6 +40,7 @@ from mock_server.protocol.expression import ALLOWANCE, Allowance, OverLimit
 from mock_server.protocol.profile import Limits, Profile
 from mock_server.protocol.request import LONG, HttpRequest, parse
 from mock_server.protocol.tokens import TokenCounter
+from mock_server.records import quick
 from mock_server.scenario.answer import name_of
 from mock_server.scenario.conditions import merged
 from mock_server.scenario.model import Scenario
@@ -53,6 +55,7 @@ else:  # most replies are written
     content = Deferred("mock_server.scenario.generated.content", globals())
 
 log = logging.getLogger("mock_server")
+_call = quick(Call)
 _MOST_VERSIONS = 64  # that are known to pass
 
 
@@ -221,7 +224,7 @@ class Engine:
         be remembered.
         """
         session, key, refused = self._sender(http)
-        exchange = self.answer(http, session, key, refused, reading=reading, again=again)
+        exchange = self._answer(http, session, key, refused, reading=reading, again=again, alike=True)
         if kept is None:
             kept = self.journals.kept(http) if self.journals.redacts else http
         return self.journals.record(session.journal, self.clock.unix(), kept, exchange, session)
@@ -284,6 +287,23 @@ class Engine:
         again: bool = True,
     ) -> Exchange:
         """The exchange of one request, noted nowhere. `refused`: why its sender is turned away. Never raises."""
+        exchange = self._answer(http, session, key, refused, in_batch=in_batch, reading=reading, again=again)
+        assert isinstance(exchange, Exchange)
+        return exchange
+
+    def _answer(
+        self,
+        http: HttpRequest,
+        session: Session,
+        key: str,
+        refused: ApiError | None = None,
+        *,
+        in_batch: bool = False,
+        reading: Reading | None = None,
+        again: bool = True,
+        alike: bool = False,
+    ) -> Exchange | Alike:
+        """The same; with `alike` what comes to the same as one before may be told so."""
         terms = session.in_force
         seed = terms.settings.seed
         if seed is None:
@@ -302,11 +322,16 @@ class Engine:
                 raise refused
             if http.headers.get("anthropic-version") not in terms.passed_versions:
                 _check_version(http, terms)
-            call = Call(http, session, key, ids, params, in_batch, reading, again=again)
+            call = _call((http, session, key, ids, params, in_batch, reading, "messages", again, None, alike))
             if endpoint in MESSAGES or not (self._strikes or session.scenarios or faults.HEADER in http.headers):
-                exchange = endpoint(self, call)
+                found = endpoint(self, call)
             else:
-                exchange = self._beside(endpoint, call)
+                found = self._beside(endpoint, call)
+            if isinstance(found, Alike):
+                if not left.missed and _OURS not in "\n".join(http.headers):
+                    return found
+                found = found.exchange()
+            exchange = found
         except ApiError as error:
             exchange = self._refused(error, session, ids)._replace(warnings=faults.refused(http.headers))
         except RecursionError:
@@ -326,17 +351,16 @@ class Engine:
             exchange = warn(exchange, *ignored, note="; ".join(ignored))._replace(again=None)
         return with_warning_header(exchange) if exchange.warnings or exchange.late is not None else exchange
 
-    def _beside(self, endpoint: Endpoint, call: Call) -> Exchange:
+    def _beside(self, endpoint: Endpoint, call: Call) -> Exchange | Alike:
         """What another endpoint than those of messages answers: an error where a scenario says so, and nothing is done;
         else what it does, with what goes wrong with its reply. Raises ApiError."""
         library, name = self.library(call.session), NAMES[endpoint]
         if not any(name in one.endpoints for one in library.beside):
             exchange = endpoint(self, call)
-            return (
-                faults.with_faults(call, exchange, faults.of_header(call))
-                if faults.HEADER in call.http.headers
-                else exchange
-            )
+            if faults.HEADER not in call.http.headers:
+                return exchange
+            assert isinstance(exchange, Exchange)
+            return faults.with_faults(call, exchange, faults.of_header(call))
         judge = JUDGES.get(endpoint)
         read = None if judge is None else call.read(judge)
         asked = faults.stand_in(call, read[0].body if name == "count_tokens" and read else None)
@@ -351,6 +375,7 @@ class Engine:
         if choice is not None:
             return faults.answered(call, lookup, choice, overlays)
         exchange = endpoint(self, call)
+        assert isinstance(exchange, Exchange)
         return faults.with_faults(call, exchange, faults.faults_for(call, lookup, overlays, None).faults)
 
     def refuse(self, error: ApiError) -> Exchange:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from mock_server.clock import SystemClock, VirtualClock
-from mock_server.engine.exchange import Exchange
+from mock_server.engine.exchange import Alike, Exchange
 from mock_server.engine.gates import Gates
 from mock_server.engine.masking import key_mark, masked, masked_query
 from mock_server.engine.request_view import Request
@@ -78,13 +78,14 @@ class Entry:
     ending: tuple[str, int, float] | None = None  # kind, frames and seconds; None while it is open
     _sent: Sequence[int] = ()
     is_paced = False
+    alike: Alike | None = None  # what the exchange is worked out from, where nobody has looked at it yet
 
     def __init__(
         self,
         number: int,
         at: float,
         http: HttpRequest,
-        exchange: Exchange,
+        exchange: Exchange | Alike,
         journal: Keeper,
         lane: Lane | None = None,
         headers: Mapping[str, str] | None = None,
@@ -92,7 +93,12 @@ class Entry:
         """`headers`: those of `http` as `without_keys` gives them, where they are known already."""
         self.number = number
         self.at = at
-        self.exchange = exchange
+        if isinstance(exchange, Alike):
+            self.alike = exchange
+            held = exchange.settled.held
+        else:
+            self.exchange = exchange
+            held = weight_of(exchange.plan)
         self.method = http.method
         self.path = http.path
         self.query = http.query
@@ -102,13 +108,13 @@ class Entry:
         self._lane = lane
         self._began = SystemClock.now() if lane is None else lane.clock.now()
         self._journal = journal
-        plan = exchange.plan
-        if plan.tokens is None or plan.intact is not None:
-            held = _weight(plan)
-        else:  # as most are: a message, whole
-            frames = plan.parts[0].frames
-            held = 16 * len(frames) if plan.stream else len(frames[0])
         self.weight = _OVERHEAD + len(self._body) + held
+
+    @lazy
+    def exchange(self) -> Exchange:
+        """The plan that answers the request, and what chose it."""
+        assert self.alike is not None
+        return self.alike.exchange()
 
     # -- the request -------------------------------------------------------------------------------------------
 
@@ -359,11 +365,12 @@ class Entry:
     def end(self, kind: str, frames: int, sent: Sequence[int] = ()) -> None:
         """Close the entry. Called by whoever sends the reply, before its last bytes."""
         if self.ending is None:
-            lane, plan = self._lane, self.exchange.plan
+            lane = self._lane
             self.ending = kind, frames, (SystemClock.now() if lane is None else lane.clock.now()) - self._began
             if sent:
                 self._sent, self.is_paced = sent, True
-            if plan.tokens is None and is_data(plan) and _size(plan) > KEPT_DATA:
+            plan = None if self.alike is not None else self.exchange.plan
+            if plan is not None and plan.tokens is None and is_data(plan) and _size(plan) > KEPT_DATA:
                 self.exchange = self.exchange._replace(plan=_emptied(plan))
             self._journal.ended(self)
 
@@ -442,12 +449,15 @@ def _size(plan: Plan) -> int:
     return sum(len(frame) for part in plan.parts for frame in part.frames)
 
 
-def _weight(plan: Plan) -> int:
+def weight_of(plan: Plan) -> int:
     """What a plan holds of its own: frames of a stream are mostly shared, a whole body is not."""
+    if plan.tokens is not None and plan.intact is None:  # as most are: a message, whole
+        frames = plan.parts[0].frames
+        return 16 * len(frames) if plan.stream else len(frames[0])
     if is_data(plan):
         return min(_size(plan), KEPT_DATA)
     if plan.intact is not None:  # what faults made of it is its own
-        return _weight(plan.intact) + sum([_STRUCK + len(frame) for frame in plan.frames])
+        return weight_of(plan.intact) + sum([_STRUCK + len(frame) for frame in plan.frames])
     if plan.stream:
         return 16 * sum([len(part.frames) for part in plan.parts])
     return len(plan.parts[0].frames[0])

@@ -19,7 +19,7 @@ from mock_server.scenario.answer import Answer
 from mock_server.scenario.conditions import Moved
 
 if TYPE_CHECKING:
-    from mock_server.engine.memory import Again
+    from mock_server.engine.memory import Again, Settled
     from mock_server.engine.session import InForce, Session
 
 
@@ -129,7 +129,7 @@ class Call(NamedTuple):
     `params`: what its path has for the `{names}` of the endpoint's pattern, unquoted. `in_batch`: it is one of a batch.
     `reading`: what was made of its body before its turn came. `endpoint`: what scenarios call where it came to.
     `again`: somebody wants to know what the same bytes are answered from the next time. `came`: the request as it came,
-    where `http` is what it means.
+    where `http` is what it means. `alike`: an `Alike` will do.
     """
 
     http: HttpRequest
@@ -142,6 +142,7 @@ class Call(NamedTuple):
     endpoint: str = "messages"
     again: bool = True
     came: HttpRequest | None = None
+    alike: bool = False
 
     def read(self, reader: Reader) -> Any:
         """What the reader makes of the body; read before where the body is large. Raises ApiError."""
@@ -236,6 +237,26 @@ class Exchange(NamedTuple):
     warnings: tuple[str, ...] = ()
     moved: tuple[Moved, ...] = ()
     again: "Again | None" = None
+
+
+class Alike(NamedTuple):
+    """An exchange that is like one before but for values of its own. Its reply can be sent from these alone; what else
+    there is to it is worked out for whoever looks.
+
+    `values`: what fills the holes of its reply, and of its head. `tokens`: of its input and output. `second`,
+    `request_id`: when it says it was made (unix), and its id. `again`: as of any exchange.
+    """
+
+    settled: "Settled"
+    values: Mapping[str, bytes]
+    tokens: tuple[int, int]
+    second: int
+    request_id: str
+    again: "Again | None"
+
+    def exchange(self) -> Exchange:
+        """The same as any other."""
+        return self.settled.exchange_of(self)
 
 
 # What a client should know although it was answered: whoever finds it adds it to the exchange; the header tells it.

@@ -13,7 +13,7 @@ from threading import get_ident
 from typing import Any, overload
 
 from mock_server.engine.entry import Entry, Lane, without_keys
-from mock_server.engine.exchange import Exchange
+from mock_server.engine.exchange import Alike, Exchange
 from mock_server.engine.masking import Redaction
 from mock_server.engine.waiting import wait, wait_async
 from mock_server.protocol.expression import bounded
@@ -41,9 +41,11 @@ class Metrics:
 
     def count(self, entry: Entry) -> None:
         """An exchange has ended."""
-        exchange = entry.exchange
+        alike = entry.alike
+        exchange = entry.exchange if alike is None else alike.settled.exchange
         plan = exchange.plan
-        tokens = plan.tokens if plan.intact is None else plan.intact.tokens
+        whole = plan if plan.intact is None else plan.intact
+        tokens = whole.tokens if alike is None else alike.tokens
         assert entry.ending is not None
         self.add((exchange.scenario, plan.status, entry.ending[0]), tokens)
         if entry.is_paced:
@@ -418,13 +420,13 @@ class Journals:
         """The request without what must not be kept."""
         return http if self._redaction is None else self._redaction.apply(http)
 
-    def record(self, journal: Journal, at: float, http: HttpRequest, exchange: Exchange, lane: Lane) -> Entry:
+    def record(self, journal: Journal, at: float, http: HttpRequest, exchange: Exchange | Alike, lane: Lane) -> Entry:
         """A new entry in one session's journal, of a request as it is kept."""
         given = http.headers
         known = self._headers.get(id(given))
         shown = known[1] if known is not None and known[0] is given else self._shown(given)
         entry = Entry(self.total + 1, at, http, exchange, journal, lane, shown)
-        self.note(journal, entry, exchange)
+        self.note(journal, entry, exchange.settled.exchange if isinstance(exchange, Alike) else exchange)
         return entry
 
     def note(self, journal: Journal, entry: Entry, exchange: Exchange) -> None:

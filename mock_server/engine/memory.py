@@ -7,14 +7,14 @@ states: all of these are replaced when they change, never changed.
 
 import functools
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from mock_server.clock import http_date
-from mock_server.engine.entry import Entry
-from mock_server.engine.exchange import Call, Exchange
+from mock_server.engine.entry import Entry, weight_of
+from mock_server.engine.exchange import Alike, Call, Exchange
 from mock_server.engine.seeds import Ids
-from mock_server.engine.slots import Filled, Stencil, cached
+from mock_server.engine.slots import Filled, ReplyStencil, Stencil, cached
 from mock_server.protocol.blocks import Block
 from mock_server.protocol.plan import Headers, Plan
 from mock_server.protocol.request import MessagesRequest
@@ -32,7 +32,7 @@ _HASHED = 4_096  # bytes of which all are hashed; of more a share, and all are c
 _OVERHEAD = 4_000
 
 
-_exchange = quick(Exchange)
+_exchange, _alike = quick(Exchange), quick(Alike)
 
 
 class Again(NamedTuple):
@@ -44,47 +44,86 @@ class Again(NamedTuple):
     moved: "Values"
 
 
-class Settled(NamedTuple):
+class Settled:
     """What plain requests come to that differ in nothing but what is said, once the same answer is chosen for them: an
     exchange, and the headers of its plan that do not change (`behind` those that every reply has for itself). `least`:
     with this `max_tokens`, and any larger one, the reply comes whole. `slots`: the reply, where each request has texts
-    of its own in it."""
+    of its own in it.
 
-    terms: "InForce"
-    least: int
-    exchange: Exchange
-    filled: Filled
-    behind: Headers
-    slots: "CompiledReply | None" = None
+    `frames`: how many are sent, where all go out at once; else -1. `held`: about so many bytes of its own each has.
+    `wire`: the bytes of the reply with holes, as a connection sends them; made by whoever has one.
+    """
+
+    __slots__ = ("behind", "exchange", "filled", "frames", "held", "least", "slots", "terms", "wire")
+
+    def __init__(
+        self,
+        terms: "InForce",
+        least: int,
+        exchange: Exchange,
+        filled: Filled,
+        behind: Headers,
+        slots: "CompiledReply | None" = None,
+    ) -> None:
+        self.terms = terms
+        self.least = least
+        self.exchange = exchange
+        self.filled = filled
+        self.behind = behind
+        self.slots = slots
+        plan = exchange.plan
+        (part,) = plan.parts
+        self.frames = -1 if part.at[-1] or plan.manner is not None else len(part.frames)
+        self.held = weight_of(plan)
+        self.wire: ReplyStencil | None = None
 
     def holds_for(self, terms: "InForce", request: MessagesRequest) -> bool:
         """Whether a request of its kind comes to it."""
         return self.terms is terms and (self.least <= request.max_tokens or self.slots is not None)
 
-    def exchange_of(
-        self, call: Call, admitted: "Admitted", content: Sequence[Block], library: "Library"
-    ) -> Exchange | None:
+    def alike(self, call: Call, admitted: "Admitted", content: Sequence[Block], library: "Library") -> Alike | None:
         """What one more request of its kind comes to. `content`: that of a reply with slots; None where it is too long
         for its request."""
-        terms, ids, filled, input_tokens = self.terms, call.ids, self.filled, admitted.input_tokens
-        if admitted.cache is None:
+        ids, input_tokens, use = call.ids, admitted.input_tokens, admitted.cache and admitted.cache.use
+        if use is None:
             values = {"input_tokens": b"%d" % input_tokens}
         else:
-            values, input_tokens = cached(admitted.cache.use), admitted.cache.use.uncached
-        tokens = input_tokens, filled.tokens[1]
+            values, input_tokens = cached(use), use.uncached
+        tokens = input_tokens, self.filled.tokens[1]
         if self.slots is not None:
             texts, output = self.slots.texts_of(content, admitted.model)
             if output > admitted.request.max_tokens:
                 return None
             values.update(texts, output_tokens=b"%d" % output)
             tokens = input_tokens, output
-        request_id, message_id = ids.new("req"), ids.new("msg")
-        own = terms.headers_at(int(call.session.clock.unix()), request_id)
-        values["id"] = b'"%b"' % message_id.encode()
-        plan = filled.plan(values, own + self.behind, tokens)
-        is_kept = call.again and filled.is_at_once and self.slots is None and admitted.cache is None
-        again = Again(library, terms, filled.after(input_tokens), call.session.moved) if is_kept else None
-        return _exchange((plan, *self.exchange[1:-1], again))
+        second, request_id = int(call.session.clock.unix()), ids.new("req")
+        values["id"] = b'"%b"' % ids.new("msg").encode()
+        values[_REQUEST], values[_DATE] = request_id.encode(), _date_bytes(second)
+        again = None
+        if call.again and self.filled.is_at_once and self.slots is None and use is None:
+            again = Again(library, self.terms, self.filled.after(input_tokens), call.session.moved)
+        return _alike((self, values, tokens, second, request_id, again))
+
+    def exchange_of(self, alike: Alike) -> Exchange:
+        """The exchange that is like the first one."""
+        plan = self.plan(alike.second, alike.request_id, alike.values, alike.tokens)
+        return _exchange((plan, *self.exchange[1:-1], alike.again))
+
+    def plan(
+        self, second: int, request_id: str, values: Mapping[str, bytes], tokens: tuple[int, int] | None = None
+    ) -> Plan:
+        """The plan with these values in it: those of `filled` that each exchange has for itself."""
+        return self.filled.plan(values, self.terms.headers_at(second, request_id) + self.behind, tokens)
+
+    def marked(self, values: Mapping[str, bytes]) -> tuple[Plan, dict[str, bytes]]:
+        """Its plan with a mark in every place that each exchange has for itself, as long as its value here where that
+        is long, and the marks: nothing else in a reply has the byte that they begin with."""
+        marks = {name: (b"\0%d\0" % at).ljust(len(value), b"\0") for at, (name, value) in enumerate(values.items())}
+        plan = self.plan(0, marks[_REQUEST].decode(), marks)
+        at = len(self.filled.headers)  # where the date stands
+        headers = plan.headers
+        dated = (*headers[:at], (headers[at][0], marks[_DATE].decode()), *headers[at + 1 :])
+        return plan._replace(headers=dated), marks
 
 
 class Repeated(Entry):
@@ -120,7 +159,7 @@ def _date_bytes(second: int) -> bytes:
 
 _DATE, _REQUEST = "date", "request_id"
 # what no other entry shares with the first
-_OWN = frozenset(("number", "at", "exchange", "request", "outline", "ending"))
+_OWN = frozenset(("number", "at", "exchange", "alike", "request", "outline", "ending"))
 
 
 class Remembered:
@@ -129,7 +168,7 @@ class Remembered:
     `wire`: the bytes of the reply with holes, as a connection sends them; made by whoever has one.
     """
 
-    __slots__ = ("_behind", "again", "asked", "came", "entry", "key", "session", "shared", "tally", "wire")
+    __slots__ = ("again", "asked", "came", "entry", "key", "like", "session", "shared", "tally", "wire")
 
     def __init__(self, came: bytes, session: "Session", asked: str | None, key: str, entry: Entry) -> None:
         """`asked`, `key`: what the request's session goes by. `entry`: what it came to, which has ended."""
@@ -138,10 +177,11 @@ class Remembered:
         self.asked = asked
         self.key = key
         self.entry = entry
-        again = entry.exchange.again
+        first = entry.exchange
+        again = first.again
         assert again is not None
         self.again = again
-        self._behind = len(again.filled.headers) + len(self._own(0, ""))  # where headers begin that are always the same
+        self.like = Settled(again.terms, 0, first, again.filled, behind(first.plan, again.filled, again.terms))
         whole = ("completed", len(entry.plan.frames), 0.0)
         self.shared = {**{name: value for name, value in vars(entry).items() if name not in _OWN}, "ending": whole}
         self.tally = (entry.scenario, entry.status, whole[0]), entry.tokens
@@ -152,28 +192,20 @@ class Remembered:
         """The bytes that it keeps."""
         return _OVERHEAD + 2 * len(self.came) + 2 * sum(map(len, self.entry.plan.frames))
 
-    def exchange(self, second: int, request_id: str, drawn: dict[str, bytes]) -> Exchange:
+    def exchange(self, second: int, request_id: str, drawn: Mapping[str, bytes]) -> Exchange:
         """The same exchange with other ids and another time."""
-        first = self.entry.exchange
-        plan = self.again.filled.plan(drawn, self._own(second, request_id))
-        return first._replace(plan=plan._replace(headers=(*plan.headers, *first.plan.headers[self._behind :])))
+        return self.like.exchange._replace(plan=self.like.plan(second, request_id, drawn))
 
     def marked(self) -> tuple[Plan, dict[str, bytes]]:
-        """Its plan with a mark in every place that each exchange has for itself, as long as what will stand there, and
-        the marks: nothing else in a reply has the byte that they begin with."""
+        """Its plan with marks, and the marks; see `Settled.marked`."""
         ids = Ids(None)
-        said = {_DATE: _date_bytes(0), _REQUEST: ids.new("req").encode(), **self.again.filled.drawn(ids, str)}
-        marks = {name: b"\0%d" % at + b"\0" * (len(said[name]) - len(b"\0%d" % at)) for at, name in enumerate(said)}
-        drawn = {name: mark for name, mark in marks.items() if name not in (_DATE, _REQUEST)}
-        exchange = self.exchange(0, marks[_REQUEST].decode(), drawn)
-        at = len(self.again.filled.headers)  # where the date stands
-        headers = exchange.plan.headers
-        dated = (*headers[:at], (headers[at][0], marks[_DATE].decode()), *headers[at + 1 :])
-        return exchange.plan._replace(headers=dated), marks
+        own = {_DATE: _date_bytes(0), _REQUEST: ids.new("req").encode()}
+        return self.like.marked({**own, **self.again.filled.drawn(ids, str)})
 
-    def _own(self, second: int, request_id: str) -> Headers:
-        """The headers that every reply has for itself: the date, its ids, whose it is."""
-        return self.again.terms.headers_at(second, request_id)
+
+def behind(plan: Plan, filled: Filled, terms: "InForce") -> Headers:
+    """The headers of a plan that do not change, behind those that every reply has for itself."""
+    return plan.headers[len(filled.headers) + len(terms.headers_at(0, "")) :]
 
 
 class Memory:

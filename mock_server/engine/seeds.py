@@ -48,18 +48,19 @@ def _since(ticks: int) -> str:
 class Chance:
     """Letters and digits by chance, drawn for many exchanges at a time."""
 
-    MANY, SIZE = 64, 48  # pieces, and the bytes of each
+    MANY, SIZE = 128, 32  # pieces, and the letters of each: two ids need no more
 
     def __init__(self) -> None:
         self._random = random.Random()
         self._pieces: list[str] = []
 
     def piece(self) -> str:
-        """64 letters that nobody else gets, from whatever thread."""
+        """32 letters that nobody else gets, from whatever thread."""
         try:
             return self._pieces.pop()
         except IndexError:
-            self._pieces += [letters(self._random.randbytes(self.SIZE)) for _ in range(self.MANY)]
+            drawn = letters(self._random.randbytes(self.MANY * self.SIZE * 3 // 4))
+            self._pieces += [drawn[at : at + self.SIZE] for at in range(0, len(drawn), self.SIZE)]
             return self._pieces.pop()
 
 

@@ -81,6 +81,34 @@ class Stencil:
         return b"".join(parts)
 
 
+class ReplyStencil(Stencil):
+    """A reply as a connection sends it, with holes. Its head tells how long the body is that the values make."""
+
+    __slots__ = ("_body", "_form", "_length", "_rest")
+
+    def __init__(
+        self, data: bytes, holes: Sequence[tuple[int, int, str]], length: tuple[int, int], form: bytes
+    ) -> None:
+        """`length`: where the length of the body stands in `data`, written by `form`; what is behind is the body, but
+        for what encloses it, as long as it is."""
+        start, end = length
+        listed = sorted((*holes, (start, end, "")))
+        super().__init__(data, listed)
+        first = listed.index((start, end, ""))
+        self._length = self._slots.pop(first)[0]
+        self._body = [at for at, _ in self._slots[first:]]
+        self._form = form
+        body = int(data[start:end], 16 if form == b"%x" else 10)
+        self._rest = body - sum([end - start for start, end, _ in listed[first + 1 :]])
+
+    def fill(self, values: Mapping[str, bytes]) -> bytes:
+        parts = self._parts.copy()
+        for at, name in self._slots:
+            parts[at] = values[name]
+        parts[self._length] = self._form % (self._rest + sum([len(parts[at]) for at in self._body]))
+        return b"".join(parts)
+
+
 def places(data: bytes, looks: Mapping[str, bytes]) -> list[tuple[int, int, str]]:
     """Where some bytes stand in others: start, end and name of each."""
     found = []

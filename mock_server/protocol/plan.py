@@ -42,6 +42,11 @@ class Part(NamedTuple):
     joined: Callable[[tuple[bytes, ...]], Sequence[bytes]] | None = None
 
     @property
+    def pieces(self) -> Sequence[bytes]:
+        """All its bytes, in no more pieces than need be."""
+        return self.frames if self.joined is None else self.joined(self.frames)
+
+    @property
     def payloads(self) -> Payloads:
         """What each frame says, as it was before it became bytes; None for what is no event, or not known.
 

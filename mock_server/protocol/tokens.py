@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from mock_server.protocol import media
 from mock_server.protocol.profile import Model
-from mock_server.protocol.request import LONG, THOUGHTS, Block, MessagesRequest, blocks
+from mock_server.protocol.request import LONG, SHORT, THOUGHTS, Block, MessagesRequest, blocks
 from mock_server.protocol.sse import dumps, dumps_read
 
 _SHORT = 100  # letters, up to which the expression is as fast as anything
@@ -239,12 +239,14 @@ def input_tokens(request: MessagesRequest, model: Model, counter: TokenCounter) 
     if len(messages) == 1:
         content = messages[0]["content"]
         if type(content) is str:
-            return round((text + counter.count(content)) * model.token_factor) + fixed
-        said = request.question
-        if said is None:
-            said = [block["text"] for block in content if block["type"] == "text"]
-        if len(said) == len(content):
-            return round((text + sum(map(counter.count, said))) * model.token_factor) + fixed
+            # a short one is not remembered: it hardly comes again but in bytes that are, and memory that is new is slow
+            said = count(content) if len(content) < SHORT else counter.count(content)
+            return round((text + said) * model.token_factor) + fixed
+        texts = request.question
+        if texts is None:
+            texts = [block["text"] for block in content if block["type"] == "text"]
+        if len(texts) == len(content):
+            return round((text + sum(map(counter.count, texts))) * model.token_factor) + fixed
     if cites(request):
         fixed += CITATIONS
 

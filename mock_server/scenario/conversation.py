@@ -259,6 +259,12 @@ def _turns(messages: Sequence[Mapping[str, Any]]) -> list[HumanTurn]:
     return [HumanTurn(role, tuple(content)) for role, content in runs]
 
 
+def question(request: MessagesRequest) -> SearchedText | None:
+    """What is said in a request that is one message of a user's, in texts alone; None for any other, and a long one."""
+    texts = request.question
+    return None if texts is None or len(request.raw) >= LONG else SearchedText(texts)
+
+
 def conversed(request: MessagesRequest) -> Conversation:
     """The same of a request, whose turns may be known as far as it goes on from an earlier one, or all of them."""
     if len(request.raw) >= LONG and WHOLE in request.scanned:
@@ -374,8 +380,13 @@ class RequestView:
     endpoint: str = "messages"
 
     def __init__(
-        self, request: MessagesRequest, headers: Mapping[str, str], last: Sequence[Block], results: Sequence[Block]
+        self,
+        request: MessagesRequest,
+        headers: Mapping[str, str],
+        last: Sequence[Block] | None = None,
+        results: Sequence[Block] = (),
     ) -> None:
+        """`last`: the newest turn; None where there is one message alone. `results`: those of tools in it."""
         self.request = request
         self.headers = headers
         self._last = last
@@ -388,7 +399,8 @@ class RequestView:
     @lazy
     def last_message(self) -> SearchedText:
         """The newest turn, the text of tool results included."""
-        return SearchedText([result_text(b) if b["type"] == "tool_result" else b.get("text", "") for b in self._last])
+        last = blocks(self.request.messages[0]["content"]) if self._last is None else self._last
+        return SearchedText([result_text(b) if b["type"] == "tool_result" else b.get("text", "") for b in last])
 
     @lazy
     def called(self) -> Mapping[str, str]:

@@ -16,7 +16,7 @@ from aiohttp.web_response import StreamResponse
 from mock_server.engine.endpoints import ENDPOINTS, allowed, find, most_bytes
 from mock_server.engine.engine import Engine
 from mock_server.engine.entry import Entry, Lane
-from mock_server.engine.exchange import Exchange, Reading, addressed
+from mock_server.engine.exchange import Alike, Exchange, Reading, addressed
 from mock_server.engine.memory import Remembered
 from mock_server.engine.slots import Stencil, places
 from mock_server.protocol.errors import ApiError
@@ -27,7 +27,7 @@ from mock_server.server.body import Room, form_summary, is_form, read_body, read
 from mock_server.server.connection import HTTP_1_1, Answered, Connection, Inbox, Written, canceling, nobody_asks
 from mock_server.server.control import Desk, Query
 from mock_server.server.control.answers import SAFE, STREAM, ControlError
-from mock_server.server.player import Outcome, Playing, Wheel, at_once, frames_at_once, opening_of, play
+from mock_server.server.player import Outcome, Playing, Wheel, at_once, frames_at_once, opening_of, play, with_holes
 
 # What browsers ask before and look for after a request to the emulated API. The control API has none of it.
 #
@@ -135,6 +135,8 @@ _HELLO = "/api/hello"
 
 class BesideApi:
     """A reply that no journal keeps: of the control API, and to what could not be read."""
+
+    alike: Alike | None = None
 
     def __init__(self, exchange: Exchange, lane: Lane) -> None:
         self.exchange = exchange
@@ -340,6 +342,13 @@ class App:
         if self._file is not None or self._watchers or log.isEnabledFor(logging.INFO):
             self._tell(entry, "POST", entry.path, start, "completed")
         return entry.sent_by(one.wire)
+
+    def sent(self, alike: Alike) -> bytes:
+        """The bytes of a reply that is like one before, but for values of its own."""
+        settled = alike.settled
+        if settled.wire is None:
+            settled.wire = with_holes(*settled.marked(alike.values))
+        return settled.wire.fill(alike.values)
 
     def most_bytes(self, path: str) -> int:
         """How large the body of a request to this path may be."""

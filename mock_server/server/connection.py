@@ -23,10 +23,11 @@ from aiohttp.web_response import StreamResponse
 from aiohttp.web_server import Server as WebServer
 
 from mock_server.engine.entry import Lane
-from mock_server.engine.exchange import Exchange
+from mock_server.engine.exchange import Alike, Exchange
 from mock_server.engine.memory import Remembered
 from mock_server.protocol.errors import ApiError, invalid
 from mock_server.protocol.request import LONG, HttpRequest
+from mock_server.records import quick
 from mock_server.server.player import Outcome, Playing, Wheel, at_once, frames_at_once, opening_of
 
 # Closing a connection with a RST, where the system can; elsewhere it is closed as the transport aborts.
@@ -231,11 +232,16 @@ KEPT_OPEN = 3630.0  # seconds that a connection may be idle: more than a proxy b
 LOOK = 60.0  # seconds between two looks for those that are
 
 
+_http, _outcome = quick(HttpRequest), quick(Outcome)
+
+
 class Answered(Protocol):
     """A request with its reply: an entry of the journal, or an aside. It hears how the reply ended."""
 
     @property
     def exchange(self) -> Exchange: ...
+    @property
+    def alike(self) -> Alike | None: ...
     @property
     def lane(self) -> Lane: ...
     def opened(self, cut: Callable[[str], None]) -> None: ...
@@ -256,6 +262,7 @@ class Application(Protocol):
     async def answered(self, http: HttpRequest) -> tuple[Answered, bytes | None]: ...
     def remember(self, came: bytes, http: HttpRequest, answered: Answered) -> None: ...
     def again(self, one: Remembered, start: float) -> bytes: ...
+    def sent(self, alike: Alike) -> bytes: ...
     def most_bytes(self, path: str) -> int: ...
     async def settle(self, answered: Answered) -> None: ...
     def refused(self, error: ApiError) -> Answered: ...
@@ -557,7 +564,7 @@ class Connection(RequestHandler):
     def _take(self, head: Head, body: bytes, came: bytes) -> None:
         """Have a request answered when its turn comes. `came`: all its bytes, to remember it by; none if too many."""
         self._busy = True
-        http = HttpRequest("POST", head.path, head.headers, body, None, head.query)
+        http = _http(("POST", head.path, head.headers, body, None, head.query, "", None))
         self._app.inbox.put(self._answer, http, came)
 
     def _answer(self, http: HttpRequest, came: bytes, start: float) -> None:
@@ -566,7 +573,7 @@ class Connection(RequestHandler):
                 self._loop.create_task(self._answer_large(http, came, start))
                 return
             answered = self._app.exchange(http, came=came)
-            if answered.exchange.late is None:
+            if answered.alike is not None or answered.exchange.late is None:
                 self._send(http, came, answered, start)
             elif self.is_open:
                 task = self._loop.create_task(self._answer_late(http, came, answered, start))
@@ -607,16 +614,21 @@ class Connection(RequestHandler):
     def _send(
         self, http: HttpRequest, came: bytes, answered: Answered, start: float, told: bytes | None = None
     ) -> None:
-        plan = answered.exchange.plan
-        frames = frames_at_once(plan)
+        alike = answered.alike
+        if alike is not None and alike.settled.frames >= 0:
+            frames, data, again = alike.settled.frames, self._app.sent(alike), alike.again
+        else:
+            plan, again = answered.exchange.plan, answered.exchange.again
+            frames = frames_at_once(plan)
+            data = at_once(plan, keep_alive=True, version=HTTP_1_1) if frames >= 0 else b""
         if frames >= 0:
-            data, transport = at_once(plan, keep_alive=True, version=HTTP_1_1), self.transport
+            transport = self.transport
             is_open = transport is not None and not transport.is_closing()
-            outcome = Outcome("completed", frames) if is_open else Outcome("client_left", 0)
+            outcome = _outcome(("completed", frames, ()) if is_open else ("client_left", 0, ()))
             self._app.ended(answered, "POST", http.path, start, outcome, told)
             if transport is not None:
                 transport.write(data)
-            if answered.exchange.again is not None:
+            if again is not None:
                 self._app.remember(came, http, answered)
             self._free(outcome)
         else:

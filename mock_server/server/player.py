@@ -6,12 +6,13 @@ import asyncio
 import heapq
 from array import array
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import NamedTuple, Protocol
 
 from mock_server.clock import INSTANT
 from mock_server.engine.entry import Lane
+from mock_server.engine.slots import ReplyStencil, places
 from mock_server.protocol.plan import Part, Plan
 from mock_server.protocol.sse import KEEPALIVE_FRAME, PING_FRAME
 
@@ -100,7 +101,7 @@ def at_once(plan: Plan, *, keep_alive: bool, version: tuple[int, int]) -> bytes:
     """All that is sent of a plan whose frames are due at once: head and body in one join."""
     pieces = [b""]
     for part in plan.parts:
-        pieces += part.frames if part.joined is None else part.joined(part.frames)
+        pieces += part.pieces
     size = sum(map(len, pieces))
     if not plan.stream:
         pieces[0] = head(plan, f"content-length: {size}", keep_alive=keep_alive, version=version)
@@ -113,6 +114,15 @@ def at_once(plan: Plan, *, keep_alive: bool, version: tuple[int, int]) -> bytes:
             pieces.append(b"\r\n")
         pieces.append(_LAST_CHUNK)
     return b"".join(pieces)
+
+
+def with_holes(plan: Plan, marks: Mapping[str, bytes]) -> ReplyStencil:
+    """The same of a plan with marks in it: holes where they stand, and where the length of its body does."""
+    data = at_once(plan, keep_alive=True, version=(1, 1))
+    size, form = len(plan.body()), b"%x" if plan.stream else b"%d"
+    before, after = (b"\r\n\r\n", b"\r\n") if plan.stream else (b"\r\ncontent-length: ", b"\r\n\r\n")
+    start = data.index(before + form % size + after) + len(before)
+    return ReplyStencil(data, places(data, marks), (start, start + len(form % size)), form)
 
 
 async def play(playing: "Playing") -> Outcome:

@@ -19,7 +19,7 @@ from mock_server.protocol.request import HttpRequest
 from mock_server.protocol.sse import dumps, encode
 from mock_server.scenario.load import files, library, load, loads
 from mock_server.scenario.profiles import load_profile
-from mock_server.server.player import frames_at_once
+from mock_server.server.player import at_once, frames_at_once, with_holes
 from mock_server.settings import Settings
 
 PROFILES = ("octen", "anthropic")
@@ -70,6 +70,10 @@ def without_memory(engine: Engine, http: HttpRequest) -> Entry:
 
 def answered(engine: Engine, http: HttpRequest) -> Entry:
     entry = engine.handle(http, again=engine.memory.has_seen(came(http)))
+    if entry.alike is not None and entry.alike.settled.frames >= 0:
+        alike = entry.alike
+        sent = with_holes(*alike.settled.marked(alike.values)).fill(alike.values)
+        assert sent == at_once(alike.exchange().plan, keep_alive=True, version=(1, 1))
     if entry.exchange.late is None:
         entry.end("completed", len(entry.plan.frames))
         engine.metrics.count(entry)
@@ -115,6 +119,71 @@ def counted(engine: Engine) -> list[Any]:
         ],
         [[entry.number for entry in one.journal] for one in engine.sessions.all()],
     ]
+
+
+# -- what a question shares with others ---------------------------------------------------------------------------------
+
+QUESTIONS = SCENARIOS.replace("states: {service: [up, down]}\n", "")
+ODD: tuple[tuple[str, Callable[[], HttpRequest]], ...] = (
+    ("other words", lambda: asks("hello you")),
+    ("nothing matches", lambda: asks("goodbye")),
+    ("another scenario", lambda: asks("weather")),
+    ("a name in it", lambda: asks("hello [[scenario:calls]]")),
+    ("a name that nobody has", lambda: asks("hello [[scenario:nobody]]")),
+    ("a name in a header", lambda: asks("hello", headers={"x-mock-scenario": "calls"})),
+    ("an origin", lambda: asks("hello", headers={"origin": "http://here"})),
+    ("a fault in a header", lambda: asks("hello", headers={"x-mock-fault": "overloaded"})),
+    ("a retry", lambda: asks("hello", headers={"x-stainless-retry-count": "1"})),
+    ("another key", lambda: asks("hello", headers={"x-api-key": "other"})),
+    ("no key", lambda: asks("hello", headers={"x-api-key": ""})),
+    ("a wrong version", lambda: asks("hello", headers={"anthropic-version": "1999-01-01"})),
+    ("blank", lambda: asks(" \n")),
+    ("empty", lambda: asks("")),
+    ("what looks like a mark", lambda: asks('hello "cache_control"')),
+    ("half of a character", lambda: request(asks("hello HERE").body.replace(b"HERE", b"\\ud83d"))),
+    ("blocks", lambda: asks([{"type": "text", "text": "hello"}])),  # type: ignore[arg-type]
+    ("a mark", lambda: asks([{"type": "text", "text": "hello", "cache_control": {"type": "ephemeral"}}])),  # type: ignore[arg-type]
+    ("of the assistant", lambda: request(asks("hello").body.replace(b'"user"', b'"assistant"'))),
+    ("too long", lambda: asks("hello " + "x " * 250_000)),
+    ("little room", lambda: asks("hello", max_tokens=1)),
+)
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize(("name", "odd"), ODD, ids=[name for name, _ in ODD])
+def test_a_question_whose_rest_is_known_is_asked_about_what_is_its_own(
+    name: str, odd: Callable[[], HttpRequest], profile: str
+) -> None:
+    plain, remembers = engine(QUESTIONS, profile), engine(QUESTIONS, profile)
+    for at in range(6):
+        assert told(with_memory(remembers, asks(f"hello {at}"))) == told(without_memory(plain, asks(f"hello {at}")))
+    assert remembers.handle(asks("hello again")).alike is not None
+    without_memory(plain, asks("hello again"))
+    for _ in range(2):
+        assert told(with_memory(remembers, odd())) == told(without_memory(plain, odd()))
+
+
+CHANGES: tuple[tuple[str, Callable[[Engine], object]], ...] = (
+    ("other scenarios", lambda one: one.load(loads("name: hello\nwhen: {prompt: hello}\nreply: Changed."))),
+    ("limits", lambda one: one.override(one.sessions.default, rate_limits="requests=1")),
+    ("other rules", lambda one: one.override(one.sessions.default, validation="off")),
+    ("its own scenario", lambda one: one.add(one.sessions.default, *loads("name: own\nreply: Mine."))),
+    ("an overlay", lambda one: one.lay(*loads("name: rain\nfault: {type: truncate, after: 1}"))),
+)
+
+
+@pytest.mark.parametrize(("name", "change"), CHANGES, ids=[name for name, _ in CHANGES])
+def test_what_questions_share_is_dropped_when_anything_it_hangs_on_changes(
+    name: str, change: Callable[[Engine], object]
+) -> None:
+    plain, remembers = engine(QUESTIONS), engine(QUESTIONS)
+    for at in range(6):
+        assert told(with_memory(remembers, asks(f"hello {at}"))) == told(without_memory(plain, asks(f"hello {at}")))
+    change(plain)
+    change(remembers)
+    for at in range(6):
+        assert told(with_memory(remembers, asks(f"hello {at}"))) == told(without_memory(plain, asks(f"hello {at}")))
+    assert counted(remembers) == counted(plain)
 
 
 # -- again is as first -----------------------------------------------------------------------------------------------

@@ -202,10 +202,9 @@ def test_our_own_fault_is_a_500_envelope_with_a_traceback_in_the_log(serve, talk
     from mock_server.engine.endpoints import messages as module
 
     server = serve()
-    whole = module.choose
-    monkeypatch.setattr(module, "choose", lambda *_: 1 / 0)
-    status, kind, _ = error_of(talk(server, post(asks(), KEY)))
-    monkeypatch.setattr(module, "choose", whole)
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "choose", lambda *_: 1 / 0)
+        status, kind, _ = error_of(talk(server, post(asks(), KEY)))
 
     assert (status, kind) == (500, "api_error")
     assert "ZeroDivisionError" in caplog.text

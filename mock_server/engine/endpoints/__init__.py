@@ -16,7 +16,7 @@ from mock_server.engine.endpoints.count_tokens import read as read_counted
 from mock_server.engine.endpoints.count_tokens import read_ahead as read_count
 from mock_server.engine.endpoints.messages import create
 from mock_server.engine.endpoints.messages import read_ahead as read_message
-from mock_server.engine.exchange import NO_PARAMS, Call, Exchange, Reader
+from mock_server.engine.exchange import NO_PARAMS, Alike, Call, Exchange, Reader
 from mock_server.engine.session import InForce
 from mock_server.protocol.errors import ApiError, excerpt, nearest
 from mock_server.protocol.profile import OPERATIONS, Family, Profile
@@ -33,7 +33,7 @@ else:  # what most clients never ask for
         Deferred(f"{__name__}.{one}", globals()) for one in ("batches", "complete", "files", "models")
     )
 
-Endpoint = Callable[["Engine", Call], Exchange]
+Endpoint = Callable[["Engine", Call], Exchange | Alike]
 
 ENDPOINTS: Mapping[str, Mapping[str, Endpoint]] = {
     "/v1/messages": {"POST": create},

@@ -23,10 +23,11 @@ def complete(engine: "Engine", call: Call) -> Exchange:
     """parse -> validate -> the line of a message -> completion. Raises ApiError for the client's mistakes."""
     asked, reading, ignored = call.read(read)
     try:
-        as_asked = call._replace(http=asked, reading=reading, endpoint="complete", came=call.http)
+        as_asked = call._replace(http=asked, reading=reading, endpoint="complete", came=call.http, alike=False)
         exchange = messages.create(engine, as_asked)
     except ApiError as error:
         raise _renamed(error) from None
+    assert isinstance(exchange, Exchange)
     if ignored:
         exchange = passing_over(exchange, ignored, engine.once)
     return _completed(exchange)

@@ -29,7 +29,7 @@ from mock_server.engine.cache import prefixed
 from mock_server.engine.choose import NAMES, Choice, Lookup, NoMatch, choose, look_ahead
 from mock_server.engine.compile import Binding, CompiledReply, Reply, View, is_one_text, reply_of
 from mock_server.engine.errors import failure, scripted
-from mock_server.engine.exchange import Apart, Call, Exchange, Late
+from mock_server.engine.exchange import Alike, Apart, Call, Exchange, Late
 from mock_server.engine.faults import (
     HEADER,
     NONE,
@@ -43,7 +43,7 @@ from mock_server.engine.faults import (
     refused,
 )
 from mock_server.engine.library import Library
-from mock_server.engine.memory import Again, Settled
+from mock_server.engine.memory import Again, Settled, behind
 from mock_server.engine.pace import first_due
 from mock_server.engine.request_view import Request, ready
 from mock_server.engine.session import InForce, Session
@@ -54,14 +54,14 @@ from mock_server.protocol.blocks import Block, Compaction
 from mock_server.protocol.errors import ApiError, excerpt, failure_of_ours, invalid
 from mock_server.protocol.expression import OverLimit, allowance, bounded
 from mock_server.protocol.plan import NOTHING, Headers, Plan
-from mock_server.protocol.profile import Limits
+from mock_server.protocol.profile import Limits, Model
 from mock_server.protocol.request import HttpRequest, MessagesRequest, parse
 from mock_server.protocol.rules import allowed_in_batch
 from mock_server.protocol.rules.models import model_of
 from mock_server.protocol.rules.parameters import EMULATED
 from mock_server.protocol.sse import dumps, dumps_in_steps, encode
-from mock_server.protocol.tokens import TokenCounter
-from mock_server.records import lazy
+from mock_server.protocol.tokens import TokenCounter, input_tokens
+from mock_server.records import lazy, quick
 from mock_server.scenario.answer import Answer, name_of
 from mock_server.scenario.conditions import Miss
 from mock_server.scenario.conversation import waiting_call
@@ -103,11 +103,14 @@ _MOST_KNOWN = 64  # replies of which is known what they do against requests that
 _TOLD = 600  # characters of what is said of a reply in a header and in the log
 
 
-def create(engine: "Engine", call: Call) -> Exchange:
+def create(engine: "Engine", call: Call) -> Exchange | Alike:
     """parse -> resume -> validate -> admit -> choose -> bind -> commit -> faults. Raises ApiError."""
     session = call.session
     terms = session.in_force
     request, finding = read(call.http, session) if call.reading is None else call.read(read)
+    usual: Usual | None = request.steady.get(_USUAL)
+    if usual is not None and finding is None and (alike := _as_usual(engine, call, request, usual)) is not None:
+        return alike
     if "thread" in request.body and _goes_on(request, terms):
         if request.is_resumed:
             session.threads.resume(request.body)  # what it goes on from may have gone meanwhile
@@ -130,6 +133,10 @@ def create(engine: "Engine", call: Call) -> Exchange:
     if log.isEnabledFor(logging.DEBUG):
         _log_accepted(request)
     exchange = _answered(engine, admitted)
+    if isinstance(exchange, Alike):
+        if call.alike and not ignored and finding is None:
+            return exchange
+        exchange = exchange.exchange()
     if ignored:
         exchange = passing_over(exchange, ignored, engine.once)
     return exchange if finding is None else warned(exchange, finding)._replace(again=None)
@@ -226,7 +233,7 @@ class Turn(NamedTuple):
         return isinstance(self.found, Choice) and self.answer.generate is None and not self.found.scenario.is_side_call
 
 
-def _answered(engine: "Engine", admitted: Admitted) -> Exchange:
+def _answered(engine: "Engine", admitted: Admitted) -> Exchange | Alike:
     call, request = admitted.call, admitted.request
     session = call.session
     terms, library = session.in_force, engine.library(session)
@@ -235,14 +242,11 @@ def _answered(engine: "Engine", admitted: Admitted) -> Exchange:
         asked.view.states, asked.view.endpoint = session.states(library), call.endpoint
     found = choose(library, asked)
     if isinstance(found, Choice) and (kind := _kind(admitted, found)) is not None:
-        settled = library.settled.get(kind)
-        if settled is not None and settled.holds_for(terms, request) and not asked.were_counts_read:
-            content = _texts(engine, call, asked, found) if settled.slots is not None else ()
-            exchange = settled.exchange_of(call, admitted, content, library)
-            if exchange is not None:
-                if admitted.cache is not None:
-                    commit(admitted, exchange.plan, ())
-                return exchange
+        alike = _settled(engine, admitted, asked, found, kind, library)
+        if alike is not None:
+            if call.alike and asked.is_question and not library.states and admitted.cache is None:
+                request.steady[_USUAL] = Usual(terms, library, admitted.model, kind[3:])
+            return alike
     draw = Draw(terms.settings.seed, call, request)
     overlays = engine.overlays(session) if library.laid else ()
     if request.body.get("compaction") is not None and not _compacts(found):
@@ -283,7 +287,7 @@ def _answered(engine: "Engine", admitted: Admitted) -> Exchange:
 # parameters that say nothing about a reply but what stands in `_kind`, and headers that say more
 _SIMPLE = {"model", "max_tokens", "messages", "stream", "system", "metadata", "temperature", "top_p", "top_k"}
 _SIMPLE |= {"cache_control"}
-_SAYING = {"anthropic-beta", "origin", HEADER}
+_SAYING = frozenset(("anthropic-beta", "origin", HEADER))
 
 
 def _kind(admitted: Admitted, found: Choice) -> tuple[int, int, int, str, bool, bool | None] | None:
@@ -301,6 +305,60 @@ def _kind(admitted: Admitted, found: Choice) -> tuple[int, int, int, str, bool, 
     return id(found.answer), found.turn, found.attempt, admitted.model.id, bool(body.get("stream")), wrote
 
 
+def _settled(
+    engine: "Engine", admitted: Admitted, asked: Lookup, found: Choice, kind: tuple[Any, ...], library: Library
+) -> Alike | None:
+    """What a request of this kind came to before, for one more."""
+    settled, call = library.settled.get(kind), admitted.call
+    if settled is None or asked.were_counts_read or not settled.holds_for(call.session.in_force, admitted.request):
+        return None
+    content = _texts(engine, call, asked, found) if settled.slots is not None else ()
+    alike = settled.alike(call, admitted, content, library)
+    if alike is not None and admitted.cache is not None:
+        commit(admitted, settled.exchange.plan, ())
+    return alike
+
+
+# Most of what is asked of a request hangs on all of it but its messages, which a client sends again and again.
+
+_USUAL = "usual"
+_admitted = quick(Admitted)
+
+
+class Usual(NamedTuple):
+    """What questions with the same rest have in common that come to a settled answer, under the same terms and of the
+    same library (which is one session's): what rules, limits and `_kind` asked of the rest need not be asked again.
+    `kind`: what that gives but for the answer."""
+
+    in_force: InForce
+    library: Library
+    model: Model
+    kind: tuple[Any, ...]
+
+
+def _as_usual(engine: "Engine", call: Call, request: MessagesRequest, usual: Usual) -> Alike | None:
+    """What a request comes to that differs from one before in nothing but what is said; None where anything else is to
+    be asked about it."""
+    session, model = call.session, usual.model
+    if session.in_force is not usual.in_force or not call.alike or request.is_marked:
+        return None
+    library = engine.library(session)
+    if library is not usual.library or request.ignored or not _SAYING.isdisjoint(request.headers):
+        return None
+    asked = Lookup(request, request.headers, call.key, session.cursors)
+    if not asked.is_question or log.isEnabledFor(logging.DEBUG):
+        return None
+    tokens = input_tokens(request, model, engine.counter)
+    if model.context_window is not None and tokens + request.max_tokens > model.context_window:
+        return None
+    found = choose(library, asked)
+    if not isinstance(found, Choice) or found.begins:
+        return None
+    admitted = _admitted((call, request, model, tokens, None, 0.0, None, None, (), ()))
+    kind = (id(found.answer), found.turn, found.attempt, *usual.kind)
+    return _settled(engine, admitted, asked, found, kind, library)
+
+
 def _settle(exchange: Exchange, filled: Filled, turn: Turn) -> None:
     """Remember what a simple request came to, if nothing but ids and the counters of its prompt was its own."""
     admitted, found, reply = turn.admitted, turn.found, turn.compiled
@@ -315,11 +373,10 @@ def _settle(exchange: Exchange, filled: Filled, turn: Turn) -> None:
     use = None if admitted.cache is None else admitted.cache.use
     if not is_even or filled != filled.after(admitted.input_tokens, use):
         return
-    behind = exchange.plan.headers[len(filled.headers) + len(terms.headers_at(0, "")) :]
-    slots = reply if reply.slots else None
+    slots, rest = reply if reply.slots else None, behind(exchange.plan, filled, terms)
     if slots is not None and not filled.is_at_once:  # its times hang on the texts
         return
-    turn.library.settle(kind, Settled(terms, limit, exchange._replace(again=None), filled, behind, slots))
+    turn.library.settle(kind, Settled(terms, limit, exchange._replace(again=None), filled, rest, slots))
 
 
 def _texts(engine: "Engine", call: Call, asked: Lookup, found: Choice) -> tuple[Block, ...]:

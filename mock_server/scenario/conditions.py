@@ -4,13 +4,13 @@ regular expressions found).
 """
 
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Union
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Union
 
 from mock_server.protocol.lazy import lazy
 from mock_server.protocol.request import Block, MessagesRequest, result_text
 from mock_server.records import dataclass
-from mock_server.scenario.lookalikes import normalize
 from mock_server.scenario.node import Node, Position, Problems, kind, one_of
 
 _NOTHING: Mapping[str, str] = {}
@@ -585,3 +585,37 @@ def merged(declared: Iterable[tuple[str, States]]) -> tuple[States, tuple[tuple[
             if known != state:
                 clashes.append((source, f"state '{name}' is {state} here; {known} in {first}"))
     return {name: state for name, (_, state) in found.items()}, tuple(clashes)
+
+
+# -- letters and their marks -----------------------------------------------------------------------------------------
+
+_PIECE = 512  # characters of a text that are composed at once
+_MARKS = 32  # that stand on one letter at most, where a text means something
+
+
+def normalize(form: Literal["NFC"], text: str) -> str:
+    """As `unicodedata.normalize`, piece by piece: alone it takes a time that grows with the square of the marks in a
+    row, and lets no other thread work meanwhile. The pieces end before a letter."""
+    if len(text) <= _PIECE:
+        return unicodedata.normalize(form, text)
+    return "".join([unicodedata.normalize(form, piece) for piece in _pieces(form, text)])
+
+
+def _pieces(form: Literal["NFC"], text: str) -> Iterator[str]:
+    start, size = 0, len(text)
+    while start < size:
+        end = start + _PIECE
+        if end < size:
+            end = next((at for at in range(end, end - _MARKS, -1) if _parts(form, text[at - 1], text[at])), end)
+        yield text[start:end]
+        start = end
+
+
+def _parts(form: Literal["NFC"], before: str, after: str) -> bool:
+    """Whether nothing of a character goes together with what stands before it."""
+    if after.isascii():
+        return True
+    alone = unicodedata.normalize(form, after)
+    if unicodedata.combining(alone[0]) or unicodedata.combining(after):
+        return False
+    return unicodedata.normalize(form, before + after) == unicodedata.normalize(form, before) + alone

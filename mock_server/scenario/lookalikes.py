@@ -5,10 +5,8 @@ The first two are alike wherever a scenario asks for a part of a text (`alike` o
 explanation names the code points, since nobody sees them.
 """
 
-import unicodedata
-from collections.abc import Iterator, Sequence
-from typing import Literal
-from unicodedata import combining
+from collections.abc import Sequence
+from unicodedata import combining, normalize
 
 from mock_server.protocol.lazy import lazy
 
@@ -23,39 +21,6 @@ _OTHERS = {
     ),  # Cyrillic
     **dict(zip("\u03bf\u03bd\u03b1", "ova", strict=True)),  # Greek
 }
-
-
-Form = Literal["NFC", "NFKD"]
-_PIECE = 512  # characters of a text that are composed at once
-_MARKS = 32  # that stand on one letter at most, where a text means something
-
-
-def normalize(form: Form, text: str) -> str:
-    """As `unicodedata.normalize`, piece by piece: alone it takes a time that grows with the square of the marks in a
-    row, and lets no other thread work meanwhile. The pieces end before a letter."""
-    if len(text) <= _PIECE:
-        return unicodedata.normalize(form, text)
-    return "".join([unicodedata.normalize(form, piece) for piece in _pieces(form, text)])
-
-
-def _pieces(form: Form, text: str) -> Iterator[str]:
-    start, size = 0, len(text)
-    while start < size:
-        end = start + _PIECE
-        if end < size:
-            end = next((at for at in range(end, end - _MARKS, -1) if _parts(form, text[at - 1], text[at])), end)
-        yield text[start:end]
-        start = end
-
-
-def _parts(form: Form, before: str, after: str) -> bool:
-    """Whether nothing of a character goes together with what stands before it."""
-    if after.isascii():
-        return True
-    alone = unicodedata.normalize(form, after)
-    if combining(alone[0]) or combining(after):
-        return False
-    return unicodedata.normalize(form, before + after) == unicodedata.normalize(form, before) + alone
 
 
 class Sight:

@@ -20,7 +20,7 @@ from mock_server.scenario.answer import ANSWER_KEYS, Answer
 from mock_server.scenario.conditions import NO_STATES, Condition, OnlyNamed, States, endpoints_of, read_states
 from mock_server.scenario.decode import Reads
 from mock_server.scenario.error import Failure
-from mock_server.scenario.faults import MOST_APART, Fault, Faults, Gates, Work, label, rank, reason_of
+from mock_server.scenario.faults import MOST_APART, Effort, Fault, Faults, Gates, label, rank, reason_of
 from mock_server.scenario.faults.place import CannotApply, Site
 from mock_server.scenario.node import suggestion
 from mock_server.scenario.reply import MOST_TOKENS, generated_in
@@ -39,10 +39,10 @@ def misfits(leaf: Answer) -> Mistakes:
     if plan is None:
         return
     site = Site(Random(0), plan if plan.stream else None, _failed, is_sketch=True)
-    work = Work(MOST_APART)
+    effort = Effort(MOST_APART)
     for key, at, fault in sorted(_written(leaf), key=lambda found: rank(found[2])):
         try:
-            work.take(plan)
+            effort.take(plan)
             plan = fault.apply(plan, site)
         except CannotApply as reason:
             yield (key, at), reason_of(fault, reason)

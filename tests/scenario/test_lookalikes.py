@@ -14,9 +14,8 @@ import pytest
 from mock_server.engine.choose import Lookup
 from mock_server.engine.session import Cursors
 from mock_server.protocol.request import MessagesRequest
-from mock_server.scenario.conditions import ConditionContext
+from mock_server.scenario.conditions import ConditionContext, normalize
 from mock_server.scenario.load import build
-from mock_server.scenario.lookalikes import normalize
 
 COMPOSED, DECOMPOSED = "Jos\u00e9 in Z\u00fcrich", "Jose\u0301 in Zu\u0308rich"
 SPACES = ["\u00a0", "\u202f", "\u2009", "\u3000", "\u2003", "\u205f", "\u1680"]

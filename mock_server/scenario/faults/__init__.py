@@ -145,10 +145,10 @@ def changes_message(fault: Fault) -> bool:
 def applied(plan: Plan, faults: Sequence[Fault], site: Site, most: int = MOST_WORK) -> Applied:
     """The plan with every fault that has a place in it, in order. `most`: frames that they may go through in all."""
     intact, done, failed = plan, [], []
-    work = Work(most)
+    effort = Effort(most)
     for fault in in_order(faults):
         try:
-            work.take(plan)
+            effort.take(plan)
             plan = fault.apply(plan, site)
             if site.streamed is not None and changes_message(fault):
                 site = site._replace(streamed=fault.apply(site.streamed, site))
@@ -160,7 +160,7 @@ def applied(plan: Plan, faults: Sequence[Fault], site: Site, most: int = MOST_WO
     return Applied(plan, tuple(done), tuple(failed))
 
 
-class Work:
+class Effort:
     """What the faults of one reply go through: its frames, again and again. The first may always."""
 
     def __init__(self, most: int) -> None:

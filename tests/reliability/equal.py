@@ -25,6 +25,9 @@ EQUAL: dict[str, str] = {
     "mock_server/protocol/rules/__init__.py _goes_on_well: rule in OF_THE_END -> rule not in OF_THE_END": (
         "each of those rules says of the whole conversation what it says of its end"
     ),
+    "mock_server/protocol/json_schema.py Checker.accepts: 1 -> 2": "one fault in a value says as much as two",
+    "mock_server/protocol/beginnings.py Beginnings.keep: 0 -> 1": _KEPT,
+    "mock_server/protocol/rules/__init__.py ignored: 'ignored' -> 'ignoredX' (3)": "any name does for what is remembered",
     "mock_server/scenario/conditions.py _hardest: 0 -> 1": "which of two needs is looked up is a choice",
     "mock_server/protocol/expression.py _Writer._boundary: 14 -> 15": "no Python that is tried is so new",
     "mock_server/protocol/request.py check_halves: '\\\\' not in text or not (_ANY_HALF(text) if len(text) <= _PIECE else _has_halves(text)) -> '\\\\' not in text and (not (_ANY_HALF(text) if len(text) <= _PIECE else _has_halves(text)))": (

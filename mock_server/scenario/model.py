@@ -19,7 +19,18 @@ from mock_server.scenario.answer import ANSWER_KEYS, Answer
 from mock_server.scenario.conditions import NO_STATES, Condition, OnlyNamed, States, endpoints_of, read_states
 from mock_server.scenario.decode import Reads
 from mock_server.scenario.error import Failure
-from mock_server.scenario.faults import MOST_APART, Fault, Faults, Gates, Work, applied, behind, label, rank, reason_of
+from mock_server.scenario.faults import (
+    MOST_APART,
+    Effort,
+    Fault,
+    Faults,
+    Gates,
+    applied,
+    behind,
+    label,
+    rank,
+    reason_of,
+)
 from mock_server.scenario.faults.place import CannotApply, Site
 from mock_server.scenario.node import Mistakes, Path, suggestion
 from mock_server.scenario.reply import MOST_TOKENS, generated_in
@@ -325,10 +336,10 @@ def _misfits(leaf: Answer) -> Mistakes:
         return
     site = Site(Random(0), plan if plan.stream else None, _failed, is_sketch=True)
     written = [(key, at, one) for key in ("gate", "fault") for at, one in enumerate(getattr(leaf, key) or ())]
-    work = Work(MOST_APART)
+    effort = Effort(MOST_APART)
     for key, at, fault in sorted(written, key=lambda found: rank(found[2])):
         try:
-            work.take(plan)
+            effort.take(plan)
             struck = fault.apply(plan, site)
             plan, site = struck, behind(fault, plan, struck, site)
         except CannotApply as reason:

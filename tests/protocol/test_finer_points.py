@@ -893,3 +893,19 @@ def test_what_belongs_to_a_tool_that_the_server_runs() -> None:
         "bash_code_execution_tool_result",
     )
     assert [kind for kind in (*theirs, "tool_use", "tool_result", "text", None) if is_server_tool(kind)] == [*theirs]
+
+
+@pytest.mark.parametrize("content", [[], ""])
+def test_a_question_says_something(content: object) -> None:
+    assert not rules.is_question({"role": "user", "content": content})
+    assert rules.is_question({"role": "user", "content": [{"type": "text", "text": "Hi"}]})
+
+
+def test_a_conversation_of_no_messages_is_told_in_one_sentence() -> None:
+    with pytest.raises(ApiError) as caught:
+        rules.content.messages(request.MessagesRequest({"messages": []}, {}), ANTHROPIC)
+    assert caught.value.message == "messages: at least one message is required"
+
+
+def test_bytes_in_memory_are_read_in_part_or_whole() -> None:
+    assert [request.InMemory(b"Hello").read(most) for most in (-1, 0, 2, 9)] == [b"Hello", b"", b"He", b"Hello"]

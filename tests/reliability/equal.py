@@ -25,18 +25,21 @@ EQUAL: dict[str, str] = {
     "mock_server/protocol/rules/__init__.py _goes_on_well: rule in OF_THE_END -> rule not in OF_THE_END": (
         "each of those rules says of the whole conversation what it says of its end"
     ),
+    "mock_server/protocol/json_schema.py Checker.accepts: 1 -> 2": "one fault in a value says as much as two",
+    "mock_server/protocol/beginnings.py Beginnings.keep: 0 -> 1": _KEPT,
+    "mock_server/protocol/rules/__init__.py ignored: 'ignored' -> 'ignoredX' (3)": "any name does for what is remembered",
     "mock_server/scenario/conditions.py _hardest: 0 -> 1": "which of two needs is looked up is a choice",
-    "mock_server/protocol/expression.py _Writer._boundary: 14 -> 15": "no Python that is tried is so new",
+    "mock_server/protocol/expression.py _ExpressionWriter._boundary: 14 -> 15": "no Python that is tried is so new",
     "mock_server/protocol/request.py check_halves: '\\\\' not in text or not (_ANY_HALF(text) if len(text) <= _PIECE else _has_halves(text)) -> '\\\\' not in text and (not (_ANY_HALF(text) if len(text) <= _PIECE else _has_halves(text)))": (
         _CHEAPER
     ),
     "mock_server/engine/library.py Index._lane: len(self._lanes) > MAX_LANES -> len(self._lanes) >= MAX_LANES": (_KEPT),
-    "mock_server/protocol/expression.py _Writer._repeat: int(high) >= _ENDLESS -> int(high) > _ENDLESS": (
+    "mock_server/protocol/expression.py _ExpressionWriter._repeat: int(high) >= _ENDLESS -> int(high) > _ENDLESS": (
         "no repeat is counted up to that very number"
     ),
-    "mock_server/protocol/expression.py _Writer._repeat: int(high) > 1 -> int(high) >= 1": (_OTHER_ENGINE),
+    "mock_server/protocol/expression.py _ExpressionWriter._repeat: int(high) > 1 -> int(high) >= 1": (_OTHER_ENGINE),
     "mock_server/protocol/expression.py _is_plain: True -> False": (_OTHER_ENGINE),
-    "mock_server/protocol/expression.py _Writer._backtracked: '(?!)' -> '(?!)X'": ("either matches nothing"),
+    "mock_server/protocol/expression.py _ExpressionWriter._backtracked: '(?!)' -> '(?!)X'": ("either matches nothing"),
     "mock_server/protocol/expression.py _cases: 1 -> 2": ("the one character more is none of two cases"),
     "mock_server/protocol/json_schema.py Checker._additional_properties: len(value) * len(patterns) -> len(value) + len(patterns)": (
         "the keyword that brings the patterns counts the same pairs"
@@ -62,7 +65,7 @@ EQUAL: dict[str, str] = {
     "mock_server/protocol/json_schema.py _wrong: 'it is no schema of draft 2020-12' -> 'it is no schema of draft 2020-12X'": (
         "the library finds fault with whatever the table refuses, so the words for nothing are never said"
     ),
-    "mock_server/protocol/expression.py _Writer._place: 'AT_END' -> 'AT_ENDX'": _OTHER_ENGINE,
+    "mock_server/protocol/expression.py _ExpressionWriter._place: 'AT_END' -> 'AT_ENDX'": _OTHER_ENGINE,
     "mock_server/protocol/expression.py module: 16 -> 17": _OTHER_ENGINE,
     "mock_server/protocol/beginnings.py module: 24 -> 25": _KEPT,
     "mock_server/protocol/beginnings.py module: 4 -> 5": _KEPT,

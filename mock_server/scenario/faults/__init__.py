@@ -139,10 +139,10 @@ def _changes_message(fault: Fault) -> bool:
 def applied(plan: Plan, faults: Sequence[Fault], site: Site, most: int = MOST_WORK) -> Applied:
     """The plan with every fault that has a place in it, in order. `most`: frames that they may go through in all."""
     intact, done, failed = plan, [], []
-    work = Work(most)
+    effort = Effort(most)
     for fault in sorted(faults, key=rank):
         try:
-            work.take(plan)
+            effort.take(plan)
             struck = fault.apply(plan, site)
             if site.shows is not None and site.shows(struck) == site.shows(plan):
                 failed.append(f"{label(fault)}: a line of results has no head and no pace")
@@ -156,7 +156,7 @@ def applied(plan: Plan, faults: Sequence[Fault], site: Site, most: int = MOST_WO
     return Applied(plan, tuple(done), tuple(failed))
 
 
-class Work:
+class Effort:
     """What the faults of one reply go through: its frames, again and again. The first may always."""
 
     def __init__(self, most: int) -> None:

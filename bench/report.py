@@ -155,9 +155,9 @@ def _of_bench(run: Mapping[str, Any], goal: Mapping[str, Any]) -> float | None:
 
 
 def _of_rest(run: Mapping[str, Any], goal: Mapping[str, Any]) -> float | None:
-    """Any other figure, by its path in the run, or its ratio to another one."""
+    """Any other figure, by its path in the run, or its ratio to another one. `less`: what of it came for other reasons."""
     value, by = _at(run, goal["value"]), _at(run, goal["by"]) if "by" in goal else 1.0
-    return value / by if value is not None and by else None
+    return value / by - goal.get("less", 0) if value is not None and by else None
 
 
 def _at(run: Any, path: Sequence[str]) -> float | None:

@@ -897,8 +897,8 @@ def test_what_belongs_to_a_tool_that_the_server_runs() -> None:
 
 @pytest.mark.parametrize("content", [[], ""])
 def test_a_question_says_something(content: object) -> None:
-    assert not rules.is_question({"role": "user", "content": content})
-    assert rules.is_question({"role": "user", "content": [{"type": "text", "text": "Hi"}]})
+    assert request.texts_of({"role": "user", "content": content}) is None
+    assert request.texts_of({"role": "user", "content": [{"type": "text", "text": "Hi"}]}) == ["Hi"]
 
 
 def test_a_conversation_of_no_messages_is_told_in_one_sentence() -> None:

@@ -669,8 +669,14 @@ SEARCH: dict[str, tuple[list[Any], list[Any]]] = {
     "start_time": (["2026-01-01"], [5]),
     "end_time": (["2026-01-01"], [5]),
     "language": ([LANGUAGES.split()], [["xx"]]),
-    "highlight": ([{"enable": True, "max_tokens": 100}, {"max_tokens": 20_000}], [{"max_tokens": 99}, {"enable": 1}]),
-    "full_content": ([{"enable": True, "max_tokens": 100_000}], [{"max_tokens": 100_001}, {"enable": 1}]),
+    "highlight": (
+        [{"enable": True, "max_tokens": 100}, {"max_tokens": 20_000}],
+        [{"max_tokens": 99}, {"max_tokens": 20_001}],
+    ),
+    "full_content": (
+        [{"enable": True, "max_tokens": 100}, {"max_tokens": 100_000}],
+        [{"max_tokens": 99}, {"max_tokens": 100_001}],
+    ),
     "format": (["markdown", "text"], ["html"]),
     "safesearch": (["off", "strict"], ["on"]),
     "include_images": ([True, False], ["yes"]),
@@ -1037,3 +1043,21 @@ def test_an_atomic_group_keeps_what_it_has_taken(monkeypatch: pytest.MonkeyPatch
     else:
         with pytest.raises(re.error):
             Expression("(?>a+)b")
+
+
+@pytest.mark.parametrize("name", ["highlight", "full_content"])
+def test_a_part_of_the_search_is_switched_with_yes_or_no(name: str) -> None:
+    tool = {"type": "octen_search", "parameters": {name: {"enable": 1}}}
+    with pytest.raises(ApiError) as refused:
+        parameters.parameters(MessagesRequest({"model": "m", "messages": [], "tools": [tool]}), load_profile("octen"))
+    assert dict(refused.value.headers)["x-mock-hint"].startswith(f"tools.0.parameters.{name}.enable: ")
+
+
+def test_a_second_message_is_judged_behind_a_question_with_a_mark() -> None:
+    """Also where the rest of the request is known, and passed before."""
+    marked = {"type": "text", "text": "Hi", "cache_control": {"type": "ephemeral"}}
+    said = [{"role": "user", "content": [marked]}, {"role": "assistant", "content": [{"type": "text", "text": ""}]}]
+    asked = steps_of({"max_tokens": 9, "messages": said}, Known(None, {}, 0, 0))
+
+    with pytest.raises(ApiError, match="text content blocks must be non-empty"):
+        rules.judge(rules.RULES, asked, ANTHROPIC, has_cache_marks=True)

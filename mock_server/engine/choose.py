@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from mock_server.engine import seeds
 from mock_server.engine.library import Library
 from mock_server.engine.session import Cursors
-from mock_server.protocol.errors import invalid
+from mock_server.protocol.errors import excerpt, invalid
 from mock_server.protocol.expression import OverLimit
 from mock_server.protocol.request import LONG, MessagesRequest
 from mock_server.records import dataclass, lazy, quick
@@ -301,9 +301,12 @@ def _last_name(text: str) -> str | None:
     return names[-1].strip() if names else None
 
 
+_LONGEST_NAME = 100  # that is told back
+
+
 def _unknown(name: str, known: Mapping[str, Scenario]) -> Exception:
     told = suggestion(name, known) or f"; known are {listed(sorted(known))}"
-    return invalid(f"no scenario is named '{name}'{told}")
+    return invalid(f"no scenario is named '{excerpt(name, _LONGEST_NAME)}'{told}")
 
 
 def _named_choice(scenario: Scenario, lookup: Lookup, named: NamedScenario) -> Choice | NearMiss:

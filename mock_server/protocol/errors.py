@@ -85,24 +85,37 @@ def failure_of_ours(text: str) -> ApiError:
     return ApiError("api_error", f"mock-server: {text}", headers={"x-should-retry": "false"})
 
 
-class UnknownModel(ApiError):
-    """A 404 for a model that the profile does not serve, in the profile's own words."""
+_LONGEST_WORD = 200  # of a client's that is told back, or that a known word is looked for beside
 
-    def __init__(self, model: str, message: str) -> None:
-        super().__init__("not_found_error", message)
+
+class UnknownModel(ApiError):
+    """A 404 for a model that the profile does not serve, in the profile's own words, in which `{model}` is its name."""
+
+    def __init__(self, model: str, words: str) -> None:
+        super().__init__("not_found_error", words.format(model=excerpt(model, _LONGEST_WORD)))
         self.model = model
 
 
-_LONGEST_WORD = 200  # that a known word is looked for beside
+_MOST_LOOKED_AT = 5_000  # letters of known words that are compared one by one: some milliseconds
 
 
 def nearest(wrong: str, known: Iterable[str], most: int = 1) -> list[str]:
-    """The known words that look most like a wrong one, the nearest first."""
+    """The known words that look most like a wrong one, the nearest first; of very many, out of those that begin and end
+    most like it."""
     if len(wrong) > _LONGEST_WORD:
         return []
     import difflib  # only mistakes need it
 
-    return difflib.get_close_matches(wrong, list(known), n=most, cutoff=0.6)
+    words = list(known)
+    if sum(map(len, words)) > _MOST_LOOKED_AT:
+        words.sort(key=lambda word: -_in_common(word, wrong) - _in_common(word[::-1], wrong[::-1]))
+        del words[_MOST_LOOKED_AT // max(1, len(wrong)) :]
+    return difflib.get_close_matches(wrong, words, n=most, cutoff=0.6)
+
+
+def _in_common(one: str, other: str) -> int:
+    """How many letters two words have in common from their beginning."""
+    return next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
 
 
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f]+")

@@ -62,23 +62,7 @@ def meant(wrong: str, known: Iterable[str]) -> str | None:
     for word in (plain, *MEANT.get(plain, ()), plain.partition("_{")[0]):
         if word in words:
             return word
-    return next(iter(nearest(wrong, likely(wrong, words))), None)
-
-
-MOST_LOOKED_AT = 5_000  # letters of words that are compared one by one: some milliseconds
-
-
-def likely(wrong: str, words: Sequence[str]) -> Sequence[str]:
-    """The words that are looked at for a wrong one: all; of very many those that begin and end most like it."""
-    if sum(map(len, words)) <= MOST_LOOKED_AT:
-        return words
-    near = sorted(words, key=lambda word: -_alike(word, wrong) - _alike(word[::-1], wrong[::-1]))
-    return near[: MOST_LOOKED_AT // max(1, len(wrong))]
-
-
-def _alike(one: str, other: str) -> int:
-    """How many letters two words have in common from their beginning."""
-    return next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+    return next(iter(nearest(wrong, words)), None)
 
 
 def quoted(text: str) -> str:

@@ -167,6 +167,11 @@ def test_what_is_told_of_a_reply(reply: str, request_: dict[str, Any], told: str
     assert entry.scenario == "s"
 
 
+def test_a_sentence_that_tells_all_is_no_longer_than_that(engine: Any, ask: Any) -> None:
+    entry = ask(engine(script("x"), contradictions="error"), **tools(T, choice={"type": "any"}))
+    assert entry.contradictions == ("scenario 's' turn 1 calls no tool although tool_choice is any",)
+
+
 def test_the_reply_goes_out_as_it_is_written(engine: Any, ask: Any) -> None:
     told, untold = (ask(engine(script(CALL), contradictions=wanted)) for wanted in ("error", "off"))
 

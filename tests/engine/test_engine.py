@@ -224,6 +224,14 @@ def test_an_unknown_name_is_a_400_that_lists_the_close_ones() -> None:
     assert (status, message) == (400, "no scenario is named 'tow'; did you mean 'two'?")
 
 
+@pytest.mark.parametrize("door", ["header", "text"])
+def test_a_name_of_60_kb_is_told_back_by_its_beginning(door: str) -> None:
+    name = "two" * 20_000
+    headers, text = ({"x-mock-scenario": name}, "Hi") if door == "header" else ({}, f"[[scenario:{name}]]")
+    status, _, message = error(ask(engine_of(NAMED), text, {"x-api-key": "k", **headers}))
+    assert (status, message) == (400, f"no scenario is named '{name[:99]}…'; known are any, one, two")
+
+
 # -- order, attempts, times, sessions ---------------------------------------------------------------------------------
 
 

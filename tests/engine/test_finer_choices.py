@@ -85,3 +85,10 @@ def test_a_longer_conversation_has_the_turns_that_it_would_have_alone() -> None:
 
 def test_a_condition_that_failed_is_told_under_these_names() -> None:
     assert Miss("prompt", "'a'", "'b'").as_json() == {"condition": "prompt", "wanted": "'a'", "got": "'b'"}
+
+
+def test_what_is_said_beside_an_image_is_the_prompt(engine: MakeEngine, ask: Ask) -> None:
+    image = {"type": "image", "source": {"type": "url", "url": "https://a.example/cat.png"}}
+    made = engine("name: cat\nwhen: {prompt: what is this}\nreply: A cat.")
+
+    assert ask(made, [{"role": "user", "content": [image, {"type": "text", "text": "What is this?"}]}]).text == "A cat."

@@ -1,7 +1,9 @@
 """`GET /v1/models` and `/v1/models/{id}`: what a profile offers, in the SDK's own types."""
 
+import difflib
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
@@ -12,6 +14,7 @@ from conformance.strict import problems
 
 from mock_server.engine.engine import Engine
 from mock_server.engine.entry import Entry
+from mock_server.protocol.profile import Model
 from mock_server.protocol.request import HttpRequest
 from mock_server.scenario.node import ScenarioError
 from mock_server.scenario.profiles import load_profile
@@ -288,3 +291,35 @@ def test_a_model_that_is_let_pass_is_named_too(engine: Any, ask: Any) -> None:
     entry = ask(engine("name: a\nreply: Hi", validation="warn"), model="claude-sonet-5")
     assert entry.status == 200
     assert "serves no model 'claude-sonet-5'; nearest: anthropic/claude-sonnet-5" in entry.headers["x-mock-warning"]
+
+
+def test_of_a_catalogue_of_many_thousand_models_the_near_ones_are_told_and_few_are_compared(
+    ask: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = load_profile("octen")
+    many = (Model(id=f"{maker}/model-{at}-large") for maker in ("ours", "theirs") for at in range(4_000))
+    made = Engine(Settings(), replace(known, models=(*known.models, *many)))
+    compared: list[int] = []
+    among = difflib.get_close_matches
+
+    def counted(word: str, words: list[str], **how: Any) -> list[str]:
+        compared.append(len(words))
+        return among(word, words, **how)
+
+    monkeypatch.setattr(difflib, "get_close_matches", counted)
+    entry = ask(made, model="ours/model-1234-lrage")
+
+    assert "; nearest: ours/model-1234-large, " in json.loads(entry.plan.body())["error"]["message"]
+    assert compared == [5_000 // len("model-1234-lrage")]
+
+
+@pytest.mark.parametrize("door", ["/v1/messages", "/v1/messages/count_tokens"])
+def test_a_model_of_a_megabyte_is_told_back_by_its_beginning(door: str) -> None:
+    made = Engine(Settings(profile="anthropic"), load_profile("anthropic"))
+    asked = {"model": "x" * 1_000_000, "max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}]}
+    headers = {"x-api-key": "k", "anthropic-version": "2023-06-01"}
+
+    entry = made.handle(HttpRequest("POST", door, headers, json.dumps(asked).encode()))
+
+    assert (entry.status, entry.plan.body().count(b"x" * 190)) == (404, 1)
+    assert len(entry.plan.body()) < 400

@@ -506,15 +506,17 @@ def test_what_is_loaded_again_as_it_was_goes_on_in_its_window(timed: Engine, ask
 
 
 @pytest.mark.parametrize(
-    ("state", "told"),
+    ("then", "told"),
     [
-        ("{}", "5:3: expected a mapping such as {service: up}"),
-        ("{service: [up, down]}", "5:11: expected one value of state 'service'"),
+        ("\n  state: {}", "5:3: expected a mapping such as {service: up}"),
+        ("{state: {}}", "4:8: expected a mapping such as {service: up}"),
+        ("\n  state: {service: [up, down]}", "5:11: expected one value of state 'service'"),
+        ("{state: {service: [up, down]}}", "4:16: expected one value of state 'service'"),
     ],
 )
-def test_a_move_that_is_none_is_told_where_it_stands(state: str, told: str) -> None:
+def test_a_move_that_is_none_is_told_where_it_stands(then: str, told: str) -> None:
     with pytest.raises(ScenarioError, match=re.escape(told)):
-        loads(f"name: a\nstates: {{service: [up, down]}}\nreply: Hi\nthen:\n  state: {state}")
+        loads(f"name: a\nstates: {{service: [up, down]}}\nreply: Hi\nthen: {then}")
 
 
 def test_every_state_and_value_that_nothing_declares_is_told() -> None:

@@ -7,6 +7,7 @@ import base64
 import json
 import re
 import struct
+import sys
 from dataclasses import asdict
 from typing import Any, get_args
 
@@ -18,14 +19,14 @@ from mock_server.protocol.blocks import Compaction, Text, ToolUse, is_server_too
 from mock_server.protocol.errors import MESSAGE, STATUS, TYPE, ApiError
 from mock_server.protocol.expression import _PER_PATTERN, Expression, OverLimit, Purse, bounded
 from mock_server.protocol.json_schema import Checker, SchemaProblem, is_schema
-from mock_server.protocol.message import Cut, Usage, cut, fold
+from mock_server.protocol.message import Cut, Usage, at_end, at_start, cut, fold
 from mock_server.protocol.plan import AT_ONCE, Plan, Send, rolled
 from mock_server.protocol.profile import Capability, Model, Profile
 from mock_server.protocol.query import Whole, read_query
 from mock_server.protocol.request import Known, MessagesRequest
 from mock_server.protocol.rules import COUNTED as PARAMETERS_COUNTED
 from mock_server.protocol.rules import history, only_counted, parameters, schemas, validate
-from mock_server.protocol.rules.checks import integer
+from mock_server.protocol.rules.checks import integer, one_of
 from mock_server.protocol.rules.history import results_paired
 from mock_server.protocol.rules.models import model_of
 from mock_server.protocol.tokens import TokenCounter, input_tokens
@@ -644,6 +645,16 @@ def test_a_usage_that_counts_nothing_is_all_zeros() -> None:
 
     assert set(counted.values()) == {0}
     assert len(counted) == 12
+    assert Usage().inference_geo == "not_available"
+
+
+def test_a_counter_that_a_scenario_sets_is_told_where_the_api_tells_it() -> None:
+    usage = Usage(override={"input_tokens": 3, "output_tokens": 7, "service_tier": "batch"})
+
+    start, end = at_start(usage, complete=True), at_end(usage, complete=True)
+
+    assert (start["input_tokens"], start["output_tokens"], start["service_tier"]) == (3, 0, "batch")
+    assert (end["input_tokens"], end["output_tokens"], end.get("service_tier")) == (3, 7, None)
 
 
 LANGUAGES = "ar de en es fr hi id it ja ko nl pl pt ru th tr vi zh"
@@ -658,8 +669,14 @@ SEARCH: dict[str, tuple[list[Any], list[Any]]] = {
     "start_time": (["2026-01-01"], [5]),
     "end_time": (["2026-01-01"], [5]),
     "language": ([LANGUAGES.split()], [["xx"]]),
-    "highlight": ([{"enable": True, "max_tokens": 100}, {"max_tokens": 20_000}], [{"max_tokens": 99}, {"enable": 1}]),
-    "full_content": ([{"enable": True, "max_tokens": 100_000}], [{"max_tokens": 100_001}, {"enable": 1}]),
+    "highlight": (
+        [{"enable": True, "max_tokens": 100}, {"max_tokens": 20_000}],
+        [{"max_tokens": 99}, {"max_tokens": 20_001}],
+    ),
+    "full_content": (
+        [{"enable": True, "max_tokens": 100}, {"max_tokens": 100_000}],
+        [{"max_tokens": 99}, {"max_tokens": 100_001}],
+    ),
     "format": (["markdown", "text"], ["html"]),
     "safesearch": (["off", "strict"], ["on"]),
     "include_images": ([True, False], ["yes"]),
@@ -720,26 +737,29 @@ def test_a_parameter_of_a_beta_is_known_where_the_beta_is_asked_for(name: str, b
         parameters.no_unknown(MessagesRequest({name: {}}, {"anthropic-beta": "other-2026-01-01"}), ANTHROPIC)
 
 
-@pytest.mark.parametrize("keyword", ["minLength", "maxLength", "minimum", "maximum", "multipleOf", "maxItems"])
-def test_a_strict_schema_has_no_bounds(keyword: str) -> None:
-    with pytest.raises(ApiError, match=f"'?{keyword}'? (is|are) not supported"):
-        validate(
-            strict(
-                {
-                    "properties": {
-                        "a": {
-                            "type": "array"
-                            if keyword == "maxItems"
-                            else "string"
-                            if keyword.endswith("Length")
-                            else "integer",
-                            keyword: 2,
-                        }
-                    }
-                }
-            ),
-            ANTHROPIC,
-        )
+BOUNDS = "minimum maximum exclusiveMinimum exclusiveMaximum multipleOf"
+NOT_STRICT = {
+    "integer": BOUNDS,
+    "number": BOUNDS,
+    "string": "minLength maxLength",
+    "array": "maxItems uniqueItems contains minContains maxContains prefixItems",
+    "object": "patternProperties propertyNames minProperties maxProperties dependentRequired if dependentSchemas",
+}
+OF_A_SCHEMA = {"contains", "propertyNames", "if"}
+OF_NAMES = {"patternProperties", "dependentSchemas"}
+
+
+@pytest.mark.parametrize(
+    ("type", "keyword"), [(type, keyword) for type, keywords in NOT_STRICT.items() for keyword in keywords.split()]
+)
+def test_a_strict_schema_has_none_of_these(type: str, keyword: str) -> None:
+    values = {"prefixItems": [{}], "uniqueItems": True, "dependentRequired": {"a": ["b"]}}
+    value: Any = {} if keyword in OF_A_SCHEMA else {"a": {}} if keyword in OF_NAMES else values.get(keyword, 2)
+    closed = {"additionalProperties": False} if type == "object" else {}
+
+    with pytest.raises(ApiError) as refused:
+        validate(strict({"properties": {"a": {"type": type, **closed, keyword: value}}}), ANTHROPIC)
+    assert refused.value.message.endswith(f"For '{type}' type, property '{keyword}' is not supported")
 
 
 @pytest.mark.parametrize("tail", ["$", r"\Z"])
@@ -897,8 +917,8 @@ def test_what_belongs_to_a_tool_that_the_server_runs() -> None:
 
 @pytest.mark.parametrize("content", [[], ""])
 def test_a_question_says_something(content: object) -> None:
-    assert not rules.is_question({"role": "user", "content": content})
-    assert rules.is_question({"role": "user", "content": [{"type": "text", "text": "Hi"}]})
+    assert request.texts_of({"role": "user", "content": content}) is None
+    assert request.texts_of({"role": "user", "content": [{"type": "text", "text": "Hi"}]}) == ["Hi"]
 
 
 def test_a_conversation_of_no_messages_is_told_in_one_sentence() -> None:
@@ -909,3 +929,135 @@ def test_a_conversation_of_no_messages_is_told_in_one_sentence() -> None:
 
 def test_bytes_in_memory_are_read_in_part_or_whole() -> None:
     assert [request.InMemory(b"Hello").read(most) for most in (-1, 0, 2, 9)] == [b"Hello", b"", b"He", b"Hello"]
+
+
+@pytest.mark.parametrize(
+    ("allowed", "told"),
+    [("a", "'a'"), ("ab", "'a' or 'b'"), ("abc", "'a', 'b' or 'c'"), ("abcd", "'a', 'b', 'c' or 'd'")],
+)
+def test_each_value_that_would_do_is_told_once(allowed: str, told: str) -> None:
+    assert one_of(*allowed)("x") == ("", f"Input should be {told}")
+    assert [one_of(*allowed)(one) for one in allowed] == [None] * len(allowed)
+
+
+def test_a_summary_that_comes_in_deltas_is_that_of_the_json() -> None:
+    start = {"type": "content_block_start", "content_block": {"type": "compaction", "content": None}}
+    delta = {"type": "compaction_delta", "content": "They talked.", "encrypted_content": "x"}
+    events = [{"type": "content_block_delta", "index": 0, "delta": delta}, {"type": "content_block_stop", "index": 0}]
+
+    said = fold([{"type": "message_start", "message": {}}, start, *events])
+    assert said["content"] == [{"type": "compaction", "content": "They talked.", "encrypted_content": "x"}]
+
+
+def test_the_kind_of_thinking_that_a_model_has_is_named_in_one_sentence() -> None:
+    said = [{"role": "user", "content": "q"}]
+    body = {"model": "claude-opus-4-8", "max_tokens": 2_000, "messages": said}
+    with pytest.raises(ApiError) as refused:
+        validate(MessagesRequest({**body, "thinking": {"type": "enabled", "budget_tokens": 1_024}}), ANTHROPIC)
+    assert refused.value.message == (
+        '"thinking.type.enabled" is not supported for this model. Use "thinking.type.adaptive" and "output_config.effort" to '
+        "control thinking behavior."
+    )
+
+
+NEEDS = {
+    "text": "text",
+    "image": "source",
+    "document": "source",
+    "search_result": "source",
+    "thinking": "thinking",
+    "redacted_thinking": "data",
+    "tool_use": "id",
+    "tool_result": "tool_use_id",
+    "server_tool_use": "id",
+    "web_search_tool_result": "tool_use_id",
+    "web_fetch_tool_result": "tool_use_id",
+    "code_execution_tool_result": "tool_use_id",
+    "bash_code_execution_tool_result": "tool_use_id",
+    "text_editor_code_execution_tool_result": "tool_use_id",
+    "tool_search_tool_result": "tool_use_id",
+    "advisor_tool_result": "tool_use_id",
+    "container_upload": "file_id",
+    "mcp_tool_use": "id",
+    "mcp_tool_result": "tool_use_id",
+}
+
+
+@pytest.mark.parametrize(("type", "field"), NEEDS.items())
+def test_a_block_without_its_first_field_is_told_what_it_needs(type: str, field: str) -> None:
+    said = [{"role": "user", "content": [{"type": type}]}]
+    with pytest.raises(ApiError) as refused:
+        rules.content.messages(MessagesRequest({"messages": said}), ANTHROPIC)
+    assert refused.value.message == f"messages.0.content.0.{type}.{field}: Field required"
+
+
+@pytest.mark.parametrize("type", ["mcp_tool_listing", "compaction", "fallback", "tool_addition", "tool_removal"])
+def test_the_inside_of_a_block_of_a_beta_is_taken_as_it_comes(type: str) -> None:
+    said = [{"role": "user", "content": [{"type": type, "more": [1]}]}]
+    rules.content.messages(MessagesRequest({"messages": said}), ANTHROPIC)
+
+
+def test_a_message_of_a_bare_string_has_no_other_fields() -> None:
+    said = [{"role": "user", "content": "Hi", "name": "Ann"}]
+    rules.content.messages(MessagesRequest({"messages": said}), load_profile("octen"))
+    with pytest.raises(ApiError, match=r"^messages\.0\.name: Extra inputs are not permitted"):
+        rules.content.messages(MessagesRequest({"messages": said}), ANTHROPIC)
+
+
+@pytest.mark.parametrize(
+    ("call", "tool"),
+    [
+        ("code_execution", "code_execution"),
+        ("bash_code_execution", "code_execution"),
+        ("text_editor_code_execution", "code_execution"),
+        ("web_fetch", "web_fetch"),
+    ],
+)
+def test_a_call_that_waits_wants_the_tool_that_makes_it(call: str, tool: str) -> None:
+    waits = {"role": "assistant", "content": [{"type": "server_tool_use", "id": "s1", "name": call, "input": {}}]}
+    said = {"messages": [{"role": "user", "content": "q"}, waits]}
+
+    history.server_calls_answered(MessagesRequest({**said, "tools": [{"type": tool, "name": tool}]}), ANTHROPIC)
+    with pytest.raises(ApiError, match=f"but no `{tool}` tool was provided"):
+        history.server_calls_answered(
+            MessagesRequest({**said, "tools": [{"type": "other", "name": "other"}]}), ANTHROPIC
+        )
+
+
+def test_what_was_worked_out_before_is_that_of_a_shared_beginning() -> None:
+    known = Known(None, {}, 0, 0)
+    known.scanned = {"turns": "worked out"}
+    asked = steps_of({"messages": [{"role": "user", "content": "Hi"}]}, known)
+
+    assert asked.before("turns") == (None, 0)
+    known.shared = 1
+    assert asked.before("turns") == ("worked out", 1)
+    assert asked.before("other") == (None, 0)
+
+
+def test_an_atomic_group_keeps_what_it_has_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(expression, "_AT_ONCE", -1)  # as of a text that is too long for `re`
+    if sys.version_info >= (3, 11):
+        assert Expression("(?>a+)b").found_in("caab")
+        assert not Expression("(?>a+)ab").found_in("caab")
+    else:
+        with pytest.raises(re.error):
+            Expression("(?>a+)b")
+
+
+@pytest.mark.parametrize("name", ["highlight", "full_content"])
+def test_a_part_of_the_search_is_switched_with_yes_or_no(name: str) -> None:
+    tool = {"type": "octen_search", "parameters": {name: {"enable": 1}}}
+    with pytest.raises(ApiError) as refused:
+        parameters.parameters(MessagesRequest({"model": "m", "messages": [], "tools": [tool]}), load_profile("octen"))
+    assert dict(refused.value.headers)["x-mock-hint"].startswith(f"tools.0.parameters.{name}.enable: ")
+
+
+def test_a_second_message_is_judged_behind_a_question_with_a_mark() -> None:
+    """Also where the rest of the request is known, and passed before."""
+    marked = {"type": "text", "text": "Hi", "cache_control": {"type": "ephemeral"}}
+    said = [{"role": "user", "content": [marked]}, {"role": "assistant", "content": [{"type": "text", "text": ""}]}]
+    asked = steps_of({"max_tokens": 9, "messages": said}, Known(None, {}, 0, 0))
+
+    with pytest.raises(ApiError, match="text content blocks must be non-empty"):
+        rules.judge(rules.RULES, asked, ANTHROPIC, has_cache_marks=True)

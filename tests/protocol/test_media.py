@@ -151,8 +151,8 @@ def test_what_is_encoded_is_base64_unless_it_is_empty(data: bytes) -> None:
 
 
 # an object that ends where the search for its end is taken up again
-FAR = b"%PDF-1.4\n1 0 obj << /Type /Outlines /Count 50 >>".ljust(media.STEP - 3) + b"endobj\n" + pdf(3)
 ROOT = b"<< /Type /Pages /Kids [2 0 R] /Count 7 >>"
+FAR = b"%PDF-1.4\n1 0 obj << /Type /Outlines /Count 50 >>".ljust(media.STEP - 3) + b"endobj\n2 0 obj" + ROOT + b"endobj"
 PAGES = [
     (pdf(1), 1),
     (pdf(3), 3),
@@ -165,7 +165,7 @@ PAGES = [
     (packed(b"<< /Type /Catalog >>", ROOT, b"<< /Type /Outlines /Count 50 >>"), 7),
     (packed(*[b"<< /Type /Page >>"] * 3), 3),
     (packed(ROOT)[:-60] + b"\0" * 20 + b"endobj", 1),
-    (FAR, 3),
+    (FAR, 7),
     (b"%PDF-1.7", 1),
     (b"\0" * 2000 + pdf(2), None),
     (b"", None),

@@ -51,6 +51,12 @@ def test_letters_match_however_they_are_composed(subject: str, written: str, sen
     assert not met({subject: {"contains": written.lower()}}, sent)  # the case counts as it did
 
 
+@pytest.mark.parametrize("space", ["  ", "\n", "\t", "\r", "\v", "\f", " \r\n "], ids=repr)
+def test_white_space_of_any_length_and_kind_is_one_space(space: str) -> None:
+    for written, sent in (("two words", f"TWO{space}WORDS"), (f"Two{space}words", "two words")):
+        assert met({"prompt": written}, f"In {sent}.")
+
+
 @pytest.mark.parametrize("space", SPACES, ids=lambda space: f"{ord(space):04x}")
 def test_spaces_match_whatever_their_kind(space: str) -> None:
     for written, sent in (("10 000 \u20ac", f"10{space}000{space}\u20ac"), (f"10{space}000", "10 000")):

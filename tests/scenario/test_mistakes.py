@@ -5,6 +5,7 @@ Each mistake has a line of its own that names it and what to write instead; the 
 """
 
 import argparse
+import difflib
 import os
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ import pytest
 import yaml
 
 from mock_server.commands import check
+from mock_server.protocol.errors import nearest
 from mock_server.scenario import load
-from mock_server.scenario.advice import likely, meant, syntax
+from mock_server.scenario.advice import meant, syntax
 from mock_server.settings import Settings
 
 FOLDER = Path(__file__).with_name("mistakes")
@@ -226,7 +228,17 @@ def test_the_word_that_was_meant(written: str, known: list[str], wanted: str | N
     assert meant(written, known) == wanted
 
 
-def test_of_ten_thousand_names_the_one_that_was_meant_is_found_and_few_are_compared() -> None:
+def test_of_ten_thousand_names_the_one_that_was_meant_is_found_and_few_are_compared(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    compared: list[int] = []
+    among = difflib.get_close_matches
+
+    def counted(word: str, words: list[str], **how: Any) -> list[str]:
+        compared.append(len(words))
+        return among(word, words, **how)
+
+    monkeypatch.setattr(difflib, "get_close_matches", counted)
     names = [
         f"{team}-{what}-{at}"
         for team in ("billing", "search", "agents")
@@ -235,5 +247,6 @@ def test_of_ten_thousand_names_the_one_that_was_meant_is_found_and_few_are_compa
     ]
     assert meant("greting", [*names, "greeting"]) == "greeting"
     assert meant("search-slwo-1699", names) == "search-slow-1699"
-    assert len(likely("search-slwo-1699", names)) < 400
-    assert likely("greting", names[:100]) == names[:100]  # of a hundred all are
+    assert nearest("search-slwo-1699", names, 2) == ["search-slow-1699", "search-slow-699"]
+    assert meant("greting", names[:100]) is None  # of a hundred all are
+    assert compared == [714, 312, 312, 100]

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from mock_server.engine.errors import json_reply, unserved
 from mock_server.engine.exchange import Call, Exchange
-from mock_server.protocol.errors import UnknownModel, excerpt
+from mock_server.protocol.errors import UnknownModel
 from mock_server.protocol.profile import EFFORTS, Model, Profile
 from mock_server.protocol.query import PAGE, Several, id_page
 
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 LIFECYCLES = ("active", "deprecated", "retired")
 PARAMETERS = {**PAGE, "lifecycle": Several(LIFECYCLES, most=3)}
 UNKNOWN_DATE = "1970-01-01"
-_MOST = 200  # characters of an id that an error repeats
 _THINKING = ("adaptive", "enabled", "disabled", "between_tools")
 _PLAIN = ("batch", "citations", "image_input", "pdf_input", "structured_outputs")
 _EDITS = ("clear_thinking_20251015", "clear_tool_uses_20250919", "compact_20260112")
@@ -39,8 +38,7 @@ def retrieved(engine: "Engine", call: Call) -> Exchange:
     profile, name = call.session.in_force.profile, call.params["id"]
     model = profile.model(name)
     if model is None:
-        message = profile.unknown_model_message.format(model=excerpt(name, _MOST))
-        raise unserved(UnknownModel(name, message), profile)
+        raise unserved(UnknownModel(name, profile.unknown_model_message), profile)
     beta = "anthropic-beta" in call.http.headers
     return Exchange(json_reply(call, info(model, profile, beta=beta)), note=f"models: {model.id}")
 

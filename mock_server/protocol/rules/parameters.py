@@ -174,7 +174,7 @@ def check_fields(body: Mapping[str, Any], table: Mapping[str, Check] = PARAMETER
 def known_model(request: MessagesRequest, profile: Profile) -> None:
     """Rule 29: the model exists."""
     if profile.model(request.model) is None:
-        raise UnknownModel(request.model, profile.unknown_model_message.format(model=request.model))
+        raise UnknownModel(request.model, profile.unknown_model_message)
 
 
 # parameters of a beta -> how the names of the betas that bring them begin (docs/protocol.md B.2)

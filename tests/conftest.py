@@ -1,5 +1,6 @@
 """What all tests share: an engine without a socket and a way to ask it, and a server."""
 
+import difflib
 import json
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -73,6 +74,20 @@ def ask() -> Ask:
         return finished(engine.handle(http))
 
     return send
+
+
+@pytest.fixture
+def compared(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many words each search for the one that was meant has gone through, letter by letter."""
+    counts: list[int] = []
+    among = difflib.get_close_matches
+
+    def counted(word: str, words: list[str], **how: Any) -> list[str]:
+        counts.append(len(words))
+        return among(word, words, **how)
+
+    monkeypatch.setattr(difflib, "get_close_matches", counted)
+    return counts
 
 
 @pytest.fixture

@@ -152,6 +152,19 @@ def test_bad_scenarios_are_all_reported_with_their_places_and_exit_code_2(run, t
     assert "Traceback" not in done.stderr
 
 
+def test_in_a_folder_of_many_files_the_one_that_was_meant_is_told_and_few_are_compared(
+    tmp_path: Path, compared: list[int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for at in range(900):
+        (tmp_path / f"question-{at}.yaml").touch()
+
+    assert main(["check", f"{tmp_path}/questoin-777.yaml"]) == 2
+
+    told = f"{tmp_path}/questoin-777.yaml: no such file or folder; did you mean '{tmp_path}/question-777.yaml'?"
+    assert capsys.readouterr().err.splitlines()[-1] == told
+    assert compared == [5_000 // len("questoin-777.yaml")]
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, get_args
 
 import pytest
 from anthropic.types import Message, RawMessageStreamEvent
+from anthropic.types import beta as beta_types
 from anthropic.types.beta import BetaMessage, BetaRawMessageStreamEvent
 from anthropic.types.beta_error_response import BetaErrorResponse
 from anthropic.types.shared import ErrorResponse
@@ -37,7 +38,7 @@ from mock_server.engine.endpoints import ENDPOINTS
 from mock_server.engine.engine import Engine
 from mock_server.engine.entry import Entry
 from mock_server.engine.exchange import in_place
-from mock_server.protocol.blocks import BLOCKS
+from mock_server.protocol.blocks import BLOCKS, ERROR_CODES
 from mock_server.protocol.errors import STATUS, TYPE, ApiError
 from mock_server.protocol.request import HttpRequest
 from mock_server.scenario.answer import Answer, StopReason
@@ -457,3 +458,11 @@ def test_a_value_is_judged_by_its_own_type(root: str, value: dict[str, Any], pro
     (found,) = judged(root, value, family)
 
     assert fnmatchcase(found, problem)
+
+
+@pytest.mark.parametrize("kind", ERROR_CODES)
+def test_a_result_of_a_servers_tool_fails_with_the_codes_of_the_sdk(kind: str) -> None:
+    name = f"Beta{kind.title().replace('_', '')}Error"
+    error = getattr(beta_types, name, None) or getattr(beta_types, f"{name}Block")
+
+    assert {*ERROR_CODES[kind]} == {*get_args(error.model_fields["error_code"].annotation)}

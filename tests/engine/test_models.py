@@ -1,6 +1,5 @@
 """`GET /v1/models` and `/v1/models/{id}`: what a profile offers, in the SDK's own types."""
 
-import difflib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -294,19 +293,11 @@ def test_a_model_that_is_let_pass_is_named_too(engine: Any, ask: Any) -> None:
 
 
 def test_of_a_catalogue_of_many_thousand_models_the_near_ones_are_told_and_few_are_compared(
-    ask: Any, monkeypatch: pytest.MonkeyPatch
+    ask: Any, compared: list[int]
 ) -> None:
     known = load_profile("octen")
     many = (Model(id=f"{maker}/model-{at}-large") for maker in ("ours", "theirs") for at in range(4_000))
     made = Engine(Settings(), replace(known, models=(*known.models, *many)))
-    compared: list[int] = []
-    among = difflib.get_close_matches
-
-    def counted(word: str, words: list[str], **how: Any) -> list[str]:
-        compared.append(len(words))
-        return among(word, words, **how)
-
-    monkeypatch.setattr(difflib, "get_close_matches", counted)
     entry = ask(made, model="ours/model-1234-lrage")
 
     assert "; nearest: ours/model-1234-large, " in json.loads(entry.plan.body())["error"]["message"]

@@ -92,4 +92,5 @@ EQUAL: dict[str, str] = {
     "mock_server/scenario/conversation.py conversed: True -> False (2)": (
         "of one question the long way round says the same: it is the first and the last turn, and nothing is older"
     ),
+    "mock_server/engine/choose.py module: 'calls' -> 'callsX'": "what is not worked out ahead is when it is asked for",
 }

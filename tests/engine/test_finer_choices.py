@@ -1,10 +1,12 @@
 """The choice of a scenario where it hangs by a thread: found by mutants that no other test noticed."""
 
+import json
+
 from conftest import Ask, MakeEngine
 
-from mock_server.protocol.request import Known, MessagesRequest
+from mock_server.protocol.request import LONG, Known, MessagesRequest, parse
 from mock_server.scenario.conditions import Miss
-from mock_server.scenario.conversation import HumanTurn, conversation, conversed, position
+from mock_server.scenario.conversation import WHOLE, HumanTurn, conversation, conversed, position
 
 
 def never(turn: int) -> bool:
@@ -112,3 +114,11 @@ def test_a_place_in_a_script_that_was_worked_out_ahead_is_the_one_that_is_told()
     talk.positions = {}
 
     assert [position(talk, 0, "tag", never) for _ in range(2)] == [3, 3]
+
+
+def test_of_a_long_request_the_conversation_is_that_which_was_worked_out_ahead() -> None:
+    request = parse(json.dumps({"model": "m", "messages": [{"role": "user", "content": "x" * LONG}]}).encode())
+    talk = conversed(request)
+    assert conversed(request) is not talk
+    request.scanned[WHOLE] = talk
+    assert conversed(request) is talk

@@ -31,7 +31,7 @@ from mock_server.protocol.rules import history, models, only_counted, parameters
 from mock_server.protocol.rules.checks import integer, one_of
 from mock_server.protocol.rules.history import results_paired
 from mock_server.protocol.rules.models import model_of
-from mock_server.protocol.tokens import Cost, TokenCounter, input_tokens
+from mock_server.protocol.tokens import Cost, TokenCounter, block_cost, input_tokens
 from mock_server.scenario.profiles import load_profile
 
 ANTHROPIC = load_profile("anthropic")
@@ -1153,3 +1153,21 @@ def test_a_prompt_that_is_remembered_again_is_counted_once(monkeypatch: pytest.M
     assert made.miss_reason("msg_1", prompt) is None
     made.remember("msg_3", prompt)
     assert made.miss_reason("msg_1", prompt) == {"type": "previous_message_not_found"}
+
+
+def test_a_mark_for_the_cache_costs_nothing() -> None:
+    call = {"type": "tool_use", "id": "toolu_1", "name": "f", "input": {"where": "here"}}
+    model = Model(id="m")
+
+    marked = block_cost({**call, "cache_control": {"type": "ephemeral"}}, model, TokenCounter())
+    assert marked == block_cost(call, model, TokenCounter())
+
+
+def test_of_too_many_entries_of_the_cache_the_oldest_are_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache_module, "MOST_ENTRIES", 2)
+    cache = PromptCache()
+    prompts = [Prefix([Step(name, 5_000, "5m")], (0,), b"m", b"t", b"s") for name in (b"a", b"b", b"c")]
+    for prompt in prompts:
+        cache.commit(cache.admit(prompt, 5_000, 1_024, 0), 0, 0)
+
+    assert [cache.admit(prompt, 5_000, 1_024, 1).use.read for prompt in prompts] == [0, 5_000, 5_000]

@@ -102,4 +102,7 @@ EQUAL: dict[str, str] = {
     "mock_server/scenario/conversation.py conversed: old is None -> old is not None": (
         "a conversation that is worked out anew is the one that goes on from what was known"
     ),
+    "mock_server/engine/cache.py _opening: 'image' in request.kinds -> 'image' not in request.kinds": (
+        "prompts with images and those without have digests apart, whichever of them is the one that says so"
+    ),
 }

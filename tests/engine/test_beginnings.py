@@ -21,7 +21,7 @@ from mock_server.engine.engine import Engine
 from mock_server.engine.entry import Entry
 from mock_server.engine.preview import request_for
 from mock_server.protocol import signing
-from mock_server.protocol.beginnings import Beginnings, elements, taken_apart
+from mock_server.protocol.beginnings import Beginnings, _weight, elements, taken_apart
 from mock_server.protocol.request import LONG, HttpRequest, MessagesRequest
 from mock_server.scenario.load import files, library, load, loads
 from mock_server.scenario.profiles import load_profile
@@ -473,6 +473,25 @@ def test_what_is_kept_is_bounded() -> None:
             messages = [{"role": "user", "content": f"{number} {again} " + "long " * 900}]
             assert both.ask(json.dumps({**body, "messages": messages}).encode()).status == 200
             assert kept.held <= kept.budget
+
+
+def test_what_is_held_is_counted_while_conversations_go_on() -> None:
+    both = Both("anthropic")
+    for body in growing(12):
+        both.ask(body)
+    kept = both.warm.in_force.beginnings
+    frames = [frame for bucket in kept._buckets.values() for frame in bucket.frames]
+    stories = [story for frame in frames for listed in frame.stories.values() for story in listed]
+
+    assert all(story.weight > 4 * sum(map(len, story.said)) for story in stories)
+    assert kept.held == sum(_weight(one.head) + _weight(one.tail) for one in frames) + sum(
+        one.weight for one in stories
+    )
+
+
+@pytest.mark.parametrize("value", [b"1,", b"{},", b"[],"])
+def test_a_text_of_many_values_weighs_more_than_its_letters(value: bytes) -> None:
+    assert _weight(value * 100) >= _weight(b"x" * 100 * len(value)) + 100 * 100 * (len(value) - 1)
 
 
 def test_a_large_body_is_not_kept() -> None:

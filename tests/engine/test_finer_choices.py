@@ -1,10 +1,16 @@
 """The choice of a scenario where it hangs by a thread: found by mutants that no other test noticed."""
 
+import json
+
 from conftest import Ask, MakeEngine
 
-from mock_server.protocol.request import Known, MessagesRequest
+from mock_server.protocol.request import LONG, Known, MessagesRequest, parse
 from mock_server.scenario.conditions import Miss
-from mock_server.scenario.conversation import HumanTurn, conversation, conversed
+from mock_server.scenario.conversation import WHOLE, HumanTurn, conversation, conversed, position
+
+
+def never(turn: int) -> bool:
+    return False
 
 
 def topic(text: str) -> str:
@@ -92,3 +98,27 @@ def test_what_is_said_beside_an_image_is_the_prompt(engine: MakeEngine, ask: Ask
     made = engine("name: cat\nwhen: {prompt: what is this}\nreply: A cat.")
 
     assert ask(made, [{"role": "user", "content": [image, {"type": "text", "text": "What is this?"}]}]).text == "A cat."
+
+
+def test_the_end_of_what_was_typed_has_a_space_between_two_texts() -> None:
+    turn = HumanTurn("user", tuple({"type": "text", "text": text} for text in ("one two", "<told/>", "three")))
+
+    assert turn.typed_last(100) == "one two three"
+    assert turn.typed_last(9) == "two three"
+
+
+def test_a_place_in_a_script_that_was_worked_out_ahead_is_the_one_that_is_told() -> None:
+    turns = ("Hi", "One.", "More", "Two.", "And?")
+    messages = [{"role": ("user", "assistant")[at % 2], "content": text} for at, text in enumerate(turns)]
+    talk = conversation(messages)
+    talk.positions = {}
+
+    assert [position(talk, 0, "tag", never) for _ in range(2)] == [3, 3]
+
+
+def test_of_a_long_request_the_conversation_is_that_which_was_worked_out_ahead() -> None:
+    request = parse(json.dumps({"model": "m", "messages": [{"role": "user", "content": "x" * LONG}]}).encode())
+    talk = conversed(request)
+    assert conversed(request) is not talk
+    request.scanned[WHOLE] = talk
+    assert conversed(request) is talk

@@ -13,23 +13,25 @@ from typing import Any, get_args
 
 import pytest
 
-from mock_server.engine.cache import Prefix, prefix
+from mock_server.engine import cache as cache_module
+from mock_server.engine.cache import Prefix, PromptCache, Step, prefix
 from mock_server.protocol import completion, expression, media, request, rules, signing, sse
+from mock_server.protocol.beginnings import Story
 from mock_server.protocol.blocks import Compaction, Text, ToolUse, is_server_tool
 from mock_server.protocol.errors import MESSAGE, STATUS, TYPE, ApiError
 from mock_server.protocol.expression import _PER_PATTERN, Expression, OverLimit, Purse, bounded
-from mock_server.protocol.json_schema import Checker, SchemaProblem, is_schema
+from mock_server.protocol.json_schema import Checker, SchemaProblem, depth, is_schema
 from mock_server.protocol.message import Cut, Usage, at_end, at_start, cut, fold
 from mock_server.protocol.plan import AT_ONCE, Plan, Send, rolled
 from mock_server.protocol.profile import Capability, Model, Profile
 from mock_server.protocol.query import Whole, read_query
 from mock_server.protocol.request import Known, MessagesRequest
 from mock_server.protocol.rules import COUNTED as PARAMETERS_COUNTED
-from mock_server.protocol.rules import history, only_counted, parameters, schemas, validate
+from mock_server.protocol.rules import history, models, only_counted, parameters, schemas, validate
 from mock_server.protocol.rules.checks import integer, one_of
 from mock_server.protocol.rules.history import results_paired
 from mock_server.protocol.rules.models import model_of
-from mock_server.protocol.tokens import TokenCounter, input_tokens
+from mock_server.protocol.tokens import Cost, TokenCounter, block_cost, input_tokens
 from mock_server.scenario.profiles import load_profile
 
 ANTHROPIC = load_profile("anthropic")
@@ -1061,3 +1063,111 @@ def test_a_second_message_is_judged_behind_a_question_with_a_mark() -> None:
 
     with pytest.raises(ApiError, match="text content blocks must be non-empty"):
         rules.judge(rules.RULES, asked, ANTHROPIC, has_cache_marks=True)
+
+
+def test_tokens_that_are_a_models_own_are_not_scaled() -> None:
+    model = Model(id="m", token_factor=1.5)
+
+    assert [Cost(10, 3).on(model), Cost(10).on(model), Cost(0, 3).on(model)] == [18, 15, 3]
+    assert Cost(10, 3) + Cost(1, 2) == Cost(11, 5)
+
+
+def test_of_two_conversations_the_messages_are_known_in_which_both_agree() -> None:
+    said = [f'{{"at":{at}}}' for at in range(5)]
+    text = ",".join(said).encode()
+    ends = [len(",".join(said[: at + 1])) for at in range(5)]
+    story = Story([text], ends, MessagesRequest({"messages": [*range(5)]}), 0)
+
+    for shared in range(6):
+        other = b'{"messages":[' + text[: ends[shared - 1] if shared else 0] + b',{"other":1},{"another":"message"}]}'
+        assert story.shared(other, len(b'{"messages":['), len(other) - 2) == shared
+
+
+def test_a_name_too_long_for_one_piece_is_written_as_any_other() -> None:
+    said = {"a": 1, "n" * 70_000: {"b": 2}}
+    assert sse.dumps_in_steps(said) == sse.dumps(said)
+
+
+def test_sources_that_come_in_deltas_are_those_of_the_json() -> None:
+    start = {"type": "content_block_start", "content_block": {"type": "text", "text": "", "citations": []}}
+    deltas = [
+        {"type": "text_delta", "text": "So."},
+        *({"type": "citations_delta", "citation": {"cited_text": one}} for one in "ab"),
+    ]
+    events = [{"type": "content_block_delta", "index": 0, "delta": delta} for delta in deltas]
+    stop = {"type": "content_block_stop", "index": 0}
+
+    said = fold([{"type": "message_start", "message": {}}, start, *events, stop])
+    cited = [{"cited_text": "a"}, {"cited_text": "b"}]
+    assert said["content"] == [{"type": "text", "text": "So.", "citations": cited}]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('"\\ud83d"', "no low surrogate in string: line 1 column 2 (char 1)"),
+        ('"\\ude00"', "invalid high surrogate in string: line 1 column 2 (char 1)"),
+        ('"a\\ud83d\\u0041"', "invalid low surrogate in string: line 1 column 3 (char 2)"),
+    ],
+)
+def test_half_a_character_is_told_where_it_stands(text: str, told: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(told)}$"):
+        request.strict_json(text)
+
+
+@pytest.mark.parametrize(("value", "deep"), [(1, 1), ([], 1), ([1], 2), ({"a": [1]}, 3), ([[[[[[1]]]]]], 5)])
+def test_how_deep_json_is_nested_is_counted_to_one_more_than_the_most(value: Any, deep: int) -> None:
+    assert depth(value, 4) == deep
+
+
+@pytest.mark.parametrize("kind", ["text", "tool_use"])
+def test_a_message_of_the_systems_does_not_stand_after_what_an_assistant_says(kind: str) -> None:
+    block = {"type": "text", "text": "x"} if kind == "text" else {"type": kind, "id": "t1", "name": "f", "input": {}}
+    said = [
+        {"role": "user", "content": "q"},
+        {"role": "assistant", "content": [block]},
+        {"role": "system", "content": "s"},
+    ]
+    with pytest.raises(ApiError, match=r"messages\.2"):
+        models.system_messages(steps_of({"messages": said}), ANTHROPIC)
+
+
+def test_what_a_prompt_has_lost_of_the_cache_is_all_that_it_does_not_share() -> None:
+    def prompt(*steps: tuple[bytes, int]) -> Prefix:
+        return Prefix([Step(*step) for step in steps], (), b"m", b"t", b"s")
+
+    cache = PromptCache()
+    cache.remember("msg_1", prompt((b"a", 10), (b"b", 25)))
+
+    for other, lost in ((prompt((b"x", 10)), 25), (prompt((b"a", 10), (b"y", 30)), 15)):
+        assert cache.miss_reason("msg_1", other) == {"type": "messages_changed", "cache_missed_input_tokens": lost}
+    assert cache.miss_reason("msg_1", prompt((b"a", 10), (b"b", 25), (b"c", 30))) is None
+
+
+def test_a_prompt_that_is_remembered_again_is_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache_module, "MOST_STEPS", 4)
+    made, prompt = PromptCache(), Prefix([Step(b"a", 10), Step(b"b", 20)], (), b"m", b"t", b"s")
+    for id in ("msg_1", "msg_2", "msg_2", "msg_2"):
+        made.remember(id, prompt)
+
+    assert made.miss_reason("msg_1", prompt) is None
+    made.remember("msg_3", prompt)
+    assert made.miss_reason("msg_1", prompt) == {"type": "previous_message_not_found"}
+
+
+def test_a_mark_for_the_cache_costs_nothing() -> None:
+    call = {"type": "tool_use", "id": "toolu_1", "name": "f", "input": {"where": "here"}}
+    model = Model(id="m")
+
+    marked = block_cost({**call, "cache_control": {"type": "ephemeral"}}, model, TokenCounter())
+    assert marked == block_cost(call, model, TokenCounter())
+
+
+def test_of_too_many_entries_of_the_cache_the_oldest_are_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache_module, "MOST_ENTRIES", 2)
+    cache = PromptCache()
+    prompts = [Prefix([Step(name, 5_000, "5m")], (0,), b"m", b"t", b"s") for name in (b"a", b"b", b"c")]
+    for prompt in prompts:
+        cache.commit(cache.admit(prompt, 5_000, 1_024, 0), 0, 0)
+
+    assert [cache.admit(prompt, 5_000, 1_024, 1).use.read for prompt in prompts] == [0, 5_000, 5_000]

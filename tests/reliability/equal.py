@@ -93,4 +93,16 @@ EQUAL: dict[str, str] = {
         "of one question the long way round says the same: it is the first and the last turn, and nothing is older"
     ),
     "mock_server/engine/choose.py module: 'calls' -> 'callsX'": "what is not worked out ahead is when it is asked for",
+    "mock_server/engine/library.py _openings: 1 -> 2 (2)": "two spaces never stand side by side in a text that is looked for",
+    "mock_server/engine/choose.py _look_back: scenario.anchored_at == 'conversation' -> scenario.anchored_at != 'conversation'": (
+        "what is not worked out ahead is when it is asked for"
+    ),
+    "mock_server/engine/threads.py Threads._put: 1 -> 2": "two of the longest conversations are far within the bytes",
+    "mock_server/protocol/contradictions.py _broken: 1 -> 2": "one fault in a value says as much as two",
+    "mock_server/scenario/conversation.py conversed: old is None -> old is not None": (
+        "a conversation that is worked out anew is the one that goes on from what was known"
+    ),
+    "mock_server/engine/cache.py _opening: 'image' in request.kinds -> 'image' not in request.kinds": (
+        "prompts with images and those without have digests apart, whichever of them is the one that says so"
+    ),
 }

@@ -28,7 +28,8 @@ import time
 import traceback
 import zlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from types import CodeType, FrameType, FunctionType, ModuleType
 from typing import Any, NamedTuple
@@ -246,13 +247,19 @@ class Order:
         else:
             for line in _users(mutant):
                 numbers.update(lines.get(line, ()))
-            if not numbers:
-                numbers = {number for found in lines.values() for number in found}
-        tests = self._mixed([self._reached.tests[number] for number in numbers])
+        if not numbers:  # what is called when the module is imported, or only other modules read
+            numbers = {number for found in lines.values() for number in found}
+        namers = [] if mutant.function else self._naming(_made(mutant))
+        tests = [*namers, *self._mixed([self._reached.tests[number] for number in numbers])]
         near = self._noticed[f"{mutant.file} {mutant.function}"] + self._noticed[mutant.file]
         inside = set(tests)
         first_ones = [test for test, _ in near.most_common() if test in inside][:NEIGHBOURS]
         return list(dict.fromkeys([*first_ones, *tests]))
+
+    def _naming(self, made: set[str]) -> list[str]:
+        """The tests that name a table themselves."""
+        tables = {test for name in made for test in _namers().get(name, ())}
+        return self._mixed([test for test in self._reached.tests if test.partition("[")[0] in tables])
 
     def _mixed(self, tests: Sequence[str]) -> list[str]:
         """Those first that reach little else, as they look at nothing else; and of a table one first, then two more, then
@@ -265,16 +272,34 @@ class Order:
         return sorted(order, key=order.__getitem__)
 
 
-def _users(mutant: Mutant) -> list[int]:
-    """The lines, in the mutant's file, of functions that name what its statement makes."""
-    tree = ast.parse((ROOT / mutant.file).read_text())
-    made = {
+def _made(mutant: Mutant) -> set[str]:
+    """What its statement makes."""
+    return {
         one.id
-        for node in ast.walk(tree)
+        for node in ast.walk(ast.parse((ROOT / mutant.file).read_text()))
         if isinstance(node, ast.stmt) and node.lineno == mutant.lines[0]
         for one in ast.walk(node)
         if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Store)
     }
+
+
+@cache
+def _namers() -> Mapping[str, list[str]]:
+    """Names, and the tests that have them in their text."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for file in _test_files():
+        for node in ast.parse((ROOT / file).read_text()).body:
+            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+                names = {str(getattr(one, "id", "") or getattr(one, "attr", "")) for one in ast.walk(node)}
+                for name in names:
+                    found[name].append(f"{file}::{node.name}")
+    return found
+
+
+def _users(mutant: Mutant) -> list[int]:
+    """The lines, in the mutant's file, of functions that name what its statement makes."""
+    tree = ast.parse((ROOT / mutant.file).read_text())
+    made = _made(mutant)
     return [
         line
         for node in ast.walk(tree)

@@ -316,8 +316,6 @@ _CALLED: Mapping[str, str] = {
     "functions": "tools",
     "input": "messages",
     "instructions": "system",
-    "max_completion_tokens": "max_tokens",
-    "max_output_tokens": "max_tokens",
     "parallel_tool_calls": "tool_choice.disable_parallel_tool_use",
     "parameters": "input_schema",
     "presence_penalty": "",

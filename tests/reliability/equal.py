@@ -105,4 +105,5 @@ EQUAL: dict[str, str] = {
     "mock_server/engine/cache.py _opening: 'image' in request.kinds -> 'image' not in request.kinds": (
         "prompts with images and those without have digests apart, whichever of them is the one that says so"
     ),
+    "mock_server/scenario/conversation.py module: 0 -> 1 (3)": "only cases and expectations ask for the place in a script, and they are told it",
 }

@@ -76,6 +76,8 @@ def compose(text: str) -> str:
     Piece by piece: at once it takes a time that grows with the square of the marks in a row, and lets no other thread
     work meanwhile. The pieces end before a letter.
     """
+    if text.isascii():
+        return text
     if len(text) <= _PIECE:
         return unicodedata.normalize("NFC", text)
     return "".join([unicodedata.normalize("NFC", piece) for piece in _pieces(text)])

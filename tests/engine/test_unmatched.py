@@ -9,6 +9,7 @@ import pytest
 from mock_server.engine.engine import Engine
 from mock_server.protocol import tokens
 from mock_server.protocol.request import HttpRequest
+from mock_server.scenario.load import loads
 from mock_server.scenario.profiles import load_profile
 from mock_server.settings import Settings
 
@@ -135,3 +136,16 @@ def test_a_schema_nothing_can_satisfy_is_said_so(engine: Engine) -> None:
     plan = engine.handle(HttpRequest("POST", "/v1/messages", {"x-api-key": "k"}, request)).plan
     assert plan.status == 400
     assert b"cannot make up the input of tool 'f'" in plan.body()
+
+
+def test_a_search_that_only_the_log_would_make_fails_nobody(ask: Any, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "mock_server")
+    engine = Engine(Settings(), PROFILE)
+    engine.load(
+        loads(
+            "name: guarded\nwhen: {header: {x-search: \"1\"}, prompt: {regex: '^(?:\\w+\\s?)*\\B\\b$'}}\nreply: Found"
+        )
+    )
+    for size in (100_000, 300_000):  # a short request, and one that is looked through beside the loop
+        entry = ask(engine, "a" * size)
+        assert (entry.status, entry.scenario) == (200, None)

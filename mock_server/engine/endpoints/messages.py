@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -811,8 +812,11 @@ def _unmatched(turn: Turn, overlays: Sequence[Scenario]) -> Exchange:
             failure(invalid(str(found)), call.session, call.ids.new("req")), ("x-mock-scenario", "(unmatched)")
         )
         return Exchange(plan, note=str(found), understood=True, warnings=refused(call.http.headers))
-    if log.isEnabledFor(logging.INFO) and found.near_misses:
-        log.info("%s", excerpt(f"no scenario matches, a reply is made up; nearest: {found.near_misses[0]}", _TOLD))
+    if log.isEnabledFor(logging.INFO) and not admitted.request.is_long:
+        with suppress(OverLimit):  # a line of the log is worth no more than that
+            if found.near_misses:
+                what = f"no scenario matches, a reply is made up; nearest: {found.near_misses[0]}"
+                log.info("%s", excerpt(what, _TOLD))
     turn = turn._replace(breaks=faults_for(call, turn.asked, overlays, None))
     reply = _generated(turn.engine.generator, admitted, turn.breaks.timing or terms.timing)
     return _noted(_bound(turn, _compiled(reply, terms)), "generated", _again(turn) if call.again else None)

@@ -222,7 +222,7 @@ def _is_search(tool: Mapping[str, Any]) -> bool:
     return str(tool.get("type")).startswith(("web_search", "octen_"))
 
 
-def prefixed(request: MessagesRequest, model: Model, counter: TokenCounter) -> "Prefix":
+def prefixed(request: MessagesRequest, model: Model, counter: TokenCounter) -> Prefix:
     """The prompt as the cache sees it, worked out once a request."""
     found: Prefix | None = request.prefixes.get(model.id)
     if found is None:

@@ -280,14 +280,12 @@ class Engine:
         http: HttpRequest,
         session: Session,
         key: str,
-        refused: ApiError | None = None,
         *,
         in_batch: bool = False,
         reading: Reading | None = None,
-        again: bool = True,
     ) -> Exchange:
-        """The exchange of one request, noted nowhere. `refused`: why its sender is turned away. Never raises."""
-        exchange = self._answer(http, session, key, refused, in_batch=in_batch, reading=reading, again=again)
+        """The exchange of one request, noted nowhere. Never raises."""
+        exchange = self._answer(http, session, key, None, in_batch=in_batch, reading=reading)
         assert isinstance(exchange, Exchange)
         return exchange
 
@@ -296,14 +294,14 @@ class Engine:
         http: HttpRequest,
         session: Session,
         key: str,
-        refused: ApiError | None = None,
+        refused: ApiError | None,
         *,
         in_batch: bool = False,
         reading: Reading | None = None,
         again: bool = True,
         alike: bool = False,
     ) -> Exchange | Alike:
-        """The same; with `alike` what comes to the same as one before may be told so."""
+        """The same. `refused`: why its sender is turned away; `alike`: an `Alike` will do."""
         terms = session.in_force
         seed = terms.settings.seed
         if seed is None:
@@ -314,6 +312,7 @@ class Engine:
         if left is None:
             left = Allowance() if reading is None else reading.spent
             token = ALLOWANCE.set(left)
+        names_ours = _OURS in "\n".join(http.headers)
         try:
             endpoint, params = STRAIGHT.get((http.method, http.path)), NO_PARAMS
             if endpoint is None:
@@ -328,7 +327,7 @@ class Engine:
             else:
                 found = self._beside(endpoint, call)
             if isinstance(found, Alike):
-                if not left.missed and _OURS not in "\n".join(http.headers):
+                if not (left.missed or names_ours):
                     return found
                 found = found.exchange()
             exchange = found
@@ -347,7 +346,7 @@ class Engine:
                 ALLOWANCE.reset(token)
         if left.missed:
             exchange = warn(exchange, *left.unjudged, note="; ".join(left.unjudged))._replace(again=None)
-        if _OURS in "\n".join(http.headers) and (ignored := _misspelt(http.headers)):
+        if names_ours and (ignored := _misspelt(http.headers)):
             exchange = warn(exchange, *ignored, note="; ".join(ignored))._replace(again=None)
         return with_warning_header(exchange) if exchange.warnings or exchange.late is not None else exchange
 

@@ -38,7 +38,7 @@ from mock_server.protocol.beginnings import Beginnings
 from mock_server.protocol.errors import ApiError, failure_of_ours, invalid, nearest
 from mock_server.protocol.expression import ALLOWANCE, Allowance, OverLimit
 from mock_server.protocol.profile import Limits, Profile
-from mock_server.protocol.request import LONG, HttpRequest, parse
+from mock_server.protocol.request import LONG, OUR_HEADERS, Client, HttpRequest, client_of, parse
 from mock_server.protocol.tokens import TokenCounter
 from mock_server.records import quick
 from mock_server.scenario.answer import name_of
@@ -194,11 +194,15 @@ class Engine:
 
     def library(self, session: Session) -> Library:
         """What this session is answered from: its own scenarios, then the served ones."""
-        terms = session.in_force
+        known, terms = session.known_library, session.in_force
+        if known is not None and known[0] is self._served and known[1] is terms and known[2] is session.scenarios:
+            return known[3]
         served = self._served.get(terms.compiled_as)
         if served is None:
             served = self._served[terms.compiled_as] = self._renewed(terms, self._scenarios)
-        return session.library(served.compiled)
+        library = session.library(served.compiled)
+        session.known_library = self._served, terms, session.scenarios, library
+        return library
 
     def reading(self, http: HttpRequest) -> Callable[[], Reading | None] | None:
         """What reads a large body, in any thread; None for a body that is small, or that nobody reads apart."""
@@ -206,7 +210,7 @@ class Engine:
         reader = None if found is None else READERS.get(found.pattern)
         if reader is None:
             return None
-        session, _, _ = self._sender(http)
+        session, _, _ = self._session_of(http)
         self.library(session)  # the reader asks it ahead
         return functools.partial(read_apart, reader, http, session)
 
@@ -223,8 +227,8 @@ class Engine:
         `reading`: what was made of its body before. `kept`: what `Journals.kept` made of it. `again`: whether it is to
         be remembered.
         """
-        session, key, refused = self._sender(http)
-        exchange = self._answer(http, session, key, refused, reading=reading, again=again, alike=True)
+        session, client, refused = self._session_of(http)
+        exchange = self._answer(http, session, client, refused, reading=reading, again=again, alike=True)
         if kept is None:
             kept = self.journals.kept(http) if self.journals.redacts else http
         return self.journals.record(session.journal, self.clock.unix(), kept, exchange, session)
@@ -237,12 +241,12 @@ class Engine:
         again = entry.exchange.again
         if again is None or log.isEnabledFor(logging.DEBUG):  # where each is told of
             return None
-        session, key, refused = self._sender(http)
+        session, client, refused = self._session_of(http)
         if refused is not None or again.library is not self.library(session) or again.terms is not session.in_force:
             return None
         if again.moved is not session.moved:
             return None
-        one = Remembered(came, session, http.headers.get("x-mock-session") or http.session, key, entry)
+        one = Remembered(came, session, client.session or http.session, client.key, entry)
         self.memory.keep(one)
         return one
 
@@ -285,7 +289,8 @@ class Engine:
         reading: Reading | None = None,
     ) -> Exchange:
         """The exchange of one request, noted nowhere. Never raises."""
-        exchange = self._answer(http, session, key, None, in_batch=in_batch, reading=reading)
+        client = client_of(http.headers)._replace(key=key)
+        exchange = self._answer(http, session, client, None, in_batch=in_batch, reading=reading)
         assert isinstance(exchange, Exchange)
         return exchange
 
@@ -293,7 +298,7 @@ class Engine:
         self,
         http: HttpRequest,
         session: Session,
-        key: str,
+        client: Client,
         refused: ApiError | None,
         *,
         in_batch: bool = False,
@@ -301,7 +306,7 @@ class Engine:
         again: bool = True,
         alike: bool = False,
     ) -> Exchange | Alike:
-        """The same. `refused`: why its sender is turned away; `alike`: an `Alike` will do."""
+        """The same. `refused`: why its client is turned away; `alike`: an `Alike` will do."""
         terms = session.in_force
         seed = terms.settings.seed
         if seed is None:
@@ -312,22 +317,24 @@ class Engine:
         if left is None:
             left = Allowance() if reading is None else reading.spent
             token = ALLOWANCE.set(left)
-        names_ours = _OURS in "\n".join(http.headers)
+        misspelt = _misspelt(client.ours) if client.ours else ()
         try:
             endpoint, params = STRAIGHT.get((http.method, http.path)), NO_PARAMS
             if endpoint is None:
                 endpoint, params = route(http, terms)
             if refused is not None:
                 raise refused
-            if http.headers.get("anthropic-version") not in terms.passed_versions:
-                _check_version(http, terms)
-            call = _call((http, session, key, ids, params, in_batch, reading, "messages", again, None, alike))
+            if client.version not in terms.passed_versions:
+                _check_version(client.version, terms)
+            call = _call(
+                (http, session, client.key, ids, params, in_batch, reading, "messages", again, None, alike, client)
+            )
             if endpoint in MESSAGES or not (self._strikes or session.scenarios or faults.HEADER in http.headers):
                 found = endpoint(self, call)
             else:
                 found = self._beside(endpoint, call)
             if isinstance(found, Alike):
-                if not (left.missed or names_ours):
+                if not (left.missed or misspelt):
                     return found
                 found = found.exchange()
             exchange = found
@@ -346,8 +353,8 @@ class Engine:
                 ALLOWANCE.reset(token)
         if left.missed:
             exchange = warn(exchange, *left.unjudged, note="; ".join(left.unjudged))._replace(again=None)
-        if names_ours and (ignored := _misspelt(http.headers)):
-            exchange = warn(exchange, *ignored, note="; ".join(ignored))._replace(again=None)
+        if misspelt:
+            exchange = warn(exchange, *misspelt, note="; ".join(misspelt))._replace(again=None)
         return with_warning_header(exchange) if exchange.warnings or exchange.late is not None else exchange
 
     def _beside(self, endpoint: Endpoint, call: Call) -> Exchange | Alike:
@@ -383,7 +390,7 @@ class Engine:
 
     def file_room(self, http: HttpRequest) -> int:
         """How many bytes the session of a request still takes as files."""
-        session, _, _ = self._sender(http)
+        session, _, _ = self._session_of(http)
         return max(0, session.in_force.settings.file_bytes - session.files.bytes)
 
     def explain(self, session: Session, request: Request) -> tuple[NearMiss, ...]:
@@ -433,22 +440,21 @@ class Engine:
     def _refused(self, error: ApiError, session: Session, ids: seeds.Ids) -> Exchange:
         return Exchange(failure(error, session, ids.new("req")), note=error.note or str(error))
 
-    def _sender(self, http: HttpRequest) -> tuple[Session, str, ApiError | None]:
-        """The session and the key of a request, and why it is refused if it is; without a key, the default session.
-
-        The API key: x-api-key, else the bearer token; x-api-key wins when both come. Rules 1 to 3.
+    def _session_of(self, http: HttpRequest) -> tuple[Session, Client, ApiError | None]:
+        """The session of a request, who sent it, and why that one is refused if it is; without a key, the default
+        session. Rules 1 to 3.
         """
-        headers = http.headers
-        key = headers.get("x-api-key", "").strip() or _bearer(headers.get("authorization", ""))
+        client = client_of(http.headers)
+        key = client.key
         if not key:
-            return self.sessions.default, "", ApiError("authentication_error", "x-api-key header is required")
+            return self.sessions.default, client, ApiError("authentication_error", "x-api-key header is required")
         allowed = self.settings.api_key
         if allowed and not any(fnmatch.fnmatchcase(key, glob) for glob in allowed):
-            return self.sessions.default, "", ApiError("authentication_error")
+            return self.sessions.default, client._replace(key=""), ApiError("authentication_error")
         try:
-            return self.sessions.of(headers.get("x-mock-session") or http.session, key), key, None
+            return self.sessions.of(client.session or http.session, key), client, None
         except ApiError as error:
-            return self.ended if self.sessions.is_closed(key) else self.sessions.default, key, error
+            return self.ended if self.sessions.is_closed(key) else self.sessions.default, client, error
 
 
 def _compiled(scenario: Scenario, in_force: InForce) -> CompiledScenario:
@@ -497,25 +503,19 @@ def _early_seed(http: HttpRequest, seed: int, reading: Reading | None) -> Callab
     return lambda: seeds.exchange_seed(seed, "", digest_of(http, reading), 0)
 
 
-_OURS = "x-mock-"
-_MEANT = ("scenario", "fault", "session")  # what a client may say in such a header
+_MEANT = ("scenario", "fault", "session")  # what a client may say in a header of ours
 
 
-def _misspelt(headers: Iterable[str]) -> list[str]:
+def _misspelt(ours: Iterable[str]) -> list[str]:
     """What to say of headers that are none of ours and look like one: what they ask for is not done."""
-    said = [(name, name[len(_OURS) :]) for name in headers if name.startswith(_OURS)]
-    found = [(name, close[0]) for name, word in said if word not in _MEANT and (close := nearest(word, _MEANT))]
-    return [f"header '{name}' is ignored (did you mean '{_OURS}{meant}'?)" for name, meant in found]
+    named = [(name, name[len(OUR_HEADERS) :]) for name in ours]
+    found = [(name, close[0]) for name, word in named if word not in _MEANT and (close := nearest(word, _MEANT))]
+    return [f"header '{name}' is ignored (did you mean '{OUR_HEADERS}{meant}'?)" for name, meant in found]
 
 
-def _bearer(authorization: str) -> str:
-    scheme, _, token = authorization.partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else ""
-
-
-def _check_version(http: HttpRequest, in_force: InForce) -> None:
+def _check_version(version: str | None, in_force: InForce) -> None:
     """Rules 4 and 5: `anthropic-version` is there, and is one that was released."""
-    version, profile = http.headers.get("anthropic-version"), in_force.profile
+    profile = in_force.profile
     if version is None:
         if profile.version_required:
             raise invalid("anthropic-version: header is required")

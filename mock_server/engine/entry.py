@@ -58,7 +58,7 @@ class Outline(NamedTuple):
 
 def without_keys(given: Mapping[str, str]) -> Mapping[str, str]:
     """The headers in lower case without what is secret in them. They may be shared by many entries."""
-    headers = given.copy() if type(given) is dict else {name.lower(): value for name, value in given.items()}
+    headers = dict(given) if isinstance(given, dict) else {name.lower(): value for name, value in given.items()}
     for name in SECRET_HEADERS & headers.keys():
         headers[name] = key_mark(headers[name])
     return headers

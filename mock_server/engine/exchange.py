@@ -14,7 +14,7 @@ from mock_server.protocol.errors import ApiError, excerpt, one_line
 from mock_server.protocol.expression import Allowance, bounded
 from mock_server.protocol.plan import Plan
 from mock_server.protocol.query import Parameter, read_query
-from mock_server.protocol.request import HttpRequest
+from mock_server.protocol.request import Client, HttpRequest
 from mock_server.scenario.answer import Answer
 from mock_server.scenario.conditions import Moved
 
@@ -124,12 +124,12 @@ NO_PARAMS: Mapping[str, str] = {}
 
 
 class Call(NamedTuple):
-    """A request whose sender is known: the session it belongs to, its key, and ids for its reply.
+    """A request whose client is known: the session it belongs to, its key, and ids for its reply.
 
     `params`: what its path has for the `{names}` of the endpoint's pattern, unquoted. `in_batch`: it is one of a batch.
     `reading`: what was made of its body before its turn came. `endpoint`: what scenarios call where it came to.
     `again`: somebody wants to know what the same bytes are answered from the next time. `came`: the request as it came,
-    where `http` is what it means. `alike`: an `Alike` will do.
+    where `http` is what it means. `alike`: an `Alike` will do. `client`: what its headers say.
     """
 
     http: HttpRequest
@@ -143,6 +143,7 @@ class Call(NamedTuple):
     again: bool = True
     came: HttpRequest | None = None
     alike: bool = False
+    client: Client | None = None
 
     def read(self, reader: Reader) -> Any:
         """What the reader makes of the body; read before where the body is large. Raises ApiError."""

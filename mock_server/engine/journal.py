@@ -462,7 +462,7 @@ class Journals:
     def _shown(self, given: Mapping[str, str]) -> Mapping[str, str]:
         """The headers without keys: once for all requests that share them."""
         shown = without_keys(given)
-        if type(given) is dict:  # nobody changes those that requests share
+        if isinstance(given, dict):  # nobody changes those that requests share
             if len(self._headers) >= _HEADERS:
                 self._headers = {}
             self._headers[id(given)] = given, shown

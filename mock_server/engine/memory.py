@@ -84,11 +84,18 @@ class Settled:
     def alike(self, call: Call, admitted: "Admitted", content: Sequence[Block], library: "Library") -> Alike | None:
         """What one more request of its kind comes to. `content`: that of a reply with slots; None where it is too long
         for its request."""
-        ids, input_tokens, use = call.ids, admitted.input_tokens, admitted.cache and admitted.cache.use
-        if use is None:
-            values = {"input_tokens": b"%d" % input_tokens}
-        else:
-            values, input_tokens = cached(use), use.uncached
+        ids, input_tokens = call.ids, admitted.input_tokens
+        second, request_id = int(call.session.clock.unix()), ids.new("req")
+        values = {
+            "input_tokens": b"%d" % input_tokens,
+            "id": b'"%b"' % ids.new("msg").encode(),
+            _REQUEST: request_id.encode(),
+            _DATE: _date_bytes(second),
+        }
+        use = None if admitted.cache is None else admitted.cache.use
+        if use is not None:
+            values.update(cached(use))
+            input_tokens = use.uncached
         tokens = input_tokens, self.filled.tokens[1]
         if self.slots is not None:
             texts, output = self.slots.texts_of(content, admitted.model)
@@ -96,9 +103,6 @@ class Settled:
                 return None
             values.update(texts, output_tokens=b"%d" % output)
             tokens = input_tokens, output
-        second, request_id = int(call.session.clock.unix()), ids.new("req")
-        values["id"] = b'"%b"' % ids.new("msg").encode()
-        values[_REQUEST], values[_DATE] = request_id.encode(), _date_bytes(second)
         again = None
         if call.again and self.filled.is_at_once and self.slots is None and use is None:
             again = Again(library, self.terms, self.filled.after(input_tokens), call.session.moved)

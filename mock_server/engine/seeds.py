@@ -37,12 +37,12 @@ _TICKS = 1000 * 2**80 / 58**14  # a second
 
 @functools.lru_cache(maxsize=16)
 def _since(ticks: int) -> str:
-    """Six digits that grow with time."""
+    """How an id of this time begins: six of its digits grow with time."""
     digits = ""
     for _ in range(6):
         ticks, digit = divmod(ticks, 58)
         digits = _DIGITS[digit] + digits
-    return digits
+    return _ALIKE + digits
 
 
 class Chance:
@@ -79,10 +79,13 @@ class Ids:
     ) -> None:
         self._seed = seed
         self._chance = chance
-        self._begin = _ALIKE if seed is not None else _ALIKE + _since(int(unix * _TICKS))
-        self._rest = _LENGTH - len(self._begin)
         self._at = 0
-        self._drawn = "" if seed is not None or chance is None else chance.piece()
+        if seed is None:
+            self._begin = _since(int(unix * _TICKS))
+            self._drawn = "" if chance is None else chance.piece()
+        else:
+            self._begin, self._drawn = _ALIKE, ""
+        self._rest = _LENGTH - len(self._begin)
 
     def take(self, length: int) -> str:
         """The next `length` letters and digits."""

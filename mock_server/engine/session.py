@@ -180,6 +180,7 @@ class Session:
         self.journal = Journal(in_force.settings.journal_entries, name)
         self._added = 0
         self._library: tuple[object, object, Library] | None = None
+        self.known_library: tuple[object, object, object, Library] | None = None  # with all that it hangs on
         self._lock = threading.Lock()
 
     def library(self, served: tuple[CompiledScenario, ...]) -> Library:

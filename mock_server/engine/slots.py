@@ -5,6 +5,7 @@ counts are filled in (`Filled`), which makes a plan.
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from operator import itemgetter
 from typing import Any, ClassVar, NamedTuple
 
 from mock_server.engine.cache import CacheUse
@@ -57,34 +58,34 @@ class Blank:
 class Stencil:
     """Bytes with holes. `fill` takes the value of each hole as bytes."""
 
-    __slots__ = ("_parts", "_slots")
+    __slots__ = ("_form", "_in_order", "has_slots")
 
     def __init__(self, data: bytes, holes: Iterable[tuple[int, int, str]]) -> None:
         """`holes`: where each begins and ends in `data`, and the name of its value; in order."""
-        self._parts: list[bytes] = []
-        self._slots: list[tuple[int, str]] = []
-        at = 0
+        form, names, at = b"", [], 0
         for start, end, name in holes:
-            self._parts += [data[at:start], b""]
-            self._slots.append((len(self._parts) - 1, name))
+            form += data[at:start].replace(b"%", b"%%") + b"%b"
+            names.append(name)
             at = end
-        self._parts.append(data[at:])
-
-    @property
-    def has_slots(self) -> bool:
-        return bool(self._slots)
+        self._form = form + data[at:].replace(b"%", b"%%")
+        self._in_order = _in_order(names)
+        self.has_slots = bool(names)
 
     def fill(self, values: Mapping[str, bytes]) -> bytes:
-        parts = self._parts.copy()
-        for at, name in self._slots:
-            parts[at] = values[name]
-        return b"".join(parts)
+        return self._form % self._in_order(values)
 
 
-class ReplyStencil(Stencil):
+def _in_order(names: Sequence[str]) -> Callable[[Mapping[str, bytes]], tuple[bytes, ...]]:
+    """Gets the values of these names, in their order."""
+    if len(names) > 1:
+        return itemgetter(*names)
+    return lambda values: tuple([values[name] for name in names])
+
+
+class ReplyStencil:
     """A reply as a connection sends it, with holes. Its head tells how long the body is that the values make."""
 
-    __slots__ = ("_body", "_form", "_length", "_rest")
+    __slots__ = ("_beside", "_body", "_form", "_head")
 
     def __init__(
         self, data: bytes, holes: Sequence[tuple[int, int, str]], length: tuple[int, int], form: bytes
@@ -92,21 +93,15 @@ class ReplyStencil(Stencil):
         """`length`: where the length of the body stands in `data`, written by `form`; what is behind is the body, but
         for what encloses it, as long as it is."""
         start, end = length
-        listed = sorted((*holes, (start, end, "")))
-        super().__init__(data, listed)
-        first = listed.index((start, end, ""))
-        self._length = self._slots.pop(first)[0]
-        self._body = [at for at, _ in self._slots[first:]]
+        self._head = Stencil(data[:start], [hole for hole in holes if hole[1] <= start])
+        self._body = Stencil(data[end:], [(at - end, to - end, name) for at, to, name in holes if at >= end])
         self._form = form
-        body = int(data[start:end], 16 if form == b"%x" else 10)
-        self._rest = body - sum([end - start for start, end, _ in listed[first + 1 :]])
+        self._beside = len(data) - end - int(data[start:end], 16 if form == b"%x" else 10)
 
     def fill(self, values: Mapping[str, bytes]) -> bytes:
-        parts = self._parts.copy()
-        for at, name in self._slots:
-            parts[at] = values[name]
-        parts[self._length] = self._form % (self._rest + sum([len(parts[at]) for at in self._body]))
-        return b"".join(parts)
+        """The bytes that these values make of it."""
+        head, body = self._head.fill(values), self._body.fill(values)
+        return head + self._form % (len(body) - self._beside) + body
 
 
 def places(data: bytes, looks: Mapping[str, bytes]) -> list[tuple[int, int, str]]:

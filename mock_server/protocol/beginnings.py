@@ -9,11 +9,12 @@ be whole messages, read by the same decoder, or else the body is read as any oth
 the endpoint and the headers that rules ask for. Past a budget of bytes it starts afresh.
 """
 
+import re
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from json.decoder import WHITESPACE, JSONArray, JSONObject  # type: ignore[attr-defined]
-from typing import Any
+from json.decoder import WHITESPACE, JSONArray, JSONObject, scanstring  # type: ignore[attr-defined]
+from typing import TYPE_CHECKING, Any
 
 from mock_server.protocol.profile import Profile
 from mock_server.protocol.request import (
@@ -22,12 +23,16 @@ from mock_server.protocol.request import (
     SCAN,
     SHORT,
     STEADY,
+    Client,
+    HttpRequest,
     Known,
     MessagesRequest,
     check_halves,
+    client_of,
     parse,
     texts_of,
 )
+from mock_server.records import lazy
 
 _BUDGET = 24 << 20
 _LONG_ENOUGH = 4 << 10  # bytes of a conversation that is kept: a shorter one is read again in no time
@@ -98,11 +103,52 @@ def _joined(pieces: list[bytes]) -> Sequence[bytes]:
     return pieces
 
 
+_CONTENT = re.compile(rb'"content"[ \t\r\n]*:[ \t\r\n]*"')
+
+
+class _OfRest:
+    """A field that a request has from the rest of its body."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, request: "TextRequest", owner: type) -> Any:
+        return request.frame.worked_out[self._name]
+
+
+class TextRequest(MessagesRequest):
+    """A request of which one text is all that is its own. `frame` has the rest; what is made of both is made for
+    whoever looks."""
+
+    has_blocks = is_marked = False
+
+    def __init__(self, frame: "Frame", headers: Mapping[str, str], raw: bytes, text: str) -> None:
+        self.frame = frame
+        self.known = frame.known
+        self.steady = frame.steady
+        self.max_tokens = frame.max_tokens
+        self.headers = headers
+        self.raw = raw
+        self.question = (text,)
+
+    if not TYPE_CHECKING:
+        betas, model, tool_names, tools = _OfRest(), _OfRest(), _OfRest(), _OfRest()
+
+        @lazy
+        def messages(self) -> list[Any]:
+            return [{"role": "user", "content": self.question[0]}]
+
+        @lazy
+        def body(self) -> dict[str, Any]:
+            return {**self.frame.fields, "messages": self.messages}
+
+
 class Frame:
     """All of a body but its messages: how it begins and ends, its fields, and what it was sent with."""
 
     __slots__ = (
-        "conditions", "fields", "head", "is_marked", "known", "profile", "steady", "stories", "tail", "worked_out",
+        "closing", "fields", "head", "is_marked", "known", "max_tokens", "opening", "sent", "steady", "stories", "tail",
+        "worked_out",
     )  # fmt: skip
 
     def __init__(
@@ -113,10 +159,13 @@ class Frame:
         self.fields = fields
         self.steady = request.steady
         self.worked_out = {name: getattr(request, name) for name in STEADY if name != "max_tokens" or name in fields}
-        self.profile, self.conditions = sent
+        self.max_tokens: int = self.worked_out.get("max_tokens", 0)
+        self.sent = sent
         self.is_marked = CACHE_MARK in head or CACHE_MARK in tail
         self.stories: dict[bytes, list[Story]] = {}
         self.known = Known(None, self.steady, 0, 0)  # of all short bodies: nobody asks where what is new stands
+        self.opening: bytes | None = None  # what stands around the one string of a question, once one came
+        self.closing = b""
 
     def fits(self, body: bytes, sent: "_Sent") -> bool:
         """Whether a body begins and ends so, and was sent so."""
@@ -124,16 +173,19 @@ class Frame:
             body.startswith(self.head)
             and body.endswith(self.tail)
             and len(self.head) + len(self.tail) <= len(body)
-            and self.profile is sent[0]
-            and self.conditions == sent[1]
+            and self.sent[0] is sent[0]  # to compare profiles takes long
+            and self.sent == sent
         )
 
     def read(self, body: bytes, headers: Mapping[str, str]) -> MessagesRequest | None:
         """The request of a body that fits, or None: what stands between is no whole messages, or no JSON."""
         start, stop = len(self.head), len(body) - len(self.tail)
         known = self.known if len(body) < SHORT else Known(self, self.steady, start, stop)
+        is_long, said = stop - start >= _LONG_ENOUGH, b""
         try:
-            if stop - start < _LONG_ENOUGH:
+            if is_long:
+                messages = self._continued(body, known)
+            else:
                 said = body[start:stop]
                 text = f"[{said.decode()}]"
                 messages, end = SCAN(text, 0)
@@ -141,19 +193,49 @@ class Frame:
                     return None
                 if "\\" in text:
                     check_halves(text)
-                is_marked = self.is_marked or CACHE_MARK in said
-            else:
-                messages, is_marked = self._continued(body, known), None
         except (ValueError, StopIteration, RecursionError):
             return None
-        request = MessagesRequest({**self.fields, "messages": messages}, headers, body)
-        told = vars(request)
-        told.update(self.worked_out, messages=messages, known=known)
-        if is_marked is not None:
-            told["is_marked"] = is_marked
-        if len(messages) == 1 and (texts := texts_of(messages[0])) is not None:
-            told["question"], told["has_blocks"] = texts, False
-        return request
+        fields = {**self.worked_out, "body": {**self.fields, "messages": messages}, "headers": headers, "raw": body}
+        fields["messages"], fields["known"] = messages, known
+        texts = texts_of(messages[0]) if len(messages) == 1 else None
+        if texts is not None:
+            fields["question"], fields["has_blocks"] = texts, False
+        if not is_long:
+            fields["is_marked"] = self.is_marked or CACHE_MARK in said
+        if type(texts) is tuple and self.opening is None and len(body) < SHORT and not self.is_marked:
+            self._learn(body, said, texts[0])
+        return MessagesRequest.of(fields)
+
+    def _learn(self, body: bytes, said: bytes, text: str) -> None:
+        """Note what stands around the one string of a message, where that is plain to see."""
+        begin = _CONTENT.search(said)
+        if begin is None or not body.isascii() or not self.max_tokens:
+            return
+        start = len(self.head) + begin.end()
+        found, end = scanstring(body.decode("ascii"), start, True)
+        opening, closing = body[:start], body[end - 1 :]
+        around = opening[len(self.head) :] + closing[: -len(self.tail)]
+        if found != text or b"\\" in around or around.count(b'"content"') != 1:
+            return
+        self.opening, self.closing = opening, closing
+
+    def read_text(self, body: bytes, headers: Mapping[str, str], sent: "_Sent") -> MessagesRequest | None:
+        """The request of a body that is as one before but for the one string that it asks; None where it may not be."""
+        opening, closing = self.opening, self.closing
+        if opening is None or not body.startswith(opening) or not body.endswith(closing):
+            return None
+        if self.sent != sent or self.sent[0] is not sent[0] or len(body) >= SHORT or not body.isascii():
+            return None
+        try:
+            text, end = scanstring(body.decode(), len(opening), True)
+        except ValueError:
+            return None
+        around = len(opening) + len(closing)
+        if end - 1 != len(body) - len(closing) or not text or text.isspace():
+            return None
+        if len(text) != len(body) - around and b"\\u" in body:  # it may name a half of a character
+            return None
+        return TextRequest(self, headers, body, text)
 
     def _continued(self, body: bytes, known: Known) -> list[Any]:
         """The messages of a longer conversation. Raises ValueError when they are none."""
@@ -192,7 +274,8 @@ class Frame:
         return best, most
 
 
-_Sent = tuple[Profile, tuple[str, str | None, str | None]]
+# what rules ask for beside the body: the profile, the endpoint, `anthropic-beta` and `anthropic-version`
+_Sent = tuple[Profile, str, str | None, str | None]
 
 
 class _Bucket:
@@ -217,11 +300,15 @@ class Beginnings:
         self._last: Frame | None = None
         self._buckets: OrderedDict[Any, _Bucket] = OrderedDict()
 
-    def read(self, body: bytes, headers: Mapping[str, str], profile: Profile, endpoint: str) -> MessagesRequest:
+    def read(self, http: HttpRequest, profile: Profile, client: Client | None = None) -> MessagesRequest:
         """The request a body holds. Raises ApiError (400) when it is not a JSON object."""
+        endpoint, headers, body = http.path, http.headers, http.body
         if len(body) < LONG:
-            sent = profile, (endpoint, headers.get("anthropic-beta"), headers.get("anthropic-version"))  # as `_sent`
+            client = client or client_of(headers)
+            sent = profile, endpoint, client.betas, client.version
             frame = self._last
+            if frame is not None and (request := frame.read_text(body, headers, sent)) is not None:
+                return request
             if frame is None or not frame.fits(body, sent):
                 self._last = frame = self._fitting(body, sent)
             if frame is not None and (request := frame.read(body, headers)) is not None:
@@ -246,7 +333,8 @@ class Beginnings:
             if known.ends:
                 self._story(known.kept, request, known.ends, _weight(body[known.start : known.stop]))
             return
-        sent = _sent(request.headers, profile, endpoint)
+        client = client_of(request.headers)
+        sent = profile, endpoint, client.betas, client.version
         key = _key(body, sent)
         bucket = self._buckets.get(key)
         if bucket is None:  # one that comes once is not worth it
@@ -317,14 +405,10 @@ class Beginnings:
             self._last = None
 
 
-def _sent(headers: Mapping[str, str], profile: Profile, endpoint: str) -> _Sent:
-    return profile, (endpoint, headers.get("anthropic-beta"), headers.get("anthropic-version"))
-
-
 def _key(body: bytes, sent: _Sent) -> Any:
     """What bodies of the same rest have in common, whatever is in their messages."""
     at = body.find(_MARK)
-    return sent[1], at, body[max(0, at - _KEY) : at]
+    return sent[1:], at, body[max(0, at - _KEY) : at]
 
 
 def _length(frame: Frame) -> int:

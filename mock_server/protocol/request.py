@@ -88,6 +88,51 @@ class HttpRequest(NamedTuple):
     form: MultipartForm | None = None
 
 
+class Client(NamedTuple):
+    """What the headers of a request say of its client.
+
+    `key`: the API key: what x-api-key has, else the bearer token. `session`: what x-mock-session names. `betas`,
+    `version`: the headers as they are, which rules ask for. `has_origin`: it comes from a page in a browser. `ours`:
+    the names that begin as headers of this server do.
+    """
+
+    key: str
+    session: str | None
+    betas: str | None
+    version: str | None
+    has_origin: bool
+    ours: tuple[str, ...]
+
+
+OUR_HEADERS = "x-mock-"
+
+
+def client_of(headers: Mapping[str, str]) -> Client:
+    """What these headers say; worked out before where they are shared."""
+    if type(headers) is SharedHeaders:
+        return headers.client
+    key = headers.get("x-api-key", "").strip() or _bearer(headers.get("authorization", ""))
+    ours = tuple([name for name in map(str.lower, headers) if name.startswith(OUR_HEADERS)])
+    betas, version = headers.get("anthropic-beta"), headers.get("anthropic-version")
+    session = (headers.get("x-mock-session") or None) if ours else None
+    return Client(key, session, betas, version, "origin" in headers, ours)
+
+
+def _bearer(authorization: str) -> str:
+    scheme, _, token = authorization.partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
+class SharedHeaders(dict[str, str]):
+    """The headers, by their lower-case names, of all requests that have the very same head. Nobody changes them."""
+
+    __slots__ = ("client",)
+
+    def __init__(self, headers: Mapping[str, str]) -> None:
+        super().__init__(headers)
+        self.client = client_of(headers)
+
+
 def legible(value: str) -> str:
     """The text of a header as it can be told on. Bytes that are no UTF-8, which came as lone surrogates, are Latin-1,
     as they were when HTTP began (RFC 9110, 5.5).
@@ -339,6 +384,13 @@ class MessagesRequest:
         self.body = body
         self.headers = headers
         self.raw = raw
+
+    @classmethod
+    def of(cls, fields: dict[str, Any]) -> "MessagesRequest":
+        """A request of which more is known than its body: all its fields by name, those of `__init__` among them."""
+        request = cls.__new__(cls)
+        request.__dict__ = fields
+        return request
 
     def may_have(self, text: bytes) -> bool:
         """Whether `text` can be anywhere in it, so that nobody need look when it cannot."""

@@ -26,7 +26,7 @@ from mock_server.engine.entry import Lane
 from mock_server.engine.exchange import Alike, Exchange
 from mock_server.engine.memory import Remembered
 from mock_server.protocol.errors import ApiError, invalid
-from mock_server.protocol.request import LONG, HttpRequest
+from mock_server.protocol.request import LONG, HttpRequest, SharedHeaders
 from mock_server.records import quick
 from mock_server.server.player import Outcome, Playing, Wheel, at_once, frames_at_once, opening_of
 
@@ -90,23 +90,22 @@ _UNUSUAL = frozenset(("transfer-encoding", "content-encoding", "expect", "upgrad
 
 
 class Head(NamedTuple):
-    """What stands before a body."""
+    """What stands before a body; `sent`: its bytes, up to where that begins."""
 
     path: str
     query: str
     headers: Mapping[str, str]
     length: int
+    sent: bytes
 
 
-def begun_post(data: bytes) -> tuple[Head, int] | None:
-    """The head of the HTTP/1.1 POST that begins here, and where its body begins; None when the head is not there as a
-    whole, or is unusual in any way."""
-    end = data.find(b"\r\n\r\n", 0, LONGEST_HEAD + 2) + 2
-    if end < 2 or not data.startswith(b"POST /"):
+def begun_post(data: bytes) -> Head | None:
+    """The head of the HTTP/1.1 POST that begins here; None where it is not there as a whole, or is unusual."""
+    end = data.find(b"\r\n\r\n", 0, LONGEST_HEAD + 2) + 4
+    if end < 4 or not data.startswith(b"POST /"):
         return None
-    told = data[:end]
-    head = _remembered(told) if end <= REMEMBERED else _head(told)
-    return None if head is None else (head, end + 2)
+    sent = data[:end]
+    return _remembered(sent) if end <= REMEMBERED else _head(sent)
 
 
 _BEGINS = b"POST /"
@@ -121,11 +120,11 @@ def is_head_begun(data: bytes) -> bool:
     return b"\r\n\r\n" not in data and ends == data.count(b"\n") == whole
 
 
-def _head(told: bytes) -> Head | None:
+def _head(sent: bytes) -> Head | None:
     """A head that has nothing unusual about it; None for any other."""
-    if b"/_mock/" in told or told.startswith(b"POST / ") or not told.isascii():
+    if b"/_mock/" in sent or sent.startswith(b"POST / ") or not sent.isascii():
         return None  # what the control API is asked takes its time
-    text = told.decode("ascii")
+    text = sent[:-2].decode("ascii")
     line = _LINE.match(text)
     headers = None if line is None else _headers(text, line.end())
     if line is None or headers is None:
@@ -133,10 +132,10 @@ def _head(told: bytes) -> Head | None:
     length = headers.get("content-length", "")
     if _LENGTH.fullmatch(length) is None or _HOST.fullmatch(headers.get("host", "")) is None:
         return None
-    return Head(line[1], line[2] or "", headers, int(length))
+    return Head(line[1], line[2] or "", SharedHeaders(headers), int(length), sent)
 
 
-# clients say the same again and again; nobody changes the headers that are shared so
+# clients say the same again and again
 _remembered = functools.lru_cache(maxsize=256)(_head)
 
 
@@ -282,6 +281,7 @@ class Connection(RequestHandler):
         "_head",
         "_held",
         "_is_joined",
+        "_last_head",
         "_partial",
         "_when_lost",
         "handled",
@@ -300,6 +300,7 @@ class Connection(RequestHandler):
         self._busy = False  # a request is being answered that took the short way
         self._begun: _Begun | None = None  # a request of which the head has come, and not all of its body
         self._head = b""  # the beginning of a head
+        self._last_head: Head | None = None  # of the last request: most clients say the same again
         self._has_ended = False  # the client sends nothing more
         self.reading: StreamReader | None = None  # the body of the request that aiohttp answers, or answered last
         self.handled = True  # nothing of that request is still to be written or read
@@ -512,14 +513,17 @@ class Connection(RequestHandler):
         if known is not None:
             self._repeat(known)
             return
-        found = begun_post(data)
-        if found is None:
-            if is_head_begun(data):
-                self._head = data
-            else:
-                self._leave(data)
-            return
-        head, at = found
+        head = self._last_head
+        if head is None or not data.startswith(head.sent):
+            head = begun_post(data)
+            if head is None:
+                if is_head_begun(data):
+                    self._head = data
+                else:
+                    self._leave(data)
+                return
+            self._last_head = head if len(head.sent) <= REMEMBERED else None
+        at = len(head.sent)
         missing = head.length - (len(data) - at)
         if not missing:
             self._take(head, data[at:], data)
@@ -529,7 +533,7 @@ class Connection(RequestHandler):
         elif head.length > LONG and head.length > self._app.most_bytes(head.path):
             self._leave(data)  # it is refused before it has come
         else:
-            self._begun = _Begun(head, at, [data], missing)
+            self._begun = _Begun(head, [data], missing)
 
     def _go_on(self, begun: "_Begun", data: bytes) -> None:
         """More comes of a request that has begun."""
@@ -541,11 +545,11 @@ class Connection(RequestHandler):
         if begun.missing:
             self._held, begun.pieces[-1] = data[begun.missing :], data[: begun.missing]
         if begun.head.length >= LONG:
-            begun.pieces[0] = begun.pieces[0][begun.at :]
+            begun.pieces[0] = begun.pieces[0][len(begun.head.sent) :]
             self._take(begun.head, b"".join(begun.pieces), b"")
         else:
             came = b"".join(begun.pieces)
-            self._whole(begun.head, came[begun.at :], came)
+            self._whole(begun.head, came[len(begun.head.sent) :], came)
 
     def _whole(self, head: Head, body: bytes, came: bytes) -> None:
         """A request has come as a whole, in several reads or with more behind it; that waits for its turn."""
@@ -693,13 +697,12 @@ class Ending:
 
 
 class _Begun:
-    """A request of which the head has come: where in that its body begins, what came so far, how much is missing."""
+    """A request of which the head has come: what came so far, and how much is missing."""
 
-    __slots__ = ("at", "head", "missing", "pieces")
+    __slots__ = ("head", "missing", "pieces")
 
-    def __init__(self, head: Head, at: int, pieces: list[bytes], missing: int) -> None:
+    def __init__(self, head: Head, pieces: list[bytes], missing: int) -> None:
         self.head = head
-        self.at = at
         self.pieces = pieces
         self.missing = missing
 

@@ -285,11 +285,60 @@ def test_a_turn_is_read_from_where_it_parts_from_the_one_before(marked: bool, to
     both = Both("anthropic")
     for number, body in enumerate(growing(30, marked=marked, tools=tools)):
         both.ask(body)
-        request = both.warm.in_force.beginnings.read(body, {**HEADERS}, both.warm.in_force.profile, "/v1/messages")
+        http = HttpRequest("POST", "/v1/messages", {**HEADERS}, body)
+        request = both.warm.in_force.beginnings.read(http, both.warm.in_force.profile)
         known = request.known
         if number > 1:  # one that comes once is not kept, one that comes again is
             assert known is not None
             assert known.shared == len(request.messages)
+
+
+# what a client may put between the quotes of its one string, and what is no string any more
+STRINGS = [
+    b"the weather in Rome", b"quote this", b"", b"   ", b"\\n", b"tabs\\tand \\\"quotes\\\"", b"\\u00e9 quote \\u4e2d", b"\\ud83d\\ude00 weather",
+    b"\\ud83d", b"\\ude00 quote", b"\\\\ud83d", b"\\x", b"\\", b"a\\\\", b"a\tb", b"a\x00b", b"a\nb", b"\x7f quote", "é quote".encode(), b"\xff quote",
+    b'"', b'a"b', b'weather", "role": "assistant', b'weather"}, {"role": "user", "content": "again', b'a", "content": "quote',
+    b'a", "cache_control": {"type": "ephemeral"}, "content": "quote', b'\\"cache_control\\"', b"[[scenario:found]] quote", b"again", b"x" * 5_000,
+]  # fmt: skip
+AROUND = [
+    (b'{"model": "claude-opus-4-8", "max_tokens": 99, "messages": [{"role": "user", "content": "', b'"}]}'),
+    (b'{"messages":[{"content":"', b'","role":"user"}],"max_tokens":99,"model":"claude-opus-4-8","stream":true}'),
+    (b'{"model": "claude-opus-4-8", "max_tokens": 1, "content": "", "messages": [ {"role": "user", "content" : "', b'" } ]}'),
+    (b'{"model": "claude-opus-4-8", "max_tokens": 99, "messages": [{"role": "user", "content": "twice", "content": "', b'"}]}'),
+    (b'{"model": "claude-opus-4-8", "max_tokens": 99, "messages": [{"role": "user", "cont\\u0065nt": "x", "content": "', b'"}]}'),
+    (b'{"model": "claude-opus-4-8", "max_tokens": 99, "messages": [{"role": "user", "content": "', b'"}, {"role": "assistant", "content": "So"}]}'),
+    (b'{"model": "claude-opus-4-8", "max_tokens": 99, "messages": [{"role": "assistant", "content": "', b'"}]}'),
+    (b'{"model": "claude-opus-4-8", "max_tokens": 99, "system": "content", "messages": [{"role": "user", "content": "', b'"}], "content": 1}'),
+    (b'{"model": "claude-opus-4-8", "max_tokens": 99, "messages": [{"role": "user", "content": [{"type": "text", "text": "', b'"}]}]}'),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("profile", ["octen", "anthropic"])
+@pytest.mark.parametrize("around", AROUND, ids=range(len(AROUND)))
+def test_one_string_is_read_as_if_nothing_were_known_of_what_stands_around_it(
+    around: tuple[bytes, bytes], profile: str
+) -> None:
+    both = Both(profile)
+    opening, closing = around
+    for plain in (b"the weather", b"a quote", b"the weather there", b"a quote more"):
+        both.ask(opening + plain + closing)
+    for string in STRINGS:
+        both.ask(opening + string + closing)
+        both.ask(opening + b"the weather, " + string + closing)
+
+
+def test_of_a_question_that_came_before_only_its_string_is_read() -> None:
+    both = Both("octen")
+    opening, closing = AROUND[0]
+    bodies = [opening + b"the weather in %d" % n + closing for n in range(6)]
+    for body in bodies:
+        both.ask(body)
+    beginnings, profile = both.warm.in_force.beginnings, both.warm.in_force.profile
+    known = beginnings.read(HttpRequest("POST", "/v1/messages", {**HEADERS}, bodies[3]), profile)
+    assert "body" not in vars(known)
+    assert known.body == json.loads(bodies[3])
+    other = beginnings.read(HttpRequest("POST", "/v1/messages", {**HEADERS, "anthropic-beta": "x"}, bodies[3]), profile)
+    assert "body" in vars(other)
 
 
 @pytest.mark.parametrize("marked", [False, True])

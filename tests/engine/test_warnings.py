@@ -4,8 +4,10 @@ import json
 from typing import Any
 
 import pytest
+from multidict import CIMultiDict
 
 from mock_server.engine.exchange import folded
+from mock_server.protocol.request import HttpRequest
 
 CUT = """
 name: cut
@@ -63,3 +65,11 @@ def test_a_misspelt_header_of_ours_is_told(name: str, meant: str, engine: Any, a
         entry = ask(served, headers={name: "disconnect"})
         told = f"header '{name}' is ignored (did you mean '{meant}'?)" if meant else ""
         assert (entry.headers.get("x-mock-warning", ""), entry.note) == (told, told)
+
+
+def test_a_misspelt_header_is_told_however_it_is_written(engine: Any, ask: Any) -> None:
+    """The long way in has the names of headers as they came."""
+    body = ask(engine(CUT)).request.body
+    headers = CIMultiDict({"X-Api-Key": "k", "Anthropic-Version": "2023-06-01", "X-Mock-Sesion": "mine"})
+    entry = engine(CUT).handle(HttpRequest("POST", "/v1/messages", headers, json.dumps(body).encode()))
+    assert entry.headers["x-mock-warning"] == "header 'x-mock-sesion' is ignored (did you mean 'x-mock-session'?)"

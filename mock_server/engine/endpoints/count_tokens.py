@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 def read(http: HttpRequest, session: Session) -> tuple[MessagesRequest, ApiError | None]:
     """The request, and what is wrong with it where that is let pass. Raises ApiError."""
     in_force = session.in_force
-    request = in_force.beginnings.read(http.body, http.headers, in_force.profile, http.path)
+    request = in_force.beginnings.read(http, in_force.profile)
     finding = judged(request, in_force, readable_count, validate_count)
     if finding is None:
         keep(request, in_force, http.path)

@@ -1,7 +1,7 @@
 """`POST /v1/messages`: the straight line from a request to its plan."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from random import Random
@@ -56,7 +56,7 @@ from mock_server.protocol.errors import ApiError, excerpt, failure_of_ours, inva
 from mock_server.protocol.expression import OverLimit, allowance, bounded
 from mock_server.protocol.plan import NOTHING, Headers, Plan
 from mock_server.protocol.profile import Limits, Model
-from mock_server.protocol.request import HttpRequest, MessagesRequest, parse
+from mock_server.protocol.request import Client, HttpRequest, MessagesRequest, client_of, parse
 from mock_server.protocol.rules import allowed_in_batch
 from mock_server.protocol.rules.models import model_of
 from mock_server.protocol.rules.parameters import EMULATED
@@ -108,10 +108,14 @@ def create(engine: "Engine", call: Call) -> Exchange | Alike:
     """parse -> resume -> validate -> admit -> choose -> bind -> commit -> faults. Raises ApiError."""
     session = call.session
     terms = session.in_force
-    request, finding = read(call.http, session) if call.reading is None else call.read(read)
-    usual: Usual | None = request.steady.get(_USUAL)
-    if usual is not None and finding is None and (alike := _as_usual(engine, call, request, usual)) is not None:
-        return alike
+    if call.reading is None:
+        request = terms.beginnings.read(call.http, terms.profile, call.client)
+        known = request.known
+        if known is not None and _USUAL in known.steady and (alike := _as_usual(engine, call, request)) is not None:
+            return alike
+        finding = _judged(request, terms, call.http.path)
+    else:
+        request, finding = call.read(read)
     if "thread" in request.body and _goes_on(request, terms):
         if request.is_resumed:
             session.threads.resume(request.body)  # what it goes on from may have gone meanwhile
@@ -144,18 +148,22 @@ def create(engine: "Engine", call: Call) -> Exchange | Alike:
 
 
 def read(http: HttpRequest, session: Session) -> tuple[MessagesRequest, ApiError | None]:
-    """The request, and what is wrong with it where that is let pass. Raises ApiError. One that goes on in a thread is
-    judged when it has its history.
-    """
+    """The request, and what is wrong with it where that is let pass. Raises ApiError."""
     in_force = session.in_force
-    request = in_force.beginnings.read(http.body, http.headers, in_force.profile, http.path)
+    request = in_force.beginnings.read(http, in_force.profile)
+    return request, _judged(request, in_force, http.path)
+
+
+def _judged(request: MessagesRequest, in_force: InForce, path: str) -> ApiError | None:
+    """What is wrong with a request where that is let pass. Raises ApiError. One that goes on in a thread is judged when
+    it has its history."""
     if "thread" in request.body and _goes_on(request, in_force):
-        return request, None
+        return None
     finding = judged(request, in_force)
     known = request.known
     if finding is None and (known is None or known.ends):  # a short one whose rest is known brings nothing new
-        keep(request, in_force, http.path)
-    return request, finding
+        keep(request, in_force, path)
+    return finding
 
 
 def read_ahead(http: HttpRequest, session: Session) -> tuple[MessagesRequest, ApiError | None]:
@@ -245,7 +253,11 @@ def _answered(engine: "Engine", admitted: Admitted) -> Exchange | Alike:
     if isinstance(found, Choice) and (kind := _kind(admitted, found)) is not None:
         alike = _settled(engine, admitted, asked, found, kind, library)
         if alike is not None:
-            if call.alike and asked.is_question and not library.states and admitted.cache is None:
+            if (
+                call.alike
+                and request.question is not None
+                and not (library.states or admitted.cache or request.ignored)
+            ):
                 request.steady[_USUAL] = Usual(terms, library, admitted.model, kind[3:])
             return alike
     draw = Draw(terms.settings.seed, call, request)
@@ -285,10 +297,9 @@ def _answered(engine: "Engine", admitted: Admitted) -> Exchange | Alike:
 # A request that is nothing but a question has the same reply as the one before, but for ids, the tokens of its prompt
 # and what that did with the cache, once the same answer is chosen for both: what one came to, the others are made from.
 
-# parameters that say nothing about a reply but what stands in `_kind`, and headers that say more
+# parameters that say nothing about a reply but what stands in `_kind`
 _SIMPLE = {"model", "max_tokens", "messages", "stream", "system", "metadata", "temperature", "top_p", "top_k"}
 _SIMPLE |= {"cache_control"}
-_SAYING = frozenset(("anthropic-beta", "origin", HEADER))
 
 
 def _kind(admitted: Admitted, found: Choice) -> tuple[int, int, int, str, bool, bool | None] | None:
@@ -296,7 +307,7 @@ def _kind(admitted: Admitted, found: Choice) -> tuple[int, int, int, str, bool, 
     request that asks for more than a reply, or leaves less room for it than it allows."""
     call, request = admitted.call, admitted.request
     body, room = request.body, admitted.room
-    if not body.keys() <= _SIMPLE or not _SAYING.isdisjoint(request.headers):
+    if not body.keys() <= _SIMPLE or _says_more(client_of(request.headers), request.headers):
         return None
     if (room is not None and room < request.max_tokens) or admitted.limits:
         return None
@@ -337,18 +348,18 @@ class Usual(NamedTuple):
     kind: tuple[Any, ...]
 
 
-def _as_usual(engine: "Engine", call: Call, request: MessagesRequest, usual: Usual) -> Alike | None:
+def _as_usual(engine: "Engine", call: Call, request: MessagesRequest) -> Alike | None:
     """What a request comes to that differs from one before in nothing but what is said; None where anything else is to
-    be asked about it."""
-    session, model = call.session, usual.model
-    if session.in_force is not usual.in_force or not call.alike or request.is_marked:
+    be asked about it. No rule has anything to say about such a one (`validate`)."""
+    usual: Usual = request.steady[_USUAL]
+    session, model, client, library = call.session, usual.model, call.client, usual.library
+    if session.in_force is not usual.in_force or engine.library(session) is not library or not call.alike:
         return None
-    library = engine.library(session)
-    if library is not usual.library or request.ignored or not _SAYING.isdisjoint(request.headers):
+    if request.question is None or request.is_marked or client is None or _says_more(client, request.headers):
+        return None
+    if log.isEnabledFor(logging.DEBUG):
         return None
     asked = Lookup(request, request.headers, call.key, session.cursors)
-    if not asked.is_question or log.isEnabledFor(logging.DEBUG):
-        return None
     tokens = input_tokens(request, model, engine.counter)
     if model.context_window is not None and tokens + request.max_tokens > model.context_window:
         return None
@@ -358,6 +369,11 @@ def _as_usual(engine: "Engine", call: Call, request: MessagesRequest, usual: Usu
     admitted = _admitted((call, request, model, tokens, None, 0.0, None, None, (), ()))
     kind = (id(found.answer), found.turn, found.attempt, *usual.kind)
     return _settled(engine, admitted, asked, found, kind, library)
+
+
+def _says_more(client: Client, headers: Mapping[str, str]) -> bool:
+    """Whether headers ask for more than a reply."""
+    return client.betas is not None or client.has_origin or (bool(client.ours) and HEADER in headers)
 
 
 def _settle(exchange: Exchange, filled: Filled, turn: Turn) -> None:

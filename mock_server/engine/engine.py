@@ -38,7 +38,7 @@ from mock_server.protocol.beginnings import Beginnings
 from mock_server.protocol.errors import ApiError, failure_of_ours, invalid, nearest
 from mock_server.protocol.expression import ALLOWANCE, Allowance, OverLimit
 from mock_server.protocol.profile import Limits, Profile
-from mock_server.protocol.request import LONG, OUR_HEADERS, Client, HttpRequest, client_of, parse
+from mock_server.protocol.request import FAULT_HEADER, LONG, OUR_HEADERS, Client, HttpRequest, client_of, parse
 from mock_server.protocol.tokens import TokenCounter
 from mock_server.records import quick
 from mock_server.scenario.answer import name_of
@@ -329,7 +329,7 @@ class Engine:
             call = _call(
                 (http, session, client.key, ids, params, in_batch, reading, "messages", again, None, alike, client)
             )
-            if endpoint in MESSAGES or not (self._strikes or session.scenarios or faults.HEADER in http.headers):
+            if endpoint in MESSAGES or not (self._strikes or session.scenarios or FAULT_HEADER in http.headers):
                 found = endpoint(self, call)
             else:
                 found = self._beside(endpoint, call)
@@ -363,7 +363,7 @@ class Engine:
         library, name = self.library(call.session), NAMES[endpoint]
         if not any(name in one.endpoints for one in library.beside):
             exchange = endpoint(self, call)
-            if faults.HEADER not in call.http.headers:
+            if FAULT_HEADER not in call.http.headers:
                 return exchange
             assert isinstance(exchange, Exchange)
             return faults.with_faults(call, exchange, faults.of_header(call))

@@ -17,7 +17,7 @@ from mock_server.engine.exchange import Call, Exchange, afterwards, digest_of, w
 from mock_server.protocol.errors import invalid
 from mock_server.protocol.message import said
 from mock_server.protocol.plan import JSON_HEADERS, SSE_HEADERS, Headers, Plan, whole
-from mock_server.protocol.request import MessagesRequest
+from mock_server.protocol.request import FAULT_HEADER, MessagesRequest
 from mock_server.protocol.sse import dumps, encode
 from mock_server.scenario import faults
 from mock_server.scenario.answer import Answer
@@ -29,7 +29,6 @@ from mock_server.scenario.node import ScenarioError
 from mock_server.scenario.timing import Timing
 
 log = logging.getLogger("mock_server")
-HEADER = "x-mock-fault"
 
 
 class ReplyFaults(NamedTuple):
@@ -53,7 +52,7 @@ def faults_for(call: Call, lookup: Lookup, overlays: Iterable[Scenario], answer:
 
 def of_header(call: Call) -> tuple[Fault, ...]:
     """The faults that a request asks for itself. Raises ApiError (400)."""
-    text = call.http.headers.get(HEADER)
+    text = call.http.headers.get(FAULT_HEADER)
     if text is None:
         return ()
     try:
@@ -192,4 +191,4 @@ def as_json(streamed: Plan) -> Plan:
 
 def refused(call_headers: Iterable[str]) -> tuple[str, ...]:
     """The warning to a request that asked for a fault and did not get it, since it was refused before."""
-    return ("fault not applied: the request was refused",) if HEADER in call_headers else ()
+    return ("fault not applied: the request was refused",) if FAULT_HEADER in call_headers else ()

@@ -58,7 +58,7 @@ class Blank:
 class Stencil:
     """Bytes with holes. `fill` takes the value of each hole as bytes."""
 
-    __slots__ = ("_form", "_in_order", "has_slots")
+    __slots__ = ("form", "has_slots", "in_order")
 
     def __init__(self, data: bytes, holes: Iterable[tuple[int, int, str]]) -> None:
         """`holes`: where each begins and ends in `data`, and the name of its value; in order."""
@@ -67,12 +67,12 @@ class Stencil:
             form += data[at:start].replace(b"%", b"%%") + b"%b"
             names.append(name)
             at = end
-        self._form = form + data[at:].replace(b"%", b"%%")
-        self._in_order = _in_order(names)
+        self.form = form + data[at:].replace(b"%", b"%%")
+        self.in_order = _in_order(names)
         self.has_slots = bool(names)
 
     def fill(self, values: Mapping[str, bytes]) -> bytes:
-        return self._form % self._in_order(values)
+        return self.form % self.in_order(values)
 
 
 def _in_order(names: Sequence[str]) -> Callable[[Mapping[str, bytes]], tuple[bytes, ...]]:
@@ -85,7 +85,7 @@ def _in_order(names: Sequence[str]) -> Callable[[Mapping[str, bytes]], tuple[byt
 class ReplyStencil:
     """A reply as a connection sends it, with holes. Its head tells how long the body is that the values make."""
 
-    __slots__ = ("_beside", "_body", "_form", "_head")
+    __slots__ = ("_beside", "_body", "_form", "_head", "_of_body", "_of_head")
 
     def __init__(
         self, data: bytes, holes: Sequence[tuple[int, int, str]], length: tuple[int, int], form: bytes
@@ -93,15 +93,17 @@ class ReplyStencil:
         """`length`: where the length of the body stands in `data`, written by `form`; what is behind is the body, but
         for what encloses it, as long as it is."""
         start, end = length
-        self._head = Stencil(data[:start], [hole for hole in holes if hole[1] <= start])
-        self._body = Stencil(data[end:], [(at - end, to - end, name) for at, to, name in holes if at >= end])
+        head = Stencil(data[:start], [hole for hole in holes if hole[1] <= start])
+        body = Stencil(data[end:], [(at - end, to - end, name) for at, to, name in holes if at >= end])
+        self._head, self._of_head = head.form, head.in_order
+        self._body, self._of_body = body.form, body.in_order
         self._form = form
         self._beside = len(data) - end - int(data[start:end], 16 if form == b"%x" else 10)
 
     def fill(self, values: Mapping[str, bytes]) -> bytes:
         """The bytes that these values make of it."""
-        head, body = self._head.fill(values), self._body.fill(values)
-        return head + self._form % (len(body) - self._beside) + body
+        body = self._body % self._of_body(values)
+        return self._head % self._of_head(values) + self._form % (len(body) - self._beside) + body
 
 
 def places(data: bytes, looks: Mapping[str, bytes]) -> list[tuple[int, int, str]]:

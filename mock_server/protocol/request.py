@@ -92,19 +92,20 @@ class Client(NamedTuple):
     """What the headers of a request say of its client.
 
     `key`: the API key: what x-api-key has, else the bearer token. `session`: what x-mock-session names. `betas`,
-    `version`: the headers as they are, which rules ask for. `has_origin`: it comes from a page in a browser. `ours`:
-    the names that begin as headers of this server do.
+    `version`: the headers as they are, which rules ask for. `ours`: the names that begin as headers of this server do.
+    `is_plain`: none of them asks for more than a reply, as betas, a page in a browser and `x-mock-fault` do.
     """
 
     key: str
     session: str | None
     betas: str | None
     version: str | None
-    has_origin: bool
     ours: tuple[str, ...]
+    is_plain: bool
 
 
 OUR_HEADERS = "x-mock-"
+FAULT_HEADER = "x-mock-fault"
 
 
 def client_of(headers: Mapping[str, str]) -> Client:
@@ -115,7 +116,8 @@ def client_of(headers: Mapping[str, str]) -> Client:
     ours = tuple([name for name in map(str.lower, headers) if name.startswith(OUR_HEADERS)])
     betas, version = headers.get("anthropic-beta"), headers.get("anthropic-version")
     session = (headers.get("x-mock-session") or None) if ours else None
-    return Client(key, session, betas, version, "origin" in headers, ours)
+    is_plain = betas is None and "origin" not in headers and FAULT_HEADER not in ours
+    return Client(key, session, betas, version, ours, is_plain)
 
 
 def _bearer(authorization: str) -> str:

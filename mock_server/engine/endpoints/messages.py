@@ -1,7 +1,7 @@
 """`POST /v1/messages`: the straight line from a request to its plan."""
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from random import Random
@@ -32,7 +32,6 @@ from mock_server.engine.compile import Binding, CompiledReply, Reply, View, is_o
 from mock_server.engine.errors import failure, scripted
 from mock_server.engine.exchange import Alike, Apart, Call, Exchange, Late
 from mock_server.engine.faults import (
-    HEADER,
     NONE,
     ReplyFaults,
     apply_faults,
@@ -56,7 +55,7 @@ from mock_server.protocol.errors import ApiError, excerpt, failure_of_ours, inva
 from mock_server.protocol.expression import OverLimit, allowance, bounded
 from mock_server.protocol.plan import NOTHING, Headers, Plan
 from mock_server.protocol.profile import Limits, Model
-from mock_server.protocol.request import Client, HttpRequest, MessagesRequest, client_of, parse
+from mock_server.protocol.request import FAULT_HEADER, HttpRequest, MessagesRequest, client_of, parse
 from mock_server.protocol.rules import allowed_in_batch
 from mock_server.protocol.rules.models import model_of
 from mock_server.protocol.rules.parameters import EMULATED
@@ -273,7 +272,7 @@ def _answered(engine: "Engine", admitted: Admitted) -> Exchange | Alike:
     differences = found.unmet(asked) if scenario.expects else ()
     if differences:
         return _unexpected(call, found, differences)
-    is_whole = not overlays and answer.fault is None and answer.gate is None and HEADER not in call.http.headers
+    is_whole = not overlays and answer.fault is None and answer.gate is None and FAULT_HEADER not in call.http.headers
     breaks = NONE if is_whole else faults_for(call, asked, overlays, answer)
     moves = scenario.moves and _moves(found, asked)
     if found.begins or scenario.counts:
@@ -307,7 +306,7 @@ def _kind(admitted: Admitted, found: Choice) -> tuple[int, int, int, str, bool, 
     request that asks for more than a reply, or leaves less room for it than it allows."""
     call, request = admitted.call, admitted.request
     body, room = request.body, admitted.room
-    if not body.keys() <= _SIMPLE or _says_more(client_of(request.headers), request.headers):
+    if not body.keys() <= _SIMPLE or not client_of(request.headers).is_plain:
         return None
     if (room is not None and room < request.max_tokens) or admitted.limits:
         return None
@@ -355,7 +354,7 @@ def _as_usual(engine: "Engine", call: Call, request: MessagesRequest) -> Alike |
     session, model, client, library = call.session, usual.model, call.client, usual.library
     if session.in_force is not usual.in_force or engine.library(session) is not library or not call.alike:
         return None
-    if request.question is None or request.is_marked or client is None or _says_more(client, request.headers):
+    if request.question is None or request.is_marked or client is None or not client.is_plain:
         return None
     if log.isEnabledFor(logging.DEBUG):
         return None
@@ -366,14 +365,9 @@ def _as_usual(engine: "Engine", call: Call, request: MessagesRequest) -> Alike |
     found = choose(library, asked)
     if not isinstance(found, Choice) or found.begins:
         return None
-    admitted = _admitted((call, request, model, tokens, None, 0.0, None, None, (), ()))
     kind = (id(found.answer), found.turn, found.attempt, *usual.kind)
+    admitted = _admitted((call, request, model, tokens, None, 0.0, None, None, (), ()))
     return _settled(engine, admitted, asked, found, kind, library)
-
-
-def _says_more(client: Client, headers: Mapping[str, str]) -> bool:
-    """Whether headers ask for more than a reply."""
-    return client.betas is not None or client.has_origin or (bool(client.ours) and HEADER in headers)
 
 
 def _settle(exchange: Exchange, filled: Filled, turn: Turn) -> None:

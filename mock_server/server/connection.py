@@ -163,10 +163,15 @@ Answer = Callable[[HttpRequest, bytes, float], None]
 
 
 class Inbox:
-    """Has requests answered in the order they were put in."""
+    """Has requests answered in the order they were put in.
+
+    The replies of one slice go out together at its end: a client on the same machine is woken once for all of them, not
+    for each, which took a tenth of the processor's time.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
+        self._replies: list[tuple[asyncio.WriteTransport, bytes]] | None = None  # of the slice under way
         self._waiting: deque[tuple[float, Answer, HttpRequest, bytes]] = deque()
         self._is_called = False  # or will be: the next slice
 
@@ -180,6 +185,13 @@ class Inbox:
             self._is_called = True
             self._loop.call_soon(self._run)
 
+    def send(self, transport: asyncio.WriteTransport, data: bytes) -> None:
+        """Write the whole reply of a request: with those of the same slice, if one is under way."""
+        if self._replies is None:
+            transport.write(data)
+        else:
+            self._replies.append((transport, data))
+
     def patience(self, now: float) -> float:
         """How long (seconds) streams can wait for requests: as long as the first of those has waited, within reason.
 
@@ -191,6 +203,7 @@ class Inbox:
     def _run(self) -> None:
         waiting, time = self._waiting, self._loop.time
         until = time() + SLICE
+        replies = self._replies = []
         try:
             while waiting:
                 came, answer, http, sent = waiting.popleft()
@@ -198,9 +211,12 @@ class Inbox:
                 if time() >= until:
                     break
         finally:  # whatever became of one, the others have their turn
+            self._replies = None
             self._is_called = bool(waiting)
             if waiting:
                 self._loop.call_soon(self._run)
+            for transport, data in replies:
+                transport.write(data)
 
 
 # The connection itself.
@@ -630,8 +646,10 @@ class Connection(RequestHandler):
             is_open = transport is not None and not transport.is_closing()
             outcome = _outcome(("completed", frames, ()) if is_open else ("client_left", 0, ()))
             self._app.ended(answered, "POST", http.path, start, outcome, told)
-            if transport is not None:
-                transport.write(data)
+            if transport is not None and (self._held or self._has_ended):
+                transport.write(data)  # before what else becomes of the connection now
+            elif transport is not None:
+                self._app.inbox.send(transport, data)
             if again is not None:
                 self._app.remember(came, http, answered)
             self._free(outcome)

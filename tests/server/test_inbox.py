@@ -60,6 +60,35 @@ def test_others_have_their_turn_after_a_slice() -> None:
     assert answers.given == ["a", "b", "another's turn", "c", "d"]
 
 
+def test_the_replies_of_a_slice_go_out_together_at_its_end() -> None:
+    loop = HandLoop()
+    inbox = Inbox(loop)
+    done: list[str] = []
+
+    class Client(asyncio.WriteTransport):
+        def write(self, data: Any) -> None:
+            done.append(f"{data.decode()} is sent")
+
+    def answer(http: HttpRequest, sent: bytes, came: float) -> None:
+        done.append(f"{http.path} is answered")
+        inbox.send(client, http.path.encode())
+        loop.now += SLICE * 0.6
+        if http.path == "c":
+            raise RuntimeError("a mistake of ours")
+
+    client = Client()
+    for name in "abc":
+        inbox.put(answer, *post(name))
+    with pytest.raises(RuntimeError):
+        loop.turn_to(loop.now + 1)
+    inbox.send(client, b"one without a slice")
+
+    assert done == [
+        *("a is answered", "b is answered", "a is sent", "b is sent"),
+        *("c is answered", "c is sent", "one without a slice is sent"),
+    ]
+
+
 def test_one_that_raises_takes_nobody_with_it() -> None:
     loop = HandLoop()
     inbox, answers = Inbox(loop), Answers(loop, 0.0)

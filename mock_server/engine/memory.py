@@ -14,7 +14,7 @@ from mock_server.clock import http_date
 from mock_server.engine.entry import Entry, weight_of
 from mock_server.engine.exchange import Alike, Call, Exchange
 from mock_server.engine.seeds import Ids
-from mock_server.engine.slots import Filled, ReplyStencil, Stencil, cached
+from mock_server.engine.slots import Filled, ReplyStencil, cached
 from mock_server.protocol.blocks import Block
 from mock_server.protocol.plan import Headers, Plan
 from mock_server.protocol.request import MessagesRequest
@@ -150,7 +150,7 @@ class Repeated(Entry):
         """Its plan, and what chose it."""
         return self._first.exchange(self._second, self._request_id, self._drawn)
 
-    def sent_by(self, wire: Stencil) -> bytes:
+    def sent_by(self, wire: ReplyStencil) -> bytes:
         """The bytes of its reply."""
         return wire.fill({_DATE: _date_bytes(self._second), _REQUEST: self._request_id.encode(), **self._drawn})
 
@@ -189,7 +189,7 @@ class Remembered:
         whole = ("completed", len(entry.plan.frames), 0.0)
         self.shared = {**{name: value for name, value in vars(entry).items() if name not in _OWN}, "ending": whole}
         self.tally = (entry.scenario, entry.status, whole[0]), entry.tokens
-        self.wire: Stencil | None = None
+        self.wire: ReplyStencil | None = None
 
     @property
     def weight(self) -> int:

@@ -18,7 +18,6 @@ from mock_server.engine.engine import Engine
 from mock_server.engine.entry import Entry, Lane
 from mock_server.engine.exchange import Alike, Exchange, Reading, addressed
 from mock_server.engine.memory import Remembered
-from mock_server.engine.slots import Stencil, places
 from mock_server.protocol.errors import ApiError
 from mock_server.protocol.plan import JSON_HEADERS, SSE_HEADERS, Headers, Plan, whole
 from mock_server.protocol.request import LONG, HttpRequest, legible
@@ -331,9 +330,7 @@ class App:
             asked = http if http.path == MESSAGES else addressed(http, self._base_path)
             one = self._engine.remember(came, asked, answered)
             if one is not None:
-                plan, marks = one.marked()
-                data = at_once(plan, keep_alive=True, version=HTTP_1_1)
-                one.wire = Stencil(data, places(data, marks))
+                one.wire = with_holes(*one.marked())
 
     def again(self, one: Remembered, start: float) -> bytes:
         """The bytes that answer a request as the same was answered before; it is noted, and has ended."""

@@ -33,8 +33,8 @@ PROFILE = load_profile("anthropic")
 class Everything(Index):
     """No index at all."""
 
-    def candidates(self, newest: Any, older: Any) -> Any:
-        return self._scenarios
+    def candidates(self, asked: Lookup) -> Any:
+        return self.unsure
 
 
 def conditions(rng: Random) -> dict[str, Any]:

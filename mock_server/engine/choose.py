@@ -259,12 +259,7 @@ def choose(library: Library, lookup: Lookup) -> Choice | NoMatch:
     script goes on; before it come only those for side calls. Raises ApiError for a name nobody has."""
     misses: list[NearMiss] = []
     sides = library.side_calls.likely(lookup.newest) if library.has_sides else ()
-    named = None
-    request, said = lookup.request, lookup.prompt.text
-    # most have no bracket where a name can stand, which is told in less time than that there is no name
-    may_say = "[" in said or not lookup.is_question or "system" in request.body
-    if "x-mock-scenario" in lookup.headers or (may_say and request.may_have(NAMES)):
-        named = _name(lookup)
+    named = _name(lookup)
     if named is not None:
         found = _side_call(sides, lookup) or _named_choice(library, lookup, named)
         if isinstance(found, Choice):
@@ -301,13 +296,17 @@ def _side_call(sides: Iterable[Scenario], lookup: Lookup) -> Choice | None:
 
 def _name(lookup: Lookup) -> NamedScenario | None:
     """The scenario that a request names, if it does."""
-    header = lookup.headers.get("x-mock-scenario")
-    if header is not None:
-        return NamedScenario(header, None)
+    request, headers = lookup.request, lookup.headers
+    if "x-mock-scenario" in headers:
+        return NamedScenario(headers["x-mock-scenario"], None)
+    if lookup.is_question and "[" not in lookup.prompt.text and "system" not in request.body:
+        return None  # as most: that there is no bracket is told in less time
+    if not request.may_have(NAMES):
+        return None
     for at in reversed(lookup.conversation.human):
         if (found := _last_name(lookup.conversation.turns[at].text.text)) is not None:
             return NamedScenario(found, at)
-    found = _last_name(lookup.request.system)
+    found = _last_name(request.system)
     return None if found is None else NamedScenario(found, None)
 
 

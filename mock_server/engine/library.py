@@ -97,10 +97,10 @@ class _Texts:
         for text in needs:
             self.texts.setdefault(text, []).append(at)
 
-    def found(self, said: str) -> Iterable[int]:
+    def found(self, said: str) -> list[int]:
         """The places of the scenarios one of whose texts is there, in no order and some of them twice."""
         likely = self._likely(said) if len(self.texts) > _FEW else self.texts
-        return chain.from_iterable(map(self.texts.__getitem__, filter(said.__contains__, likely)))
+        return [*chain.from_iterable(map(self.texts.__getitem__, filter(said.__contains__, likely)))]
 
     def _likely(self, said: str) -> Iterable[str]:
         """The texts that the words of what is said leave to be looked for."""
@@ -244,14 +244,14 @@ class _Lane:
     def candidates(self, asked: "Lookup") -> Iterable[Candidate]:
         """Those of one request, in order."""
         prompt = asked.prompt
-        found: set[int] = set()
+        found: list[int] = []
         # a text is then looked for just where a condition would look for it
         is_sure = prompt.text.isascii() and (asked.is_question or not self._looks_back)
         if self._prompt.texts:
-            found.update(self._prompt.found(prompt.folded if is_sure else self._said(asked)))
+            found = self._prompt.found(prompt.folded if is_sure else self._said(asked))
         if self._looks_elsewhere:
-            found.update(self._elsewhere(asked))
-        places = sorted(found.union(self._always)) if found else self._always
+            found += self._elsewhere(asked)
+        places = sorted({*found, *self._always}) if found else self._always
         return map((self.index.sure if is_sure else self.index.unsure).__getitem__, places)
 
     def _said(self, asked: "Lookup") -> str:

@@ -64,8 +64,7 @@ class Test:
     one must stand in the prompt for this to hold at all; none when nothing can be said; `last_needs`: the same of the
     last message; `exact_at`: a place where a text must stand. `of_shape`: model, tools, stream, tool_choice and system
     prompt alone decide it; `of_result`: it asks for a tool's result; `headers`: those that it asks about, and nothing
-    else; `endpoints`: those that a request must have come to. `needs_suffice`: it holds wherever one of its `needs`
-    stands in the folded prompt.
+    else; `endpoints`: those that a request must have come to.
     """
 
     __test__ = False  # not a test class, whatever pytest thinks
@@ -85,7 +84,7 @@ class Test:
     last_needs: tuple[str, ...] = ()
     exact_at: Exact | None = None
     endpoints: frozenset[str] | None = None
-    needs_suffice: bool = False
+    needs_suffice: bool = False  # it holds wherever one of its `needs` stands in the folded prompt
 
     @property
     def subjects(self) -> frozenset[str]:

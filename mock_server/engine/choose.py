@@ -216,7 +216,7 @@ def look_ahead(request: MessagesRequest, library: Library | None = None) -> None
     """
     asked = Lookup(request, request.headers, "", Cursors())
     view, talk = asked.view, asked.conversation
-    _ = asked.newest.prompt.folded, talk.turns[talk.human[-1]].topic
+    _ = asked.prompt.folded, talk.turns[talk.human[-1]].topic
     _ = view.system.folded, view.last_message.folded, view.called
     for turn in talk.turns:
         _ = turn.minted, turn.is_human and turn.text.sought

@@ -3,8 +3,8 @@ can match. Immutable: a change is a new Library.
 
 What depends on the client alone (model, tools, stream, system prompt, any results) is judged once for each such shape;
 then a scenario is asked only when a text that its condition needs stands in the prompt or the last message, or where it
-has to stand exactly. Both only ever leave out what cannot match, so the order and the answer are those of asking every
-scenario in turn.
+has to stand exactly. Where a condition is no more than that shape and one text of the prompt, it is known to hold then.
+Both only ever leave out what cannot match, so the order and the answer are those of asking every scenario in turn.
 """
 
 import heapq
@@ -293,7 +293,7 @@ class Index:
         """The scenarios worth asking, in order."""
         if not asked.is_question:
             return self._lane(asked).candidates(asked)
-        steady = asked.request.steady  # all that is no message gives the shape of a question
+        steady = asked.request.steady  # the shape of a question is that of all but its message
         lane: _Lane | None = steady.get(_LANE)
         if lane is None or lane.index is not self:
             lane = steady[_LANE] = self._lane(asked)
@@ -303,10 +303,11 @@ class Index:
         """The lane of a request's shape."""
         request, chosen = asked.request, ""
         if choice := request.body.get("tool_choice"):
-            chosen = f"{choice.get('type')} {choice.get('name')} {choice.get('disable_parallel_tool_use')}"
+            chosen = repr([choice.get(name) for name in ("type", "name", "disable_parallel_tool_use")])
         system = request.system if self._has_system else ""
         stream = bool(request.body.get("stream"))
-        shape = request.model, request.tool_names, stream, system, chosen, bool(asked.view.results)
+        has_results = not asked.is_question and bool(asked.view.results)
+        shape = request.model, request.tool_names, stream, system, chosen, has_results
         lane = self._lanes.get(shape)
         if lane is None:
             facts = asked.newest

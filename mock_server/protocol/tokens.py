@@ -63,10 +63,18 @@ def count(text: str) -> int:
     fourth = second & second >> 8
     longer = fourth & fourth >> 16 & masks.letters  # behind 7 letters
     if longer:
-        tokens += _more(kinds, _LETTER, (number ^ second) & masks.letters, longer, 7, masks.letters)
+        starts = (number ^ second) & masks.letters
+        pieces = starts >> 28 & longer
+        tokens += pieces.bit_count()
+        if pieces >> 28 & longer:
+            tokens += _more(kinds, _LETTER, starts, pieces, longer, 7, masks.letters)
     longer = fourth & masks.digits  # behind 3 digits
     if longer:
-        tokens += _more(kinds, _DIGIT, (number ^ second) & masks.digits, longer, 3, masks.digits)
+        starts = (number ^ second) & masks.digits
+        pieces = starts >> 12 & longer
+        tokens += pieces.bit_count()
+        if pieces >> 12 & longer:
+            tokens += _more(kinds, _DIGIT, starts, pieces, longer, 3, masks.digits)
     return tokens
 
 
@@ -89,19 +97,20 @@ def _count_long(text: str) -> int:
 _LETTER, _DIGIT, _WHITE, _JOINS = 1, 2, 4, 8
 
 
-def _more(kinds: bytes, kind: int, starts: int, longer: int, most: int, mask: int) -> int:
-    """How many pieces the runs of a kind have beyond the first of each, none longer than `most`.
+def _more(kinds: bytes, kind: int, starts: int, second: int, longer: int, most: int, mask: int) -> int:
+    """How many pieces the runs of a kind have beyond the second of each, none longer than `most`.
 
-    `starts`: where runs begin; `longer`: what stands behind `most` characters of its run; `mask`: the bits of the kind.
+    `starts`, `second`: where runs and second pieces begin; `longer`: what stands behind `most` characters of its run;
+    `mask`: the bits of the kind.
     """
-    second = starts >> 4 * most & longer
     third = second >> 4 * most & longer
     if not third >> 4 * most & longer:
-        return second.bit_count() + third.bit_count()
+        return third.bit_count()
     cut = _DIGITS[kind ^ _LETTER ^ _DIGIT]  # which no character is
     rest = kinds.replace(_DIGITS[kind | _JOINS] * most, cut)  # very long ones are cut one by one
     left = int(rest, 16) & mask
-    return rest.count(cut) + left.bit_count() - (left & left >> 4).bit_count() - starts.bit_count()
+    pieces = rest.count(cut) + left.bit_count() - (left & left >> 4).bit_count()
+    return pieces - starts.bit_count() - second.bit_count()
 
 
 def _kind(char: str) -> int:

@@ -22,7 +22,6 @@ from mock_server.scenario.conversation import (
     SearchedText,
     conversed,
     position,
-    question,
 )
 from mock_server.scenario.model import Scenario
 from mock_server.scenario.node import listed, several, suggestion
@@ -108,16 +107,16 @@ class NoMatch:
 class Lookup:
     """One request as scenarios are asked about it.
 
-    `view`: what it asks of every condition; `newest`: it at its newest human turn, which is number `turn`;
-    `is_question`: it is one human turn and nothing else; `retries`: how often the client says that it came before.
-    `were_counts_read`: somebody has looked at how often what came before, so the same request may be answered otherwise
-    the next time.
+    `prompt`: what is said in its newest human turn, which is number `turn`; `is_question`: that is all there is of it;
+    `retries`: how often the client says that it came before. `were_counts_read`: somebody has looked at how often what
+    came before, so the same request may be answered otherwise the next time.
     """
 
-    __slots__ = (
-        "_counts", "_facts", "_talk", "is_question", "key", "newest", "request", "retries", "seed", "turn", "view",
-        "were_counts_read",
-    )  # fmt: skip
+    is_question = True
+    turn = 0
+    retries = 0
+    were_counts_read = False
+    _talk: Conversation | None = None  # most never ask for it
 
     def __init__(
         self,
@@ -130,29 +129,45 @@ class Lookup:
         endpoint: str = "messages",
     ) -> None:
         self.request = request
-        prompt = question(request)
-        if prompt is not None:
-            self._talk: Conversation | None = None  # most never ask for it
-            self.is_question, self.turn = True, 0
-            self.view = RequestView(request, headers)
+        self.headers = headers
+        self.key = key
+        self.seed = seed
+        self._counts = cursors
+        texts = request.question
+        if texts is not None and len(request.raw) < LONG:
+            self.prompt = SearchedText(texts)
         else:
             talk = self._talk = conversed(request)
             self.is_question, self.turn = talk.is_question, talk.human[-1]
-            results = talk.newest_results if request.has_blocks else ()
-            self.view = RequestView(request, headers, talk.turns[-1].content, results)
-            prompt = talk.turns[self.turn].text
+            self.prompt = talk.turns[self.turn].text
+        if _RETRIES in headers:
+            told = headers[_RETRIES]
+            self.retries = int(told) if told.isdecimal() and len(told) <= 3 else 0
         if states is not None:
             self.view.states, self.view.endpoint = states, endpoint
+
+    @lazy
+    def view(self) -> RequestView:
+        """What it asks of every condition."""
+        request = self.request
+        if self.is_question:
+            view = RequestView(request, self.headers)
+        else:
+            talk = self.conversation
+            results = talk.newest_results if request.has_blocks else ()
+            view = RequestView(request, self.headers, talk.turns[-1].content, results)
         if len(request.raw) >= LONG:
-            vars(self.view).update(request.scanned.get(_AHEAD, {}))
-        self.key = key
-        retries = headers.get("x-stainless-retry-count")
-        self.retries = 0 if retries is None or not retries.isdecimal() or len(retries) > 3 else int(retries)
-        self.seed = seed
-        self.newest = _context((self.view, prompt, 0, 0))
-        self.were_counts_read = False
-        self._facts: dict[int, ConditionContext] | None = None
-        self._counts = cursors
+            vars(view).update(request.scanned.get(_AHEAD, {}))
+        return view
+
+    @lazy
+    def newest(self) -> ConditionContext:
+        """It at its newest human turn."""
+        return _context((self.view, self.prompt, 0, 0))
+
+    @lazy
+    def _facts(self) -> dict[int, ConditionContext]:
+        return {}
 
     @property
     def conversation(self) -> Conversation:
@@ -171,8 +186,6 @@ class Lookup:
         """The request as it is at one human turn; made once, however many scenarios ask."""
         if turn == self.turn:
             return self.newest
-        if self._facts is None:
-            self._facts = {}
         facts = self._facts.get(turn)
         if facts is None:
             facts = self._facts[turn] = ConditionContext(self.view, self.conversation.turns[turn].text)
@@ -191,6 +204,7 @@ class Lookup:
         return seeds.chance(seed, f"{scenario} {turn}")
 
 
+_RETRIES = "x-stainless-retry-count"
 _AHEAD = "view"
 
 
@@ -202,7 +216,7 @@ def look_ahead(request: MessagesRequest, library: Library | None = None) -> None
     """
     asked = Lookup(request, request.headers, "", Cursors())
     view, talk = asked.view, asked.conversation
-    _ = asked.newest.prompt.folded, talk.turns[talk.human[-1]].topic
+    _ = asked.prompt.folded, talk.turns[talk.human[-1]].topic
     _ = view.system.folded, view.last_message.folded, view.called
     for turn in talk.turns:
         _ = turn.minted, turn.is_human and turn.text.sought
@@ -223,7 +237,7 @@ def _look_back(library: Library, lookup: Lookup) -> None:
     talk = lookup.conversation
     anchors: dict[int, tuple[Scenario, int | None]] = {}
     talk.anchors, talk.positions = anchors, {}
-    for scenario in library.index.candidates(lookup.newest, lookup.older):
+    for scenario, _ in library.index.candidates(lookup):
         is_fixed = scenario.when is None or scenario.when.subjects.isdisjoint(_CHANGING)
         if scenario.anchored_at == "conversation" and is_fixed:
             anchor = _anchor(scenario, lookup)
@@ -245,31 +259,27 @@ def choose(library: Library, lookup: Lookup) -> Choice | NoMatch:
     script goes on; before it come only those for side calls. Raises ApiError for a name nobody has."""
     misses: list[NearMiss] = []
     sides = library.side_calls.likely(lookup.newest) if library.has_sides else ()
-    named = _name(lookup) if "x-mock-scenario" in lookup.view.headers or lookup.request.may_have(NAMES) else None
+    named = _name(lookup)
     if named is not None:
-        aside = _side_call(sides, lookup)
-        if aside is not None:
-            return aside
-        scenario = library.by_name.get(named.name)
-        if scenario is None:
-            raise _unknown(named.name, library.by_name)
-        found = _named_choice(scenario, lookup, named)
-        if lookup.view.endpoint not in scenario.endpoints:
-            wanted, came = " or ".join(sorted(scenario.endpoints)), lookup.view.endpoint
-            found = _miss(scenario, "endpoint", wanted, came, f"it is for {wanted}, this goes to {came}")
+        found = _side_call(sides, lookup) or _named_choice(library, lookup, named)
         if isinstance(found, Choice):
             return found
         misses.append(found)
-    candidates = library.index.candidates(lookup.newest, lookup.older)
-    for scenario in library.side_calls.among(candidates, sides) if sides else candidates:
+    candidates = library.index.candidates(lookup)
+    for scenario, holds in library.side_calls.among(candidates, sides) if sides else candidates:
         if named is not None and scenario.name == named.name:
             continue
-        anchor = _anchor(scenario, lookup)
+        anchor = lookup.turn if holds else _anchor(scenario, lookup)
         if anchor is not None:
             found = _at(scenario, lookup, anchor)
             if isinstance(found, Choice):
                 return found
             misses.append(found)
+    return _nobody(library, lookup, misses)
+
+
+def _nobody(library: Library, lookup: Lookup, misses: Sequence[NearMiss]) -> NoMatch:
+    """`misses`: those that were asked, and whose script does not go on."""
     return NoMatch(lambda: [*misses, *_off(library.scenarios, lookup, {miss.scenario for miss in misses})])
 
 
@@ -286,13 +296,17 @@ def _side_call(sides: Iterable[Scenario], lookup: Lookup) -> Choice | None:
 
 def _name(lookup: Lookup) -> NamedScenario | None:
     """The scenario that a request names, if it does."""
-    header = lookup.view.headers.get("x-mock-scenario")
-    if header is not None:
-        return NamedScenario(header, None)
+    request, headers = lookup.request, lookup.headers
+    if "x-mock-scenario" in headers:
+        return NamedScenario(headers["x-mock-scenario"], None)
+    if lookup.is_question and "[" not in lookup.prompt.text and "system" not in request.body:
+        return None  # as most: that there is no bracket is told in less time
+    if not request.may_have(NAMES):
+        return None
     for at in reversed(lookup.conversation.human):
         if (found := _last_name(lookup.conversation.turns[at].text.text)) is not None:
             return NamedScenario(found, at)
-    found = _last_name(lookup.request.system)
+    found = _last_name(request.system)
     return None if found is None else NamedScenario(found, None)
 
 
@@ -309,11 +323,19 @@ def _unknown(name: str, known: Mapping[str, Scenario]) -> Exception:
     return invalid(f"no scenario is named '{excerpt(name, _LONGEST_NAME)}'{told}")
 
 
-def _named_choice(scenario: Scenario, lookup: Lookup, named: NamedScenario) -> Choice | NearMiss:
+def _named_choice(library: Library, lookup: Lookup, named: NamedScenario) -> Choice | NearMiss:
+    """What the scenario of this name answers. Raises ApiError where there is none."""
+    scenario = library.by_name.get(named.name)
+    if scenario is None:
+        raise _unknown(named.name, library.by_name)
     anchor = named.anchor
     if anchor is None:
         anchor = lookup.conversation.human[0 if scenario.anchored_at == "conversation" else -1]
-    return _at(scenario, lookup, anchor)
+    found, came = _at(scenario, lookup, anchor), lookup.view.endpoint
+    if came not in scenario.endpoints:
+        wanted = " or ".join(sorted(scenario.endpoints))
+        return _miss(scenario, "endpoint", wanted, came, f"it is for {wanted}, this goes to {came}")
+    return found
 
 
 def _anchor(scenario: Scenario, lookup: Lookup) -> int | None:
@@ -341,6 +363,9 @@ def _off(scenarios: Sequence[Scenario], lookup: Lookup, told: Container[str]) ->
 
 def _at(scenario: Scenario, lookup: Lookup, anchor: int) -> Choice | NearMiss:
     """What a scenario answers from this anchor on: its turn, case and attempt."""
+    opening = scenario.opening
+    if opening is not None and lookup.is_question:
+        return _choice((scenario, opening, 1, lookup.retries + 1, 1, False, anchor, None))
     if scenario.anchored_at == "session":
         reached = _next(scenario, lookup)
     elif lookup.is_question:

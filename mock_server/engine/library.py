@@ -3,13 +3,15 @@ can match. Immutable: a change is a new Library.
 
 What depends on the client alone (model, tools, stream, system prompt, any results) is judged once for each such shape;
 then a scenario is asked only when a text that its condition needs stands in the prompt or the last message, or where it
-has to stand exactly. Both only ever leave out what cannot match, so the order and the answer are those of asking every
-scenario in turn.
+has to stand exactly. Where a condition is no more than that shape and one text of the prompt, it is known to hold then.
+Both only ever leave out what cannot match, so the order and the answer are those of asking every scenario in turn.
 """
 
 import heapq
+import re
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 from mock_server.engine.compile import CompiledReply, has_slots, reply_of
@@ -17,13 +19,22 @@ from mock_server.protocol.profile import Profile
 from mock_server.records import lazy
 from mock_server.scenario.answer import Answer
 from mock_server.scenario.conditions import All, Condition, Exact, Test, merged
-from mock_server.scenario.conversation import ConditionContext, SearchedText
+from mock_server.scenario.conversation import ConditionContext
 from mock_server.scenario.model import Scenario
 from mock_server.scenario.subjects import TELLING
 from mock_server.scenario.timing import Pacing
 
 if TYPE_CHECKING:
+    from mock_server.engine.choose import Lookup
     from mock_server.engine.memory import Settled
+
+
+class Candidate(NamedTuple):
+    """A scenario that may answer. `holds`: its condition is known to hold; else it has to be asked."""
+
+    scenario: Scenario
+    holds: bool = False
+
 
 # The scenarios for side calls, and which of them a request can match: of most requests none, told by headers alone.
 #
@@ -57,9 +68,9 @@ class SideCalls:
                 self._left.popitem(last=False)
         return left
 
-    def among(self, others: Iterable[Scenario], likely: tuple[Scenario, ...]) -> Iterable[Scenario]:
+    def among(self, others: Iterable[Candidate], likely: tuple[Scenario, ...]) -> Iterable[Candidate]:
         """Both in order of precedence."""
-        return heapq.merge(likely, others, key=lambda one: self._rank[one.name])
+        return heapq.merge(map(Candidate, likely), others, key=lambda one: self._rank[one.scenario.name])
 
 
 def _of_headers(when: Condition | None) -> tuple[Test, ...]:
@@ -89,16 +100,15 @@ class _Texts:
     def found(self, said: str) -> list[int]:
         """The places of the scenarios one of whose texts is there, in no order and some of them twice."""
         likely = self._likely(said) if len(self.texts) > _FEW else self.texts
-        return [at for text in likely if text in said for at in self.texts[text]]
+        return [*chain.from_iterable(map(self.texts.__getitem__, filter(said.__contains__, likely)))]
 
     def _likely(self, said: str) -> Iterable[str]:
         """The texts that the words of what is said leave to be looked for."""
         by_opening, by_word, by_start, by_end, others = self._parts
         if by_opening:
             likely = []
-            for opening, texts in by_opening:
-                following = {rest.partition(" ")[0] for rest in said.split(opening)[1:]}
-                likely += [text for word in texts.keys() & following for text in texts[word]]
+            for words_in, texts in by_opening:
+                likely += [text for word in texts.keys() & words_in(said) for text in texts[word]]
             return likely + others
         words = said.split()
         likely = [text for word in by_word.keys() & words for text in by_word[word]] if by_word else []
@@ -134,7 +144,8 @@ class _Texts:
                 by_edge.setdefault((where, len(part)), {}).setdefault(part, []).append(text)
         openings = {} if by_edge or len(others) > _FEW else _openings(by_word)
         if openings:
-            return _Parts(tuple(openings.items()), {}, (), (), others)
+            finders = tuple((_behind(one, texts), texts) for one, texts in openings.items())
+            return _Parts(finders, {}, (), (), others)
         starts, ends = ([(n, by_edge[at, n]) for at, n in by_edge if at == where] for where in (_START, _END))
         return _Parts((), by_word, starts, ends, others)
 
@@ -185,11 +196,17 @@ def _triples_of(text: str) -> list[str]:
     return [text[at : at + _TRIPLE] for at in range(len(text) - _TRIPLE + 1)]
 
 
-class _Parts(NamedTuple):
-    """Texts by what stands before a whole word and by that word; by whole words, by how their last words start and
-    their first ones end (with the length), and the rest. By the first alone or by the next three."""
+def _behind(opening: str, words: Iterable[str]) -> Callable[[str], Sequence[str]]:
+    """What finds the words behind an opening that begin as one of these; it may begin again in such a word."""
+    letters = re.escape("".join({word[0] for word in words}))
+    return re.compile(f"{re.escape(opening)}(?=([{letters}][^ ]*))").findall
 
-    by_opening: Sequence[tuple[str, Mapping[str, Sequence[str]]]]
+
+class _Parts(NamedTuple):
+    """Texts by the word behind what they begin with, and what finds such words; by whole words, by how their last words
+    start and their first ones end (with the length), and the rest. By the first alone or by the next three."""
+
+    by_opening: Sequence[tuple[Callable[[str], Sequence[str]], Mapping[str, Sequence[str]]]]
     by_word: Mapping[str, Sequence[str]]
     by_start: Sequence[tuple[int, Mapping[str, Sequence[str]]]]
     by_end: Sequence[tuple[int, Mapping[str, Sequence[str]]]]
@@ -198,14 +215,16 @@ class _Parts(NamedTuple):
 
 class _Lane:
     """The scenarios that requests of one shape can match, by what these say: in the prompt, at one place or in the last
-    message."""
+    message. `places`: those of them in the index."""
 
-    def __init__(self, scenarios: Iterable[tuple[int, Scenario]]) -> None:
+    def __init__(self, index: "Index", places: Iterable[int]) -> None:
+        self.index = index
         self._always: list[int] = []
         self._prompt, self._last = _Texts(), _Texts()
         self._at: dict[str, tuple[Exact, dict[str, list[int]]]] = {}
         self._looks_back = False
-        for at, scenario in scenarios:
+        for at in places:
+            scenario = index.unsure[at].scenario
             when = scenario.when
             self._looks_back = self._looks_back or scenario.anchored_at == "conversation"
             if when is None:
@@ -213,66 +232,89 @@ class _Lane:
             elif when.needs:
                 self._prompt.add(when.needs, at)
             elif when.exact_at is not None:
-                _, places = self._at.setdefault(when.exact_at.place, (when.exact_at, {}))
+                _, values = self._at.setdefault(when.exact_at.place, (when.exact_at, {}))
                 for value in when.exact_at.values:
-                    places.setdefault(value, []).append(at)
+                    values.setdefault(value, []).append(at)
             elif when.last_needs:
                 self._last.add(when.last_needs, at)
             else:
                 self._always.append(at)
+        self._looks_elsewhere = bool(self._at or self._last.texts)
 
-    def candidates(self, newest: ConditionContext, older: Callable[[], Sequence[SearchedText]]) -> list[int]:
-        """The places of the scenarios to ask, in order."""
+    def candidates(self, asked: "Lookup") -> Iterable[Candidate]:
+        """Those of one request, in order."""
+        prompt = asked.prompt
         found: list[int] = []
+        # a text is then looked for just where a condition would look for it
+        is_sure = prompt.text.isascii() and (asked.is_question or not self._looks_back)
         if self._prompt.texts:
-            prompt = newest.prompt
-            said = prompt.folded if prompt.text.isascii() else prompt.sought
-            if self._looks_back:
-                said = "\n".join([*[text.sought for text in older()], said])
-            found = self._prompt.found(said)
-        for exact, places in self._at.values():
-            for value in exact.read(newest):
+            found = self._prompt.found(prompt.folded if is_sure else self._said(asked))
+        if self._looks_elsewhere:
+            found += self._elsewhere(asked)
+        places = sorted({*found, *self._always}) if found else self._always
+        return map((self.index.sure if is_sure else self.index.unsure).__getitem__, places)
+
+    def _said(self, asked: "Lookup") -> str:
+        """What was said that scenarios may ask for."""
+        prompt = asked.prompt
+        said = prompt.folded if prompt.text.isascii() else prompt.sought
+        return "\n".join([*[text.sought for text in asked.older()], said]) if self._looks_back else said
+
+    def _elsewhere(self, asked: "Lookup") -> Iterator[int]:
+        """The places of scenarios that go by what stands elsewhere than in the prompt."""
+        for exact, values in self._at.values():
+            for value in exact.read(asked.newest):
                 if isinstance(value, str):
-                    found += places.get(value, ())
+                    yield from values.get(value, ())
         if self._last.texts:
-            found += self._last.found(newest.view.last_message.sought)
-        return sorted({*found, *self._always}) if found else self._always
+            yield from self._last.found(asked.view.last_message.sought)
+
+
+_LANE = "lane"
 
 
 class Index:
-    """Scenarios in order of precedence, without those that answer only by name and those for side calls."""
+    """Scenarios in order of precedence, without those that answer only by name and those for side calls.
+
+    `unsure`: each as a candidate whose condition is to be asked; `sure`: as one of which what the index looks at is
+    known: the shape of the request, and a text of the prompt.
+    """
 
     def __init__(self, scenarios: Sequence[Scenario]) -> None:
-        self._scenarios = tuple(one for one in scenarios if not (one.named_only or one.is_side_call))
-        self._shaped = [_of_shape(one.when) for one in self._scenarios]
+        listed = [one for one in scenarios if not (one.named_only or one.is_side_call)]
+        self.unsure = [Candidate(one) for one in listed]
+        self.sure = [Candidate(one, _is_looked_at(one.when)) for one in listed]
+        self._shaped = [_of_shape(one.when) for one in listed]
         # the system prompt, which may be long, matters to some scenario
         self._has_system = any("system" in one.subjects for of in self._shaped for one in of)
         self._lanes: OrderedDict[_Shape, _Lane] = OrderedDict()
 
-    def candidates(self, newest: ConditionContext, older: Callable[[], Sequence[SearchedText]]) -> Iterable[Scenario]:
-        """The scenarios worth asking. `older`: what was said in the human turns before the newest."""
-        if not self._scenarios:
-            return ()
-        request, chosen = newest.view.request, ""
+    def candidates(self, asked: "Lookup") -> Iterable[Candidate]:
+        """The scenarios worth asking, in order."""
+        if not asked.is_question:
+            return self._lane(asked).candidates(asked)
+        steady = asked.request.steady  # the shape of a question is that of all but its message
+        lane: _Lane | None = steady.get(_LANE)
+        if lane is None or lane.index is not self:
+            lane = steady[_LANE] = self._lane(asked)
+        return lane.candidates(asked)
+
+    def _lane(self, asked: "Lookup") -> _Lane:
+        """The lane of a request's shape."""
+        request, chosen = asked.request, ""
         if choice := request.body.get("tool_choice"):
-            chosen = f"{choice.get('type')} {choice.get('name')} {choice.get('disable_parallel_tool_use')}"
+            chosen = repr([choice.get(name) for name in ("type", "name", "disable_parallel_tool_use")])
         system = request.system if self._has_system else ""
         stream = bool(request.body.get("stream"))
-        shape = request.model, request.tool_names, stream, system, chosen, bool(newest.view.results)
+        has_results = not asked.is_question and bool(asked.view.results)
+        shape = request.model, request.tool_names, stream, system, chosen, has_results
         lane = self._lanes.get(shape)
         if lane is None:
-            lane = self._lane(shape, newest)
-        return map(self._scenarios.__getitem__, lane.candidates(newest, older))
-
-    def _lane(self, shape: _Shape, facts: ConditionContext) -> _Lane:
-        fitting = [
-            (at, one)
-            for at, one in enumerate(self._scenarios)
-            if all(_can_hold(condition, facts) for condition in self._shaped[at])
-        ]
-        lane = self._lanes[shape] = _Lane(fitting)
-        if len(self._lanes) > MAX_LANES:
-            self._lanes.popitem(last=False)
+            facts = asked.newest
+            fitting = [at for at, of in enumerate(self._shaped) if all(_can_hold(one, facts) for one in of)]
+            lane = self._lanes[shape] = _Lane(self, fitting)
+            if len(self._lanes) > MAX_LANES:
+                self._lanes.popitem(last=False)
         return lane
 
 
@@ -280,6 +322,13 @@ def _of_shape(when: Condition | None) -> tuple[Condition, ...]:
     """The conditions of a scenario that the shape of a request decides."""
     parts = when.conditions if isinstance(when, All) else () if when is None else (when,)
     return tuple(part for part in parts if part.of_shape or isinstance(part, Test))
+
+
+def _is_looked_at(when: Condition | None) -> bool:
+    """Whether a condition asks for nothing but the shape of a request and one text of its prompt."""
+    parts = when.conditions if isinstance(when, All) else () if when is None else (when,)
+    others = [part for part in parts if not part.of_shape]
+    return len(others) < 2 and all(isinstance(part, Test) and part.needs_suffice for part in others)
 
 
 def _can_hold(condition: Condition, facts: ConditionContext) -> bool:

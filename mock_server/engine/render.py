@@ -190,7 +190,7 @@ def _now(by: Rendering) -> datetime:
 _VALUES: Mapping[str, Callable[[Rendering], Any]] = {
     "request": lambda by: by.lookup.request.body,
     "headers": lambda by: {k.lower(): v for k, v in by.lookup.view.headers.items() if k.lower() not in SECRET_HEADERS},
-    "prompt": lambda by: by.lookup.newest.prompt.text,
+    "prompt": lambda by: by.lookup.prompt.text,
     "last_message": lambda by: by.lookup.view.last_message.text,
     "system": lambda by: by.lookup.request.system,
     "model": lambda by: by.lookup.request.model,

@@ -84,6 +84,7 @@ class Test:
     last_needs: tuple[str, ...] = ()
     exact_at: Exact | None = None
     endpoints: frozenset[str] | None = None
+    needs_suffice: bool = False  # it holds wherever one of its `needs` stands in the folded prompt
 
     @property
     def subjects(self) -> frozenset[str]:

@@ -34,16 +34,18 @@ class SearchedText:
     """A text made of parts, such as the text blocks of a turn. Folded: lower case, white space collapsed, one spelling
     of what looks the same. `sought`: that, and what was not composed as it came, for the index."""
 
+    _folded: str | None = None
+
     def __init__(self, parts: Sequence[str]) -> None:
         self.parts = parts
         self.text = parts[0] if len(parts) == 1 else "\n".join(parts)
-        self._folded: str | None = None
 
     @property
     def folded(self) -> str:
-        if self._folded is None:  # not lazy: asked of every request
-            self._folded = fold(self.text) if self.text.isascii() else _collapsed(self.composed)
-        return self._folded
+        folded = self._folded
+        if folded is None:  # not lazy: asked of every request
+            folded = self._folded = fold(self.text) if self.text.isascii() else _collapsed(self.composed)
+        return folded
 
     @lazy
     def composed(self) -> str:
@@ -111,16 +113,13 @@ def alike(text: str) -> str:
     return text if text.isascii() else _SPACES.sub(" ", compose(text))
 
 
-_COLLAPSED = ("\n", "  ", "\t", "\r", "\v", "\f")
-
-
 def fold(text: str) -> str:
     """Lower case, white space collapsed, letters composed. Text that has nothing to collapse takes the short way."""
     if not text.isascii():
-        text = compose(text)
-    elif not any(map(text.__contains__, _COLLAPSED)):
-        return text.strip(" ").lower()
-    return _collapsed(text)
+        return _collapsed(compose(text))
+    if "\n" in text or "\t" in text or "\r" in text or "\v" in text or "\f" in text or "  " in text:
+        return _collapsed(text)
+    return text.strip(" ").lower()
 
 
 def _collapsed(text: str) -> str:
@@ -259,12 +258,6 @@ def _turns(messages: Sequence[Mapping[str, Any]]) -> list[HumanTurn]:
                 last = role
             runs[-1][1].extend(blocks(message["content"]))
     return [HumanTurn(role, tuple(content)) for role, content in runs]
-
-
-def question(request: MessagesRequest) -> SearchedText | None:
-    """What is said in a request that is one message of a user's, in texts alone; None for any other, and a long one."""
-    texts = request.question
-    return None if texts is None or len(request.raw) >= LONG else SearchedText(texts)
 
 
 def conversed(request: MessagesRequest) -> Conversation:

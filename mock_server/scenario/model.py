@@ -173,6 +173,13 @@ class Scenario:
             return self.anchor
         return "conversation" if self._first_end() is not None else "prompt"
 
+    @lazy
+    def opening(self) -> Answer | None:
+        """What it answers a conversation's first message with, where nothing is counted or asked for that."""
+        first = self.turns[0]
+        is_fixed = first.cases is None and first.attempts is None and self.times is None
+        return first if is_fixed and self.anchored_at != "session" else None
+
     def _first_end(self) -> int | None:
         """The first turn before the last that can end the exchange, from 0."""
         ends = (at for at, turn in enumerate(self.turns[:-1]) if any(leaf.can_end for leaf in turn.leaves))

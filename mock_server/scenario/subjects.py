@@ -157,6 +157,7 @@ def _text_test(subject: str, place: str, node: Node, problems: Problems) -> Test
         wanted.needs if subject == "prompt" else (),
         subject == "system",
         last_needs=wanted.needs if subject == "last_message" else (),
+        needs_suffice=subject == "prompt" and bool(wanted.texts),
     )
 
 

@@ -33,8 +33,8 @@ PROFILE = load_profile("anthropic")
 class Everything(Index):
     """No index at all."""
 
-    def candidates(self, newest: Any, older: Any) -> Any:
-        return self._scenarios
+    def candidates(self, asked: Lookup) -> Any:
+        return self.unsure
 
 
 def conditions(rng: Random) -> dict[str, Any]:
@@ -79,6 +79,10 @@ def request(rng: Random) -> bytes:
     for text in human:
         messages += [{"role": "user", "content": text}, {"role": "assistant", "content": "ok"}]
     messages.pop()
+    if rng.random() < 0.15:
+        call = {"type": "tool_use", "id": "toolu_1", "name": "get_weather", "input": {}}
+        result = {"type": "tool_result", "tool_use_id": "toolu_1", "content": rng.choice(WORDS)}
+        messages += [{"role": "assistant", "content": [call]}, {"role": "user", "content": [result]}]
     body: dict[str, Any] = {"model": rng.choice(["claude-opus-4-8", "gpt-5"]), "max_tokens": 9, "messages": messages}
     if rng.random() < 0.5:
         body["tools"] = [{"name": "get_weather", "input_schema": {}}]
@@ -127,7 +131,7 @@ OPENINGS = {
 @pytest.mark.parametrize("openings", OPENINGS.values(), ids=OPENINGS)
 def test_of_many_that_begin_alike_the_first_that_stands_in_the_prompt_answers(openings: list[str]) -> None:
     rng = Random(str(openings))
-    wanted = [f"{rng.choice(openings)} {rng.choice(['', 'n'])}{at} and so on".strip() for at in range(60)]
+    wanted = [f"{rng.choice(openings)} {rng.choice(['', 'n', '^', '-]'])}{at} and so on".strip() for at in range(60)]
     built = [build({"name": f"s{at}", "when": {"prompt": text}, "reply": "x"}) for at, text in enumerate(wanted)]
     library = Library([CompiledScenario(one, PROFILE, PRESETS["instant"]) for one in built])
     pieces = [*wanted, *openings, "7", "a", "and so on", "x", *(" ".join(one.split()[1:]) for one in wanted)]
@@ -174,3 +178,149 @@ def test_the_same_scenario_answers_with_and_without(seed: int) -> None:
             matched += 1
             assert found.scenario.name == wanted.scenario.name
     assert matched
+
+
+def answers(rng: Random) -> dict[str, Any]:
+    """What a scenario answers, in one of the ways that its place in a script is found."""
+    ways: list[dict[str, Any]] = [
+        {"reply": "x"},
+        {"turns": ["x", "y"]},
+        {"cases": [{"when": {"prompt": rng.choice(WORDS)}, "reply": "x"}, {"when": {"attempt": 2}, "reply": "y"}]},
+        {"attempts": [{"error": "overloaded_error"}, "x"]},
+        {"reply": "x", "times": 2},
+        {"reply": "x", "anchor": "session"},
+        {"reply": "x", "anchor": "conversation"},
+    ]
+    chosen = rng.choice([ways[0], *ways])
+    return {**chosen, **({"at_end": rng.choice(["repeat", "loop"])} if rng.random() < 0.5 else {})}
+
+
+class Side:
+    """A library of these scenarios, with what was counted, and what is known of all but the messages of requests."""
+
+    def __init__(self, written: list[dict[str, Any]], *, is_plain: bool) -> None:
+        self.scenarios = [build(one) for one in written]
+        self.library = Library([CompiledScenario(one, PROFILE, PRESETS["instant"]) for one in self.scenarios])
+        self.cursors = Cursors()
+        self.steady: dict[Any, dict[Any, Any]] = {}
+        if is_plain:
+            self.library.index = Everything(self.library.scenarios)
+            for one in self.scenarios:
+                vars(one)["opening"] = None  # each is asked where its script stands
+
+    def asked(self, body: dict[str, Any], headers: dict[str, str]) -> Lookup:
+        came = parse(json.dumps(body).encode())
+        rest = json.dumps({**body, "messages": None})
+        vars(came)["steady"] = self.steady.setdefault(rest, {})
+        return Lookup(came, headers, "k", self.cursors)
+
+    def answer(self, body: dict[str, Any], headers: dict[str, str]) -> tuple[Any, ...] | None:
+        """Which scenario answers a request, and where its script stands; all of that is counted."""
+        asked = self.asked(body, headers)
+        found = choose(self.library, asked)
+        if not isinstance(found, Choice):
+            return None
+        self.cursors.commit("k", found, asked.request)
+        answered = found.answer.reply, found.case is not None, found.begins, asked.were_counts_read
+        return found.scenario.name, found.turn, found.attempt, found.attempts, found.anchor, *answered
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_every_short_cut_comes_to_what_the_long_way_does(seed: int) -> None:
+    """The index, what it knows to hold, lanes that are kept, and first answers that are given at once: without them,
+    with every scenario asked, the same one answers, at the same place in its script."""
+    rng = Random(seed)
+    bare = [{"prompt": word} for word in WORDS]
+    written: list[dict[str, Any]] = [
+        {"name": f"s{at}", "when": rng.choice([conditions(rng), rng.choice(bare)]), **answers(rng)} for at in range(30)
+    ]
+    written.append({"name": "last", **answers(rng), **({"when": "named"} if rng.random() < 0.5 else {})})
+    short, plain = Side(written, is_plain=False), Side(written, is_plain=True)
+    body: dict[str, Any] = json.loads(request(rng))
+    answered = 0
+    for at in range(150):
+        body = json.loads(request(rng)) if at % 3 else {**body, "messages": json.loads(request(rng))["messages"]}
+        said = body["messages"][-1]
+        if isinstance(said["content"], list):
+            said = {"content": ""}  # results stay as they are
+        if rng.random() < 0.2:
+            said["content"] = said["content"].upper().replace(" ", rng.choice([" ", "  ", "\n"]))
+        if rng.random() < 0.1:
+            said["content"] += f" [[scenario:s{rng.randrange(30)}]]"
+        if rng.random() < 0.1:
+            body["system"] = f"[[scenario:s{rng.randrange(30)}]]"
+        if rng.random() < 0.2:
+            said["content"] = [{"type": "text", "text": text} for text in (said["content"], "please")]
+        headers = rng.choice([{}, {}, {"x-user": "ann"}, {"x-stainless-retry-count": "1"}, {"x-mock-scenario": "s2"}])
+        for _ in range(rng.choice([1, 1, 3])):
+            found = short.answer(body, headers)
+            assert found == plain.answer(body, headers), body
+            answered += found is not None
+        known = list(short.library.index.candidates(asked := short.asked(body, headers)))
+        assert all(one.scenario.when is None or one.scenario.when.holds(asked.newest) for one in known if one.holds)
+    assert answered > 100
+
+
+def test_what_a_bare_text_asks_is_known_and_the_rest_is_asked() -> None:
+    whens: list[Any] = [
+        {"prompt": "a  B"},
+        {"prompt": ["a b", "nothing"]},
+        {"prompt": "b", "model": "claude-*"},
+        {"model": "claude-*"},
+        {"prompt": {"contains": "b"}},
+        {"prompt": "b", "header": {"x-user": "ann"}},
+        {"all": [{"prompt": "a"}, {"prompt": "b"}]},
+        {"any": [{"prompt": "a"}, {"prompt": "c"}]},
+        {"not": {"prompt": "c"}},
+    ]
+    index = Side([{"name": f"s{at}", "when": when, "reply": "x"} for at, when in enumerate(whens)], is_plain=False)
+
+    def known(said: str) -> list[str]:
+        body = {"model": "claude-opus-4-8", "max_tokens": 9, "messages": [{"role": "user", "content": said}]}
+        return [one.scenario.name for one in index.library.index.candidates(index.asked(body, {})) if one.holds]
+
+    assert known("say A b") == ["s0", "s1", "s2", "s3"]
+    assert known("b\na") == ["s2", "s3"]
+    assert known("say A b \u00e9") == []  # other letters fold by those around them: each is asked
+
+
+def test_two_libraries_that_one_client_asks_in_turn_each_answer_for_themselves() -> None:
+    sides = [Side([{"name": name, "when": {"model": "claude-*"}, "reply": "x"}], is_plain=False) for name in "ab"]
+    sides[1].steady = sides[0].steady
+    body = {"model": "claude-opus-4-8", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]}
+    answered = [side.answer(body, {}) for _ in range(2) for side in sides]
+    assert [found and found[0] for found in answered] == ["a", "b", "a", "b"]
+
+
+NAMED = "go on [[scenario:other]]"
+
+
+@pytest.mark.parametrize(
+    ("more", "answered"),
+    [
+        ({"messages": [{"role": "user", "content": NAMED}]}, "other"),
+        ({"messages": [{"role": "user", "content": [{"type": "text", "text": NAMED}]}]}, "other"),
+        ({"system": NAMED}, "other"),
+        ({"system": [{"type": "text", "text": NAMED}]}, "other"),
+        ({"metadata": {"user_id": NAMED}}, "every"),
+        ({"messages": [{"role": "user", "content": "go on [scenario:other]"}]}, "every"),
+        (
+            {
+                "messages": [
+                    {"role": "user", "content": NAMED},
+                    {"role": "assistant", "content": "ok"},
+                    {"role": "user", "content": "hi"},
+                ]
+            },
+            "other",
+        ),
+    ],
+)
+def test_a_name_is_found_wherever_it_may_stand(more: dict[str, Any], answered: str) -> None:
+    side = Side(
+        [{"name": "every", "reply": "x", "at_end": "repeat"}, {"name": "other", "turns": ["x", "y"]}], is_plain=False
+    )
+    body = {"model": "claude-opus-4-8", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}], **more}
+    found = side.answer(body, {})
+    assert found is not None
+    assert found[0] == answered

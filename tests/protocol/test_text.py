@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from random import Random
 from typing import Any
 
 import pytest
@@ -165,3 +166,14 @@ def test_counting_is_splitting_however_it_is_done(short: int, piece: int, text: 
         patch.setattr(tokens, "_PIECE", piece)
         assert tokens.count(text) == len(tokens.split(text))
         assert tokens.count(ascii(text)) == len(tokens.split(ascii(text)))
+
+
+KINDS_OF_TEXT = ("a", "1", " ", "ab 1_.\n", "abcdefghijklm no", "12345678 9", " \n.a", "_ ")
+
+
+@pytest.mark.parametrize("size", [4095, 4096, 4097, 65_535, 65_536, 65_537])
+@pytest.mark.parametrize("letters", KINDS_OF_TEXT)
+def test_counting_is_splitting_in_long_texts_of_few_letters(letters: str, size: int) -> None:
+    rng = Random(size)
+    for text in ((letters * size)[:size], "".join(rng.choices(letters, k=size))):
+        assert tokens.count(text) == len(tokens.split(text))

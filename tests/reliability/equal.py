@@ -77,12 +77,12 @@ EQUAL: dict[str, str] = {
         "a body of just that length is never looked for"
     ),
     "mock_server/protocol/signing.py _is_formed: at < 0 -> at <= 0 (2)": "what was read has a byte at least",
-    "mock_server/engine/library.py _Texts._likely: 1 -> 2 (2)": "the shorter piece of a word has the letters of none",
+    "mock_server/engine/library.py _Texts._likely: 1 -> 2": "the shorter piece of a word has the letters of none",
     "mock_server/protocol/beginnings.py _key: 0 -> 1": _KEPT,
     "mock_server/protocol/beginnings.py taken_apart: True -> False": (
         "a control character in a text has had the body refused before"
     ),
-    "mock_server/engine/library.py _Lane.candidates: '\\n' -> '\\nX'": (
+    "mock_server/engine/library.py _Lane._said: '\\n' -> '\\nX'": (
         "what stands between two messages is part of neither: at worst a scenario is asked that does not match"
     ),
     "mock_server/engine/library.py module: 'end' -> 'endX'": "any name does for a part of a text",

@@ -60,6 +60,7 @@ class Wire:
         self.is_open = True
         self.is_full = False
         self.is_drained = True
+        self.waiting = 0  # bytes that the transport has kept, since the system did not take them
         self.ended: str | None = None
         self.lost: Callable[[], None] | None = None
 
@@ -71,7 +72,7 @@ class Wire:
         return not self.is_open
 
     def get_write_buffer_size(self) -> int:
-        return int(self.is_full)
+        return self.waiting
 
     def write(self, data: bytes) -> None:
         self.written.append((round((self._loop.time() - 100) * 1000), data))

@@ -60,12 +60,19 @@ class Wire:
         self.is_open = True
         self.is_full = False
         self.is_drained = True
+        self.waiting = 0  # bytes that the transport has kept, since the system did not take them
         self.ended: str | None = None
         self.lost: Callable[[], None] | None = None
 
     @property
-    def writes_now(self) -> Callable[[bytes], None] | None:
-        return self.write if self.is_open and not self.is_full else None
+    def transport(self) -> "Wire":
+        return self
+
+    def is_closing(self) -> bool:
+        return not self.is_open
+
+    def get_write_buffer_size(self) -> int:
+        return self.waiting
 
     def write(self, data: bytes) -> None:
         self.written.append((round((self._loop.time() - 100) * 1000), data))

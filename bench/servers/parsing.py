@@ -1,4 +1,4 @@
-"""What `protocol/rules/content.py` compares with: an aiohttp handler that only parses the body, and answers or streams the same to all."""
+"""What `shapes.py` compares with: an aiohttp handler that only parses the body, and answers or streams the same to all."""
 import argparse
 import json
 

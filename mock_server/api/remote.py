@@ -355,9 +355,5 @@ def _tokens(view: Mapping[str, Any]) -> tuple[int, int] | None:
     return None if given is None or made is None else (given, made)
 
 
-def _sent(events: Sequence[Mapping[str, Any]]) -> Sequence[int]:
-    pairs: list[int] = []
-    for count, event in enumerate(events, 1):
-        if event["sent_ms"] is not None:
-            pairs += [count, round(event["sent_ms"] * 1000)]
-    return pairs
+def _sent(events: Sequence[Mapping[str, Any]]) -> Sequence[float]:
+    return [event["sent_ms"] / 1000 for event in events if event["sent_ms"] is not None]

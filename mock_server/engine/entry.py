@@ -1,6 +1,7 @@
 """An entry of the journal: one exchange, from the request to how its reply ended."""
 
 from collections.abc import Callable, Mapping, Sequence
+from operator import sub
 from typing import Any, NamedTuple, Protocol
 
 from mock_server.clock import SystemClock, VirtualClock
@@ -76,7 +77,7 @@ class Entry:
 
     exception: BaseException | None = None
     ending: tuple[str, int, float] | None = None  # kind, frames and seconds; None while it is open
-    _sent: Sequence[int] = ()
+    _sent: Sequence[float] = ()
     is_paced = False
     alike: Alike | None = None  # what the exchange is worked out from, where nobody has looked at it yet
 
@@ -316,15 +317,8 @@ class Entry:
     def sent_at(self) -> Sequence[float | None]:
         """For each event (or the whole body), the seconds after the request when it was sent; None: it never was."""
         _, frames, duration = self._wait()
-        total = len(self.plan.frames)
-        times: list[float | None] = [None] * total
-        before = 0
-        for count, at in zip(self._sent[::2], self._sent[1::2], strict=True):
-            times[before:count] = [at / 1_000_000] * (count - before)
-            before = count
-        if not self._sent:
-            times[:frames] = [duration] * frames
-        return times
+        times = [round(at, 6) for at in self._sent] if self._sent else [duration] * frames
+        return [*times, *[None] * (len(self.plan.frames) - len(times))]
 
     def wait(self, timeout: float = PATIENCE) -> "Entry":
         """Block until the reply has ended; gives the entry itself. Raises StillOpen after `timeout` seconds, or at once
@@ -338,9 +332,7 @@ class Entry:
     @property
     def lateness(self) -> float:
         """Seconds that the latest event was behind its time; 0 when all went out at once."""
-        due = self.due_at
-        pairs = zip(self._sent[::2], self._sent[1::2], strict=True)
-        return max((at / 1_000_000 - due[count - 1] for count, at in pairs), default=0.0)
+        return max(map(sub, self._sent, self.due_at), default=0.0)
 
     @property
     def due_at(self) -> Sequence[float]:
@@ -362,7 +354,7 @@ class Entry:
         """The reply takes time; `cut` would end it, with the outcome it is given."""
         self._journal.opened(self, cut)
 
-    def end(self, kind: str, frames: int, sent: Sequence[int] = ()) -> None:
+    def end(self, kind: str, frames: int, sent: Sequence[float] = ()) -> None:
         """Close the entry. Called by whoever sends the reply, before its last bytes."""
         if self.ending is None:
             lane = self._lane
@@ -374,12 +366,12 @@ class Entry:
                 self.exchange = self.exchange._replace(plan=_emptied(plan))
             self._journal.ended(self)
 
-    def take_over(self, key: str, outcome: str, duration_ms: float | None, sent: Sequence[int]) -> None:
+    def take_over(self, key: str, outcome: str, duration_ms: float | None, sent: Sequence[float]) -> None:
         """Take over how it ended from what another process tells; still open when there is no duration."""
         kept = {name: value for name, value in self.request_headers.items() if name != "authorization"}
         self.request_headers = {**kept, "x-api-key": key}
         if duration_ms is not None:
-            frames = sent[-2] if self.plan.stream and sent else 0 if self.plan.stream else 1
+            frames = len(sent) if self.plan.stream else 1
             self.ending, self._sent = (outcome, frames, duration_ms / 1000), sent
             self.is_paced = bool(sent)
 

@@ -144,7 +144,7 @@ class BesideApi:
     def opened(self, cut: Callable[[str], None]) -> None:
         """Nobody wants to cut it."""
 
-    def end(self, kind: str, frames: int, sent: Sequence[int] = ()) -> None:
+    def end(self, kind: str, frames: int, sent: Sequence[float] = ()) -> None:
         """Nobody asks."""
 
 

@@ -260,7 +260,7 @@ class Answered(Protocol):
     @property
     def lane(self) -> Lane: ...
     def opened(self, cut: Callable[[str], None]) -> None: ...
-    def end(self, kind: str, frames: int, sent: Sequence[int] = ()) -> None: ...
+    def end(self, kind: str, frames: int, sent: Sequence[float] = ()) -> None: ...
 
 
 class Application(Protocol):
@@ -382,14 +382,6 @@ class Connection(RequestHandler):
     def write(self) -> Callable[[bytes], None]:
         transport = self.transport
         return transport.write if transport is not None else _nowhere
-
-    @property
-    def writes_now(self) -> Callable[[bytes], None] | None:
-        """What writes on it; None while it is not open, or full."""
-        transport = self.transport
-        if transport is None or self.writing_paused or transport.is_closing():
-            return None
-        return transport.write
 
     @property
     def is_open(self) -> bool:

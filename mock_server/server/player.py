@@ -17,7 +17,6 @@ from mock_server.protocol.plan import Part, Plan
 from mock_server.protocol.sse import KEEPALIVE_FRAME, PING_FRAME
 
 RETRY_PAUSED = 0.01
-_LATEST = 0xFFFFFFFF
 RETRY_RESET = 0.001
 NEVER = float("inf")
 _REASONS = {status.value: status.phrase for status in HTTPStatus} | {529: "Overloaded"}
@@ -28,12 +27,12 @@ _LAST_CHUNK = b"0\r\n\r\n"
 class Outcome(NamedTuple):
     """How an exchange ended (`completed`, `client_left`, `fault`, `ended`) and how many frames the transport was given.
 
-    `sent` tells when: pairs of a frame count and the microsecond it was reached; empty when all went out at once.
+    `sent` tells when: of each frame the seconds after the request; empty when all went out at once.
     """
 
     kind: str
     frames: int
-    sent: Sequence[int] = ()
+    sent: Sequence[float] = ()
 
     def is_in_order(self, plan: Plan) -> bool:
         """Whether HTTP ended as it should, whatever was in the body: the connection takes another request."""
@@ -47,7 +46,7 @@ class PlayerConnection(Protocol):
     @property
     def write(self) -> Callable[[bytes], None]: ...
     @property
-    def writes_now(self) -> Callable[[bytes], None] | None: ...
+    def transport(self) -> asyncio.Transport | None: ...
     @property
     def is_open(self) -> bool: ...
     @property
@@ -240,10 +239,14 @@ class Playing:
     """
 
     __slots__ = (
-        *("_apart", "_at", "_began", "_chunked", "_clock", "_ended", "_frame", "_held", "_lane", "_next", "_opening"),
-        *("_outcome", "_over", "_part", "_passed", "_plan", "_sent", "_shift", "_start", "_usual", "_wheel", "_wire"),
-        "due",
+        *("_apart", "_at", "_began", "_chunked", "_clock", "_ended", "_frame", "_frames", "_held", "_lane", "_next"),
+        *("_opening", "_outcome", "_over", "_part", "_passed", "_plan", "_sent", "_shift", "_start", "_transport"),
+        *("_until", "_wheel", "_wire", "due"),
     )
+
+    _frames: Sequence[bytes]  # of the part under way
+    _at: "array[int]"  # when they are due
+    _transport: asyncio.Transport  # what takes them
 
     def __init__(
         self,
@@ -264,14 +267,13 @@ class Playing:
         clock = self._clock = lane.clock
         self._shift = clock.now() - wheel.now()
         self._start = self._began = clock.now() if clock.frozen else start + self._shift
-        self._usual: Part | None = None  # the part under way, while nothing but its next frames is to be thought of
         self._opening = opening
         self._chunked = chunked
         self._apart = plan.manner is not None and plan.manner.apart
         self._part = 0
         self._frame = 0
-        self._at = 0
-        self._sent = array("I")
+        self._until = 0  # to this frame of the part there is nothing to think of but the next one
+        self._sent = array("d")  # when each frame went out (the clock's time)
         self._ended = ended
         self._outcome: Outcome | None = None
         self._held: str | None = None  # the gate that holds it; "" for none but the client's leaving
@@ -317,24 +319,21 @@ class Playing:
         """It is time (the loop's); when to come again, or None.
 
         What nearly all steps of a server are, one frame in the middle of a part, is done here at once: it is `_step`
-        with all left out that such a frame does not need.
+        with all left out that such a frame does not need. No property is asked on the way: it would cost as much again.
         """
         if now < self._next:
             return None
-        part, frame = self._usual, self._frame + 1
-        if part is not None and frame < len(part.at) and (write := self._wire.writes_now) is not None:
-            due, time = self._start + part.at[frame] / 1_000_000, now + self._shift
-            if due > time:
-                self._frame = frame
-                self._at += 1
-                passed = int((time - self._began) * 1_000_000 + 0.5)
-                note = self._sent.append
-                note(self._at)
-                note(passed if passed < _LATEST else _LATEST)
+        frame = self._frame
+        if frame < self._until:
+            due, time = self._start + self._at[frame + 1] / 1_000_000, now + self._shift
+            transport = self._transport
+            if due > time and not (transport.is_closing() or transport.get_write_buffer_size()):
+                data = self._frames[frame]
+                self._frame = frame + 1
+                self._sent.append(time)
                 self.due = due
-                data = part.frames[frame - 1]
-                write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked and data else data)
                 self._next = due = due - self._shift
+                transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked and data else data)
                 return due
         due = self._next = self._step(now)
         return None if due == NEVER else due
@@ -372,20 +371,12 @@ class Playing:
             return now + RETRY_PAUSED
         time = clock.now() if clock.frozen else now + self._shift
         out: list[bytes] = []
-        before = self._at
         due = self.due = self._open(time, out) if self._opening else self._take(time, out)
-        if self._at > before:
-            self._note(time)
         if due is None and self._held is None:
             return self._last(out, now)
         if out:
             self._write(out)
         return NEVER if due is None or clock.frozen else due - self._shift
-
-    def _note(self, time: float) -> None:
-        """Write down how many frames are out by now."""
-        self._sent.append(self._at)
-        self._sent.append(min(int((time - self._began) * 1_000_000 + 0.5), _LATEST))
 
     def _open(self, time: float, out: list[bytes]) -> float | None:
         """Move the head into `out` when it is due, and what is due with it."""
@@ -420,7 +411,7 @@ class Playing:
 
     def _take(self, time: float, out: list[bytes]) -> float | None:
         """Move the frames due by now into `out`; the time of the next one, or None after the last or while held."""
-        self._usual = None
+        self._until = 0
         parts = self._plan.parts
         while self._part < len(parts):
             part = parts[self._part]
@@ -431,7 +422,7 @@ class Playing:
             at, count = part.at, len(part.frames)
             last = bisect_right(at, passed, first)
             if last > first:
-                self._at += last - first
+                self._sent.extend([time] * (last - first))
                 self._frame = last
                 if self._apart:
                     out += [_chunk(frame) if self._chunked else frame for frame in part.frames[first:last]]
@@ -439,8 +430,9 @@ class Playing:
                     data = part.frames[first] if last == first + 1 else b"".join(part.frames[first:last])
                     out.append(_chunk(data) if self._chunked else data)
             if last < count:
-                if not self._apart:
-                    self._usual = part
+                transport = self._wire.transport
+                if not self._apart and transport is not None:
+                    self._transport, self._frames, self._at, self._until = transport, part.frames, at, count - 1
                 return self._start + at[last] / 1_000_000
             self._start += (at[-1] if count else 0) / 1_000_000
             self._part += 1
@@ -468,7 +460,8 @@ class Playing:
 
     def _end(self, kind: str) -> None:
         if self._outcome is None:
-            self._outcome = Outcome(kind, self._at, self._sent)
+            began, sent = self._began, self._sent
+            self._outcome = Outcome(kind, len(sent), array("d", [time - began for time in sent]))
             self._ended(self._outcome)
 
     def _finish(self) -> None:

@@ -155,3 +155,21 @@ def test_what_is_no_path_and_no_header_is_refused(wrong: str) -> None:
     with pytest.raises(SettingError, match=r"expected a name \(of a header, a parameter\) or a path"):
         parse(row, wrong, "--redact")
     assert Settings().redact == ()
+
+
+def test_a_stream_is_as_late_as_the_latest_of_its_events(engine: Make, ask: Ask) -> None:
+    """Of events that catch up together that is the first."""
+    entry = ask(engine("name: slow\nreply: one two\ntiming: {gap: 20ms, chunk: word}", time_scale=1.0), stream=True)
+    due = entry.due_at
+    assert due[-1] == 0.02
+
+    entry.end("completed", len(due), [0.5] * len(due))
+
+    assert entry.lateness == 0.5
+    assert entry.sent_at == [0.5] * len(due)
+
+
+def test_what_was_never_sent_has_no_time(engine: Make, ask: Ask) -> None:
+    entry = ask(engine("name: slow\nreply: one two\ntiming: {gap: 20ms, chunk: word}", time_scale=1.0), stream=True)
+    entry.end("client_left", 2, [0.001, 0.0010000004])
+    assert entry.sent_at == [0.001, 0.001, *[None] * (len(entry.due_at) - 2)]

@@ -127,7 +127,7 @@ def test_a_frozen_clock_stops_a_stream_and_an_advance_plays_it_at_its_own_times(
 
     assert wire.data == [b"head;0;", b"20;", b"3000000;"]
     assert outcome is not None
-    assert list(outcome.sent) == [1, 0, 2, 20_000, 3, 3_000_000_000]
+    assert list(outcome.sent) == pytest.approx([0, 0.02, 3000])
 
 
 def test_a_running_clock_that_jumps_brings_everything_nearer() -> None:

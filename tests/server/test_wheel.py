@@ -52,11 +52,11 @@ def test_a_full_connection_is_left_alone_until_it_drains() -> None:
     wire = Wire(loop)
 
     def fill() -> None:
-        wire.is_full = True
+        wire.is_full, wire.waiting = True, 70_000
         loop.turn_to(100.1)
 
     def drain() -> None:
-        wire.is_full = False
+        wire.is_full, wire.waiting = False, 0
         loop.turn_to(100.2)
 
     outcome = played(loop, wire, plan(0, 20, 40), fill, drain)
@@ -64,6 +64,47 @@ def test_a_full_connection_is_left_alone_until_it_drains() -> None:
     assert outcome is not None
     assert outcome[:2] == ("completed", 3)
     assert [data for _, data in wire.written] == [b"head;0;", b"20;40;"]
+
+
+def test_a_connection_with_something_left_to_send_takes_more_until_it_is_full() -> None:
+    loop = HandLoop()
+    wire = Wire(loop)
+
+    def keep_some() -> None:
+        wire.waiting = 500
+
+    played(loop, wire, plan(0, 20, 40, 60), lambda: loop.turn_to(100.025), keep_some, lambda: loop.turn_to(101))
+
+    assert [(round(at, -1), data) for at, data in wire.written] == [
+        (0, b"head;0;"),
+        (20, b"20;"),
+        (40, b"40;"),
+        (60, b"60;"),
+    ]
+
+
+def test_of_every_frame_it_is_told_when_it_went() -> None:
+    loop = HandLoop()
+
+    outcome = played(
+        loop, Wire(loop), plan(0, 0, 20, 40, 60, 80), lambda: loop.turn_to(100.03), lambda: loop.jump_to(100.065),
+        lambda: loop.turn_to(101),
+    )  # fmt: skip
+
+    assert outcome is not None
+    assert outcome.frames == 6
+    assert list(outcome.sent) == pytest.approx([0, 0, 0.02, 0.065, 0.065, 0.08], abs=0.0011)
+
+
+def test_a_stream_of_hours_is_told_to_its_end() -> None:
+    loop = HandLoop()
+    (an_hour,) = plan(0, 3_600_000).parts
+    what = Plan(200, (), (an_hour, an_hour), True)
+
+    outcome = played(loop, Wire(loop), what, lambda: loop.turn_to(100 + 7_201))
+
+    assert outcome is not None
+    assert list(outcome.sent) == pytest.approx([0, 3_600, 3_600, 7_200], abs=0.0021)
 
 
 def test_a_client_that_leaves_ends_the_play_at_once() -> None:
@@ -87,6 +128,7 @@ def test_a_connection_that_was_closed_from_here_gets_nothing_more() -> None:
 
     assert outcome is not None
     assert outcome[:2] == ("client_left", 2)
+    assert len(outcome.sent) == 2
     assert wire.data == [b"head;0;", b"20;"]
 
 

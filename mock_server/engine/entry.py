@@ -119,8 +119,7 @@ class Entry:
         if size > KEPT_BODY:
             self._body = b'{"size_bytes":%d}' % size
         held = weight_of(self.exchange.plan) if self.alike is None else self.alike.settled.held
-        self.weight = _OVERHEAD + len(self._body) + held
-        return self.weight
+        return _OVERHEAD + len(self._body) + held
 
     # -- the request -------------------------------------------------------------------------------------------
 
@@ -373,7 +372,7 @@ class Entry:
         """Close the entry. Called by whoever sends the reply, before its last bytes."""
         if self.ending is None:
             if sent:
-                self._sent, self.is_paced = sent, True
+                self._sent, self.is_paced, self.is_awaited = sent, True, True
             self.ending = kind, frames, self.journal.clock.now() - self._began
             if self.is_awaited:
                 if self.alike is None:

@@ -115,12 +115,11 @@ def _escaped(text: str) -> str:
 
 MAX_FAULTS = 100
 MOST_HITS = 20_000  # answers that were played; of those beyond the first ones are counted no more
-# One for all journals, so that an entry takes one lock: what is done under it takes microseconds. It may be taken again
-# by the same thread: the collector may run meanwhile, and what it ends may look into a journal.
-LOCK = threading.RLock()
 MOST_WAITING = 32  # entries that wait to be counted
 SMALL = 16 << 10  # bytes of a request, or a reply; what has more is counted at once
-_JOURNAL = attrgetter("journal")
+# Whoever counts, or looks, has this: one for all journals, for microseconds. Whoever adds an entry has not. It may be
+# taken again by the same thread: the collector may run meanwhile, and what it ends may look into a journal.
+LOCK = threading.RLock()
 _HEADERS = 64  # headers whose keys have been taken out, for clients that send the same again
 
 
@@ -495,10 +494,8 @@ class Journals:
         return http if self._redaction is None else self._redaction.apply(http)
 
     def record(self, journal: Journal, at: float, http: HttpRequest, exchange: Exchange | Alike) -> Entry:
-        """A new entry in one session's journal, of a request as it is kept. A small one waits to be counted."""
-        shown = self._headers.get(id(http.headers))
-        if shown is None:
-            shown = self._shown(http.headers)
+        """A new entry in one session's journal, of a request as it is kept. It waits to be counted, if it is small."""
+        shown = self._headers.get(id(http.headers)) or self._shown(http.headers)
         self.total = number = self.total + 1
         entry = Entry(number, at, http, exchange, journal, shown)
         self._news.append(entry)
@@ -544,25 +541,27 @@ class Journals:
             if not came:
                 return
             del self._news[: len(came)]
-            for journal, entries in groupby(came, _JOURNAL):
+            for journal, entries in groupby(came, attrgetter("journal")):
                 self._take(journal, list(entries))
             if self._bytes > self._limit:
                 self._make_room(came[-1])
 
     def _take(self, journal: Journal, entries: list[Entry]) -> None:
-        """Take entries into a journal. Those that are alike and have ended are counted together."""
+        """Take entries into a journal. Those that are alike, and over, are counted together."""
         if journal not in self._known:
             self._known.add(journal)
             heappush(self._oldest, (entries[0].number, journal))
         ring, tally = journal.ring, journal.tally
         ring.extend(entries)
-        self._bytes += sum([entry.weigh() for entry in entries])
+        for entry in entries:
+            entry.weight = entry.weight or entry.weigh()
+            self._bytes += entry.weight
         for _ in range(len(ring) - journal.size):
             self._drop_oldest(journal)
         together: defaultdict[tuple[Settled, str], list[tuple[int, int]]] = defaultdict(list)  # the tokens of each
         for entry in entries:
             alike, ending = entry.alike, entry.ending
-            if alike is not None and ending is not None and not (entry.is_awaited or entry.is_paced):
+            if alike is not None and ending is not None and not entry.is_awaited:
                 together[alike.settled, ending[0]].append(alike.tokens)
                 continue
             tally.came(entry.like)

@@ -185,7 +185,7 @@ class Remembered:
         whole = ("completed", len(entry.plan.frames), 0.0)
         alike = Alike(self.like, {}, again.filled.tokens, 0, "", None)  # it is counted by this
         kept = {name: value for name, value in vars(entry).items() if name not in _OWN}
-        self.shared = {**kept, "ending": whole, "alike": alike}
+        self.shared = {**kept, "ending": whole, "alike": alike, "weight": entry.weigh()}
         self.wire: Stencil | None = None
 
     @property

@@ -303,7 +303,7 @@ class Sessions:
         self,
         clock: Clock,
         in_force: InForce,
-        journals: Journals | None = None,
+        journals: Journals,
         forget: Callable[[Session], None] = lambda session: None,
     ) -> None:
         self._clock = clock

@@ -435,10 +435,9 @@ class App:
         told: bytes | None = None,
     ) -> None:
         """The end of an exchange, told before its last bytes go out: the journal entry and the log line."""
-        kind, frames, sent = outcome
-        answered.end(kind, frames, sent)
+        answered.end(outcome.kind, outcome.frames, outcome.sent)
         if self._file is not None or self._watchers or log.isEnabledFor(logging.INFO):
-            self._tell(answered, method, path, start, kind, told)
+            self._tell(answered, method, path, start, outcome.kind, told)
 
     def _tell(
         self, answered: Answered, method: str, path: str, start: float, outcome: str, told: bytes | None = None

@@ -74,7 +74,7 @@ MET = (
     *("ClockControls", "GateControls", "OverlayControls", "StateControls", "ScenarioError", "SettingError", "Refused"),
 )
 INSIDE = {  # of Journal: what the engine, not a test, does with it
-    *("add", "opened", "ended", "told", "first", "held", "faults", "listeners", "hits", "cut_open", "drop_oldest"),
+    *("opened", "ended", "told", "faults", "listeners", "hits", "cut_open", "resize", "forget_answers"),
     *("subscribe", "settled", "metrics", "text", "matching", "pass_over"),
 }
 CALLED_BY_SYNTAX = ("__call__", "__getitem__", "__iter__")

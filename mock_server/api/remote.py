@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from mock_server.api.controls import POLL, Refused
 from mock_server.api.session import Verbs
 from mock_server.clock import SystemClock
-from mock_server.engine.entry import Entry
+from mock_server.engine.entry import Entry, without_keys
 from mock_server.engine.exchange import Exchange
-from mock_server.engine.journal import COUNTS, Hit, Journal, StillOpen
+from mock_server.engine.journal import COUNTS, Hit, Journal, StillOpen, Tally
 from mock_server.protocol.plan import JSON_HEADERS, Part, Plan, whole
 from mock_server.protocol.request import HttpRequest
 from mock_server.protocol.sse import dumps, encode, frame
@@ -235,16 +235,16 @@ class RemoteJournal(Journal):
         self.entries()
         self._kept = True
 
-    def __getattribute__(self, name: str) -> Any:
-        if name in _COUNTED and not object.__getattribute__(self, "__dict__").get("_kept", True):
-            object.__getattribute__(self, "_refresh")()
-        return object.__getattribute__(self, name)
+    def _now(self) -> Tally:
+        if not self._kept:
+            self._refresh()
+        return self._tally
 
     def _refresh(self) -> None:
         counts = self._http("GET", "journal/counts", session=self.session)
-        own = self.__dict__
-        own |= {name: counts[name] for name in COUNTS}
-        own["hits"] = {at: _hit(one) for at, one in enumerate(counts["hits"])}
+        self._tally = Tally()
+        vars(self._tally).update({name: counts[name] for name in COUNTS})
+        self._tally.hits = {at: _hit(one) for at, one in enumerate(counts["hits"])}
 
     def entries(self) -> tuple[Entry, ...]:
         if self._kept:
@@ -293,9 +293,6 @@ class RemoteJournal(Journal):
         return known
 
 
-_COUNTED = frozenset((*COUNTS, "hits"))
-
-
 def _hit(view: Mapping[str, Any]) -> Hit:
     hit = Hit(view["scenario"], view["turn"], Answer())
     hit.count = view["count"]
@@ -323,7 +320,7 @@ def entry_of(view: Mapping[str, Any], journal: Journal) -> Entry:
         contradicted=view["contradicted"],
         moved=tuple(Moved(**one) for one in view["moved"]),
     )
-    entry = Entry(view["number"], view["at"], http, exchange, journal)
+    entry = Entry(view["number"], view["at"], http, exchange, journal, without_keys(http.headers))
     entry.take_over(view["key"], view["outcome"], view["duration_ms"], _sent(view["events"]))
     return entry
 

@@ -28,7 +28,7 @@ from mock_server.engine.exchange import (
     warn,
     with_warning_header,
 )
-from mock_server.engine.journal import Journals, Metrics
+from mock_server.engine.journal import Journals
 from mock_server.engine.library import CompiledScenario, Library
 from mock_server.engine.masking import Redaction
 from mock_server.engine.memory import Memory, Remembered, Repeated
@@ -79,9 +79,10 @@ class Engine:
         self.making = Lock()  # held while a long reply is made up, in a thread of its own
         self.clock = clock or SystemClock()
         self.journals = Journals(settings.journal_bytes, Redaction(settings.redact) if settings.redact else None)
-        self.metrics = Metrics()
-        self.sessions = Sessions(self.clock, self.in_force, self._forgotten)
-        self.ended = Session("ended", self.clock, self.in_force)  # sees what comes under the keys of ended sessions
+        self.metrics = self.journals.metrics
+        self.sessions = Sessions(self.clock, self.in_force, self.journals, self._forgotten)
+        # sees what comes under the keys of ended sessions
+        self.ended = Session("ended", self.clock, self.in_force, self.journals)
         self._chance = seeds.Chance()
         self._scenarios: tuple[Scenario, ...] = ()
         self.chaos: tuple[Scenario, ...] = ()  # overlays added at run time, for every session
@@ -180,7 +181,7 @@ class Engine:
         except ScenarioError as error:
             raise SettingError(str(error)) from None
         session.agree(terms, lambda scenario: _compiled(scenario, terms))
-        session.journal.size = changed.journal_entries
+        session.journal.resize(changed.journal_entries)
 
     @property
     def scenarios(self) -> int:
@@ -231,7 +232,7 @@ class Engine:
         exchange = self._answer(http, session, client, refused, reading=reading, again=again, alike=True)
         if kept is None:
             kept = self.journals.kept(http) if self.journals.redacts else http
-        return self.journals.record(session.journal, self.clock.unix(), kept, exchange, session)
+        return self.journals.record(session.journal, self.clock.unix(), kept, exchange)
 
     def remember(self, came: bytes, http: HttpRequest, entry: Entry) -> Remembered | None:
         """Keep what the bytes that came are answered from. None where nothing is kept.
@@ -274,9 +275,7 @@ class Engine:
         request_id = ids.new("req")
         drawn = one.again.filled.drawn(ids, str)
         entry = Repeated(one, journals.total + 1, self.clock.unix(), int(unix), request_id, drawn)
-        journals.note(session.journal, entry, one.entry.exchange)
-        session.journal.ended(entry)
-        self.metrics.add(*one.tally)
+        journals.note(session.journal, entry)
         return entry
 
     def answer(

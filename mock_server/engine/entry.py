@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from operator import sub
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from mock_server.clock import SystemClock, VirtualClock
+from mock_server.clock import VirtualClock
 from mock_server.engine.exchange import Alike, Exchange
 from mock_server.engine.gates import Gates
 from mock_server.engine.masking import key_mark, masked, masked_query
@@ -18,6 +18,9 @@ from mock_server.protocol.sse import heard, read_json, readable_payload
 from mock_server.records import lazy
 from mock_server.scenario.conditions import Moved
 from mock_server.scenario.node import several
+
+if TYPE_CHECKING:
+    from mock_server.engine.journal import Journal
 
 PATIENCE = 5.0
 _TELLING = (JSON_HEADERS[0], SSE_HEADERS[0])
@@ -35,18 +38,6 @@ class Lane(Protocol):
     def clock(self) -> VirtualClock: ...
     @property
     def gates(self) -> Gates: ...
-
-
-class Keeper(Protocol):
-    """What an entry asks of the journal that keeps it."""
-
-    session: str
-
-    def opened(self, entry: "Entry", cut: Callable[[str], None]) -> None: ...
-    def ended(self, entry: "Entry") -> None: ...
-    def failed(self, exception: BaseException) -> None: ...
-    def settled(self, exchange: Exchange) -> None: ...
-    def wait_until(self, done: Callable[[], bool], timeout: float, else_: Callable[[], str]) -> None: ...
 
 
 class Outline(NamedTuple):
@@ -73,13 +64,20 @@ class Entry:
 
     `at` is when the request came (unix seconds), `number` counts the requests of the whole server. Made for every
     request: it takes what there is, and works out the rest for whoever looks. `is_paced`: the reply was sent in steps.
+    `weight`: the bytes that count for it, while it is held. `in_batch`: it is one of a batch. `is_awaited`: somebody
+    waits for its end, and is told: its client, who gets the reply in steps, a listener, or the counts, which have it as
+    open.
     """
 
+    # as it is of most
     exception: BaseException | None = None
     ending: tuple[str, int, float] | None = None  # kind, frames and seconds; None while it is open
     _sent: Sequence[float] = ()
     is_paced = False
     alike: Alike | None = None  # what the exchange is worked out from, where nobody has looked at it yet
+    weight = 0
+    in_batch = False
+    is_awaited = False
 
     def __init__(
         self,
@@ -87,35 +85,42 @@ class Entry:
         at: float,
         http: HttpRequest,
         exchange: Exchange | Alike,
-        journal: Keeper,
-        lane: Lane | None = None,
-        headers: Mapping[str, str] | None = None,
+        journal: "Journal",
+        headers: Mapping[str, str],
     ) -> None:
-        """`headers`: those of `http` as `without_keys` gives them, where they are known already."""
+        """`headers`: those of `http` as `without_keys` gives them."""
         self.number = number
         self.at = at
         if isinstance(exchange, Alike):
             self.alike = exchange
-            held = exchange.settled.held
         else:
             self.exchange = exchange
-            held = weight_of(exchange.plan)
         self.method = http.method
         self.path = http.path
         self.query = http.query
-        self.request_headers = without_keys(http.headers) if headers is None else headers
-        body = http.body
-        self._body = body if len(body) <= KEPT_BODY else b'{"size_bytes":%d}' % len(body)
-        self._lane = lane
-        self._began = SystemClock.now() if lane is None else lane.clock.now()
-        self._journal = journal
-        self.weight = _OVERHEAD + len(self._body) + held
+        self.request_headers = headers
+        self._body = http.body
+        self.journal = journal
+        self._began = journal.clock.now()
 
     @lazy
     def exchange(self) -> Exchange:
         """The plan that answers the request, and what chose it."""
         assert self.alike is not None
         return self.alike.exchange()
+
+    @property
+    def like(self) -> Exchange:
+        """What is the same in all exchanges that this one is like: nothing has to be worked out for it."""
+        return self.exchange if self.alike is None else self.alike.settled.exchange
+
+    def weigh(self) -> int:
+        """The bytes that count for it. Of a body that is too large only the size is kept from now on."""
+        size = len(self._body)
+        if size > KEPT_BODY:
+            self._body = b'{"size_bytes":%d}' % size
+        held = weight_of(self.exchange.plan) if self.alike is None else self.alike.settled.held
+        return _OVERHEAD + len(self._body) + held
 
     # -- the request -------------------------------------------------------------------------------------------
 
@@ -298,7 +303,7 @@ class Entry:
     @property
     def session(self) -> str:
         """The name of the session it belongs to."""
-        return self._journal.session
+        return self.journal.session
 
     @property
     def is_open(self) -> bool:
@@ -347,24 +352,30 @@ class Entry:
     @property
     def lane(self) -> Lane:
         """The session it is played in."""
-        assert self._lane is not None
-        return self._lane
+        lane = self.journal.lane
+        assert lane is not None
+        return lane
 
     def opened(self, cut: Callable[[str], None]) -> None:
         """The reply takes time; `cut` would end it, with the outcome it is given."""
-        self._journal.opened(self, cut)
+        self.journal.opened(self, cut)
 
     def end(self, kind: str, frames: int, sent: Sequence[float] = ()) -> None:
         """Close the entry. Called by whoever sends the reply, before its last bytes."""
         if self.ending is None:
-            lane = self._lane
-            self.ending = kind, frames, (SystemClock.now() if lane is None else lane.clock.now()) - self._began
             if sent:
-                self._sent, self.is_paced = sent, True
-            plan = None if self.alike is not None else self.exchange.plan
-            if plan is not None and plan.tokens is None and is_data(plan) and _size(plan) > KEPT_DATA:
-                self.exchange = self.exchange._replace(plan=_emptied(plan))
-            self._journal.ended(self)
+                self._sent, self.is_paced, self.is_awaited = sent, True, True
+            self.ending = kind, frames, self.journal.clock.now() - self._began
+            if self.is_awaited:
+                if self.alike is None:
+                    self._let_go()
+                self.journal.ended(self)
+
+    def _let_go(self) -> None:
+        """Of a large reply that is neither JSON nor events, keep the head."""
+        plan = self.exchange.plan
+        if plan.tokens is None and is_data(plan) and _size(plan) > KEPT_DATA:
+            self.exchange = self.exchange._replace(plan=_emptied(plan))
 
     def take_over(self, key: str, outcome: str, duration_ms: float | None, sent: Sequence[float]) -> None:
         """Take over how it ended from what another process tells; still open when there is no duration."""
@@ -377,11 +388,10 @@ class Entry:
 
     def settled(self, exchange: Exchange, exception: BaseException | None = None) -> None:
         """A function has given the reply, or failed to."""
-        self.exchange = exchange
-        self._journal.settled(exchange)
+        self.journal.settled(self, exchange)
         if exception is not None:
             self.exception = exception
-            self._journal.failed(exception)
+            self.journal.failed(exception)
 
     @property
     def _ended_exchange(self) -> Exchange:
@@ -391,7 +401,7 @@ class Entry:
 
     def _wait(self, timeout: float = PATIENCE) -> tuple[str, int, float]:
         if self.ending is None:
-            self._journal.wait_until(lambda: self.ending is not None, timeout, lambda: f"still open: {self}")
+            self.journal.wait_until(lambda: self.ending is not None, timeout, lambda: f"still open: {self}")
         assert self.ending is not None
         return self.ending
 

@@ -163,7 +163,7 @@ def _date_bytes(second: int) -> bytes:
 
 _DATE, _REQUEST = "date", "request_id"
 # what no other entry shares with the first
-_OWN = frozenset(("number", "at", "exchange", "alike", "request", "outline", "ending"))
+_OWN = frozenset(("number", "at", "exchange", "alike", "request", "outline", "ending", "weight", "is_awaited"))
 
 
 class Remembered:
@@ -172,7 +172,7 @@ class Remembered:
     `wire`: the bytes of the reply with holes, as a connection sends them; made by whoever has one.
     """
 
-    __slots__ = ("again", "asked", "came", "entry", "key", "like", "session", "shared", "tally", "wire")
+    __slots__ = ("again", "asked", "came", "entry", "key", "like", "session", "shared", "wire")
 
     def __init__(self, came: bytes, session: "Session", asked: str | None, key: str, entry: Entry) -> None:
         """`asked`, `key`: what the request's session goes by. `entry`: what it came to, which has ended."""
@@ -187,8 +187,9 @@ class Remembered:
         self.again = again
         self.like = Settled(again.terms, 0, first, again.filled, behind(first.plan, again.filled, again.terms))
         whole = ("completed", len(entry.plan.frames), 0.0)
-        self.shared = {**{name: value for name, value in vars(entry).items() if name not in _OWN}, "ending": whole}
-        self.tally = (entry.scenario, entry.status, whole[0]), entry.tokens
+        alike = Alike(self.like, {}, again.filled.tokens, 0, "", None)  # it is counted by this
+        kept = {name: value for name, value in vars(entry).items() if name not in _OWN}
+        self.shared = {**kept, "ending": whole, "alike": alike, "weight": entry.weigh()}
         self.wire: ReplyStencil | None = None
 
     @property

@@ -18,7 +18,7 @@ from mock_server.engine.cache import PromptCache
 from mock_server.engine.compile import CompiledReply, of_one_text
 from mock_server.engine.files import Files
 from mock_server.engine.gates import Gates
-from mock_server.engine.journal import Journal
+from mock_server.engine.journal import Journal, Journals
 from mock_server.engine.library import CompiledScenario, Library
 from mock_server.engine.limits import RateLimiter
 from mock_server.engine.seeds import Ids
@@ -159,7 +159,7 @@ class Session:
     `moved`: the states that are not what they were at first; another object whenever one is moved.
     """
 
-    def __init__(self, name: str, clock: Clock, in_force: InForce) -> None:
+    def __init__(self, name: str, clock: Clock, in_force: InForce, journals: Journals | None = None) -> None:
         self.name = name
         self.clock = VirtualClock(clock)
         self.gates = Gates()
@@ -177,7 +177,7 @@ class Session:
         self.limiter = RateLimiter()
         self.batches = Batches()
         self.files = Files()
-        self.journal = Journal(in_force.settings.journal_entries, name)
+        self.journal = Journal(in_force.settings.journal_entries, name, journals, self)
         self._added = 0
         self._library: tuple[object, object, Library] | None = None
         self.known_library: tuple[object, object, object, Library] | None = None  # with all that it hangs on
@@ -301,12 +301,17 @@ class Sessions:
     """The sessions of one server, by name and by the key they claimed. `forget` hears of those that go."""
 
     def __init__(
-        self, clock: Clock, in_force: InForce, forget: Callable[[Session], None] = lambda session: None
+        self,
+        clock: Clock,
+        in_force: InForce,
+        journals: Journals,
+        forget: Callable[[Session], None] = lambda session: None,
     ) -> None:
         self._clock = clock
         self._terms = in_force
+        self._journals = journals
         self._forget = forget
-        self.first = self.default = Session(DEFAULT, clock, in_force)
+        self.first = self.default = Session(DEFAULT, clock, in_force, journals)
         self._named: OrderedDict[str, Session] = OrderedDict({DEFAULT: self.default})
         self._claims: dict[str, str] = {}
         self._closed: OrderedDict[str, None] = OrderedDict()
@@ -321,7 +326,7 @@ class Sessions:
         with self._lock:
             session = self._named.get(name)
             if session is None:
-                session = self._named[name] = Session(name, self._clock, self._terms)
+                session = self._named[name] = Session(name, self._clock, self._terms, self._journals)
                 while len(self._named) > MAX_SESSIONS:
                     self._drop(next(n for n in self._named if n not in (DEFAULT, self.default.name, name)))
         return session

@@ -203,6 +203,7 @@ class App:
         self._clerks = ThreadPoolExecutor(READERS, "mock-server desk")
         desk.standing.changed = self._changed
         self.remembered, self._came_before = engine.remembered, engine.memory.has_seen
+        engine.journals.loop_thread = threading.get_ident()
         self.inbox = Inbox(self._loop)
         self.wheel = Wheel(self._loop, self.inbox.patience)
 
@@ -432,8 +433,6 @@ class App:
     ) -> None:
         """The end of an exchange, told before its last bytes go out: the journal entry and the log line."""
         answered.end(outcome.kind, outcome.frames, outcome.sent)
-        if isinstance(answered, Entry):
-            self._engine.metrics.count(answered)
         if self._file is not None or self._watchers or log.isEnabledFor(logging.INFO):
             self._tell(answered, method, path, start, outcome.kind, told)
 

@@ -162,7 +162,7 @@ def test_what_is_told_of_a_reply(reply: str, request_: dict[str, Any], told: str
         assert "turn 1" not in warning
         assert not entry.contradictions
     assert entry.contradicted == (bool(told) and not is_odd)
-    assert entry._journal.contradicted == entry.contradicted
+    assert entry.journal.contradicted == entry.contradicted
     assert entry.status == 200
     assert entry.scenario == "s"
 
@@ -226,9 +226,9 @@ def test_a_function_is_judged_by_what_it_gives(engine: Any, ask: Any) -> None:
     for data, count in (({}, 1), ({"contradicts": True}, 0)):
         made = engine([build({"name": "s", "turns": [lambda request: call], **data})], contradictions="error")
         entry = ask(made)
-        assert entry._journal.contradicted == 0
+        assert entry.journal.contradicted == 0
         entry.settled(in_place(entry.exchange.late))
-        assert len(entry.contradictions) == entry._journal.contradicted == count
+        assert len(entry.contradictions) == entry.journal.contradicted == count
 
 
 def test_what_was_cut_off_is_not_judged(engine: Any, ask: Any) -> None:

@@ -165,7 +165,7 @@ def gates_by_name() -> Filled:
 def played_answers() -> Filled:
     made = Journal()
     exchange = Exchange(NOTHING, scenario="a", turn=1, understood=True)
-    return Filled(lambda n: made.add(None, exchange._replace(answer=Answer())), lambda: len(made.hits))
+    return Filled(lambda n: made.pass_over(exchange._replace(answer=Answer())), lambda: len(made.hits))
 
 
 def answers_of_scenarios_that_were_reloaded() -> Filled:

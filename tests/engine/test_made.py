@@ -334,7 +334,7 @@ def test_one_that_is_not_gets_every_difference(asking: Callable[..., Ask]) -> No
     )
     assert entry.unexpected
     assert not entry.unmatched
-    assert entry._journal.unexpected == 1
+    assert entry.journal.unexpected == 1
     assert "wanted contains 'degrees', got a result of get_weather 'rain'" in ask(weather("toolu_1", "rain")).text
 
 

@@ -76,7 +76,6 @@ def answered(engine: Engine, http: HttpRequest) -> Entry:
         assert sent == at_once(alike.exchange().plan, keep_alive=True, version=(1, 1))
     if entry.exchange.late is None:
         entry.end("completed", len(entry.plan.frames))
-        engine.metrics.count(entry)
     return entry
 
 

@@ -124,7 +124,9 @@ def _settle(
         plan = exchange.plan
         exchange = exchange._replace(plan=whole(plan.status, plan.headers, said, 0, body)._replace(tokens=plan.tokens))
     kept = engine.journals.kept(http)
-    engine.journals.record(session.journal, session.clock.unix(), kept, exchange, session).end("completed", 1)
+    entry = engine.journals.record(session.journal, session.clock.unix(), kept, exchange)
+    entry.in_batch = True
+    entry.end("completed", 1)
 
 
 def _as_result(exchange: Exchange) -> tuple[Kind, Payload | None]:

@@ -299,7 +299,7 @@ def _name(lookup: Lookup) -> NamedScenario | None:
     request, headers = lookup.request, lookup.headers
     if "x-mock-scenario" in headers:
         return NamedScenario(headers["x-mock-scenario"], None)
-    if lookup.is_question and "[" not in lookup.prompt.text and "system" not in request.body:
+    if lookup.is_question and "[" not in lookup.prompt.text and not request.has_prompt:
         return None  # as most: that there is no bracket is told in less time
     if not request.may_have(NAMES):
         return None

@@ -26,7 +26,9 @@ from mock_server.scenario.conversation import (
 from mock_server.scenario.model import Scenario
 from mock_server.scenario.node import listed, several, suggestion
 
-NAMES = b"[[scenario:"
+_OPENS = "[[scenario:"
+NAMES = _OPENS.encode()
+_NAMED = "named"  # whether the rest of a body names a scenario
 NEAR_MISSES = 3
 
 
@@ -299,8 +301,12 @@ def _name(lookup: Lookup) -> NamedScenario | None:
     request, headers = lookup.request, lookup.headers
     if "x-mock-scenario" in headers:
         return NamedScenario(headers["x-mock-scenario"], None)
-    if lookup.is_question and "[" not in lookup.prompt.text and not request.has_prompt:
-        return None  # as most: that there is no bracket is told in less time
+    if lookup.is_question and "[" not in lookup.prompt.text:  # as most: a bracket is looked for in less time
+        is_named = request.steady.get(_NAMED)
+        if is_named is None:
+            is_named = request.steady[_NAMED] = _OPENS in request.system
+        if not is_named:
+            return None
     if not request.may_have(NAMES):
         return None
     for at in reversed(lookup.conversation.human):
@@ -311,7 +317,7 @@ def _name(lookup: Lookup) -> NamedScenario | None:
 
 
 def _last_name(text: str) -> str | None:
-    names: list[str] = NAMED.findall(text) if "[[scenario:" in text else []
+    names: list[str] = NAMED.findall(text) if _OPENS in text else []
     return names[-1].strip() if names else None
 
 

@@ -132,7 +132,7 @@ class TextRequest(MessagesRequest):
         self.question = (text,)
 
     if not TYPE_CHECKING:
-        betas, has_prompt, model, tool_names, tools = _OfRest(), _OfRest(), _OfRest(), _OfRest(), _OfRest()
+        betas, model, tool_names, tools = _OfRest(), _OfRest(), _OfRest(), _OfRest()
 
         @lazy
         def messages(self) -> list[Any]:

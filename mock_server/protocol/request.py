@@ -587,11 +587,6 @@ class MessagesRequest:
         return self.outline.has_system
 
     @lazy
-    def has_prompt(self) -> bool:
-        """Whether it has a system prompt at the top."""
-        return "system" in self.body
-
-    @lazy
     def system(self) -> str:
         """The system prompt: the top-level one and the text of system messages, joined by newlines."""
         parts = [self.body.get("system")]
@@ -626,7 +621,7 @@ class MessagesRequest:
 
 
 # what is worked out of all but the messages
-STEADY = ("betas", "has_prompt", "max_tokens", "model", "steady", "tool_names", "tools")
+STEADY = ("betas", "max_tokens", "model", "steady", "tool_names", "tools")
 _PRINTED = ("model", "system", "tools")
 _PRINT = hashlib.blake2b(b'{"messages":[', digest_size=16)
 

@@ -419,7 +419,8 @@ class Connection(RequestHandler):
         if self._is_joined:
             super().connection_made(transport)
             return
-        BaseProtocol.connection_made(self, transport)
+        # not the parent's: it switches Nagle's delay off, as the door has done, and has uvloop keep a socket for that
+        self.transport = transport  # type: ignore[assignment]
         assert self._manager is not None
         self._manager.connection_made(self, self.transport)  # type: ignore[arg-type]
         self._stays_open(self._loop.time())

@@ -92,6 +92,7 @@ class Door:
                 return
             raise
         listening.setblocking(False)
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # every connection inherits it
         self._sockets.append(listening)
 
     def _watch(self) -> None:

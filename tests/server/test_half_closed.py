@@ -1,6 +1,7 @@
 """A client that sends its request, closes its half of the connection and waits for the reply, as `nc -N` does."""
 
 import asyncio
+import socket
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
@@ -140,3 +141,18 @@ def test_what_never_became_a_request_gets_no_answer(talking, data: bytes, caplog
 
     assert (received, outcomes) == (b"", [])
     assert "Traceback" not in caplog.text
+
+
+def test_nothing_that_is_written_waits_for_what_went_before_to_arrive(talking: Callable[..., Any]) -> None:
+    async def nodelay(runner: Runner) -> int:
+        reader, writer = await asyncio.open_connection("127.0.0.1", runner.port)
+        writer.write(asking("now"))
+        await reader.readline()
+        assert runner._server is not None
+        (taken,) = runner._server.connections
+        assert taken.transport is not None
+        told: int = taken.transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        writer.close()
+        return told
+
+    assert talking(nodelay)

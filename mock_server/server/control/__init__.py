@@ -142,11 +142,11 @@ class Feed:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self.watchers: dict[Watcher, None] = {}  # who watches, in order; nobody else may change it
-        self._levers = ControlStates(lambda: self.say("levers"))
+        self._controls = ControlStates(lambda: self.say("levers"))
 
     def came(self, entry: Entry, session: str) -> None:
         """An entry came, or ended."""
-        self._levers.listen(entry.lane)
+        self._controls.listen(entry.lane)
         if entry.exchange.moved:
             self.say("levers")
         for watcher in self.watchers:
@@ -162,7 +162,7 @@ class Feed:
         sessions = [one for one in self._engine.sessions.all() if session in (None, one.name, masked(one.name))]
         watcher = Watcher(sessions[0].name if session is not None and sessions else session)
         for one in sessions:
-            self._levers.listen(one)
+            self._controls.listen(one)
         self.watchers[watcher] = None
         held = [(entry, one.name) for one in sessions for entry in one.journal.entries()]
         newest = sorted(held, key=lambda pair: pair[0].number)[-FIRST:]

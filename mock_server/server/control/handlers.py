@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import MISSING, Field, fields, replace
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mock_server import version
@@ -16,6 +16,7 @@ from mock_server.engine.overlays import Overlays
 from mock_server.engine.preview import preview
 from mock_server.engine.session import Session
 from mock_server.scenario.conditions import NO_STATES
+from mock_server.scenario.decode import is_needed
 from mock_server.scenario.faults import FAULTS
 from mock_server.scenario.load import build, loads, same_names
 from mock_server.scenario.model import Scenario
@@ -548,16 +549,12 @@ def _faults() -> list[Mapping[str, Any]]:
             "summary": (fault.__doc__ or "").split("\n")[0],
             "after": any(one.name == "after" for one in fields(fault)),
             "needs": [
-                *(one.metadata.get("key", one.name) for one in fields(fault) if _is_needed(one)),
+                *(one.metadata.get("key", one.name) for one in fields(fault) if is_needed(one)),
                 *getattr(fault, "needs", ()),
             ],
         }
         for name, fault in FAULTS.items()
     ]
-
-
-def _is_needed(one: Field[Any]) -> bool:
-    return one.default is MISSING and one.default_factory is MISSING
 
 
 def _known(act: Callable[[], _T]) -> _T:

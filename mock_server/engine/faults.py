@@ -93,12 +93,12 @@ def apply_faults(
     """The plan after its faults. `streamed`: the same message as a stream; `seed`: where what they draw comes from;
     `most`: how many frames all of them may go through.
     """
-    terms = call.session.in_force
-    name = terms.profile.request_id_headers[0]
+    in_force = call.session.in_force
+    name = in_force.profile.request_id_headers[0]
     request_id = next((value for header, value in plan.headers if header == name), "")
 
     def fail(script: Failure, *, streamed: bool = False) -> Plan:
-        error = scripted(script, Answer(), fast_retries=terms.settings.fast_retries)
+        error = scripted(script, Answer(), fast_retries=in_force.settings.fast_retries)
         return failure(error, call.session, request_id, streamed=streamed)
 
     shows = (lambda one: (one.status, unpacked(one))) if call.in_batch else None  # a line of results

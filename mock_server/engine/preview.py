@@ -431,14 +431,11 @@ def _next(scenario: Scenario, last: Previewed, body: Mapping[str, Any]) -> dict[
     messages = [*body["messages"], {"role": "assistant", "content": content}]
     if reply["stop_reason"] == "pause_turn":
         return {**body, "messages": messages}
-    results = [_result(block) for block in content if block["type"] == "tool_use"]
+    calls = [block["id"] for block in content if block["type"] == "tool_use"]
+    results = [{"type": "tool_result", "tool_use_id": id, "content": "made up by preview"} for id in calls]
     return {**body, "messages": [*messages, {"role": "user", "content": results or "Go on."}]}
 
 
 def _text_of(message: Mapping[str, Any]) -> str:
     content = message["content"]
     return content if isinstance(content, str) else str(content[-1]["text"])
-
-
-def _result(call: Mapping[str, Any]) -> dict[str, Any]:
-    return {"type": "tool_result", "tool_use_id": call["id"], "content": "made up by preview"}

@@ -65,7 +65,7 @@ class Request:
             return False
 
     @lazy
-    def _talk(self) -> Conversation:
+    def _conversation(self) -> Conversation:
         return conversation(self.messages)
 
     @property
@@ -96,7 +96,7 @@ class Request:
     @lazy
     def prompt(self) -> str:
         """The text of the newest human turn: the newest user turn that is no answer to a tool call."""
-        return self._talk.turns[self._talk.human[-1]].text.text
+        return self._conversation.turns[self._conversation.human[-1]].text.text
 
     @property
     def system(self) -> str:
@@ -119,7 +119,7 @@ class Request:
                 is_error=bool(block.get("is_error")),
                 content=block.get("content"),
             )
-            for block in self._talk.newest_results
+            for block in self._conversation.newest_results
         )
 
     @lazy
@@ -129,12 +129,14 @@ class Request:
 
     @lazy
     def _view(self) -> RequestView:
-        return RequestView(self._parsed, self.headers, self._talk.turns[-1].content, self._talk.newest_results)
+        return RequestView(
+            self._parsed, self.headers, self._conversation.turns[-1].content, self._conversation.newest_results
+        )
 
     @lazy
     def facts(self) -> ConditionContext:
         """The request as conditions see it."""
-        return ConditionContext(self._view, self._talk.turns[self._talk.human[-1]].text)
+        return ConditionContext(self._view, self._conversation.turns[self._conversation.human[-1]].text)
 
     def __repr__(self) -> str:
         return f"<Request {self.method} {self.path}, {several(len(self.raw), 'byte')}>"

@@ -400,13 +400,13 @@ def generated(
 
     `wanted`: what it is to be like, lengths in tokens of a model whose tokens are `factor` times the estimated ones.
     """
-    talk = conversed(request)
-    about = talk.turns[talk.human[-1]].topic
+    conversation = conversed(request)
+    about = conversation.turns[conversation.human[-1]].topic
     thoughts: tuple[Block, ...] = ()
-    if _thinks(request, talk, seed) if wanted.thinking is None else wanted.thinking:
+    if _thinks(request, conversation, seed) if wanted.thinking is None else wanted.thinking:
         length = max(1, int(Random(seed + b"thought").randint(*THOUGHT) / factor))
         thoughts = (Thinking(thinking=generator.thought(seed + b"thought", length, about)),)
-    tool = _called_tool(request, talk, seed, matching=wanted.tools == "matching")
+    tool = _called_tool(request, conversation, seed, matching=wanted.tools == "matching")
     content: Sequence[Block]
     if tool is None:
         content = _text_block(request, seed, generator, wanted, factor, about)

@@ -24,11 +24,8 @@ def matching(journal: Journal, when: Mapping[str, Any] | None, scenario: str | N
     """
     condition = None if when is None else read_past(when)
     picked = journal.entries() if condition is None else journal.matching(condition)
-    return [one for one in picked if one.number > since and _is_meant(one, scenario)]
-
-
-def _is_meant(entry: Entry, scenario: str | None) -> bool:
-    return not entry.side if scenario is None else entry.scenario == scenario
+    newer = [one for one in picked if one.number > since]
+    return [one for one in newer if (not one.side if scenario is None else one.scenario == scenario)]
 
 
 def count(journal: Journal, when: Mapping[str, Any] | None, scenario: str | None) -> int:

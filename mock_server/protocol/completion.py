@@ -66,23 +66,19 @@ def fold(payloads: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _completion(message: Mapping[str, Any], text: str, ending: Mapping[str, Any] | None) -> dict[str, Any]:
+    """One completion. There are two reasons to stop only: a reply that ends by itself has come to the next `Human:`."""
+    reason = stop = None
+    if ending is not None:
+        is_cut = ending["stop_reason"] == "max_tokens"
+        reason, stop = ("max_tokens", None) if is_cut else ("stop_sequence", ending.get("stop_sequence") or HUMAN)
     return {
         "type": "completion",
         "id": "compl_" + str(message["id"]).removeprefix("msg_"),
         "completion": text,
-        "stop_reason": None if ending is None else _stop_reason(ending),
-        "stop": None if ending is None else _stop(ending),
+        "stop_reason": reason,
+        "stop": stop,
         "model": message["model"],
     }
-
-
-def _stop_reason(ending: Mapping[str, Any]) -> str:
-    """Only two are there: a reply that ends by itself has come to the next `Human:`."""
-    return "max_tokens" if ending["stop_reason"] == "max_tokens" else "stop_sequence"
-
-
-def _stop(ending: Mapping[str, Any]) -> str | None:
-    return None if ending["stop_reason"] == "max_tokens" else ending.get("stop_sequence") or HUMAN
 
 
 def _whole(parts: tuple[Part, ...]) -> tuple[Part, ...]:

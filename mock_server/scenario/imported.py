@@ -151,12 +151,12 @@ class Imported(NamedTuple):
 
 def scenarios_of(exchanges: Sequence[RecordedCall], name: str) -> Imported:
     """The scenarios of what was recorded. Raises NoTranscript when there is no reply in it."""
-    talks = _talks([one for one in exchanges if one.body is not None])
+    conversations = _conversations([one for one in exchanges if one.body is not None])
     alone = [one for one in exchanges if one.body is None]
-    answered = [one for one in talks if one.slots]
+    answered = [one for one in conversations if one.slots]
     if not answered and not alone:
         raise NoTranscript("a transcript needs a user's message and an assistant's after it")
-    notes = [f"left out {one.where}: nobody replied to it" for one in talks if not one.slots]
+    notes = [f"left out {one.where}: nobody replied to it" for one in conversations if not one.slots]
     notes += [
         f"{one.where or 'the reply'}: a scenario cannot say {', '.join(found)}"
         for one in exchanges
@@ -434,25 +434,25 @@ def _called(written: Mapping[str, Any]) -> Iterator[str]:
             yield str(block.get("name"))
 
 
-def _talks(exchanges: Sequence[RecordedCall]) -> list[_Conversation]:
+def _conversations(exchanges: Sequence[RecordedCall]) -> list[_Conversation]:
     """The conversations, each from its first request on. One goes on when it brings the reply to the one before."""
-    talks: list[_Conversation] = []
+    conversations: list[_Conversation] = []
     by_body: dict[str, _Conversation] = {}
     by_history: _ByHistory = {}
     for exchange in exchanges:
         request = _Request(exchange)
         body = _canonical(exchange.body)
-        talk = by_body.get(body) or _begun(request, by_history)
-        if talk is None:
-            talk = _Conversation(exchange.where)
-            talks.append(talk)
-        talk.take(exchange, request, is_new=body not in by_body)
-        by_body[body] = talk
-        by_history.setdefault(request.histories[-1], []).append((talk, exchange.reply))
-    for talk in talks:
-        if talk.slots:
-            talk.begin()
-    return talks
+        conversation = by_body.get(body) or _begun(request, by_history)
+        if conversation is None:
+            conversation = _Conversation(exchange.where)
+            conversations.append(conversation)
+        conversation.take(exchange, request, is_new=body not in by_body)
+        by_body[body] = conversation
+        by_history.setdefault(request.histories[-1], []).append((conversation, exchange.reply))
+    for conversation in conversations:
+        if conversation.slots:
+            conversation.begin()
+    return conversations
 
 
 # the messages of a request -> the conversations that sent them, with the replies they got
@@ -466,10 +466,10 @@ def _begun(request: _Request, by_history: _ByHistory) -> _Conversation | None:
         if messages[length]["role"] != "assistant":
             continue
         history = request.histories[length - 1]
-        for talk, reply in reversed(by_history.get(history, [])):
-            is_last = talk.requests[-1].histories[-1] == history
+        for conversation, reply in reversed(by_history.get(history, [])):
+            is_last = conversation.requests[-1].histories[-1] == history
             if is_last and reply is not None and _begin_with(reply, messages[length:]):
-                return talk
+                return conversation
     return None
 
 
@@ -494,16 +494,16 @@ def _gist(content: Sequence[Mapping[str, Any]]) -> tuple[str, list[Any]]:
 # -- one from the other -----------------------------------------------------------------------------------------------
 
 
-def _apart(talks: list[_Conversation]) -> tuple[list[_Conversation], list[tuple[int, int]]]:
+def _apart(conversations: list[_Conversation]) -> tuple[list[_Conversation], list[tuple[int, int]]]:
     """The conversations in their order of precedence, with what distinguishes them; and pairs that nothing does.
 
     One that goes on where another one ended can be recognized, and not the other way round: it comes first.
     """
     after: dict[int, list[int]] = {}  # which ones must come before this one
-    for at, talk in enumerate(talks):
-        others = [(nth, request) for nth, other in enumerate(talks) if nth != at for request in other.requests]
-        taken = [(nth, request) for nth, request in others if talk.answers(request)]
-        left = [nth for nth, request in taken if talk.answers(request) and not _narrowed(talk, request)]
+    for at, conversation in enumerate(conversations):
+        others = [(nth, request) for nth, other in enumerate(conversations) if nth != at for request in other.requests]
+        taken = [(nth, request) for nth, request in others if conversation.answers(request)]
+        left = [nth for nth, request in taken if conversation.answers(request) and not _narrowed(conversation, request)]
         after[at] = list(dict.fromkeys(left))
     order: list[int] = []
     mixed: list[tuple[int, int]] = []
@@ -515,24 +515,24 @@ def _apart(talks: list[_Conversation]) -> tuple[list[_Conversation], list[tuple[
         del waiting[chosen]
         order.append(chosen)
     places = {at: place for place, at in enumerate(order)}
-    return [talks[at] for at in order], [(places[a], places[b]) for a, b in mixed]
+    return [conversations[at] for at in order], [(places[a], places[b]) for a, b in mixed]
 
 
-def _narrowed(talk: _Conversation, other: _Request) -> bool:
+def _narrowed(conversation: _Conversation, other: _Request) -> bool:
     """Adds a condition that its own requests meet and this one does not; False when there is none."""
-    before = talk.when
-    prompt, body = talk.requests[0].prompt, before.get("body", {})
+    before = conversation.when
+    prompt, body = conversation.requests[0].prompt, before.get("body", {})
     tries: list[dict[str, Any]] = []
     if "prompt" in before and before["prompt"] != prompt and len(prompt) <= 5 * EXCERPT:
         tries.append({**before, "prompt": prompt})
     if len(body) < MOST_CONDITIONS:
-        found = islice(_differences(talk.requests[0].body, other.body, ""), MOST_TRIES)
+        found = islice(_differences(conversation.requests[0].body, other.body, ""), MOST_TRIES)
         tries += [{**before, "body": {**body, path: value}} for path, value in found if path not in body]
     for when in tries:
-        talk.set_when(when)
-        if not talk.answers(other) and all(map(talk.answers, talk.requests)):
+        conversation.set_when(when)
+        if not conversation.answers(other) and all(map(conversation.answers, conversation.requests)):
             return True
-    talk.set_when(before)
+    conversation.set_when(before)
     return False
 
 

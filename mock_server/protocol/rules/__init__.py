@@ -169,15 +169,15 @@ def judge(
     """
     if request.known and _goes_on_well(request, profile, conversation_rules, has_cache_marks=has_cache_marks):
         return
-    ask(rules, request, profile)
+    apply(rules, request, profile)
     for rule in CACHE_RULES if has_cache_marks else ():
         rule(request, profile)
     conversed = request.merged
     history.not_empty(conversed, profile)  # 50-52
     if conversed.has_blocks:
-        _ask_of_blocks(conversation_rules, conversed, profile)
-        _ask_of_blocks(BLOCK_RULES, request, profile)
-        _ask_of_blocks(REPLAY_RULES, conversed, profile)
+        _apply_to_blocks(conversation_rules, conversed, profile)
+        _apply_to_blocks(BLOCK_RULES, request, profile)
+        _apply_to_blocks(REPLAY_RULES, conversed, profile)
     if len(request.messages) > 1 or request.messages[0]["role"] != "user":
         parameters.many_messages(request, profile)  # 40
         for rule in LONGER_RULES:
@@ -236,9 +236,9 @@ def _goes_on_well(
         conversed = end.merged
         history.not_empty(conversed, profile)
         if request.has_blocks:
-            _ask_of_end(conversation_rules, request.merged, conversed, profile)
-            _ask_of_end(BLOCK_RULES, request, end, profile)
-            _ask_of_end(REPLAY_RULES, request.merged, conversed, profile)
+            _apply_to_end(conversation_rules, request.merged, conversed, profile)
+            _apply_to_end(BLOCK_RULES, request, end, profile)
+            _apply_to_end(REPLAY_RULES, request.merged, conversed, profile)
         if len(messages) > 1 or messages[0]["role"] != "user":
             parameters.many_messages(request, profile)
             for rule in LONGER_RULES:
@@ -267,7 +267,7 @@ def _end(request: MessagesRequest) -> MessagesRequest:
 _SIDES = ("user", "assistant")
 
 
-def _ask_of_end(rules: BlockRules, request: MessagesRequest, end: MessagesRequest, profile: Profile) -> None:
+def _apply_to_end(rules: BlockRules, request: MessagesRequest, end: MessagesRequest, profile: Profile) -> None:
     of_the_end = _about_blocks(rules, end.kinds & _KINDS)
     for rule in _about_blocks(rules, request.kinds & _KINDS):
         if rule not in OF_THE_END:
@@ -276,7 +276,7 @@ def _ask_of_end(rules: BlockRules, request: MessagesRequest, end: MessagesReques
             rule(end, profile)
 
 
-def _ask_of_blocks(rules: BlockRules, request: MessagesRequest, profile: Profile) -> None:
+def _apply_to_blocks(rules: BlockRules, request: MessagesRequest, profile: Profile) -> None:
     for rule in _about_blocks(rules, request.kinds & _KINDS):
         rule(request, profile)
 
@@ -292,10 +292,10 @@ def _about_blocks(rules: BlockRules, kinds: frozenset[str]) -> tuple[Rule, ...]:
 
 def readable(request: MessagesRequest, profile: Profile) -> None:
     """Raise the ApiError of a request that cannot be answered at all, whatever is let pass otherwise."""
-    ask(FOUNDATION, request, profile.lenient)
+    apply(FOUNDATION, request, profile.lenient)
 
 
-def ask(rules: Rules, request: MessagesRequest, profile: Profile) -> None:
+def apply(rules: Rules, request: MessagesRequest, profile: Profile) -> None:
     """Check those rules that are about what the request has."""
     for rule in _about(rules, tuple(filter(parameters.PARAMETERS.__contains__, request.body))):
         rule(request, profile)
@@ -502,10 +502,10 @@ def validate_count(request: MessagesRequest, profile: Profile, *, has_cache_mark
 
 def readable_count(request: MessagesRequest, profile: Profile) -> None:
     """Raise the ApiError of a request that cannot be counted at all, whatever is let pass otherwise."""
-    ask(_COUNT_FOUNDATION, request, profile.lenient)
+    apply(_COUNT_FOUNDATION, request, profile.lenient)
 
 
-# Rules of a message batch: what is wrong with it as a whole, and what its requests may not ask for.
+# Rules of a message batch: what is wrong with it as a whole, and what its requests may not apply for.
 #
 # The requests' own parameters are judged when they are answered, so a bad one is an errored line, not an error here.
 
@@ -523,12 +523,9 @@ def _custom_id(value: Any) -> Finding | None:
     return None if fits else ("", f"String should match pattern '^{_CUSTOM_ID.pattern}$'")
 
 
-def _item(*, closed: bool) -> Any:
-    return record({"custom_id": required(_custom_id), "params": required(dictionary)}, closed=closed)
-
-
 _BATCH = {closed: record({"requests": required(array)}, closed=closed) for closed in (True, False)}
-_ITEM = {closed: _item(closed=closed) for closed in (True, False)}
+_ITEM_FIELDS = {"custom_id": required(_custom_id), "params": required(dictionary)}
+_ITEM = {closed: record(_ITEM_FIELDS, closed=closed) for closed in (True, False)}
 
 
 def requests_of(body: Any, profile: Profile) -> list[Mapping[str, Any]]:

@@ -2,7 +2,7 @@
 those for authors of scenarios are in `commands/`. What only some need is imported there: `health` runs
 again and again beside a server, and must cost next to nothing.
 
-Exit codes: 0 done, 1 the thing asked about is not so, 2 a mistake of the caller, said in clear lines on stderr.
+Exit codes: 0 done, 1 the answer is no, 2 a mistake of the caller, explained in clear lines on stderr.
 """
 
 import argparse
@@ -229,7 +229,7 @@ def _notes(runner: "Runner", paths: Sequence[Any]) -> Iterator[str]:
         how = f"the mount {folder} holds no scenario files (*.yaml, *.yml)" if mounted else f"{folder} is empty"
         cure = "put some there" if mounted else f'serve your own: docker run -v "$PWD/scenarios:{folder}:ro"'
         yield f"  {how}: the built-in library is served; {cure}"
-    with contextlib.suppress(ScenarioError):  # changed since it was loaded: the log tells of that
+    with contextlib.suppress(ScenarioError):  # changed since it was loaded: the log says so
         for file in files(paths) if runner.settings.reload and not runner.stands_in else ():
             if os.path.ismount(file):
                 yield f"  {file} is mounted by itself: an edit that replaces it is not seen here; mount its folder"
@@ -335,9 +335,9 @@ def journal(args: argparse.Namespace) -> int:
 
 
 def _running(args: argparse.Namespace) -> Whereabouts:
-    """The server that is meant: what flags say, else the one that runs, else what variables say.
+    """The server that is meant: by the flags, else the one that runs, else by the variables.
 
-    Raises Mistake when several run and nothing tells which.
+    Raises Mistake when several run and nothing names one.
     """
     settings = _settings(args)
     url = whereabouts.url_of(settings.host, settings.port, tls=settings.tls != "off" or settings.tls_cert is not None)

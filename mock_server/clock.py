@@ -3,8 +3,8 @@ the operating system.
 
 Tests patch clocks: freezegun rewrites `time.monotonic` and every name of a module that is it, `unittest.mock` the
 attribute of `time`, time-machine what `time.time` is in C. A server in the process of such a test goes on all the same,
-so what is asked here was taken when this module was loaded, into places that no patch looks at: attributes of classes
-and default arguments. `tests/test_architecture.py` holds that nobody asks `time` when it is needed.
+so the functions of `time` were taken when this module was loaded, into places that no patch looks at: attributes of
+classes and default arguments. `tests/test_architecture.py` holds that nobody looks `time` up when it is needed.
 
 A leaf: imports nothing of the package.
 """
@@ -64,8 +64,8 @@ class Sleeper(Protocol):
 
 
 class VirtualClock:
-    """A clock over another one that can be frozen, advanced and let go on. Real time until somebody does: so long
-    whoever asks this one is answered by the other.
+    """A clock over another one that can be frozen, advanced and let go on. Real time until somebody does: until then
+    its methods are those of the other.
 
     To be turned on the thread of those who sleep by it.
     """
@@ -73,7 +73,7 @@ class VirtualClock:
     def __init__(self, base: Clock) -> None:
         self._base = base
         self._ahead = 0.0
-        self._forgotten = 0.0  # the part of it that `unix` no longer tells
+        self._forgotten = 0.0  # the part of it that `unix` no longer has
         self._stopped = 0.0
         self._epoch = 0.0  # what `unix` is ahead of `now` by while it stands still
         self._sleepers: dict[Sleeper, None] = {}

@@ -124,8 +124,8 @@ class Covering:
     def left(self, session: "MockSession | MockClient", item: pytest.Item) -> None:
         """A test is over."""
         self._coverage.add(session.scenarios, session.journal)
-        aside = {one.name for one in session.scenarios if one.is_side_call}
-        hits = [hit for hit in session.journal.hits.values() if hit.scenario not in aside]
+        side_calls = {one.name for one in session.scenarios if one.is_side_call}
+        hits = [hit for hit in session.journal.hits.values() if hit.scenario not in side_calls]
         played = sorted({f"{hit.scenario} turn {hit.turn}" for hit in hits})
         if played:
             item.user_properties.append((_PLAYED, ", ".join(played)))

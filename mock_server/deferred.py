@@ -1,4 +1,4 @@
-"""Modules that are imported when something of them is first called: of all that a server can be asked, most never is.
+"""Modules that are imported when something of them is first called: of all that a server can do, most is never needed.
 
 A process that has no descriptor left can open no file to import. So one descriptor is held back for that. A leaf that
 any module may use.
@@ -15,7 +15,7 @@ from typing import Any
 
 
 class Deferred:
-    """Stands for a module until one of its functions or classes is first called; nothing else can be asked of it.
+    """Stands for a module until one of its functions or classes is first called; it has nothing else.
 
     `place`: the globals that it stands in; from the first call on the module itself is there. What it gives of one name
     is always the same, as of the module: it can be a key. For type checkers, import the module under `TYPE_CHECKING`.

@@ -315,7 +315,7 @@ class MockServerFactory:
                 break
             except (Exception, pytest.fail.Exception) as error:
                 failed.append(error)
-        if len(failed) > 1:  # one exception ends a fixture: it tells of all
+        if len(failed) > 1:  # one exception ends a fixture: it has the text of all
             raise _failed("\n\n".join([str(one) or repr(one) for one in failed]))
         for one in failed:
             raise one
@@ -376,15 +376,15 @@ def _variants(item: pytest.Item, mark: pytest.Mark) -> Sequence[Any]:
     from mock_server.scenario.node import ScenarioError, one_of
 
     names = ("scenario", "faults", "once")
-    given: dict[str, Any] = {**dict(zip(names, mark.args, strict=False)), **mark.kwargs}
-    unknown = next((name for name in given if name not in names), None)
+    arguments: dict[str, Any] = {**dict(zip(names, mark.args, strict=False)), **mark.kwargs}
+    unknown = next((name for name in arguments if name not in names), None)
     if unknown is not None:
         return [f"mock_faults has no '{unknown}'{one_of(unknown, names)}"]
-    scenario = given.pop("scenario", None)
+    scenario = arguments.pop("scenario", None)
     if scenario is None:
         return ["mock_faults needs scenario=NAME or a file"]
     try:
-        return list(faults(_resolved(str(scenario), item), **given))
+        return list(faults(_resolved(str(scenario), item), **arguments))
     except ScenarioError as error:
         return [str(error)]
 
@@ -437,17 +437,17 @@ def _judge(session: "AnySession", reported: Counts, whose: str = "") -> None:
 
 
 class InUse:
-    """The session of a running test: what the test asked for, and whether it ends well."""
+    """The session of a running test: what its markers set, and whether it ends well."""
 
     def __init__(self, session: "AnySession", item: Any) -> None:
         self.session = session
         self._item: pytest.Item = item
         self._strict = bool(item.config.getini("mock_server_strict"))
-        self._told: Counts = (0, 0, 0, 0)
-        self._lost = ""  # why its server could not be asked any more
+        self._reported: Counts = (0, 0, 0, 0)
+        self._lost = ""  # why its server did not answer any more
 
     def prepare(self) -> None:
-        """Do what markers and ini options say. Fails for what they say wrong."""
+        """Apply markers and ini options. Fails for a mistake in them."""
         __tracebackhide__ = True
         from mock_server.scenario.node import ScenarioError
         from mock_server.settings import SettingError
@@ -470,25 +470,25 @@ class InUse:
             raise _gone(error) from None
 
     def check(self) -> None:
-        """Fail, once, for what went wrong behind the client, or when the server can no longer tell."""
+        """Fail, once, for what went wrong behind the client, or when the server does not answer any more."""
         __tracebackhide__ = True
         if self._lost:
             return
         try:
-            told, self._told = self._told, _counts(self.session)
+            reported, self._reported = self._reported, _counts(self.session)
             if self._strict:
-                _judge(self.session, told)
+                _judge(self.session, reported)
         except _lost() as error:
             self._lost = str(error)
             raise _gone(error) from None
 
     def failed(self, error: BaseException) -> None:
-        """The test has failed by itself; a fault of a reply function goes first, the report tells the rest."""
+        """The test has failed by itself; a fault of a reply function goes first, the report has the rest."""
         journal = self.session.journal
         if journal.faults and error not in journal.faults:
             self.check()
         try:
-            self._told = _counts(self.session)
+            self._reported = _counts(self.session)
         except _lost() as lost:
             self._lost = str(lost)
 

@@ -105,8 +105,8 @@ def _initial(cls: Any, name: str) -> Method:
         body.append(" " + assign.format(field.name, value))
     if hasattr(cls, "__post_init__"):
         body.append(" self.__post_init__()")
-    given = ", ".join(["self", *first, *(["*", *last] if last else ())])
-    exec("\n".join([f"def {name}({given}):", *(body or [" pass"])]), scope)  # noqa: S102 # names of fields, no more
+    parameters = ", ".join(["self", *first, *(["*", *last] if last else ())])
+    exec("\n".join([f"def {name}({parameters}):", *(body or [" pass"])]), scope)  # noqa: S102 # names of fields, no more
     method: Method = scope[name]
     return method
 
@@ -115,7 +115,7 @@ _MADE = object()  # stands for a default that is made anew for each
 
 
 def _standard(flag: str) -> Callable[[type, str], Method]:
-    """Has the standard library write a method: it is the one that `flag` asks for."""
+    """Has the standard library write a method: the one that `flag` stands for."""
     flags: Any = {"init": False, "repr": False, "eq": False, flag: True}
 
     def write(cls: type, name: str) -> Method:

@@ -27,7 +27,7 @@ class Unusable(OSError):
 
 
 def _number(kind: type[int] | type[float], least: int, most: float, otherwise: str) -> Callable[[str], float]:
-    """Reads a number within bounds; `otherwise` is what is said of another."""
+    """Reads a number within bounds; `otherwise` is the message for any other."""
 
     def read(text: str) -> float:
         number = kind(text)
@@ -192,7 +192,7 @@ class Settings:
     )
     contradictions: Literal["warn", "error", "off"] = _option(
         "warn",
-        "a scripted reply that contradicts its request goes out, and is told; error: it fails its test too",
+        "a scripted reply that contradicts its request goes out, with a warning; error: it fails its test too",
         choices=("warn", "error", "off"),
         per_session=True,
     )

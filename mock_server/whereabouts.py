@@ -1,7 +1,7 @@
 """Where a running server is found: by people, by clients, and by our own commands in another process.
 
-`mock-server health` has to ask the server that runs, whatever flags it was started with. So a server that serves tells
-where it is in a memory file that it holds open, and a command looks for such a file among the processes of its user. A
+`mock-server health` has to reach the server that runs, whatever flags it was started with. So a server writes where it
+is into a memory file that it holds open, and a command looks for such a file among the processes of its user. A
 file on disk would want a folder that can be written (a container may have none), and would outlive a server that was
 killed; a memory file is there exactly as long as its server, for exactly those who share its processes and network,
 which in a container is the container. Where the system has none (macOS, Windows) the flags and variables have to do.
@@ -84,7 +84,7 @@ def is_alone(host: str, environ: Mapping[str, str] = os.environ) -> bool:
 
 
 def has_network() -> bool:
-    """Whether there is a way to anything but this machine (or container) itself, as far as the system tells."""
+    """Whether there is a way to anything but this machine (or container) itself, as far as the system knows."""
     seen = False
     for file, column in (("route", 0), ("ipv6_route", -1)):
         with contextlib.suppress(OSError):

@@ -183,7 +183,7 @@ def reply(
     """A reply of several blocks (or lists of them), or one that needs more than its content.
 
     `expect`: what the request must be like, a condition; else it gets a 400 that lists the differences. `max_tokens`:
-    the limit it was said under; with this or more it is sent as it is. `model` to `input_transformations` are told as
+    the limit it was written for; with this or more it is sent as it is. `model` to `input_transformations` are sent as
     they are. `then`: what comes of it, `{"state": {"service": "up"}}`. `batch`: what a request of a message batch comes
     to instead. `contradicts`: it is meant to contradict its request.
     """
@@ -245,7 +245,7 @@ def attempts(*answers: "Reply | ReplyFunction") -> Answer:
     """What the first, second, … try of the same request gets: `attempts(error(529), reply("x", fault="reset"), "ok")`.
 
     After the last one the story begins again. Stands wherever a reply does: `add`, a turn of `script` or
-    `conversation`. A try is told by the client's `x-stainless-retry-count`, else counted.
+    `conversation`. A try is known by the client's `x-stainless-retry-count`, else counted.
     """
     __tracebackhide__ = True
     answer = {"attempts": list(answers)}
@@ -332,7 +332,7 @@ def prompt(
     glob: str | None = None,
     ignore_case: bool | None = None,
 ) -> When:
-    """What the human said. A bare text is contained, whatever its case; a list means any of."""
+    """The text of the human turn. A bare text is contained, whatever its case; a list means any of."""
     __tracebackhide__ = True
     return _text("prompt", said, contains, equals, regex, glob, ignore_case)
 
@@ -438,15 +438,15 @@ def endpoint(*names: str) -> When:
     return when
 
 
-def _text(subject: str, said: Any, *operators: Any) -> When:
+def _text(subject: str, text: Any, *operators: Any) -> When:
     __tracebackhide__ = True
     names = ("contains", "equals", "regex", "glob", "ignore_case")
     chosen = present(dict(zip(names, operators, strict=True)))
-    if said is not None and chosen:
+    if text is not None and chosen:
         raise TypeError(f"{subject}(): either a text or operators ({', '.join(chosen)}), not both")
-    if said is None and not chosen:
+    if text is None and not chosen:
         raise TypeError(f"{subject}(): expected a text, or one of {', '.join(names[:-1])}")
-    return _when(subject, chosen if said is None else said)
+    return _when(subject, chosen if text is None else text)
 
 
 def _when(subject: str, value: Any) -> When:

@@ -35,7 +35,7 @@ class Refused(Exception):
 
 
 class Ask(Protocol):
-    """Asks the control API: the path is below `/_mock/`, what is None in the query is left out. Raises Refused."""
+    """A call of the control API: the path is below `/_mock/`, what is None in the query is left out. Raises Refused."""
 
     def __call__(
         self, method: str, path: str, body: Mapping[str, Any] | Sequence[Any] | None = None, **query: Any
@@ -179,7 +179,7 @@ class StateControls(_Controls, Mapping[str, str]):
 
 
 def known_states(ask: Ask, session: str | None, data: Any) -> States:
-    """The states that a scenario from a test need not declare, since those of files do; asked for where it has any."""
+    """The states that a scenario from a test need not declare, since files do; fetched where it names any."""
     if not _has_state(data):
         return NO_STATES
     return {one.name: State(one.values, one.initial) for one in StateControls(ask, session or "default").all()}
@@ -187,21 +187,21 @@ def known_states(ask: Ask, session: str | None, data: Any) -> States:
 
 def _has_state(data: Any) -> bool:
     if isinstance(data, Mapping):
-        told = "state" in str(data.get("template", ""))
-        return told or "state" in data or any(map(_has_state, data.values()))
+        in_template = "state" in str(data.get("template", ""))
+        return in_template or "state" in data or any(map(_has_state, data.values()))
     return isinstance(data, list | tuple) and any(map(_has_state, data))
 
 
 class OverlayControls:
-    """Overlays: faults and paces that are laid over replies whatever scenario gives them. Without a session they are
-    those of the whole server.
+    """Overlays: faults and paces that lie over replies whatever scenario gives them. Without a session they are those
+    of the whole server.
     """
 
-    def __init__(self, ask: Ask, session: str | None, lay: Callable[[Sequence[Scenario]], None] | None = None) -> None:
-        """`lay`: how overlays get to a server in this process, with the places they were written at."""
+    def __init__(self, ask: Ask, session: str | None, send: Callable[[Sequence[Scenario]], None] | None = None) -> None:
+        """`send`: how overlays get to a server in this process, with the places they were written at."""
         self._ask = ask
         self._session = session
-        self._lay = self._sent if lay is None else lay
+        self._send = self._post if send is None else send
         self._names = itertools.count(1)
 
     def add(
@@ -227,18 +227,18 @@ class OverlayControls:
         data = present(keys)
         known = known_states(self._ask, self._session, data)
         overlay = build({"name": name or self._new_name(), **data}, "chaos.add()", known)
-        self._lay([overlay])
+        self._send([overlay])
         return overlay.name
 
     def load(self, *paths: str | Path) -> Sequence[str]:
-        """Lay the overlays of these files. Raises ScenarioError for a file that holds anything else."""
+        """Add the overlays of these files. Raises ScenarioError for a file that holds anything else."""
         __tracebackhide__ = True
         found = load_overlays(paths)
-        self._lay(found)
+        self._send(found)
         return [one.name for one in found]
 
     def remove(self, name: str) -> None:
-        """Take an overlay away that was added. Raises LookupError for one that is not there."""
+        """Remove an overlay that was added. Raises LookupError for one that is not there."""
         self._turn("DELETE", name)
 
     def switch(self, name: str, on: bool) -> None:
@@ -251,7 +251,7 @@ class OverlayControls:
         return [OverlayView(**one) for one in found]
 
     def clear(self) -> None:
-        """Take away every overlay that was added."""
+        """Remove every overlay that was added."""
         for one in self.all():
             if one.added:
                 self.remove(one.name)
@@ -259,7 +259,7 @@ class OverlayControls:
     def __iter__(self) -> Iterator[OverlayView]:
         return iter(self.all())
 
-    def _sent(self, overlays: Sequence[Scenario]) -> None:
+    def _post(self, overlays: Sequence[Scenario]) -> None:
         listed = [{**one.data.plain(), "name": one.name} for one in overlays]
         self._ask("POST", "chaos", listed, session=self._session)
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from mock_server.server.control import routes
-else:  # most tests never ask
+else:  # most tests never use it
     routes = Deferred("mock_server.server.control.routes", globals())
 
 # Where a server runs: on a thread of its own, or on the event loop of whoever enters it.
@@ -242,7 +242,7 @@ class Local(Verbs):
 
     @property
     def chaos(self) -> OverlayControls:
-        return OverlayControls(self._ask, self._overlaid, self._lay)
+        return OverlayControls(self._ask, self._overlaid, self._add_overlays)
 
     @property
     def _name(self) -> str:
@@ -254,7 +254,7 @@ class Local(Verbs):
         except ControlError as error:
             raise Refused(error.status, **error.body) from None
 
-    def _lay(self, overlays: Sequence[Scenario]) -> None:
+    def _add_overlays(self, overlays: Sequence[Scenario]) -> None:
         self._engine.add(self._session, *overlays)
 
     def _call(self, function: Callable[[], _T]) -> _T:
@@ -287,7 +287,7 @@ class Local(Verbs):
 
 
 class _Gates(GateControls):
-    """Gates in this process: waiting for one takes no asking again."""
+    """Gates in this process: waiting for one takes no polling."""
 
     def __init__(self, ask: Ask, session: Session, call: Callable[[Callable[[], int]], int]) -> None:
         super().__init__(ask, session.name)
@@ -389,7 +389,7 @@ class MockServer(Local):
     def _overlaid(self) -> None:
         return None
 
-    def _lay(self, overlays: Sequence[Scenario]) -> None:
+    def _add_overlays(self, overlays: Sequence[Scenario]) -> None:
         self._engine.lay(*overlays)
 
     # -- sessions ----------------------------------------------------------------------------------------------

@@ -35,7 +35,7 @@ PAGE = 1000
 
 
 class Unreachable(ConnectionError):
-    """The server does not answer, or not as ours does; the text says what was asked and what came."""
+    """The server does not answer, or not as ours does; the text has the request and what came."""
 
     __module__ = "mock_server"
 
@@ -209,7 +209,7 @@ class MockClient(Verbs):
 
 
 def _as_json(scenario: Scenario) -> dict[str, Any]:
-    """A scenario as another process is told it. Raises TypeError for one that a Python function answers."""
+    """A scenario as it is sent to another process. Raises TypeError for one that a Python function answers."""
     for turn in scenario.turns:
         for leaf in turn.leaves:
             if leaf.call is not None:
@@ -221,7 +221,7 @@ def _as_json(scenario: Scenario) -> dict[str, Any]:
 
 
 class RemoteJournal(Journal):
-    """The journal of a session elsewhere: asked for anew at every question; ended entries are fetched once."""
+    """The journal of a session elsewhere: read anew each time; ended entries are fetched once."""
 
     def __init__(self, http: Http, session: str) -> None:
         super().__init__(session=session)
@@ -348,8 +348,8 @@ def _plan(view: Mapping[str, Any]) -> Plan:
 
 
 def _tokens(view: Mapping[str, Any]) -> tuple[int, int] | None:
-    given, made = view["input_tokens"], view["output_tokens"]
-    return None if given is None or made is None else (given, made)
+    input_tokens, output_tokens = view["input_tokens"], view["output_tokens"]
+    return None if input_tokens is None or output_tokens is None else (input_tokens, output_tokens)
 
 
 def _sent(events: Sequence[Mapping[str, Any]]) -> Sequence[float]:

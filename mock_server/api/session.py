@@ -231,7 +231,7 @@ class Verbs(ABC):
 
     @abstractmethod
     def _ask(self, method: str, path: str, body: Mapping[str, Any] | Sequence[Any] | None = None, **query: Any) -> Any:
-        """What the control API says, in this process or over HTTP. Raises Refused."""
+        """The answer of the control API, in this process or over HTTP. Raises Refused."""
 
     # -- what came ---------------------------------------------------------------------------------------------
 

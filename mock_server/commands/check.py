@@ -66,7 +66,7 @@ def notes(scenarios: Sequence[Scenario], settings: Settings) -> Iterator[Problem
     """What to look at in scenarios that load: order, templates, models, tools, attempts. Silent about those that only
     answer by name."""
     answering = [one for one in scenarios if not (one.named_only or one.is_overlay)]
-    yield from _never_asked(answering)
+    yield from _shadowed(answering)
     yield from _not_served(scenarios, settings)
     models = _Models(settings)
     for scenario in answering:
@@ -105,7 +105,7 @@ def _line(scenario: Scenario, beside: Scenario) -> str:
     return f"line {line}" if source == _source(beside) else f"{source}:{line}"
 
 
-def _never_asked(scenarios: Sequence[Scenario]) -> Iterator[Problem]:
+def _shadowed(scenarios: Sequence[Scenario]) -> Iterator[Problem]:
     """A scenario that answers every request that those behind it would."""
     first_of: dict[str, Scenario] = {}
     for one in scenarios:
@@ -134,7 +134,7 @@ def _never_asked(scenarios: Sequence[Scenario]) -> Iterator[Problem]:
 
 
 def _always_answers(scenario: Scenario) -> bool:
-    """Whether it answers whenever its `when` holds: as often as it is asked, at every position, in some case."""
+    """Whether it answers whenever its `when` holds: every time, at every position, in some case."""
     if scenario.times is not None or scenario.at_end not in ("repeat", "loop"):
         return False
     return all(
@@ -213,7 +213,7 @@ def _of_models(document: Node, models: _Models) -> Iterator[_Found]:
 
 
 def _conditions(node: Node, subject: str) -> Iterator[Node]:
-    """What the conditions of a document ask of one subject; without those that must not hold."""
+    """The conditions of a document on one subject; without those that must not hold."""
     if isinstance(node.value, list):
         for item in node.value:
             yield from _conditions(item, subject)
@@ -222,13 +222,13 @@ def _conditions(node: Node, subject: str) -> Iterator[Node]:
             yield from _conditions(node.value[key], subject)
         when = node.value.get("when")
         if when is not None:
-            yield from _asked(when, subject)
+            yield from _of_subject(when, subject)
 
 
 _HOLDING = {"turns", "cases"}
 
 
-def _asked(when: Node, subject: str) -> Iterator[Node]:
+def _of_subject(when: Node, subject: str) -> Iterator[Node]:
     if not isinstance(when.value, dict):
         return
     if subject in when.value:
@@ -236,7 +236,7 @@ def _asked(when: Node, subject: str) -> Iterator[Node]:
     for key in ("all", "any"):
         inner = when.value.get(key)
         for one in inner.value if inner is not None and isinstance(inner.value, list) else ():
-            yield from _asked(one, subject)
+            yield from _of_subject(one, subject)
 
 
 def _of_tools(scenario: Scenario) -> Iterator[_Found]:
@@ -386,7 +386,7 @@ def _text(problems: Sequence[Problem], noted: Sequence[Problem], scenarios: int)
 
 
 def _summary(noted: Sequence[Problem], scenarios: int) -> str:
-    """What is said where nothing is wrong."""
+    """The line where nothing is wrong."""
     more = f", {several(sum(one.count for one in noted), 'note')}" if noted else ""
     return f"{several(scenarios, 'scenario')}, no mistakes{more}"
 

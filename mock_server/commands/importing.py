@@ -25,7 +25,7 @@ KEY = "import"
 
 
 def run_import(args: argparse.Namespace, settings: Settings) -> int:
-    """Make scenarios of what was recorded, and say what of it they cannot say."""
+    """Make scenarios of what was recorded, and report what of it they cannot express."""
     stem = "" if args.file == "-" else Path(args.file).name.split(".")[0]
     name = args.name or stem or "imported"
     try:
@@ -78,7 +78,7 @@ def _spaced(text: str) -> str:
 
 
 def _bytes(path: str) -> bytes:
-    """A file, or standard input for `-`; of one that is too large enough to tell."""
+    """A file, or standard input for `-`; of one that is too large enough to see that."""
     try:
         if path == "-":
             return sys.stdin.buffer.read(recordings.MAX_BYTES + 1)

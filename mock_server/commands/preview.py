@@ -8,7 +8,7 @@ from typing import Any
 
 from mock_server.api.matrix import USUAL, Variant, faults
 from mock_server.commands.shared import Paint, engine_of, meant, read_request
-from mock_server.engine.explain import ASKED, explain, request_to
+from mock_server.engine.explain import TARGETS, explain, request_to
 from mock_server.engine.preview import Previewed, preview
 from mock_server.protocol.errors import excerpt
 from mock_server.protocol.plan import Plan
@@ -55,7 +55,7 @@ def preview_options(parser: argparse.ArgumentParser) -> None:
 
 
 def timeline(one: Previewed, turns: int, name: str, paint: Paint, *, all: bool = False) -> Iterator[str]:
-    """The lines that tell one exchange."""
+    """The lines of one exchange."""
     status = paint("green" if one.plan.status == 200 else "red", str(one.plan.status))
     place = f"turn {one.turn} of {turns}" + (f", attempt {one.attempt}" if one.attempt > 1 else "")
     yield f"{paint('bold', one.scenario or name)}  {place if one.scenario else 'not matched'}  {status}"
@@ -210,7 +210,7 @@ def explain_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("request", metavar="REQUEST", help="a file with the request's JSON body; - for standard input")
     parser.add_argument(
         "--endpoint",
-        choices=tuple(ASKED),
+        choices=tuple(TARGETS),
         default="messages",
         metavar="NAME",
         help="where it goes: messages (default), count_tokens, models.list, …, as `when: {endpoint: NAME}` has it",

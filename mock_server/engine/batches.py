@@ -24,7 +24,7 @@ FRAME = 64 << 10  # bytes of results that go out as one piece
 
 Kind = Literal["succeeded", "errored", "canceled", "expired"]
 KINDS: tuple[Kind, ...] = ("succeeded", "errored", "canceled", "expired")
-_SAID: Mapping[Kind, bytes] = {"succeeded": b"message", "errored": b"error"}  # what a result has beside its type
+_MEMBERS: Mapping[Kind, bytes] = {"succeeded": b"message", "errored": b"error"}  # what a result has beside its type
 
 
 class Item(NamedTuple):
@@ -118,10 +118,10 @@ class Batch:
         while not self.has_ended:
             yield self._items[self.settled]
 
-    def settle(self, item: Item, kind: Kind, said: bytes = b"") -> None:
+    def settle(self, item: Item, kind: Kind, body: bytes = b"") -> None:
         """Write down what came out of the first pending request: its kind and, as JSON, the message or the error."""
-        told = b',"%b":%b' % (_SAID[kind], said) if said else b""
-        line = b'{"custom_id":"%b","result":{"type":"%b"%b}}\n' % (item.custom_id.encode(), kind.encode(), told)
+        member = b',"%b":%b' % (_MEMBERS[kind], body) if body else b""
+        line = b'{"custom_id":"%b","result":{"type":"%b"%b}}\n' % (item.custom_id.encode(), kind.encode(), member)
         self._counts[kind] += 1
         self._lines.append(line)
         self._held += len(line)
@@ -141,10 +141,10 @@ class Batch:
         if not self.is_over(now) or self.is_answering:
             raise ApiError("not_found_error", f"Message Batch {self.id} has no available results.")
 
-    # -- telling -------------------------------------------------------------------------------------------------
+    # -- as the API shows it -------------------------------------------------------------------------------------
 
     def payload(self, now: float, results_url: str) -> dict[str, Any]:
-        """The batch as the API tells of it."""
+        """The batch as a JSON object."""
         ended, archived = self.has_ended, self.is_archived(now)
         return {
             "id": self.id,

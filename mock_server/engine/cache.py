@@ -68,19 +68,19 @@ class _Chain:
         self.steps: list[Step] = []
         self.marked: list[int] = []
 
-    def mix(self, said: object) -> None:
-        self.digest = _hash(self.digest, signing.canonical(said))
+    def mix(self, value: object) -> None:
+        self.digest = _hash(self.digest, signing.canonical(value))
 
-    def add(self, said: Mapping[str, Any], cost: Cost) -> None:
-        text = said.get("text")
-        if type(text) is str and len(text) <= _PIECE and said.keys() <= _MARKED_TEXT and said.get("type") == "text":
+    def add(self, block: Mapping[str, Any], cost: Cost) -> None:
+        text = block.get("text")
+        if type(text) is str and len(text) <= _PIECE and block.keys() <= _MARKED_TEXT and block.get("type") == "text":
             plain = f'{{"text":{encode_basestring_ascii(text)},"type":"text"}}'  # as `canonical` writes it
             self.digest = _hash(self.digest, plain)
         else:
-            self.mix(_unmarked(said))
+            self.mix(_unmarked(block))
         self.text += cost.text
         self.fixed += cost.fixed
-        mark = said.get("cache_control")
+        mark = block.get("cache_control")
         ttl: TTL | None = None if not isinstance(mark, Mapping) else "1h" if mark.get("ttl") == "1h" else "5m"
         if ttl is not None:
             self.marked.append(len(self.steps))
@@ -106,7 +106,7 @@ class _Opening(NamedTuple):
     system: bytes
 
 
-class _Told(NamedTuple):
+class _MessageSteps(NamedTuple):
     """The steps of all messages: how many there are before each message and after the last, the digest and the cost
     there, and where the turn began that was under way.
     """
@@ -125,11 +125,11 @@ def prefix(request: MessagesRequest, model: Model, counter: TokenCounter) -> Pre
     opening: _Opening | None = request.steady.get(name)
     if opening is None:
         opening = request.steady[name] = _opening(request, model, counter)
-    told = _told(request, opening, ("steps", *name), model, counter)
+    messages = _message_steps(request, opening, ("steps", *name), model, counter)
     chain = _Chain(model, opening.digest, opening.cost)
-    chain.steps = [*opening.steps, *told.steps]
+    chain.steps = [*opening.steps, *messages.steps]
     first = len(opening.steps)
-    chain.marked = [*opening.marked, *[first + at for at in told.marked]]
+    chain.marked = [*opening.marked, *[first + at for at in messages.marked]]
     _mark_automatically(chain, request)
     return Prefix(chain.steps, chain.marked, opening.model, opening.tools, opening.system)
 
@@ -157,12 +157,14 @@ def _opening(request: MessagesRequest, model: Model, counter: TokenCounter) -> _
     return _Opening(chain.digest, Cost(chain.text, chain.fixed), chain.steps, chain.marked, root, tools, system)
 
 
-def _told(request: MessagesRequest, opening: _Opening, name: Any, model: Model, counter: TokenCounter) -> _Told:
+def _message_steps(
+    request: MessagesRequest, opening: _Opening, name: Any, model: Model, counter: TokenCounter
+) -> _MessageSteps:
     """The steps of the messages; from where they part from those of an earlier conversation, if there was one."""
     now = request.outline.turn
     old, shared = request.before(name)
     if old is None:
-        old, shared = _Told((), (), (0,), ((opening.digest, opening.cost),), now), 0
+        old, shared = _MessageSteps((), (), (0,), ((opening.digest, opening.cost),), now), 0
     elif old.turn != now and not request.kinds.isdisjoint(THOUGHTS):
         shared = min(shared, old.turn, now)  # thoughts cost nothing once their turn is over
     counts, states = list(old.counts[: shared + 1]), list(old.states[: shared + 1])
@@ -177,8 +179,8 @@ def _told(request: MessagesRequest, opening: _Opening, name: Any, model: Model, 
             chain.add(block, block_cost(block, model, counter, is_current=at >= now))
         counts.append(len(chain.steps))
         states.append((chain.digest, Cost(chain.text, chain.fixed)))
-    told = request.scanned[name] = _Told(chain.steps, chain.marked, counts, states, now)
-    return told
+    found = request.scanned[name] = _MessageSteps(chain.steps, chain.marked, counts, states, now)
+    return found
 
 
 def _mark_automatically(chain: _Chain, request: MessagesRequest) -> None:
@@ -196,9 +198,9 @@ def _mark_automatically(chain: _Chain, request: MessagesRequest) -> None:
             break
 
 
-def _hash(before: bytes, said: str) -> bytes:
+def _hash(before: bytes, text: str) -> bytes:
     digest = hashlib.blake2b(before, digest_size=16)
-    digest.update(said.encode("utf-8", "surrogatepass"))
+    digest.update(text.encode("utf-8", "surrogatepass"))
     return digest.digest()
 
 
@@ -270,7 +272,7 @@ class PromptCache:
 
     def __init__(self) -> None:
         self._entries: OrderedDict[bytes, _Entry] = OrderedDict()
-        self._asked: OrderedDict[str, Prefix] = OrderedDict()
+        self._prompts: OrderedDict[str, Prefix] = OrderedDict()
         self._steps = 0
 
     def admit(self, prefix: Prefix, total: int, minimum: int, now: float) -> Admission:
@@ -313,16 +315,16 @@ class PromptCache:
     # -- diagnostics ------------------------------------------------------------------------------------------------
 
     def remember(self, message_id: str, prefix: Prefix) -> None:
-        """Keep what a prompt was, for a later request that asks why it missed the cache."""
-        old = self._asked.pop(message_id, None)
+        """Keep a prompt, for a later request that wants to know why it missed the cache."""
+        old = self._prompts.pop(message_id, None)
         self._steps += len(prefix.steps) - (0 if old is None else len(old.steps))
-        self._asked[message_id] = prefix
-        while len(self._asked) > MOST_REMEMBERED or (self._steps > MOST_STEPS and len(self._asked) > 1):
-            self._steps -= len(self._asked.popitem(last=False)[1].steps)
+        self._prompts[message_id] = prefix
+        while len(self._prompts) > MOST_REMEMBERED or (self._steps > MOST_STEPS and len(self._prompts) > 1):
+            self._steps -= len(self._prompts.popitem(last=False)[1].steps)
 
     def miss_reason(self, previous_id: str, prefix: Prefix) -> dict[str, Any] | None:
         """Why this prompt could not go on where the previous one ended; None when it could."""
-        before = self._asked.get(previous_id)
+        before = self._prompts.get(previous_id)
         if before is None:
             return {"type": "previous_message_not_found"}
         known = {step.digest for step in prefix.steps}

@@ -120,7 +120,7 @@ def located(reply: Sequence[Block], request: MessagesRequest) -> tuple[tuple[Blo
     for block in reply:
         if isinstance(block, Text) and block.citations is not None:
             pairs = [(one, one if "type" in one else _cite(str(one["cited_text"]), found)) for one in block.citations]
-            lost += [str(given["cited_text"]) for given, cited in pairs if cited is None]
+            lost += [str(quote["cited_text"]) for quote, cited in pairs if cited is None]
             block = replace(block, citations=tuple(cited for _, cited in pairs if cited is not None))
         done.append(block)
     return tuple(done), lost

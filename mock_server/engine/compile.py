@@ -1,8 +1,8 @@
 """Reply -> CompiledReply, once at load; CompiledReply.filled -> Filled -> Plan, once a request.
 
-Compiling makes every frame, and the JSON folded from the same events, with holes where a request's own values go:
-ids, the model and the input tokens. `filled` and `Filled.plan` fill the holes. A request that is told more than the
-reply itself gets frames with room for that, made when first needed. Only a reply that `max_tokens` or `stop_sequences`
+Compiling makes every frame, and the JSON folded from the same events, with slots where a request's own values go:
+ids, the model and the input tokens. `filled` and `Filled.plan` fill the slots. A reply that carries more than the
+message gets frames with room for that, made when first needed. Only a reply that `max_tokens` or `stop_sequences`
 cut short, or whose thoughts are not shown, is made anew for its request.
 """
 
@@ -75,7 +75,7 @@ _WRITTEN_5M, _WRITTEN_1H = Blank("cache_written_5m"), Blank("cache_written_1h")
 _COUNTERS = (_INPUT, _FINAL_INPUT, _OUTPUT, _FIRST_OUTPUT, _READ, _WRITTEN, _WRITTEN_5M, _WRITTEN_1H)
 _DETAILS = (_THINKING.name, f',"output_tokens_details":{{"thinking_tokens":{_THINKING.quoted}}}')
 _GEO = Blank("inference_geo")
-# what only some requests are told, by where it stands
+# what only some replies carry beside the message, by where it stands
 _MESSAGE, _DELTA, _BESIDE = (Blank("diagnostics"),), (Blank("container"),), (Blank("context_management"),)
 _USAGE, _ITERATIONS = (Blank("service_tier"), _GEO, Blank("speed")), Blank("iterations")
 _MEMBERS = (*_MESSAGE, *_DELTA, *_BESIDE, *_USAGE, _ITERATIONS)
@@ -129,9 +129,8 @@ _MOST_VIEWS = 16
 class Reply:
     """A reply as the compiler takes it: blocks, how it ends, its pace, and where it stands in a script.
 
-    `output_tokens`: what it is said to cost, where that is not the sum of what is in it. `max_tokens`: the limit it
-    was said under. `model`: which model it says it is from. `extras`: what the script tells in place of what the
-    request would be told.
+    `output_tokens`: what it costs by the script, where that is not the sum of what is in it. `max_tokens`: the limit it
+    was written for. `model`: the model that it names. `extras`: what the script sets beside the message.
     """
 
     content: tuple[Block, ...]
@@ -179,39 +178,39 @@ def reply_of(answer: Answer, default: Pacing, scenario: str, position: int) -> R
 
 
 def _scripted(answer: Answer) -> Extras:
-    """What a script tells beside a reply, by where it stands."""
-    message = _given(diagnostics=answer.diagnostics)
-    delta = _given(container=None if answer.container is None else answer.container.payload)
-    beside = _given(context_management=answer.context_management, input_transformations=answer.input_transformations)
+    """What a script sets beside the message, by where it stands."""
+    message = _present(diagnostics=answer.diagnostics)
+    delta = _present(container=None if answer.container is None else answer.container.payload)
+    beside = _present(context_management=answer.context_management, input_transformations=answer.input_transformations)
     return Extras(message, delta, beside) if message or delta or beside else NONE
 
 
-def _given(**values: Any) -> dict[str, Any]:
+def _present(**values: Any) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
 class _Kind(NamedTuple):
-    """What a form has room for: counters of the cache, and what only some requests are told."""
+    """What a template has room for: counters of the cache, and what only some replies carry beside the message."""
 
     cache: CacheKind = ""
-    told: bool = False
+    extras: bool = False
 
 
 _PLAIN = _Kind()
-_Forms = dict[_Kind, ReplyTemplate]
+_Templates = dict[_Kind, ReplyTemplate]
 
 
 class _Paced(NamedTuple):
-    """A reply at one pace: when its events are due, the form that most requests get, and all of them."""
+    """A reply at one pace: when its events are due, the template that most requests get, and all of them."""
 
     pace: Pace
     plain: ReplyTemplate
-    forms: _Forms
+    templates: _Templates
 
 
 class _Round(NamedTuple):
-    """One sampling of a reply, in estimated tokens: what it says, what results of tools it reads beside the prompt, and
-    the advice that comes behind it.
+    """One sampling of a reply, in estimated tokens: its output, the results of tools that it reads beside the prompt,
+    and the advice that comes behind it.
     """
 
     output: int
@@ -221,17 +220,17 @@ class _Round(NamedTuple):
 
 def has_slots(content: Sequence[Block]) -> bool:
     """Whether all that only a request can give of a reply are texts: those can have slots. Thoughts cannot, as their
-    signatures tell of the texts beside them; results of tools and quotes are looked up in a request."""
+    signatures cover the texts beside them; results of tools and quotes are looked up in a request."""
     kinds = {type(block) for block in content}
     cited = any(isinstance(block, Text) and block.citations is not None for block in content)
     return OpenText in kinds and kinds <= {OpenText, Text, ToolUse} and not cited
 
 
 class CompiledReply:
-    """A reply as bytes with holes. `filled` may be called from many requests.
+    """A reply as bytes with slots. `filled` may be called from many requests.
 
     `is_open`: parts of it are made for each request. `runs_code`: the server runs a program for it, or goes on with
-    one, or the script tells of a container whose id or end is to be made. `thinks`, `calls`: what of it a request can
+    one, or the script names a container whose id or end is to be made. `thinks`, `calls`: what of it a request can
     have shown otherwise: whether there are thoughts, and the names of the tools it calls. `acts`: it calls or thinks,
     which not every request lets it do. `once`: it answers one request, and is not kept ready for others.
     """
@@ -259,10 +258,10 @@ class CompiledReply:
         headers = tuple((name.lower(), value) for name, value in reply.headers.items())
         self._json_headers = (*JSON_HEADERS, *headers)
         self._sse_headers = (*SSE_HEADERS, *headers)
-        self._forms: dict[Chunk | None, _Forms] = {}
+        self._templates: dict[Chunk | None, _Templates] = {}
         self._paced: dict[int, _Paced] = {}
         self.size = 0  # steps of its stream, when it was made ready
-        self._given = reply.content
+        self._unsigned = reply.content
         self.slots: tuple[tuple[int, Slot], ...] = ()  # texts that each request has its own of, and where they stand
         self._texts_json: Mapping[str, bytes] = {}  # what stands in them
 
@@ -313,8 +312,8 @@ class CompiledReply:
         if found is None:
             if len(self._views) >= _MOST_VIEWS:
                 self._views.clear()
-            content = tuple(_viewed(block, view) for block in self._given)
-            same = content == self._given
+            content = tuple(_viewed(block, view) for block in self._unsigned)
+            same = content == self._unsigned
             if same:
                 found = self
             else:
@@ -325,26 +324,26 @@ class CompiledReply:
     def _made(self, kind: _Kind, chunk: Chunk | None) -> ReplyTemplate:
         return ReplyTemplate(self.message(kind), chunk, self._looks, once=self.once)
 
-    def form(self, kind: _Kind, chunk: Chunk | None) -> ReplyTemplate:
-        """The form with room for what a request is told, of texts split so; made once."""
-        forms = self._forms.setdefault(chunk, {})
-        form = forms.get(kind)
-        if form is None:
-            form = forms[kind] = self._made(kind, chunk)
-        return form
+    def template(self, kind: _Kind, chunk: Chunk | None) -> ReplyTemplate:
+        """The template of this kind, of texts split so; made once."""
+        templates = self._templates.setdefault(chunk, {})
+        template = templates.get(kind)
+        if template is None:
+            template = templates[kind] = self._made(kind, chunk)
+        return template
 
     def _at_pace(self, timing: Timing) -> _Paced:
-        """The reply at this pace; forms are shared by paces that split texts alike."""
+        """The reply at this pace; templates are shared by paces that split texts alike."""
         chunk = timing.chunking
-        plain = self.form(_PLAIN, chunk)
-        found = _Paced(Pace(plain, timing), plain, self._forms[chunk])
+        plain = self.template(_PLAIN, chunk)
+        found = _Paced(Pace(plain, timing), plain, self._templates[chunk])
         self._paced[id(timing)] = found  # the reply keeps the timing, so the number stays its own
         return found
 
     def message(self, kind: _Kind) -> Message:
-        """The message with holes for what only a request has."""
+        """The message with blanks for what only a request has."""
         reply, complete = self._reply, self._profile.complete_usage
-        extras = _open(self._extras) if kind.told else self._extras
+        extras = _open(self._extras) if kind.extras else self._extras
         counted = replace(
             self._counted,
             input_tokens=_INPUT.text,
@@ -366,7 +365,7 @@ class CompiledReply:
                 cache_written_1h=_WRITTEN_1H.text,
             )
         start, end = at_start(counted, complete=complete), at_end(counted, complete=complete)
-        if kind.told:
+        if kind.extras:
             end.setdefault(_ITERATIONS.name, _ITERATIONS.text)
         return Message(
             _ID.text,
@@ -383,11 +382,11 @@ class CompiledReply:
 
     @property
     def _looks(self) -> dict[str, str]:
-        """The holes in this reply: their names and how they look."""
+        """The blanks in this reply: their names and how they look."""
         calls = (Blank(name) for name, _ in self._stamps)
         slots = {slot.name: dumps(slot.text) for slot in self._reply.content if isinstance(slot, Slot)}
-        values = {hole.name: hole.quoted for hole in (_ID, _MODEL, OPEN_CALL, *_COUNTERS, *calls)}
-        return values | slots | {hole.name: hole.member for hole in _MEMBERS} | {_DETAILS[0]: _DETAILS[1]}
+        values = {blank.name: blank.quoted for blank in (_ID, _MODEL, OPEN_CALL, *_COUNTERS, *calls)}
+        return values | slots | {blank.name: blank.member for blank in _MEMBERS} | {_DETAILS[0]: _DETAILS[1]}
 
     # -- one request -------------------------------------------------------------------------------------------
 
@@ -409,8 +408,9 @@ class CompiledReply:
     def _room(self, to: Binding) -> float:
         """The tokens that this request leaves for the reply, as we count them.
 
-        Where the script says under which limit the reply was said, that limit or a larger one leaves it whole, whatever
-        we count. Against a smaller one it is as long as the script says: by its usage, or because it filled its limit.
+        Where the script says for which limit the reply was written, that limit or a larger one leaves it whole,
+        whatever we count. Against a smaller one it is as long as the script says: by its usage, or because it filled
+        its limit.
         """
         reply = self._reply
         if reply.max_tokens is None:
@@ -425,7 +425,7 @@ class CompiledReply:
         shorter = None if to is None else self._cut(to, self._room(to))
         if shorter is not None:
             return shorter.content, shorter.stop_reason
-        return self._given, self._reply.stop_reason
+        return self._unsigned, self._reply.stop_reason
 
     def lacking(self, to: Binding) -> str:
         """Why a reply that was scripted whole does not come whole for want of room, in words; else an empty text."""
@@ -446,13 +446,13 @@ class CompiledReply:
         return self._cost.fixed + self._cost.text * model.token_factor
 
     def _cut(self, to: Binding, room: float) -> Cut | None:
-        return cut(self._given, room, to.stop_sequences, to.model.token_factor)
+        return cut(self._unsigned, room, to.stop_sequences, to.model.token_factor)
 
     def _stops(self, sequences: Sequence[str]) -> bool:
         return any(sequence in text for text in self._texts for sequence in sequences)
 
     def _shortened(self, shorter: Cut, to: Binding) -> Reply:
-        """What a cut left: said to be no longer than the request allows, whatever we count. Where the window was full
+        """What a cut left, counted as no longer than the request allows, whatever we count. Where the window was full
         before `max_tokens` was reached, it ends with that.
         """
         at_limit, is_full = shorter.stop_reason == "max_tokens", to.most < to.max_tokens
@@ -473,28 +473,28 @@ class CompiledReply:
     def _whole(self, to: Binding, needs: float) -> Filled:
         """The same of a reply that comes whole and takes so many tokens."""
         timing = self._reply.timing.of(to.model.id)
-        pace, form, forms = self._paced.get(id(timing)) or self._at_pace(timing)
+        pace, template, templates = self._paced.get(id(timing)) or self._at_pace(timing)
         model, use = self._reply.model or to.model.id, to.cache
         output = self._output(to, needs)
-        given = final = to.input_tokens if use is None else use.uncached
+        uncached = final = to.input_tokens if use is None else use.uncached
         values = {
             "model": self._profile.json_names.get(model) or encode(dumps(model)),
             "inference_geo": _GEOS[to.model.inference_geo],
-            "input_tokens": b"%d" % given,
+            "input_tokens": b"%d" % uncached,
             "output_tokens": b"%d" % output,
             "first_output_tokens": b"%d" % min(output, 1),
             _THINKING.name: self._details(to, output),
             **self._texts_json,
         }
         if self._fed_back:
-            final = given + round(self._fed_back * to.model.token_factor)
+            final = uncached + round(self._fed_back * to.model.token_factor)
             values["final_input_tokens"] = b"%d" % final
         if use is not None:
             values |= cached(use)
         if to.cache is not None or to.extras is not None:
-            form = self._form_of(to, forms, timing.chunking)
+            template = self._template_of(to, templates, timing.chunking)
         if to.extras is not None:
-            values |= self._told(to, to.extras)
+            values |= self._extra_members(to, to.extras)
         if not to.stream and (pace.is_instant or not to.time_scale):
             timeline = INSTANTLY
         else:
@@ -502,18 +502,18 @@ class CompiledReply:
             timeline = pace.timeline(to.time_scale, to.model.token_factor, read, to.draw.jitter)
         headers = self._sse_headers if to.stream else self._json_headers
         if self.once:
-            self._forms, self._paced = {}, {}
-        said = self._reply.usage
-        told = (said.get("input_tokens", final), said.get("output_tokens", output)) if said else (final, output)
-        return Filled(headers, form, values, self._stamps, self._resumes, timeline, to.stream, told)
+            self._templates, self._paced = {}, {}
+        usage = self._reply.usage
+        counted = (usage.get("input_tokens", final), usage.get("output_tokens", output)) if usage else (final, output)
+        return Filled(headers, template, values, self._stamps, self._resumes, timeline, to.stream, counted)
 
-    def _form_of(self, to: Binding, forms: _Forms, chunk: Chunk | None) -> ReplyTemplate:
-        """The form that has room for all that this request is told."""
+    def _template_of(self, to: Binding, templates: _Templates, chunk: Chunk | None) -> ReplyTemplate:
+        """The template that has room for all that this reply carries."""
         cache: CacheKind = ""
         if to.cache is not None:
             cache = "write" if to.cache.written or self._profile.complete_usage else "read"
         kind = _Kind(cache, to.extras is not None)
-        return forms.get(kind) or self.form(kind, chunk)
+        return templates.get(kind) or self.template(kind, chunk)
 
     def _output(self, to: Binding, needs: float) -> int:
         if self._reply.output_tokens is not None:
@@ -522,19 +522,19 @@ class CompiledReply:
         return whole if whole <= to.max_tokens else to.most  # a token that is cut nowhere may count for two
 
     def _details(self, to: Binding, output: int) -> bytes:
-        """How much of the output was thought, where that is told. A profile that leaves out what does not apply tells
-        it only where somebody thought, or was asked to."""
+        """How much of the output was thought, where the usage has that. A profile that leaves out what does not apply
+        has it only where there is a thought, or thinking was asked for."""
         if self._thinking:
             thought = min(output, math.ceil(self._thinking * to.model.token_factor - 1e-9))
             return b',"output_tokens_details":{"thinking_tokens":%d}' % thought
         always = to.model.thinking_usage == "always" and self._profile.complete_usage
         return b',"output_tokens_details":{"thinking_tokens":0}' if always or to.thinks else b""
 
-    # -- what only some replies say ----------------------------------------------------------------------------
+    # -- what only some replies carry --------------------------------------------------------------------------
 
-    def _told(self, to: Binding, extras: Extras) -> dict[str, bytes]:
-        """What is said to this request beside the message, as members of their objects; empty where nothing is."""
-        members = _UNTOLD.copy()
+    def _extra_members(self, to: Binding, extras: Extras) -> dict[str, bytes]:
+        """What this reply carries beside the message, as members of their objects; empty where it carries nothing."""
+        members = _NO_MEMBERS.copy()
         if self._profile.complete_usage:
             members |= {"service_tier": _STANDARD, "inference_geo": _GEOS[to.model.inference_geo]}
         if extras.beside is UNEDITED:
@@ -551,20 +551,20 @@ class CompiledReply:
 
     def _iterations(self, to: Binding, advisor: str) -> list[dict[str, Any]]:
         """The samplings of the reply, whose tokens sum up to those of its usage, and the advice between them, whose
-        tokens are told here alone. What the prompt did with the cache, its first sampling did.
+        tokens are counted here alone. What the prompt did with the cache, its first sampling did.
         """
-        factor, use, said = to.model.token_factor, _NO_USE if to.cache is None else to.cache, self._reply.usage or {}
-        given = to.input_tokens if to.cache is None else use.uncached
+        factor, use, usage = to.model.token_factor, _NO_USE if to.cache is None else to.cache, self._reply.usage or {}
+        uncached = to.input_tokens if to.cache is None else use.uncached
         rounds = self._rounds
-        read = [given + rounds[0].fed_back * factor, *[one.fed_back * factor for one in rounds[1:]]]
-        inputs = _apportioned(said.get("input_tokens", given + round(self._fed_back * factor)), read)
+        read = [uncached + rounds[0].fed_back * factor, *[one.fed_back * factor for one in rounds[1:]]]
+        inputs = _apportioned(usage.get("input_tokens", uncached + round(self._fed_back * factor)), read)
         outputs = _apportioned(
-            said.get("output_tokens", self._output(to, self._needs(to.model))), [one.output for one in rounds]
+            usage.get("output_tokens", self._output(to, self._needs(to.model))), [one.output for one in rounds]
         )
         caches: Mapping[str, Any] = {
-            "cache_read_input_tokens": said.get("cache_read_input_tokens", use.read),
-            "cache_creation_input_tokens": said.get("cache_creation_input_tokens", use.written),
-            "cache_creation": said.get("cache_creation", _lifetimes(use.written_5m, use.written_1h)),
+            "cache_read_input_tokens": usage.get("cache_read_input_tokens", use.read),
+            "cache_creation_input_tokens": usage.get("cache_creation_input_tokens", use.written),
+            "cache_creation": usage.get("cache_creation", _lifetimes(use.written_5m, use.written_1h)),
         }
         kind = "compaction" if self._reply.stop_reason == "compaction" else "message"
         listed: list[dict[str, Any]] = []
@@ -605,24 +605,24 @@ class _Poured(CompiledReply):
         self.once = True
         self._is_at_once = False
         self._slots = slots
-        self._given = content
+        self._unsigned = content
         self._poured = {slot.text: text for slot, text in texts}
         self._texts_json = {slot.name: encode(dumps(text)) for slot, text in texts}
         self._cost = Cost(slots._cost.text + sum([tokens.count(text) for _, text in texts]), slots._cost.fixed)
-        self._views, self._forms, self._paced = {}, {}, {}
+        self._views, self._templates, self._paced = {}, {}, {}
 
     @lazy
     def _content(self) -> tuple[Block, ...]:
-        given = {slot: self._given[at] for at, slot in self._slots.slots}
-        return tuple([given.get(block, block) if type(block) is Slot else block for block in self._slots._content])
+        texts = {slot: self._unsigned[at] for at, slot in self._slots.slots}
+        return tuple([texts.get(block, block) if type(block) is Slot else block for block in self._slots._content])
 
     @lazy
     def _texts(self) -> tuple[str, ...]:
-        return tuple([block.text for block in self._given if isinstance(block, Text)])
+        return tuple([block.text for block in self._unsigned if isinstance(block, Text)])
 
     def _made(self, kind: _Kind, chunk: Chunk | None) -> ReplyTemplate:
-        form = self._slots.form(kind, chunk)
-        return form if self._is_at_once else FilledTemplate(form, self._poured, chunk)
+        template = self._slots.template(kind, chunk)
+        return template if self._is_at_once else FilledTemplate(template, self._poured, chunk)
 
     def _at_pace(self, timing: Timing) -> _Paced:
         slots = self._slots
@@ -631,29 +631,30 @@ class _Poured(CompiledReply):
         )
 
     def _whole(self, to: Binding, needs: float) -> Filled:
-        self._is_at_once = not to.stream and self._slots.at_once(to)  # its JSON has everybody's form, and no time
+        self._is_at_once = not to.stream and self._slots.at_once(to)  # its JSON has everybody's template, and no time
         return super()._whole(to, needs)
 
 
-# -- what is told --------------------------------------------------------------------------------------------------
+# -- beside the message --------------------------------------------------------------------------------------------
 
 
-def _apart(said: Extras) -> tuple[Extras, Mapping[str, Any]]:
-    """What a script tells beside a reply, and apart from it a container of which it leaves out the id or the end."""
-    container = said.delta.get("container")
+def _apart(extras: Extras) -> tuple[Extras, Mapping[str, Any]]:
+    """What a script sets beside the message, and apart from it a container of which it leaves out the id or the end."""
+    container = extras.delta.get("container")
     if container is None or {"id", "expires_at"} <= container.keys():
-        return said, {}
-    return replace(said, delta={name: value for name, value in said.delta.items() if name != "container"}), container
+        return extras, {}
+    rest = {name: value for name, value in extras.delta.items() if name != "container"}
+    return replace(extras, delta=rest), container
 
 
-def _open(said: Extras) -> Extras:
-    """Room for what only some requests are told; what the reply says itself stands."""
+def _open(own: Extras) -> Extras:
+    """Room for what only some replies carry; what the script sets itself stands."""
 
-    def room(holes: Sequence[Blank], own: Mapping[str, Any]) -> dict[str, Any]:
-        return {**{hole.name: hole.text for hole in holes}, **own}
+    def room(blanks: Sequence[Blank], own: Mapping[str, Any]) -> dict[str, Any]:
+        return {**{blank.name: blank.text for blank in blanks}, **own}
 
     return Extras(
-        room(_MESSAGE, said.message), room(_DELTA, said.delta), room(_BESIDE, said.beside), room(_USAGE, said.usage)
+        room(_MESSAGE, own.message), room(_DELTA, own.delta), room(_BESIDE, own.beside), room(_USAGE, own.usage)
     )
 
 
@@ -662,8 +663,8 @@ def _member(name: str, value: Any) -> bytes:
     return encode(f",{dumps(name)}:{dumps(value)}")
 
 
-def _members(told: Mapping[str, Any]) -> dict[str, bytes]:
-    return {name: _member(name, value) for name, value in told.items()}
+def _members(values: Mapping[str, Any]) -> dict[str, bytes]:
+    return {name: _member(name, value) for name, value in values.items()}
 
 
 def _lifetimes(written_5m: int, written_1h: int) -> dict[str, int]:
@@ -676,7 +677,7 @@ _NO_CACHES: Mapping[str, Any] = {
     "cache_creation_input_tokens": 0,
     "cache_creation": _lifetimes(0, 0),
 }
-_UNTOLD = {hole.name: b"" for hole in _MEMBERS}
+_NO_MEMBERS = {blank.name: b"" for blank in _MEMBERS}
 _UNEDITED = _members(UNEDITED)
 _STANDARD = _member("service_tier", "standard")
 _GEOS = {geo: _member("inference_geo", geo) for geo in get_args(Geo)}
@@ -690,7 +691,7 @@ def _runs_code(block: Block) -> bool:
     return block.type == "server_tool_use" and getattr(block, "name", "").endswith("code_execution")
 
 
-# counters that tell of the output: a reply that is cut is counted anew
+# counters of the output: a reply that is cut is counted anew
 _OF_OUTPUT = ("output_tokens", "output_tokens_details", "server_tool_use", "iterations", "full_content_extra_count")
 
 

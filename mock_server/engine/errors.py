@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from mock_server.engine.session import Session
 
 
-# What `x-should-retry` says of a status, where the error has no word of its own. Of the others nothing is said.
+# `x-should-retry` by status, where the error has none of its own. Others have none.
 SHOULD_RETRY: Mapping[int, str] = {**dict.fromkeys((400, 401, 403, 404, 413), "false"), 429: "true"}
 
 
 def failure(error: ApiError, session: "Session", request_id: str, at: int = 0, *, streamed: bool = False) -> Plan:
-    """The reply that tells an error, `at` microseconds after the request. `streamed`: its body is for an `error` event,
-    where the API names details even when there are none.
+    """The reply with an error, `at` microseconds after the request. `streamed`: its body is for an `error` event, where
+    the API names details even when there are none.
     """
     profile = session.in_force.profile
     message = error.message
@@ -38,8 +38,8 @@ def failure(error: ApiError, session: "Session", request_id: str, at: int = 0, *
     if "x-should-retry" not in own and error.status in SHOULD_RETRY:
         own["x-should-retry"] = SHOULD_RETRY[error.status]
     printable = ((name, value.replace("\r", " ").replace("\n", " ")) for name, value in own.items())
-    told = session.reply_headers(request_id, is_known=error.type != "authentication_error")
-    return whole(error.status, (*JSON_HEADERS, *told, *printable), encode(dumps(body)), at, body)
+    usual = session.reply_headers(request_id, is_known=error.type != "authentication_error")
+    return whole(error.status, (*JSON_HEADERS, *usual, *printable), encode(dumps(body)), at, body)
 
 
 _RETRIED = {408, 409, 429}
@@ -74,14 +74,14 @@ def unserved(error: UnknownModel, profile: Profile) -> ApiError:
     by_short = {_short(one.id): one.id for one in reversed(profile.models)}
     near = ", ".join(by_short[short] for short in nearest(_short(error.model), by_short, _NEAR))
     others = [other for other in built_in() if other != profile.name and _profile(other).model(error.model) is not None]
-    told = f"profile {profile.name} serves no model '{name}'{near and f'; nearest: {near}'}"
-    told += f"; profile {others[0]} has it" if others else ""
-    log.warning("a model that nobody serves: %s", told)
-    error.note = f"{profile.unknown_model_message.format(model=name)}: {told}"
+    text = f"profile {profile.name} serves no model '{name}'{near and f'; nearest: {near}'}"
+    text += f"; profile {others[0]} has it" if others else ""
+    log.warning("a model that nobody serves: %s", text)
+    error.note = f"{profile.unknown_model_message.format(model=name)}: {text}"
     if "{model}" not in profile.unknown_model_message:
         error.message = error.note
     switch = f"--profile {others[0]}, or with " if others else ""
-    hint = f"{told}; start the server with {switch}--any-model to accept every name"
+    hint = f"{text}; start the server with {switch}--any-model to accept every name"
     error.headers["x-mock-hint"] = in_ascii(hint)
     return error
 

@@ -99,8 +99,8 @@ def error_text(error: ApiError) -> str:
     return error.message or MESSAGE.get(error.type, error.type)
 
 
-# what scenarios call an endpoint -> its method and a path to it
-ASKED: Mapping[str, tuple[str, str]] = {
+# an endpoint, by the name that scenarios have for it -> its method and a path to it
+TARGETS: Mapping[str, tuple[str, str]] = {
     name: (method, re.sub(r"{\w+(\.\.\.)?}", "explain", path))
     for path, methods in OPERATIONS.items()
     for method, name in methods.items()
@@ -108,8 +108,8 @@ ASKED: Mapping[str, tuple[str, str]] = {
 
 
 def request_to(endpoint: str, body: Mapping[str, Any], headers: Mapping[str, str]) -> HttpRequest:
-    """The request with this body to an endpoint of `ASKED`."""
-    method, path = ASKED[endpoint]
+    """The request with this body to an endpoint of `TARGETS`."""
+    method, path = TARGETS[endpoint]
     return HttpRequest(method, path, headers, encode(dumps_in_steps(body)))
 
 
@@ -134,26 +134,26 @@ def _explained(engine: "Engine", session: Session, http: HttpRequest) -> Explana
     seed = session.in_force.settings.seed
     try:
         states = session.states(library)
-        asked = Lookup(request, http.headers, "", Cursors(), seed, states, name)
-        found = choose(library, asked) if endpoint in MESSAGES else choose_beside(library, asked)
+        lookup = Lookup(request, http.headers, "", Cursors(), seed, states, name)
+        found = choose(library, lookup) if endpoint in MESSAGES else choose_beside(library, lookup)
     except ApiError as error:
         return Explanation(error=refused or error, asked=count)
     except (KeyError, TypeError, AttributeError, ValueError):  # too broken for conditions to look into
         return Explanation(error=refused)
     if found is None:
-        matches = [(one.when.match(asked.newest), one.name) for one in beside if one.when is not None]
+        matches = [(one.when.match(lookup.newest), one.name) for one in beside if one.when is not None]
         near = [NearMiss(scenario, match.distance, match.misses) for match, scenario in matches]
         near.sort(key=lambda miss: miss.distance)
         return Explanation(near_misses=tuple(near[:NEAR_MISSES]), error=refused, asked=count)
     if isinstance(found, NoMatch):
         return Explanation(near_misses=found.near_misses, error=refused, asked=count)
-    by = Rendering(asked, found, seed, engine.generator, session.name, session.reply_time())
+    by = Rendering(lookup, found, seed, engine.generator, session.name, session.reply_time())
     fails = _failing(found, by)
     against = () if fails or refused is not None else _contradicting(session.in_force, found, by)
     scenario = found.scenario
     held = [
         line
-        for condition, facts in found.conditions(asked)
+        for condition, facts in found.conditions(lookup)
         if condition.holds(facts)
         for line in condition.descriptions
     ]
@@ -164,8 +164,8 @@ def _explained(engine: "Engine", session: Session, http: HttpRequest) -> Explana
         len(scenario.turns),
         scenario.source,
         ("named by the request", *held) if scenario.named_only else tuple(held),
-        found.captures(asked),
-        found.unmet(asked) if scenario.expects else (),
+        found.captures(lookup),
+        found.unmet(lookup) if scenario.expects else (),
         error=refused,
         fails=fails,
         contradictions=against,
@@ -173,7 +173,7 @@ def _explained(engine: "Engine", session: Session, http: HttpRequest) -> Explana
 
 
 def _read(endpoint: Endpoint, http: HttpRequest, session: Session) -> tuple[MessagesRequest, ApiError | None]:
-    """What scenarios are asked about, and why the API would refuse it. Raises ApiError for what cannot be read."""
+    """The request that scenarios see, and why the API would refuse it. Raises ApiError for what cannot be read."""
     name, profile = NAMES[endpoint], session.in_force.profile
     if name == "complete":
         http, _, _ = read_completion(http, session)
@@ -204,8 +204,8 @@ def _contradicting(in_force: InForce, choice: Choice, by: Rendering) -> tuple[st
             content = rendered(content, by)
         except ApiError:  # nothing can be made up for the client's schema
             return ()
-    said = Said(content, answer.ending, is_bent=bool(answer.fault))
-    return tuple([one.text for one in contradictions(request, model_of(request, in_force.profile), said)])
+    reply = Said(content, answer.ending, is_bent=bool(answer.fault))
+    return tuple([one.text for one in contradictions(request, model_of(request, in_force.profile), reply)])
 
 
 def _failing(choice: Choice, by: Rendering) -> str:

@@ -44,9 +44,9 @@ NONE = ReplyFaults()
 def faults_for(call: Call, lookup: Lookup, overlays: Iterable[Scenario], answer: Answer | None) -> ReplyFaults:
     """What a reply is to suffer. Raises ApiError (400) for a header that names no fault."""
     own = () if answer is None else answer.faults
-    laid = [one for one in overlays if _applies(one, call, lookup)]
-    found = (*own, *(fault for one in laid for fault in (*(one.gate or ()), *(one.fault or ()))), *of_header(call))
-    timing = next((one.timing for one in laid if one.timing is not None), None)
+    active = [one for one in overlays if _applies(one, call, lookup)]
+    found = (*own, *(fault for one in active for fault in (*(one.gate or ()), *(one.fault or ()))), *of_header(call))
+    timing = next((one.timing for one in active if one.timing is not None), None)
     return ReplyFaults(found, timing) if found or timing is not None else NONE
 
 
@@ -85,23 +85,23 @@ def apply_faults(
     call: Call,
     plan: Plan,
     breaks: Iterable[Fault],
-    told: Plan | None,
+    streamed: Plan | None,
     seed: bytes,
     most: int = faults.MOST_WORK,
 ) -> Applied:
-    """The plan after its faults. `told`: the same message as a stream; `seed`: where what they draw comes from; `most`:
-    how many frames all of them may go through.
+    """The plan after its faults. `streamed`: the same message as a stream; `seed`: where what they draw comes from;
+    `most`: how many frames all of them may go through.
     """
-    terms = call.session.in_force
-    name = terms.profile.request_id_headers[0]
+    in_force = call.session.in_force
+    name = in_force.profile.request_id_headers[0]
     request_id = next((value for header, value in plan.headers if header == name), "")
 
     def fail(script: Failure, *, streamed: bool = False) -> Plan:
-        error = scripted(script, Answer(), fast_retries=terms.settings.fast_retries)
+        error = scripted(script, Answer(), fast_retries=in_force.settings.fast_retries)
         return failure(error, call.session, request_id, streamed=streamed)
 
     shows = (lambda one: (one.status, unpacked(one))) if call.in_batch else None  # a line of results
-    done = faults.applied(plan, tuple(breaks), Site(Random(seed + b"faults"), told, fail, shows=shows), most)
+    done = faults.applied(plan, tuple(breaks), Site(Random(seed + b"faults"), streamed, fail, shows=shows), most)
     for reason in done.failed:
         log.warning("a fault could not be applied: %s", reason)
     return done
@@ -119,7 +119,7 @@ def with_faults(call: Call, exchange: Exchange, breaks: tuple[Fault, ...]) -> Ex
 
 
 def stand_in(call: Call, body: dict[str, Any] | None) -> MessagesRequest:
-    """A request to another endpoint as scenarios are asked about it. `body`: that of one that has a prompt."""
+    """A request to another endpoint as scenarios see it. `body`: that of one that has a prompt."""
     request = MessagesRequest(_NO_PROMPT if body is None else body, call.http.headers, call.http.body)
     vars(request)["fingerprint"] = digest_of(call.http, call.reading)  # of what came, and where to
     return request
@@ -160,7 +160,7 @@ _PACKED = ("content-encoding", "gzip")
 
 
 def unpacked(plan: Plan) -> bytes | None:
-    """The body of a reply as a client reads it; None where it says that it is packed, and cannot be unpacked."""
+    """The body of a reply as a client reads it; None where its headers say that it is packed, and it is not."""
     body = plan.body()
     if _PACKED not in plan.headers:
         return body

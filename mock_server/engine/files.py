@@ -34,7 +34,7 @@ class FileFacts(NamedTuple):
 
 
 class File:
-    """One file, made `now`, which it tells as `unix`, and living so many seconds; None: it stays."""
+    """One file, made `now` (`unix`: the same as its JSON has it), and living so many seconds; None: it stays."""
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class File:
         return self.content.size
 
     def payload(self) -> dict[str, Any]:
-        """The file as the API tells of it."""
+        """The file as a JSON object."""
         return {
             "id": self.id,
             "type": "file",
@@ -181,7 +181,7 @@ def full(most: int) -> ApiError:
 
 
 def lifetime(text: str | None) -> int | None:
-    """What the field `expires_in_seconds` says. Raises ApiError (400)."""
+    """The value of the field `expires_in_seconds`. Raises ApiError (400)."""
     if text is None:
         return None
     if not text.isascii() or not text.isdigit() or len(text) > 12:

@@ -1,8 +1,8 @@
 """Rate limits: token buckets for requests and tokens, one set for each model of a session.
 
 A bucket holds a minute's worth (requests per second: a second's) and fills up evenly. Input is taken when a request
-is let in, output when its reply is known, if need be on credit. A request larger than a whole bucket is let in when
-the bucket is full. Facts: docs/protocol.md E.3 and G.3; times are unix seconds.
+is admitted, output when its reply is known, if need be on credit. A request larger than a whole bucket is admitted
+when the bucket is full. Facts: docs/protocol.md E.3 and G.3; times are unix seconds.
 """
 
 import math
@@ -69,7 +69,7 @@ class Refusal(NamedTuple):
 
     @property
     def retry_after(self) -> int:
-        """Whole seconds. Less is forgiven here than by `Buckets.admit`, so that who waits so long is let in."""
+        """Whole seconds. Less is forgiven here than by `Buckets.admit`, so that who waits so long is admitted."""
         return max(1, math.ceil(self.wait - INSTANT / 2))
 
 
@@ -128,7 +128,7 @@ class Buckets:
 
 
 def _needed(name: str, input_tokens: int) -> float:
-    """What must be in a bucket for a request to be let in. Output must only be out of debt."""
+    """What must be in a bucket for a request to be admitted. Output must only be out of debt."""
     if name in _PER_REQUEST:
         return 1
     return input_tokens if name in _ON_INPUT else 0
@@ -164,5 +164,5 @@ def refused(refusal: Refusal, model: str, profile: Profile, headers: Headers) ->
             "headers for current usage. Please reduce the prompt length or the maximum tokens requested, or try again "
             "later."
         )
-    told = {"retry-after": str(refusal.retry_after), **dict(headers)} if profile.rate_limit_headers else {}
-    return ApiError("rate_limit_error", message, headers=told)
+    more = {"retry-after": str(refusal.retry_after), **dict(headers)} if profile.rate_limit_headers else {}
+    return ApiError("rate_limit_error", message, headers=more)

@@ -56,9 +56,9 @@ def changed_query(query: str, change: Callable[[str, str], str]) -> str:
 
 def _parameter(part: str, change: Callable[[str, str], str]) -> str:
     name, equals, value = part.partition("=")
-    said = unquote_plus(value)
-    new = change(unquote_plus(name), said)
-    return part if new == said else f"{name}{equals}{quote_plus(new, safe='[]')}"
+    decoded = unquote_plus(value)
+    new = change(unquote_plus(name), decoded)
+    return part if new == decoded else f"{name}{equals}{quote_plus(new, safe='[]')}"
 
 
 def masked_query(query: str) -> str:
@@ -183,14 +183,14 @@ class _Masking(logging.Filter):
     """Takes secrets out of the lines of a logger, and out of the tracebacks with them."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        said = record.getMessage()
-        shown = masked(said)
-        if shown != said:
+        text = record.getMessage()
+        shown = masked(text)
+        if shown != text:
             record.msg, record.args = shown, None
         if record.exc_info and not record.exc_text:
-            said = logging.Formatter().formatException(record.exc_info)
-            shown = masked(said)
-            if shown != said:
+            text = logging.Formatter().formatException(record.exc_info)
+            shown = masked(text)
+            if shown != text:
                 record.exc_text = shown
         return True
 

@@ -1,4 +1,4 @@
-"""The overlays in force, of one session or of the whole server: which there are; laying, lifting, switching them."""
+"""The overlays in force, of one session or of the whole server: which there are; adding, removing, switching them."""
 
 from collections.abc import Container, Sequence
 from typing import NamedTuple
@@ -10,10 +10,10 @@ from mock_server.scenario.node import one_of
 
 
 class OverlayView(NamedTuple):
-    """One overlay: what it lays over replies, how often (0 to 1), whether it is switched on, where it comes from.
+    """One overlay: what it does to replies, how often (0 to 1), whether it is switched on, where it comes from.
 
-    `added`: at run time and here, so that it can be taken away here. `between`: when it strikes, in seconds since it
-    was laid.
+    `added`: at run time and here, so that it can be removed here. `between`: when it strikes, in seconds since it was
+    added.
     """
 
     name: str
@@ -40,7 +40,7 @@ class Overlays:
         added = self._added()
         return [_view(one, off, added) for one in self._known()]
 
-    def lay(self, *overlays: Scenario) -> None:
+    def add(self, *overlays: Scenario) -> None:
         """Raises ScenarioError as `Engine.add` does."""
         if self._session is None:
             self._engine.lay(*overlays)

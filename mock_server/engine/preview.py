@@ -66,10 +66,10 @@ def request_for(scenario: Scenario, profile: Profile) -> tuple[dict[str, Any], d
 
 
 def states_for(scenario: Scenario) -> dict[str, str]:
-    """The states that the scenario's `when` asks for."""
+    """The states that the scenario's `when` wants."""
     written = scenario.data.value if scenario.data is not None else {}
-    asked = [when["state"].value for when in _conditions(written.get("when")) if "state" in when]
-    wanted = [(name, item.plain()) for one in asked if isinstance(one, dict) for name, item in one.items()]
+    states = [when["state"].value for when in _conditions(written.get("when")) if "state" in when]
+    wanted = [(name, item.plain()) for one in states if isinstance(one, dict) for name, item in one.items()]
     return {name: value[0] if isinstance(value, list) else value for name, value in wanted}
 
 
@@ -80,8 +80,8 @@ def _target(scenario: Scenario) -> tuple[str, str]:
     return method, re.sub(r"{\w+(\.\.\.)?}", KEY, path)
 
 
-def _asked_of(path: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The body of a request to this path that asks for what this body asks of messages."""
+def _body_for(path: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The body of a request to this path, like this body of one for a message."""
     if path == "/v1/messages/batches":
         return {"requests": [{"custom_id": KEY, "params": {**body, "stream": False}}]}
     if path == "/v1/messages/count_tokens":
@@ -131,7 +131,7 @@ _TYPES: tuple[tuple[type, str], ...] = (
 def tool(name: str, example: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """A tool of this name that takes an input like the example."""
     properties = {
-        key: {"type": next((said for kind, said in _TYPES if isinstance(value, kind)), "string")}
+        key: {"type": next((type_name for kind, type_name in _TYPES if isinstance(value, kind)), "string")}
         for key, value in (example or {"query": ""}).items()
     }
     return {"name": name, "input_schema": {"type": "object", "properties": properties}}
@@ -157,16 +157,16 @@ def _text(node: Node, usual: str = "") -> str:
 
 def _meet_prompt(node: Node, made: MadeUp) -> None:
     content = made.body["messages"][0]["content"]
-    said = _text(node, "Hello")
+    text = _text(node, "Hello")
     if isinstance(content, str):
-        made.body["messages"][0]["content"] = said
+        made.body["messages"][0]["content"] = text
     else:
-        content[-1]["text"] = said
+        content[-1]["text"] = text
 
 
 def _meet_system(node: Node, made: MadeUp) -> None:
-    if said := _text(node):
-        made.body["system"] = said
+    if text := _text(node):
+        made.body["system"] = text
 
 
 def _meet_model(node: Node, made: MadeUp) -> None:
@@ -195,8 +195,8 @@ def _meet_stream(node: Node, made: MadeUp) -> None:
 def _meet_has(node: Node, made: MadeUp) -> None:
     for kind in node.plain() if isinstance(node.value, list) else [node.value]:
         if kind in _HELD:
-            said = made.body["messages"][0]["content"]
-            text = said if isinstance(said, str) else said[-1]["text"]
+            content = made.body["messages"][0]["content"]
+            text = content if isinstance(content, str) else content[-1]["text"]
             made.body["messages"][0]["content"] = [copy.deepcopy(_HELD[kind]), {"type": "text", "text": text}]
             return
 
@@ -353,10 +353,10 @@ def _refused(
     """The errors that a scenario gives for another endpoint than those of messages, one an attempt."""
     made, own = request_for(scenario, session.in_force.profile)
     method, path = _target(scenario)
-    body = _asked_of(path, made) if request is None else request
+    body = _body_for(path, made) if request is None else request
     attempts = 1 if request is not None else len(scenario.turns[0].attempts or (scenario,))
-    told = [_played(engine, session, body, {**own, **headers}, True, method, path) for _ in range(attempts)]
-    return tuple(told)
+    played = [_played(engine, session, body, {**own, **headers}, True, method, path) for _ in range(attempts)]
+    return tuple(played)
 
 
 def _named(scenario: Scenario, headers: Mapping[str, str]) -> dict[str, str]:
@@ -381,10 +381,18 @@ def _played(
     if late is not None:
         is_ours = late.function is None
         exchange = in_place(late) if is_ours and waits else exchange._replace(note=LONG if is_ours else FUNCTION)
-    told = {name: text for name, text in headers.items() if name.startswith("x-mock")}
-    plan, note, against = exchange.plan, exchange.note, exchange.contradictions
-    faults, asked = exchange.faults, f"{method} {path}"
-    return Previewed(exchange.scenario, exchange.turn, exchange.attempt, body, told, plan, note, faults, against, asked)
+    return Previewed(
+        exchange.scenario,
+        exchange.turn,
+        exchange.attempt,
+        body,
+        {name: text for name, text in headers.items() if name.startswith("x-mock")},
+        exchange.plan,
+        exchange.note,
+        exchange.faults,
+        exchange.contradictions,
+        f"{method} {path}",
+    )
 
 
 def _walk(engine: "Engine", session: Session, scenario: Scenario, stream: bool, waits: bool) -> Iterator[Previewed]:
@@ -423,14 +431,11 @@ def _next(scenario: Scenario, last: Previewed, body: Mapping[str, Any]) -> dict[
     messages = [*body["messages"], {"role": "assistant", "content": content}]
     if reply["stop_reason"] == "pause_turn":
         return {**body, "messages": messages}
-    results = [_result(block) for block in content if block["type"] == "tool_use"]
+    calls = [block["id"] for block in content if block["type"] == "tool_use"]
+    results = [{"type": "tool_result", "tool_use_id": id, "content": "made up by preview"} for id in calls]
     return {**body, "messages": [*messages, {"role": "user", "content": results or "Go on."}]}
 
 
 def _text_of(message: Mapping[str, Any]) -> str:
     content = message["content"]
     return content if isinstance(content, str) else str(content[-1]["text"])
-
-
-def _result(call: Mapping[str, Any]) -> dict[str, Any]:
-    return {"type": "tool_result", "tool_use_id": call["id"], "content": "made up by preview"}

@@ -29,8 +29,8 @@ else:  # most templates make nothing up
 
 
 class Rendering(NamedTuple):
-    """What the open parts of one reply are made from. `server_seed`: that of the settings; `unix`: the time that the
-    reply tells.
+    """What the open parts of one reply are made from. `server_seed`: that of the settings; `unix`: the time of the
+    reply.
     """
 
     lookup: Lookup
@@ -71,17 +71,17 @@ def _failed(by: Rendering, what: object) -> ApiError:
 
 def _block(block: Any, at: int, by: Rendering, values: "_Values") -> Block:
     if isinstance(block, OpenText | OpenThinking):
-        said = _text(block, at, by, values)
+        text = _text(block, at, by, values)
         if isinstance(block, OpenText):
-            return Text(text=said, citations=block.citations)
-        return Thinking(thinking=said, signature=block.signature)
+            return Text(text=text, citations=block.citations)
+        return Thinking(thinking=text, signature=block.signature)
     if block.made is not None:
-        given = _made(block, at, by)
+        input = _made(block, at, by)
     else:
-        given = _with_values(block.input, lambda template: _filled(template, by, values))
+        input = _with_values(block.input, lambda template: _filled(template, by, values))
     cls = BLOCKS[block.type]
     own = {field.name: getattr(block, field.name) for field in fields(cls)}
-    made: Block = cls(**{**own, "input": given})
+    made: Block = cls(**{**own, "input": input})
     return made
 
 

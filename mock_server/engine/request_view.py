@@ -1,4 +1,4 @@
-"""A request as the author of a test looks at it: the parsed body under the API's names, and what was said in it."""
+"""A request as the author of a test looks at it: the parsed body under the API's names, and its texts."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ class NotUnderstood(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class ToolResult:
-    """What a client says a tool did: `of` is the tool's name, `id` the call's, `text` the text of its content."""
+    """A tool's result as the client sent it: `of` is the tool's name, `id` the call's, `text` that of its content."""
 
     of: str
     id: str
@@ -65,7 +65,7 @@ class Request:
             return False
 
     @lazy
-    def _talk(self) -> Conversation:
+    def _conversation(self) -> Conversation:
         return conversation(self.messages)
 
     @property
@@ -96,7 +96,7 @@ class Request:
     @lazy
     def prompt(self) -> str:
         """The text of the newest human turn: the newest user turn that is no answer to a tool call."""
-        return self._talk.turns[self._talk.human[-1]].text.text
+        return self._conversation.turns[self._conversation.human[-1]].text.text
 
     @property
     def system(self) -> str:
@@ -113,13 +113,13 @@ class Request:
         """The results that the newest user turn brings, in order."""
         return tuple(
             ToolResult(
-                of=self._asked.called.get(block["tool_use_id"], ""),
+                of=self._view.called.get(block["tool_use_id"], ""),
                 id=block["tool_use_id"],
                 text=result_text(block),
                 is_error=bool(block.get("is_error")),
                 content=block.get("content"),
             )
-            for block in self._talk.newest_results
+            for block in self._conversation.newest_results
         )
 
     @lazy
@@ -128,13 +128,15 @@ class Request:
         return {name: value for name, value in self.body.items() if name not in _OWN}
 
     @lazy
-    def _asked(self) -> RequestView:
-        return RequestView(self._parsed, self.headers, self._talk.turns[-1].content, self._talk.newest_results)
+    def _view(self) -> RequestView:
+        return RequestView(
+            self._parsed, self.headers, self._conversation.turns[-1].content, self._conversation.newest_results
+        )
 
     @lazy
     def facts(self) -> ConditionContext:
-        """The request as conditions are asked about it."""
-        return ConditionContext(self._asked, self._talk.turns[self._talk.human[-1]].text)
+        """The request as conditions see it."""
+        return ConditionContext(self._view, self._conversation.turns[self._conversation.human[-1]].text)
 
     def __repr__(self) -> str:
         return f"<Request {self.method} {self.path}, {several(len(self.raw), 'byte')}>"

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 MAX_COUNTERS = 100_000
 MAX_SESSIONS = 10_000
 DEFAULT = "default"
-FIXED = 1_790_000_000.0  # what replies tell as the time where there is a seed
+FIXED = 1_790_000_000.0  # the time of all replies where there is a seed
 
 _K = TypeVar("_K", bound=Hashable)
 
@@ -125,7 +125,7 @@ class InForce:
 
     @lazy
     def passed_versions(self) -> set[str | None]:
-        """The values of `anthropic-version` that were asked about, and passed; None where it was left out."""
+        """The values of `anthropic-version` that were checked, and passed; None where it was left out."""
         return set()
 
     def headers_at(self, second: int, request_id: str, *, is_known: bool = True) -> Headers:
@@ -153,7 +153,7 @@ _FIRST: Values = {}
 
 
 class Session:
-    """One lane: its own terms, scenarios (of the newest call first), counters, prompt cache, threads, rate limits,
+    """One lane: its own settings, scenarios (of the newest call first), counters, prompt cache, threads, rate limits,
     batches, files, states, clock, gates and journal.
 
     `moved`: the states that are not what they were at first; another object whenever one is moved.
@@ -168,7 +168,7 @@ class Session:
         self._mover: tuple[str, bytes] | None = None  # the request that has moved states last, by key and fingerprint
         self._states: tuple[object, object, Values] | None = None
         self._began = self.clock.now()
-        self._laid: dict[str, tuple[Scenario, float]] = {}  # when overlays of a window were laid, where that was later
+        self._windows: dict[str, tuple[Scenario, float]] = {}  # overlays with a window that were added later, and when
         self.in_force = in_force
         self.scenarios: tuple[CompiledScenario, ...] = ()
         self.cursors = Cursors()
@@ -222,12 +222,12 @@ class Session:
         """The windows of these overlays begin now."""
         for one in overlays:
             if one.between is not None:
-                self._laid[one.name] = (one, self.clock.now())
+                self._windows[one.name] = (one, self.clock.now())
 
     def since(self, overlay: Scenario) -> float:
-        """The seconds since an overlay was laid, or since the session began where that was later."""
-        laid, at = self._laid.get(overlay.name, (None, 0.0))
-        return self.clock.now() - (at if laid is overlay else self._began)
+        """The seconds since an overlay was added, or since the session began where that was later."""
+        known, at = self._windows.get(overlay.name, (None, 0.0))
+        return self.clock.now() - (at if known is overlay else self._began)
 
     def new_name(self) -> str:
         """A name for a scenario that was given none; never the same twice."""
@@ -257,7 +257,7 @@ class Session:
             self.off = self.off - {name} if on else self.off | {name}
 
     def agree(self, in_force: InForce, compile: Callable[[Scenario], CompiledScenario]) -> None:
-        """Take other terms; what is loaded is compiled anew under them."""
+        """Take other settings; what is loaded is compiled anew under them."""
         with self._lock:
             self.in_force = in_force
             self.scenarios = tuple(compile(one.scenario) for one in self.scenarios)
@@ -278,14 +278,14 @@ class Session:
         self.gates.reset()
         self.clock.reset()
         self._began = self.clock.now()
-        self._laid.clear()
+        self._windows.clear()
 
     def ids(self) -> Ids:
         """The ids of one reply, drawn from chance and the time."""
         return Ids(None, unix=self.clock.unix())
 
     def reply_time(self) -> float:
-        """The time that a reply tells, in unix seconds: with a seed always the same."""
+        """The time of a reply, in unix seconds: with a seed always the same."""
         return FIXED if self.in_force.settings.seed is not None else self.clock.unix()
 
     def reply_headers(self, request_id: str, *, is_known: bool = True) -> Headers:
@@ -382,13 +382,13 @@ class Sessions:
         """Whether the session that owned this key has ended."""
         return key in self._closed
 
-    def of(self, asked: str | None, key: str) -> Session:
+    def of(self, wanted: str | None, key: str) -> Session:
         """The session of a request. Raises ApiError for a key whose session has ended."""
         if key in self._closed:
             raise invalid("this API key belongs to a test that has ended")
-        if asked is not None:
-            if not asked or len(asked) > 200 or not asked.isprintable():
+        if wanted is not None:
+            if not wanted or len(wanted) > 200 or not wanted.isprintable():
                 raise invalid("x-mock-session: a name of 1 to 200 printable characters")
-            return self.named(asked)
+            return self.named(wanted)
         name = self._claims.get(key)
         return self.default if name is None else self.named(name)

@@ -87,7 +87,7 @@ def _blocks_in(messages: Sequence[Mapping[str, Any]]) -> int:
 
 def checked(body: Mapping[str, Any]) -> Mapping[str, Any]:
     """The value of `thread`. Raises ApiError when it is none, or stands beside what threads do not take."""
-    thread = body["thread"]
+    thread: Mapping[str, Any] = body["thread"]
     type = thread.get("type") if isinstance(thread, Mapping) else None
     if type not in ("create", "continue"):
         raise invalid(f"thread: Input tag '{type}' found using 'type' does not match any of 'create', 'continue'")
@@ -97,8 +97,7 @@ def checked(body: Mapping[str, Any]) -> Mapping[str, Any]:
     if unsupported:
         text = f"thread: Message threads are not supported together with {', '.join(unsupported)}"
         raise invalid(text, details={"error_code": "thread_unsupported_request", "unsupported": unsupported})
-    told: Mapping[str, Any] = thread
-    return told
+    return thread
 
 
 def _same(one: Any, other: Any) -> bool:

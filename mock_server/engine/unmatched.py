@@ -74,8 +74,8 @@ class Making(NamedTuple):
     @property
     def parameters(self) -> Mapping[str, Any]:
         """Where Octen's tools keep theirs; empty for the others."""
-        given = self.tool.get("parameters")
-        return given if isinstance(given, Mapping) else {}
+        own = self.tool.get("parameters")
+        return own if isinstance(own, Mapping) else {}
 
 
 # -- which tool -------------------------------------------------------------------------------------------------------
@@ -105,8 +105,8 @@ def is_exhausted(making: Making) -> bool:
     """Whether the turn that goes on has made all the calls it may."""
     tool = str(making.tool.get("name"))
     name, most = _MOST_CALLS.get(tool, ("", None))
-    for given in (making.tool, making.parameters):
-        most = given[name] if isinstance(given.get(name), int) else most
+    for options in (making.tool, making.parameters):
+        most = options[name] if isinstance(options.get(name), int) else most
     last = making.request.messages[-1]
     content = blocks(last["content"]) if last["role"] == "assistant" else ()
     made = sum(block["type"] == "server_tool_use" and block["name"] == tool for block in content)
@@ -145,16 +145,16 @@ def filled(reply: Sequence[Block], request: MessagesRequest, seed: bytes, genera
         if isinstance(block, ServerToolUse):
             call = block
         if isinstance(block, WebSearchToolResult) and block.is_open:
-            name, said = (call.name, call.input) if call is not None else _CALL_OF[block.type]
+            name, input = (call.name, call.input) if call is not None else _CALL_OF[block.type]
             tool = next((one for one in request.tools if name in (one.get("name"), _call_name(one))), {"name": name})
-            block = replace(block, content=result(name, said, Making(request, tool, seed + bytes([at]), generator)))
+            block = replace(block, content=result(name, input, Making(request, tool, seed + bytes([at]), generator)))
         done.append(block)
     return tuple(done)
 
 
-def result(call: str, said: Mapping[str, Any], making: Making) -> Any:
+def result(call: str, input: Mapping[str, Any], making: Making) -> Any:
     """The content of the result of a call."""
-    return _RESULTS[call](said, making)
+    return _RESULTS[call](input, making)
 
 
 def _call_name(tool: Mapping[str, Any]) -> str:
@@ -165,16 +165,16 @@ def _call_name(tool: Mapping[str, Any]) -> str:
 
 
 def _query(making: Making) -> str:
-    said = next((text_of(blocks(m["content"])) for m in reversed(making.request.messages) if m["role"] == "user"), "")
-    words = [word.strip(".,:;!?\"'()[]") for word in said.split()]
+    prompt = next((text_of(blocks(m["content"])) for m in reversed(making.request.messages) if m["role"] == "user"), "")
+    words = [word.strip(".,:;!?\"'()[]") for word in prompt.split()]
     return " ".join([word for word in words if word][:8]) or "news"
 
 
 def _url(making: Making) -> str:
-    said = " ".join(text_of(blocks(message["content"])) for message in making.request.messages)
-    given = next((word.strip(".,;!?()<>\"'") for word in said.split() if "://" in word), None)
+    prompt = " ".join(text_of(blocks(message["content"])) for message in making.request.messages)
+    url = next((word.strip(".,;!?()<>\"'") for word in prompt.split() if "://" in word), None)
     allowed = making.tool.get("allowed_domains")
-    return given or f"https://{allowed[0] if allowed else SITES[0]}/{_slug(_query(making))}"
+    return url or f"https://{allowed[0] if allowed else SITES[0]}/{_slug(_query(making))}"
 
 
 def _slug(text: str) -> str:
@@ -197,20 +197,20 @@ _CALLS: Mapping[str, Callable[[Making], dict[str, Any]]] = {
 # -- searches ---------------------------------------------------------------------------------------------------------
 
 
-def _search(said: Mapping[str, Any], making: Making) -> list[dict[str, Any]]:
+def _search(input: Mapping[str, Any], making: Making) -> list[dict[str, Any]]:
     parameters = making.parameters
     is_octen = str(making.tool.get("name")).startswith("octen")
     sites = _sites(making)
-    count = parameters.get("count", _FOUND) if is_octen else _FOUND
+    count = 0 if not sites else parameters.get("count", _FOUND) if is_octen else _FOUND
     item = _octen_item if is_octen else _web_item
-    return [item(f"{said.get('query')} {nth}", sites[nth % len(sites)], making) for nth in range(count if sites else 0)]
+    return [item(f"{input.get('query')} {nth}", sites[nth % len(sites)], making) for nth in range(count)]
 
 
 def _sites(making: Making) -> list[str]:
     """The domains that results may be on; what is excluded wins, and a domain stands for those below it."""
-    given = {**making.tool, **making.parameters}
-    wanted = given.get("include_domains") or given.get("allowed_domains") or SITES
-    refused = [*(given.get("exclude_domains") or ()), *(given.get("blocked_domains") or ())]
+    options = {**making.tool, **making.parameters}
+    wanted = options.get("include_domains") or options.get("allowed_domains") or SITES
+    refused = [*(options.get("exclude_domains") or ()), *(options.get("blocked_domains") or ())]
     return [site for site in wanted if not any(_is_below(site, one) for one in refused)]
 
 
@@ -252,9 +252,9 @@ def _octen_item(what: str, site: str, making: Making) -> dict[str, Any]:
 
 def _switch(parameters: Mapping[str, Any], name: str, default: bool, length: int) -> int:
     """The length in tokens of a part that can be switched on and off; 0 when it is off."""
-    given = parameters.get(name)
-    given = given if isinstance(given, Mapping) else {}
-    return int(given.get("max_tokens", length)) if given.get("enable", default) else 0
+    options = parameters.get(name)
+    options = options if isinstance(options, Mapping) else {}
+    return int(options.get("max_tokens", length)) if options.get("enable", default) else 0
 
 
 def _kept(text: str, length: int, parameters: Mapping[str, Any]) -> str:
@@ -273,9 +273,9 @@ def _published(parameters: Mapping[str, Any], chance: Random) -> datetime:
     return start + (end - start) * chance.random() if start < end else end
 
 
-def _parsed(given: Any) -> datetime | None:
+def _parsed(value: Any) -> datetime | None:
     try:
-        moment = datetime.fromisoformat(str(given).replace("Z", "+00:00"))
+        moment = datetime.fromisoformat(str(value).replace("Z", "+00:00"))
     except ValueError:
         return None
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=timezone.utc)
@@ -284,7 +284,7 @@ def _parsed(given: Any) -> datetime | None:
 # -- the other tools --------------------------------------------------------------------------------------------------
 
 
-def _fetch(said: Mapping[str, Any], making: Making) -> dict[str, Any]:
+def _fetch(input: Mapping[str, Any], making: Making) -> dict[str, Any]:
     most = making.tool.get("max_content_tokens")
     text = "".join(tokens.split(making.words("page", _PAGE))[: most if isinstance(most, int) else None])
     document: dict[str, Any] = {
@@ -295,18 +295,18 @@ def _fetch(said: Mapping[str, Any], making: Making) -> dict[str, Any]:
     }
     return {
         "type": "web_fetch_result",
-        "url": said.get("url"),
+        "url": input.get("url"),
         "content": document,
         "retrieved_at": whole_seconds(TODAY),
     }
 
 
 def _ran(kind: str) -> Callable[[Mapping[str, Any], Making], dict[str, Any]]:
-    return lambda said, making: {"type": kind, "stdout": "42\n", "stderr": "", "return_code": 0, "content": []}
+    return lambda input, making: {"type": kind, "stdout": "42\n", "stderr": "", "return_code": 0, "content": []}
 
 
-def _edited(said: Mapping[str, Any], making: Making) -> dict[str, Any]:
-    if said.get("command") == "create":
+def _edited(input: Mapping[str, Any], making: Making) -> dict[str, Any]:
+    if input.get("command") == "create":
         return {"type": "text_editor_code_execution_create_result", "is_file_update": False}
     text = making.words("file", _SNIPPET)
     return {
@@ -319,7 +319,7 @@ def _edited(said: Mapping[str, Any], making: Making) -> dict[str, Any]:
     }
 
 
-def _tools_found(said: Mapping[str, Any], making: Making) -> dict[str, Any]:
+def _tools_found(input: Mapping[str, Any], making: Making) -> dict[str, Any]:
     deferred = [tool["name"] for tool in making.request.tools if tool.get("defer_loading") and tool.get("name")]
     references = [{"type": "tool_reference", "tool_name": name} for name in deferred[:_FOUND]]
     return {"type": "tool_search_tool_search_result", "tool_references": references}
@@ -334,7 +334,7 @@ _RESULTS: Mapping[str, Callable[[Mapping[str, Any], Making], Any]] = {
     "text_editor_code_execution": _edited,
     "tool_search_tool_regex": _tools_found,
     "tool_search_tool_bm25": _tools_found,
-    "advisor": lambda said, making: {"type": "advisor_result", "text": making.words("advice", _SNIPPET)},
+    "advisor": lambda input, making: {"type": "advisor_result", "text": making.words("advice", _SNIPPET)},
 }
 # type of a result without a call in its reply -> the call it is taken to be of
 _CALL_OF: Mapping[str, tuple[str, dict[str, Any]]] = {
@@ -356,8 +356,8 @@ def _closing(found: Any, making: Making) -> tuple[Text, ...]:
 
 
 def _citing(item: Mapping[str, Any], making: Making) -> Text:
-    said = str(item.get("highlights") or item.get("full_content") or making.words(f"cited {item['url']}", 24))
-    quote = said.split(". ")[0].strip().rstrip(".")[:150] or str(item["title"])
+    text = str(item.get("highlights") or item.get("full_content") or making.words(f"cited {item['url']}", 24))
+    quote = text.split(". ")[0].strip().rstrip(".")[:150] or str(item["title"])
     citation = {
         "type": "web_search_result_location",
         "url": item["url"],
@@ -400,13 +400,13 @@ def generated(
 
     `wanted`: what it is to be like, lengths in tokens of a model whose tokens are `factor` times the estimated ones.
     """
-    talk = conversed(request)
-    about = talk.turns[talk.human[-1]].topic
+    conversation = conversed(request)
+    about = conversation.turns[conversation.human[-1]].topic
     thoughts: tuple[Block, ...] = ()
-    if _thinks(request, talk, seed) if wanted.thinking is None else wanted.thinking:
+    if _thinks(request, conversation, seed) if wanted.thinking is None else wanted.thinking:
         length = max(1, int(Random(seed + b"thought").randint(*THOUGHT) / factor))
         thoughts = (Thinking(thinking=generator.thought(seed + b"thought", length, about)),)
-    tool = _called_tool(request, talk, seed, matching=wanted.tools == "matching")
+    tool = _called_tool(request, conversation, seed, matching=wanted.tools == "matching")
     content: Sequence[Block]
     if tool is None:
         content = _text_block(request, seed, generator, wanted, factor, about)
@@ -514,7 +514,7 @@ _SMALL = frozenset(_SMALL_WORDS.split())
 
 
 def _stems(text: str) -> set[str]:
-    """The words of a text or a name by how they begin, without those that say nothing."""
+    """The words of a text or a name by how they begin, without the common ones."""
     words = (word.lower() for word in _WORD.findall(text))
     return {_ENDING.sub("", word)[:6] for word in words if len(word) > 1 and word not in _SMALL}
 
@@ -522,10 +522,10 @@ def _stems(text: str) -> set[str]:
 def _fitting_tool(request: MessagesRequest, conversation: Conversation) -> Mapping[str, Any] | None:
     """The tool that shares most words with the newest prompt, the first of equals; None when no tool shares one. A word
     that many tools have says little about any of them."""
-    asked = _stems(conversation.turns[conversation.human[-1]].typed_last(_MOST_REQUESTED))
+    wanted = _stems(conversation.turns[conversation.human[-1]].typed_last(_MOST_REQUESTED))
     tools = [tool for tool in _offered(request) if tool["name"] != STRUCTURED_OUTPUT]
-    named = [_stems(tool["name"]) & asked for tool in tools]
-    described = [_stems(str(tool.get("description") or "")[:_MOST_DESCRIBED]) & asked for tool in tools]
+    named = [_stems(tool["name"]) & wanted for tool in tools]
+    described = [_stems(str(tool.get("description") or "")[:_MOST_DESCRIBED]) & wanted for tool in tools]
     having = Counter(word for name, text in zip(named, described, strict=True) for word in name | text)
 
     def weight(words: Iterable[str]) -> float:

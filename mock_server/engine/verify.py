@@ -24,11 +24,8 @@ def matching(journal: Journal, when: Mapping[str, Any] | None, scenario: str | N
     """
     condition = None if when is None else read_past(when)
     picked = journal.entries() if condition is None else journal.matching(condition)
-    return [one for one in picked if one.number > since and _is_meant(one, scenario)]
-
-
-def _is_meant(entry: Entry, scenario: str | None) -> bool:
-    return not entry.side if scenario is None else entry.scenario == scenario
+    newer = [one for one in picked if one.number > since]
+    return [one for one in newer if (not one.side if scenario is None else one.scenario == scenario)]
 
 
 def count(journal: Journal, when: Mapping[str, Any] | None, scenario: str | None) -> int:
@@ -47,8 +44,8 @@ def not_called(
         return None
     wanted = "at least 1 request" if times is None else several(times, "request")
     by = f" answered by '{scenario}'" if scenario else ""
-    said = f" with {_spelled(when)}" if when is not None else ""
-    lines = [f"expected {wanted}{by}{said}, got {got}"]
+    condition = f" with {_spelled(when)}" if when is not None else ""
+    lines = [f"expected {wanted}{by}{condition}, got {got}"]
     if when is not None:
         lines += _matches(matching(journal, when, scenario))
         if got < (1 if times is None else times):
@@ -70,8 +67,8 @@ def _matches(held: Sequence[Entry]) -> Iterator[str]:
 
 def _nearest(journal: Journal, condition: Condition) -> Iterator[str]:
     """The requests that nearly met a condition, with every part of it that did not hold; if none did, the nearest."""
-    asked = [(condition.match(one.request.facts), one) for one in journal.entries() if _is_asked(one)]
-    off = sorted(((match, one) for match, one in asked if not match.ok), key=lambda pair: pair[0].distance)
+    matches = [(condition.match(one.request.facts), one) for one in journal.entries() if _is_judged(one)]
+    off = sorted(((match, one) for match, one in matches if not match.ok), key=lambda pair: pair[0].distance)
     near = [pair for pair in off if pair[0].distance <= NEAR]
     for match, one in near[:NEAREST] or off[:1]:
         yield f"  {'near' if near else 'nearest'}: {one}"
@@ -80,7 +77,7 @@ def _nearest(journal: Journal, condition: Condition) -> Iterator[str]:
             yield from _difference(miss)
 
 
-def _is_asked(entry: Entry) -> bool:
+def _is_judged(entry: Entry) -> bool:
     return entry.is_readable and not entry.side
 
 
@@ -137,15 +134,15 @@ def contradicted_text(journal: Journal) -> str:
     """The scripted replies that contradicted their requests, each sentence once, and what to do about it."""
     count = journal.contradicted
     parts = [f"{several(count, 'reply')} {'contradicts its request' if count == 1 else 'contradict their requests'}"]
-    told = Counter(
+    counted = Counter(
         f"{one.method} {one.path}: {text}"
         for one in journal.entries()
         if one.exchange.contradicted
         for text in one.exchange.contradictions
     )
-    parts += [f"{text} ({times} times)" if times > 1 else text for text, times in told.most_common(NEAREST)]
-    if len(told) > NEAREST:
-        parts.append(f"… {len(told) - NEAREST} more")
+    parts += [f"{text} ({times} times)" if times > 1 else text for text, times in counted.most_common(NEAREST)]
+    if len(counted) > NEAREST:
+        parts.append(f"… {len(counted) - NEAREST} more")
     parts.append(
         "Mend the scenario, or say that it is meant: `contradicts: true` in it, add(…, contradicts=True) in Python, or "
         'contradictions="warn" among the settings.'
@@ -187,13 +184,13 @@ def out_of_sequence(journal: Journal, steps: Sequence[Step], elsewhere: int) -> 
         return None
     lines = [f"the requests did not come in this order; step {len(found) + 1} was not reached:"]
     for at, step in enumerate(steps):
-        said = f"scenario '{step}'" if isinstance(step, str) else _spelled(step)
+        wanted = f"scenario '{step}'" if isinstance(step, str) else _spelled(step)
         came = f"ok: {found[at]}" if at < len(found) else "missing"
-        lines.append(f"  {at + 1}. {said}: {came}")
+        lines.append(f"  {at + 1}. {wanted}: {came}")
     return masked("\n".join([*lines, journal_text(journal, elsewhere)]))
 
 
 def _is(test: str | Condition, entry: Entry) -> bool:
     if isinstance(test, str):
         return entry.scenario == test
-    return _is_asked(entry) and test.holds(entry.request.facts.at(entry.turn, entry.attempt))
+    return _is_judged(entry) and test.holds(entry.request.facts.at(entry.turn, entry.attempt))

@@ -29,22 +29,23 @@ _SAME = ("model", "stream", "metadata")
 
 
 def as_message(body: Mapping[str, Any]) -> dict[str, Any]:
-    """The body of the request for a message that says the same. Raises ApiError (400) for a prompt without turns.
+    """The body of the same request, for a message. Raises ApiError (400) for a prompt without turns.
 
     What stands before the first turn is the system prompt; text after the last `Assistant:` is a prefill.
     """
     system, *turns = _TURN.split(body["prompt"])
-    said = [{"role": _ROLES[role], "content": text.strip()} for role, text in zip(turns[::2], turns[1::2], strict=True)]
-    if not said or said[0]["role"] != "user":
+    pairs = zip(turns[::2], turns[1::2], strict=True)
+    messages = [{"role": _ROLES[role], "content": text.strip()} for role, text in pairs]
+    if not messages or messages[0]["role"] != "user":
         raise invalid(f"prompt must start with {json.dumps(HUMAN)} turn after an optional system prompt")
-    if said[-1]["role"] != "assistant":
+    if messages[-1]["role"] != "assistant":
         raise invalid(f"prompt must end with {json.dumps(ASSISTANT)} turn")
-    if not said[-1]["content"]:
-        said.pop()
+    if not messages[-1]["content"]:
+        messages.pop()
     return {
         **{name: body[name] for name in _SAME if name in body},
         "max_tokens": body["max_tokens_to_sample"],
-        "messages": said,
+        "messages": messages,
         "stop_sequences": [*(body.get("stop_sequences") or ()), HUMAN],
         **({"system": system.strip()} if system.strip() else {}),
     }
@@ -54,34 +55,30 @@ def as_completion(plan: Plan) -> Plan:
     """The reply with a message, as a reply with a completion: the same times. An error stays as it is."""
     if plan.whole.status != 200:
         return plan
-    told = plan._replace(parts=tuple(_streamed(plan.parts)) if plan.stream else _whole(plan.parts), tokens=None)
-    return told if plan.intact is None else told._replace(intact=as_completion(plan.intact))
+    converted = plan._replace(parts=tuple(_streamed(plan.parts)) if plan.stream else _whole(plan.parts), tokens=None)
+    return converted if plan.intact is None else converted._replace(intact=as_completion(plan.intact))
 
 
 def fold(payloads: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """The completion that the events of its stream add up to."""
-    told = [payload for payload in payloads if payload["type"] == "completion"]
-    return {**told[-1], "completion": "".join(one["completion"] for one in told)} if told else {}
+    completions = [payload for payload in payloads if payload["type"] == "completion"]
+    return {**completions[-1], "completion": "".join(one["completion"] for one in completions)} if completions else {}
 
 
 def _completion(message: Mapping[str, Any], text: str, ending: Mapping[str, Any] | None) -> dict[str, Any]:
+    """One completion. There are two reasons to stop only: a reply that ends by itself has come to the next `Human:`."""
+    reason = stop = None
+    if ending is not None:
+        is_cut = ending["stop_reason"] == "max_tokens"
+        reason, stop = ("max_tokens", None) if is_cut else ("stop_sequence", ending.get("stop_sequence") or HUMAN)
     return {
         "type": "completion",
         "id": "compl_" + str(message["id"]).removeprefix("msg_"),
         "completion": text,
-        "stop_reason": None if ending is None else _stop_reason(ending),
-        "stop": None if ending is None else _stop(ending),
+        "stop_reason": reason,
+        "stop": stop,
         "model": message["model"],
     }
-
-
-def _stop_reason(ending: Mapping[str, Any]) -> str:
-    """Only two are there: a reply that ends by itself has come to the next `Human:`."""
-    return "max_tokens" if ending["stop_reason"] == "max_tokens" else "stop_sequence"
-
-
-def _stop(ending: Mapping[str, Any]) -> str | None:
-    return None if ending["stop_reason"] == "max_tokens" else ending.get("stop_sequence") or HUMAN
 
 
 def _whole(parts: tuple[Part, ...]) -> tuple[Part, ...]:
@@ -99,7 +96,7 @@ def _whole(parts: tuple[Part, ...]) -> tuple[Part, ...]:
 
 
 def _message(parts: tuple[Part, ...]) -> Payload | None:
-    """The message that a JSON body tells, perhaps in pieces; None where a fault has spoilt it."""
+    """The message in a JSON body, perhaps in pieces; None where a fault has spoilt it."""
     payloads = [payload for part in parts for payload in part.payloads]
     if len(payloads) == 1 and payloads[0] is not None:
         message: Any = payloads[0]
@@ -117,18 +114,18 @@ def _streamed(parts: Iterable[Part]) -> Iterator[Part]:
         if not part.frames:  # it only waits
             yield part
             continue
-        told = _completions(part, message) or [(PING_FRAME, PING, part.at[-1])]
-        at = array("I", [due for _, _, due in told])
-        yield Part(tuple([data for data, _, _ in told]), at, part.wait, partial(_payloads, part, message))
+        converted = _completions(part, message) or [(PING_FRAME, PING, part.at[-1])]
+        at = array("I", [due for _, _, due in converted])
+        yield Part(tuple([data for data, _, _ in converted]), at, part.wait, partial(_payloads, part, message))
 
 
 def _payloads(part: Part, message: dict[str, Any], frames: tuple[bytes, ...]) -> Payloads:
-    """What the events of a completion say, worked out again for whoever looks: it is many times their bytes."""
+    """The payloads of a completion's events, worked out again for whoever looks: they are many times their bytes."""
     return tuple([payload for _, payload, _ in _completions(part, message)] or [PING])
 
 
 def _heard(frame: bytes) -> Payload | None:
-    """What a frame that a fault has been at still says, if it is one event."""
+    """The payload of a frame that a fault has been at, if it still is one event."""
     try:
         (payload,) = parse_events(frame)
     except ValueError:
@@ -139,27 +136,27 @@ def _heard(frame: bytes) -> Payload | None:
 def _completions(part: Part, message: dict[str, Any]) -> list[tuple[bytes, Payload | None, int]]:
     """What the frames of a message's stream become: bytes, payloads and times. One that a fault has spoilt stays.
 
-    `message` keeps what the beginning of the stream tells.
+    `message` is filled from `message_start`.
     """
-    told: list[tuple[bytes, Payload | None, int]] = []
+    converted: list[tuple[bytes, Payload | None, int]] = []
     for old, known, at in zip(part.frames, part.payloads, part.at, strict=True):
         payload = _heard(old) if known is None else known
         kind = None if payload is None else payload["type"]
-        said: Payload | None = None
+        completion: Payload | None = None
         try:
             if payload is None or kind in ("ping", "error"):
-                told.append((old, known, at))
+                converted.append((old, known, at))
             elif kind == "message_start":
                 message.update(payload["message"])
             elif kind == "content_block_delta" and payload["delta"]["type"] == "text_delta":
-                said = _completion(message, payload["delta"]["text"], None)
+                completion = _completion(message, payload["delta"]["text"], None)
             elif kind == "message_delta":
-                said = _completion(message, "", payload["delta"])
+                completion = _completion(message, "", payload["delta"])
         except (KeyError, TypeError, ValueError):  # an edit left what no completion can be made of
-            told.append((old, known, at))
-        if said is not None:
-            told.append((frame(said), said, at))
-    return told
+            converted.append((old, known, at))
+        if completion is not None:
+            converted.append((frame(completion), completion, at))
+    return converted
 
 
 # The rules of the legacy `POST /v1/complete`, as far as they are not those of the message it becomes.

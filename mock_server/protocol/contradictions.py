@@ -1,6 +1,6 @@
-"""Whether a reply contradicts its request: says what the API would not say to it.
+"""Whether a reply contradicts its request: is one that the API would not give to it.
 
-What a script answers is sent all the same, with a warning. Each contradiction is a predicate of the reply, such as
+What a script answers is sent all the same, with a warning. Each contradiction is a sentence about the reply, such as
 "calls 't', which the request does not offer". Rules: docs/protocol.md B.4 and B.5 (tools, `tool_choice`), B.6
 (thinking), and the documentation of strict tools and structured outputs. What nobody can know is not judged: the names
 that an MCP server has, unless the request lists them; what a text was to become that was cut.
@@ -35,7 +35,7 @@ class Contradiction(NamedTuple):
 
 
 class Said(NamedTuple):
-    """A reply as it is judged: its content, how it ends, and whether a fault bends what it says."""
+    """A reply as it is judged: its content, how it ends, and whether a fault changes its content."""
 
     content: Sequence[Block]
     stop_reason: str
@@ -47,16 +47,16 @@ class Said(NamedTuple):
 
     @property
     def is_whole(self) -> bool:
-        """Whether nothing kept it from saying all that it would: it was not refused, cut, paused or bent."""
+        """Whether it is complete: it was not refused, cut, paused or bent."""
         return not self.is_bent and self.stop_reason in ("end_turn", "tool_use")
 
 
-def contradictions(request: MessagesRequest, model: Model | None, said: Said) -> tuple[Contradiction, ...]:
+def contradictions(request: MessagesRequest, model: Model | None, reply: Said) -> tuple[Contradiction, ...]:
     """What a reply does against its request; of many things the first. `model`: None where nobody knows what it can
     do.
     """
     found: dict[Contradiction, None] = {}
-    for one in (one for judge in _JUDGES for one in judge(request, model, said)):
+    for one in (one for judge in _JUDGES for one in judge(request, model, reply)):
         found[one._replace(text=excerpt(one.text, _LONGEST))] = None
         if len(found) == MOST:
             break
@@ -96,7 +96,7 @@ def _offer(request: MessagesRequest) -> Offer:
 
 
 def adds_tools(request: MessagesRequest) -> bool:
-    """Whether what was said may offer tools too; else nothing that is judged stands there but who spoke last."""
+    """Whether the messages may offer tools too; else nothing of them is judged but whose the last one is."""
     return request.has_system_messages and request.may_have(_ADDITION)
 
 
@@ -137,8 +137,8 @@ def _added(request: MessagesRequest) -> Iterator[Any]:
 
 def _mcp_offer(server: Mapping[str, Any]) -> McpOffer:
     """The older way: the server says which of its tools are allowed."""
-    given = server.get("tool_configuration")
-    configuration: Mapping[str, Any] = given if isinstance(given, dict) else {}
+    configured = server.get("tool_configuration")
+    configuration: Mapping[str, Any] = configured if isinstance(configured, dict) else {}
     allowed = configuration.get("allowed_tools")
     if configuration.get("enabled") is False:
         return McpOffer({}, others=False)
@@ -159,17 +159,17 @@ def _toolset_offer(tool: Mapping[str, Any]) -> McpOffer:
     return McpOffer(named, others)
 
 
-def _not_offered(request: MessagesRequest, model: Model | None, said: Said) -> Iterator[Contradiction]:
+def _not_offered(request: MessagesRequest, model: Model | None, reply: Said) -> Iterator[Contradiction]:
     """A call of a tool that is not there."""
-    calls = said.calls
+    calls = reply.calls
     if not calls:
         return
     offer = _offer(request)
-    told: set[tuple[str, str]] = set()
+    seen: set[tuple[str, str]] = set()
     for call in calls:
-        if (call.type, call.name) in told:
+        if (call.type, call.name) in seen:
             continue
-        told.add((call.type, call.name))
+        seen.add((call.type, call.name))
         if isinstance(call, McpToolUse):
             yield from _of_mcp(call, offer)
         elif call.type == "tool_use":
@@ -196,13 +196,13 @@ def _listed(names: "Mapping[str, Any] | Sequence[str]") -> str:
     return f"there {'is' if len(names) == 1 else 'are'} {shown}{', …' if len(names) > NAMED else ''}"
 
 
-def _chosen(request: MessagesRequest, model: Model | None, said: Said) -> Iterator[Contradiction]:
+def _chosen(request: MessagesRequest, model: Model | None, reply: Said) -> Iterator[Contradiction]:
     """A call that `tool_choice` forbids, or one that it demands and that is not there."""
     choice = request.tool_choice
     kind = choice.get("type")
     if kind not in ("none", "any", "tool"):
         return
-    calls = said.calls
+    calls = reply.calls
     if kind == "none":
         if calls:
             yield Contradiction("calls a tool although tool_choice is none")
@@ -221,15 +221,15 @@ def _chosen(request: MessagesRequest, model: Model | None, said: Said) -> Iterat
     else:
         missing = "calls no tool although tool_choice is any"
     # a turn that goes on has called before, and what was cut would have
-    if said.is_whole and request.messages[-1]["role"] != "assistant":
+    if reply.is_whole and request.messages[-1]["role"] != "assistant":
         yield Contradiction(missing)
 
 
-def _in_parallel(request: MessagesRequest, model: Model | None, said: Said) -> Iterator[Contradiction]:
+def _in_parallel(request: MessagesRequest, model: Model | None, reply: Said) -> Iterator[Contradiction]:
     """Two calls where only one may be made; a program makes as many as it likes."""
     if not request.tool_choice.get("disable_parallel_tool_use"):
         return
-    count = sum(one.type == "tool_use" and (one.caller or {}).get("type", "direct") == "direct" for one in said.calls)
+    count = sum(one.type == "tool_use" and (one.caller or {}).get("type", "direct") == "direct" for one in reply.calls)
     if count > 1:
         yield Contradiction(f"calls {count} tools at once although disable_parallel_tool_use is set")
 
@@ -237,11 +237,11 @@ def _in_parallel(request: MessagesRequest, model: Model | None, said: Said) -> I
 # -- schemas ----------------------------------------------------------------------------------------------------------
 
 
-def _broken_inputs(request: MessagesRequest, model: Model | None, said: Said) -> Iterator[Contradiction]:
+def _broken_inputs(request: MessagesRequest, model: Model | None, reply: Said) -> Iterator[Contradiction]:
     """The input of a strict tool fits its schema, unless the reply ends before it is whole."""
-    if not said.is_whole:
+    if not reply.is_whole:
         return
-    for call in said.calls:
+    for call in reply.calls:
         tool = _offer(request).mine.get(call.name) if call.type == "tool_use" else None
         if tool is None or tool.get("strict") is not True:
             continue
@@ -255,17 +255,17 @@ def _input(call: ToolUse) -> Any:
     return call.input if call.raw is None else strict_json(call.raw or "{}")
 
 
-def _broken_text(request: MessagesRequest, model: Model | None, said: Said) -> Iterator[Contradiction]:
-    """The text fits the schema of the output format, where the model has said all: behind the tools that the server
-    ran, not before a call of the client's, and not where it goes on from what the client has put into its mouth.
+def _broken_text(request: MessagesRequest, model: Model | None, reply: Said) -> Iterator[Contradiction]:
+    """The text fits the schema of the output format, where it is complete: behind the tools that the server ran, not
+    before a call of the client's, and not where it goes on from a prefill.
     """
     wanted = request.format
-    if not wanted or wanted.get("type") != "json_schema" or said.stop_reason != "end_turn" or not said.is_whole:
+    if not wanted or wanted.get("type") != "json_schema" or reply.stop_reason != "end_turn" or not reply.is_whole:
         return
     if request.messages[-1]["role"] == "assistant":
         return
     texts: list[str] = []
-    for block in said.content:
+    for block in reply.content:
         if is_server_tool(block.type):
             texts = []
         elif isinstance(block, Text):
@@ -294,9 +294,9 @@ def _broken(request: MessagesRequest, name: Any, schema: Any, read: Callable[[],
 # -- thinking ---------------------------------------------------------------------------------------------------------
 
 
-def _thoughts(request: MessagesRequest, model: Model | None, said: Said) -> Iterator[Contradiction]:
+def _thoughts(request: MessagesRequest, model: Model | None, reply: Said) -> Iterator[Contradiction]:
     """A thought where thinking is off, or of a model that has none; where it was just not asked for, that is odd."""
-    if not any(block.type in THOUGHTS for block in said.content):
+    if not any(block.type in THOUGHTS for block in reply.content):
         return
     mode = request.thinking.get("type")
     if mode == "disabled":

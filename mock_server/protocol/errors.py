@@ -85,7 +85,7 @@ def failure_of_ours(text: str) -> ApiError:
     return ApiError("api_error", f"mock-server: {text}", headers={"x-should-retry": "false"})
 
 
-_LONGEST_WORD = 200  # of a client's that is told back, or that a known word is looked for beside
+_LONGEST_WORD = 200  # of a client's that a message quotes, or that a known word is looked for beside
 
 
 class UnknownModel(ApiError):

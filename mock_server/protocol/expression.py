@@ -191,8 +191,8 @@ class Expression:
         found = program.search(data)
         if found is None or not names:
             return None if found is None else {}
-        said = found.groupdict()
-        held = ((name, said.get(f"g{number}".encode())) for name, number in names.items())
+        groups = found.groupdict()
+        held = ((name, groups.get(f"g{number}".encode())) for name, number in names.items())
         return {name: one.decode() for name, one in held if one is not None}
 
     def _linear(self, text: str, names: Mapping[str, int]) -> tuple[Any, bytes, int] | None:
@@ -474,10 +474,10 @@ def _outside(ranges: _Ranges) -> _Ranges:
 def _categories() -> Mapping[str, _Ranges]:
     """What `re` takes for a digit, for white space and for a letter of a word, by asking it."""
     every = "".join(map(chr, range(_LAST_OF_A_KIND + 1)))
-    asked = {"DIGIT": r"\d+", "SPACE": r"\s+", "WORD": r"\w+"}
+    patterns = {"DIGIT": r"\d+", "SPACE": r"\s+", "WORD": r"\w+"}
     return {
         kind: [(ord(run[0][0]), ord(run[0][-1])) for run in re.finditer(pattern, every)]
-        for kind, pattern in asked.items()
+        for kind, pattern in patterns.items()
     }
 
 

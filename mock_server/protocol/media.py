@@ -157,7 +157,7 @@ def pages_of(body: bytes) -> int | None:
 
 
 def _objects(body: bytes) -> Iterator[bytes]:
-    """The objects of a PDF that may tell about pages, those in packed streams too."""
+    """The objects of a PDF that may be about pages, those in packed streams too."""
     packed: list[bytes] = []
     for part in _pieces(body):
         if b"/ObjStm" in part and len(packed) < STREAMS:

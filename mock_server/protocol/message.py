@@ -99,7 +99,7 @@ class Usage:
     override: Mapping[str, Any] | None = None
 
 
-# counters that only one of the two events tells, whoever sets them
+# counters that only one of the two events has, whoever sets them
 ONLY_AT_END = ("output_tokens", "output_tokens_details", "server_tool_use")
 ONLY_AT_START = ("cache_creation", "service_tier", "inference_geo", "speed")
 

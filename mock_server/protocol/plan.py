@@ -62,7 +62,7 @@ class Manner(NamedTuple):
     """What a broken reply does to HTTP itself.
 
     `ending`: after the last frame the body is ended properly all the same (`end`), or left open with a FIN (`close`) or
-    a RST (`reset`). `head`: bytes in place of the status line and headers. `length`: the content-length that is told,
+    a RST (`reset`). `head`: bytes in place of the status line and headers. `length`: the content-length that is sent,
     true or not. `apart`: every frame is a write of its own.
     """
 
@@ -76,7 +76,7 @@ class Plan(NamedTuple):
     """One reply: its head (due `at` microseconds after the request) and its body.
 
     `stream` says how the body is framed: each frame as it comes, or one body of known length. A plan that faults were
-    applied to keeps what it was before in `intact`. `tokens`: input and output as the usage of a message tells them.
+    applied to keeps what it was before in `intact`. `tokens`: input and output as the usage of a message has them.
     """
 
     status: int

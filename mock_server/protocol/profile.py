@@ -81,7 +81,7 @@ class Model:
     when one must be called. `thinking_tokens`: that of thinking with a budget. `image_tokens` and `image_side`: what an
     image costs at most, and the pixels it is scaled down to. `page_tokens`: what a page of a PDF costs. `media`: images
     and pages of a request. `timing`: the pace of its replies as a scenario would write it; what it means is no matter
-    of the protocol. `inference_geo`: where its replies say they were made. `thinking_usage`: whether the usage tells
+    of the protocol. `inference_geo`: where its replies say they were made. `thinking_usage`: whether the usage counts
     the tokens of thinking, 0 too: `always`, or where thinking was `asked` for. `created`, `deprecated`, `retires`:
     dates. `lacks`: the capabilities it is listed without. `fallbacks`: the models it is listed to fall back to; None:
     not known.
@@ -170,7 +170,7 @@ class Profile:
     `native_prefix`: native Anthropic ids map to this prefix and dots: `claude-opus-4-8` -> `anthropic/claude-opus-4.8`.
     `refused_since`: shapes that are an error from a version on. `betas`: the values `anthropic-beta` may have; none
     listed: any (globs). `refused_tools`: tool types it does not have. `organization`, `workspace`: for the headers that
-    tell whose key it was. `limits`: rate limits of a model that has none of its own; `rate_limit_headers`: replies tell
+    say whose key it was. `limits`: rate limits of a model that has none of its own; `rate_limit_headers`: replies say
     what is left of them. `priority_tier`: requests are served by it unless they ask for `standard_only`.
     `complete_usage`: send every usage counter, zeros too. `encrypted_results`: search results carry
     `encrypted_content`. `callers`: a call tells that the model made it. `thinking_display`: how thoughts are shown to a
@@ -256,8 +256,8 @@ class Profile:
     @lazy
     def owner_headers(self) -> tuple[tuple[str, str], ...]:
         """The headers that say whose key it was."""
-        told = {"organization": self.organization, "workspace": self.workspace}
-        return tuple([(f"anthropic-{name}-id", id) for name, id in told.items() if id is not None])
+        owner = {"organization": self.organization, "workspace": self.workspace}
+        return tuple([(f"anthropic-{name}-id", id) for name, id in owner.items() if id is not None])
 
     @lazy
     def lenient(self) -> "Profile":

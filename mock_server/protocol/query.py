@@ -15,11 +15,11 @@ _T = TypeVar("_T")
 
 
 class Parameter(Protocol):
-    """Reads the values that one name was given; `several`: whether it may have more than one."""
+    """Reads the values of one name; `several`: whether it may have more than one."""
 
     @property
     def several(self) -> bool: ...
-    def read(self, name: str, given: Sequence[str]) -> Any: ...
+    def read(self, name: str, values: Sequence[str]) -> Any: ...
 
 
 class TextParameter(NamedTuple):
@@ -27,8 +27,8 @@ class TextParameter(NamedTuple):
 
     several: bool = False
 
-    def read(self, name: str, given: Sequence[str]) -> str | None:
-        return given[0] if given and given[0] else None
+    def read(self, name: str, values: Sequence[str]) -> str | None:
+        return values[0] if values and values[0] else None
 
 
 class Whole(NamedTuple):
@@ -39,13 +39,13 @@ class Whole(NamedTuple):
     default: int
     several: bool = False
 
-    def read(self, name: str, given: Sequence[str]) -> int:
-        if not given:
+    def read(self, name: str, values: Sequence[str]) -> int:
+        if not values:
             return self.default
-        text = given[0].removeprefix("-")
+        text = values[0].removeprefix("-")
         if not text.isascii() or not text.isdigit() or len(text) > 15:
             raise invalid(f"{name}: Input should be a valid integer, unable to parse string as an integer")
-        number = int(given[0])
+        number = int(values[0])
         if number < self.least:
             raise invalid(f"{name}: Input should be greater than or equal to {self.least}")
         if number > self.most:
@@ -60,23 +60,23 @@ class Several(NamedTuple):
     most: int | None = None
     several: bool = True
 
-    def read(self, name: str, given: Sequence[str]) -> tuple[str, ...]:
-        if self.most is not None and len(given) > self.most:
-            raise invalid(f"{name}: List should have at most {self.most} items after validation, not {len(given)}")
-        for at, text in enumerate(given):
+    def read(self, name: str, values: Sequence[str]) -> tuple[str, ...]:
+        if self.most is not None and len(values) > self.most:
+            raise invalid(f"{name}: List should have at most {self.most} items after validation, not {len(values)}")
+        for at, text in enumerate(values):
             if self.choices and text not in self.choices:
                 *rest, last = [f"'{one}'" for one in self.choices]
                 raise invalid(f"{name}.{at}: Input should be {', '.join(rest)}{' or ' if rest else ''}{last}")
-        return tuple(given)
+        return tuple(values)
 
 
-# how lists by id are asked for: docs/protocol.md F.6
+# the parameters of lists by id: docs/protocol.md F.6
 PAGE: Mapping[str, Parameter] = {"limit": Whole(1, 1000, 20), "after_id": TextParameter(), "before_id": TextParameter()}
 
 
 def read_query(query: str, known: Mapping[str, Parameter]) -> dict[str, Any]:
     """A value for every known parameter. Raises ApiError (400) for what is unknown, wrong, or given twice."""
-    given: dict[str, list[str]] = {name: [] for name in known}
+    values: dict[str, list[str]] = {name: [] for name in known}
     for name, value in _fields(query):
         base = name.removesuffix("[]")
         if base == "beta":
@@ -84,10 +84,10 @@ def read_query(query: str, known: Mapping[str, Parameter]) -> dict[str, Any]:
         parameter = known.get(base)
         if parameter is None or (base != name and not parameter.several):
             raise invalid(f"{_short(name)}: Extra inputs are not permitted")
-        given[base].append(value)
-        if len(given[base]) > 1 and not parameter.several:
+        values[base].append(value)
+        if len(values[base]) > 1 and not parameter.several:
             raise invalid(f"{name}: only one value is permitted")
-    return {name: parameter.read(name, given[name]) for name, parameter in known.items()}
+    return {name: parameter.read(name, values[name]) for name, parameter in known.items()}
 
 
 def _fields(query: str) -> Sequence[tuple[str, str]]:
@@ -102,25 +102,25 @@ def _fields(query: str) -> Sequence[tuple[str, str]]:
 
 
 def id_page(
-    items: Mapping[str, _T], asked: Mapping[str, Any], shown: Callable[[_T], Mapping[str, Any]]
+    items: Mapping[str, _T], query: Mapping[str, Any], view: Callable[[_T], Mapping[str, Any]]
 ) -> dict[str, Any]:
-    """One page of `items` (by id, in the order they are listed in), as `asked` by the parameters of PAGE.
+    """One page of `items` (by id, in the order they are listed in), as a query with the parameters of PAGE wants it.
 
     `before_id` gives the items just before that one, still in the list's order; `has_more` then is about those
     before them. Raises ApiError (400) for an id that is not in the list [INF].
     """
     ids = list(items)
-    after, before, limit = asked["after_id"], asked["before_id"], asked["limit"]
+    after, before, limit = query["after_id"], query["before_id"], query["limit"]
     if after is not None and before is not None:
         raise invalid("Only one of `after_id` and `before_id` may be given")
     for name in ("after_id", "before_id"):
-        if asked[name] is not None and asked[name] not in items:
-            raise invalid(f"{name}: there is no '{_short(asked[name])}' in this list")
+        if query[name] is not None and query[name] not in items:
+            raise invalid(f"{name}: there is no '{_short(query[name])}' in this list")
     start = 0 if after is None else ids.index(after) + 1
     end = len(ids) if before is None else ids.index(before)
     page = ids[max(start, end - limit) : end] if before is not None else ids[start : start + limit]
     return {
-        "data": [shown(items[id]) for id in page],
+        "data": [view(items[id]) for id in page],
         "has_more": end - start > len(page),
         "first_id": page[0] if page else None,
         "last_id": page[-1] if page else None,

@@ -50,7 +50,7 @@ def _plain(value: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """The part of an id that is known when a scenario is compiled: where it stands and what the call says."""
+    """The part of an id that is known when a scenario is compiled: where it stands, the call's name and input."""
 
     prefix: str
     place: str
@@ -65,8 +65,8 @@ def tag(scenario: str) -> str:
 def stamp(prefix: str, scenario: str, position: int, name: str, input: Any, *, cut: bool = False) -> Stamp:
     """The stamp of one call. A call cut short is marked over its name alone: each client parses the rest its way."""
     place = tag(scenario) + _DIGITS[position // 62 % 62] + _DIGITS[position % 62]
-    said = _CUT if cut else canonical(input)
-    return Stamp(prefix, place, code("name " + name, 3) + code(f"input {name} {said}", 3))
+    arguments = _CUT if cut else canonical(input)
+    return Stamp(prefix, place, code("name " + name, 3) + code(f"input {name} {arguments}", 3))
 
 
 def mint(nonce: str, stamped: Stamp) -> str:
@@ -86,7 +86,7 @@ class Minted:
     def named(self, name: str) -> bool:
         return self.name_mark == code("name " + name, 3)
 
-    def given(self, name: str, input: Any) -> bool:
+    def called_with(self, name: str, input: Any) -> bool:
         """Whether the call still has the input it had, as far as that was marked."""
         return self.input_mark in (code(f"input {name} {canonical(input)}", 3), code(f"input {name} {_CUT}", 3))
 
@@ -106,7 +106,7 @@ def read(id: object) -> Minted | None:
 # -- signatures and encrypted content -------------------------------------------------------------------------------
 #
 # Of the form that those of the API have: base64 of a field 2 (0x12), its length, and so many bytes. In them, between
-# two brands that tell it is ours: the place, what the text digests to, and a checksum over all before it. A change of
+# two brands that mark it as ours: the place, what the text digests to, and a checksum over all before it. A change of
 # one letter leaves one of the brands whole, so that it is seen for what it is.
 
 
@@ -151,13 +151,13 @@ _MOST_FIELDS = 16
 _KINDS: Mapping[int, int | None] = {0: None, 1: 8, 2: None, 5: 4}
 
 
-def _digest(said: str, size: int) -> bytes:
-    return hashlib.blake2b(said.encode("utf-8", "surrogatepass"), key=_KEY, digest_size=size).digest()
+def _digest(text: str, size: int) -> bytes:
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), key=_KEY, digest_size=size).digest()
 
 
-def reply_mark(scenario: str, position: int, said: Sequence[str]) -> bytes:
+def reply_mark(scenario: str, position: int, content: Sequence[str]) -> bytes:
     """What distinguishes a reply from all others: whose it is, and its whole content."""
-    return _digest("\0".join(("reply", scenario, str(position), *said)), _REPLY)
+    return _digest("\0".join(("reply", scenario, str(position), *content)), _REPLY)
 
 
 def beside(kind: str, name: str = "", said: Any = "", *, cut: bool = False) -> bytes:
@@ -168,14 +168,14 @@ def beside(kind: str, name: str = "", said: Any = "", *, cut: bool = False) -> b
 def signature(kind: str, text: str | None, place: ThoughtPlace = NOWHERE) -> str:
     """An opaque string over `text`, of the form of a thinking signature.
 
-    Without a text it stands for any; without a kind it may stand wherever one is asked for.
+    Without a text it stands for any; without a kind it may stand wherever a signature may.
     """
     mark = _ANY_TEXT if text is None else _digest(f"text {text}", _TEXT)
     number = min(place.number, 0xFFFF).to_bytes(_NUMBER, "big")
     reply, before, after = place.reply.ljust(_REPLY, b"\0"), place.before, place.after
-    told = _BRAND + number + reply + before.ljust(_BESIDE, b"\0") + after.ljust(_BESIDE, b"\0") + mark
-    length = bytes((len(told) + _SUM + len(_BRAND),))
-    made = _FIELD + length + told
+    body = _BRAND + number + reply + before.ljust(_BESIDE, b"\0") + after.ljust(_BESIDE, b"\0") + mark
+    length = bytes((len(body) + _SUM + len(_BRAND),))
+    made = _FIELD + length + body
     return base64.b64encode(made + _checksum(kind, made) + _BRAND).decode("ascii")
 
 
@@ -183,13 +183,13 @@ def _checksum(kind: str, made: bytes) -> bytes:
     return hashlib.blake2b(kind.encode() + b"\0" + made, key=_KEY, digest_size=_SUM).digest()
 
 
-def opened(kind: str, given: str) -> Signed | None:
+def opened(kind: str, value: str) -> Signed | None:
     """What can be read from a signature of ours; None: it was made elsewhere, and has the form of one.
 
     Raises NotASignature: it is empty, no base64, too short, its lengths do not fit, or it was ours before a letter of
     it was changed.
     """
-    data = _decoded(given)
+    data = _decoded(value)
     if data is None:
         raise NotASignature
     found = _ours(kind, data)
@@ -198,36 +198,36 @@ def opened(kind: str, given: str) -> Signed | None:
     return found
 
 
-def signed(kind: str, text: str, given: object) -> bool | None:
-    """Whether `given` is our signature of this very text; None when it is no signature of ours at all."""
-    data = _decoded(given)
+def signed(kind: str, text: str, value: object) -> bool | None:
+    """Whether `value` is our signature of this very text; None when it is no signature of ours at all."""
+    data = _decoded(value)
     found = None if data is None else _ours(kind, data)
     return found.covers(text) if isinstance(found, Signed) else found
 
 
-def _decoded(given: object) -> bytes | None:
+def _decoded(value: object) -> bytes | None:
     """The bytes of base64 as every encoder writes it: one spelling for each value, padded, without white space."""
     try:
-        data = base64.b64decode(str(given), validate=True)
+        data = base64.b64decode(str(value), validate=True)
     except ValueError:
         return None
-    return data if base64.b64encode(data).decode("ascii") == given else None
+    return data if base64.b64encode(data).decode("ascii") == value else None
 
 
 def _ours(kind: str, data: bytes) -> Signed | Literal[False] | None:
     """What can be read from it; False: it was ours before it was changed; None: it was made elsewhere."""
     if _BRAND not in data:
         return _of_0_1(kind, data)
-    told, checksum = data[: -_SUM - len(_BRAND)], data[-_SUM - len(_BRAND) :]
-    if checksum not in (_checksum(kind, told) + _BRAND, _checksum("", told) + _BRAND):
+    body, checksum = data[: -_SUM - len(_BRAND)], data[-_SUM - len(_BRAND) :]
+    if checksum not in (_checksum(kind, body) + _BRAND, _checksum("", body) + _BRAND):
         return False
     at = len(_FIELD) + 1 + len(_BRAND)
     fields = []
     for size in (_NUMBER, _REPLY, _BESIDE, _BESIDE, _TEXT):
-        fields.append(told[at : at + size])
+        fields.append(body[at : at + size])
         at += size
     number, reply, before, after, mark = fields
-    place = ThoughtPlace(reply if any(reply) else b"", int.from_bytes(number, "big"), _mark(before), _mark(after))
+    place = ThoughtPlace(_mark(reply), int.from_bytes(number, "big"), _mark(before), _mark(after))
     return Signed(place, None if mark == _ANY_TEXT else letters(mark))
 
 

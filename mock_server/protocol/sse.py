@@ -115,11 +115,11 @@ def frame(payload: Mapping[str, Any]) -> bytes:
     """The bytes of one event. `payload["type"]` is its name."""
     delta = payload.get("delta")
     if type(delta) is dict and len(delta) == 2 and len(payload) == 3 and payload["type"] == "content_block_delta":
-        (key, kind), (name, said) = delta.items()
+        (key, kind), (name, text) = delta.items()
         index = payload.get("index")
-        if key == "type" and isinstance(kind, str) and isinstance(said, str) and type(index) is int:
+        if key == "type" and isinstance(kind, str) and isinstance(text, str) and type(index) is int:
             # most events of a stream: the same bytes for a third of the time
-            return encode(_DELTA % (index, kind, name, encode_basestring(said)))
+            return encode(_DELTA % (index, kind, name, encode_basestring(text)))
     return encode(f"event: {payload['type']}\ndata: {dumps(payload)}\n\n")
 
 

@@ -188,8 +188,8 @@ def syntax(error: Any, text: str) -> tuple[Position | None, str]:
     lines = text.split("\n")
     broken = Broken(problem, context, mark.line, mark.column, lines, Position(begun.line + 1, begun.column + 1))
     for read in _READERS:
-        if (told := read(broken)) is not None:
-            return told[0], f"not YAML: {told[1]}"
+        if (advice := read(broken)) is not None:
+            return advice[0], f"not YAML: {advice[1]}"
     return broken.place, f"not YAML: {problem or context}"
 
 
@@ -274,8 +274,8 @@ def _no_colon(at: Broken) -> Advice:
     if _BLOCK_TEXT.search(above):
         sign = above.rstrip("+-")[-1]
         return Position(line, 1), f"the text behind the {sign} of line {line - 1} is indented by two spaces"
-    said = excerpt(at.lines[line - 1].strip(), 40)
-    return Position(line, at.begun.column), f"{said!r} has no ': ' behind its key; write it as key: value"
+    written = excerpt(at.lines[line - 1].strip(), 40)
+    return Position(line, at.begun.column), f"{written!r} has no ': ' behind its key; write it as key: value"
 
 
 def _block_text(at: Broken) -> Advice:

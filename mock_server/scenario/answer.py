@@ -46,7 +46,7 @@ class StopDetails:
     fallback_credit_token: str | None = None
     """What pays for asking that model (beta)."""
     fallback_has_prefill_claim: bool | None = None
-    """Whether that model may go on from what was said (beta)."""
+    """Whether that model may go on from the text so far (beta)."""
 
     @property
     def payload(self) -> dict[str, Any]:
@@ -188,15 +188,15 @@ class Answer:
     stop_details: StopDetails | None = None
     """Why it was refused: {category: cyber, explanation: …}."""
     max_tokens: int | None = None
-    """The limit it was said under: with this or more it is sent as it is, with less it is cut."""
+    """The limit it was written for: with this or more it is sent as it is, with less it is cut."""
     usage: Usage | None = None
-    """Counters to tell instead of the reckoned ones."""
+    """Counters to send instead of the reckoned ones."""
     model: str | None = None
-    """The model that is said to have replied, where it is not the one asked for."""
+    """The model that the reply names, where it is not the one asked for."""
     container: Container | None = None
-    """The container it tells of: {id, expires_at, skills}; what is left out is made."""
+    """The container it names: {id, expires_at, skills}; what is left out is made."""
     context_management: Mapping[str, Any] | None = None
-    """The edits it tells of: {applied_edits: […]}."""
+    """The edits it reports: {applied_edits: […]}."""
     diagnostics: Mapping[str, Any] | None = None
     """Why the prompt missed the cache: {cache_miss_reason: …}."""
     input_transformations: list[Any] | None = None
@@ -233,8 +233,8 @@ class Answer:
     @property
     def templates(self) -> tuple[Template, ...]:
         """Every template of the reply or error."""
-        said = () if self.error is None else (self.error.message,)
-        return (*templates_of(self.reply or ()), *templates_of(said))
+        messages = () if self.error is None else (self.error.message,)
+        return (*templates_of(self.reply or ()), *templates_of(messages))
 
     @property
     def faults(self) -> tuple[Fault, ...]:
@@ -260,12 +260,12 @@ class Answer:
         return self.reply is not None and self.ending not in ("tool_use", "pause_turn")
 
     def mistakes(self) -> Mistakes:
-        given = [key for key in (*_KINDS, "call") if getattr(self, key) is not None]
-        if len(given) != 1:
+        kinds = [key for key in (*_KINDS, "call") if getattr(self, key) is not None]
+        if len(kinds) != 1:
             beside = next((key for key in _BESIDE if getattr(self, key) not in (None, {})), None)
             none = f"got none of them, and '{beside}' stands beside one" if beside else "got none of them"
-            found = f"got {' and '.join(given)}" if given else none
-            yield ((given[1],) if given else ()), f"expected exactly one of {', '.join(_KINDS)}; {found}"
+            found = f"got {' and '.join(kinds)}" if kinds else none
+            yield ((kinds[1],) if kinds else ()), f"expected exactly one of {', '.join(_KINDS)}; {found}"
         for key in ("cases", "attempts"):
             if getattr(self, key) == ():
                 yield (key,), f"{key} must not be empty"
@@ -313,8 +313,8 @@ class Answer:
             if case.cases is not None:
                 yield ("cases", at, "cases"), "a case may hold attempts, not cases"
             if case.when is None and case.chance is None and at + 1 < len(self.cases or ()):
-                told = f"this case can never be reached: case {at + 1} has neither when nor chance; put that one last"
-                yield ("cases", at + 1), told
+                text = f"this case can never be reached: case {at + 1} has neither when nor chance; put that one last"
+                yield ("cases", at + 1), text
         for at, attempt in enumerate(self.attempts or ()):
             if attempt.cases is not None or attempt.attempts is not None:
                 yield ("attempts", at), "an attempt is a reply or an error"

@@ -1,5 +1,5 @@
-"""Conditions on a request, and the states that they can ask about. A condition answers `holds` (fast, stops at the
-first no), `match` (complete: what was wanted, what came, how far off) and `captures` (what the named groups of its
+"""Conditions on a request, and the states that they can name. A condition answers `holds` (fast, stops at the first
+no), `match` (complete: what was wanted, what came, how far off) and `captures` (what the named groups of its
 regular expressions found).
 """
 
@@ -15,8 +15,8 @@ _NOTHING: Mapping[str, str] = {}
 
 @dataclass(frozen=True, slots=True)
 class Miss:
-    """One condition that did not hold. `exact`: the two whole texts, where one had to equal the other; `said`: what is
-    told instead of these words."""
+    """One condition that did not hold. `exact`: the two whole texts, where one had to equal the other; `said`: a
+    sentence in place of these words."""
 
     condition: str
     wanted: str
@@ -58,12 +58,12 @@ class Exact(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Test:
-    """One subject: the test it has to pass, and how what was wanted and what came are told.
+    """One subject: the test it has to pass, and the words for what was wanted and what came.
 
     `far`: how far off a text is that failed. `captures`: what its named `groups` found. `needs`: folded texts of which
     one must stand in the prompt for this to hold at all; none when nothing can be said; `last_needs`: the same of the
     last message; `exact_at`: a place where a text must stand. `of_shape`: model, tools, stream, tool_choice and system
-    prompt alone decide it; `of_result`: it asks for a tool's result; `headers`: those that it asks about, and nothing
+    prompt alone decide it; `of_result`: it looks at a tool's result; `headers`: those that it looks at, and nothing
     else; `endpoints`: those that a request must have come to.
     """
 
@@ -88,7 +88,7 @@ class Test:
 
     @property
     def subjects(self) -> frozenset[str]:
-        """What it asks about."""
+        """What it looks at."""
         return frozenset((self.subject,))
 
     @property
@@ -267,15 +267,15 @@ def endpoints_of(when: Condition | None) -> frozenset[str] | None:
     """The endpoints that a condition is about; None where it says nothing of them."""
     if isinstance(when, Test):
         return when.endpoints
-    told = [endpoints_of(one) for one in when.conditions] if isinstance(when, All) else []
-    named = [one for one in told if one is not None]
+    sets = [endpoints_of(one) for one in when.conditions] if isinstance(when, All) else []
+    named = [one for one in sets if one is not None]
     return frozenset.intersection(*named) if named else None
 
 
 # -- states -----------------------------------------------------------------------------------------------------------
 #
-# What a request cannot tell, such as whether a service is up. A file declares them at its top (`states:`), conditions
-# ask about them (`when: {state: …}`), answers move them (`then: {state: …}`).
+# What a request cannot show, such as whether a service is up. A file declares them at its top (`states:`), conditions
+# name them (`when: {state: …}`), answers move them (`then: {state: …}`).
 
 MOST = 100  # states of a file, and values of a state
 
@@ -426,7 +426,7 @@ def check_states(node: Node, states: States, problems: Problems) -> None:
 
 
 def states_in(node: Node) -> Iterator[tuple[str, Position | None, Node]]:
-    """Every state that a scenario, written out, asks about or moves: its name, the place of that, and the values."""
+    """Every state that a scenario, written out, names or moves: its name, the place of that, and the values."""
     for key, item in node.value.items() if isinstance(node.value, dict) else ():
         if key == "state" and isinstance(item.value, dict):
             yield from ((name, item.keys.get(name) or item.position, one) for name, one in item.value.items())

@@ -201,8 +201,8 @@ def _record(cls: Any) -> Reader:
             return None
         before = len(problems.found)
         _report_keys(node, cls, fields, known, needed, problems)
-        given = {fields[key].name: item for key, item in node.value.items() if key in fields}
-        values = {name: decode(hints[name], item, problems) for name, item in given.items()}
+        written = {fields[key].name: item for key, item in node.value.items() if key in fields}
+        values = {name: decode(hints[name], item, problems) for name, item in written.items()}
         if len(problems.found) > before and not (
             separate and values.keys() >= set(needed) and None not in values.values()
         ):

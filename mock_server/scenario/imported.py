@@ -1,8 +1,8 @@
 """Recorded exchanges -> the scenarios that answer them again, at the times of the recorded events.
 
-Exchanges that go on from one another are one conversation, and each conversation is a scenario: what the request holds
-of the assistant are its first turns, and each reply stands at the position that the engine will find for its request.
-The same request again is another attempt. Conditions are added until no scenario takes a request of another one.
+Exchanges that go on from one another are one conversation, and each conversation is a scenario: the assistant's
+messages in the request are its first turns, and each reply stands at the position that the engine will find for its
+request. The same request again is another attempt. Conditions are added until no scenario takes a request of another.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ from mock_server.scenario.node import ScenarioError, several
 from mock_server.scenario.recordings import NoTranscript, RecordedCall
 from mock_server.scenario.reply import CALLS
 from mock_server.scenario.timing import CHUNKS
-from mock_server.scenario.writing import answer, is_same_model, stub, unsaid
+from mock_server.scenario.writing import answer, inexpressible, is_same_model, stub
 
 # -- when the events of a recorded stream came -> the `timing` that plays a reply at those times -----------------------
 
@@ -122,11 +122,11 @@ class _Recorded:
         texts = [(at, len(_text(delta))) for at, delta in recorded if _text(delta)]
         ends = list(accumulate(length for _, length in texts))
         others = iter([at for at, delta in recorded if not _text(delta) and delta.get("type") != "thinking_delta"])
-        said = 0
+        length = 0
         for delta in wanted:
-            said += len(_text(delta))
+            length += len(_text(delta))
             if _text(delta):
-                yield texts[min(bisect_left(ends, said), len(texts) - 1)][0] if texts else None
+                yield texts[min(bisect_left(ends, length), len(texts) - 1)][0] if texts else None
             else:
                 yield next(others, None)
 
@@ -151,16 +151,16 @@ class Imported(NamedTuple):
 
 def scenarios_of(exchanges: Sequence[RecordedCall], name: str) -> Imported:
     """The scenarios of what was recorded. Raises NoTranscript when there is no reply in it."""
-    talks = _talks([one for one in exchanges if one.body is not None])
+    conversations = _conversations([one for one in exchanges if one.body is not None])
     alone = [one for one in exchanges if one.body is None]
-    answered = [one for one in talks if one.slots]
+    answered = [one for one in conversations if one.slots]
     if not answered and not alone:
         raise NoTranscript("a transcript needs a user's message and an assistant's after it")
-    notes = [f"left out {one.where}: nobody replied to it" for one in talks if not one.slots]
+    notes = [f"left out {one.where}: nobody replied to it" for one in conversations if not one.slots]
     notes += [
         f"{one.where or 'the reply'}: a scenario cannot say {', '.join(found)}"
         for one in exchanges
-        if one.reply is not None and (found := list(unsaid(one.reply)))
+        if one.reply is not None and (found := list(inexpressible(one.reply)))
     ]
     ordered, mixed = _apart(answered)
     taken: set[str] = set()
@@ -192,23 +192,23 @@ def _free(name: str, taken: set[str]) -> str:
 def _answer(exchange: RecordedCall) -> dict[str, Any]:
     """The answer that repeats a recorded reply, or its error with its headers about retries."""
     assert exchange.reply is not None
-    said = answer(exchange.reply, exchange.body, exchange.status)
-    if "error" in said:
+    written = answer(exchange.reply, exchange.body, exchange.status)
+    if "error" in written:
         after = exchange.response_headers.get("retry-after", "")
         if after.isdecimal():
-            said["error"]["retry_after"] = f"{after}s"
+            written["error"]["retry_after"] = f"{after}s"
         if exchange.response_headers.get("x-should-retry") in ("true", "false"):
-            said["error"]["should_retry"] = exchange.response_headers["x-should-retry"] == "true"
-    elif exchange.body is not None and _contradicts(exchange, said):
-        said["contradicts"] = True
-    return said
+            written["error"]["should_retry"] = exchange.response_headers["x-should-retry"] == "true"
+    elif exchange.body is not None and _contradicts(exchange, written):
+        written["contradicts"] = True
+    return written
 
 
-def _contradicts(exchange: RecordedCall, said: Mapping[str, Any]) -> bool:
+def _contradicts(exchange: RecordedCall, written: Mapping[str, Any]) -> bool:
     """Whether a recorded reply contradicts its request, as far as that can be read. Which models think is not known."""
     request = MessagesRequest(dict(exchange.body or {}), exchange.headers)
     try:
-        answer = read_answer(said, exchange.where or "the reply")
+        answer = read_answer(written, exchange.where or "the reply")
         found = contradictions(request, None, Said(answer.reply or (), answer.ending))
     except (ScenarioError, KeyError, TypeError, AttributeError, ValueError):  # loading it reports them
         return False
@@ -217,19 +217,19 @@ def _contradicts(exchange: RecordedCall, said: Mapping[str, Any]) -> bool:
 
 def _of_replies(alone: Sequence[RecordedCall], name: str, *, is_one: bool) -> dict[str, Any]:
     """Replies without their requests: one after the other, for any request."""
-    said = [_answer(one) for one in alone]
-    replies = "1 reply" if len(said) == 1 else f"{len(said)} replies, one for each new request"
+    answers = [_answer(one) for one in alone]
+    replies = "1 reply" if len(answers) == 1 else f"{len(answers)} replies, one for each new request"
     head = {"name": name, "description": f"Imported: {replies}; no request was recorded."}
     whole = {**head, **({} if is_one else {"when": "named"})}
-    if len(said) > 1:
-        return {**whole, "anchor": "session", "turns": said}
-    return {**whole, "turns": said} if _pins(said[0]) else {**whole, **said[0]}
+    if len(answers) > 1:
+        return {**whole, "anchor": "session", "turns": answers}
+    return {**whole, "turns": answers} if _pins(answers[0]) else {**whole, **answers[0]}
 
 
-def _pins(said: Mapping[str, Any]) -> bool:
+def _pins(written: Mapping[str, Any]) -> bool:
     """Whether an answer gives the ids of its calls itself, so that it can be played once in a conversation."""
-    blocks = (isinstance(one, dict) and "id" in one for one in said.get("reply", ()))
-    return any(map(_pins, said.get("attempts", ()))) or any(blocks)
+    blocks = (isinstance(one, dict) and "id" in one for one in written.get("reply", ()))
+    return any(map(_pins, written.get("attempts", ()))) or any(blocks)
 
 
 # -- conversations ----------------------------------------------------------------------------------------------------
@@ -267,7 +267,7 @@ def _turns(messages: Sequence[Mapping[str, Any]]) -> list[_Turn]:
 
 
 class _Request:
-    """The body of a recorded request, as conditions are asked about it."""
+    """The body of a recorded request, as conditions see it."""
 
     def __init__(self, exchange: RecordedCall) -> None:
         assert exchange.body is not None
@@ -275,13 +275,13 @@ class _Request:
         self.turns = _turns(self.body["messages"])
         self.human = [at for at, turn in enumerate(self.turns) if turn.is_human] or [0]
         request = MessagesRequest({**self.body, "tools": _tools(self.body)}, exchange.headers)
-        asked = RequestView(request, exchange.headers, self.turns[-1].content, ())
-        self.facts = [ConditionContext(asked, SearchedText(self.turns[at].texts or [""])) for at in self.human]
+        view = RequestView(request, exchange.headers, self.turns[-1].content, ())
+        self.facts = [ConditionContext(view, SearchedText(self.turns[at].texts or [""])) for at in self.human]
         self.histories = list(_histories(self.body["messages"]))
 
     @property
     def prompt(self) -> str:
-        """What the human said that the scenario is anchored to; not the reminders in tags that agents put before it."""
+        """The human's text that the scenario is anchored to; not the reminders in tags that agents put before it."""
         texts = self.turns[self.human[0]].texts
         plain = [text for text in texts if text.strip() and not text.lstrip().startswith("<")]
         return " ".join((" ".join(texts) if len(plain) in (0, len(texts)) else plain[0]).split())
@@ -294,11 +294,11 @@ def _tools(body: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def _histories(messages: Sequence[Mapping[str, Any]]) -> Iterator[bytes]:
-    """For each message what two conversations share that say the same up to there."""
+    """For each message a digest of all up to it: conversations that begin alike have it in common."""
     known = b""
     for message in messages:
-        said = _canonical([message["role"], blocks(message["content"])])
-        known = hashlib.blake2b(known + said.encode(), digest_size=16).digest()
+        text = _canonical([message["role"], blocks(message["content"])])
+        known = hashlib.blake2b(known + text.encode(), digest_size=16).digest()
         yield known
 
 
@@ -319,11 +319,11 @@ class _Conversation:
 
     where: str
     requests: list[_Request] = field(default_factory=list)
-    slots: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
+    slots: dict[int, list[dict[str, Any]]] = field(default_factory=dict)  # several where the same request came again
     when: dict[str, Any] = field(default_factory=dict)
     _condition: Condition | None = None
 
-    def ask(self, when: dict[str, Any]) -> None:
+    def set_when(self, when: dict[str, Any]) -> None:
         """These conditions instead of those before."""
         self.when = when
         try:
@@ -340,7 +340,7 @@ class _Conversation:
             self.slots.setdefault(position, []).append(_answer(exchange))
 
     def _position(self, request: _Request) -> int:
-        """Where the script stands for a request, as the engine reckons; what the assistant said before fills it up."""
+        """Where the script stands for a request, as the engine reckons; the assistant's turns before it fill it up."""
         reached, last = 0, len(request.turns) - 1
         for at in range(request.human[0], last + 1):
             turn = request.turns[at]
@@ -351,21 +351,21 @@ class _Conversation:
                 for part, pauses in _paused(turn.messages):
                     if goes_on:
                         reached += 1
-                        self._said(reached, part, pauses=pauses)
+                        self._fill_up(reached, part, pauses=pauses)
                         goes_on = self._pauses(reached)
                 while self._pauses(reached):  # it was resumed, and nobody kept how
                     reached += 1
-                    self._said(reached, (), pauses=False)
+                    self._fill_up(reached, (), pauses=False)
             elif any(is_server_tool(block["type"]) for block in turn.content):  # it goes on; else it is a prefill
                 for part in _calling(turn.messages):
                     reached += 1
-                    self._said(reached, part, pauses=True)
+                    self._fill_up(reached, part, pauses=True)
         return reached + 1
 
-    def _said(self, position: int, content: Sequence[Mapping[str, Any]], *, pauses: bool) -> None:
+    def _fill_up(self, position: int, content: Sequence[Mapping[str, Any]], *, pauses: bool) -> None:
         if position not in self.slots:
-            said = answer({"content": content, "stop_reason": "pause_turn" if pauses else None})
-            self.slots[position] = [said]
+            written = answer({"content": content, "stop_reason": "pause_turn" if pauses else None})
+            self.slots[position] = [written]
 
     def _pauses(self, position: int) -> bool:
         return any(one.get("stop_reason") == "pause_turn" for one in self.slots[position])
@@ -376,12 +376,12 @@ class _Conversation:
         return self._condition is None or any(map(self._condition.holds, facts))
 
     def begin(self) -> None:
-        """Its first conditions: what was asked, and the tools that are called and were on offer each time."""
+        """Its first conditions: the prompt, and the tools that are called and were on offer each time."""
         called = dict.fromkeys(name for slot in self.slots.values() for one in slot for name in _called(one))
         offers = [one.facts[0].view.request.tool_names for one in self.requests if len(one.body) > 1]
         tools = [name for name in called if all(name in offered for offered in offers)]
         known = {"tools": tools if len(tools) > 1 else tools[0]} if tools else {}
-        self.ask({**stub(self.requests[0].prompt).get("when", {}), **known})
+        self.set_when({**stub(self.requests[0].prompt).get("when", {}), **known})
 
     @property
     def slug(self) -> str:
@@ -390,8 +390,8 @@ class _Conversation:
     def scenario(self, name: str) -> dict[str, Any]:
         """The scenario as plain data."""
         turns = [
-            said[0] if all(one == said[0] for one in said) else {"attempts": said}  # where the same request came again
-            for _, said in sorted(self.slots.items())
+            answers[0] if all(one == answers[0] for one in answers) else {"attempts": answers}
+            for _, answers in sorted(self.slots.items())
         ]
         described = {"description": f"Imported: {several(len(turns), 'turn')}."}
         is_anchored_early = any(len(request.human) > 1 for request in self.requests)  # at the first human turn
@@ -427,32 +427,32 @@ def _calls(content: Sequence[Mapping[str, Any]]) -> bool:
     return any(block["type"] in CALLS for block in content)
 
 
-def _called(said: Mapping[str, Any]) -> Iterator[str]:
-    reply = said.get("reply")
+def _called(written: Mapping[str, Any]) -> Iterator[str]:
+    reply = written.get("reply")
     for block in reply if isinstance(reply, list) else ():
         if isinstance(block, Mapping) and block["type"] == "tool_use":
             yield str(block.get("name"))
 
 
-def _talks(exchanges: Sequence[RecordedCall]) -> list[_Conversation]:
+def _conversations(exchanges: Sequence[RecordedCall]) -> list[_Conversation]:
     """The conversations, each from its first request on. One goes on when it brings the reply to the one before."""
-    talks: list[_Conversation] = []
+    conversations: list[_Conversation] = []
     by_body: dict[str, _Conversation] = {}
     by_history: _ByHistory = {}
     for exchange in exchanges:
         request = _Request(exchange)
         body = _canonical(exchange.body)
-        talk = by_body.get(body) or _begun(request, by_history)
-        if talk is None:
-            talk = _Conversation(exchange.where)
-            talks.append(talk)
-        talk.take(exchange, request, is_new=body not in by_body)
-        by_body[body] = talk
-        by_history.setdefault(request.histories[-1], []).append((talk, exchange.reply))
-    for talk in talks:
-        if talk.slots:
-            talk.begin()
-    return talks
+        conversation = by_body.get(body) or _begun(request, by_history)
+        if conversation is None:
+            conversation = _Conversation(exchange.where)
+            conversations.append(conversation)
+        conversation.take(exchange, request, is_new=body not in by_body)
+        by_body[body] = conversation
+        by_history.setdefault(request.histories[-1], []).append((conversation, exchange.reply))
+    for conversation in conversations:
+        if conversation.slots:
+            conversation.begin()
+    return conversations
 
 
 # the messages of a request -> the conversations that sent them, with the replies they got
@@ -466,22 +466,22 @@ def _begun(request: _Request, by_history: _ByHistory) -> _Conversation | None:
         if messages[length]["role"] != "assistant":
             continue
         history = request.histories[length - 1]
-        for talk, reply in reversed(by_history.get(history, [])):
-            is_last = talk.requests[-1].histories[-1] == history
-            if is_last and reply is not None and _is_said(reply, messages[length:]):
-                return talk
+        for conversation, reply in reversed(by_history.get(history, [])):
+            is_last = conversation.requests[-1].histories[-1] == history
+            if is_last and reply is not None and _begin_with(reply, messages[length:]):
+                return conversation
     return None
 
 
-def _is_said(reply: Mapping[str, Any], messages: Sequence[Mapping[str, Any]]) -> bool:
+def _begin_with(reply: Mapping[str, Any], messages: Sequence[Mapping[str, Any]]) -> bool:
     """Whether the messages begin with this reply; a client may leave out thoughts and space at the end."""
-    said = _gist(reply.get("content") or ())
+    wanted = _gist(reply.get("content") or ())
     content: list[Mapping[str, Any]] = []
     for message in messages:
         if message["role"] != "assistant":
             break
         content += blocks(message["content"])
-        if _gist(content) == said:
+        if _gist(content) == wanted:
             return True
     return False
 
@@ -494,16 +494,16 @@ def _gist(content: Sequence[Mapping[str, Any]]) -> tuple[str, list[Any]]:
 # -- one from the other -----------------------------------------------------------------------------------------------
 
 
-def _apart(talks: list[_Conversation]) -> tuple[list[_Conversation], list[tuple[int, int]]]:
+def _apart(conversations: list[_Conversation]) -> tuple[list[_Conversation], list[tuple[int, int]]]:
     """The conversations in their order of precedence, with what distinguishes them; and pairs that nothing does.
 
     One that goes on where another one ended can be recognized, and not the other way round: it comes first.
     """
     after: dict[int, list[int]] = {}  # which ones must come before this one
-    for at, talk in enumerate(talks):
-        others = [(nth, request) for nth, other in enumerate(talks) if nth != at for request in other.requests]
-        taken = [(nth, request) for nth, request in others if talk.answers(request)]
-        left = [nth for nth, request in taken if talk.answers(request) and not _narrowed(talk, request)]
+    for at, conversation in enumerate(conversations):
+        others = [(nth, request) for nth, other in enumerate(conversations) if nth != at for request in other.requests]
+        taken = [(nth, request) for nth, request in others if conversation.answers(request)]
+        left = [nth for nth, request in taken if conversation.answers(request) and not _narrowed(conversation, request)]
         after[at] = list(dict.fromkeys(left))
     order: list[int] = []
     mixed: list[tuple[int, int]] = []
@@ -515,24 +515,24 @@ def _apart(talks: list[_Conversation]) -> tuple[list[_Conversation], list[tuple[
         del waiting[chosen]
         order.append(chosen)
     places = {at: place for place, at in enumerate(order)}
-    return [talks[at] for at in order], [(places[a], places[b]) for a, b in mixed]
+    return [conversations[at] for at in order], [(places[a], places[b]) for a, b in mixed]
 
 
-def _narrowed(talk: _Conversation, other: _Request) -> bool:
+def _narrowed(conversation: _Conversation, other: _Request) -> bool:
     """Adds a condition that its own requests meet and this one does not; False when there is none."""
-    before = talk.when
-    prompt, body = talk.requests[0].prompt, before.get("body", {})
+    before = conversation.when
+    prompt, body = conversation.requests[0].prompt, before.get("body", {})
     tries: list[dict[str, Any]] = []
     if "prompt" in before and before["prompt"] != prompt and len(prompt) <= 5 * EXCERPT:
         tries.append({**before, "prompt": prompt})
     if len(body) < MOST_CONDITIONS:
-        found = islice(_differences(talk.requests[0].body, other.body, ""), MOST_TRIES)
+        found = islice(_differences(conversation.requests[0].body, other.body, ""), MOST_TRIES)
         tries += [{**before, "body": {**body, path: value}} for path, value in found if path not in body]
     for when in tries:
-        talk.ask(when)
-        if not talk.answers(other) and all(map(talk.answers, talk.requests)):
+        conversation.set_when(when)
+        if not conversation.answers(other) and all(map(conversation.answers, conversation.requests)):
             return True
-    talk.ask(before)
+    conversation.set_when(before)
     return False
 
 

@@ -192,8 +192,8 @@ def _move_gates(answer: Node) -> None:
         else:
             blocks.append(item)
     if gates:
-        given = answer.value.get("gate")
-        listed = [] if given is None else given.value if isinstance(given.value, list) else [given]
+        gate = answer.value.get("gate")
+        listed = [] if gate is None else gate.value if isinstance(gate.value, list) else [gate]
         answer.value["reply"] = Node(blocks, reply.position)
         answer.value["gate"] = Node([*gates, *listed], reply.position)
 
@@ -422,17 +422,17 @@ _OWN = frozenset(_KEYS) - {"name", "description", "tags"}  # these three stand i
 
 def _is_something_else(node: Node, problems: Problems) -> bool:
     """Whether a document was pasted into a file of scenarios and is none; then the mistake says what it is."""
-    if isinstance(node.value, dict) and not _TELLING.isdisjoint(node.value):
+    if isinstance(node.value, dict) and not _ONLY_OURS.isdisjoint(node.value):
         return False
     from mock_server.scenario.advice import something_else  # only mistakes need it
 
-    told = something_else(node, problems.source, _KEYS)
-    if told is not None:
-        problems.add(node, told)
-    return told is not None
+    text = something_else(node, problems.source, _KEYS)
+    if text is not None:
+        problems.add(node, text)
+    return text is not None
 
 
-_TELLING = frozenset(("name", "reply", "when", "turns"))  # what only scenarios have
+_ONLY_OURS = frozenset(("name", "reply", "when", "turns"))  # keys that only scenarios have
 
 
 def build(data: Mapping[str, Any], source: str = "<scenario>", known: States = NO_STATES) -> Scenario:
@@ -486,7 +486,7 @@ def _answer(node: Node, problems: Problems, states: States | None) -> Answer | N
     answer: Answer | None = decode(Answer, expanded, problems)
     if answer is not None and states is not None:
         check_states(expanded, states, problems)
-        _told_by([answer], states, problems)
+        _used_states([answer], states, problems)
     if answer is not None and (answer.cases or answer.attempts or answer.call or answer.when):
         problems.add(None, "expected a reply or an error")
     return answer
@@ -503,23 +503,23 @@ def _build(node: Node, problems: Problems, known: States = NO_STATES) -> Scenari
     if scenario is None or len(problems.found) > before:
         return None
     check_states(expanded, {**known, **scenario.states}, problems)
-    told = _told_by(scenario.turns, {**known, **scenario.states}, problems)
+    used = _used_states(scenario.turns, {**known, **scenario.states}, problems)
     if len(problems.found) > before:
         return None
-    if more := {name: known[name] for name in sorted(told - scenario.states.keys())}:
+    if more := {name: known[name] for name in sorted(used - scenario.states.keys())}:
         node = _declared(node, _written_states(more))
         scenario = replace(scenario, states={**scenario.states, **more})
     return replace(inherit(scenario), source=problems.place(node), data=node)
 
 
-def _told_by(turns: Sequence[Answer], states: States, problems: Problems) -> set[str]:
-    """The states that templates tell; those that nothing declares are mistakes."""
-    told: set[str] = set()
+def _used_states(turns: Sequence[Answer], states: States, problems: Problems) -> set[str]:
+    """The states that templates use; those that nothing declares are mistakes."""
+    used: set[str] = set()
     for template in (one for turn in turns for leaf in turn.leaves for one in leaf.templates):
-        told |= template.states
+        used |= template.states
         for name in sorted(template.states - states.keys()):
             problems.add(template.at, undeclared(name, states, is_python=template.at is None))
-    return told
+    return used
 
 
 def _written_states(states: States) -> Node:
@@ -569,7 +569,7 @@ def _bytes_of(file: Path) -> bytes:
         if status.st_size > MAX_BYTES:
             raise ValueError(f"{status.st_size:,} bytes; a scenario file has {MAX_BYTES:,} at most")
         data = opened.read(MAX_BYTES + 1)
-    if len(data) > MAX_BYTES:  # it has grown, or is one of those that tell no size
+    if len(data) > MAX_BYTES:  # it has grown, or is one of those that have no size
         raise ValueError(f"a scenario file has {MAX_BYTES:,} bytes at most")
     return data
 
@@ -594,7 +594,7 @@ class _Loader(_Base):  # type: ignore[misc]
 class _Scalar(NamedTuple):
     """A kind of plain value: how it is written, the characters it may begin with, what it is read as.
 
-    `wrong`: what stands for one that cannot be read, so that nothing more is said of it.
+    `wrong`: what stands for one that cannot be read, so that it is reported once.
     """
 
     regex: "re.Pattern[str]"

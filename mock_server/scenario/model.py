@@ -83,7 +83,7 @@ class Scenario:
     gate: Gates | None = None
     """Without turns: where it holds the replies of others."""
     between: Between | None = None
-    """Of an overlay: when it strikes, such as [10s, 25s] of the session's time since it was laid."""
+    """Of an overlay: when it strikes, such as [10s, 25s] of the session's time since it was added."""
     states: Annotated[States, Reads(read_states)] = field(default_factory=lambda: NO_STATES)
     """The states that its conditions and answers name; at the top of a file they are those of all its scenarios."""
     tags: tuple[str, ...] = ()
@@ -115,7 +115,7 @@ class Scenario:
 
     @lazy
     def endpoints(self) -> frozenset[str]:
-        """What it is for; where it does not say, for whatever asks for a message."""
+        """What it is for; where it does not say, for whatever replies with a message."""
         named = endpoints_of(self.when)
         return TELLING if named is None else named
 
@@ -205,8 +205,8 @@ class Scenario:
             yield ("times",), "times is 1 or more"
         end = self._first_end()
         if self.anchor == "prompt" and end is not None:
-            told = f"with anchor: prompt turn {end + 2} can never be reached: turn {end + 1} ends the exchange"
-            yield ("anchor",), told
+            text = f"with anchor: prompt turn {end + 2} can never be reached: turn {end + 1} ends the exchange"
+            yield ("anchor",), text
         for at, turn in enumerate(self.turns):
             if turn.when is not None:
                 yield ("turns", at, "when"), "a turn has no when of its own; put it in cases"
@@ -240,25 +240,26 @@ class Scenario:
             if not self.endpoints:
                 yield ("when",), "no request comes to all of these endpoints"
             return
-        told = next(iter(sorted(others)))
+        endpoint = next(iter(sorted(others)))
         if not others <= ASKING and (wrong := sorted(self.when.subjects - {*OF_ALL})):
-            asked = ", ".join(sorted(others - ASKING))
-            yield ("when",), f"'{wrong[0]}' cannot be asked of {asked}: only {', '.join(OF_ALL)}"
+            without = ", ".join(sorted(others - ASKING))
+            yield ("when",), f"'{wrong[0]}' cannot be asked of {without}: only {', '.join(OF_ALL)}"
         for key in ("timing", "rate_limits", "anchor"):
             if getattr(self, key) is not None:
-                yield (key,), f"'{key}' is of messages; {told} has none"
+                yield (key,), f"'{key}' is of messages; {endpoint} has none"
         plans = [*([_ANYTHING] if others - {_BY_LINES} else []), *([_LINES] if _BY_LINES in others else [])]
         for fault in () if self.endpoints & TELLING else self.fault or ():
             reasons = [_misfit(fault, plan) for plan in plans]
             if all(reasons):
-                yield ("fault",), f"{reasons[0]} ({told})"
+                yield ("fault",), f"{reasons[0]} ({endpoint})"
         if len(self.turns) > 1:
-            yield ("turns", 1), f"{told} has no conversation: one turn; or attempts, for one request after another"
+            yield ("turns", 1), f"{endpoint} has no conversation: one turn; or attempts, for one request after another"
         for turn in self.turns:
             inside = ((one.path, one.answer) for one in _standing(turn, ("turns", 0)) if one.answer is not turn)
             for path, answer in ((("turns", 0), turn), *inside):
                 for key, what in _of_messages(answer):
-                    yield (*path, key), f"{what} is of messages; {told} can have an error only, or attempts of errors"
+                    text = f"{what} is of messages; {endpoint} can have an error only, or attempts of errors"
+                    yield (*path, key), text
 
     def _leaves(self) -> "Iterator[_Leaf]":
         """Every reply and error, and what it stands under."""
@@ -290,8 +291,8 @@ class Scenario:
             size = _length_of(reply)
             length += size
             if size > MOST_CHARACTERS or length > MOST_IN_ALL:
-                told = f"{MOST_CHARACTERS:,} characters at most, all of a scenario {MOST_IN_ALL:,}"
-                yield leaf.path, f"a reply has {told}; this one has {size:,}"
+                most = f"{MOST_CHARACTERS:,} characters at most, all of a scenario {MOST_IN_ALL:,}"
+                yield leaf.path, f"a reply has {most}; this one has {size:,}"
                 return
             if size > MOST_DELTAS:  # fewer characters are no more deltas
                 deltas = sum(1 for one in reply or () for _ in one.deltas(chunk))
@@ -347,8 +348,8 @@ def _misfits(leaf: Answer) -> Mistakes:
     for key, at, fault in sorted(written, key=lambda found: rank(found[2])):
         try:
             effort.take(plan)
-            struck = fault.apply(plan, site)
-            plan, site = struck, behind(fault, plan, struck, site)
+            changed = fault.apply(plan, site)
+            plan, site = changed, behind(fault, plan, changed, site)
         except CannotApply as reason:
             yield (key, at), reason_of(fault, reason)
 
@@ -366,8 +367,8 @@ def _plan(leaf: Answer) -> Plan | None:
 
 
 def _failed(script: Failure, *, streamed: bool = False) -> Plan:
-    said = {"type": "error", "error": {"type": script.error_type, "message": ""}}
-    return whole(script.http_status, JSON_HEADERS, encode(dumps(said)), 0, said)
+    envelope = {"type": "error", "error": {"type": script.error_type, "message": ""}}
+    return whole(script.http_status, JSON_HEADERS, encode(dumps(envelope)), 0, envelope)
 
 
 # replies that are no message: of most endpoints, and of the one that sends its body line by line

@@ -79,16 +79,16 @@ _TRUTHS = {**dict.fromkeys(("yes", "on", "y", "true"), "true"), **dict.fromkeys(
 def unlike(node: Node, wanted: str) -> str:
     """That a value is of another kind than the one wanted (`text`, `a number`, `true or false`), and what to write."""
     value = node.value
-    told = f"expected {wanted}, got {kind(node)}"
+    text = f"expected {wanted}, got {kind(node)}"
     if wanted == "text" and isinstance(value, int | float):
-        return f'{told}; write it in quotes: "{spelled(value)}"'
+        return f'{text}; write it in quotes: "{spelled(value)}"'
     if isinstance(value, str):
-        told += f" {excerpt(value, 40)!r}"
+        text += f" {excerpt(value, 40)!r}"
         truth = _TRUTHS.get(value.lower()) if wanted == "true or false" else None
         if wanted == "a whole number":
-            return f"{told}; write one such as 1"
-        return f"{told}; write {truth}" if truth else told
-    return told
+            return f"{text}; write one such as 1"
+        return f"{text}; write {truth}" if truth else text
+    return text
 
 
 def spelled(value: Any) -> str:
@@ -182,10 +182,8 @@ class ScenarioError(Exception):
     __module__ = "mock_server"  # as its users know it, and reports of tests name it
 
     def __init__(self, problems: Iterable[Problem], well: Sequence[Any] = ()) -> None:
-        once = tuple(
-            dict.fromkeys(problems)
-        )  # what is wrong with the states of a file is wrong in each of its scenarios
-        self.problems = _shown(once)
+        # each once: what is wrong with the states of a file is wrong in each of its scenarios
+        self.problems = _shown(tuple(dict.fromkeys(problems)))
         self.well = tuple(well)
         super().__init__("\n".join(map(str, self.problems)))
 

@@ -113,8 +113,8 @@ class Search:
         try:
             return search(text)
         except OverLimit as limit:
-            told = f"the regular expression {shown(self._expression.source)} on {len(text):,} characters: {limit}"
-            raise OverLimit(f"{self._place}{told}") from None
+            what = f"the regular expression {shown(self._expression.source)} on {len(text):,} characters"
+            raise OverLimit(f"{self._place}{what}: {limit}") from None
 
 
 _Found = TypeVar("_Found")
@@ -150,7 +150,7 @@ def _number(value: Any) -> float | None:
     """The number a value is, or says (headers are texts)."""
     if isinstance(value, str) and re.fullmatch(r"-?\d{1,300}(\.\d{1,300})?", value):
         return float(value)
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+    return value if is_number(value) else None
 
 
 def _exists(wanted: bool, ignore_case: bool) -> Test:
@@ -315,7 +315,7 @@ class Wanted:
         return frozenset(name for one in self.operators for name in one.groups)
 
     def captures(self, text: str) -> Mapping[str, str]:
-        return {name: said for one in self.operators for name, said in one.captures(text).items()}
+        return {name: found for one in self.operators for name, found in one.captures(text).items()}
 
 
 def _needed(operator: Operator) -> tuple[str, ...]:
@@ -338,22 +338,22 @@ def read_text(node: Node, problems: Problems) -> Wanted:
     if bare is not None:
         folded = tuple(fold(text) for text in bare)
         shown = " or ".join(f"contains {short(text)}" for text in bare)
-        return Wanted(shown, lambda said: any(text in said.folded for text in folded), texts=folded)
+        return Wanted(shown, lambda searched: any(text in searched.folded for text in folded), texts=folded)
     operators = read_operators(node, problems)
     ignore_case = node.value.get("ignore_case", Node(False)).value is True
-    tests = [_said_test(one, ignore_case) for one in operators]
-    return Wanted(" and ".join(map(str, operators)), lambda said: all(test(said) for test in tests), operators)
+    tests = [_searched_by(one, ignore_case) for one in operators]
+    return Wanted(" and ".join(map(str, operators)), lambda searched: all(test(searched) for test in tests), operators)
 
 
-def _said_test(operator: Operator, ignore_case: bool) -> Callable[[SearchedText], bool]:
-    """The test of a text by one operator; what of the text it takes is worked out once for all that ask."""
+def _searched_by(operator: Operator, ignore_case: bool) -> Callable[[SearchedText], bool]:
+    """The test of a text by one operator; what of the text it takes is worked out once for all operators."""
     test, wanted = operator.test, operator.wanted
     if operator.name == "contains" and isinstance(wanted, str):
         needle = _spelled(wanted, ignore_case)
-        return lambda said: needle in (said.alike.lower() if ignore_case else said.alike)
+        return lambda searched: needle in (searched.alike.lower() if ignore_case else searched.alike)
     if operator.name in ("equals", "in"):
-        return lambda said: test(said.text or MISSING) or any(map(test, said.parts))
-    return lambda said: test(said.text or MISSING)
+        return lambda searched: test(searched.text or MISSING) or any(map(test, searched.parts))
+    return lambda searched: test(searched.text or MISSING)
 
 
 def looks_like(wanted: Wanted, got: "str | SearchedText") -> str:
@@ -386,11 +386,11 @@ def read_value(node: Node, problems: Problems) -> Wanted:
     wanted = [item.plain() for item in node.value] if isinstance(node.value, list) else [node.value]
     if not wanted:
         problems.add(node, "an empty list matches nothing; expected values")
-    said = " or ".join(f"equals {short(one)}" for one in wanted)
+    description = " or ".join(f"equals {short(one)}" for one in wanted)
     if len(wanted) == 1:
         only = wanted[0]
-        return Wanted(said, lambda value: same(value, only), exact=_texts(wanted))
-    return Wanted(said, lambda value: any(same(value, one) for one in wanted), exact=_texts(wanted))
+        return Wanted(description, lambda value: same(value, only), exact=_texts(wanted))
+    return Wanted(description, lambda value: any(same(value, one) for one in wanted), exact=_texts(wanted))
 
 
 def _texts(values: Sequence[Any]) -> frozenset[str]:
@@ -401,8 +401,8 @@ def _texts(values: Sequence[Any]) -> frozenset[str]:
 def by_operators(node: Node, problems: Problems) -> Wanted:
     """A value that meets every operator of a mapping."""
     operators = read_operators(node, problems)
-    said = " and ".join(map(str, operators))
-    return Wanted(said, lambda value: all(op.test(value) for op in operators), operators)
+    description = " and ".join(map(str, operators))
+    return Wanted(description, lambda value: all(op.test(value) for op in operators), operators)
 
 
 def read_paths(node: Node, problems: Problems) -> dict[str, Wanted]:
@@ -416,7 +416,7 @@ def read_paths(node: Node, problems: Problems) -> dict[str, Wanted]:
     return wanted
 
 
-def far(wanted: Wanted, said: SearchedText) -> float:
+def far(wanted: Wanted, searched: SearchedText) -> float:
     """How far a text is from one that was wanted: the share of it that stands nowhere in the text, in one piece."""
     from difflib import SequenceMatcher  # only the unmatched need it
 
@@ -424,6 +424,6 @@ def far(wanted: Wanted, said: SearchedText) -> float:
     texts = [fold(text)[:200] for text in literal] or list(wanted.texts)
     if not texts:
         return 1.0
-    given = said.folded[:_SEEN]
-    sizes = [SequenceMatcher(None, text, given, False).find_longest_match().size / max(1, len(text)) for text in texts]
+    seen = searched.folded[:_SEEN]
+    sizes = [SequenceMatcher(None, text, seen, False).find_longest_match().size / max(1, len(text)) for text in texts]
     return round(1.0 - 0.9 * max(sizes), 3)

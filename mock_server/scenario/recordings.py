@@ -230,8 +230,8 @@ class _Reading:
         body = self._body(request, headers)
         if not isinstance(body, Mapping) or not isinstance(body.get("messages"), list):
             raise _Skipped("the request holds no messages")
-        told = _headers(response.get("headers")) if isinstance(response, Mapping) else {}
-        reply = self._body(response, told)
+        response_headers = _headers(response.get("headers")) if isinstance(response, Mapping) else {}
+        reply = self._body(response, response_headers)
         if reply is None and "response" not in item:
             return replace(_conversation(body, where), headers=headers)
         if not _is_reply(reply):
@@ -239,7 +239,7 @@ class _Reading:
         if depth([body, reply], MOST_DEPTH) > MOST_DEPTH:  # or it would hang on the Python whether recursion ends
             raise _Skipped(f"nested more than {MOST_DEPTH} levels deep")
         _judge(body["messages"])
-        return RecordedCall(body, _judged(reply), where, headers, _status(response), told)
+        return RecordedCall(body, _judged(reply), where, headers, _status(response), response_headers)
 
     def _body(self, part: Any, headers: Mapping[str, str]) -> Any:
         """The body of a request or a response as JSON; a stream as the message it adds up to."""
@@ -308,15 +308,15 @@ def _of_base64(text: str | bytes) -> bytes:
         raise _Skipped("a body is not the base64 that it is said to be") from None
 
 
-def _headers(given: Any) -> dict[str, str]:
+def _headers(headers: Any) -> dict[str, str]:
     """Headers by name in lower case, from any of the ways they are kept."""
     pairs: Iterable[tuple[Any, Any]] = ()
-    if isinstance(given, Mapping):
-        pairs = given.items()
-    elif isinstance(given, list) and all(isinstance(one, Mapping) for one in given):  # HAR
-        pairs = [(one.get("name"), one.get("value")) for one in given]
-    elif isinstance(given, list):  # nock: name, value, name, value
-        pairs = zip(given[::2], given[1::2], strict=False)
+    if isinstance(headers, Mapping):
+        pairs = headers.items()
+    elif isinstance(headers, list) and all(isinstance(one, Mapping) for one in headers):  # HAR
+        pairs = [(one.get("name"), one.get("value")) for one in headers]
+    elif isinstance(headers, list):  # nock: name, value, name, value
+        pairs = zip(headers[::2], headers[1::2], strict=False)
     return {
         str(name).lower(): ", ".join(map(str, value)) if isinstance(value, list) else str(value)
         for name, value in pairs
@@ -325,10 +325,10 @@ def _headers(given: Any) -> dict[str, str]:
 
 def _status(response: Any) -> int:
     """The HTTP status of a response; 200 where it has none."""
-    given = response.get("status", response.get("code")) if isinstance(response, Mapping) else None
-    if isinstance(given, Mapping):
-        given = given.get("code", given.get("status_code"))
-    found = re.match(r"\d{3}", str(given))
+    status = response.get("status", response.get("code")) if isinstance(response, Mapping) else None
+    if isinstance(status, Mapping):
+        status = status.get("code", status.get("status_code"))
+    found = re.match(r"\d{3}", str(status))
     return int(found[0]) if found else 200
 
 
@@ -351,24 +351,24 @@ def _streams(text: str) -> Iterator[tuple[Any, str]]:
 
 
 def _folded(payloads: Iterable[Any]) -> Any:
-    """The message, or the error, that the events of a stream tell. Raises _Skipped."""
-    told: list[Mapping[str, Any]] = []
+    """The message, or the error, that the events of a stream add up to. Raises _Skipped."""
+    events: list[Mapping[str, Any]] = []
     is_over = False
     for payload in payloads:
         kind = payload.get("type")
         if kind == "(broken)" and payload["data"].strip() != "[DONE]":
             raise _Skipped("its stream holds data that is no JSON")
         if kind == "error":
-            if told:
+            if events:
                 raise _Skipped("its stream broke off with an error event")
             return payload
         if kind in _EVENTS:
-            told.append(_with_usage(payload))
+            events.append(_with_usage(payload))
         is_over = is_over or kind == "message_stop"
-    if not told or told[0]["type"] != "message_start" or not is_over:
+    if not events or events[0]["type"] != "message_start" or not is_over:
         raise _Skipped("its stream is not whole, from message_start to message_stop")
     try:
-        return fold(told)
+        return fold(events)
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         raise _Skipped(f"its stream cannot be put together: {type(error).__name__} {error}") from None
 
@@ -378,8 +378,8 @@ def _with_usage(payload: Mapping[str, Any]) -> Mapping[str, Any]:
     if payload["type"] != "message_delta":
         return payload
     usage = payload.get("usage")
-    told = {name: value for name, value in usage.items() if value is not None} if isinstance(usage, Mapping) else {}
-    return {**payload, "usage": told}
+    counters = {name: value for name, value in usage.items() if value is not None} if isinstance(usage, Mapping) else {}
+    return {**payload, "usage": counters}
 
 
 # -- what a conversation and a reply need ---------------------------------------------------------------------------

@@ -128,7 +128,7 @@ def _states() -> Schema:
     values: Schema = {"type": "array", "items": _TEXT, "minItems": 2, "uniqueItems": True}
     keys = {"values": _described(values, "What it can be."), "initial": _described(_TEXT, "What it is at first.")}
     either: Schema = {"if": {"type": "array"}, "then": values, "else": _object(keys, ["values"])}
-    about = "The states that conditions ask about and answers move: {service: [up, down]}; the first value is initial."
+    about = "The states that conditions name and answers move: {service: [up, down]}; the first value is initial."
     return {"type": "object", "additionalProperties": either, "minProperties": 1, "description": about}
 
 
@@ -151,9 +151,9 @@ def _record(cls: Any) -> Schema:
 def _fields(cls: Any) -> dict[str, Schema]:
     """The schema of every key of a class, as an author may write it."""
     hints = typing.get_type_hints(cls, include_extras=True)
-    told = explained(cls)
+    texts = explained(cls)
     return {
-        key: _described(_of(hints[field.name]), told.get(field.name))
+        key: _described(_of(hints[field.name]), texts.get(field.name))
         for key, field in keys_of(cls).items()
         if not field.metadata.get("unlisted")
     }
@@ -290,11 +290,11 @@ def _block() -> Schema:
 
 def _tagged_by_type(classes: Mapping[str, Any], *, short: bool = False) -> Schema:
     """One of several kinds of mapping, by its `type`; `short`: the bare name of one does as well."""
-    told = [
+    variants = [
         {"if": {"properties": {"type": {"const": name}}, "required": ["type"]}, "then": _of_type(name, cls)}
         for name, cls in classes.items()
     ]
-    mapping = {"properties": {"type": {"enum": list(classes)}}, "required": ["type"], "allOf": told}
+    mapping = {"properties": {"type": {"enum": list(classes)}}, "required": ["type"], "allOf": variants}
     return {"if": {"type": "object"}, "then": mapping, "else": {"enum": list(classes)}} if short else mapping
 
 
@@ -360,5 +360,5 @@ def _conditions(known: Mapping[str, Word[Any]]) -> Schema:
 
 
 def _operators() -> Schema:
-    told: Mapping[str, Kind | Word[Any]] = {**OPERATORS, "ignore_case": IGNORE_CASE}
-    return _object({name: _described(one.shape, one.about) for name, one in told.items()}, minProperties=1)
+    words: Mapping[str, Kind | Word[Any]] = {**OPERATORS, "ignore_case": IGNORE_CASE}
+    return _object({name: _described(one.shape, one.about) for name, one in words.items()}, minProperties=1)

@@ -44,8 +44,8 @@ def tool_result(node: Node, problems: Problems) -> Test:
     """Holds when one result of the newest user turn meets all keys."""
     if isinstance(node.value, bool):
         wanted = node.value
-        said = "a tool result" if wanted else "no tool result"
-        return Test("tool_result", said, lambda facts: bool(facts.view.results) is wanted, _got_results, of_shape=True)
+        holds = lambda facts: bool(facts.view.results) is wanted  # noqa: E731
+        return Test("tool_result", "a tool result" if wanted else "no tool result", holds, _got_results, of_shape=True)
     known = tuple(RESULT_KEYS)
     if not isinstance(node.value, dict) or not node.value:
         problems.add(node, f"expected true, false or a mapping of {', '.join(known)}; got {kind(node)}")
@@ -67,7 +67,7 @@ def tool_result(node: Node, problems: Problems) -> Test:
 
     return Test(
         "tool_result",
-        " and ".join(said for said, _, _ in tests),
+        " and ".join(description for description, _, _ in tests),
         lambda facts: any(True for _ in meeting(facts)),
         _got_results,
         far=lambda facts: min(
@@ -94,8 +94,8 @@ def _result_for(node: Node, problems: Problems) -> _OfResult:
     steps = {path: paths.parse(path) or () for path in wanted}
 
     def test(facts: ConditionContext, block: Block) -> bool:
-        given = facts.view.calls.get(block["tool_use_id"], {}).get("input")
-        return all(any(map(one.test, paths.find(given, steps[path]))) for path, one in wanted.items())
+        input = facts.view.calls.get(block["tool_use_id"], {}).get("input")
+        return all(any(map(one.test, paths.find(input, steps[path]))) for path, one in wanted.items())
 
     return "for " + ", ".join(f"{path} {one.description}" for path, one in wanted.items()), test, None
 
@@ -139,20 +139,20 @@ def _got_results(facts: ConditionContext) -> str:
 
 def _text_test(subject: str, place: str, node: Node, problems: Problems) -> Test:
     """The test of a text that stands at this place in the context."""
-    said: Callable[[ConditionContext], SearchedText] = attrgetter(place)
+    text: Callable[[ConditionContext], SearchedText] = attrgetter(place)
     wanted = read_text(node, problems)
     equal = node.value.get("equals") if isinstance(node.value, dict) else None
-    exact = None if equal is None else (str(equal.value), lambda facts: said(facts).text)
+    exact = None if equal is None else (str(equal.value), lambda facts: text(facts).text)
     return Test(
         subject,
         wanted.description,
-        (lambda facts: wanted.texts[0] in said(facts).folded)
+        (lambda facts: wanted.texts[0] in text(facts).folded)
         if len(wanted.texts) == 1
-        else lambda facts: wanted.test(said(facts)),
-        lambda facts: short(said(facts).text) + looks_like(wanted, said(facts)),
+        else lambda facts: wanted.test(text(facts)),
+        lambda facts: short(text(facts).text) + looks_like(wanted, text(facts)),
         exact,
-        lambda facts: far(wanted, said(facts)),
-        lambda facts: wanted.captures(said(facts).text),
+        lambda facts: far(wanted, text(facts)),
+        lambda facts: wanted.captures(text(facts).text),
         wanted.groups,
         wanted.needs if subject == "prompt" else (),
         subject == "system",
@@ -207,8 +207,8 @@ def _tool_choice(node: Node, problems: Problems) -> Test:
         problems.add(node, "an empty tool_choice; expected auto, any, tool or none")
 
     def chosen(facts: ConditionContext) -> Mapping[str, Any]:
-        given = facts.view.request.tool_choice
-        return given if given else {"type": "auto" if facts.view.request.tools else "none"}
+        choice = facts.view.request.tool_choice
+        return choice if choice else {"type": "auto" if facts.view.request.tools else "none"}
 
     return Test(
         "tool_choice",
@@ -274,14 +274,14 @@ def _header(node: Node, problems: Problems) -> Test:
         return Test("header", "", lambda facts: False, lambda facts: "")
     wanted = {name.lower(): read_name(item, problems) for name, item in node.value.items()}
 
-    def told(given: Any, name: str) -> str:
-        return "absent" if given is MISSING else "(hidden)" if name in SECRET_HEADERS else short(given)
+    def shown(value: Any, name: str) -> str:
+        return "absent" if value is MISSING else "(hidden)" if name in SECRET_HEADERS else short(value)
 
     return Test(
         "header",
         ", ".join(f"{name}: {one.description}" for name, one in wanted.items()),
         lambda facts: all(one.test(facts.view.headers.get(name, MISSING)) for name, one in wanted.items()),
-        lambda facts: ", ".join(f"{name}: {told(facts.view.headers.get(name, MISSING), name)}" for name in wanted),
+        lambda facts: ", ".join(f"{name}: {shown(facts.view.headers.get(name, MISSING), name)}" for name in wanted),
         captures=lambda facts: {
             group: text
             for name, one in wanted.items()
@@ -315,7 +315,7 @@ def _body(node: Node, problems: Problems) -> Test:
     def missing(facts: ConditionContext) -> int:
         return sum(not any(map(one.test, found(facts, path))) for path, one in wanted.items())
 
-    def told(path: str, value: Any) -> str:
+    def shown(path: str, value: Any) -> str:
         return short(value) + (looks_like(wanted[path], value) if isinstance(value, str) else "")
 
     return Test(
@@ -323,7 +323,7 @@ def _body(node: Node, problems: Problems) -> Test:
         ", ".join(f"{path} {one.description}" for path, one in wanted.items()),
         lambda facts: all(any(map(one.test, found(facts, path))) for path, one in wanted.items()),
         lambda facts: ", ".join(
-            f"{path}: {' | '.join(told(path, one) for one in found(facts, path)[:5])}" for path in wanted
+            f"{path}: {' | '.join(shown(path, one) for one in found(facts, path)[:5])}" for path in wanted
         ),
         far=lambda facts: missing(facts) / max(1, len(wanted)),
         captures=lambda facts: {
@@ -371,8 +371,8 @@ def _number(subject: str, value: Callable[[ConditionContext], int]) -> Callable[
         numbers = [one.value for one in listed]
         if not numbers or not all(is_int(one) and one > 0 for one in numbers):
             problems.add(node, f"expected a number counted from 1, or a list of them; got {kind(node)}")
-        said = " or ".join(map(str, numbers))
-        return Test(subject, said, lambda f: value(f) in numbers, lambda f: str(value(f)))
+        description = " or ".join(map(str, numbers))
+        return Test(subject, description, lambda f: value(f) in numbers, lambda f: str(value(f)))
 
     return read
 
@@ -385,7 +385,7 @@ ENDPOINTS: Mapping[str, frozenset[str]] = {
     name: frozenset(one for one in _DONE if name in (one, one.partition(".")[0]))
     for name in dict.fromkeys(name for one in _DONE for name in (one.partition(".")[0], one))
 }
-# those that a message is asked for at: scenarios that name no endpoint are for them
+# those that reply with a message: scenarios that name no endpoint are for them
 TELLING = frozenset(("messages", "complete"))
 # those whose requests have a prompt; of others only these subjects can be asked
 ASKING = TELLING | {"count_tokens"}
@@ -535,8 +535,8 @@ JOINED: Mapping[str, str] = {
 
 def _condition(node: Node, problems: Problems, subjects: _Subjects) -> Condition:
     if not isinstance(node.value, dict):
-        said = excerpt(node.value, 40) if isinstance(node.value, str) and node.value.strip() else "weather"
-        problems.add(node, f"expected a mapping of conditions, got {kind(node)}; for example {{prompt: {said}}}")
+        example = excerpt(node.value, 40) if isinstance(node.value, str) and node.value.strip() else "weather"
+        problems.add(node, f"expected a mapping of conditions, got {kind(node)}; for example {{prompt: {example}}}")
         return All()
     if not node.value:
         problems.add(node, "an empty when; leave the key out to answer everything")

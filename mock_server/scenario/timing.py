@@ -96,8 +96,8 @@ def _shape(node: Node, problems: Problems) -> str | None:
     for key in node.value:
         if key not in known:
             close = suggestion(key, known)
-            told = f"{close} Expected" if close else "; expected"
-            problems.add_key(node, key, f"unknown distribution '{key}'{told} {EXAMPLE}")
+            hint = f"{close} Expected" if close else "; expected"
+            problems.add_key(node, key, f"unknown distribution '{key}'{hint} {EXAMPLE}")
             return None
     keys = list(node.value)
     if len(keys) == 1 and keys[0] in ("uniform", "normal", "gamma"):
@@ -122,17 +122,17 @@ def _uniform(node: Node, unit: Reader, problems: Problems) -> Uniform | None:
 
 
 def _normal(node: Node, unit: Reader, problems: Problems) -> Normal | None:
-    given = _parts(node.value["normal"], "normal", {"mean": unit, "sd": unit}, problems)
-    return None if given is None else Normal(given["mean"], given["sd"])
+    parts = _parts(node.value["normal"], "normal", {"mean": unit, "sd": unit}, problems)
+    return None if parts is None else Normal(parts["mean"], parts["sd"])
 
 
 def _gamma(node: Node, unit: Reader, problems: Problems) -> Gamma | None:
     inner = node.value["gamma"]
-    given = _parts(inner, "gamma", {"mean": unit, "shape": _from_to(0.01, 10_000, "shape", " such as 2")}, problems)
-    if given is not None and not given["mean"]:
+    parts = _parts(inner, "gamma", {"mean": unit, "shape": _from_to(0.01, 10_000, "shape", " such as 2")}, problems)
+    if parts is not None and not parts["mean"]:
         problems.add(inner.value["mean"], "the mean of a gamma distribution is above 0")
         return None
-    return None if given is None else Gamma(given["mean"], given["shape"])
+    return None if parts is None else Gamma(parts["mean"], parts["shape"])
 
 
 def _from_to(low: float, high: int, noun: str, example: str = "") -> Reader:
@@ -520,8 +520,8 @@ def misfit(timing: Timing, reply: Sequence[Block]) -> str | None:
     deltas = sum(delta is not None for block in reply for delta, _ in block.deltas(timing.chunking))
     events = deltas + 2 * len(reply) + 4  # message_start, ping, message_delta, message_stop
     noun, needed = ("events", events) if timing.replay.events is not None else ("deltas", deltas)
-    given = len(timing.replay.offsets)
-    if given == needed:
+    count = len(timing.replay.offsets)
+    if count == needed:
         return None
-    has, many = "offset" if given == 1 else "offsets", noun.removesuffix("s") if needed == 1 else noun
-    return f"replay has {given} {has}; this reply has {needed} {many}, and each needs one"
+    has, many = "offset" if count == 1 else "offsets", noun.removesuffix("s") if needed == 1 else noun
+    return f"replay has {count} {has}; this reply has {needed} {many}, and each needs one"

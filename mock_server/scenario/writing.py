@@ -70,28 +70,28 @@ def _plain(node: Node) -> Any:
 
 def stub(prompt: str, tool: str | None = None) -> dict[str, Any]:
     """The scenario that would have answered a request with this prompt, or with a result of this tool."""
-    said = " ".join(prompt.lstrip()[: 100 * _LONGEST].split())
-    if len(said) > _LONGEST:
-        said = said[:_LONGEST].rsplit(" ", 1)[0]
-    when: dict[str, Any] = {"prompt": said} if said else {}
+    text = " ".join(prompt.lstrip()[: 100 * _LONGEST].split())
+    if len(text) > _LONGEST:
+        text = text[:_LONGEST].rsplit(" ", 1)[0]
+    when: dict[str, Any] = {"prompt": text} if text else {}
     if tool:
         when["tool_result"] = {"of": tool}
-    name = "-".join(re.findall(r"[a-z0-9]+", said.lower())[:5]) or "new-scenario"
+    name = "-".join(re.findall(r"[a-z0-9]+", text.lower())[:5]) or "new-scenario"
     return {"name": name, **({"when": when} if when else {}), "reply": "…"}
 
 
 def exchange(
-    prompt: str, tool: str | None, reply: Mapping[str, Any], status: int, asked: Mapping[str, Any] | None = None
+    prompt: str, tool: str | None, reply: Mapping[str, Any], status: int, request: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """The scenario that answers a request with this prompt as it was answered. `asked`: the body of that request."""
+    """The scenario that answers a request with this prompt as it was answered. `request`: the body of that request."""
     scenario = stub(prompt, tool)
     del scenario["reply"]
-    said = answer(reply, asked, status)
-    goes_on = asked is not None and _goes_on(asked.get("messages"))
-    if any(isinstance(block, dict) and "id" in block for block in said.get("reply", ())):
+    written = answer(reply, request, status)
+    goes_on = request is not None and _goes_on(request.get("messages"))
+    if any(isinstance(block, dict) and "id" in block for block in written.get("reply", ())):
         # an id stands in one turn only, so this one is played once; wherever the conversation stands then
-        return {**scenario, **({"anchor": "session"} if goes_on else {}), "turns": [said]}
-    return {**scenario, **({"at_end": "repeat"} if goes_on else {}), **said}
+        return {**scenario, **({"anchor": "session"} if goes_on else {}), "turns": [written]}
+    return {**scenario, **({"at_end": "repeat"} if goes_on else {}), **written}
 
 
 def _goes_on(messages: Any) -> bool:
@@ -109,38 +109,38 @@ def _goes_on(messages: Any) -> bool:
 # -- answers --------------------------------------------------------------------------------------------------------
 
 
-def answer(reply: Mapping[str, Any], asked: Mapping[str, Any] | None = None, status: int = 200) -> dict[str, Any]:
+def answer(reply: Mapping[str, Any], request: Mapping[str, Any] | None = None, status: int = 200) -> dict[str, Any]:
     """A message or an error envelope as the answer of a scenario that repeats it, field by field.
 
     Left to the server: the ids of the message and of calls of the client's tools, signatures of thoughts, and what is
-    encrypted by us. `asked`: the body of the request, for the limit and the model that it was made under.
+    encrypted by us. `request`: the body of the request, for the limit and the model that it was made under.
     """
     if reply.get("type") == "error":
         return {"error": _error(reply["error"], status)}
     blocks = [block_of(block) for block in reply.get("content") or ()]
-    said: dict[str, Any] = {"reply": blocks[0] if len(blocks) == 1 and isinstance(blocks[0], str) else blocks}
+    written: dict[str, Any] = {"reply": blocks[0] if len(blocks) == 1 and isinstance(blocks[0], str) else blocks}
     natural = "tool_use" if any(block["type"] == "tool_use" for block in reply.get("content") or ()) else "end_turn"
     if reply.get("stop_reason") not in (None, natural):
-        said["stop_reason"] = reply["stop_reason"]
+        written["stop_reason"] = reply["stop_reason"]
     if reply.get("stop_sequence") is not None:
-        said["stop_sequence"] = reply["stop_sequence"]
+        written["stop_sequence"] = reply["stop_sequence"]
     for name in ("stop_details", "container"):
         if isinstance(reply.get(name), Mapping):
-            said[name] = {key: value for key, value in reply[name].items() if value is not None}
-    if asked is not None and is_int(asked.get("max_tokens")) and asked["max_tokens"] > 0:
-        said["max_tokens"] = asked["max_tokens"]
+            written[name] = {key: value for key, value in reply[name].items() if value is not None}
+    if request is not None and is_int(request.get("max_tokens")) and request["max_tokens"] > 0:
+        written["max_tokens"] = request["max_tokens"]
     if isinstance(reply.get("usage"), Mapping):
-        said["usage"] = {name: value for name, value in reply["usage"].items() if name in COUNTERS}
-    if asked is not None and reply.get("model") and not is_same_model(str(asked.get("model")), str(reply["model"])):
-        said["model"] = reply["model"]
+        written["usage"] = {name: value for name, value in reply["usage"].items() if name in COUNTERS}
+    if request is not None and reply.get("model") and not is_same_model(str(request.get("model")), str(reply["model"])):
+        written["model"] = reply["model"]
     for name in ("context_management", "diagnostics", "input_transformations"):
         if reply.get(name) is not None:
-            said[name] = reply[name]
-    return said
+            written[name] = reply[name]
+    return written
 
 
-def unsaid(reply: Mapping[str, Any]) -> Iterator[str]:
-    """The paths of what a reply has and `answer` cannot say."""
+def inexpressible(reply: Mapping[str, Any]) -> Iterator[str]:
+    """The paths of what a reply has and `answer` cannot express."""
     yield from (name for name, value in reply.items() if value is not None and name not in _OF_MESSAGE)
     usage = reply.get("usage")
     if isinstance(usage, Mapping):
@@ -161,16 +161,16 @@ _OF_MESSAGE = frozenset(
 
 
 def _error(error: Mapping[str, Any], status: int) -> dict[str, Any]:
-    told = {"type": error["type"], "message": error.get("message", "")}
-    more = {name: value for name, value in error.items() if name not in told and value is not None}
+    written = {"type": error["type"], "message": error.get("message", "")}
+    more = {name: value for name, value in error.items() if name not in written and value is not None}
     usual = STATUS.get(error["type"])
     known = usual or 400 if status < 400 else status  # an error that came in a stream, or alone, had no status
-    return {**told, **({} if known == usual else {"status": known}), **({"details": more} if more else {})}
+    return {**written, **({} if known == usual else {"status": known}), **({"details": more} if more else {})}
 
 
-def is_same_model(asked: str, told: str) -> bool:
-    """Whether a reply names the model that was asked for, perhaps with its date or under this server's own name."""
-    return _bare_name(asked) == _bare_name(told)
+def is_same_model(wanted: str, name: str) -> bool:
+    """Whether a reply names the model that the request wanted, perhaps with its date or under this server's name."""
+    return _bare_name(wanted) == _bare_name(name)
 
 
 def _bare_name(model: str) -> str:

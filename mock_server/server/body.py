@@ -93,7 +93,7 @@ async def _inflated(request: BaseRequest, *, is_gzip: bool) -> AsyncIterator[byt
 
 FRAMING = 1 << 20  # bytes that a form may have beside its file
 MOST_PARTS = 100
-# what says how the bytes of a part are written, and the values that say nothing
+# headers for how the bytes of a part are written, and the values that mean as they are
 _PLAIN = {"content-transfer-encoding": ("", "7bit", "8bit", "binary"), "content-encoding": ("", "identity")}
 
 

@@ -1,7 +1,7 @@
 """The journal as a file: one JSON object a line, appended before the last bytes of the reply go out.
 
 Every line is one write to the operating system, so that a killed server loses at most the line it was writing. At
-`MAX_BYTES` the file becomes FILE.1 (and that FILE.2, …) and a new one begins. What cannot be written or put aside is
+`MAX_BYTES` the file becomes FILE.1 (and that FILE.2, …) and a new one begins. What cannot be written or rotated is
 logged once, and again when it works: the server goes on.
 """
 
@@ -35,7 +35,7 @@ class JournalFile:
             raise Unusable(f"the journal file {path} cannot be opened: {why}") from None
         status = os.fstat(self._file)
         self._size = status.st_size
-        self._until = MAX_BYTES if stat.S_ISREG(status.st_mode) else None  # a pipe or a terminal is not put aside
+        self._until = MAX_BYTES if stat.S_ISREG(status.st_mode) else None  # a pipe or a terminal is not rotated
         self._is_torn = self._size > 0 and self._last_byte() != b"\n"
         self._lost = 0
 
@@ -53,7 +53,7 @@ class JournalFile:
         """Append an entry that has ended. `body`: what `readable_body` made of it before."""
         line = record(entry, readable_body(entry) if body is None else body) + b"\n"
         if self._until is not None and self._size and self._size + len(line) > self._until:
-            self._put_aside()
+            self._rotate()
         try:
             self._append(b"\n" + line if self._is_torn else line)
         except OSError as error:
@@ -75,17 +75,17 @@ class JournalFile:
             if written:
                 self._is_torn = not data.endswith(b"\n", 0, at)
 
-    def _put_aside(self) -> None:
+    def _rotate(self) -> None:
         """Begin a new file. Where that fails the old one is written on, and it is tried again a file later."""
-        aside = self._numbered(0)
+        rotated = self._numbered(0)
         try:
-            if aside.exists():  # of a time when it went wrong half-way
+            if rotated.exists():  # of a time when it went wrong half-way
                 self._shift()
-            self._path.replace(aside)
+            self._path.replace(rotated)
             try:
                 new = self._opened()
             except OSError:
-                aside.replace(self._path)
+                rotated.replace(self._path)
                 raise
         except OSError as error:
             self._until = self._size + MAX_BYTES
@@ -115,7 +115,7 @@ class JournalFile:
 
 
 def readable_body(entry: Entry) -> bytes:
-    """What a line says of the body that came. A large one takes seconds, so that is done in another thread."""
+    """The members of a line that hold the request's body. A large one takes seconds: that is done in another thread."""
     body, raw = body_of(entry)
     return encode(f'"body":{masked(dumps_in_steps(body))},"raw":{masked(dumps_in_steps(raw))}')
 

@@ -5,7 +5,7 @@ certificate authorities of the system as it is imported: half of the time that a
 the package stands without that until somebody asks for a name that only `__init__` can give: then `__init__` is run
 after all. A release of aiohttp whose server needs its client is as slow as it was, no worse.
 
-What is left asks the standard library for readers of mail, of proxies and of HTML, 4 MB more, for functions that are
+What is left takes from the standard library readers of mail, of proxies and of HTML, 4 MB more, for functions that are
 called for a client, for forms by mail's rules, for a page of an error: none of them here. While it is
 imported, stand-ins give those names; the first that is used puts the true ones in all their places.
 """
@@ -24,7 +24,7 @@ from typing import Any
 _VERSION = re.compile(r"""^__version__(?:: \w+)? = ["']([^"'\\]+)["']$""", re.MULTILINE)
 
 # What aiohttp takes of modules that are imported when one of these is used. As it is imported it makes bases of classes
-# and annotations of them at most; whatever else is asked of these modules is given at once.
+# and annotations of them at most; whatever else is read from these modules imports them at once.
 _LATER: Mapping[str, tuple[str, ...]] = {
     "email.message": ("EmailMessage",),
     "email.parser": ("HeaderParser",),
@@ -34,7 +34,7 @@ _LATER: Mapping[str, tuple[str, ...]] = {
     "urllib.request": ("getproxies", "proxy_bypass"),
 }
 # Modules that attrs has for whoever validates and converts, which aiohttp does not.
-_IF_ASKED = frozenset(("attr.converters", "attr.filters", "attr.validators"))
+_LAZY = frozenset(("attr.converters", "attr.filters", "attr.validators"))
 
 
 @contextlib.contextmanager
@@ -48,11 +48,11 @@ def importing() -> Iterator[None]:
     module.__class__ = _Package
     sys.modules["aiohttp"] = module
     standing = StandIns()
-    sys.meta_path.insert(0, _IfAsked)  # not of `importlib.abc`, which imports much
+    sys.meta_path.insert(0, _LazyFinder)  # not of `importlib.abc`, which imports much
     try:
         yield
     finally:
-        sys.meta_path.remove(_IfAsked)
+        sys.meta_path.remove(_LazyFinder)
         standing.step_back()
 
 
@@ -60,8 +60,8 @@ class _Package(ModuleType):
     """The package aiohttp before its `__init__.py` is run; its modules are there."""
 
     def __getattr__(self, name: str) -> Any:
-        """What is asked for and is not there yet."""
-        if name == "__version__" and (version := self._version()):  # the server tells it in a header
+        """What is wanted and is not there yet."""
+        if name == "__version__" and (version := self._version()):  # the server sends it in a header
             self.__version__ = version
             return version
         if name.startswith("__") and name not in ("__all__", "__version__"):  # what the machinery of imports looks for
@@ -103,9 +103,9 @@ class StandIns:
     def give_way(self) -> None:
         """Put what was stood in for in all its places in aiohttp: as if nobody had ever stood in for anything."""
         self.step_back()
-        given = [one for module in self._modules for one in module.given.values()]
+        stand_ins = [one for module in self._modules for one in module.names.values()]
         self._modules = []
-        for one in given:
+        for one in stand_ins:
             for heir in one.base.__subclasses__():
                 heir.__bases__ = (one.true(),)
         for name, module in list(sys.modules.items()):
@@ -116,15 +116,15 @@ class StandIns:
 
 
 class _StandIn(ModuleType):
-    def __init__(self, name: str, given: "Mapping[str, Later]") -> None:
+    def __init__(self, name: str, names: "Mapping[str, Later]") -> None:
         super().__init__(name)
-        self.given = given
+        self.names = names
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        if name in self.given:
-            return self.given[name]
+        if name in self.names:
+            return self.names[name]
         if sys.modules.get(self.__name__) is self:
             del sys.modules[self.__name__]
         return getattr(importlib.import_module(self.__name__), name)
@@ -159,12 +159,12 @@ class Later:
     __or__ = __ror__ = __getitem__ = _in_annotation
 
 
-class _IfAsked:
-    """Finds the modules of `_IF_ASKED` such that they are run when something is asked of them."""
+class _LazyFinder:
+    """Finds the modules of `_LAZY` such that they are run when something is read from them."""
 
     @staticmethod
     def find_spec(name: str, path: Any, target: ModuleType | None = None) -> ModuleSpec | None:
-        found = PathFinder.find_spec(name, path, target) if name in _IF_ASKED else None
+        found = PathFinder.find_spec(name, path, target) if name in _LAZY else None
         if found is not None and found.loader is not None:
             found.loader = importlib.util.LazyLoader(found.loader)
         return found

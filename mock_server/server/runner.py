@@ -63,7 +63,7 @@ class Door:
         self._servers: list[asyncio.Server] = []
         self._taking: set[asyncio.Task[None]] = set()
         self._pause: asyncio.TimerHandle | None = None
-        self._told: float | None = None
+        self._logged: float | None = None
 
     async def open(self, host: str, port: int) -> int:
         """Listen on every address of a host; the port. Raises OSError, OverflowError."""
@@ -126,9 +126,9 @@ class Door:
             self._loop.remove_reader(one)
         self._pause = self._loop.call_later(PAUSE, self._watch)
         now = self._loop.time()
-        if self._told is None or now - self._told > SILENCE:
+        if self._logged is None or now - self._logged > SILENCE:
             log.error("no further connection can be taken until others end: %s", error.strerror)
-            self._told = now
+            self._logged = now
 
     def shut(self) -> None:
         """Listen no more."""
@@ -163,7 +163,7 @@ class Identity:
 
 
 def identity(settings: Settings) -> Identity | None:
-    """What these settings ask for; None: plain HTTP. Raises SettingError for files that do not do."""
+    """The certificate that these settings want; None: plain HTTP. Raises SettingError for files that do not do."""
     made = settings.tls == "self-signed"
     if made and (settings.tls_cert or settings.tls_key):
         raise SettingError("--tls self-signed makes its own certificate; leave out --tls-cert and --tls-key, or it")
@@ -313,19 +313,19 @@ async def _settled(paths: Sequence[str | Path], seen: State) -> State:
     return seen
 
 
-# A line of the log is no reason to stop, where a test has left `time.time` nothing to say.
+# A line of the log is no reason to stop, where a test has patched `time.time` into one that raises.
 
 _BLANK = logging.makeLogRecord({})
 _FIELDS = ("name", "levelno", "pathname", "lineno", "msg", "args", "exc_info", "funcName")
 
 
-def _record(*given: Any, **more: Any) -> logging.LogRecord:
+def _record(*args: Any, **kwargs: Any) -> logging.LogRecord:
     """What the logger's own class makes of a line; without the clock where that raises."""
     try:
-        return type(log).makeRecord(log, *given, **more)
+        return type(log).makeRecord(log, *args, **kwargs)
     except Exception:
         record = copy(_BLANK)
-        vars(record).update(zip(_FIELDS, given, strict=False), levelname=logging.getLevelName(given[1]))
+        vars(record).update(zip(_FIELDS, args, strict=False), levelname=logging.getLevelName(args[1]))
         return record
 
 

@@ -97,13 +97,13 @@ def prompt_cache() -> Filled:
 
 def remembered_prompts() -> Filled:
     made, steps = PromptCache(), prompt_of(1)
-    return Filled(lambda n: made.remember(f"msg_{n}", steps), lambda: len(made._asked))
+    return Filled(lambda n: made.remember(f"msg_{n}", steps), lambda: len(made._prompts))
 
 
 def steps_of_remembered_prompts() -> Filled:
     made, steps = PromptCache(), prompt_of(5)
     return Filled(
-        lambda n: made.remember(f"msg_{n}", steps), lambda: sum(len(one.steps) for one in made._asked.values())
+        lambda n: made.remember(f"msg_{n}", steps), lambda: sum(len(one.steps) for one in made._prompts.values())
     )
 
 

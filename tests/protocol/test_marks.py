@@ -18,7 +18,7 @@ def test_an_id_has_the_form_of_the_apis_and_tells_where_it_is_from() -> None:
     assert read is not None
     assert (read.scenario, read.position) == (signing.tag("agent"), 3)
     assert read.named("get_weather")
-    assert read.given("get_weather", {"city": "Paris", "days": 2})
+    assert read.called_with("get_weather", {"city": "Paris", "days": 2})
 
 
 @given(st.integers(1, 3000), st.from_regex(r"[A-Za-z0-9]{6}", fullmatch=True))
@@ -32,7 +32,9 @@ def test_every_position_is_read_back(position: int, nonce: str) -> None:
 def test_a_changed_letter_is_noticed(at: int) -> None:
     changed = ID[:at] + ("x" if ID[at] != "x" else "y") + ID[at + 1 :]
     read = signing.read(changed)
-    assert read is None or not (read.named("get_weather") and read.given("get_weather", {"city": "Paris", "days": 2}))
+    assert read is None or not (
+        read.named("get_weather") and read.called_with("get_weather", {"city": "Paris", "days": 2})
+    )
 
 
 @pytest.mark.parametrize(
@@ -48,15 +50,15 @@ def test_a_changed_letter_is_noticed(at: int) -> None:
 def test_order_nulls_and_number_forms_are_no_change(input: dict[str, object], same: bool) -> None:
     read = signing.read(ID)
     assert read is not None
-    assert read.given("get_weather", input) is same
+    assert read.called_with("get_weather", input) is same
     assert not read.named("get_time")
 
 
 def test_a_call_cut_short_is_held_to_its_name_alone() -> None:
     read = signing.read(signing.mint("abc123", signing.stamp("toolu_", "s", 1, "f", {"a": 1}, cut=True)))
     assert read is not None
-    assert read.given("f", {"anything": "goes"})
-    assert not read.given("g", {})
+    assert read.called_with("f", {"anything": "goes"})
+    assert not read.called_with("g", {})
 
 
 @pytest.mark.parametrize("id", ["", "toolu_01", "toolu_01" + "a" * 22, "call_123", None, 5, "msg_01" + ID[8:]])

@@ -19,7 +19,7 @@ from mock_server.protocol.errors import ApiError
 from mock_server.protocol.profile import Model, Profile
 from mock_server.protocol.request import MessagesRequest
 from mock_server.protocol.rules import content as shapes
-from mock_server.protocol.rules.content import MEDIA_RULES
+from mock_server.protocol.rules.content import blocks
 
 OLD = Model(id="old", image_side=1568, image_tokens=1568, media=100)
 NEW = Model(id="new", image_side=2576, image_tokens=4784, media=600)
@@ -314,7 +314,7 @@ def check(content: list[Any], profile: Profile = STRICT, model: str = "old", **m
     """What the server asks of blocks: their shapes, then the rules of this file."""
     messages = [{"role": "user", "content": "q"}, {"role": "user", "content": content}]
     request = MessagesRequest({"model": model, "max_tokens": 5, "messages": messages, **more})
-    for rule in (shapes.messages, *MEDIA_RULES):
+    for rule in (shapes.messages, blocks):
         rule(request, profile)
 
 
@@ -487,8 +487,7 @@ def test_a_conversation_of_text_costs_next_to_nothing() -> None:
     best = 1.0
     for _ in range(20):
         began = time.perf_counter()
-        for rule in MEDIA_RULES:
-            rule(request, STRICT)
+        blocks(request, STRICT)
         best = min(best, time.perf_counter() - began)
     assert best < 0.002  # seconds; some 0.1 ms on a quiet machine, the rest is for a busy one
 

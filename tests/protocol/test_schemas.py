@@ -115,10 +115,10 @@ def test_the_schemas_that_the_sdk_makes_of_models_pass() -> None:
 
 
 def test_a_schema_is_judged_once() -> None:
-    schemas._judged_tool.cache_clear()
+    schemas._tool_problem.cache_clear()
     for _ in range(3):
         judge(tools=[{"name": "f", "input_schema": {"type": "object", "title": "once"}}])
-    assert schemas._judged_tool.cache_info().misses == 1
+    assert schemas._tool_problem.cache_info().misses == 1
 
 
 def test_a_schema_of_which_a_part_was_left_unjudged_is_judged_again() -> None:

@@ -60,13 +60,13 @@ MAX_BODY = 32 << 20
 # bytes that the body of a request may have, where it is not `MAX_BODY`; a form has limits of its own
 BODIES: Mapping[str, int] = {"/v1/messages/batches": 256 << 20}
 
-# those that tell messages: faults strike inside them, where the stream is known
+# those that reply with a message: faults strike inside them, where the stream is known
 MESSAGES = frozenset((create, _complete.complete))
-# what scenarios call each
+# the name that scenarios have for each
 NAMES: Mapping[Endpoint, str] = {
     ENDPOINTS[path][method]: name for path, methods in OPERATIONS.items() for method, name in methods.items()
 }
-# of the others: what raises the error of a request that breaks a rule, before a scenario is asked about it
+# of the others: what raises the error of a request that breaks a rule, before a scenario is looked for
 JUDGES: Mapping[Endpoint, Reader] = {count_tokens: read_counted, _batches.create: _batches.read}
 
 # what the paths of a family begin with
@@ -118,22 +118,22 @@ def find(path: str) -> Found | None:
     """The pattern that a path, still quoted, fits; those without names first."""
     if path in ENDPOINTS:
         return Found(path)
-    given = path.split("/")
+    parts = path.split("/")
     for pattern in ENDPOINTS:
-        params = _fits(pattern.split("/"), given)
+        params = _fits(pattern.split("/"), parts)
         if params is not None:
             return Found(pattern, params)
     return None
 
 
-def _fits(pattern: Sequence[str], given: Sequence[str]) -> Mapping[str, str] | None:
-    """What `given` has for the names of a pattern; `{name...}`, at the end, takes all that is left, slashes too."""
-    if pattern[-1].endswith("...}") and len(given) > len(pattern):
-        given = [*given[: len(pattern) - 1], "/".join(given[len(pattern) - 1 :])]
-    if len(pattern) != len(given):
+def _fits(pattern: Sequence[str], parts: Sequence[str]) -> Mapping[str, str] | None:
+    """What a path has for the names of a pattern; `{name...}`, at the end, takes all that is left, slashes too."""
+    if pattern[-1].endswith("...}") and len(parts) > len(pattern):
+        parts = [*parts[: len(pattern) - 1], "/".join(parts[len(pattern) - 1 :])]
+    if len(pattern) != len(parts):
         return None
     params = {}
-    for wanted, part in zip(pattern, given, strict=True):
+    for wanted, part in zip(pattern, parts, strict=True):
         if not wanted.startswith("{"):
             if unquote(part) != wanted:
                 return None
@@ -151,7 +151,7 @@ def most_bytes(path: str) -> int:
 
 
 def allowed(methods: Mapping[str, Endpoint]) -> str:
-    """What `allow` says of an endpoint: HEAD wherever GET is, OPTIONS everywhere."""
+    """The header `allow` of an endpoint: HEAD wherever GET is, OPTIONS everywhere."""
     return ", ".join([*methods, *(["HEAD"] if "GET" in methods else []), "OPTIONS"])
 
 

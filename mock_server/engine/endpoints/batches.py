@@ -115,14 +115,14 @@ def _settle(
 ) -> None:
     """Write down what one request came to; and it is noted in the journal, or counted there."""
     kind, body = _as_result(exchange)
-    said = b"" if body is None else encode(dumps(body))
-    batch.settle(item, kind, said)
+    data = b"" if body is None else encode(dumps(body))
+    batch.settle(item, kind, data)
     if not is_noted:
         session.journal.pass_over(exchange)
         return
-    if said:
+    if data:
         plan = exchange.plan
-        exchange = exchange._replace(plan=whole(plan.status, plan.headers, said, 0, body)._replace(tokens=plan.tokens))
+        exchange = exchange._replace(plan=whole(plan.status, plan.headers, data, 0, body)._replace(tokens=plan.tokens))
     kept = engine.journals.kept(http)
     entry = engine.journals.record(session.journal, session.clock.unix(), kept, exchange)
     entry.in_batch = True
@@ -130,7 +130,7 @@ def _settle(
 
 
 def _as_result(exchange: Exchange) -> tuple[Kind, Payload | None]:
-    """The result that the line of a request tells: its kind, and the message or the error."""
+    """The result in the line of a request: its kind, and the message or the error."""
     if exchange.answer is not None and exchange.answer.batch is not None:
         return exchange.answer.batch, None
     plan = exchange.plan
@@ -184,10 +184,10 @@ def get(engine: "Engine", call: Call) -> Exchange:
 
 def list_all(engine: "Engine", call: Call) -> Exchange:
     """`GET …/batches`: newest first."""
-    asked = call.query(PAGE)
+    query = call.query(PAGE)
     held = {batch.id: batch for batch in call.session.batches.newest_first()}
-    shown = [held[one["id"]] for one in id_page(held, asked, lambda batch: {"id": batch.id})["data"]]
-    return _looked_at(engine, call, shown, lambda: _reply(call, id_page(held, asked, lambda one: _view(call, one))))
+    shown = [held[one["id"]] for one in id_page(held, query, lambda batch: {"id": batch.id})["data"]]
+    return _looked_at(engine, call, shown, lambda: _reply(call, id_page(held, query, lambda one: _view(call, one))))
 
 
 def cancel(engine: "Engine", call: Call) -> Exchange:

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 def complete(engine: "Engine", call: Call) -> Exchange:
     """parse -> validate -> the line of a message -> completion. Raises ApiError for the client's mistakes."""
-    asked, reading, ignored = call.read(read)
+    http, reading, ignored = call.read(read)
     try:
-        as_asked = call._replace(http=asked, reading=reading, endpoint="complete", came=call.http, alike=False)
-        exchange = messages.create(engine, as_asked)
+        message_call = call._replace(http=http, reading=reading, endpoint="complete", came=call.http, alike=False)
+        exchange = messages.create(engine, message_call)
     except ApiError as error:
         raise _renamed(error) from None
     assert isinstance(exchange, Exchange)
@@ -43,9 +43,9 @@ def read(http: HttpRequest, session: "Session") -> tuple[HttpRequest, Reading | 
 
 
 def read_ahead(http: HttpRequest, session: "Session") -> tuple[HttpRequest, Reading | None, Sequence[Ignored]]:
-    """The same, and what that message says."""
-    asked, _, ignored = read(http, session)
-    return asked, read_apart(messages.read_ahead, asked, session), ignored
+    """The same, and the message read too."""
+    http, _, ignored = read(http, session)
+    return http, read_apart(messages.read_ahead, http, session), ignored
 
 
 def _completed(exchange: Exchange) -> Exchange:

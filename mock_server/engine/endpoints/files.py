@@ -25,15 +25,15 @@ _HASHED = 64 << 10  # bytes of a file that its id depends on where there is a se
 def upload(engine: "Engine", call: Call) -> Exchange:
     """`POST /v1/files`, a form with `file` and perhaps `expires_in_seconds`."""
     call.query({})
-    given, lives = _form(call)
+    sent, lives = _form(call)
     session = call.session
     settings = session.in_force.settings
     try:
         now = session.clock.now()
-        said = f"{given.filename}\n{given.mime_type}\n{given.content.size}\n".encode() + given.content.read(_HASHED)
+        seed = f"{sent.filename}\n{sent.mime_type}\n{sent.content.size}\n".encode() + sent.content.read(_HASHED)
         file = File(
-            call.ids_of(said).new("file"),
-            given,
+            call.ids_of(seed).new("file"),
+            sent,
             now=now,
             unix=session.reply_time(),
             lives=lives,
@@ -41,7 +41,7 @@ def upload(engine: "Engine", call: Call) -> Exchange:
         )
         session.files.add(file, now, settings.file_bytes)
     except BaseException:
-        given.content.discard()
+        sent.content.discard()
         raise
     reply = _reply(call, file.payload())
     return _looked_at(file, reply) if file.size >= LONG and file.mime_type == PDF else reply
@@ -81,31 +81,31 @@ def _form(call: Call) -> tuple[Upload, int | None]:
 
 def list_all(engine: "Engine", call: Call) -> Exchange:
     """`GET /v1/files`: newest first, by cursor; where a beta or an id asks for it, by id too."""
-    asked = call.query(_LIST)
+    query = call.query(_LIST)
     held = call.session.files.newest_first(call.session.clock.now())
-    by_id = asked["after_id"] is not None or asked["before_id"] is not None
-    if asked["ids"]:
-        return _reply(call, _chosen(call, held, asked))
-    if asked["scope_id"] is not None:  # nothing here belongs to a session of managed agents
+    by_id = query["after_id"] is not None or query["before_id"] is not None
+    if query["ids"]:
+        return _reply(call, _chosen(call, held, query))
+    if query["scope_id"] is not None:  # nothing here belongs to a session of managed agents
         held = []
-    if by_id and asked["page"] is not None:
+    if by_id and query["page"] is not None:
         raise invalid("Only one of `page`, `after_id` and `before_id` may be given")
     if by_id or BETA in call.http.headers.get("anthropic-beta", ""):
-        page = id_page({file.id: file for file in held}, asked, File.payload)
+        page = id_page({file.id: file for file in held}, query, File.payload)
         if by_id:
             return _reply(call, page)
-        return _reply(call, {**page, **_by_cursor(held, asked)})
-    return _reply(call, _by_cursor(held, asked))
+        return _reply(call, {**page, **_by_cursor(held, query)})
+    return _reply(call, _by_cursor(held, query))
 
 
-def _by_cursor(held: list[File], asked: Mapping[str, Any]) -> dict[str, Any]:
-    page, cursor = page_after(held, asked["page"], asked["limit"])
+def _by_cursor(held: list[File], query: Mapping[str, Any]) -> dict[str, Any]:
+    page, cursor = page_after(held, query["page"], query["limit"])
     return {"data": [file.payload() for file in page], "next_page": cursor}
 
 
-def _chosen(call: Call, held: list[File], asked: Mapping[str, Any]) -> dict[str, Any]:
+def _chosen(call: Call, held: list[File], query: Mapping[str, Any]) -> dict[str, Any]:
     """The files of these ids: one page; ids that nobody has are left out."""
-    wanted = set(asked["ids"])
+    wanted = set(query["ids"])
     names = {part.partition("=")[0] for part in call.http.query.split("&")}
     if not names.isdisjoint(("page", "limit", "after_id", "before_id")):
         raise invalid("ids: cannot be combined with `page` and `limit`")

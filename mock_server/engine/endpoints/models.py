@@ -21,14 +21,14 @@ _EDITS = ("clear_thinking_20251015", "clear_tool_uses_20250919", "compact_202601
 
 def listed(engine: "Engine", call: Call) -> Exchange:
     """One page of the models, newest first; retired ones only when `lifecycle[]` asks for them."""
-    asked = call.query(PARAMETERS)
-    stages = asked["lifecycle"] or ("active", "deprecated")
+    query = call.query(PARAMETERS)
+    stages = query["lifecycle"] or ("active", "deprecated")
     profile = call.session.in_force.profile
     models = sorted(profile.models, key=lambda model: model.created or UNKNOWN_DATE, reverse=True)
     by_id = {model.id: model for model in models if model.lifecycle in stages}
     beta = "anthropic-beta" in call.http.headers
     return Exchange(
-        json_reply(call, id_page(by_id, asked, lambda model: info(model, profile, beta=beta))), note="models"
+        json_reply(call, id_page(by_id, query, lambda model: info(model, profile, beta=beta))), note="models"
     )
 
 
@@ -44,8 +44,8 @@ def retrieved(engine: "Engine", call: Call) -> Exchange:
 
 
 def info(model: Model, profile: Profile, *, beta: bool = False) -> dict[str, Any]:
-    """A model as the API tells of it; `beta`: with what only beta clients have a type for."""
-    told = {
+    """A model as the API lists it; `beta`: with what only beta clients have a type for."""
+    fields = {
         "type": "model",
         "id": model.id,
         "display_name": model.display_name or model.id,
@@ -58,14 +58,14 @@ def info(model: Model, profile: Profile, *, beta: bool = False) -> dict[str, Any
         "max_tokens": model.max_output,
         "capabilities": None if model.thinking is None else capabilities(model, beta=beta),
     }
-    return told | ({"allowed_fallback_models": _fallbacks(model, profile)} if beta else {})
+    return fields | ({"allowed_fallback_models": _fallbacks(model, profile)} if beta else {})
 
 
 def capabilities(model: Model, *, beta: bool) -> dict[str, Any]:
     """What a model can do, each as `supported`. Of a model without rules nothing is known."""
     thinking, efforts = model.thinking or (), model.efforts or ()
     servers = {"web_search": _has(model, "web_search"), "code_execution": _has(model, "code_execution")}
-    told = {
+    fields = {
         **{name: _has(model, name) for name in _PLAIN},
         "code_execution": _has(model, "programmatic_tools"),
         "context_management": _group({name: _has(model, name) for name in _EDITS}),
@@ -76,7 +76,7 @@ def capabilities(model: Model, *, beta: bool) -> dict[str, Any]:
             "types": {name: _support(name in thinking) for name in _THINKING},
         },
     }
-    return told | ({"compaction": _group({"summarize": _has(model, "compaction")})} if beta else {})
+    return fields | ({"compaction": _group({"summarize": _has(model, "compaction")})} if beta else {})
 
 
 def _support(supported: bool) -> dict[str, bool]:

@@ -117,13 +117,13 @@ BlockRules = tuple[tuple[frozenset[str], Rule], ...]
 
 # About blocks as they were sent; checked when a message is more than a bare string.
 BLOCK_RULES: BlockRules = (
-    *((_MEDIA, rule) for rule in content.MEDIA_RULES),  # 124-135
+    (_MEDIA, content.blocks),  # 124-135
     (frozenset(("tool_reference", "tool_search_tool_result")), tools.references),  # 81
     (_ANY, models.refused_shapes),  # 60, 61
 )
 
 # About the blocks of the conversation.
-SAID_RULES: BlockRules = (
+CONVERSATION_RULES: BlockRules = (
     (_CALLS | _SERVER_CALLS, history.sides),  # 62
     (_CALLS, history.ids_unique),  # 90
     (_CALLS, history.results_paired),  # 86-89
@@ -157,22 +157,27 @@ def validate(request: MessagesRequest, profile: Profile, *, has_cache_marks: boo
 
 
 def judge(
-    rules: Rules, request: MessagesRequest, profile: Profile, *, has_cache_marks: bool, said: BlockRules = SAID_RULES
+    rules: Rules,
+    request: MessagesRequest,
+    profile: Profile,
+    *,
+    has_cache_marks: bool,
+    conversation_rules: BlockRules = CONVERSATION_RULES,
 ) -> None:
-    """The same, with `rules` for what is asked first, and `said` for the rules about the blocks of the conversation.
-    Notes what the request has that nobody knows.
+    """The same, with `rules` to check first, and `conversation_rules` for its blocks. Notes what the request has that
+    nobody knows.
     """
-    if request.known is not None and _goes_on_well(request, profile, has_cache_marks=has_cache_marks, said=said):
+    if request.known and _goes_on_well(request, profile, conversation_rules, has_cache_marks=has_cache_marks):
         return
-    ask(rules, request, profile)
+    apply(rules, request, profile)
     for rule in CACHE_RULES if has_cache_marks else ():
         rule(request, profile)
     conversed = request.merged
     history.not_empty(conversed, profile)  # 50-52
     if conversed.has_blocks:
-        _ask_of_blocks(said, conversed, profile)
-        _ask_of_blocks(BLOCK_RULES, request, profile)
-        _ask_of_blocks(REPLAY_RULES, conversed, profile)
+        _apply_to_blocks(conversation_rules, conversed, profile)
+        _apply_to_blocks(BLOCK_RULES, request, profile)
+        _apply_to_blocks(REPLAY_RULES, conversed, profile)
     if len(request.messages) > 1 or request.messages[0]["role"] != "user":
         parameters.many_messages(request, profile)  # 40
         for rule in LONGER_RULES:
@@ -197,7 +202,9 @@ OF_THE_END: frozenset[Rule] = frozenset(
 _MANY = 20
 
 
-def _goes_on_well(request: MessagesRequest, profile: Profile, *, has_cache_marks: bool, said: BlockRules) -> bool:
+def _goes_on_well(
+    request: MessagesRequest, profile: Profile, conversation_rules: BlockRules, *, has_cache_marks: bool
+) -> bool:
     """Whether no rule has anything to say about a request whose beginning passed them all before.
 
     All but its messages passed, and so did the messages it shares with an earlier one; the rest is judged, from the
@@ -229,9 +236,9 @@ def _goes_on_well(request: MessagesRequest, profile: Profile, *, has_cache_marks
         conversed = end.merged
         history.not_empty(conversed, profile)
         if request.has_blocks:
-            _ask_of_end(said, request.merged, conversed, profile)
-            _ask_of_end(BLOCK_RULES, request, end, profile)
-            _ask_of_end(REPLAY_RULES, request.merged, conversed, profile)
+            _apply_to_end(conversation_rules, request.merged, conversed, profile)
+            _apply_to_end(BLOCK_RULES, request, end, profile)
+            _apply_to_end(REPLAY_RULES, request.merged, conversed, profile)
         if len(messages) > 1 or messages[0]["role"] != "user":
             parameters.many_messages(request, profile)
             for rule in LONGER_RULES:
@@ -260,43 +267,43 @@ def _end(request: MessagesRequest) -> MessagesRequest:
 _SIDES = ("user", "assistant")
 
 
-def _ask_of_end(rules: BlockRules, request: MessagesRequest, end: MessagesRequest, profile: Profile) -> None:
-    of_the_end = _about_blocks(rules, end.kinds & _TOLD_APART)
-    for rule in _about_blocks(rules, request.kinds & _TOLD_APART):
+def _apply_to_end(rules: BlockRules, request: MessagesRequest, end: MessagesRequest, profile: Profile) -> None:
+    of_the_end = _about_blocks(rules, end.kinds & _KINDS)
+    for rule in _about_blocks(rules, request.kinds & _KINDS):
         if rule not in OF_THE_END:
             rule(request, profile)
         elif rule in of_the_end:
             rule(end, profile)
 
 
-def _ask_of_blocks(rules: BlockRules, request: MessagesRequest, profile: Profile) -> None:
-    for rule in _about_blocks(rules, request.kinds & _TOLD_APART):
+def _apply_to_blocks(rules: BlockRules, request: MessagesRequest, profile: Profile) -> None:
+    for rule in _about_blocks(rules, request.kinds & _KINDS):
         rule(request, profile)
 
 
-_TOLD_APART = frozenset().union(*(about for rules in (BLOCK_RULES, SAID_RULES, REPLAY_RULES) for about, _ in rules))
+_KINDS = frozenset().union(*(about for rules in (BLOCK_RULES, CONVERSATION_RULES, REPLAY_RULES) for about, _ in rules))
 
 
 @lru_cache(maxsize=1_000)
 def _about_blocks(rules: BlockRules, kinds: frozenset[str]) -> tuple[Rule, ...]:
-    """The rules to ask of a request with such blocks, of those that any rule tells apart."""
+    """The rules to check for a request with such blocks (only kinds that some rule is about)."""
     return tuple(rule for about, rule in rules if not about or not about.isdisjoint(kinds))
 
 
 def readable(request: MessagesRequest, profile: Profile) -> None:
     """Raise the ApiError of a request that cannot be answered at all, whatever is let pass otherwise."""
-    ask(FOUNDATION, request, profile.lenient)
+    apply(FOUNDATION, request, profile.lenient)
 
 
-def ask(rules: Rules, request: MessagesRequest, profile: Profile) -> None:
-    """Ask those rules that are about what the request has."""
+def apply(rules: Rules, request: MessagesRequest, profile: Profile) -> None:
+    """Check those rules that are about what the request has."""
     for rule in _about(rules, tuple(filter(parameters.PARAMETERS.__contains__, request.body))):
         rule(request, profile)
 
 
 @lru_cache(maxsize=1_000)
 def _about(rules: Rules, names: tuple[str, ...]) -> tuple[Rule, ...]:
-    """The rules to ask of a request with these parameters, each once: a client sends the same ones again and again.
+    """The rules to check for a request with these parameters, each once: a client sends the same ones again and again.
 
     Only of names that are known: what is kept here is bounded, whatever clients send.
     """
@@ -307,7 +314,7 @@ def _about(rules: Rules, names: tuple[str, ...]) -> tuple[Rule, ...]:
 # always one of the client's author, so there is a warning.
 
 MOST_IGNORED = 10  # names of one request; of fields that are called alike the first
-_LONGEST_NAME, _LONGEST_TOLD = 80, 200
+_LONGEST_NAME, _LONGEST_TEXT = 80, 200
 _PARAMETERS = frozenset(PARAMETERS)
 # what others call it -> what it is here, where the object has it
 _CALLED: Mapping[str, str] = {
@@ -334,8 +341,8 @@ def ignored(request: MessagesRequest) -> tuple[Ignored, ...]:
     rest: tuple[Ignored, ...] | None = request.steady.get("ignored")
     if rest is None:
         rest = request.steady["ignored"] = _first(_of_rest(request.body))
-    said = request.last("ignored", _NOTHING, _of_message)[1]
-    return _first((*rest, *said)) if said else rest
+    in_messages = request.last("ignored", _NOTHING, _of_message)[1]
+    return _first((*rest, *in_messages)) if in_messages else rest
 
 
 _NOTHING: tuple[int, tuple[Ignored, ...]] = (0, ())
@@ -378,41 +385,41 @@ def _of_message(before: tuple[int, tuple[Ignored, ...]], message: Any) -> tuple[
     at, found = before
     if content.is_usual(message) or not isinstance(message, dict) or len(found) == MOST_IGNORED:
         return at + 1, found
-    new = (_passed(f"messages.{at}{path}", known) for path, known in _of_said(message))
+    new = (_passed(f"messages.{at}{path}", known) for path, known in _strange_in_message(message))
     return at + 1, _first((*found, *new))
 
 
-def _of_said(message: Mapping[str, Any]) -> Iterator[Stranger]:
-    role, said = message.get("role"), message.get("content")
+def _strange_in_message(message: Mapping[str, Any]) -> Iterator[Stranger]:
+    role, blocks = message.get("role"), message.get("content")
     known = content.ROLES.get(role) if isinstance(role, str) else None
     if known is not None:
         yield from ((f".{name}", known) for name in message if name not in known)
-    for index, block in enumerate(said if isinstance(said, list) else ()):
+    for index, block in enumerate(blocks if isinstance(blocks, list) else ()):
         yield from ((f".content.{index}{path}", names) for path, names in content.strange(block))
 
 
 def _passed(path: str, known: frozenset[str]) -> Ignored:
-    return Ignored(path if len(path) <= _LONGEST_TOLD else excerpt(path, _LONGEST_TOLD), known)
+    return Ignored(path if len(path) <= _LONGEST_TEXT else excerpt(path, _LONGEST_TEXT), known)
 
 
 def told_of(found: Sequence[Ignored]) -> str:
     """What is ignored in a sentence of at most 200 letters, as far as it has room."""
-    said = [_told(one) for one in found]
-    if len(said) == 1:
-        name, hint = said[0]
+    described = [_described(one) for one in found]
+    if len(described) == 1:
+        name, hint = described[0]
         return f"parameter '{name}' is ignored{hint}"
-    for shown in range(len(said), 0, -1):
-        more = "more" if len(said) == MOST_IGNORED else f"{len(said) - shown} more"  # nobody counted on
-        left = f" and {more}" if shown < len(said) else ""
-        listed = ", ".join(f"'{name}'{hint}" for name, hint in said[:shown])
+    for shown in range(len(described), 0, -1):
+        more = "more" if len(described) == MOST_IGNORED else f"{len(described) - shown} more"  # nobody counted on
+        left = f" and {more}" if shown < len(described) else ""
+        listed = ", ".join(f"'{name}'{hint}" for name, hint in described[:shown])
         text = f"parameters {listed}{left} are ignored"
-        if len(text) <= _LONGEST_TOLD:
+        if len(text) <= _LONGEST_TEXT:
             break
     return text
 
 
-def _told(one: Ignored) -> tuple[str, str]:
-    """What it is called, and a hint at what it may be meant for."""
+def _described(one: Ignored) -> tuple[str, str]:
+    """Its path, and a hint at what it may be meant for."""
     name = one.path.rpartition(".")[2]
     meant = _meant(name, one.known) if len(name) <= _LONGEST_NAME else ""
     return excerpt(one_line(one.path), _LONGEST_NAME), f" (did you mean '{meant}'?)" if meant else ""
@@ -485,20 +492,20 @@ def _counting(rules: Rules) -> Rules:
 
 _COUNT_FOUNDATION, _COUNT_RULES = _counting(FOUNDATION), _counting(RULES)
 # A container is no parameter here: nothing could satisfy the rule that asks for one.
-_COUNT_SAID = tuple(row for row in SAID_RULES if row[1] is not history.container_named)
+_COUNT_CONVERSATION = tuple(row for row in CONVERSATION_RULES if row[1] is not history.container_named)
 
 
 def validate_count(request: MessagesRequest, profile: Profile, *, has_cache_marks: bool = True) -> None:
     """Raise the ApiError of the first rule that a request to count breaks."""
-    judge(_COUNT_RULES, request, profile, has_cache_marks=has_cache_marks, said=_COUNT_SAID)
+    judge(_COUNT_RULES, request, profile, has_cache_marks=has_cache_marks, conversation_rules=_COUNT_CONVERSATION)
 
 
 def readable_count(request: MessagesRequest, profile: Profile) -> None:
     """Raise the ApiError of a request that cannot be counted at all, whatever is let pass otherwise."""
-    ask(_COUNT_FOUNDATION, request, profile.lenient)
+    apply(_COUNT_FOUNDATION, request, profile.lenient)
 
 
-# Rules of a message batch: what is wrong with it as a whole, and what its requests may not ask for.
+# Rules of a message batch: what is wrong with it as a whole, and what its requests may not apply for.
 #
 # The requests' own parameters are judged when they are answered, so a bad one is an errored line, not an error here.
 
@@ -516,12 +523,9 @@ def _custom_id(value: Any) -> Finding | None:
     return None if fits else ("", f"String should match pattern '^{_CUSTOM_ID.pattern}$'")
 
 
-def _item(*, closed: bool) -> Any:
-    return record({"custom_id": required(_custom_id), "params": required(dictionary)}, closed=closed)
-
-
 _BATCH = {closed: record({"requests": required(array)}, closed=closed) for closed in (True, False)}
-_ITEM = {closed: _item(closed=closed) for closed in (True, False)}
+_ITEM_FIELDS = {"custom_id": required(_custom_id), "params": required(dictionary)}
+_ITEM = {closed: record(_ITEM_FIELDS, closed=closed) for closed in (True, False)}
 
 
 def requests_of(body: Any, profile: Profile) -> list[Mapping[str, Any]]:

@@ -153,7 +153,7 @@ def record(fields: Fields, *, closed: bool = False, skip: str = "") -> Check:
     def check(value: Any) -> Finding | None:
         if not isinstance(value, dict):
             return shaped(value)
-        if value.keys() >= wanted:  # in most there is nothing to find, and that is told in half the time
+        if value.keys() >= wanted:  # in most there is nothing to find, and to see that takes half the time
             for name, item in value.items():
                 if name in types:
                     if type(item) is not types[name] and checks[name](item) is not None:

@@ -3,7 +3,7 @@
 Only base64 is looked into: what a URL or a file holds is not known here.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from mock_server.protocol import media
@@ -31,6 +31,7 @@ from mock_server.protocol.rules.checks import (
     string_or,
     tagged,
 )
+from mock_server.protocol.rules.models import model_of
 
 # Rules about the shape of messages and content blocks. Tables: docs/protocol.md B.3.
 
@@ -257,16 +258,16 @@ class RequestMedia(NamedTuple):
 
 
 def blocks(request: MessagesRequest, profile: Profile) -> None:
-    """Rules 124 to 135, in the order of `ASKED` after the shapes. Raises ApiError (400) of the first one broken."""
+    """Rules 124 to 135, the shapes first. Raises ApiError (400) of the first one broken."""
     places = _places(request)
     if not places:
         return
-    checks = _BLOCKS[profile.unknown_parameters == "error"]
+    checks = _BLOCKS[profile.is_strict]
     for place in places:
         if (found := checks[place.block["type"]](place.block)) is not None:
             raise invalid(f"{place.path}{found[0]}: {found[1]}")
     held = _held(request, profile, places)
-    for rule in ASKED:
+    for rule in (count, images, documents, citations):
         rule(held)
 
 
@@ -301,14 +302,13 @@ def _tag(block: Block) -> str:
 
 
 def _held(request: MessagesRequest, profile: Profile, places: Iterable[BlockPlace]) -> RequestMedia:
-    model = profile.model(request.model) or Model(id=request.model)
     kinds: dict[str, list[BlockPlace]] = {kind: [] for kind in KINDS}
     for place in places:
         kinds[place.block["type"]].append(place)
         if place.block["type"] == "document" and place.block["source"]["type"] == "content":
             content = place.block["source"]["content"]
             kinds["image"] += _listed(content, f"{place.path}.source.content.content", f"{place.plain}.source.content")
-    return RequestMedia(request.body, model, *kinds.values())
+    return RequestMedia(request.body, model_of(request, profile), *kinds.values())
 
 
 def count(held: RequestMedia) -> None:
@@ -407,10 +407,6 @@ def _structured(body: Mapping[str, Any]) -> bool:
     return bool((body.get("output_config") or {}).get("format") or body.get("output_format"))
 
 
-# Asked in this order once every block has the right shape.
-ASKED: tuple[Callable[[RequestMedia], None], ...] = (count, images, documents, citations)
-
-
 def _fields(*, closed: bool) -> Mapping[str, Check]:
     """block type -> its check, its path's own tag left out. Sources: docs/protocol.md B.3; also rule 124."""
 
@@ -447,5 +443,3 @@ def _fields(*, closed: bool) -> Mapping[str, Check]:
 
 
 _BLOCKS = {True: _fields(closed=True), False: _fields(closed=False)}
-
-MEDIA_RULES: tuple[Callable[[MessagesRequest, Profile], None], ...] = (blocks,)

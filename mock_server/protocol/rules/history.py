@@ -32,13 +32,13 @@ def not_empty(request: MessagesRequest, profile: Profile) -> None:
                     "except for the optional final assistant message"
                 )
             continue
-        _said_something(blocks(content), message["role"])
+        _no_blank_text(blocks(content), message["role"])
 
 
-def _said_something(content: Sequence[Mapping[str, Any]], role: str) -> None:
+def _no_blank_text(content: Sequence[Mapping[str, Any]], role: str) -> None:
     """Rules 51 and 52: a text is more than white space.
 
-    The API itself says white space beside other blocks, and takes that back from the assistant.
+    The API itself sends white space beside other blocks, and takes that back from the assistant.
     """
     blank = [block for block in content if block["type"] == "text" and not block["text"].strip()]
     if not blank:
@@ -79,29 +79,29 @@ def results_paired(request: MessagesRequest, profile: Profile) -> None:
 
     System messages stand beside the turns.
     """
-    asked: dict[str, int] = {}
-    turn, last = list[_Said](), ""
+    calls: dict[str, int] = {}
+    turn, last = list[_Numbered](), ""
     for index, message in enumerate(request.messages):
         role = message["role"]
         if role == "system":
             continue
         if role != last and last:
-            asked, turn = _asked(last, turn, asked), []
+            calls, turn = _calls_of(last, turn, calls), []
         last = role
         turn.append((index, message["content"]))
-    asked = _asked(last, turn, asked)
-    if asked:
-        _unanswered(asked)
+    calls = _calls_of(last, turn, calls)
+    if calls:
+        _unanswered(calls)
 
 
-_Said = tuple[int, Any]  # the index of a message, and its content
+_Numbered = tuple[int, Any]  # the index of a message in the request, and its content
 
 
-def _asked(role: str, turn: Sequence[_Said], before: Mapping[str, int]) -> dict[str, int]:
+def _calls_of(role: str, turn: Sequence[_Numbered], calls_before: Mapping[str, int]) -> dict[str, int]:
     """The calls that a turn makes, each with the index of its message. Raises ApiError where it leaves some of those of
     the turn before without a result."""
     if role == "user":
-        _answers(turn, before)
+        _check_results(turn, calls_before)
         return {}
     return {
         block["id"]: index
@@ -112,8 +112,8 @@ def _asked(role: str, turn: Sequence[_Said], before: Mapping[str, int]) -> dict[
     }
 
 
-def _answers(turn: Sequence[_Said], asked: Mapping[str, int]) -> None:
-    given: set[str] = set()
+def _check_results(turn: Sequence[_Numbered], calls: Mapping[str, int]) -> None:
+    answered: set[str] = set()
     late = False
     for index, content in turn:
         for at, block in enumerate(blocks(content)):
@@ -121,27 +121,27 @@ def _answers(turn: Sequence[_Said], asked: Mapping[str, int]) -> None:
                 late = True
                 continue
             id = block["tool_use_id"]
-            if id not in asked:
+            if id not in calls:
                 raise invalid(
                     f"messages.{index}.content.{at}: unexpected `tool_use_id` found in `tool_result` blocks: {id}. "
                     "Each `tool_result` block must have a corresponding `tool_use` block in the previous message."
                 )
-            if id in given:
+            if id in answered:
                 raise invalid(
                     f"messages.{index}.content.{at}: each tool_use must have a single result. "
                     f"Found multiple `tool_result` blocks with id: {id}"
                 )
             if not late:
-                given.add(id)
-    if missing := {id: index for id, index in asked.items() if id not in given}:
+                answered.add(id)
+    if missing := {id: index for id, index in calls.items() if id not in answered}:
         _unanswered(missing)
 
 
-def _unanswered(asked: Mapping[str, int]) -> None:
-    index = next(iter(asked.values()))
+def _unanswered(calls: Mapping[str, int]) -> None:
+    index = next(iter(calls.values()))
     raise invalid(
         f"messages.{index}: `tool_use` ids were found without `tool_result` blocks immediately after: "
-        f"{', '.join(asked)}. Each `tool_use` block must have a corresponding `tool_result` block in the next message."
+        f"{', '.join(calls)}. Each `tool_use` block must have a corresponding `tool_result` block in the next message."
     )
 
 
@@ -240,7 +240,7 @@ def toolset_results(request: MessagesRequest, profile: Profile) -> None:
 
 
 def _listed(message: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-    """The blocks of a message; none when its content is a bare string, which holds no block worth asking about."""
+    """The blocks of a message; none when its content is a bare string, which holds none that a rule is about."""
     content = message["content"]
     return content if isinstance(content, list) else ()
 
@@ -254,7 +254,7 @@ def thinking_blocks(request: MessagesRequest, profile: Profile) -> None:
     if mode != "enabled" and request.kinds.isdisjoint(THOUGHTS):
         return
     newest = None
-    manual = request.thinking.get("type") == "enabled" and not request.has_beta(INTERLEAVED)
+    manual = mode == "enabled" and not request.has_beta(INTERLEAVED)
     for index, message in enumerate(request.messages):
         if message["role"] == "assistant":
             newest = index
@@ -365,7 +365,7 @@ def _newest(messages: Sequence[Mapping[str, Any]]) -> range:
 
 
 def _thought(block: Mapping[str, Any], path: str, *, covers_text: bool, is_newest: bool) -> signing.Signed | None:
-    """What the signature of a thought tells, when it is ours."""
+    """What the signature of a thought holds, when it is ours."""
     kind = block["type"]
     try:
         signed = signing.opened(kind, block[_DATA[kind]])
@@ -427,8 +427,8 @@ def _beside(block: Mapping[str, Any]) -> tuple[bytes, ...]:
     if kind == "text":
         return (signing.beside("text", said=block["text"].strip()),)
     if kind in _CALLS:
-        name, given = block["name"], block["input"]
-        return (signing.beside(kind, name, given), signing.beside(kind, name, cut=True))
+        name, input = block["name"], block["input"]
+        return (signing.beside(kind, name, input), signing.beside(kind, name, cut=True))
     return (signing.beside(kind),)
 
 
@@ -475,7 +475,7 @@ def _call(block: Mapping[str, Any], path: str) -> None:
     changed = []
     if not minted.named(block["name"]):
         changed.append("name")
-    elif not minted.given(block["name"], block["input"]):
+    elif not minted.called_with(block["name"], block["input"]):
         changed.append("input")
     if changed:
         raise invalid(

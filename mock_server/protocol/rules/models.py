@@ -10,6 +10,7 @@ from mock_server.protocol.blocks import is_server_tool
 from mock_server.protocol.errors import invalid
 from mock_server.protocol.profile import Model, Profile
 from mock_server.protocol.request import MessagesRequest
+from mock_server.protocol.rules.parameters import THINKING
 
 SAMPLING = ("temperature", "top_p", "top_k")
 _DEFAULTS: Mapping[str, float] = {"temperature": 1, "top_p": 1}
@@ -36,29 +37,29 @@ def sampling(request: MessagesRequest, profile: Profile) -> None:
 
     A profile that ignores what it does not support checks none of them.
     """
-    given = {name: request.body[name] for name in SAMPLING if request.body.get(name) is not None}
-    if not profile.is_strict or not given:
+    parameters = {name: request.body[name] for name in SAMPLING if request.body.get(name) is not None}
+    if not profile.is_strict or not parameters:
         return
     if profile.refuses("sampling", request.version):
-        raise invalid(f"{next(iter(given))}: Extra inputs are not permitted")
+        raise invalid(f"{next(iter(parameters))}: Extra inputs are not permitted")
     model = model_of(request, profile)
-    for name, value in given.items():
+    for name, value in parameters.items():
         if model.sampling == "fixed" and value != _DEFAULTS.get(name):
             raise invalid(f"`{name}` is deprecated for this model.")
-    if model.sampling == "one" and "temperature" in given and "top_p" in given:
+    if model.sampling == "one" and "temperature" in parameters and "top_p" in parameters:
         raise invalid("`temperature` and `top_p` cannot both be specified for this model. Please use only one.")
     if request.thinking.get("type") in ("enabled", "adaptive"):
-        _sampling_while_thinking(given)
+        _sampling_while_thinking(parameters)
 
 
-def _sampling_while_thinking(given: Mapping[str, Any]) -> None:
-    told = f"when thinking is enabled. Please consult our documentation at {THINKING_DOCS}"
-    if given.get("temperature", 1) != 1:
-        raise invalid(f"`temperature` may only be set to 1 {told}")
-    if not given.get("top_p", 1) >= 0.95:
-        raise invalid(f"`top_p` must be greater than or equal to 0.95 or unset {told}")
-    if "top_k" in given:
-        raise invalid(f"`top_k` must be unset {told}")
+def _sampling_while_thinking(parameters: Mapping[str, Any]) -> None:
+    reason = f"when thinking is enabled. Please consult our documentation at {THINKING_DOCS}"
+    if parameters.get("temperature", 1) != 1:
+        raise invalid(f"`temperature` may only be set to 1 {reason}")
+    if not parameters.get("top_p", 1) >= 0.95:
+        raise invalid(f"`top_p` must be greater than or equal to 0.95 or unset {reason}")
+    if "top_k" in parameters:
+        raise invalid(f"`top_k` must be unset {reason}")
 
 
 # -- thinking and effort ------------------------------------------------------------------------------------------
@@ -89,8 +90,6 @@ def thinking_mode(request: MessagesRequest, profile: Profile) -> None:
 
 
 def _thinking_fields(thinking: Mapping[str, Any], mode: str, profile: Profile) -> None:
-    from mock_server.protocol.rules.parameters import THINKING
-
     for name in thinking if profile.is_strict else ():
         if name != "type" and name not in THINKING[mode]:
             raise invalid(f"thinking.{mode}.{name}: Extra inputs are not permitted")

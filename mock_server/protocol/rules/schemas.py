@@ -51,22 +51,22 @@ def tool_schemas(request: MessagesRequest, profile: Profile) -> None:
     for index, tool in enumerate(request.tools):
         if is_custom(tool):
             strict = profile.is_strict and bool(tool.get("strict"))
-            said = _text([tool["input_schema"], tool.get("input_examples") if profile.is_strict else None])
-            if (wrong := _tool_problem(said, profile.is_strict, strict)) is not None:
+            text = _text([tool["input_schema"], tool.get("input_examples") if profile.is_strict else None])
+            if (wrong := _once(_tool_problem, text, profile.is_strict, strict)) is not None:
                 raise invalid(f"tools.{index}.custom{wrong}")
 
 
 def output_schema(request: MessagesRequest, profile: Profile) -> None:
     """Rules 138 to 140: the schema of a format has closed objects, and only what a grammar can be made of."""
-    where, schema = _asked_for(request)
+    where, schema = _output_format(request)
     if schema is not None:
         within_reason(f"{where}.schema", [schema])
-    if profile.is_strict and schema is not None and (wrong := _output_problem(_text(schema))) is not None:
+    if profile.is_strict and schema is not None and (wrong := _once(_output_problem, _text(schema))) is not None:
         raise invalid(f"{where}.schema: {wrong}")
 
 
-def _asked_for(request: MessagesRequest) -> tuple[str, Any]:
-    """Where a request says what its output is to look like, and the schema of that, if any."""
+def _output_format(request: MessagesRequest) -> tuple[str, Any]:
+    """Where a request describes its output, and the schema of that, if any."""
     format = (request.body.get("output_config") or {}).get("format")
     if format:
         return "output_config.format", format.get("schema")
@@ -76,15 +76,15 @@ def _asked_for(request: MessagesRequest) -> tuple[str, Any]:
 def limits(request: MessagesRequest, profile: Profile) -> None:
     """Rule 73: what the schemas of strict tools and of the output may have together, and one of them alone."""
     strict = [tool["input_schema"] for tool in request.tools if is_custom(tool) and tool.get("strict")]
-    _, asked = _asked_for(request)
-    if not profile.is_strict or not (strict or asked):
+    _, output = _output_format(request)
+    if not profile.is_strict or not (strict or output):
         return
     if len(strict) > MOST_STRICT:
         raise invalid(
             f"Too many strict tools ({len(strict)}). The maximum number of strict tools supported is {MOST_STRICT}. "
             "Try reducing the number of tools marked as strict."
         )
-    weights = [_weight(_text(schema)) for schema in (*strict, asked) if schema is not None]
+    weights = [_weight(_text(schema)) for schema in (*strict, output) if schema is not None]
     optional, unions = sum(one.optional for one in weights), sum(one.unions for one in weights)
     if optional > MOST_OPTIONAL:
         raise invalid(
@@ -122,33 +122,24 @@ def _text(value: object) -> str:
         return "null"
 
 
-def _tool_problem(said: str, is_strict: bool, subset: bool) -> str | None:
-    """What is wrong with the schema and the examples of a tool, after its path."""
-    return _once(_judged_tool, said, is_strict, subset)
-
-
-def _output_problem(said: str) -> str | None:
-    return _once(_judged_output, said)
-
-
 class _NotWhole(Exception):
     """What was found out about a schema of which a part was left unjudged: not to be remembered."""
 
 
-def _once(judge: Callable[..., str | None], *given: Any) -> str | None:
+def _once(judge: Callable[..., str | None], *arguments: Any) -> str | None:
     """What a judge says; the same text is judged once, but for one that takes more than a request may."""
     try:
-        return judge(*given)
+        return judge(*arguments)
     except _NotWhole as found:
         problem: str | None = found.args[0]
         return problem
 
 
 def _whole(judge: Callable[..., str | None]) -> Callable[..., str | None]:
-    def judged(*given: Any) -> str | None:
+    def judged(*arguments: Any) -> str | None:
         with bounded() as left:
             before = left.missed
-            problem = judge(*given)
+            problem = judge(*arguments)
             if left.missed > before:
                 raise _NotWhole(problem)
         return problem
@@ -157,8 +148,9 @@ def _whole(judge: Callable[..., str | None]) -> Callable[..., str | None]:
 
 
 @_whole
-def _judged_tool(said: str, is_strict: bool, subset: bool) -> str | None:
-    parsed: Any = json.loads(said)
+def _tool_problem(text: str, is_strict: bool, subset: bool) -> str | None:
+    """What is wrong with the schema and the examples of a tool, after its path."""
+    parsed: Any = json.loads(text)
     schema, examples = parsed if isinstance(parsed, list) else (None, None)
     if not _is_schema(schema):
         return f".input_schema: {_DRAFT}"
@@ -172,15 +164,15 @@ def _judged_tool(said: str, is_strict: bool, subset: bool) -> str | None:
 
 
 @_whole
-def _judged_output(said: str) -> str | None:
-    schema = json.loads(said)
+def _output_problem(text: str) -> str | None:
+    schema = json.loads(text)
     return _outside_subset(schema) if _is_schema(schema) else "Schema is invalid"
 
 
 @lru_cache(maxsize=2_000)
-def _weight(said: str) -> Weight:
+def _weight(text: str) -> Weight:
     optional, unions, nodes = 0, 0, 0
-    for part in islice(_parts(json.loads(said)), MOST_NODES + 1):
+    for part in islice(_parts(json.loads(text)), MOST_NODES + 1):
         optional += _optional(part)
         unions += "anyOf" in part or isinstance(part.get("type"), list)
         nodes += 1
@@ -234,8 +226,8 @@ def _inner(part: Mapping[str, Any]) -> list[Any]:
 
 def _outside(part: Mapping[str, Any]) -> str | None:
     """What of one schema is not in the subset."""
-    given = part.get("type")
-    for type in given if isinstance(given, list) else [given]:
+    kind = part.get("type")
+    for type in kind if isinstance(kind, list) else [kind]:
         if type == "object" and (found := _open_object(part)) is not None:
             return found
         unsupported = sorted(_UNSUPPORTED.get(str(type), _NOTHING).intersection(part))
@@ -249,7 +241,7 @@ def _outside(part: Mapping[str, Any]) -> str | None:
             return f"For 'string' type, pattern '{part['pattern']}' is not supported"
     if (word := _bare(part)) is not None:
         return word
-    return next((said for key, said in _ANYWHERE.items() if key in part), None)
+    return next((text for key, text in _ANYWHERE.items() if key in part), None)
 
 
 def _bare(part: Mapping[str, Any]) -> str | None:
@@ -270,9 +262,9 @@ def _open_object(part: Mapping[str, Any]) -> str | None:
     if "additionalProperties" not in part:
         return "For 'object' type, 'additionalProperties' must be explicitly set to false"
     if part["additionalProperties"] is not False:
-        given = "true" if part["additionalProperties"] is True else "object"
+        value = "true" if part["additionalProperties"] is True else "object"
         return (
-            f"For 'object' type, 'additionalProperties: {given}' is not supported. "
+            f"For 'object' type, 'additionalProperties: {value}' is not supported. "
             "Please set 'additionalProperties' to false"
         )
     return None

@@ -91,7 +91,7 @@ KEYS: Mapping[str, str] = {
     "name": "What it is called; of an edit null for data alone.",
     "drop": "Leave the event out.",
     "message": "Change the message, in the stream and the JSON reply: {set: …, remove: …}.",
-    "data": "What the new event says, as JSON.",
+    "data": "The data of the new event, as JSON.",
     "raw": 'Bytes as they are, such as "data: [DONE]\\n\\n".',
     "crlf": "Every line ends with CRLF.",
     "comments": "A comment stands before every event.",
@@ -102,7 +102,7 @@ KEYS: Mapping[str, str] = {
     "bytes_per_second": "How fast, in bytes a second.",
     "inside": "What is cut in two: a frame, or a character of several bytes.",
     "status": "The HTTP status.",
-    "content_type": "The content-type that is told.",
+    "content_type": "The content-type that is sent.",
     "by": "How many bytes too long (above 0) or too short.",
     "how": "What is wrong with the compression.",
     "seed": "A seed of its own; without it, that of the request.",
@@ -116,7 +116,7 @@ MOST_APART = 400_000  # the same where nobody waits
 
 class Applied(NamedTuple):
     """A plan after its faults: which were applied, and what could not be and why. `notes`: anything else to say.
-    `warnings`: what of that the client is told, in whole sentences.
+    `warnings`: what of that the client gets as a warning, in whole sentences.
     """
 
     plan: Plan
@@ -143,11 +143,11 @@ def applied(plan: Plan, faults: Sequence[Fault], site: Site, most: int = MOST_WO
     for fault in sorted(faults, key=rank):
         try:
             effort.take(plan)
-            struck = fault.apply(plan, site)
-            if site.shows is not None and site.shows(struck) == site.shows(plan):
+            changed = fault.apply(plan, site)
+            if site.shows is not None and site.shows(changed) == site.shows(plan):
                 failed.append(f"{label(fault)}: a line of results has no head and no pace")
                 continue
-            plan, site = struck, behind(fault, plan, struck, site)
+            plan, site = changed, behind(fault, plan, changed, site)
             done.append(label(fault))
         except CannotApply as reason:
             failed.append(reason_of(fault, reason))
@@ -174,13 +174,13 @@ class Effort:
 _A_FRAME = 500  # bytes that take as long as a frame
 
 
-def behind(fault: Fault, plan: Plan, struck: Plan, site: Site) -> Site:
+def behind(fault: Fault, plan: Plan, changed: Plan, site: Site) -> Site:
     """What the next fault looks up its place in: the changed message, or none where the reply is another one now."""
     if site.streamed is None:
         return site
     if _changes_message(fault):
         return site._replace(streamed=fault.apply(site.streamed, site))
-    is_another = struck.status != plan.status or isinstance(fault, HtmlError)
+    is_another = changed.status != plan.status or isinstance(fault, HtmlError)
     return site._replace(streamed=None) if is_another else site
 
 

@@ -44,28 +44,28 @@ _BY_REQUEST = frozenset(
 
 
 def changed(
-    said: dict[str, Any], sets: Mapping[str, Any], removed: Sequence[str], what: str, *, is_sketch: bool
+    payload: dict[str, Any], sets: Mapping[str, Any], removed: Sequence[str], what: str, *, is_sketch: bool
 ) -> dict[str, Any]:
-    """`said`, which nobody else has, with these values set, then without those. Raises CannotApply."""
+    """A payload that nobody else has, with these values set, then without those. Raises CannotApply."""
     for path, value in sets.items():
-        _bounded(path, value, said)
-        if not paths.put(said, _steps(path), value):
-            _missing("set", path, said, what, is_sketch=is_sketch)
+        _bounded(path, value, payload)
+        if not paths.put(payload, _steps(path), value):
+            _missing("set", path, payload, what, is_sketch=is_sketch)
     for path in removed:
-        if not paths.take(said, _steps(path)):
-            _missing("remove", path, said, what, is_sketch=is_sketch)
-    return said
+        if not paths.take(payload, _steps(path)):
+            _missing("remove", path, payload, what, is_sketch=is_sketch)
+    return payload
 
 
 MOST_PUT = 2_000_000  # characters that a path with several ends puts in
 
 
-def _bounded(path: str, value: Any, said: Any) -> None:
+def _bounded(path: str, value: Any, payload: Any) -> None:
     """Raises CannotApply for a value that would be put in too many places."""
     if "*" not in path:
         return
     *way, last = _steps(path)
-    holders = [one for one in paths.find(said, way) if isinstance(one, dict | list)]
+    holders = [one for one in paths.find(payload, way) if isinstance(one, dict | list)]
     places = sum(len(one) if last is None else 1 for one in holders)
     if places > 1 and places * len(dumps(value)) > MOST_PUT:
         raise CannotApply(f"set {path}: its value in {places:,} places is more than {MOST_PUT:,} characters")
@@ -77,9 +77,9 @@ def _steps(path: str) -> tuple[paths.Step, ...]:
     return found
 
 
-def _missing(verb: str, path: str, said: Any, what: str, *, is_sketch: bool) -> None:
+def _missing(verb: str, path: str, payload: Any, what: str, *, is_sketch: bool) -> None:
     """Raises CannotApply for a path that leads nowhere, unless that hangs on the request."""
-    at = said
+    at = payload
     for step in _steps(path):
         inner = next(paths.find(at, (step,)), paths.MISSING)
         if inner is not paths.MISSING:
@@ -88,9 +88,9 @@ def _missing(verb: str, path: str, said: Any, what: str, *, is_sketch: bool) -> 
         if is_sketch and step in _BY_REQUEST:
             return
         known = list(at) if isinstance(at, dict) else []
-        told = f"'{step}'" if isinstance(step, str) else "anything" if step is None else f"[{step}]"
+        missing = f"'{step}'" if isinstance(step, str) else "anything" if step is None else f"[{step}]"
         hint = suggestion(str(step), map(str, known)) if known else ""
-        raise CannotApply(f"{verb} {path}: {what} has no {told} there{hint}")
+        raise CannotApply(f"{verb} {path}: {what} has no {missing} there{hint}")
 
 
 # -- the message -----------------------------------------------------------------------------------------------------
@@ -119,7 +119,7 @@ def other_message(plan: Plan, changes: Changes, site: Site) -> Plan:
 def _folded(plan: Plan) -> dict[str, Any]:
     """The message that a stream adds up to. Raises CannotApply where another edit left none."""
     try:
-        return fold([said for step in unrolled(plan) if (said := payload_of(step))])
+        return fold([payload for step in unrolled(plan) if (payload := payload_of(step))])
     except (KeyError, IndexError, TypeError):
         raise CannotApply("message: the events add up to no message any more") from None
 
@@ -129,19 +129,19 @@ def _restated(step: Step, before: Mapping[str, Any], after: Mapping[str, Any]) -
     name = event_of(step)
     if isinstance(step, Wait) or name not in ("message_start", "message_delta"):
         return step
-    said: dict[str, Any] = plain(payload_of(step))
-    own = said["message"] if name == "message_start" else said["delta"]
+    payload: dict[str, Any] = plain(payload_of(step))
+    own = payload["message"] if name == "message_start" else payload["delta"]
     gone = [key for key in before if key not in after]
     new = {key: value for key, value in after.items() if key not in before or before[key] != value}
     for key in gone:
-        (said if key in BESIDE or (key == "usage" and name == "message_delta") else own).pop(key, None)
+        (payload if key in BESIDE or (key == "usage" and name == "message_delta") else own).pop(key, None)
     for key, value in new.items():
         if key == "usage":
-            holder = own if name == "message_start" else said
+            holder = own if name == "message_start" else payload
             holder[key] = _usage(holder.get(key, {}), before.get(key), value, is_start=name == "message_start")
         elif key != "content" and (name == "message_delta") is (key in IN_DELTA or key in BESIDE):
-            (said if key in BESIDE else own)[key] = value
-    return step._replace(frame=frame(said), payload=said) if said != payload_of(step) else step
+            (payload if key in BESIDE else own)[key] = value
+    return step._replace(frame=frame(payload), payload=payload) if payload != payload_of(step) else step
 
 
 def _usage(own: Any, before: Any, after: Any, *, is_start: bool) -> Any:
@@ -163,10 +163,10 @@ def _origins(content: Sequence[Any], blocks: Sequence[Any]) -> list[int | None]:
 
 
 def _with_blocks(
-    steps: Sequence[Step], before: Sequence[Any], content: Sequence[Any], came: Sequence[int | None]
+    steps: Sequence[Step], before: Sequence[Any], content: Sequence[Any], origins: Sequence[int | None]
 ) -> Iterator[Step]:
     """The steps with the blocks of another content: each where it was, new ones behind the others."""
-    new_at = {was: at for at, was in enumerate(came) if was is not None}
+    new_at = {was: at for at, was in enumerate(origins) if was is not None}
     late, number = 0, 0
     while number < len(steps):
         run, name = [steps[number]], event_of(steps[number])
@@ -175,16 +175,17 @@ def _with_blocks(
             run = list(steps[number : end + 1])
             was = payload_of(run[0])["index"]
             at = new_at.get(was)
-            told = [] if at is None else list(_block(run, before[was], content[at], at))
+            new = [] if at is None else list(_block(run, before[was], content[at], at))
         elif name == "message_delta":
-            told = [*(one for at, was in enumerate(came) if was is None for one in _new_block(content[at], at)), run[0]]
+            added = (one for at, was in enumerate(origins) if was is None for one in _new_block(content[at], at))
+            new = [*added, run[0]]
         else:
-            told = run
+            new = run
         number += len(run)
-        late += duration(run) - duration(told)
-        if told:  # what is left out takes its time all the same
-            late, told = 0, [_later(told[0], late), *told[1:]]
-        yield from told
+        late += duration(run) - duration(new)
+        if new:  # what is left out takes its time all the same
+            late, new = 0, [_later(new[0], late), *new[1:]]
+        yield from new
 
 
 def _later(step: Step, by: int) -> Step:
@@ -199,10 +200,10 @@ _NOTHING: Any = object()
 
 
 def _block(run: Sequence[Step], before: Mapping[str, Any], after: Mapping[str, Any], at: int) -> Iterator[Step]:
-    """The steps of one block as they tell another: pieces of a text come where those of the old one came, the rest when
-    it starts."""
+    """The steps of one block, changed into those of another: pieces of a text come where those of the old one came, the
+    rest when it starts."""
     start: dict[str, Any] = plain(payload_of(run[0])["content_block"])
-    deltas = [said["delta"] for step in run if (said := payload_of(step)).get("type") == "content_block_delta"]
+    deltas = [payload["delta"] for step in run if (payload := payload_of(step)).get("type") == "content_block_delta"]
     kinds = {delta["type"] for delta in deltas}
     pieces: dict[str, list[str]] = {}
     silent = set()
@@ -221,21 +222,21 @@ def _block(run: Sequence[Step], before: Mapping[str, Any], after: Mapping[str, A
             start.pop(key, None)
     late = 0
     for step in run:
-        said = dict(payload_of(step))
-        if "index" not in said:
+        payload = dict(payload_of(step))
+        if "index" not in payload:
             yield _later(step, late)
             late = 0
             continue
-        kind = said.get("delta", {}).get("type", "")
+        kind = payload.get("delta", {}).get("type", "")
         if kind in silent or (kind in pieces and not pieces[kind]):
             late += duration([step])
             continue
-        said["index"] = at
-        if said["type"] == "content_block_start":
-            said["content_block"] = start
+        payload["index"] = at
+        if payload["type"] == "content_block_start":
+            payload["content_block"] = start
         if kind in pieces:
-            said["delta"] = {**said["delta"], FILLS[kind][1]: pieces[kind].pop(0)}
-        yield framed(said, duration([step]) + late)
+            payload["delta"] = {**payload["delta"], FILLS[kind][1]: pieces[kind].pop(0)}
+        yield framed(payload, duration([step]) + late)
         late = 0
 
 

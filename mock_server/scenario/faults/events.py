@@ -52,17 +52,17 @@ def _nth(steps: list[Step], event: str, nth: int) -> int:
     raise CannotApply(f"there is no {event} {nth}: the reply has {seen}")
 
 
-def framed(said: Payload, delay: int = 0) -> Send:
+def framed(payload: Payload, delay: int = 0) -> Send:
     """An event under its own name."""
-    return Send(delay, frame(said), said)
+    return Send(delay, frame(payload), payload)
 
 
-def _under(name: str | None, said: Any, delay: int = 0) -> Send:
-    """A frame under any name, or none. What it says is kept beside it where a client reads the same."""
-    if name is not None and isinstance(said, Mapping) and said.get("type") == name:
-        return framed(said, delay)
+def _under(name: str | None, data: Any, delay: int = 0) -> Send:
+    """A frame under any name, or none. Its data is kept beside it as a payload where a client reads the same."""
+    if name is not None and isinstance(data, Mapping) and data.get("type") == name:
+        return framed(data, delay)
     line = "" if name is None else f"event: {name}\n"
-    return Send(delay, encode(f"{line}data: {dumps(said)}\n\n"))
+    return Send(delay, encode(f"{line}data: {dumps(data)}\n\n"))
 
 
 def _without(steps: Sequence[Step], places: Sequence[int]) -> Iterator[Step]:
@@ -241,19 +241,19 @@ def _edited(plan: Plan, edit: Callable[[Payload], Payload]) -> Plan:
     return rolled(
         plan,
         [
-            _under(event_of(step) or None, edit(said), _sent(step).delay) if (said := payload_of(step)) else step
+            _under(event_of(step) or None, edit(payload), _sent(step).delay) if (payload := payload_of(step)) else step
             for step in steps
         ],
     )
 
 
 def body_of(plan: Plan) -> Payload:
-    """What a JSON body says. Where a fault has been at it, it is read as a client does: ValueError for no JSON."""
+    """The payload of a JSON body. Where a fault has been at it, it is read as a client does: ValueError for no JSON."""
     payloads = plan.payloads
     if len(payloads) == 1 and payloads[0] is not None:
         return payloads[0]
-    said: Payload = json.loads(plan.body())
-    return said
+    body: Payload = json.loads(plan.body())
+    return body
 
 
 def with_body(plan: Plan, body: bytes, payload: Payload | None = None) -> Plan:
@@ -390,22 +390,22 @@ class Edit:
 
     def mistakes(self) -> Mistakes:
         names = ("event", "nth", "block", "index", "after", "set", "remove", "drop")
-        given = [name for name in names if (value := getattr(self, name)) or (value == 0 and value is not False)]
+        keys = [name for name in names if (value := getattr(self, name)) or (value == 0 and value is not False)]
         if self.name != SAME:
-            given.append("name")
+            keys.append("name")
         if self.message is not None:
-            for name in given:
+            for name in keys:
                 yield (name,), f"'message' changes the stream and the JSON reply, '{name}' one event: make it two edits"
             return
         if self.after is None:
             yield from chooses(self.event, self.nth, self.block, self.index)
         else:
             for name in ("event", "nth", "block", "index"):
-                if name in given:
+                if name in keys:
                     yield (name,), f"'after' names the event behind a place; take '{name}' out"
-        if not {"set", "remove", "drop", "name"}.intersection(given):
+        if not {"set", "remove", "drop", "name"}.intersection(keys):
             yield (), "changes nothing: expected set, remove, name, drop or message"
-        if self.drop and {"set", "remove", "name"}.intersection(given):
+        if self.drop and {"set", "remove", "name"}.intersection(keys):
             yield ("drop",), "what is left out cannot say something else: take set, remove and name out"
         yield from _no_json(self.set)
 
@@ -444,19 +444,19 @@ class Edit:
             raise CannotApply(f"the data of {event_of(step)} is no event any more")
         from mock_server.scenario.faults.edits import changed
 
-        said = changed(plain(payload), self.set, self.remove, event_of(step), is_sketch=site.is_sketch)
-        kind = said.get("type")
+        payload = changed(plain(payload), self.set, self.remove, event_of(step), is_sketch=site.is_sketch)
+        kind = payload.get("type")
         name = self.name if self.name != SAME else kind if isinstance(kind, str) and kind else event_of(step)
-        return _under(name, said, _sent(step).delay)
+        return _under(name, payload, _sent(step).delay)
 
     def __str__(self) -> str:
         if self.message is not None:
             return f"edit {self.message}"
         where = chosen_in_words(self.event, self.nth, self.block, self.index) if self.after is None else str(self.after)
-        said = [_changes(self.set, self.remove)]
+        words = [_changes(self.set, self.remove)]
         if self.name != SAME:
-            said.append("without a name" if self.name is None else f"as {self.name}")
-        return " ".join(["edit", where, *filter(None, said), *(["drop"] if self.drop else ())])
+            words.append("without a name" if self.name is None else f"as {self.name}")
+        return " ".join(["edit", where, *filter(None, words), *(["drop"] if self.drop else ())])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -502,9 +502,9 @@ class Insert(Placed):
 def _ends(sent: Send) -> str:
     """The event by which a client takes the stream for over; empty for none."""
     lines = sent.frame.decode("utf-8", "replace").splitlines()
-    said = [line[6:].strip() for line in lines if line.startswith("event:")]
-    said += [str(one["type"]) for one in heard(sent.frame)]
-    return next((name for name in ("message_stop", "error") if name in said), "")
+    names = [line[6:].strip() for line in lines if line.startswith("event:")]
+    names += [str(one["type"]) for one in heard(sent.frame)]
+    return next((name for name in ("message_stop", "error") if name in names), "")
 
 
 # -- the same reply in an awkward but legal framing: a client that reads by the rules must not notice ------------------

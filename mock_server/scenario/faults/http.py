@@ -105,10 +105,10 @@ class Gzip:
 
     def apply(self, plan: Plan, site: Site) -> Plan:
         if plan.manner is not None and plan.manner.length is not None:
-            raise CannotApply("gzip: the length of the body is told already; put gzip first")
+            raise CannotApply("gzip: the length of the body is set already; put gzip first")
         steps = unrolled(plan) if self.how == "header_only" else self._packed(plan)
-        told = None if self.how == "body_only" else "gzip"
-        return rolled(plan, steps)._replace(headers=_replaced(plan.headers, "content-encoding", told))
+        encoding = None if self.how == "body_only" else "gzip"
+        return rolled(plan, steps)._replace(headers=_replaced(plan.headers, "content-encoding", encoding))
 
     def _packed(self, plan: Plan) -> list[Step]:
         """Each frame compressed so that it can be read at once; what ends the whole is damaged as asked."""

@@ -90,17 +90,17 @@ class After:
     """So long after the head of the reply, by the session's clock, such as 121s."""
 
     def mistakes(self) -> Mistakes:
-        given = [name for name in _PLACES if getattr(self, name) is not None]
-        if len(given) != 1:
-            yield (), f"expected exactly one of {', '.join(_PLACES)}; got {' and '.join(given) or 'none'}"
-        for name in given:
+        places = [name for name in _PLACES if getattr(self, name) is not None]
+        if len(places) != 1:
+            yield (), f"expected exactly one of {', '.join(_PLACES)}; got {' and '.join(places) or 'none'}"
+        for name in places:
             if name in COUNTERS and getattr(self, name) < 0:
                 yield (name,), "expected a number from 0 up"
-        if self.nth is not None and "event" not in given:
+        if self.nth is not None and "event" not in places:
             yield ("nth",), "'nth' goes with event"
         if self.nth == 0:
             yield ("nth",), FROM_ONE
-        if self.in_ is not None and "deltas" not in given:
+        if self.in_ is not None and "deltas" not in places:
             yield ("in",), "'in' goes with deltas"
         if self.in_ is not None and self.in_ not in BLOCKS:
             yield ("in",), f"unknown block '{self.in_}'{one_of(self.in_, BLOCKS)}"
@@ -155,8 +155,8 @@ def chooses(event: str | None, nth: int | str | None, block: int | None, index: 
     if event is None and block is None and index is None:
         yield (), "names no event: expected event, block or index"
     if index is not None:
-        for name, given in (("event", event), ("nth", nth), ("block", block)):
-            if given is not None:
+        for name, value in (("event", event), ("nth", nth), ("block", block)):
+            if value is not None:
                 yield (name,), f"'index' names one event; take '{name}' out"
     for name, number in (("block", block), ("index", index)):
         if number is not None and number < 0:
@@ -186,8 +186,8 @@ def _read_after(node: Node, problems: Problems) -> After | None:
     if is_int(node.value):
         node = node.under("deltas")
     if not isinstance(node.value, dict):
-        said = "expected a number of deltas, or a counter with its number such as {events: 3}"
-        problems.add(node, f"{said}; got {node.plain()!r}{_as_place(node.value)}")
+        expected = "expected a number of deltas, or a counter with its number such as {events: 3}"
+        problems.add(node, f"{expected}; got {node.plain()!r}{_as_place(node.value)}")
         return None
     found: After | None = decode(After, node, problems)
     return found
@@ -306,7 +306,7 @@ def duration(steps: Iterable[Step]) -> int:
 
 
 def _part(step: Send, key: str) -> Mapping[str, Any]:
-    """An object in what a step says; empty where an edit left none."""
+    """An object in the payload of a step; empty where an edit left none."""
     part = payload_of(step).get(key)
     return part if isinstance(part, Mapping) else {}
 

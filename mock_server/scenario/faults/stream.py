@@ -64,11 +64,11 @@ class ErrorEvent:
         failed = site.failure(self.error, streamed=plan.stream)
         if not plan.stream:
             late = duration(unrolled(plan))
-            told = rolled(failed, [Send(late, failed.body(), failed.payloads[0])])._replace(at=late)
-            return told if self.then == "end" else ended(told, unrolled(told), self.then)
+            delayed = rolled(failed, [Send(late, failed.body(), failed.payloads[0])])._replace(at=late)
+            return delayed if self.then == "end" else ended(delayed, unrolled(delayed), self.then)
         before, _ = split(plan, self.at or self.after, site)
-        said = encode("event: error\ndata: ") + failed.body() + b"\n\n"
-        return ended(plan, [*before, Send(0, said, failed.payloads[0])], self.then)
+        event = encode("event: error\ndata: ") + failed.body() + b"\n\n"
+        return ended(plan, [*before, Send(0, event, failed.payloads[0])], self.then)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

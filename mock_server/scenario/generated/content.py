@@ -209,13 +209,13 @@ class Generator:
     def input(self, schema: object, seed: bytes, how: str) -> dict[str, Any]:
         """The input of a call: `valid` by the schema, at its bounds (`edge`), or breaking it (`invalid`)."""
         value = self.value(schema, seed)
-        given = value if isinstance(value, dict) else {}
+        arguments = value if isinstance(value, dict) else {}
         if how == "valid":
-            return given
+            return arguments
         checker = self._checker(schema)
         if checker is None:
             raise CannotGenerate("$: the schema is broken, so nothing can be judged by it")
-        return (edge if how == "edge" else invalid)(schema, given, checker, seed)
+        return (edge if how == "edge" else invalid)(schema, arguments, checker, seed)
 
     def value(self, schema: object, seed: bytes) -> object:
         """A plausible JSON value valid by `schema` (Draft 2020-12); a schema without a type gives an object.

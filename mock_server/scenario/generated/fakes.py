@@ -132,7 +132,7 @@ class Fake:
 
 # the steps that a call takes, beside those for what it makes
 _CALL = 50
-# method -> (what its size is given by and is where nothing is said, the steps that one of that size takes)
+# method -> (the argument that sets its size and that argument's default, the steps that one of that size takes)
 _SIZES: Mapping[str, tuple[Mapping[str, int], float]] = {
     "paragraph": ({"nb_sentences": 3}, 25),
     "paragraphs": ({"nb": 3}, 80),
@@ -171,25 +171,25 @@ class Faked:
         self._name = name
         self._method = method
 
-    def __call__(self, *given: Any, **named: Any) -> object:
-        return self._method(*given, **named)
+    def __call__(self, *args: Any, **kwargs: Any) -> object:
+        return self._method(*args, **kwargs)
 
-    def price(self, given: Sequence[Any], named: Mapping[str, Any]) -> int:
+    def price(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> int:
         """The steps that a call with these arguments takes. Raises ValueError for arguments that no call may have."""
         sizes, each = _SIZES.get(self._name, ({}, 0))
-        told = (
-            {**dict(zip(inspect.signature(self._method).parameters, given, strict=False)), **named}
-            if given or named
+        arguments = (
+            {**dict(zip(inspect.signature(self._method).parameters, args, strict=False)), **kwargs}
+            if args or kwargs
             else {}
         )
-        if len(told) != len(given) + len(named):
+        if len(arguments) != len(args) + len(kwargs):
             raise ValueError(f"fake.{self._name} is not given so many values")
-        for name, value in told.items():
+        for name, value in arguments.items():
             _judge(name, value, _MOST if name in sizes or name in _VALUES else _MOST_ELSEWHERE)
         size = 1
         for name, usual in sizes.items():
-            said = told.get(name, usual)
-            size *= said if isinstance(said, int) else usual
+            value = arguments.get(name, usual)
+            size *= value if isinstance(value, int) else usual
         if size > _MOST:
             raise ValueError(f"{size:,} is too much; {_MOST:,} at most")
         return _CALL + _SLOW.get(self._name, 0) + int(size * each)

@@ -168,7 +168,7 @@ _NUMBER_ROWS: tuple[tuple[str, tuple[int, int, int]], ...] = (
 
 
 def _by_word(rows: Iterable[tuple[str, _Hint]]) -> dict[str, _Hint]:
-    return {word: said for words, said in rows for word in words.split()}
+    return {word: value for words, value in rows for word in words.split()}
 
 
 STRING_HINTS = _by_word(_STRING_ROWS)
@@ -184,7 +184,7 @@ def hint(hints: dict[str, _Hint], name: str, description: object) -> _Hint | Non
         if word in hints:
             return hints[word]
     spoken = set(_words(description)) if isinstance(description, str) else set()
-    return next((said for word, said in hints.items() if word in spoken), None)
+    return next((value for word, value in hints.items() if word in spoken), None)
 
 
 def _words(text: str) -> list[str]:

@@ -29,8 +29,8 @@ class TemplateFailure(Exception):
 
 @dataclass(frozen=True)
 class Template:
-    """One text with places to fill. `names`: what it asks for; `captures`: the named groups it uses; `states`: those of
-    the session that it tells; `at`: where the author wrote it."""
+    """One text with places to fill. What it uses: `names`, named groups (`captures`) and `states` of the session. `at`:
+    where the author wrote it."""
 
     source: str
     captures: frozenset[str] = frozenset()
@@ -42,9 +42,9 @@ class Template:
     def render(self, values: Mapping[str, Any], budget: "Budget") -> str:
         """The text for one request, within what the budget of its reply has left. Raises TemplateFailure."""
         compiled, environment = self._compiled, self._compiled.environment
-        given = {**environment.globals, **{name: values[name] for name in self.names}, BUDGET: budget}
+        variables = {**environment.globals, **{name: values[name] for name in self.names}, BUDGET: budget}
         # what `new_context` makes; it would go through the globals name by name, twice, for a third of all this takes
-        context = environment.context_class(environment, given, compiled.name, compiled.blocks, environment.globals)
+        context = environment.context_class(environment, variables, compiled.name, compiled.blocks, environment.globals)
         pieces: list[str] = []
         try:
             for piece in compiled.root_render_func(context):

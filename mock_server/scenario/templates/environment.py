@@ -1,4 +1,4 @@
-"""The environment that templates run in: what they may ask values for and call (methods of texts, lists, mappings and
+"""The environment that templates run in: what they may read from values and call (methods of texts, lists, mappings and
 times, macros, `fake`, `range`), and how they are compiled. What is in no table is not there. Loaded when the first
 template is.
 """
@@ -65,45 +65,45 @@ from mock_server.scenario.templates.sandbox import (
 def _searching(method: Callable[..., Any]) -> Callable[..., Any]:
     """A method that looks for a text, or for one of several."""
 
-    def run(budget: Budget, said: str, sought: Any, *ends: Any) -> Any:
-        budget.text(len(said))
+    def run(budget: Budget, text: str, sought: Any, *ends: Any) -> Any:
+        budget.text(len(text))
         for one in sought if isinstance(sought, tuple) else ():
             budget.text(len(brief(one)) + CHARACTERS)
         ordinary(*(end for end in ends if end is not None))
-        return method(said, sought, *ends)
+        return method(text, sought, *ends)
 
     return run
 
 
 def _splitting(method: Callable[..., Any]) -> Callable[..., list[str]]:
-    def run(budget: Budget, said: str, sep: Any = None, maxsplit: Any = -1) -> list[str]:
-        budget.text(len(said))
+    def run(budget: Budget, text: str, sep: Any = None, maxsplit: Any = -1) -> list[str]:
+        budget.text(len(text))
         times = amount(maxsplit, "a number of pieces", MAX_TEXT)
-        found: list[str] = method(said, sep, times if 0 <= times < MAX_ITEMS else MAX_ITEMS)
+        found: list[str] = method(text, sep, times if 0 <= times < MAX_ITEMS else MAX_ITEMS)
         budget.items(len(found))
         return found
 
     return run
 
 
-def _lines(budget: Budget, said: str, keepends: bool = False) -> list[str]:
-    budget.text(len(said))
-    budget.items(said.count("\n"))
-    found = said.splitlines(bool(keepends))
+def _lines(budget: Budget, text: str, keepends: bool = False) -> list[str]:
+    budget.text(len(text))
+    budget.items(text.count("\n"))
+    found = text.splitlines(bool(keepends))
     budget.items(len(found))
     return found
 
 
-def _tabs(budget: Budget, said: str, tabsize: Any = 8) -> str:
-    budget.text(len(said) + said.count("\t") * max(0, amount(tabsize)))
-    return said.expandtabs(tabsize)
+def _tabs(budget: Budget, text: str, tabsize: Any = 8) -> str:
+    budget.text(len(text) + text.count("\t") * max(0, amount(tabsize)))
+    return text.expandtabs(tabsize)
 
 
 _FOUND = (
     *("count", "endswith", "find", "index", "rfind", "rindex", "startswith"),
     *("partition", "removeprefix", "removesuffix", "rpartition"),
 )
-_ASKED = (
+_PREDICATES = (
     *("isalnum", "isalpha", "isascii", "isdecimal", "isdigit", "isidentifier", "islower", "isnumeric"),
     *("isprintable", "isspace", "istitle", "isupper"),
 )
@@ -131,10 +131,10 @@ def _strftime(budget: Budget, at: Any, format: Any) -> str:
 def _brisk(method: str) -> Callable[..., Any]:
     """A method that only ever makes something small."""
 
-    def run(budget: Budget, value: Any, *given: Any, **named: Any) -> Any:
-        for one in (*given, *named.values()):
+    def run(budget: Budget, value: Any, *args: Any, **kwargs: Any) -> Any:
+        for one in (*args, *kwargs.values()):
             brief(one) if isinstance(one, str) else ordinary(one)
-        return getattr(value, method)(*given, **named)
+        return getattr(value, method)(*args, **kwargs)
 
     return run
 
@@ -142,12 +142,12 @@ def _brisk(method: str) -> Callable[..., Any]:
 _CALENDAR = ("ctime", "isoformat", "isoweekday", "weekday")
 METHODS: Mapping[type, Mapping[str, Callable[..., Any]]] = {
     str: {
-        **{name: of_text(getattr(str, name)) for name in (*_PLAINLY, *_ASKED)},
+        **{name: of_text(getattr(str, name)) for name in (*_PLAINLY, *_PREDICATES)},
         **{name: _searching(getattr(str, name)) for name in _FOUND},
         **{name: padded(getattr(str, name)) for name in ("center", "ljust", "rjust", "zfill")},
         **{name: stripped(getattr(str, name)) for name in ("lstrip", "rstrip", "strip")},
         "expandtabs": _tabs,
-        "join": lambda budget, said, every: joined_by(budget, every, said),
+        "join": lambda budget, text, every: joined_by(budget, every, text),
         "replace": replaced,
         "rsplit": _splitting(str.rsplit),
         "split": _splitting(str.split),
@@ -237,20 +237,20 @@ def _range(budget: Budget, *ends: Any) -> range:
     return found
 
 
-def _dict(budget: Budget, *given: Any, **named: Any) -> dict[str, Any]:
-    if not given:
-        return named
-    (base,) = given
+def _dict(budget: Budget, *args: Any, **kwargs: Any) -> dict[str, Any]:
+    if not args:
+        return kwargs
+    (base,) = args
     items = listed(budget, pairs(budget, base) if isinstance(base, dict) else base)
-    return {**{scalar(key): value for key, value in items}, **named}
+    return {**{scalar(key): value for key, value in items}, **kwargs}
 
 
-def _namespace(budget: Budget, *given: Any, **named: Any) -> Namespace:
-    return Namespace(_dict(budget, *given, **named))
+def _namespace(budget: Budget, *args: Any, **kwargs: Any) -> Namespace:
+    return Namespace(_dict(budget, *args, **kwargs))
 
 
-def _cycler(budget: Budget, *given: Any) -> Cycler:
-    return Cycler(*given)
+def _cycler(budget: Budget, *args: Any) -> Cycler:
+    return Cycler(*args)
 
 
 def _joiner(budget: Budget, sep: Any = ", ") -> Joiner:
@@ -267,33 +267,33 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
 GLOBALS: Mapping[str, Method] = {name: Method(run) for name, run in FUNCTIONS.items()}
 
 
-def _call(budget: Budget, called: Any, given: Sequence[Any], named: Mapping[str, Any]) -> Any:
+def _call(budget: Budget, called: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     """`called(…)`, if it may be called. Raises whatever it raises."""
     kind = type(called)
     if kind is Method:
         if called.of is None:
-            return called.run(budget, *given, **named)
-        return called.run(budget, called.of, *given, **named)
+            return called.run(budget, *args, **kwargs)
+        return called.run(budget, called.of, *args, **kwargs)
     if kind is Macro or kind is LoopContext:
-        return _deeper(budget, called, given, named)
+        return _deeper(budget, called, args, kwargs)
     if kind is Faked:
-        budget.take(called.price(given, named))
-        made = called(*given, **named)
+        budget.take(called.price(args, kwargs))
+        made = called(*args, **kwargs)
         weigh(budget, made)
         return made
     if kind is Joiner or (getattr(called, "__self__", None).__class__ in (Cycler, LoopContext)):
-        for one in given:  # what a loop compares, and what it goes through
+        for one in args:  # what a loop compares, and what it goes through
             if isinstance(one, dict | list | tuple):
                 weigh(budget, one)
-        return called(*given, **named)
+        return called(*args, **kwargs)
     if isinstance(called, Undefined):
         str(called)
     if kind is FunctionType:  # of ours: a template comes by no other
-        return called(*map(scalar, given), **{name: scalar(one) for name, one in named.items()})
+        return called(*map(scalar, args), **{name: scalar(one) for name, one in kwargs.items()})
     raise Misused(f"{kind_of(called)} cannot be called")
 
 
-def _deeper(budget: Budget, called: Any, given: Sequence[Any], named: Mapping[str, Any]) -> Any:
+def _deeper(budget: Budget, called: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     """A macro, or a loop once more: what it collects is paid for when it is back."""
     if budget.depth <= 0:
         raise Exceeded(f"it goes more than {MAX_DEPTH} calls deep")
@@ -301,8 +301,8 @@ def _deeper(budget: Budget, called: Any, given: Sequence[Any], named: Mapping[st
     try:
         budget.take(1)
         if type(called) is LoopContext:
-            given = [listed(budget, given[0]), *given[1:]]
-        made = called(*given, **named)
+            args = [listed(budget, args[0]), *args[1:]]
+        made = called(*args, **kwargs)
     finally:
         budget.depth += 1
     budget.text(len(made))
@@ -369,8 +369,8 @@ _ENVIRONMENT.filters = {
 # -- what Jinja would do by itself ----------------------------------------------------------------------------------
 
 
-def _instead(name: str, node: Any, of: Any, given: list[Any]) -> Any:
-    return nodes.Filter(of, name, given, [], None, None, lineno=node.lineno)
+def _instead(name: str, node: Any, of: Any, args: list[Any]) -> Any:
+    return nodes.Filter(of, name, args, [], None, None, lineno=node.lineno)
 
 
 def _paid(node: Any, steps: int) -> Any:
@@ -512,8 +512,8 @@ def _unlisted(tree: nodes.Template) -> Iterator[tuple[int, str]]:
 
 
 def _attributes(tree: nodes.Template, of: str) -> Sequence[str]:
-    """What is asked of one name: `x` of `captures.x` and of `captures['x']`."""
-    asked: Any = tree.find_all((nodes.Getattr, nodes.Getitem))
-    of_it = [one for one in asked if isinstance(one.node, nodes.Name) and one.node.name == of]
+    """What is read from one name: `x` of `captures.x` and of `captures['x']`."""
+    found: Any = tree.find_all((nodes.Getattr, nodes.Getitem))
+    of_it = [one for one in found if isinstance(one.node, nodes.Name) and one.node.name == of]
     plain = [one.attr for one in of_it if isinstance(one, nodes.Getattr)]
     return plain + [one.arg.value for one in of_it if isinstance(getattr(one, "arg", None), nodes.Const)]

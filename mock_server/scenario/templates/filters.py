@@ -44,10 +44,10 @@ def of_text(method: Callable[..., Any]) -> Callable[..., Any]:
     """A filter, test or method that reads a text and takes nothing. What it gives is at most three times as long."""
 
     def run(budget: Budget, value: Any) -> Any:
-        said = text_of(budget, value)
-        budget.text(len(said))
-        budget.work(len(said), 1)
-        return method(said)
+        text = text_of(budget, value)
+        budget.text(len(text))
+        budget.work(len(text), 1)
+        return method(text)
 
     return run
 
@@ -130,9 +130,9 @@ def _slice(budget: Budget, value: Any, slices: Any, fill_with: Any = None) -> li
 
 
 def padded(method: Callable[..., str]) -> Callable[..., str]:
-    def run(budget: Budget, said: str, width: Any, *fill: Any) -> str:
-        budget.text(max(len(said), amount(width)))
-        return method(said, width, *fill)
+    def run(budget: Budget, text: str, width: Any, *fill: Any) -> str:
+        budget.text(max(len(text), amount(width)))
+        return method(text, width, *fill)
 
     return run
 
@@ -158,10 +158,10 @@ _ESCAPES = str.maketrans(_ESCAPED)
 
 
 def _escape(budget: Budget, value: Any) -> str:
-    said = text_of(budget, value)
-    budget.text(len(said))
-    budget.text(len(said) + sum(said.count(sign) * 4 for sign in _ESCAPED))
-    return said.translate(_ESCAPES)
+    text = text_of(budget, value)
+    budget.text(len(text))
+    budget.text(len(text) + sum(text.count(sign) * 4 for sign in _ESCAPED))
+    return text.translate(_ESCAPES)
 
 
 def _filesize(budget: Budget, value: Any, binary: bool = False) -> str:
@@ -246,11 +246,11 @@ def _groupby(
 
 
 def _indent(budget: Budget, value: Any, width: Any = 4, first: bool = False, blank: bool = False) -> str:
-    said = text_of(budget, value)
+    text = text_of(budget, value)
     space = brief(width) if isinstance(width, str) else " " * amount(width, "an indent", SHORT)
-    budget.text(len(said))
-    budget.text(len(said) + (said.count("\n") + 1) * len(space))
-    lines = said.split("\n")
+    budget.text(len(text))
+    budget.text(len(text) + (text.count("\n") + 1) * len(space))
+    lines = text.split("\n")
     rest = [space + line if line or blank else line for line in lines[1:]]
     return "\n".join([space + lines[0] if first else lines[0], *rest])
 
@@ -284,18 +284,18 @@ def as_list(budget: Budget, value: Any) -> list[Any]:
     return list(listed(budget, value))
 
 
-def _map(budget: Budget, value: Any, *given: Any, **named: Any) -> list[Any]:
+def _map(budget: Budget, value: Any, *args: Any, **kwargs: Any) -> list[Any]:
     if isinstance(value, Undefined):
         return []
     items = listed(budget, value)
-    if not given and "attribute" in named:
-        default, steps = named.get("default"), _steps(named["attribute"])
+    if not args and "attribute" in kwargs:
+        default, steps = kwargs.get("default"), _steps(kwargs["attribute"])
         found = (_path(item, steps) for item in items)
         return [default if one is None else one for one in found]
-    name, *rest = given or [""]
+    name, *rest = args or [""]
     run = _named(FILTERS, name, "filter")
     budget.take(2 * len(items))
-    return [run(budget, item, *rest, **named) for item in items]
+    return [run(budget, item, *rest, **kwargs) for item in items]
 
 
 def _named(table: Mapping[str, Any], name: Any, noun: str) -> Any:
@@ -308,15 +308,15 @@ def _named(table: Mapping[str, Any], name: Any, noun: str) -> Any:
 def _chosen(wanted: bool, by_attribute: bool) -> Callable[..., list[Any]]:
     """`select`, `reject`, `selectattr`, `rejectattr`."""
 
-    def run(budget: Budget, value: Any, *given: Any, **named: Any) -> list[Any]:
+    def run(budget: Budget, value: Any, *args: Any, **kwargs: Any) -> list[Any]:
         if isinstance(value, Undefined):
             return []
         items = listed(budget, value)
         budget.take(2 * len(items))
-        steps, given = (_steps(given[0]), given[1:]) if by_attribute else ((), given)
-        test = _named(TESTS, given[0], "test") if given else lambda budget, one: bool(one)
+        steps, args = (_steps(args[0]), args[1:]) if by_attribute else ((), args)
+        test = _named(TESTS, args[0], "test") if args else lambda budget, one: bool(one)
         found = ((item, _path(item, steps)) for item in items)
-        return [item for item, one in found if bool(test(budget, one, *given[1:], **named)) is wanted]
+        return [item for item, one in found if bool(test(budget, one, *args[1:], **kwargs)) is wanted]
 
     return run
 
@@ -338,12 +338,12 @@ def _random(budget: Budget, value: Any) -> Any:
 
 
 def replaced(budget: Budget, value: Any, old: Any, new: Any, count: Any = None) -> str:
-    said, one, other = (text_of(budget, part) for part in (value, old, new))
-    budget.text(len(said))
-    found = said.count(one) if one else len(said) + 1
+    text, one, other = (text_of(budget, part) for part in (value, old, new))
+    budget.text(len(text))
+    found = text.count(one) if one else len(text) + 1
     times = found if count is None or count < 0 else min(found, amount(count, "a count", MAX_TEXT))
-    budget.text(len(said) + times * max(0, len(other) - len(one)))
-    return said.replace(one, other, times)
+    budget.text(len(text) + times * max(0, len(other) - len(one)))
+    return text.replace(one, other, times)
 
 
 def _reverse(budget: Budget, value: Any) -> Any:
@@ -371,18 +371,18 @@ def _sort(
 
 def _striptags(budget: Budget, value: Any) -> str:
     """The text outside of `<…>` and `<!--…-->`, its white space folded."""
-    said = text_of(budget, value)
-    budget.text(len(said))
-    budget.take(said.count("<"))
+    text = text_of(budget, value)
+    budget.text(len(text))
+    budget.take(text.count("<"))
     kept, at = [], 0
-    while (start := said.find("<", at)) >= 0:
-        is_comment = said.startswith("<!--", start)
-        end = said.find("-->" if is_comment else ">", start)
+    while (start := text.find("<", at)) >= 0:
+        is_comment = text.startswith("<!--", start)
+        end = text.find("-->" if is_comment else ">", start)
         if end < 0:
             break
-        kept.append(said[at:start])
+        kept.append(text[at:start])
         at = end + (3 if is_comment else 1)
-    return " ".join(html.unescape("".join([*kept, said[at:]])).split())
+    return " ".join(html.unescape("".join([*kept, text[at:]])).split())
 
 
 def _sum(budget: Budget, value: Any, attribute: Any = None, start: Any = 0) -> Any:
@@ -393,9 +393,9 @@ def _sum(budget: Budget, value: Any, attribute: Any = None, start: Any = 0) -> A
 
 
 def _title(budget: Budget, value: Any) -> str:
-    said = text_of(budget, value)
-    budget.work(len(said), 5)
-    return "".join([word[0].upper() + word[1:].lower() for word in re.split(r"([-\s({\[<]+)", said) if word])
+    text = text_of(budget, value)
+    budget.work(len(text), 5)
+    return "".join([word[0].upper() + word[1:].lower() for word in re.split(r"([-\s({\[<]+)", text) if word])
 
 
 def _tojson(budget: Budget, value: Any, indent: Any = None) -> str:
@@ -424,12 +424,12 @@ def _deep(budget: Budget, value: Any) -> int:
 
 def stripped(method: Callable[..., str]) -> Callable[..., str]:
     def run(budget: Budget, value: Any, chars: Any = None) -> str:
-        said = text_of(budget, value)
+        text = text_of(budget, value)
         signs = None if chars is None else brief(chars)
         if signs is not None and len(signs) > 100:
             raise Exceeded("it strips more than 100 kinds of characters")
-        budget.text(len(said))
-        return method(said, signs)
+        budget.text(len(text))
+        return method(text, signs)
 
     return run
 
@@ -437,14 +437,14 @@ def stripped(method: Callable[..., str]) -> Callable[..., str]:
 def _truncate(
     budget: Budget, value: Any, length: Any = 255, killwords: bool = False, end: Any = "...", leeway: Any = 5
 ) -> str:
-    said, last = text_of(budget, value), brief(end)
+    text, last = text_of(budget, value), brief(end)
     most = amount(length, "a length", MAX_TEXT)
     if most < len(last):
         raise Misused(f"expected a length of {len(last)} or more, got {most}")
-    if len(said) <= most + amount(5 if leeway is None else leeway, "a leeway"):
-        return said
+    if len(text) <= most + amount(5 if leeway is None else leeway, "a leeway"):
+        return text
     budget.text(most)
-    kept = said[: most - len(last)]
+    kept = text[: most - len(last)]
     return (kept if killwords else kept.rsplit(" ", 1)[0]) + last
 
 
@@ -457,23 +457,23 @@ def _unique(budget: Budget, value: Any, case_sensitive: bool = False, attribute:
 
 
 def _urlencode(budget: Budget, value: Any) -> str:
-    given = pairs(budget, value) if isinstance(value, dict) else value
-    if isinstance(given, str) or not isinstance(given, list | tuple):
-        return _quoted(budget, given).replace("%2F", "/")
-    return "&".join(f"{_quoted(budget, key)}={_quoted(budget, item)}" for key, item in listed(budget, given))
+    items = pairs(budget, value) if isinstance(value, dict) else value
+    if isinstance(items, str) or not isinstance(items, list | tuple):
+        return _quoted(budget, items).replace("%2F", "/")
+    return "&".join(f"{_quoted(budget, key)}={_quoted(budget, item)}" for key, item in listed(budget, items))
 
 
 def _quoted(budget: Budget, value: Any) -> str:
-    said = text_of(budget, value)
-    budget.text(len(said))
-    budget.work(len(said), 5)
-    return quote_plus(said).replace("+", "%20")
+    text = text_of(budget, value)
+    budget.text(len(text))
+    budget.work(len(text), 5)
+    return quote_plus(text).replace("+", "%20")
 
 
 def _wordcount(budget: Budget, value: Any) -> int:
-    said = text_of(budget, value)
-    budget.work(len(said), 5)
-    return sum(1 for _ in re.finditer(r"\w+", said))
+    text = text_of(budget, value)
+    budget.work(len(text), 5)
+    return sum(1 for _ in re.finditer(r"\w+", text))
 
 
 def _wordwrap(
@@ -484,12 +484,12 @@ def _wordwrap(
     wrapstring: Any = None,
     break_on_hyphens: bool = True,
 ) -> str:
-    said, between = text_of(budget, value), "\n" if wrapstring is None else brief(wrapstring)
+    text, between = text_of(budget, value), "\n" if wrapstring is None else brief(wrapstring)
     most = max(1, amount(width))
-    budget.work(len(said), 20)
-    if max(map(len, said.split()), default=0) > SHORT:
+    budget.work(len(text), 20)
+    if max(map(len, text.split()), default=0) > SHORT:
         raise Exceeded(f"it wraps a word of more than {SHORT:,} characters")
-    budget.text(len(said) + (len(said) // most + said.count("\n") + said.count(" ") + 1) * len(between))
+    budget.text(len(text) + (len(text) // most + text.count("\n") + text.count(" ") + 1) * len(between))
     lines = (
         wrap(
             line,
@@ -499,7 +499,7 @@ def _wordwrap(
             break_long_words=bool(break_long_words),
             break_on_hyphens=bool(break_on_hyphens),
         )
-        for line in said.splitlines()
+        for line in text.splitlines()
     )
     return between.join([between.join(one) for one in lines])
 

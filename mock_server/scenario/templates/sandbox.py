@@ -191,9 +191,9 @@ def text_of(budget: Budget, value: Any) -> str:
 
 def shown(budget: Budget, value: Any) -> str:
     """A value as it stands in the output, or in what a macro or a block collects."""
-    said = value if type(value) is str else text_of(budget, value)
-    budget.text(len(said))
-    return said
+    text = value if type(value) is str else text_of(budget, value)
+    budget.text(len(text))
+    return text
 
 
 def kind_of(value: Any) -> str:
@@ -314,10 +314,10 @@ def _remainder(budget: Budget, left: Any, right: Any) -> Any:
 _SPEC = re.compile(r"%(?:\([^()]{0,200}\))?[-+ #0]*(\*|\d*)(?:\.(\*|\d*))?[hlL]?(.)", re.DOTALL)
 
 
-def _formatted(budget: Budget, said: str, given: Any) -> str:
+def _formatted(budget: Budget, text: str, values: Any) -> str:
     """`'%s' % value`: as long as the text, its widths, and what is put in for every place."""
-    budget.text(len(said))
-    specs = _SPEC.findall(said)
+    budget.text(len(text))
+    specs = _SPEC.findall(text)
     budget.take(len(specs))
     for width, precision, _ in specs:
         if "*" in (width, precision):
@@ -327,8 +327,8 @@ def _formatted(budget: Budget, said: str, given: Any) -> str:
                 raise Exceeded(f"it asks for a width of {digits[:20]}; {SHORT:,} at most in a '%'")
     most = 10 if any(letter in "ra" for _, _, letter in specs) else 1
     places = sum(int(width or 0) + int(precision or 0) + 320 for width, precision, _ in specs)
-    budget.text(len(said) + places + len(specs) * weigh(budget, given) * most)
-    made: str = said % given
+    budget.text(len(text) + places + len(specs) * weigh(budget, values) * most)
+    made: str = text % values
     return made
 
 
@@ -446,8 +446,8 @@ def sliced(budget: Budget, value: Any, *ends: Any) -> Any:
 def drawing(run: Callable[..., Any]) -> Callable[..., Any]:
     """A filter or a test as Jinja calls it; it draws from the budget of its rendering."""
 
-    def run_with(context: Any, *given: Any, **named: Any) -> Any:
-        return run(context.parent[BUDGET], *given, **named)
+    def run_with(context: Any, *args: Any, **kwargs: Any) -> Any:
+        return run(context.parent[BUDGET], *args, **kwargs)
 
     return pass_context(run_with)
 

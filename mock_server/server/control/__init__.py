@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from mock_server.server.control import handlers as _handlers
     from mock_server.server.control import routes as _routes
     from mock_server.server.control import views as _views
-else:  # most servers are never asked
+else:  # most servers never need them
     _handlers, _routes, _views = (Deferred(f"{__name__}.{one}", globals()) for one in ("handlers", "routes", "views"))
 
 # Who may use the control API. On loopback: pages of this very server only, against DNS rebinding and foreign sites.
@@ -59,10 +59,10 @@ class AccessGuard:
         self._check_origin(headers)
 
     def _check_host(self, headers: Mapping[str, str]) -> None:
-        told = headers.get("host", "")
-        host = _split("//" + told)
+        authority = headers.get("host", "")
+        host = _split("//" + authority)
         if host is None or not is_loopback(host.hostname or ""):
-            raise ControlError(403, f"Host '{told}' is not this machine", "use 127.0.0.1 or localhost")
+            raise ControlError(403, f"Host '{authority}' is not this machine", "use 127.0.0.1 or localhost")
 
     def _check_origin(self, headers: Mapping[str, str]) -> None:
         origin = headers.get("origin")
@@ -73,10 +73,10 @@ class AccessGuard:
             raise ControlError(403, f"Origin '{origin}' is another site", "only this server's own page may ask")
 
     def _check_token(self, headers: Mapping[str, str], query: Mapping[str, str]) -> None:
-        scheme, _, given = headers.get("authorization", "").partition(" ")
+        scheme, _, token = headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer":
-            given = query.get("token", "")
-        if not hmac.compare_digest(given.strip().encode(), (self.token or "").encode()):
+            token = query.get("token", "")
+        if not hmac.compare_digest(token.strip().encode(), (self.token or "").encode()):
             raise ControlError(
                 401, "the control API needs its token here", "authorization: Bearer MOCK_SERVER_CONTROL_TOKEN"
             )
@@ -104,7 +104,7 @@ def is_page(path: str) -> bool:
 
 
 class Page:
-    """The files, read once; `base_path` stands in the base URL that the page tells people."""
+    """The files, read once; `base_path` stands in the base URL that the page shows."""
 
     def __init__(self, base_path: str = "") -> None:
         self._files: Mapping[str, bytes] | None = None
@@ -117,8 +117,8 @@ class Page:
 
             folder = files("mock_server.server") / "page"
             found = {one.name: one.read_bytes() for one in folder.iterdir() if one.is_file()}
-            told = b'name="base-path" content="%b"' % self._base_path.encode()
-            found["index.html"] = found["index.html"].replace(b'name="base-path" content=""', told)
+            meta = b'name="base-path" content="%b"' % self._base_path.encode()
+            found["index.html"] = found["index.html"].replace(b'name="base-path" content=""', meta)
             self._files = found
         name = "index.html" if path in PATHS else path.removeprefix("/_mock/ui/")
         data = self._files.get(name)
@@ -137,16 +137,16 @@ SILENCE = 15.0  # seconds without anything, after which a comment goes out
 
 
 class Feed:
-    """Who watches, and what they are still to be told. Costs nothing while nobody watches."""
+    """Who watches, and what they are still to get. Costs nothing while nobody watches."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self.watchers: dict[Watcher, None] = {}  # who watches, in order; nobody else may change it
-        self._levers = ControlStates(lambda: self.say("levers"))
+        self._controls = ControlStates(lambda: self.say("levers"))
 
     def came(self, entry: Entry, session: str) -> None:
         """An entry came, or ended."""
-        self._levers.listen(entry.lane)
+        self._controls.listen(entry.lane)
         if entry.exchange.moved:
             self.say("levers")
         for watcher in self.watchers:
@@ -162,7 +162,7 @@ class Feed:
         sessions = [one for one in self._engine.sessions.all() if session in (None, one.name, masked(one.name))]
         watcher = Watcher(sessions[0].name if session is not None and sessions else session)
         for one in sessions:
-            self._levers.listen(one)
+            self._controls.listen(one)
         self.watchers[watcher] = None
         held = [(entry, one.name) for one in sessions for entry in one.journal.entries()]
         newest = sorted(held, key=lambda pair: pair[0].number)[-FIRST:]
@@ -174,7 +174,7 @@ class Feed:
             yield b"".join(watcher.take(FIRST))
             while True:
                 try:
-                    await asyncio.wait_for(watcher.told.wait(), SILENCE)
+                    await asyncio.wait_for(watcher.changed.wait(), SILENCE)
                 except asyncio.TimeoutError:
                     yield b": still here\n\n"
                     continue
@@ -216,7 +216,7 @@ class Watcher:
         self._entries: dict[int, tuple[Entry, str]] = {}
         self._events: dict[str, None] = {}
         self._skipped = 0
-        self.told = asyncio.Event()
+        self.changed = asyncio.Event()
 
     def entry(self, entry: Entry, session: str) -> None:
         if self._session not in (None, session):
@@ -226,15 +226,15 @@ class Watcher:
         if len(self._entries) > 4 * BATCH:
             del self._entries[next(iter(self._entries))]
             self._skipped += 1
-        self.told.set()
+        self.changed.set()
 
     def say(self, event: str) -> None:
         self._events[event] = None
-        self.told.set()
+        self.changed.set()
 
     def take(self, most: int) -> list[bytes]:
         """The frames due now: the newest `most` entries; the others are counted as skipped."""
-        self.told.clear()
+        self.changed.clear()
         events, self._events = self._events, {}
         entries, self._entries = list(self._entries.values()), {}
         left, entries = max(0, len(entries) - most), entries[-most:]
@@ -254,7 +254,7 @@ MOST_ON_LOOP = 64 << 10  # bytes of a body that is read while others wait
 
 
 class Standing:
-    """How the server stands: since when it is up, what is wrong with the last reload, and who is told of changes."""
+    """How the server stands: since when it is up, what is wrong with the last reload, and who hears of changes."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

@@ -28,11 +28,11 @@ class Query(NamedTuple):
 
     def number(self, name: str, default: int, least: int = 0, most: int | None = None) -> int:
         """A whole number of the query. Raises ControlError (400) for anything else."""
-        given = self.query.get(name) or str(default)
-        if not given.isdecimal() or len(given) > 15 or int(given) < least or (most is not None and int(given) > most):
+        text = self.query.get(name) or str(default)
+        if not text.isdecimal() or len(text) > 15 or int(text) < least or (most is not None and int(text) > most):
             to = f" to {most}" if most is not None else " up"
-            raise ControlError(400, f"{name}: {given!r}", f"a whole number from {least}{to}")
-        return int(given)
+            raise ControlError(400, f"{name}: {text!r}", f"a whole number from {least}{to}")
+        return int(text)
 
     def json(self) -> dict[str, Any]:
         """The body as a JSON object. Raises ControlError (400)."""
@@ -68,7 +68,7 @@ class ControlError(Exception):
 
 
 class RouteAnswer(NamedTuple):
-    """What a route says: JSON, or text of a `type`. `mask`: it tells what clients sent, so secrets in it are masked
+    """The answer of a route: JSON, or text of a `type`. `mask`: it holds what clients sent, so secrets in it are masked
     where it leaves the process.
     """
 

@@ -2,20 +2,21 @@
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import MISSING, Field, fields, replace
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mock_server import version
 from mock_server.engine import verify
 from mock_server.engine.engine import Engine
 from mock_server.engine.entry import Entry
-from mock_server.engine.explain import ASKED, explain, request_to
+from mock_server.engine.explain import TARGETS, explain, request_to
 from mock_server.engine.journal import Incomplete
 from mock_server.engine.masking import masked
 from mock_server.engine.overlays import Overlays
 from mock_server.engine.preview import preview
 from mock_server.engine.session import Session
 from mock_server.scenario.conditions import NO_STATES
+from mock_server.scenario.decode import is_needed
 from mock_server.scenario.faults import FAULTS
 from mock_server.scenario.load import build, loads, same_names
 from mock_server.scenario.model import Scenario
@@ -94,7 +95,7 @@ class Control:
     def add(self, query: Query) -> RouteAnswer:
         """Add scenarios, as YAML or JSON (one, or a list), to one session (without `session`: to the default one).
 
-        They keep their order among themselves, and are asked before all that was added earlier.
+        They keep their order among themselves, and come before all that was added earlier.
         """
         session = self.session(query)
         added = self.read(query)
@@ -131,8 +132,8 @@ class Control:
 
         def read() -> Sequence[Scenario]:
             if "json" in query.headers.get("content-type", ""):
-                given = query.objects()
-                added = [build({"name": name or session.new_name(), **one}, "request", known) for one in given]
+                listed = query.objects()
+                added = [build({"name": name or session.new_name(), **one}, "request", known) for one in listed]
                 if twice := same_names(added):
                     raise ScenarioError(twice)
                 return added
@@ -238,14 +239,14 @@ class Control:
 
     def verify(self, query: Query) -> RouteAnswer:
         """Whether so many came (times, when, scenario), in order (sequence), all_used, expected, no_contradictions."""
-        session, said = self.session(query), query.json()
+        session, body = self.session(query), query.json()
         known = ("times", "when", "scenario", "sequence", "all_used", "expected", "no_contradictions")
-        unknown = set(said) - set(known)
+        unknown = set(body) - set(known)
         if unknown:
             raise ControlError(400, f"unknown key '{min(unknown)}'", f"{', '.join(known[:-1])} or {known[-1]}")
-        self._check_name(said.get("scenario"), query, session)
+        self._check_name(body.get("scenario"), query, session)
         try:
-            text = _verified(session, said)
+            text = _verified(session, body)
         except ScenarioError as error:
             raise ControlError(422, str(error), "conditions are written as `when` in a scenario") from None
         except Incomplete as error:
@@ -261,15 +262,15 @@ class Control:
 
     def open_session(self, query: Query) -> RouteAnswer:
         """Make a session: `name`, `key` to claim for it, `default` to give it all other clients, `settings`."""
-        said = query.json()
-        name, key = said.get("name"), said.get("key")
+        body = query.json()
+        name, key = body.get("name"), body.get("key")
         if not isinstance(name, str) or not 0 < len(name) <= 200 or not name.isprintable():
             raise ControlError(400, "name is missing or no name", "1 to 200 printable characters")
         if key is not None and (not isinstance(key, str) or not key.isascii() or not key.isprintable() or not key):
             raise ControlError(400, "key is no API key", "printable ASCII text")
         if key is not None and self.engine.sessions.is_closed(key):
             raise ControlError(409, "this key belongs to a session that has ended", "take another key")
-        settings = said.get("settings", {})
+        settings = body.get("settings", {})
         settings = {} if settings is None else settings
         if not isinstance(settings, dict):
             raise ControlError(400, "settings is not an object", "names and values of settings")
@@ -282,7 +283,7 @@ class Control:
             raise ControlError(422, str(error), "the names and values are those of the command line") from None
         if key is not None:
             self.engine.sessions.claim(key, name)
-        if said.get("default"):
+        if body.get("default"):
             self.engine.sessions.default = session
         return RouteAnswer(201, views.session_view(session, self.engine))
 
@@ -338,7 +339,7 @@ def _no_scenario(name: str, known: Iterable[str]) -> ControlError:
 
 
 def _of_library(scenarios: Sequence[Scenario], query: Query) -> list[Scenario]:
-    """The scenarios, marked which of them the request says are of the library."""
+    """The scenarios, those of the library marked (the query names them)."""
     names = query.query.get("library", "").split(",")
     return [replace(one, of_library=one.name in names) for one in scenarios]
 
@@ -356,34 +357,34 @@ def _added(act: Callable[[], _T]) -> _T:
 
 
 def _passes(entry: Entry, query: Mapping[str, str]) -> bool:
-    """Whether an entry is one that the filters of a query ask for."""
+    """Whether an entry passes the filters of a query."""
     if (scenario := query.get("scenario")) and entry.scenario != scenario:
         return False
     if outcome := query.get("outcome"):
         is_it = entry.unmatched if outcome == "unmatched" else outcome == ("open" if entry.is_open else entry.outcome)
         if not is_it:
             return False
-    said = query.get("text", "").lower()
-    text = said.encode()
-    if not said or said in (entry.request_id or "").lower() or text in entry.request.raw.lower():
+    wanted = query.get("text", "").lower()
+    text = wanted.encode()
+    if not wanted or wanted in (entry.request_id or "").lower() or text in entry.request.raw.lower():
         return True
     return not entry.is_open and text in entry.plan.body().lower()
 
 
-def _verified(session: Session, said: Mapping[str, Any]) -> str | None:
+def _verified(session: Session, body: Mapping[str, Any]) -> str | None:
     """Why it is not as the caller says; None when it is."""
     journal = session.journal
-    if "sequence" in said:
-        if not isinstance(said["sequence"], list):
+    if "sequence" in body:
+        if not isinstance(body["sequence"], list):
             raise ControlError(400, "sequence is not a list", "names of scenarios and conditions")
-        return verify.out_of_sequence(journal, said["sequence"], 0)
-    if said.get("all_used"):
+        return verify.out_of_sequence(journal, body["sequence"], 0)
+    if body.get("all_used"):
         return verify.never_played(journal, [one.scenario for one in session.scenarios], 0)
-    if said.get("expected"):
+    if body.get("expected"):
         return verify.unexpected_text(journal) if journal.unexpected else None
-    if said.get("no_contradictions"):
+    if body.get("no_contradictions"):
         return verify.contradicted_text(journal) if journal.contradicted else None
-    times, when, scenario = said.get("times"), said.get("when"), said.get("scenario")
+    times, when, scenario = body.get("times"), body.get("when"), body.get("scenario")
     if times is not None and (not isinstance(times, int) or isinstance(times, bool) or times < 0):
         raise ControlError(400, "times is not a number", "0 or more, or leave it out for at least one")
     if scenario is not None and not isinstance(scenario, str):
@@ -391,7 +392,7 @@ def _verified(session: Session, said: Mapping[str, Any]) -> str | None:
     return verify.not_called(journal, times, when, scenario, 0)
 
 
-# What a test controls meanwhile. These routes run on the server's loop, as clocks and gates ask.
+# What a test controls meanwhile. These routes run on the server's loop, as clocks and gates need.
 
 MOST_TIMES = 1_000_000
 
@@ -406,20 +407,20 @@ def clock(control: Control, query: Query) -> RouteAnswer:
 
 def turn_clock(control: Control, query: Query) -> RouteAnswer:
     """Turn the clock of a session: `freeze`, `advance` by so many seconds, `resume`, in this order."""
-    session, said = control.session(query), query.json()
-    _only(said, "freeze", "advance", "resume")
-    if not said:
+    session, body = control.session(query), query.json()
+    _only(body, "freeze", "advance", "resume")
+    if not body:
         raise ControlError(400, "nothing to do", 'for example {"advance": 60}')
-    seconds = said.get("advance", 0)
+    seconds = body.get("advance", 0)
     if isinstance(seconds, bool) or not isinstance(seconds, int | float):
         raise ControlError(400, "advance is not a number", "seconds, 0 or more")
-    if said.get("freeze"):
+    if body.get("freeze"):
         session.clock.freeze()
     try:
         session.clock.advance(seconds)
     except ValueError as error:
         raise ControlError(400, str(error), "seconds, 0 or more") from None
-    if said.get("resume"):
+    if body.get("resume"):
         session.clock.resume()
     control.changed()
     return RouteAnswer(200, _clock(session))
@@ -440,12 +441,12 @@ def gates(control: Control, query: Query) -> RouteAnswer:
 
 def turn_gate(control: Control, query: Query) -> RouteAnswer:
     """Open a gate for good; with `times` let so many replies through; with `shut` hold what comes again."""
-    session, said = control.session(query), query.json()
-    _only(said, "times", "shut")
-    times = said.get("times")
+    session, body = control.session(query), query.json()
+    _only(body, "times", "shut")
+    times = body.get("times")
     if times is not None and (not isinstance(times, int) or isinstance(times, bool) or not 1 <= times <= MOST_TIMES):
         raise ControlError(400, "times is not a number", f"1 to {MOST_TIMES:,}, or leave it out to open the gate")
-    if said.get("shut"):
+    if body.get("shut"):
         session.gates.shut(query.rest)
         went = 0
     else:
@@ -465,11 +466,11 @@ def states(control: Control, query: Query) -> RouteAnswer:
 
 def set_states(control: Control, query: Query) -> RouteAnswer:
     """Set states of a session: `{"service": "down"}`; the others stay as they are."""
-    session, said = control.session(query), query.json()
+    session, body = control.session(query), query.json()
     library = control.engine.library(session)
-    if not said:
+    if not body:
         raise ControlError(400, "nothing to do", 'for example {"service": "down"}')
-    for name, value in said.items():
+    for name, value in body.items():
         state = library.states.get(name)
         if state is None:
             there = f"there are {', '.join(library.states) or 'none'}"
@@ -477,7 +478,7 @@ def set_states(control: Control, query: Query) -> RouteAnswer:
         if value not in state.values:
             expected = one_of(str(value), state.values).removeprefix("; ")
             raise ControlError(422, f"state '{name}' is never {value!r}", expected)
-    session.move(library, said)
+    session.move(library, body)
     control.changed()
     return RouteAnswer(200, _states(control, session))
 
@@ -508,22 +509,22 @@ def add_overlays(control: Control, query: Query) -> RouteAnswer:
     if wrong is not None:
         raise ControlError(422, f"'{wrong.name}' answers requests", "an overlay has a fault, a gate or a timing only")
     where = _chaos(control, query)
-    _added(lambda: where.lay(*found))
+    _added(lambda: where.add(*found))
     control.changed()
     return RouteAnswer(201, {"added": [one.name for one in found]})
 
 
 def switch_overlay(control: Control, query: Query) -> RouteAnswer:
     """Switch an overlay on or off: `{"on": false}`."""
-    said = query.json()
-    _only(said, "on")
-    if not isinstance(said.get("on"), bool):
-        wrong = "on is neither true nor false" if "on" in said else "on is missing"
+    body = query.json()
+    _only(body, "on")
+    if not isinstance(body.get("on"), bool):
+        wrong = "on is neither true nor false" if "on" in body else "on is missing"
         raise ControlError(400, wrong, '{"on": true} or {"on": false}')
     where = _chaos(control, query)
-    _known(lambda: where.switch(query.rest, on=said["on"]))
+    _known(lambda: where.switch(query.rest, on=body["on"]))
     control.changed()
-    return RouteAnswer(200, {"name": query.rest, "on": said["on"]})
+    return RouteAnswer(200, {"name": query.rest, "on": body["on"]})
 
 
 def remove_overlay(control: Control, query: Query) -> RouteAnswer:
@@ -548,16 +549,12 @@ def _faults() -> list[Mapping[str, Any]]:
             "summary": (fault.__doc__ or "").split("\n")[0],
             "after": any(one.name == "after" for one in fields(fault)),
             "needs": [
-                *(one.metadata.get("key", one.name) for one in fields(fault) if _is_needed(one)),
+                *(one.metadata.get("key", one.name) for one in fields(fault) if is_needed(one)),
                 *getattr(fault, "needs", ()),
             ],
         }
         for name, fault in FAULTS.items()
     ]
-
-
-def _is_needed(one: Field[Any]) -> bool:
-    return one.default is MISSING and one.default_factory is MISSING
 
 
 def _known(act: Callable[[], _T]) -> _T:
@@ -567,8 +564,8 @@ def _known(act: Callable[[], _T]) -> _T:
         raise ControlError(404, str(error), "GET /_mock/chaos lists them; those of files can be switched off") from None
 
 
-def _only(said: Mapping[str, Any], *keys: str) -> None:
-    unknown = set(said) - set(keys)
+def _only(body: Mapping[str, Any], *keys: str) -> None:
+    unknown = set(body) - set(keys)
     if unknown:
         raise ControlError(400, f"unknown key '{min(unknown)}'", ", ".join(keys))
 
@@ -578,14 +575,14 @@ def _only(said: Mapping[str, Any], *keys: str) -> None:
 
 def previewed(control: Control, query: Query) -> RouteAnswer:
     """What a scenario (`scenario`: a name, or `yaml`) sends: events with their times; of a `request` its answer."""
-    session, said = control.session(query), query.json()
-    request = _object(said, "request")
-    scenarios = _meant(control.engine, session, said)
+    session, body = control.session(query), query.json()
+    request = _object(body, "request")
+    scenarios = _meant(control.engine, session, body)
     exchanges = [
         one
         for scenario in scenarios
         for one in preview(
-            control.engine, session.in_force, scenario, request, _headers(said), waits=query.data is not None
+            control.engine, session.in_force, scenario, request, _headers(body), waits=query.data is not None
         )
     ]
     return RouteAnswer(200, {"scenario": scenarios[0].name, "exchanges": [one.as_json() for one in exchanges]})
@@ -593,15 +590,15 @@ def previewed(control: Control, query: Query) -> RouteAnswer:
 
 def explained(control: Control, query: Query) -> RouteAnswer:
     """Which scenario answers a `request` (with these `headers`, to this `endpoint`) and why; or what came near."""
-    session, said = control.session(query), query.json()
-    body, endpoint = _object(said, "request"), said.get("endpoint", "messages")
-    if endpoint not in ASKED:
-        expected = one_of(str(endpoint), ASKED).removeprefix("; ")
+    session, body = control.session(query), query.json()
+    request, endpoint = _object(body, "request"), body.get("endpoint", "messages")
+    if endpoint not in TARGETS:
+        expected = one_of(str(endpoint), TARGETS).removeprefix("; ")
         raise ControlError(400, f"no endpoint is called {endpoint!r}", expected)
-    if body is None and endpoint in ASKING:
+    if request is None and endpoint in ASKING:
         raise ControlError(400, "request is missing", "the JSON body of a request to the API")
-    headers = {"anthropic-version": session.in_force.profile.default_version, **_headers(said)}
-    return RouteAnswer(200, explain(control.engine, session, request_to(endpoint, body or {}, headers)).as_json())
+    headers = {"anthropic-version": session.in_force.profile.default_version, **_headers(body)}
+    return RouteAnswer(200, explain(control.engine, session, request_to(endpoint, request or {}, headers)).as_json())
 
 
 def file_schema(control: Control, query: Query) -> RouteAnswer:
@@ -611,26 +608,26 @@ def file_schema(control: Control, query: Query) -> RouteAnswer:
     return RouteAnswer(200, schema())
 
 
-def _object(said: Mapping[str, Any], name: str) -> dict[str, Any] | None:
-    value = said.get(name)
+def _object(body: Mapping[str, Any], name: str) -> dict[str, Any] | None:
+    value = body.get(name)
     if value is not None and not isinstance(value, dict):
         raise ControlError(400, f"{name} is not an object", "the JSON body of a request to the API")
     return value
 
 
-def _headers(said: Mapping[str, Any]) -> dict[str, str]:
-    return {name.lower(): str(text) for name, text in (_object(said, "headers") or {}).items()}
+def _headers(body: Mapping[str, Any]) -> dict[str, str]:
+    return {name.lower(): str(text) for name, text in (_object(body, "headers") or {}).items()}
 
 
-def _meant(engine: Engine, session: Session, said: Mapping[str, Any]) -> tuple[Scenario, ...]:
+def _meant(engine: Engine, session: Session, body: Mapping[str, Any]) -> tuple[Scenario, ...]:
     """The scenarios of a text, or the one of a name. Raises ControlError."""
-    if isinstance(said.get("yaml"), str):
+    if isinstance(body.get("yaml"), str):
         try:
-            return loads(said["yaml"], "<preview>")
+            return loads(body["yaml"], "<preview>")
         except ScenarioError as error:
             problems = [str(one) for one in error.problems]
             raise ControlError(422, problems[0], "mend the scenario", problems=problems) from None
-    name = said.get("scenario")
+    name = body.get("scenario")
     if not isinstance(name, str):
         raise ControlError(400, "neither scenario nor yaml", "the name of a scenario, or the text of one")
     known = engine.library(session).by_name

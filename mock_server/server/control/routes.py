@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from mock_server import version
-from mock_server.engine.explain import ASKED
+from mock_server.engine.explain import TARGETS
 from mock_server.records import dataclass
 from mock_server.scenario.node import listed, one_of, suggestion
 from mock_server.server.control import handlers
@@ -80,7 +80,7 @@ _PREVIEW_BODY = _object(
     is_open=True,
     example={"scenario": "hello"},
 )
-_ENDPOINT = {**_TEXT, "enum": list(ASKED), "default": "messages"}
+_ENDPOINT = {**_TEXT, "enum": list(TARGETS), "default": "messages"}
 _EXPLAIN_BODY = _object({"request": _REQUEST, "headers": _OBJECT_OR_NULL, "endpoint": _ENDPOINT}, is_open=True)
 _CLOCK_BODY = _object({"freeze": _TRUTH, "advance": {**_NUMBER, "minimum": 0}, "resume": _TRUTH})
 _GATE_BODY = _object({"times": {"type": ["integer", "null"], "minimum": 1}, "shut": _TRUTH})
@@ -193,7 +193,7 @@ def check(route: Operation, query: Mapping[str, str]) -> None:
     """A query names what its route takes, and nothing else: a misspelt `session` would change another one. Raises
     ControlError.
     """
-    for name, given in query.items():
+    for name, value in query.items():
         if name == "token":
             continue
         if name not in route.parameters:
@@ -201,8 +201,8 @@ def check(route: Operation, query: Mapping[str, str]) -> None:
             close = suggestion(name, route.parameters).removeprefix("; ")
             raise ControlError(400, f"unknown parameter '{name}'", close or takes)
         allowed = _PARAMETERS[name][0].get("enum")
-        if given and allowed and given not in allowed:
-            raise ControlError(400, f"{name}: '{given}'", one_of(given, allowed).removeprefix("; "))
+        if value and allowed and value not in allowed:
+            raise ControlError(400, f"{name}: '{value}'", one_of(value, allowed).removeprefix("; "))
 
 
 def answered(
@@ -213,18 +213,18 @@ def answered(
     body: Mapping[str, Any] | Sequence[Any] | None,
     query: Mapping[str, Any],
 ) -> Any:
-    """What a request from this process is told, as data: the path is below `/_mock/`. `call` runs on the server's loop
+    """The answer to a request from this process, as data: the path is below `/_mock/`. `call` runs on the server's loop
     what must run there. Raises ControlError.
     """
     route, rest = find(method, PREFIX + path)
-    said = {name: str(value) for name, value in query.items() if value is not None}
-    check(route, said)
-    asked = Query(method, PREFIX + path, said, {"content-type": "application/json"}, rest=rest, data=body or {})
-    return (route.run(control, asked) if route.apart else call(lambda: route.run(control, asked))).value
+    parameters = {name: str(value) for name, value in query.items() if value is not None}
+    check(route, parameters)
+    request = Query(method, PREFIX + path, parameters, {"content-type": "application/json"}, rest=rest, data=body or {})
+    return (route.run(control, request) if route.apart else call(lambda: route.run(control, request))).value
 
 
 def is_apart(method: str, path: str) -> bool:
-    """Whether what a request asks for may take long, so that it is worked out in another thread."""
+    """Whether a request may take long, so that it is answered in another thread."""
     try:
         return find(method, path)[0].apart
     except ControlError:

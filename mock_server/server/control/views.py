@@ -21,8 +21,8 @@ from mock_server.settings import of_session
 # What stands out on the timeline of a reply: where a gate holds it, a fault struck, it is cut.
 
 Kind = Literal["gate", "stall", "fault", "cut"]
-# a wait or the cut is all there is to say of them
-_TOLD = frozenset(("gate", "disconnect", "reset", "empty_response"))
+# faults that have a mark by their wait or their cut already
+_MARKED = frozenset(("gate", "disconnect", "reset", "empty_response"))
 _ENDINGS: Mapping[str, str] = {
     "end": "ends here",
     "close": "connection closed, the body not ended",
@@ -67,7 +67,7 @@ def _fault_marks(plan: Plan, faults: Sequence[str]) -> Iterator[TimelineMark]:
     Which of several faults changed which frame cannot be seen from the plan: they share the mark of the first change.
     But frames that were edited, put in or left out have a mark each.
     """
-    done = [fault for fault in faults if fault.split(" ")[0] not in _TOLD]
+    done = [fault for fault in faults if fault.split(" ")[0] not in _MARKED]
     if plan.intact is None or not done:
         return
     edits = [fault for fault in done if fault.split(" ")[0] in _EDITS]

@@ -5,15 +5,15 @@ const PASSED_ON = /^(anthropic-|x-mock-)/;
 
 let askForToken = async () => null;
 let asking = null;
-let declined = false;  // asked once and not told: a page that asks again and again is a nuisance
+let declined = false;  // asked once and got none: a page that asks again and again is a nuisance
 
 /** A reply that says no: `status` (0: there was none), the error as the message, what would be right as `hint`. */
 export class ApiError extends Error {
-  constructor(status, said) {
-    super(said?.error ?? `the server answered ${status}`);
+  constructor(status, body) {
+    super(body?.error ?? `the server answered ${status}`);
     this.status = status;
-    this.hint = said?.hint ?? "";
-    this.problems = said?.problems ?? [];
+    this.hint = body?.hint ?? "";
+    this.problems = body?.problems ?? [];
   }
 }
 
@@ -28,8 +28,8 @@ export function token() {
 
 /** The address of a control route; values that are empty are left out. */
 export function address(path, query = {}) {
-  const said = new URLSearchParams(Object.entries(query).filter(([, value]) => value !== "" && value !== null && value !== undefined));
-  return `/_mock/${path}${said.size ? `?${said}` : ""}`;
+  const parameters = new URLSearchParams(Object.entries(query).filter(([, value]) => value !== "" && value !== null && value !== undefined));
+  return `/_mock/${path}${parameters.size ? `?${parameters}` : ""}`;
 }
 
 /** The JSON a control route answers. Asks for a token when the server wants one. Throws ApiError. */
@@ -39,14 +39,14 @@ export async function call(method, path, query = {}, signal = undefined, body = 
   if (body !== undefined) headers["content-type"] = type;
   const response = await reached(address(path, query), { method, signal, headers, body });
   if (response.status === 401 && await newToken(used)) return call(method, path, query, signal, body, type);
-  const said = await response.json().catch(() => null);
-  if (!response.ok) throw new ApiError(response.status, said);
-  return said;
+  const answer = await response.json().catch(() => null);
+  if (!response.ok) throw new ApiError(response.status, answer);
+  return answer;
 }
 
-async function reached(url, asked) {
+async function reached(url, options) {
   try {
-    return await fetch(url, asked);
+    return await fetch(url, options);
   } catch (error) {
     if (error instanceof TypeError) throw new ApiError(0, { error: "the server cannot be reached" });
     throw error;
@@ -74,14 +74,14 @@ async function newToken(refused) {
   if (token() !== refused) return true;
   if (declined) return false;
   asking ??= askForToken(refused !== "").finally(() => { asking = null; });
-  const given = await asking;
-  declined = given === null;
+  const typed = await asking;
+  declined = typed === null;
   if (declined) return false;
-  sessionStorage.setItem(KEPT, given);
+  sessionStorage.setItem(KEPT, typed);
   return true;
 }
 
-/** Send the request of an entry again. Gives the number of the new entry, or null when it cannot be told. */
+/** Send the request of an entry again. Gives the number of the new entry, or null when it is not known. */
 export async function replay(entry, newest) {
   const { request } = entry.request.cut ? await get(`journal/${entry.number}`, { session: entry.session, whole: "true" }) : entry;
   const response = await reached(onThisServer(entry.path, request.query), {

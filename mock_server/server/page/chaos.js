@@ -1,4 +1,4 @@
-// The overlays: what is laid over replies, the switches of each, and the form that lays another.
+// The overlays: what lies over replies, the switches of each, and the form that adds another.
 
 import { ApiError, call, postYaml, put } from "./api.js";
 import { button, h } from "./dom.js";
@@ -10,7 +10,7 @@ const ROWS = 5;
 const EXAMPLES = { for: "5s", bytes_per_second: "200", name: "hold", event: "message_start", set: "{message.usage.input_tokens: 0}", raw: '": hello\\n\\n"' };
 
 export class Chaos {
-  /** `turn(run)` does something and draws what came of it; `say(text)` tells in passing. */
+  /** `turn(run)` does something and draws what came of it; `say(text)` shows it in passing. */
   constructor(turn, say) {
     this.turn = turn;
     this.say = say;
@@ -22,7 +22,7 @@ export class Chaos {
     this.element.append(this.form());
   }
 
-  /** `every`: what the server tells of all sessions, and the faults there are; `own`: the overlays of `session`. Unless
+  /** `every`: what the server has of all sessions, and the faults there are; `own`: the overlays of `session`. Unless
    * a session was chosen, those of the server have the one switch that matters. */
   draw({ overlays: every, faults }, own, session, isChosen) {
     this.session = session;
@@ -95,8 +95,8 @@ export class Chaos {
     this.summary.textContent = fault.summary;
     const keys = fault.needs.map((key) => `${key}: ${EXAMPLES[key] ?? "?"}`);
     if (fault.after && this.after.value !== "") keys.push(`after: {deltas: ${this.after.value}}`);
-    const said = fault.type === "gate" ? `gate: {${keys.join(", ")}}` : keys.length ? `fault: {type: ${fault.type}, ${keys.join(", ")}}` : `fault: ${fault.type}`;
-    this.yaml.value = [`name: ${this.newName(fault.type)}`, this.chance.value === "" ? null : `chance: ${this.chance.value}%`, said].filter(Boolean).join("\n") + "\n";
+    const line = fault.type === "gate" ? `gate: {${keys.join(", ")}}` : keys.length ? `fault: {type: ${fault.type}, ${keys.join(", ")}}` : `fault: ${fault.type}`;
+    this.yaml.value = [`name: ${this.newName(fault.type)}`, this.chance.value === "" ? null : `chance: ${this.chance.value}%`, line].filter(Boolean).join("\n") + "\n";
   }
 
   newName(type) {
@@ -133,7 +133,7 @@ function often(chance) {
   return chance === 1 ? "every reply it is for" : `${+(chance * 100).toFixed(2)}% of the replies it is for`;
 }
 
-/** Overlays of the server and of the session by name: `every` and `own` are what each tells of it. */
+/** Overlays of the server and of the session by name: `every` and `own` are what each has of it. */
 function merged(every, own) {
   const ofServer = new Map(every.map((one) => [one.name, one]));
   const ofSession = new Map(own.map((one) => [one.name, one]));

@@ -9,8 +9,8 @@ const SPEAKERS = { user: "human", assistant: "assistant", system: "system" };
 
 export function chat(entry) {
   const body = entry.request.body;
-  const said = body === null ? [notJson(entry.request)] : conversation(body);
-  return h("div", { class: "chat" }, said, reply(entry));
+  const messages = body === null ? [notJson(entry.request)] : conversation(body);
+  return h("div", { class: "chat" }, messages, reply(entry));
 }
 
 function conversation(body) {
@@ -29,11 +29,11 @@ function notJson({ raw, cut }) {
 }
 
 function settings(body) {
-  const given = SETTINGS.filter((name) => name in body).map((name) => {
+  const settings = SETTINGS.filter((name) => name in body).map((name) => {
     const value = body[name];
     return h("li", {}, h("span", { class: "quiet" }, `${name} `), typeof value === "string" ? value : JSON.stringify(value));
   });
-  return given.length ? h("ul", { class: "settings" }, given) : null;
+  return settings.length ? h("ul", { class: "settings" }, settings) : null;
 }
 
 function tools(offered) {
@@ -51,10 +51,10 @@ function reply(entry) {
   if (!Array.isArray(body.content)) return h("article", { class: "bubble from-assistant" }, speaker("reply"), json(body));
   const left = entry.left_ms === null ? null
     : h("p", { class: "note", "data-tone": "warn" }, `The client left after ${duration(entry.left_ms)}; below is what the whole reply would have been.`);
-  const struck = entry.left_ms === null && entry.faults.length
-    ? h("p", { class: "note" }, `What the reply says without its faults (${entry.faults.join(", ")}); the timeline tells what was sent.`) : null;
+  const faults = entry.left_ms === null && entry.faults.length
+    ? h("p", { class: "note" }, `The reply without its faults (${entry.faults.join(", ")}); the timeline shows what was sent.`) : null;
   const content = body.content.length ? body.content : "";
-  return [left, struck, bubble("assistant", content, "reply", stop(body))];
+  return [left, faults, bubble("assistant", content, "reply", stop(body))];
 }
 
 function failure(entry, error) {

@@ -40,7 +40,7 @@ export class Detail {
     this.root.replaceChildren();
   }
 
-  /** A summary came by the stream: look again when it tells more than is shown. */
+  /** A summary came by the stream: look again when it has more than is shown. */
   heard(summary) {
     if (summary.number !== this.number || !this.entry) return;
     if (summary.outcome !== this.entry.outcome || summary.at !== this.entry.at || summary.status !== this.entry.status) this.load();
@@ -161,25 +161,25 @@ export class Detail {
 }
 
 /** The states that the exchange has moved. */
-function moved({ moved: given }) {
-  if (!given.length) return null;
-  return h("ul", { class: "faults", "aria-label": "States", "data-testid": "moved" }, given.map((one) => h("li", { class: "tag" }, `${one.state}: ${one.before} → ${one.after}`)));
+function moved({ moved: states }) {
+  if (!states.length) return null;
+  return h("ul", { class: "faults", "aria-label": "States", "data-testid": "moved" }, states.map((one) => h("li", { class: "tag" }, `${one.state}: ${one.before} → ${one.after}`)));
 }
 
-function faults({ faults: given }) {
-  if (!given.length) return null;
-  return h("ul", { class: "faults", "aria-label": "Faults", "data-testid": "faults" }, given.map((one) => h("li", { class: "tag", "data-tone": format.faultTone(one) }, one)));
+function faults({ faults: listed }) {
+  if (!listed.length) return null;
+  return h("ul", { class: "faults", "aria-label": "Faults", "data-testid": "faults" }, listed.map((one) => h("li", { class: "tag", "data-tone": format.faultTone(one) }, one)));
 }
 
 /** What the reply does against its request. */
-function contradictions({ contradictions: told }) {
-  return told.map((one) => longText(one, { class: "note", "data-tone": "warn", "data-testid": "contradiction" }, 600));
+function contradictions({ contradictions: listed }) {
+  return listed.map((one) => longText(one, { class: "note", "data-tone": "warn", "data-testid": "contradiction" }, 600));
 }
 
-/** What the reply warns its client of, as far as it is not told already. */
-function warnings({ note, warnings: given, contradictions: others }) {
-  const told = given.filter((one) => !note.includes(one) && !others.includes(one));
-  return told.map((one) => longText(one, { class: "note", "data-tone": "warn", "data-testid": "warning" }, 600));
+/** What the reply warns its client of, as far as it is not shown already. */
+function warnings({ note, warnings: all, contradictions: others }) {
+  const more = all.filter((one) => !note.includes(one) && !others.includes(one));
+  return more.map((one) => longText(one, { class: "note", "data-tone": "warn", "data-testid": "warning" }, 600));
 }
 
 function isWarning(entry) {

@@ -47,8 +47,8 @@ export async function askToken(again) {
     h("p", { class: "quiet" }, "It is kept until this browser tab is closed."),
     field,
   ];
-  const said = await ask("Token", content, [["", "Cancel", ""], ["ok", "Use it", "main"]]);
-  return said === "ok" && field.value.trim() ? field.value.trim() : null;
+  const choice = await ask("Token", content, [["", "Cancel", ""], ["ok", "Use it", "main"]]);
+  return choice === "ok" && field.value.trim() ? field.value.trim() : null;
 }
 
 export function showKeys() {

@@ -1,19 +1,19 @@
-// Making elements. Whatever users or scenarios said goes in as text nodes: nothing on this page is parsed as HTML.
+// Making elements. The texts of users and scenarios go in as text nodes: nothing on this page is parsed as HTML.
 
 const SVG = "http://www.w3.org/2000/svg";
 
-/** An element. `given`: attributes, `class`, and `onevent` listeners; false, null and undefined are left out. */
-export function h(tag, given = {}, ...children) {
-  return dressed(document.createElement(tag), given, children);
+/** An element. `attributes`: also `class`, and `onevent` listeners; false, null and undefined are left out. */
+export function h(tag, attributes = {}, ...children) {
+  return dressed(document.createElement(tag), attributes, children);
 }
 
 /** The same for SVG. */
-export function svg(tag, given = {}, ...children) {
-  return dressed(document.createElementNS(SVG, tag), given, children);
+export function svg(tag, attributes = {}, ...children) {
+  return dressed(document.createElementNS(SVG, tag), attributes, children);
 }
 
-function dressed(element, given, children) {
-  for (const [name, value] of Object.entries(given)) {
+function dressed(element, attributes, children) {
+  for (const [name, value] of Object.entries(attributes)) {
     if (value === false || value === null || value === undefined) continue;
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
     else element.setAttribute(name, value === true ? "" : String(value));
@@ -35,23 +35,23 @@ export function byId(id) {
   return document.getElementById(id);
 }
 
-export function button(label, onclick, given = {}) {
-  return h("button", { type: "button", onclick, ...given }, label);
+export function button(label, onclick, attributes = {}) {
+  return h("button", { type: "button", onclick, ...attributes }, label);
 }
 
 /** A button that puts a text on the clipboard; `text` may be a function. */
-export function copyButton(label, text, given = {}) {
+export function copyButton(label, text, attributes = {}) {
   const made = button(label, async () => {
     const done = await copy(typeof text === "function" ? text() : text);
     flash(made, done ? "Copied" : "Not copied");
-  }, given);
+  }, attributes);
   return made;
 }
 
-function flash(made, said) {
+function flash(made, text) {
   const label = made.dataset.label ?? made.textContent;
   made.dataset.label = label;
-  made.textContent = said;
+  made.textContent = text;
   clearTimeout(made.flashing);
   made.flashing = setTimeout(() => { made.textContent = label; }, 1200);
 }
@@ -77,8 +77,8 @@ function copyOldWay(text) {
 }
 
 /** A `<pre>` of a text; a very long one is cut, with a button for the rest. */
-export function longText(text, given = {}, limit = 6000) {
-  const shown = h("pre", given);
+export function longText(text, attributes = {}, limit = 6000) {
+  const shown = h("pre", attributes);
   if (text.length <= limit) {
     shown.textContent = text;
     return shown;
@@ -92,6 +92,6 @@ export function longText(text, given = {}, limit = 6000) {
 }
 
 /** Two columns: names and values. */
-export function pairs(entries, given = {}) {
-  return h("dl", { class: "pairs", ...given }, entries.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]));
+export function pairs(entries, attributes = {}) {
+  return h("dl", { class: "pairs", ...attributes }, entries.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]));
 }

@@ -1,4 +1,4 @@
-// What is turned while replies are under way: the clock, the gates, the states, and the chaos that is laid over them.
+// What is turned while replies are under way: the clock, the gates, the states, and the chaos that lies over them.
 
 import { ApiError, get, post, put } from "./api.js";
 import { Chaos } from "./chaos.js";
@@ -40,12 +40,12 @@ export class Levers {
     return this.session || "default";
   }
 
-  /** Out of sight, only what is told on every view. */
+  /** Out of sight, only what is shown on every view. */
   async load() {
     this.loads += 1;
     const mine = this.loads;
     const { session, name, isShown } = this;
-    const [{ sessions }, ...seen] = await Promise.all([get("sessions"), ...(isShown ? asked(name) : [])]);
+    const [{ sessions }, ...seen] = await Promise.all([get("sessions"), ...(isShown ? controlsOf(name) : [])]);
     if (mine !== this.loads) return;
     this.drawState(sessions.filter((one) => !session || one.name === session));
     this.drawElsewhere(sessions.filter((one) => one.name !== name && (one.held || one.clock.frozen)));
@@ -141,7 +141,7 @@ export class Levers {
 }
 
 /** What is shown of a session. */
-function asked(session) {
+function controlsOf(session) {
   return [get("clock", { session }), get("gates", { session }), get("states", { session }), get("chaos"), get("chaos", { session })];
 }
 

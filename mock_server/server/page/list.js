@@ -115,8 +115,8 @@ export class List {
 
   drawCount() {
     const { total, filter } = this.journal;
-    const said = isFiltered(filter) ? filteredCount(this.rows.size, this.matching) : wholeCount(this.rows.size, total);
-    byId("count").textContent = this.isLoaded ? said : "";
+    const text = isFiltered(filter) ? filteredCount(this.rows.size, this.matching) : wholeCount(this.rows.size, total);
+    byId("count").textContent = this.isLoaded ? text : "";
   }
 
   drawPaused() {
@@ -213,10 +213,10 @@ function contradicts({ contradictions }) {
   return h("span", { class: "tag", "data-tone": "warn", title: contradictions.join("\n"), "data-testid": "contradiction-tag" }, "contradicts");
 }
 
-/** The mark of a reply that warns its client of something that no other mark tells. */
+/** The mark of a reply that warns its client of something that no other mark shows. */
 function warned(entry) {
-  const told = entry.warnings.filter((one) => !one.startsWith("fault not applied") && !entry.contradictions.includes(one));
-  return told.length ? h("span", { class: "tag", "data-tone": "warn", title: told.join("\n"), "data-testid": "warning-tag" }, "warning") : null;
+  const warnings = entry.warnings.filter((one) => !one.startsWith("fault not applied") && !entry.contradictions.includes(one));
+  return warnings.length ? h("span", { class: "tag", "data-tone": "warn", title: warnings.join("\n"), "data-testid": "warning-tag" }, "warning") : null;
 }
 
 /** What stands for a prompt where there is none: where the request went, and what became of it. */

@@ -26,7 +26,7 @@ export class Live {
     source.onopen = () => this.opened();
     source.onerror = () => this.failed(source);
     for (const name of ["entry", "skipped", "scenarios", "levers", "reset"]) {
-      source.addEventListener(name, (event) => this.said(name, event.data));
+      source.addEventListener(name, (event) => this.take(name, event.data));
     }
   }
 
@@ -41,10 +41,10 @@ export class Live {
     this.heard.open();
   }
 
-  said(name, data) {
-    const told = JSON.parse(data || "{}");
-    if (name === "entry") this.heard.entry(told);
-    else if (name === "skipped") this.heard.skipped(told.skipped);
+  take(name, data) {
+    const payload = JSON.parse(data || "{}");
+    if (name === "entry") this.heard.entry(payload);
+    else if (name === "skipped") this.heard.skipped(payload.skipped);
     else this.heard[name]();
   }
 
@@ -57,7 +57,7 @@ export class Live {
     this.wait = Math.min(this.wait * 2, LONGEST_WAIT);
   }
 
-  /** An EventSource does not tell why it was refused; a call does, and asks for a token if that is what is missing. */
+  /** An EventSource does not say why it was refused; a call does, and asks for a token if that is what is missing. */
   async again() {
     const session = this.session;
     try {

@@ -55,7 +55,7 @@ const live = new Live({
   },
 });
 
-// -- what the server tells ------------------------------------------------------------------------------------------
+// -- what the server sends ------------------------------------------------------------------------------------------
 
 const sessions = new Set();
 const loadSessions = atMostEvery(1000, quietly(async () => {
@@ -110,7 +110,7 @@ async function refill() {
   })();
 }
 
-/** Without a connection the page waits, and says so elsewhere; other refusals are told in passing. */
+/** Without a connection the page waits, and says so elsewhere; other refusals are shown in passing. */
 function quietly(run) {
   return async () => {
     try {
@@ -129,10 +129,10 @@ function showState(state) {
   shown.textContent = state;
 }
 
-/** What holds replies is told on every view: a page on which nothing goes on should say why. */
-function showLevers(said) {
+/** What holds replies is shown on every view: a page on which nothing goes on should say why. */
+function showLevers(text) {
   const shown = byId("levers-state");
-  if (shown.textContent !== said) shown.textContent = said;
+  if (shown.textContent !== text) shown.textContent = text;
 }
 
 // -- where the page is ----------------------------------------------------------------------------------------------

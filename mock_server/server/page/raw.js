@@ -15,8 +15,8 @@ export function raw(entry) {
     replyBody(entry));
 }
 
-function headers(title, given) {
-  return h("section", { class: "block" }, h("header", {}, h("h4", {}, title)), pairs(Object.entries(given), { class: "pairs code" }));
+function headers(title, values) {
+  return h("section", { class: "block" }, h("header", {}, h("h4", {}, title)), pairs(Object.entries(values), { class: "pairs code" }));
 }
 
 function rawBody(text, title) {

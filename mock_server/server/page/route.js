@@ -4,25 +4,25 @@ const NOWHERE = { view: "journal", entry: null, tab: "", source: "", session: ""
 export const FILTERS = ["session", "scenario", "outcome", "text"];
 
 export function parse(hash) {
-  const said = new URLSearchParams(hash.replace(/^#/, ""));
+  const parameters = new URLSearchParams(hash.replace(/^#/, ""));
   const place = { ...NOWHERE };
-  for (const name of ["tab", ...FILTERS]) place[name] = said.get(name) ?? "";
-  if (said.has("scenarios")) {
+  for (const name of ["tab", ...FILTERS]) place[name] = parameters.get(name) ?? "";
+  if (parameters.has("scenarios")) {
     place.view = "scenarios";
-    place.source = said.get("scenarios");
+    place.source = parameters.get("scenarios");
   }
-  if (said.has("levers")) place.view = "levers";
-  if (/^\d{1,15}$/.test(said.get("entry") ?? "")) place.entry = Number(said.get("entry"));
+  if (parameters.has("levers")) place.view = "levers";
+  if (/^\d{1,15}$/.test(parameters.get("entry") ?? "")) place.entry = Number(parameters.get("entry"));
   return place;
 }
 
 export function format(place) {
-  const said = new URLSearchParams();
-  if (place.view === "scenarios") said.set("scenarios", place.source);
-  if (place.view === "levers") said.set("levers", "");
-  if (place.entry !== null) said.set("entry", place.entry);
-  for (const name of ["tab", ...FILTERS]) if (place[name]) said.set(name, place[name]);
-  return "#" + said.toString().replace(/^(scenarios|levers)=(?=&|$)/, "$1");
+  const parameters = new URLSearchParams();
+  if (place.view === "scenarios") parameters.set("scenarios", place.source);
+  if (place.view === "levers") parameters.set("levers", "");
+  if (place.entry !== null) parameters.set("entry", place.entry);
+  for (const name of ["tab", ...FILTERS]) if (place[name]) parameters.set(name, place[name]);
+  return "#" + parameters.toString().replace(/^(scenarios|levers)=(?=&|$)/, "$1");
 }
 
 /** Keeps `place` and the address the same. `changed(place, before)` runs after either moved. */

@@ -13,20 +13,20 @@ export class Scenarios {
     this.chosen = "";
     this.all = [];
     this.search = h("input", { type: "search", placeholder: "Filter scenarios", "aria-label": "Filter scenarios", autocomplete: "off", oninput: () => this.drawList() });
-    this.said = h("p", { class: "count" });
+    this.count = h("p", { class: "count" });
     this.items = h("ul", { class: "scenario-list" });
     this.source = h("section", { class: "pane source", "aria-label": "Source", hidden: true });
     root.append(
       h("section", { class: "pane list-pane", "aria-label": "Scenarios" },
-        h("div", { class: "filters" }, this.search), this.said, h("div", { class: "scroller" }, this.items)),
+        h("div", { class: "filters" }, this.search), this.count, h("div", { class: "scroller" }, this.items)),
       this.source);
   }
 
   async load() {
-    const said = await get("scenarios", { session: this.session });
-    this.all = said.scenarios;
+    const answer = await get("scenarios", { session: this.session });
+    this.all = answer.scenarios;
     this.actions.known([...new Set(this.all.map((one) => one.name))].sort());
-    drawErrors(said.load_error ?? []);
+    drawErrors(answer.load_error ?? []);
     this.drawList();
     if (this.chosen) await this.drawSource();
   }
@@ -45,7 +45,7 @@ export class Scenarios {
     const text = this.search.value.trim().toLowerCase();
     const shown = this.all.filter((one) => `${one.name} ${one.description} ${one.source} ${one.when}`.toLowerCase().includes(text));
     const used = this.all.filter((one) => one.calls > 0).length;
-    this.said.textContent = text ? `${shown.length} of ${several(this.all.length, "scenario")}` : `${several(this.all.length, "scenario")}, ${used} used`;
+    this.count.textContent = text ? `${shown.length} of ${several(this.all.length, "scenario")}` : `${several(this.all.length, "scenario")}, ${used} used`;
     this.items.replaceChildren(...shown.map((one) => this.item(one)));
   }
 
@@ -94,7 +94,7 @@ export class Scenarios {
   }
 }
 
-/** What is wrong in the files is told on every view: until it is mended, old scenarios answer. */
+/** What is wrong in the files is shown on every view: until it is mended, old scenarios answer. */
 function drawErrors(lines) {
   const shown = byId("load-errors");
   shown.hidden = lines.length === 0;

@@ -23,7 +23,7 @@ function passed(before, after, end) {
   return after.sent_ms === null ? end : after.due_ms - (after.planned_ms - (before?.planned_ms ?? 0));
 }
 
-function said({ kind, text, from_ms: from, to_ms: to }) {
+function describe({ kind, text, from_ms: from, to_ms: to }) {
   if (kind === "cut") return from === undefined ? text : `${text}, after ${duration(from)}`;
   if (to === undefined || to === null) return text;
   return `${text}, ${kind === "gate" ? "held" : "silent"} for ${duration(to - from)}`;
@@ -38,12 +38,12 @@ function where({ event, text }) {
 export function listed(marks) {
   if (!marks.length) return null;
   return h("ul", { class: "strikes", "aria-label": "Gates and faults", "data-testid": "marks" }, marks.map((mark) =>
-    h("li", { "data-strike": mark.kind }, h("i", { class: "strike-swatch" }), said(mark), mark.from_ms === undefined ? null : h("span", { class: "quiet" }, ` ${where(mark)}`))));
+    h("li", { "data-strike": mark.kind }, h("i", { class: "strike-swatch" }), describe(mark), mark.from_ms === undefined ? null : h("span", { class: "quiet" }, ` ${where(mark)}`))));
 }
 
 /** A row of the table of events. */
 export function strikeRow(mark) {
-  return h("tr", { class: "strike-row", "data-strike": mark.kind }, h("td", { colspan: 6 }, said(mark)));
+  return h("tr", { class: "strike-row", "data-strike": mark.kind }, h("td", { colspan: 6 }, describe(mark)));
 }
 
 /** Lines and bands of the picture, and above them the labels, each in a row of its own. */
@@ -56,12 +56,12 @@ function label(mark, { left, right, x }, y) {
   const at = x(mark.from_ms);
   const isFar = at > (left + right) / 2;
   return svg("text", { class: "strike-label", "data-strike": mark.kind, "aria-hidden": "true", x: at + (isFar ? -5 : 5), y, "text-anchor": isFar ? "end" : "start" },
-    shortened(said(mark), Math.floor((isFar ? at : right - at) / LETTER)));
+    shortened(describe(mark), Math.floor((isFar ? at : right - at) / LETTER)));
 }
 
 function drawn(mark, { top, bottom, x }, y) {
   const from = x(mark.from_ms);
-  return svg("g", { "data-testid": "strike", "data-strike": mark.kind, role: "img", "aria-label": `${said(mark)} ${where(mark)}` },
+  return svg("g", { "data-testid": "strike", "data-strike": mark.kind, role: "img", "aria-label": `${describe(mark)} ${where(mark)}` },
     mark.to_ms === null ? null : svg("rect", { class: "strike-band", x: from, y: top, width: Math.max(2, x(mark.to_ms) - from), height: bottom - top }),
     svg("line", { class: "strike-line", x1: from, x2: from, y1: y - 8, y2: bottom }));
 }

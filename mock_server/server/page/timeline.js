@@ -59,7 +59,7 @@ function described(events, marks) {
   });
 }
 
-/** For each event the time that gates have held the reply before it. Nothing tells when a gate let it go: it was as late
+/** For each event the time that gates have held the reply before it. Nothing says when a gate let it go: it was as late
  * as the event behind it that was least late. */
 function heldBefore(events, marks) {
   const gates = marks.filter((mark) => mark.kind === "gate").map((mark) => mark.event);
@@ -83,8 +83,8 @@ function kindOf(type) {
 
 function gist({ type, text, data, delta = {}, content_block: block, error, usage }) {
   if (type === "(bytes)" || type === "(broken)") return JSON.stringify(text ?? data ?? "");
-  const said = delta.text ?? delta.thinking ?? delta.partial_json ?? delta.stop_reason ?? error?.message;
-  if (said !== undefined) return String(said);
+  const found = delta.text ?? delta.thinking ?? delta.partial_json ?? delta.stop_reason ?? error?.message;
+  if (found !== undefined) return String(found);
   if (delta.signature) return "(signature)";
   if (delta.type) return `(${delta.type})`;
   if (block) return [block.type, block.name].filter(Boolean).join(" ");
@@ -102,14 +102,14 @@ function late(event) {
 
 function summary(entry, events) {
   const sent = events.filter((event) => event.sent_ms !== null);
-  const said = [several(events.length, "event")];
-  if (sent.length < events.length) said.push(`${events.length - sent.length} never sent`);
+  const parts = [several(events.length, "event")];
+  if (sent.length < events.length) parts.push(`${events.length - sent.length} never sent`);
   if (sent.length) {
-    said.push(`first after ${duration(sent[0].sent_ms)}`, `last after ${duration(sent.at(-1).sent_ms)}`);
-    said.push(`at most ${duration(Math.max(0, ...sent.map(late)))} late`);
+    parts.push(`first after ${duration(sent[0].sent_ms)}`, `last after ${duration(sent.at(-1).sent_ms)}`);
+    parts.push(`at most ${duration(Math.max(0, ...sent.map(late)))} late`);
   }
-  if (entry.left_ms !== null) said.push(`client left after ${duration(entry.left_ms)}`);
-  return said.join(" · ");
+  if (entry.left_ms !== null) parts.push(`client left after ${duration(entry.left_ms)}`);
+  return parts.join(" · ");
 }
 
 function withoutEvents(entry) {
@@ -126,7 +126,7 @@ function underWay(entry, { levers }) {
     gates.length ? h("p", { class: "hint" }, "A gate may be holding it. ", button("Gates", levers, { class: "link" })) : null);
 }
 
-function told(event) {
+function describe(event) {
   const sent = event.sent_ms === null ? "never sent" : `sent ${duration(event.sent_ms)}`;
   return `${event.type}, ${event.kind}, due ${duration(event.due_ms)}, ${sent}`;
 }
@@ -218,7 +218,7 @@ function mark(event, x, y, radius) {
   const sent = event.sent_ms === null ? null : x(event.sent_ms);
   return svg("g", {
     class: sent === null ? "event never-sent" : "event", "data-kind": colour(event.kind), "data-event": event.number,
-    tabindex: event.number === 0 ? 0 : -1, role: "img", "aria-label": told(event),
+    tabindex: event.number === 0 ? 0 : -1, role: "img", "aria-label": describe(event),
   },
   svg("rect", { class: "target", x: Math.min(due, sent ?? due) - 4, y: y + 2, width: Math.abs(due - (sent ?? due)) + 8, height: LANE - 4 }),
   sent === null ? null : svg("line", { class: "lag", x1: due, y1: y + DUE, x2: sent, y2: y + SENT }),
@@ -280,7 +280,7 @@ function tableRow(event) {
 }
 
 function payloadOf(event) {
-  return [h("p", { class: "quiet" }, `${event.number + 1}. ${told(event)}`), pretty(event)];
+  return [h("p", { class: "quiet" }, `${event.number + 1}. ${describe(event)}`), pretty(event)];
 }
 
 /** The payload; of what is no event, its text as it is. */

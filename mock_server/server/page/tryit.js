@@ -57,16 +57,16 @@ class Box {
 
   preview() {
     return this.ask("preview", () => ({ yaml: this.yaml.value, request: this.sends.checked ? this.body() : null }),
-      (said) => said.exchanges.map(exchange));
+      (answer) => answer.exchanges.map(exchange));
   }
 
   explain() {
     return this.ask("explain", () => ({ request: this.body() }), explanation);
   }
 
-  async ask(route, asked, shown) {
+  async ask(route, body, shown) {
     try {
-      this.show(shown(await post(route, asked(), { session: this.session })));
+      this.show(shown(await post(route, body(), { session: this.session })));
     } catch (error) {
       this.show(mistakes(error, (line) => goTo(this.yaml, line)));
     }
@@ -105,18 +105,18 @@ function timeline(frames) {
   return h("table", { class: "try-timeline", "data-testid": "try-timeline" }, h("tbody", {}, rows));
 }
 
-function explanation(said) {
-  const error = said.error ? h("p", { class: "note", "data-tone": "warn" }, `The API refuses this request: ${said.error.status} ${said.error.type}: ${said.error.message}`) : null;
-  if (said.matched) {
+function explanation(found) {
+  const error = found.error ? h("p", { class: "note", "data-tone": "warn" }, `The API refuses this request: ${found.error.status} ${found.error.type}: ${found.error.message}`) : null;
+  if (found.matched) {
     return [error, h("section", { class: "block", "data-testid": "try-match" },
-      h("h3", {}, `${said.scenario}: turn ${said.turn} of ${said.turns}`),
-      h("ul", {}, said.conditions.map((one) => h("li", {}, one)),
-        Object.entries(said.captures).map(([name, text]) => h("li", {}, `captures ${name} = ${text}`)),
-        said.differences.map(miss)),
-      against(said.contradictions))].filter(Boolean);
+      h("h3", {}, `${found.scenario}: turn ${found.turn} of ${found.turns}`),
+      h("ul", {}, found.conditions.map((one) => h("li", {}, one)),
+        Object.entries(found.captures).map(([name, text]) => h("li", {}, `captures ${name} = ${text}`)),
+        found.differences.map(miss)),
+      against(found.contradictions))].filter(Boolean);
   }
   return [error, h("p", { class: "hint" }, "No scenario matches this request."),
-    ...said.near_misses.map((near) => h("section", { class: "block", "data-testid": "try-near" },
+    ...found.near_misses.map((near) => h("section", { class: "block", "data-testid": "try-near" },
       h("h3", {}, `${near.scenario}, ${Math.round(100 * (1 - near.distance))}% near`), h("ul", {}, near.misses.map(miss))))].filter(Boolean);
 }
 

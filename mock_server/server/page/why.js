@@ -66,11 +66,11 @@ async function showSource(entry, into) {
 
 function withoutScenario(entry) {
   const isError = entry.status >= 400;
-  const said = isError ? entry.note || entry.reply.body?.error?.message : null;
+  const message = isError ? entry.note || entry.reply.body?.error?.message : null;
   const hint = entry.reply.headers["x-mock-hint"];
   return [
     h("p", {}, isError ? "No scenario answered: the request was refused." : "The server answers this by itself, without a scenario."),
-    said ? longText(said, { class: "code" }) : null,
+    message ? longText(message, { class: "code" }) : null,
     hint ? h("p", { class: "hint" }, hint) : null,
   ];
 }

@@ -21,7 +21,7 @@ from mock_server.scenario.model import Scenario
 from mock_server.scenario.node import Node, Position, Problem, Problems, ScenarioError, several, suggestion
 from mock_server.scenario.operators import glob, read_name
 from mock_server.scenario.profiles import built_in, load_profile
-from mock_server.scenario.subjects import TELLING
+from mock_server.scenario.subjects import MESSAGE_ENDPOINTS
 from mock_server.scenario.templates import NAMES
 from mock_server.settings import Settings
 
@@ -85,7 +85,7 @@ def _not_served(scenarios: Sequence[Scenario], settings: Settings) -> Iterator[P
     profile = engine_of(settings, ()).profile
     for scenario in scenarios:
         missing = {name for name in scenario.endpoints if not profile.serves(_family(name))}
-        if missing and scenario.endpoints is not TELLING:  # it names them
+        if missing and scenario.endpoints is not MESSAGE_ENDPOINTS:  # it names them
             listed = ", ".join(sorted(missing))
             text = f"profile {profile.name} has no {listed}: no request that comes there reaches '{scenario.name}'"
             yield Problem(_source(scenario), scenario.data.find(("when", "endpoint")) or scenario.data.position, text)

@@ -10,7 +10,7 @@ from typing import Any
 
 from mock_server.commands import Mistake
 from mock_server.commands.shared import engine_of
-from mock_server.protocol.message import plain, said
+from mock_server.protocol.message import plain, sent_message
 from mock_server.protocol.request import HttpRequest
 from mock_server.scenario import recordings
 from mock_server.scenario.imported import differences, scenarios_of, timing_of
@@ -132,7 +132,7 @@ def unequal(settings: Settings, scenarios: Sequence[Scenario], exchanges: Sequen
         body = json.dumps(exchange.body, default=repr).encode()
         http = HttpRequest("POST", "/v1/messages", headers, body)
         plan = engine.answer(http, engine.sessions.default, KEY).plan
-        got = plain(said(plan) or {})
+        got = plain(sent_message(plan) or {})
         found = list(differences(exchange.reply, got))
         if found:
             more = f" and {len(found) - 1} more" if len(found) > 1 else ""

@@ -19,11 +19,11 @@ from mock_server.engine.seeds import Ids
 from mock_server.engine.session import InForce, Session
 from mock_server.protocol.errors import ApiError, UnknownModel, invalid
 from mock_server.protocol.expression import allowance
-from mock_server.protocol.message import UNEDITED, Extras, said
+from mock_server.protocol.message import UNEDITED, Extras, sent_message
 from mock_server.protocol.plan import Headers, Plan
 from mock_server.protocol.profile import Limits, Model, Profile
 from mock_server.protocol.request import LONG, THOUGHTS, Block, Ignored, MessagesRequest, blocks
-from mock_server.protocol.rules import ignored, readable, told_of, validate
+from mock_server.protocol.rules import ignored, ignored_text, readable, validate
 from mock_server.protocol.rules.models import model_of
 from mock_server.protocol.tokens import TokenCounter, block_cost, counted, input_tokens
 from mock_server.records import quick
@@ -93,7 +93,7 @@ class Once:
 
 def passing_over(exchange: Exchange, found: Sequence[Ignored], once: Once) -> Exchange:
     """The exchange with what of its request no Messages API has, and was ignored, told as a warning."""
-    text = told_of(found)
+    text = ignored_text(found)
     if [one for one in found if once.first(one.kind)]:
         log.warning("%s", text)
     return warn(exchange, text)
@@ -420,7 +420,7 @@ def commit(admitted: Admitted, plan: Plan, limits: Collection[Buckets]) -> None:
         for buckets in limits:
             buckets.spend(session.clock.unix(), plan.tokens[1])
     if threaded or body.get("diagnostics") is not None:
-        reply = said(plan)
+        reply = sent_message(plan)
         assert reply is not None
         if threaded:
             session.threads.keep(body, reply, len(admitted.request.raw))

@@ -431,7 +431,7 @@ def _over(scenario: Scenario, reached: int) -> NearMiss:
 
 
 def _miss(scenario: Scenario, condition: str, wanted: str, got: str, said: str) -> NearMiss:
-    return NearMiss(scenario.name, 0.1, (Miss(condition, wanted, got, said=said),))
+    return NearMiss(scenario.name, 0.1, (Miss(condition, wanted, got, text=said),))
 
 
 def _next(scenario: Scenario, lookup: Lookup) -> int:

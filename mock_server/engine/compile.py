@@ -420,7 +420,7 @@ class CompiledReply:
         length = (reply.usage or {}).get("output_tokens") or reply.output_tokens
         return to.most * self._needs(to.model) / length if length else to.most
 
-    def said(self, to: Binding | None) -> tuple[Sequence[Block], str]:
+    def outgoing(self, to: Binding | None) -> tuple[Sequence[Block], str]:
         """The blocks that go out, and why they end. `to`: the request that cuts it short."""
         shorter = None if to is None else self._cut(to, self._room(to))
         if shorter is not None:

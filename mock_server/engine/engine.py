@@ -45,7 +45,7 @@ from mock_server.scenario.answer import name_of
 from mock_server.scenario.conditions import merged
 from mock_server.scenario.model import Scenario
 from mock_server.scenario.node import Problem, ScenarioError
-from mock_server.scenario.subjects import TELLING
+from mock_server.scenario.subjects import MESSAGE_ENDPOINTS
 from mock_server.scenario.timing import pacing
 from mock_server.settings import SettingError, Settings
 
@@ -127,7 +127,7 @@ class Engine:
         before = {id(one) for one in (*self._scenarios, *self._windows)}
         self._scenarios, self._served = prepared.scenarios, dict(prepared.served)
         served = (*self.chaos, *self._scenarios)
-        self._strikes = any(not one.endpoints <= TELLING for one in served)
+        self._strikes = any(not one.endpoints <= MESSAGE_ENDPOINTS for one in served)
         self._windows = tuple(one for one in served if one.between is not None)
         laid = [one for one in self._windows if id(one) not in before]
         for session in self.sessions.all() if laid else ():

@@ -11,7 +11,7 @@ from mock_server.engine.masking import key_mark, masked, masked_query
 from mock_server.engine.request_view import Request
 from mock_server.protocol import completion
 from mock_server.protocol.errors import excerpt
-from mock_server.protocol.message import plain, said
+from mock_server.protocol.message import plain, sent_message
 from mock_server.protocol.plan import JSON_HEADERS, SSE_HEADERS, Plan
 from mock_server.protocol.request import LONG, SECRET_HEADERS, HttpRequest
 from mock_server.protocol.sse import heard, read_json, readable_payload
@@ -244,7 +244,7 @@ class Entry:
             return {"type": "data", "content_type": dict(plan.headers)["content-type"], "size_bytes": _size(plan)}
         if plan.stream and self.path == completion.PATH:
             return completion.fold([payload for payload in plan.payloads if payload is not None])
-        known: dict[str, Any] | None = plain(said(plan))
+        known: dict[str, Any] | None = plain(sent_message(plan))
         return (read_json(plan.body()) or {}) if known is None else known
 
     @property

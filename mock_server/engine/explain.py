@@ -19,7 +19,7 @@ from mock_server.protocol.rules.models import model_of
 from mock_server.protocol.sse import dumps_in_steps, encode
 from mock_server.scenario.conditions import Miss
 from mock_server.scenario.reply import templates_of
-from mock_server.scenario.subjects import ASKING
+from mock_server.scenario.subjects import PROMPT_ENDPOINTS
 from mock_server.scenario.templates import Template
 
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ def _read(endpoint: Endpoint, http: HttpRequest, session: Session) -> tuple[Mess
     name, profile = NAMES[endpoint], session.in_force.profile
     if name == "complete":
         http, _, _ = read_completion(http, session)
-    request = parse(http.body if name in ASKING else _NO_PROMPT, http.headers)
+    request = parse(http.body if name in PROMPT_ENDPOINTS else _NO_PROMPT, http.headers)
     try:
         if endpoint in MESSAGES:
             validate(request, profile)
@@ -196,7 +196,7 @@ def _contradicting(in_force: InForce, choice: Choice, by: Rendering) -> tuple[st
     answer, request = choice.answer, by.lookup.request
     if answer.reply is None or answer.contradicts or in_force.settings.contradictions == "off":
         return ()
-    from mock_server.protocol.contradictions import Said, contradictions
+    from mock_server.protocol.contradictions import JudgedReply, contradictions
 
     content = answer.reply if request.format else tuple([one for one in answer.reply if one.type != "text"])
     if answer.is_open:
@@ -204,7 +204,7 @@ def _contradicting(in_force: InForce, choice: Choice, by: Rendering) -> tuple[st
             content = rendered(content, by)
         except ApiError:  # nothing can be made up for the client's schema
             return ()
-    reply = Said(content, answer.ending, is_bent=bool(answer.fault))
+    reply = JudgedReply(content, answer.ending, is_bent=bool(answer.fault))
     return tuple([one.text for one in contradictions(request, model_of(request, in_force.profile), reply)])
 
 

@@ -15,7 +15,7 @@ from mock_server.engine.choose import Choice, Lookup
 from mock_server.engine.errors import failure, scripted
 from mock_server.engine.exchange import Call, Exchange, afterwards, digest_of, warn
 from mock_server.protocol.errors import invalid
-from mock_server.protocol.message import said
+from mock_server.protocol.message import sent_message
 from mock_server.protocol.plan import JSON_HEADERS, SSE_HEADERS, Headers, Plan, whole
 from mock_server.protocol.request import FAULT_HEADER, MessagesRequest
 from mock_server.protocol.sse import dumps, encode
@@ -183,7 +183,7 @@ def not_applied(failed: Iterable[str]) -> list[str]:
 def as_json(streamed: Plan) -> Plan:
     """The reply that is not a stream, from the one that is: what the events fold to, due when the last one is."""
     headers: Headers = (*JSON_HEADERS, *streamed.headers[len(SSE_HEADERS) :])
-    message = said(streamed)
+    message = sent_message(streamed)
     return whole(streamed.status, headers, encode(dumps(message)), streamed.due[-1], message)._replace(
         tokens=streamed.tokens
     )

@@ -21,7 +21,7 @@ from mock_server.scenario.answer import Answer
 from mock_server.scenario.conditions import All, Condition, Exact, Test, merged
 from mock_server.scenario.conversation import ConditionContext
 from mock_server.scenario.model import Scenario
-from mock_server.scenario.subjects import TELLING
+from mock_server.scenario.subjects import MESSAGE_ENDPOINTS
 from mock_server.scenario.timing import Pacing
 
 if TYPE_CHECKING:
@@ -396,9 +396,9 @@ class Library:
         ordered = sorted((one.scenario for one in first.values()), key=lambda scenario: -scenario.priority)
         self.every = tuple(ordered)
         self.overlays = tuple(one for one in ordered if one.is_overlay)
-        self.laid = tuple(one for one in self.overlays if one.endpoints & TELLING)
-        self.beside = tuple(one for one in ordered if not one.endpoints <= TELLING)
-        self.scenarios = tuple(one for one in ordered if not one.is_overlay and one.endpoints & TELLING)
+        self.laid = tuple(one for one in self.overlays if one.endpoints & MESSAGE_ENDPOINTS)
+        self.beside = tuple(one for one in ordered if not one.endpoints <= MESSAGE_ENDPOINTS)
+        self.scenarios = tuple(one for one in ordered if not one.is_overlay and one.endpoints & MESSAGE_ENDPOINTS)
         self.states, _ = merged((one.name, one.states) for one in ordered if one.states)
         self.initial: Mapping[str, str] = {name: state.initial for name, state in self.states.items()}
         self.side_calls = SideCalls(self.scenarios)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from mock_server.engine.exchange import in_place
 from mock_server.engine.session import Cursors, InForce, Session
 from mock_server.protocol.blocks import ServerToolUse, ToolUse
-from mock_server.protocol.message import plain, said
+from mock_server.protocol.message import plain, sent_message
 from mock_server.protocol.plan import Plan
 from mock_server.protocol.profile import OPERATIONS, Model, Profile
 from mock_server.protocol.request import HttpRequest
@@ -20,7 +20,7 @@ from mock_server.scenario.generated import pattern
 from mock_server.scenario.model import Scenario
 from mock_server.scenario.node import Node
 from mock_server.scenario.operators import glob
-from mock_server.scenario.subjects import TELLING
+from mock_server.scenario.subjects import MESSAGE_ENDPOINTS
 
 if TYPE_CHECKING:
     from mock_server.engine.engine import Engine
@@ -287,7 +287,7 @@ class Previewed(NamedTuple):
     @property
     def reply(self) -> Mapping[str, Any]:
         """The whole reply as JSON; no fault is in it."""
-        reply: dict[str, Any] = plain(said(self.plan.whole) or {})
+        reply: dict[str, Any] = plain(sent_message(self.plan.whole) or {})
         return reply
 
     def as_json(self) -> dict[str, Any]:
@@ -335,7 +335,7 @@ def preview(
     session = Session(KEY, engine.clock, replace(in_force, settings=settings))
     engine.add(session, scenario)
     session.move(engine.library(session), states_for(scenario))
-    if not (scenario.is_overlay or scenario.endpoints & TELLING):
+    if not (scenario.is_overlay or scenario.endpoints & MESSAGE_ENDPOINTS):
         return _refused(engine, session, scenario, request, headers or {})
     if request is not None:
         body = dict(request) if stream is None else {**request, "stream": stream}

@@ -28,7 +28,7 @@ from mock_server.protocol.chunk import Chunk
 from mock_server.protocol.message import PING, Event, Message, Silence, events, fold, steps
 from mock_server.protocol.plan import AT_ONCE, Headers, Part, Payload, Payloads, Plan
 from mock_server.protocol.profile import Profile
-from mock_server.protocol.rules.history import result_said
+from mock_server.protocol.rules.history import signed_result_text
 from mock_server.protocol.sse import PING_FRAME, dumps, encode, frame, read_json, readable_payload
 from mock_server.records import dataclass, lazy, quick
 
@@ -457,7 +457,7 @@ def _is_blank(block: Block) -> bool:
 
 def _beside(block: Block) -> bytes:
     if isinstance(block, Text):
-        return signing.beside("text", said=block.text.strip())
+        return signing.beside("text", value=block.text.strip())
     if isinstance(block, ToolUse):
         return signing.beside(block.type, block.name, block.input, cut=block.raw is not None)
     return signing.beside(block.type)
@@ -465,5 +465,5 @@ def _beside(block: Block) -> bytes:
 
 def _encrypted(result: Any) -> Any:
     if isinstance(result, dict) and result.get("type") == "web_search_result" and "encrypted_content" not in result:
-        return {**result, "encrypted_content": signing.signature("web_search_result", result_said(result))}
+        return {**result, "encrypted_content": signing.signature("web_search_result", signed_result_text(result))}
     return result

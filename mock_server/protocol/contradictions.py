@@ -34,7 +34,7 @@ class Contradiction(NamedTuple):
     is_error: bool = True
 
 
-class Said(NamedTuple):
+class JudgedReply(NamedTuple):
     """A reply as it is judged: its content, how it ends, and whether a fault changes its content."""
 
     content: Sequence[Block]
@@ -51,7 +51,7 @@ class Said(NamedTuple):
         return not self.is_bent and self.stop_reason in ("end_turn", "tool_use")
 
 
-def contradictions(request: MessagesRequest, model: Model | None, reply: Said) -> tuple[Contradiction, ...]:
+def contradictions(request: MessagesRequest, model: Model | None, reply: JudgedReply) -> tuple[Contradiction, ...]:
     """What a reply does against its request; of many things the first. `model`: None where nobody knows what it can
     do.
     """
@@ -159,7 +159,7 @@ def _toolset_offer(tool: Mapping[str, Any]) -> McpOffer:
     return McpOffer(named, others)
 
 
-def _not_offered(request: MessagesRequest, model: Model | None, reply: Said) -> Iterator[Contradiction]:
+def _not_offered(request: MessagesRequest, model: Model | None, reply: JudgedReply) -> Iterator[Contradiction]:
     """A call of a tool that is not there."""
     calls = reply.calls
     if not calls:
@@ -196,7 +196,7 @@ def _listed(names: "Mapping[str, Any] | Sequence[str]") -> str:
     return f"there {'is' if len(names) == 1 else 'are'} {shown}{', …' if len(names) > NAMED else ''}"
 
 
-def _chosen(request: MessagesRequest, model: Model | None, reply: Said) -> Iterator[Contradiction]:
+def _chosen(request: MessagesRequest, model: Model | None, reply: JudgedReply) -> Iterator[Contradiction]:
     """A call that `tool_choice` forbids, or one that it demands and that is not there."""
     choice = request.tool_choice
     kind = choice.get("type")
@@ -225,7 +225,7 @@ def _chosen(request: MessagesRequest, model: Model | None, reply: Said) -> Itera
         yield Contradiction(missing)
 
 
-def _in_parallel(request: MessagesRequest, model: Model | None, reply: Said) -> Iterator[Contradiction]:
+def _in_parallel(request: MessagesRequest, model: Model | None, reply: JudgedReply) -> Iterator[Contradiction]:
     """Two calls where only one may be made; a program makes as many as it likes."""
     if not request.tool_choice.get("disable_parallel_tool_use"):
         return
@@ -237,7 +237,7 @@ def _in_parallel(request: MessagesRequest, model: Model | None, reply: Said) -> 
 # -- schemas ----------------------------------------------------------------------------------------------------------
 
 
-def _broken_inputs(request: MessagesRequest, model: Model | None, reply: Said) -> Iterator[Contradiction]:
+def _broken_inputs(request: MessagesRequest, model: Model | None, reply: JudgedReply) -> Iterator[Contradiction]:
     """The input of a strict tool fits its schema, unless the reply ends before it is whole."""
     if not reply.is_whole:
         return
@@ -255,7 +255,7 @@ def _input(call: ToolUse) -> Any:
     return call.input if call.raw is None else strict_json(call.raw or "{}")
 
 
-def _broken_text(request: MessagesRequest, model: Model | None, reply: Said) -> Iterator[Contradiction]:
+def _broken_text(request: MessagesRequest, model: Model | None, reply: JudgedReply) -> Iterator[Contradiction]:
     """The text fits the schema of the output format, where it is complete: behind the tools that the server ran, not
     before a call of the client's, and not where it goes on from a prefill.
     """
@@ -294,7 +294,7 @@ def _broken(request: MessagesRequest, name: Any, schema: Any, read: Callable[[],
 # -- thinking ---------------------------------------------------------------------------------------------------------
 
 
-def _thoughts(request: MessagesRequest, model: Model | None, reply: Said) -> Iterator[Contradiction]:
+def _thoughts(request: MessagesRequest, model: Model | None, reply: JudgedReply) -> Iterator[Contradiction]:
     """A thought where thinking is off, or of a model that has none; where it was just not asked for, that is odd."""
     if not any(block.type in THOUGHTS for block in reply.content):
         return

@@ -220,7 +220,7 @@ def fold(payloads: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     return message
 
 
-def said(plan: Plan) -> Payload | None:
+def sent_message(plan: Plan) -> Payload | None:
     """The message that a plan sends, or what else its JSON body says; None where only the bytes of that are kept.
 
     It may be shared: nobody may change it.

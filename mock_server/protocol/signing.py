@@ -160,9 +160,9 @@ def reply_mark(scenario: str, position: int, content: Sequence[str]) -> bytes:
     return _digest("\0".join(("reply", scenario, str(position), *content)), _REPLY)
 
 
-def beside(kind: str, name: str = "", said: Any = "", *, cut: bool = False) -> bytes:
+def beside(kind: str, name: str = "", value: Any = "", *, cut: bool = False) -> bytes:
     """The mark of a block that stands beside a thought. A call cut short is marked by its name alone."""
-    return _digest(f"beside {kind} {name} {_CUT if cut else canonical(said)}", _BESIDE)
+    return _digest(f"beside {kind} {name} {_CUT if cut else canonical(value)}", _BESIDE)
 
 
 def signature(kind: str, text: str | None, place: ThoughtPlace = NOWHERE) -> str:

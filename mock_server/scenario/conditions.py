@@ -15,17 +15,17 @@ _NOTHING: Mapping[str, str] = {}
 
 @dataclass(frozen=True, slots=True)
 class Miss:
-    """One condition that did not hold. `exact`: the two whole texts, where one had to equal the other; `said`: a
+    """One condition that did not hold. `exact`: the two whole texts, where one had to equal the other; `text`: a
     sentence in place of these words."""
 
     condition: str
     wanted: str
     got: str
     exact: tuple[str, str] | None = None
-    said: str = ""
+    text: str = ""
 
     def __str__(self) -> str:
-        return self.said or f"{self.condition}: wanted {self.wanted}, got {self.got}"
+        return self.text or f"{self.condition}: wanted {self.wanted}, got {self.got}"
 
     def as_json(self) -> dict[str, str]:
         """The same as JSON."""

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from mock_server.protocol.blocks import TEXT_DELTAS, Block, ToolUse, is_server_tool
 from mock_server.protocol.chunk import Chunk
-from mock_server.protocol.contradictions import Said, contradictions
+from mock_server.protocol.contradictions import JudgedReply, contradictions
 from mock_server.protocol.errors import excerpt
 from mock_server.protocol.request import MessagesRequest, blocks
 from mock_server.records import dataclass
@@ -209,7 +209,7 @@ def _contradicts(exchange: RecordedCall, written: Mapping[str, Any]) -> bool:
     request = MessagesRequest(dict(exchange.body or {}), exchange.headers)
     try:
         answer = read_answer(written, exchange.where or "the reply")
-        found = contradictions(request, None, Said(answer.reply or (), answer.ending))
+        found = contradictions(request, None, JudgedReply(answer.reply or (), answer.ending))
     except (ScenarioError, KeyError, TypeError, AttributeError, ValueError):  # loading it reports them
         return False
     return any(one.is_error for one in found)

@@ -34,7 +34,7 @@ from mock_server.scenario.faults import (
 from mock_server.scenario.faults.place import CannotApply, Site
 from mock_server.scenario.node import Mistakes, Path, suggestion
 from mock_server.scenario.reply import MOST_TOKENS, generated_in
-from mock_server.scenario.subjects import ASKING, OF_ALL, SUBJECTS, TELLING, read_when
+from mock_server.scenario.subjects import MESSAGE_ENDPOINTS, OF_ALL, PROMPT_ENDPOINTS, SUBJECTS, read_when
 from mock_server.scenario.timing import Between, Pace, Share, Timing, misfit
 
 SIDE = "side"
@@ -117,7 +117,7 @@ class Scenario:
     def endpoints(self) -> frozenset[str]:
         """What it is for; where it does not say, for whatever replies with a message."""
         named = endpoints_of(self.when)
-        return TELLING if named is None else named
+        return MESSAGE_ENDPOINTS if named is None else named
 
     @lazy
     def named_only(self) -> bool:
@@ -235,20 +235,20 @@ class Scenario:
 
     def _beside(self) -> Mistakes:
         """What only replies that are messages have, in a scenario for other endpoints: there it gives an error."""
-        others = self.endpoints - TELLING
+        others = self.endpoints - MESSAGE_ENDPOINTS
         if not others or self.when is None:
             if not self.endpoints:
                 yield ("when",), "no request comes to all of these endpoints"
             return
         endpoint = next(iter(sorted(others)))
-        if not others <= ASKING and (wrong := sorted(self.when.subjects - {*OF_ALL})):
-            without = ", ".join(sorted(others - ASKING))
+        if not others <= PROMPT_ENDPOINTS and (wrong := sorted(self.when.subjects - {*OF_ALL})):
+            without = ", ".join(sorted(others - PROMPT_ENDPOINTS))
             yield ("when",), f"'{wrong[0]}' cannot be asked of {without}: only {', '.join(OF_ALL)}"
         for key in ("timing", "rate_limits", "anchor"):
             if getattr(self, key) is not None:
                 yield (key,), f"'{key}' is of messages; {endpoint} has none"
         plans = [*([_ANYTHING] if others - {_BY_LINES} else []), *([_LINES] if _BY_LINES in others else [])]
-        for fault in () if self.endpoints & TELLING else self.fault or ():
+        for fault in () if self.endpoints & MESSAGE_ENDPOINTS else self.fault or ():
             reasons = [_misfit(fault, plan) for plan in plans]
             if all(reasons):
                 yield ("fault",), f"{reasons[0]} ({endpoint})"

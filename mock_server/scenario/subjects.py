@@ -386,9 +386,9 @@ ENDPOINTS: Mapping[str, frozenset[str]] = {
     for name in dict.fromkeys(name for one in _DONE for name in (one.partition(".")[0], one))
 }
 # those that reply with a message: scenarios that name no endpoint are for them
-TELLING = frozenset(("messages", "complete"))
+MESSAGE_ENDPOINTS = frozenset(("messages", "complete"))
 # those whose requests have a prompt; of others only these subjects can be asked
-ASKING = TELLING | {"count_tokens"}
+PROMPT_ENDPOINTS = MESSAGE_ENDPOINTS | {"count_tokens"}
 OF_ALL = ("endpoint", "header", "state")
 
 

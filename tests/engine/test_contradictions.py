@@ -9,7 +9,7 @@ import pytest
 from mock_server.engine.exchange import in_place
 from mock_server.engine.explain import explain
 from mock_server.engine.preview import preview
-from mock_server.protocol.contradictions import Said, contradictions
+from mock_server.protocol.contradictions import JudgedReply, contradictions
 from mock_server.protocol.request import HttpRequest, MessagesRequest
 from mock_server.protocol.rules.models import model_of
 from mock_server.scenario.load import build, loads, read_answer
@@ -340,7 +340,7 @@ def test_what_is_known_of_a_reply_is_asked_for_no_other_request(engine: Any, ask
 def test_a_recorded_tool_of_a_kind_that_nobody_knows_may_be_anybodys(kind: str) -> None:
     request = MessagesRequest({"tools": [{"type": "draw_20991231", "name": "draw"}], "messages": [{"role": "user"}]})
     said = read_answer([{"type": kind, "name": "draw", "input": {}}], "reply")
-    assert contradictions(request, None, Said(said.reply or (), said.ending)) == ()
+    assert contradictions(request, None, JudgedReply(said.reply or (), said.ending)) == ()
 
 
 def test_of_many_things_the_first_are_told(engine: Any, ask: Any) -> None:
@@ -413,7 +413,7 @@ def test_a_reply_that_is_made_up_never_contradicts(profile: str, generated_tools
         assert entry.headers["x-mock-scenario"] == "(generated)"
         request = MessagesRequest(json.loads(entry.request.raw))
         reply = read_answer(answer(entry.reply), "reply")
-        said = Said(reply.reply or (), reply.ending)
+        said = JudgedReply(reply.reply or (), reply.ending)
         assert contradictions(request, model_of(request, load_profile(profile)), said) == (), (asked, entry.reply)
         judged, called, formed = judged + 1, called + bool(said.calls), formed + ("output_config" in asked)
     assert min(judged, called, formed) > 25, (judged, called, formed)

@@ -12,7 +12,7 @@ import typing_extensions
 from agents import ORDINARY, SIDE_CALLS
 
 from mock_server.protocol.request import HttpRequest, MessagesRequest
-from mock_server.protocol.rules import content, ignored, told_of, tools
+from mock_server.protocol.rules import content, ignored, ignored_text, tools
 
 KEY = {"x-api-key": "k"}
 HELLO = "name: hello\nreply: Hi"
@@ -219,7 +219,7 @@ def test_a_name_without_end_costs_little() -> None:
     body = {"model": "m", "messages": [], **{f"{at} {'x' * 300}": 1 for at in range(20_000)}}
     found = ignored(MessagesRequest(body))
     assert len(found) == 10
-    assert len(told_of(found)) <= 200
+    assert len(ignored_text(found)) <= 200
     assert max(len(one.path) for one in found) <= 200
 
 

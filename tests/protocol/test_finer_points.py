@@ -900,7 +900,7 @@ def test_what_is_hard_about_a_schema_is_counted() -> None:
 
 def test_a_search_result_that_was_changed_is_found_behind_one_that_is_none() -> None:
     sound = {"type": "web_search_result", "url": "https://a.example", "title": "A", "page_age": None}
-    sound["encrypted_content"] = signing.signature("web_search_result", history.result_said(sound))
+    sound["encrypted_content"] = signing.signature("web_search_result", history.signed_result_text(sound))
     history._results(["none", sound], "messages.1.content.0")
     with pytest.raises(ApiError, match=r"content\.1: Invalid `encrypted_content`"):
         history._results(["none", {**sound, "title": "B"}], "messages.1.content.0")

@@ -134,7 +134,7 @@ def _as_result(exchange: Exchange) -> tuple[Kind, Payload | None]:
     if exchange.answer is not None and exchange.answer.batch is not None:
         return exchange.answer.batch, None
     plan = exchange.plan
-    body = (message.said(plan) if plan.intact is None else read_json(unpacked(plan) or b"")) or {}
+    body = (message.sent_message(plan) if plan.intact is None else read_json(unpacked(plan) or b"")) or {}
     if plan.status == 200 and body.get("type") == "message":
         return "succeeded", {**body, "usage": {**body["usage"], "service_tier": "batch"}}
     if body.get("type") != "error":  # cut off or garbled by a fault: nothing a line could hold

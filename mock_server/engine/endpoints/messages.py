@@ -872,7 +872,11 @@ def _contradicting(turn: Turn, reply: CompiledReply, cut: Binding | None) -> War
 
 def _found(turn: Turn, reply: CompiledReply, cut: Binding | None) -> "Sequence[Contradiction]":
     """What a reply does against a request, and against all that differ from it in what was said before alone."""
-    from mock_server.protocol.contradictions import Said, adds_tools, contradictions  # most replies never call or think
+    from mock_server.protocol.contradictions import (  # most replies never call or think
+        JudgedReply,
+        adds_tools,
+        contradictions,
+    )
 
     request = turn.admitted.request
     is_bent = bool(turn.breaks.faults) and any(type(one) is not Gate for one in turn.breaks.faults)
@@ -884,7 +888,7 @@ def _found(turn: Turn, reply: CompiledReply, cut: Binding | None) -> "Sequence[C
             return told
         if len(known) >= _MOST_KNOWN:
             known.clear()
-    found = contradictions(request, turn.admitted.model, Said(*reply.said(cut), is_bent))
+    found = contradictions(request, turn.admitted.model, JudgedReply(*reply.outgoing(cut), is_bent))
     if known is not None and not allowance().unjudged:  # what was left unjudged is told each time
         known[place] = found
     return found

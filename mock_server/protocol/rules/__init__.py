@@ -402,7 +402,7 @@ def _passed(path: str, known: frozenset[str]) -> Ignored:
     return Ignored(path if len(path) <= _LONGEST_TEXT else excerpt(path, _LONGEST_TEXT), known)
 
 
-def told_of(found: Sequence[Ignored]) -> str:
+def ignored_text(found: Sequence[Ignored]) -> str:
     """What is ignored in a sentence of at most 200 letters, as far as it has room."""
     described = [_described(one) for one in found]
     if len(described) == 1:

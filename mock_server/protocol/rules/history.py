@@ -425,7 +425,7 @@ def _beside(block: Mapping[str, Any]) -> tuple[bytes, ...]:
     if kind in _DATA:
         return ()
     if kind == "text":
-        return (signing.beside("text", said=block["text"].strip()),)
+        return (signing.beside("text", value=block["text"].strip()),)
     if kind in _CALLS:
         name, input = block["name"], block["input"]
         return (signing.beside(kind, name, input), signing.beside(kind, name, cut=True))
@@ -440,7 +440,7 @@ def _compaction(block: Mapping[str, Any], path: str) -> None:
         )
 
 
-def result_said(result: Mapping[str, Any]) -> str:
+def signed_result_text(result: Mapping[str, Any]) -> str:
     """What the mark in `encrypted_content` covers."""
     return f"{result.get('url')} {result.get('title')}"
 
@@ -449,7 +449,7 @@ def _results(results: list[Any], path: str) -> None:
     for number, result in enumerate(results):
         if not isinstance(result, dict):
             continue
-        if signing.signed("web_search_result", result_said(result), result.get("encrypted_content")) is False:
+        if signing.signed("web_search_result", signed_result_text(result), result.get("encrypted_content")) is False:
             raise invalid(
                 f"{path}.web_search_tool_result.content.{number}: Invalid `encrypted_content` in search result"
             )

@@ -21,7 +21,7 @@ from mock_server.scenario.faults import FAULTS
 from mock_server.scenario.load import build, loads, same_names
 from mock_server.scenario.model import Scenario
 from mock_server.scenario.node import ScenarioError, one_of, suggestion
-from mock_server.scenario.subjects import ASKING
+from mock_server.scenario.subjects import PROMPT_ENDPOINTS
 from mock_server.scenario.writing import written
 from mock_server.server.control import views
 from mock_server.server.control.answers import ControlError, Query, RouteAnswer
@@ -595,7 +595,7 @@ def explained(control: Control, query: Query) -> RouteAnswer:
     if endpoint not in TARGETS:
         expected = one_of(str(endpoint), TARGETS).removeprefix("; ")
         raise ControlError(400, f"no endpoint is called {endpoint!r}", expected)
-    if request is None and endpoint in ASKING:
+    if request is None and endpoint in PROMPT_ENDPOINTS:
         raise ControlError(400, "request is missing", "the JSON body of a request to the API")
     headers = {"anthropic-version": session.in_force.profile.default_version, **_headers(body)}
     return RouteAnswer(200, explain(control.engine, session, request_to(endpoint, request or {}, headers)).as_json())

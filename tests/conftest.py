@@ -3,12 +3,15 @@
 import difflib
 import json
 import logging
+import pkgutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
+from importlib import import_module
 from typing import Any
 
 import pytest
 
+import mock_server
 from mock_server import MockClient, MockServer
 from mock_server.api.session import Verbs
 from mock_server.engine.engine import Engine
@@ -100,3 +103,18 @@ def server() -> Iterator[MockServer]:
 def anywhere(server: MockServer, request: pytest.FixtureRequest) -> Verbs:
     """The verbs of one session, called directly and over the control API."""
     return server if request.param == "here" else MockClient(server.url)
+
+
+@pytest.fixture(scope="session")
+def _every_module() -> None:
+    """All that a server imports when it is first needed is there."""
+    for module in pkgutil.walk_packages(mock_server.__path__, "mock_server."):
+        if not module.name.endswith("__main__"):
+            import_module(module.name)
+
+
+@pytest.fixture
+def pytester(_every_module: None, pytester: pytest.Pytester) -> pytest.Pytester:
+    """At its end the modules that were imported meanwhile are let go of; a server of this process would have half of
+    its own twice."""
+    return pytester

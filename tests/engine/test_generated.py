@@ -4,7 +4,6 @@ that fits where they may, and can be sent back.
 
 import json
 from collections.abc import Mapping
-from functools import cache
 from typing import Any
 
 import jsonschema
@@ -388,9 +387,8 @@ PROMPTS = st.one_of(
 ROUNDS = 3  # of tools: a human turn of replies that are made up has no more
 
 
-@cache
-def served(profile: str, tools: str, nth: int) -> Engine:
-    """One of several engines that get the same requests."""
+def served(profile: str, tools: str) -> Engine:
+    """One of several engines that get the same requests: new for each example, whose ids hang on what came before."""
     chosen = Settings(profile=profile, generated_tools=tools, time_scale=0, seed=7)  # type: ignore[arg-type]
     return Engine(chosen, load_profile(profile))
 
@@ -401,13 +399,14 @@ def served(profile: str, tools: str, nth: int) -> Engine:
 def test_any_valid_request_gets_a_reply_that_is_valid_and_may_be_sent_back(profile: str, data: st.DataObject) -> None:
     tools = data.draw(st.sampled_from(["forced", "matching"]))
     body = {"model": data.draw(st.sampled_from(MODELS[profile])), **data.draw(BODIES)}
+    engines = [served(profile, tools) for _ in range(3)]
     talk: list[dict[str, Any]] = []
     for _ in range(3):
         talk = [*talk, {"role": "user", "content": data.draw(PROMPTS)}]
         for _ in range(ROUNDS):
             request = {**body, "messages": talk}
-            one, again = (send(served(profile, tools, nth), request) for nth in (0, 1))
-            other = send(served(profile, tools, 2), {**request, "stream": not body["stream"]})
+            one, again = (send(engine, request) for engine in engines[:2])
+            other = send(engines[2], {**request, "stream": not body["stream"]})
             if one.status != 200 and len(talk) == 1:
                 return  # no valid request
             assert one.status == 200, one.body()

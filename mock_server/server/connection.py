@@ -581,6 +581,7 @@ class Connection(RequestHandler):
         self._app.inbox.put(self._answer, http, came)
 
     def _answer(self, http: HttpRequest, came: bytes, start: float) -> None:
+        answered: Answered | None = None
         try:
             if len(http.body) >= LONG:
                 self._loop.create_task(self._answer_large(http, came, start))
@@ -594,10 +595,11 @@ class Connection(RequestHandler):
             else:
                 answered.end("client_left", 0)
         except Exception as error:
-            self._fail(error)
+            self._fail(error, answered)
 
     async def _answer_large(self, http: HttpRequest, came: bytes, start: float) -> None:
         """The same for a large body, which is read while others are answered."""
+        answered: Answered | None = None
         try:
             answered, told = await self._app.answered(http)
             if answered.exchange.late is not None:
@@ -606,7 +608,7 @@ class Connection(RequestHandler):
             else:
                 self._send(http, came, answered, start, told)
         except Exception as error:
-            self._fail(error)
+            self._fail(error, answered)
 
     async def _answer_late(
         self, http: HttpRequest, came: bytes, answered: Answered, start: float, told: bytes | None = None
@@ -617,10 +619,15 @@ class Connection(RequestHandler):
             self.force_close()
             raise
         self._when_lost = None
-        self._send(http, came, answered, start, told)
+        try:
+            self._send(http, came, answered, start, told)
+        except Exception as error:
+            self._fail(error, answered)
 
-    def _fail(self, error: Exception) -> None:
-        """A mistake of ours."""
+    def _fail(self, error: Exception, answered: Answered | None) -> None:
+        """A mistake of ours. `answered`: what was to be sent; the journal keeps it, and that it came to nothing."""
+        if answered is not None:
+            answered.end("fault", 0)
         self.write(self._fault(error))
         self.force_close()
 

@@ -9,6 +9,7 @@ from handloop import HandLoop
 
 from mock_server import Settings
 from mock_server.protocol.request import HttpRequest
+from mock_server.scenario.load import loads
 from mock_server.server import app as application
 from mock_server.server.connection import MOST_PATIENCE, SLICE, Connection, Inbox
 from mock_server.server.player import Wheel
@@ -205,6 +206,28 @@ def test_a_client_that_leaves_before_its_turn_is_in_the_journal_all_the_same() -
             ("completed", False),
         ]
         assert answered.written.startswith(b"HTTP/1.1 200 OK\r\n")
+
+    on_server(talk)
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+def test_a_reply_that_we_cannot_send_is_a_500_and_ends(is_late: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(plan: Any) -> int:
+        raise RuntimeError("a mistake of ours")
+
+    async def talk(runner: Runner, connect: Connect) -> None:
+        if is_late:
+            runner.engine.load(loads("name: long\ntiming: {chunk: word}\nreply: " + "word " * 5_000))
+        connection, transport = connect()
+        await asyncio.sleep(0)
+        monkeypatch.setattr("mock_server.server.connection.frames_at_once", broken)
+        connection.data_received(POST)
+        (entry,) = await runner.engine.sessions.default.journal.wait_for_async(1)
+
+        assert entry.outcome == "fault"
+        await turns()
+        assert transport.written.startswith(b"HTTP/1.1 500 Internal Server Error\r\n")
+        assert b"api_error" in transport.written
 
     on_server(talk)
 

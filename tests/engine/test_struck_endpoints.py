@@ -14,7 +14,7 @@ from mock_server.protocol.request import HttpRequest, InMemory, MultipartForm, U
 from mock_server.protocol.sse import dumps, encode
 from mock_server.scenario.load import loads
 from mock_server.scenario.node import ScenarioError
-from mock_server.scenario.subjects import TELLING
+from mock_server.scenario.subjects import MESSAGE_ENDPOINTS
 
 MakeEngine = Callable[..., Engine]
 Ask = Callable[..., Entry]
@@ -62,7 +62,7 @@ def test_every_endpoint_has_the_name_that_scenarios_have_for_it() -> None:
     assert {path: set(methods) for path, methods in OPERATIONS.items()} == {
         path: set(methods) for path, methods in ENDPOINTS.items()
     }
-    assert {NAMES[one] for one in MESSAGES} == TELLING
+    assert {NAMES[one] for one in MESSAGES} == MESSAGE_ENDPOINTS
     assert set(REQUESTS) == {*NAMES.values()} - {"files.upload"}
 
 

@@ -390,7 +390,7 @@ class MockServer(Local):
         return None
 
     def _add_overlays(self, overlays: Sequence[Scenario]) -> None:
-        self._engine.lay(*overlays)
+        self._engine.add_overlays(*overlays)
 
     # -- sessions ----------------------------------------------------------------------------------------------
 

@@ -81,13 +81,13 @@ class Once:
     MOST = 1_000
 
     def __init__(self) -> None:
-        self._told: set[str] = set()
+        self._names: set[str] = set()
 
     def first(self, name: str) -> bool:
         """Whether nobody was told of this name before; somebody is from now on."""
-        if name in self._told or len(self._told) >= self.MOST or len(name) > self.MOST:
+        if name in self._names or len(self._names) >= self.MOST or len(name) > self.MOST:
             return False
-        self._told.add(name)
+        self._names.add(name)
         return True
 
 
@@ -261,8 +261,8 @@ def _applied(prompt: "_Prompt") -> Iterator[dict[str, Any]]:
 
 
 def _value(edit: Mapping[str, Any], name: str, default: int) -> int:
-    given = edit.get(name)
-    value = given.get("value") if isinstance(given, Mapping) else None
+    field = edit.get(name)
+    value = field.get("value") if isinstance(field, Mapping) else None
     return value if isinstance(value, int) and not isinstance(value, bool) else default
 
 
@@ -433,7 +433,7 @@ def commit(admitted: Admitted, plan: Plan, limits: Collection[Buckets]) -> None:
 # `extras` gives None for a request that asks for nothing of the kind. Shapes: docs/protocol.md B.2, C.1, C.2.
 
 # parameters (and parts of the tools) that make a reply say more
-ASKING = frozenset(
+EXTRA_PARAMETERS = frozenset(
     ("speed", "inference_geo", "diagnostics", "context_management", "container", "fallbacks", "compaction")
 )
 # betas that have every reply tell of each sampling by itself, and of the edits of its context
@@ -446,22 +446,22 @@ def extras(admitted: Admitted, ids: Ids, *, runs_code: bool = False) -> Extras |
     """What the reply says beside its message. `runs_code`: the reply does, so there is a container."""
     request = admitted.request
     body = request.body
-    plain = ASKING.isdisjoint(body) and "anthropic-beta" not in request.headers and not runs_code
+    plain = EXTRA_PARAMETERS.isdisjoint(body) and "anthropic-beta" not in request.headers and not runs_code
     if plain and not admitted.call.session.in_force.profile.priority_tier:
         return None
-    asked = [name for name in ASKING if body.get(name) is not None]
-    told = _tier(admitted)
-    iterates, edits = request.has_beta(*_ITERATING), "context_management" in asked or request.has_beta(_EDITING)
-    if not (asked or runs_code or told or iterates or edits):
+    wanted = [name for name in EXTRA_PARAMETERS if body.get(name) is not None]
+    tier = _tier(admitted)
+    iterates, edits = request.has_beta(*_ITERATING), "context_management" in wanted or request.has_beta(_EDITING)
+    if not (wanted or runs_code or tier or iterates or edits):
         return None
     return Extras(
-        message=_diagnostics(admitted) if "diagnostics" in asked else {},
-        delta={"container": _container(admitted, ids)} if runs_code or "container" in asked else {},
+        message=_diagnostics(admitted) if "diagnostics" in wanted else {},
+        delta={"container": _container(admitted, ids)} if runs_code or "container" in wanted else {},
         beside=_beside(admitted) if edits else {},
         iterates=iterates,
         advisor=_advisor(request) if iterates else None,
-        for_program="container" not in asked,
-        usage=told | {name: body[name] for name in ("speed", "inference_geo") if name in asked},
+        for_program="container" not in wanted,
+        usage=tier | {name: body[name] for name in ("speed", "inference_geo") if name in wanted},
     )
 
 
@@ -492,15 +492,15 @@ def _diagnostics(admitted: Admitted) -> dict[str, Any]:
 
 def _container(admitted: Admitted, ids: Ids) -> dict[str, Any]:
     """The container a request names, or a new one; it lives an hour from now."""
-    given = admitted.request.body.get("container")
-    asked = given if isinstance(given, Mapping) else {"id": given}
+    named = admitted.request.body.get("container")
+    wanted = named if isinstance(named, Mapping) else {"id": named}
     ends = moment(int(admitted.call.session.reply_time()) + CONTAINER_SECONDS)
     container = {
-        "id": str(asked.get("id") or ids.new("container")),
+        "id": str(wanted.get("id") or ids.new("container")),
         "expires_at": whole_seconds(ends),
     }
-    skills = asked.get("skills")
+    skills = wanted.get("skills")
     if isinstance(skills, list):
-        told = [{"version": "latest", **skill} for skill in skills if isinstance(skill, Mapping)]
-        return {**container, "skills": told}
+        listed = [{"version": "latest", **skill} for skill in skills if isinstance(skill, Mapping)]
+        return {**container, "skills": listed}
     return container

@@ -143,8 +143,8 @@ class Lookup:
             self.is_question, self.turn = talk.is_question, talk.human[-1]
             self.prompt = talk.turns[self.turn].text
         if _RETRIES in headers:
-            told = headers[_RETRIES]
-            self.retries = int(told) if told.isdecimal() and len(told) <= 3 else 0
+            count = headers[_RETRIES]
+            self.retries = int(count) if count.isdecimal() and len(count) <= 3 else 0
         if states is not None:
             self.view.states, self.view.endpoint = states, endpoint
 
@@ -325,8 +325,8 @@ _LONGEST_NAME = 100  # that is told back
 
 
 def _unknown(name: str, known: Mapping[str, Scenario]) -> Exception:
-    told = suggestion(name, known) or f"; known are {listed(sorted(known))}"
-    return invalid(f"no scenario is named '{excerpt(name, _LONGEST_NAME)}'{told}")
+    hint = suggestion(name, known) or f"; known are {listed(sorted(known))}"
+    return invalid(f"no scenario is named '{excerpt(name, _LONGEST_NAME)}'{hint}")
 
 
 def _named_choice(library: Library, lookup: Lookup, named: NamedScenario) -> Choice | NearMiss:
@@ -356,13 +356,13 @@ def _anchor(scenario: Scenario, lookup: Lookup) -> int | None:
     return next((at for at in talk.human if when is None or when.holds(lookup.at(at))), None)
 
 
-def _off(scenarios: Sequence[Scenario], lookup: Lookup, told: Container[str]) -> Iterator[NearMiss]:
-    """Which conditions of the scenarios did not hold at the newest human turn; but for those `told` of already, and
+def _off(scenarios: Sequence[Scenario], lookup: Lookup, known: Container[str]) -> Iterator[NearMiss]:
+    """Which conditions of the scenarios did not hold at the newest human turn; but for those `known` already, and
     those for side calls."""
     for scenario in scenarios:
         if scenario.when is None or scenario.named_only or scenario.is_side_call:
             continue
-        if scenario.name not in told:
+        if scenario.name not in known:
             match = scenario.when.match(lookup.newest)
             yield NearMiss(scenario.name, match.distance, match.misses)
 
@@ -415,8 +415,8 @@ def _once_more(choice: Choice, lookup: Lookup, times: int) -> Choice | NearMiss:
         return choice
     begun = lookup.cursors.begun.get((lookup.key, scenario.name), 0)
     if begun >= times:
-        said = f"no reply is left: it answers {several(times, 'exchange')} at most, this is number {begun + 1}"
-        return _miss(scenario, "times", f"{times} at most", f"exchange {begun + 1}", said)
+        text = f"no reply is left: it answers {several(times, 'exchange')} at most, this is number {begun + 1}"
+        return _miss(scenario, "times", f"{times} at most", f"exchange {begun + 1}", text)
     return choice._replace(begins=True)
 
 
@@ -424,14 +424,14 @@ def _over(scenario: Scenario, reached: int) -> NearMiss:
     """A script that has come to its end."""
     count = len(scenario.turns)
     if scenario.anchored_at == "session":
-        said = f"no reply is left: {count} {'was' if count == 1 else 'were'} added, this is request {reached}"
+        text = f"no reply is left: {count} {'was' if count == 1 else 'were'} added, this is request {reached}"
     else:
-        said = f"no reply is left: it has {several(count, 'turn')}, this is turn {reached}"
-    return _miss(scenario, "turn", f"1 to {count}", f"turn {reached} of {count}", said)
+        text = f"no reply is left: it has {several(count, 'turn')}, this is turn {reached}"
+    return _miss(scenario, "turn", f"1 to {count}", f"turn {reached} of {count}", text)
 
 
-def _miss(scenario: Scenario, condition: str, wanted: str, got: str, said: str) -> NearMiss:
-    return NearMiss(scenario.name, 0.1, (Miss(condition, wanted, got, text=said),))
+def _miss(scenario: Scenario, condition: str, wanted: str, got: str, text: str) -> NearMiss:
+    return NearMiss(scenario.name, 0.1, (Miss(condition, wanted, got, text=text),))
 
 
 def _next(scenario: Scenario, lookup: Lookup) -> int:

@@ -129,9 +129,9 @@ class Engine:
         served = (*self.chaos, *self._scenarios)
         self._strikes = any(not one.endpoints <= MESSAGE_ENDPOINTS for one in served)
         self._windows = tuple(one for one in served if one.between is not None)
-        laid = [one for one in self._windows if id(one) not in before]
-        for session in self.sessions.all() if laid else ():
-            session.lay(laid)
+        added = [one for one in self._windows if id(one) not in before]
+        for session in self.sessions.all() if added else ():
+            session.begin_windows(added)
         answers = {id(leaf) for one in served for turn in one.turns for leaf in turn.leaves}
         for session in (*self.sessions.all(), self.ended):
             own = {id(leaf) for one in session.scenarios for turn in one.scenario.turns for leaf in turn.leaves}
@@ -144,32 +144,32 @@ class Engine:
             _check_states(self.library(session).every, scenarios)
         session.add(*[_compiled(one, session.in_force) for one in scenarios])
 
-    def lay(self, *overlays: Scenario) -> None:
+    def add_overlays(self, *overlays: Scenario) -> None:
         """Lay overlays over every session's replies; one whose name is there already is replaced. Raises ScenarioError
         as `add` does."""
         names = {one.name for one in overlays}
         if any(one.states for one in overlays):
             _check_states((*self.chaos, *self._scenarios), overlays)
-        self._relay((*overlays, *(one for one in self.chaos if one.name not in names)))
+        self._replace_overlays((*overlays, *(one for one in self.chaos if one.name not in names)))
 
-    def lift(self, name: str) -> bool:
+    def remove_overlay(self, name: str) -> bool:
         """Take away an overlay that was laid at run time; False when there is none of this name."""
         kept = tuple(one for one in self.chaos if one.name != name)
         found = len(kept) < len(self.chaos)
-        self._relay(kept)
+        self._replace_overlays(kept)
         return found
 
     def switch(self, name: str, *, on: bool) -> None:
         """Have an overlay strike everywhere, or not."""
         self.off = self.off - {name} if on else self.off | {name}
 
-    def _relay(self, chaos: tuple[Scenario, ...]) -> None:
+    def _replace_overlays(self, chaos: tuple[Scenario, ...]) -> None:
         self.chaos = chaos
         self.swap(self.prepare(self._scenarios))
 
     def overlays(self, session: Session) -> tuple[Scenario, ...]:
         """The overlays that are laid over the messages of a session, in order of precedence."""
-        listed = self.library(session).laid
+        listed = self.library(session).message_overlays
         off = self.off | session.off
         return tuple(one for one in listed if one.name not in off) if off else listed
 

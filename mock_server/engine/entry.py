@@ -48,9 +48,9 @@ class Outline(NamedTuple):
     prompt: str = ""
 
 
-def without_keys(given: Mapping[str, str]) -> Mapping[str, str]:
+def without_keys(sent: Mapping[str, str]) -> Mapping[str, str]:
     """The headers in lower case without what is secret in them. They may be shared by many entries."""
-    headers = dict(given) if isinstance(given, dict) else {name.lower(): value for name, value in given.items()}
+    headers = dict(sent) if isinstance(sent, dict) else {name.lower(): value for name, value in sent.items()}
     for name in SECRET_HEADERS & headers.keys():
         headers[name] = key_mark(headers[name])
     return headers
@@ -231,8 +231,8 @@ class Entry:
         still to be made.
         """
         plan = self.exchange.plan
-        told = (*plan.headers, *plan.whole.headers)
-        return next((value for name, value in told if name in _ID_HEADERS), None)
+        headers = (*plan.headers, *plan.whole.headers)
+        return next((value for name, value in headers if name in _ID_HEADERS), None)
 
     @property
     def reply(self) -> Mapping[str, Any]:
@@ -406,23 +406,23 @@ class Entry:
         return self.ending
 
     def __str__(self) -> str:
-        said = self._said()
+        prompt = self._prompt_line()
         first = self.note.split("\n")[0].removesuffix(" Nearest:")
-        note = masked("; ".join((first, *self._unsaid())).removeprefix("; "))
+        note = masked("; ".join((first, *self._more_warnings())).removeprefix("; "))
         by = f"{self.scenario} turn {self.turn}{note and ': ' + note}" if self.scenario else note
         end = "open" if self.ending is None else self.ending[0]
         status = "…" if self.exchange.late is not None else self.plan.status
         by += " (side call)" if self.side else ""
         by += f" ({', '.join(map(str, self.moved))})" if self.moved else ""
         path = masked(self.path) + (f"?{masked_query(self.query)}" if self.query else "")
-        return f"{self.method} {path} {said} -> {status} {by}, {end}"
+        return f"{self.method} {path} {prompt} -> {status} {by}, {end}"
 
-    def _unsaid(self) -> list[str]:
+    def _more_warnings(self) -> list[str]:
         """The warnings that the note does not tell already."""
         note = self.note
         return [one for one in self.warnings if one not in note and not (note and note in one)]
 
-    def _said(self) -> str:
+    def _prompt_line(self) -> str:
         if not self.exchange.understood or not self.request.is_readable:
             return f"({several(len(self._body), 'byte')})"
         prompt = masked(" ".join(self.request.prompt.split()))

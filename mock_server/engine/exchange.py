@@ -152,20 +152,20 @@ class Call(NamedTuple):
             return reader(self.http, self.session)
         return reading.result()
 
-    def ids_of(self, said: bytes | None = None) -> Ids:
-        """Where the id of something lasting is drawn from: with a seed, from what is said (if nothing is, the body) and
+    def ids_of(self, text: bytes | None = None) -> Ids:
+        """Where the id of something lasting is drawn from: with a seed, from `text` (without one, the body) and
         how often it was.
         """
         seed = self.session.in_force.settings.seed
         if seed is None:
             return self.ids
-        if said is not None:
-            spoken = digest(said)
+        if text is not None:
+            digested = digest(text)
         else:
             known = None if self.reading is None else self.reading.digests
-            spoken = digest(self.http.body) if known is None else known[1]
-        n = self.session.cursors.sent.add((self.key, spoken))
-        return Ids(exchange_seed(seed, self.key, spoken, n))
+            digested = digest(self.http.body) if known is None else known[1]
+        n = self.session.cursors.sent.add((self.key, digested))
+        return Ids(exchange_seed(seed, self.key, digested, n))
 
     def query(self, known: Mapping[str, Parameter]) -> Mapping[str, Any]:
         """The query's values, of the parameters an endpoint knows. Raises ApiError (400) for any other."""

@@ -246,7 +246,7 @@ class Journal:
         self._open.pop(entry, None)
         self._journals.finish(entry)
         if self.listeners:
-            self.told(entry)
+            self.tell(entry)
 
     def failed(self, exception: BaseException) -> None:
         """A function that was to give a reply raised."""
@@ -268,7 +268,7 @@ class Journal:
                 self.tally.cut += 1
             cut("ended")
 
-    def told(self, entry: Entry) -> None:
+    def tell(self, entry: Entry) -> None:
         """Tell who listens that an entry came or ended."""
         for subscriber in self.listeners:
             subscriber(entry)
@@ -503,7 +503,7 @@ class Journals:
             self.catch_up()
         if journal.listeners:
             entry.is_awaited = True
-            journal.told(entry)
+            journal.tell(entry)
         return entry
 
     def note(self, journal: Journal, entry: Entry) -> None:
@@ -513,7 +513,7 @@ class Journals:
         if not self.total % MOST_WAITING:
             self.catch_up()
         if journal.listeners:
-            journal.told(entry)
+            journal.tell(entry)
 
     def finish(self, entry: Entry) -> None:
         """Count that an entry has ended whose end somebody waits for."""
@@ -522,14 +522,14 @@ class Journals:
             if entry.is_awaited:
                 self._finished(entry)
 
-    def _shown(self, given: Mapping[str, str]) -> Mapping[str, str]:
+    def _shown(self, headers: Mapping[str, str]) -> Mapping[str, str]:
         """The headers without keys: once for all requests that share them."""
-        shown = without_keys(given)
-        if isinstance(given, dict):  # nobody changes those that requests share
+        shown = without_keys(headers)
+        if isinstance(headers, dict):  # nobody changes those that requests share
             if len(self._given) >= _HEADERS:
                 self._headers, self._given = {}, []
-            self._headers[id(given)] = shown
-            self._given.append(given)
+            self._headers[id(headers)] = shown
+            self._given.append(headers)
         return shown
 
     # -- counting: whoever looks -------------------------------------------------------------------------------
@@ -573,8 +573,8 @@ class Journals:
             like = settled.exchange
             tally.came(like, len(tokens))
             tally.finished += len(tokens)
-            told = sum([one[0] for one in tokens]), sum([one[1] for one in tokens])
-            self.metrics.add((like.scenario, like.plan.status, outcome), told, len(tokens))
+            spent = sum([one[0] for one in tokens]), sum([one[1] for one in tokens])
+            self.metrics.add((like.scenario, like.plan.status, outcome), spent, len(tokens))
 
     def _finished(self, entry: Entry) -> None:
         """Count that an exchange has ended, once. Not for metrics: what is of a batch, or was cut before its reply."""

@@ -97,20 +97,20 @@ class _Texts:
         for text in needs:
             self.texts.setdefault(text, []).append(at)
 
-    def found(self, said: str) -> list[int]:
+    def found(self, prompt: str) -> list[int]:
         """The places of the scenarios one of whose texts is there, in no order and some of them twice."""
-        likely = self._likely(said) if len(self.texts) > _FEW else self.texts
-        return [*chain.from_iterable(map(self.texts.__getitem__, filter(said.__contains__, likely)))]
+        likely = self._likely(prompt) if len(self.texts) > _FEW else self.texts
+        return [*chain.from_iterable(map(self.texts.__getitem__, filter(prompt.__contains__, likely)))]
 
-    def _likely(self, said: str) -> Iterable[str]:
+    def _likely(self, prompt: str) -> Iterable[str]:
         """The texts that the words of what is said leave to be looked for."""
         by_opening, by_word, by_start, by_end, others = self._parts
         if by_opening:
             likely = []
             for words_in, texts in by_opening:
-                likely += [text for word in texts.keys() & words_in(said) for text in texts[word]]
+                likely += [text for word in texts.keys() & words_in(prompt) for text in texts[word]]
             return likely + others
-        words = said.split()
+        words = prompt.split()
         likely = [text for word in by_word.keys() & words for text in by_word[word]] if by_word else []
         for length, texts in by_start:
             likely += [text for part in texts.keys() & {word[:length] for word in words} for text in texts[part]]
@@ -248,17 +248,17 @@ class _Lane:
         # a text is then looked for just where a condition would look for it
         is_sure = prompt.text.isascii() and (asked.is_question or not self._looks_back)
         if self._prompt.texts:
-            found = self._prompt.found(prompt.folded if is_sure else self._said(asked))
+            found = self._prompt.found(prompt.folded if is_sure else self._searched(asked))
         if self._looks_elsewhere:
             found += self._elsewhere(asked)
         places = sorted({*found, *self._always}) if found else self._always
         return map((self.index.sure if is_sure else self.index.unsure).__getitem__, places)
 
-    def _said(self, asked: "Lookup") -> str:
+    def _searched(self, asked: "Lookup") -> str:
         """What was said that scenarios may ask for."""
         prompt = asked.prompt
-        said = prompt.folded if prompt.text.isascii() else prompt.sought
-        return "\n".join([*[text.sought for text in asked.older()], said]) if self._looks_back else said
+        newest = prompt.folded if prompt.text.isascii() else prompt.sought
+        return "\n".join([*[text.sought for text in asked.older()], newest]) if self._looks_back else newest
 
     def _elsewhere(self, asked: "Lookup") -> Iterator[int]:
         """The places of scenarios that go by what stands elsewhere than in the prompt."""
@@ -381,8 +381,9 @@ def _leaves(scenario: Scenario) -> Iterator[tuple[int, Answer]]:
 class Library:
     """Scenarios asked in this order: higher priority first, else as given. Of two with one name the first counts.
 
-    `overlays` answer nothing: they are laid over what the others answer, `laid` over messages. `beside` are those of
-    both kinds that are for other endpoints. `states`: every state that is declared; `initial`: what each is at first.
+    `overlays` answer nothing: they are laid over what the others answer, `message_overlays` over messages. `beside` are
+    those of both kinds that are for other endpoints. `states`: every state that is declared; `initial`: what each is at
+    first.
     """
 
     def __init__(self, compiled: Iterable[CompiledScenario] = ()) -> None:
@@ -396,7 +397,7 @@ class Library:
         ordered = sorted((one.scenario for one in first.values()), key=lambda scenario: -scenario.priority)
         self.every = tuple(ordered)
         self.overlays = tuple(one for one in ordered if one.is_overlay)
-        self.laid = tuple(one for one in self.overlays if one.endpoints & MESSAGE_ENDPOINTS)
+        self.message_overlays = tuple(one for one in self.overlays if one.endpoints & MESSAGE_ENDPOINTS)
         self.beside = tuple(one for one in ordered if not one.endpoints <= MESSAGE_ENDPOINTS)
         self.scenarios = tuple(one for one in ordered if not one.is_overlay and one.endpoints & MESSAGE_ENDPOINTS)
         self.states, _ = merged((one.name, one.states) for one in ordered if one.states)

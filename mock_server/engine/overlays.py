@@ -43,13 +43,13 @@ class Overlays:
     def add(self, *overlays: Scenario) -> None:
         """Raises ScenarioError as `Engine.add` does."""
         if self._session is None:
-            self._engine.lay(*overlays)
+            self._engine.add_overlays(*overlays)
         else:
             self._engine.add(self._session, *overlays)
 
     def remove(self, name: str) -> None:
         """Raises LookupError for one that was not added here."""
-        take = self._engine.lift if self._session is None else self._session.remove
+        take = self._engine.remove_overlay if self._session is None else self._session.remove
         if not take(name):
             raise _unknown(name, self._added())
 

@@ -20,8 +20,8 @@ def content_seed(seed: int | None, fingerprint: bytes) -> bytes:
 
 def exchange_seed(seed: int | None, key: str, fingerprint: bytes, n: int) -> bytes:
     """The seed of ids and jitter of one exchange."""
-    said = b"\0".join((b"exchange", key.encode(), fingerprint, str(n).encode()))
-    return hashlib.blake2b(said, key=_key(seed), digest_size=16).digest()
+    joined = b"\0".join((b"exchange", key.encode(), fingerprint, str(n).encode()))
+    return hashlib.blake2b(joined, key=_key(seed), digest_size=16).digest()
 
 
 def _key(seed: int | None) -> bytes:

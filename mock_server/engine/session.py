@@ -218,7 +218,7 @@ class Session:
             self._mover = mover
         return changed
 
-    def lay(self, overlays: Iterable[Scenario]) -> None:
+    def begin_windows(self, overlays: Iterable[Scenario]) -> None:
         """The windows of these overlays begin now."""
         for one in overlays:
             if one.between is not None:
@@ -241,7 +241,7 @@ class Session:
         with self._lock:
             kept = (old for old in self.scenarios if old.scenario.name not in names)
             self.scenarios = (*scenarios, *kept)
-        self.lay(one.scenario for one in scenarios)
+        self.begin_windows(one.scenario for one in scenarios)
 
     def remove(self, name: str) -> bool:
         """Take one of its own scenarios away; False when it has none of this name."""

@@ -225,10 +225,10 @@ class ReplyTemplate:
         own = list(frames)
         for place in reversed(pings):
             del own[place]
-        found: list[Payload | None] = [*self._told(own)]
-        said = PING if beat is PING_FRAME else None
+        found: list[Payload | None] = [*self._payloads_of(own)]
+        payload = PING if beat is PING_FRAME else None
         for place in pings:
-            found.insert(place, said)
+            found.insert(place, payload)
         return tuple(found)
 
     @staticmethod
@@ -236,7 +236,7 @@ class ReplyTemplate:
         """What the JSON says that was filled."""
         return tuple([read_json(body) for body in bodies])
 
-    def _told(self, frames: Sequence[bytes]) -> list[Payload]:
+    def _payloads_of(self, frames: Sequence[bytes]) -> list[Payload]:
         """The payloads of the events: those they were made of, but for the two or three with a request's own values."""
         found: list[Payload] = [event.payload for event in self.events]
         for at, _ in self._frames[1]:
@@ -290,7 +290,7 @@ class FilledTemplate(ReplyTemplate):
             frames += [filled] if deltas is None else [frame(one.payload) for one in deltas]
         return tuple(frames)
 
-    def _told(self, frames: Sequence[bytes]) -> list[Payload]:
+    def _payloads_of(self, frames: Sequence[bytes]) -> list[Payload]:
         return list(map(readable_payload, frames))
 
     def _deltas(self, step: Event | Silence) -> Sequence[Event] | None:
@@ -439,8 +439,8 @@ def _places(blocks: Sequence[Block], scenario: str, position: int) -> dict[int, 
     thoughts = [at for at, block in enumerate(blocks) if isinstance(block, _THOUGHTS)]
     if not thoughts:
         return {}
-    said = [block.thinking if isinstance(block, Thinking) else _beside(block).hex() for block in blocks]
-    reply = signing.reply_mark(scenario, position, said)
+    contents = [block.thinking if isinstance(block, Thinking) else _beside(block).hex() for block in blocks]
+    reply = signing.reply_mark(scenario, position, contents)
     others = [at for at, block in enumerate(blocks) if at not in thoughts and not _is_blank(block)]
     places = {}
     for number, at in enumerate(thoughts, 1):

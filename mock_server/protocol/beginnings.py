@@ -48,14 +48,14 @@ _MARK = b'"messages"'
 class Story:
     """A conversation: the bytes of its messages, where each ends in them, the messages, and what is known of them.
 
-    `said`: these bytes in a few pieces, each of which ends with a message, and each more than twice as long as the
+    `pieces`: these bytes in a few pieces, each of which ends with a message, and each more than twice as long as the
     next. A conversation that goes on from another one has most of them in common with it.
     """
 
-    __slots__ = ("ends", "had", "messages", "said", "scanned", "weight")
+    __slots__ = ("ends", "had", "messages", "pieces", "scanned", "weight")
 
-    def __init__(self, said: Sequence[bytes], ends: Sequence[int], request: MessagesRequest, weight: int) -> None:
-        self.said = said
+    def __init__(self, pieces: Sequence[bytes], ends: Sequence[int], request: MessagesRequest, weight: int) -> None:
+        self.pieces = pieces
         self.ends = ends
         self.messages: list[Any] = request.body["messages"]
         self.scanned = request.scanned
@@ -65,7 +65,7 @@ class Story:
     def shared(self, body: bytes, start: int, stop: int) -> int:
         """How many of its messages stand at the beginning of those that `body` has there, byte by byte."""
         at, ends = start, self.ends
-        for piece in self.said:
+        for piece in self.pieces:
             if at + len(piece) > stop or not body.startswith(piece, at):
                 break
             at += len(piece)
@@ -86,7 +86,7 @@ class Story:
     def until(self, end: int) -> list[bytes]:
         """The pieces of the bytes up to one of its ends."""
         kept, at = [], 0
-        for piece in self.said:
+        for piece in self.pieces:
             if at + len(piece) > end:
                 kept += [piece[: end - at]] if end > at else []
                 break
@@ -181,13 +181,13 @@ class Frame:
         """The request of a body that fits, or None: what stands between is no whole messages, or no JSON."""
         start, stop = len(self.head), len(body) - len(self.tail)
         known = self.known if len(body) < SHORT else Known(self, self.steady, start, stop)
-        is_long, said = stop - start >= _LONG_ENOUGH, b""
+        is_long, raw = stop - start >= _LONG_ENOUGH, b""
         try:
             if is_long:
                 messages = self._continued(body, known)
             else:
-                said = body[start:stop]
-                text = f"[{said.decode()}]"
+                raw = body[start:stop]
+                text = f"[{raw.decode()}]"
                 messages, end = SCAN(text, 0)
                 if end != len(text):
                     return None
@@ -201,14 +201,14 @@ class Frame:
         if texts is not None:
             fields["question"], fields["has_blocks"] = texts, False
         if not is_long:
-            fields["is_marked"] = self.is_marked or CACHE_MARK in said
+            fields["is_marked"] = self.is_marked or CACHE_MARK in raw
         if type(texts) is tuple and self.opening is None and len(body) < SHORT and not self.is_marked:
-            self._learn(body, said, texts[0])
+            self._learn(body, raw, texts[0])
         return MessagesRequest.of(fields)
 
-    def _learn(self, body: bytes, said: bytes, text: str) -> None:
+    def _learn(self, body: bytes, raw: bytes, text: str) -> None:
         """Note what stands around the one string of a message, where that is plain to see."""
-        begin = _CONTENT.search(said)
+        begin = _CONTENT.search(raw)
         if begin is None or not body.isascii() or not self.max_tokens:
             return
         start = len(self.head) + begin.end()
@@ -372,18 +372,18 @@ class Beginnings:
         listed = frame.stories.setdefault(body[start : start + _KEY], [])
         old: Story | None = known.story
         if old is None:
-            said = [body[start : start + ends[-1]]]
+            pieces = [body[start : start + ends[-1]]]
         else:
             end = old.ends[known.shared - 1]
-            said = old.until(end)
+            pieces = old.until(end)
             if ends[-1] > end:
-                said.append(body[start + end : start + ends[-1]])
+                pieces.append(body[start + end : start + ends[-1]])
             if old in listed:
                 weight += old.weight * known.shared // len(old.ends)
                 if len(old.ends) - known.shared < 4:
                     self.held -= old.weight
                     listed.remove(old)
-        listed.insert(0, Story(_joined(said), ends, request, weight))
+        listed.insert(0, Story(_joined(pieces), ends, request, weight))
         self.held += weight + sum([-one.weight for one in listed[_STORIES:]])
         del listed[_STORIES:]
         self._within_budget()

@@ -628,8 +628,8 @@ _PRINT = hashlib.blake2b(b'{"messages":[', digest_size=16)
 
 def _printed(before: "hashlib.blake2b", message: Mapping[str, Any], mark: bytes) -> "hashlib.blake2b":
     digest = before.copy()
-    said = _written({"content": blocks(message["content"]), "role": message["role"]})
-    digest.update(mark + said.encode())
+    written = _written({"content": blocks(message["content"]), "role": message["role"]})
+    digest.update(mark + written.encode())
     return digest
 
 

@@ -347,8 +347,8 @@ def block_cost(block: Block, model: Model, counter: TokenCounter, *, is_current:
     if kind == "text":
         return Cost(counter.count(block["text"]))
     if kind in THOUGHTS:
-        said = block.get("thinking") or block.get("data") or ""
-        return Cost(counter.count(said)) if is_current else Cost()
+        thought = block.get("thinking") or block.get("data") or ""
+        return Cost(counter.count(thought)) if is_current else Cost()
     if kind == "image":
         return Cost(fixed=_image(block.get("source"), model))
     if kind == "document":

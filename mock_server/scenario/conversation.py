@@ -267,8 +267,8 @@ def conversed(request: MessagesRequest) -> Conversation:
         return known
     messages = request.messages
     if len(messages) == 1 and messages[0]["role"] == "user":
-        said = messages[0]["content"]
-        content = ({"type": "text", "text": said},) if type(said) is str else tuple(said or ())
+        sent = messages[0]["content"]
+        content = ({"type": "text", "text": sent},) if type(sent) is str else tuple(sent or ())
         turn = HumanTurn("user", content)
         talk = Conversation((turn,), _FIRST)
         if (texts := request.question) is not None:  # what most requests are

@@ -83,8 +83,8 @@ async def _call(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any
     try:
         if inspect.iscoroutinefunction(function):
             return await function(*arguments)
-        given = await _in_thread(function, arguments)
-        return await given if inspect.isawaitable(given) else given
+        result = await _in_thread(function, arguments)
+        return await result if inspect.isawaitable(result) else result
     except (asyncio.CancelledError, _Raised):
         raise
     except BaseException as error:
@@ -148,7 +148,7 @@ class BesideApi:
         """Nobody asks."""
 
 
-def aside(http: HttpRequest, desk: Desk, lane: Lane) -> BesideApi | None:
+def beside_api(http: HttpRequest, desk: Desk, lane: Lane) -> BesideApi | None:
     """The reply to a request that is not for the emulated API; None when it is for that."""
     plan = _plan(http, desk)
     return None if plan is None else BesideApi(Exchange(plan, note="control"), lane)
@@ -214,14 +214,14 @@ class App:
         if not (1, 0) <= request.version <= HTTP_1_1:
             return connection.not_http("a request line ends with HTTP/1.1 or HTTP/1.0")
         path = request.rel_url.raw_path
-        told: bytes | None = None
+        filed: bytes | None = None
         try:
             http = await self._read(request, path)
             if http is None:
                 return Written(keep_alive=False)
             if self._is_stream(http):
                 return await self._stream(http, request)
-            answered, told = await self.answered(http)
+            answered, filed = await self.answered(http)
         except ApiError as error:
             answered = self.refused(error)
         if answered.exchange.late is not None:
@@ -231,7 +231,7 @@ class App:
         version = request.version
         plan = answered.exchange.plan
         keep_alive = request.keep_alive and (version >= (1, 1) or not plan.stream)
-        ended = functools.partial(self.ended, answered, request.method, path, start, told=told)
+        ended = functools.partial(self.ended, answered, request.method, path, start, filed=filed)
         frames = frames_at_once(plan)
         if frames >= 0 and request.method != "HEAD":
             ended(Outcome("completed", frames))
@@ -264,7 +264,7 @@ class App:
             return answered, None
         reading, kept = await self._reading(http), await self._kept(http)
         answered = self.exchange(http, reading, kept)
-        return answered, await self._told(answered, http)
+        return answered, await self._filed(answered, http)
 
     async def _reading(self, http: HttpRequest) -> Reading | None:
         """What a large body says, read in another thread: it may take seconds, and others are answered meanwhile."""
@@ -281,7 +281,7 @@ class App:
             self._readers, self._engine.journals.kept, addressed(http, self._base_path)
         )
 
-    async def _told(self, answered: Answered, http: HttpRequest) -> bytes | None:
+    async def _filed(self, answered: Answered, http: HttpRequest) -> bytes | None:
         """What the journal file says of a large body, and who watches is shown of it."""
         if len(http.body) < LONG or not isinstance(answered, Entry):
             return None
@@ -296,7 +296,7 @@ class App:
         http = addressed(http, self._base_path)
         if not self._desk.takes_long(http):
             return None
-        return await self._loop.run_in_executor(self._clerks, aside, http, self._desk, self._engine.sessions.first)
+        return await self._loop.run_in_executor(self._clerks, beside_api, http, self._desk, self._engine.sessions.first)
 
     def _changed(self) -> None:
         """Tell who watches that there are other scenarios, from any thread."""
@@ -315,7 +315,7 @@ class App:
         what the journal keeps of it. `came`: all its bytes, to `remember` it by."""
         if http.path != MESSAGES or http.method != "POST":
             http = addressed(http, self._base_path)
-            answered = aside(http, self._desk, self._engine.sessions.first)
+            answered = beside_api(http, self._desk, self._engine.sessions.first)
             if answered is not None:
                 return answered
         entry = self._engine.handle(http, reading, kept, again=bool(came) and self._came_before(came))
@@ -429,20 +429,20 @@ class App:
         path: str,
         start: float,
         outcome: Outcome,
-        told: bytes | None = None,
+        filed: bytes | None = None,
     ) -> None:
         """The end of an exchange, told before its last bytes go out: the journal entry and the log line."""
         answered.end(outcome.kind, outcome.frames, outcome.sent)
         if self._file is not None or self._watchers or log.isEnabledFor(logging.INFO):
-            self._tell(answered, method, path, start, outcome.kind, told)
+            self._tell(answered, method, path, start, outcome.kind, filed)
 
     def _tell(
-        self, answered: Answered, method: str, path: str, start: float, outcome: str, told: bytes | None = None
+        self, answered: Answered, method: str, path: str, start: float, outcome: str, filed: bytes | None = None
     ) -> None:
         """Tell whoever listens of an exchange that has ended."""
         if isinstance(answered, Entry):
             if self._file is not None:
-                self._file.write(answered, told)
+                self._file.write(answered, filed)
             if self._watchers:
                 self._desk.feed.came(answered, answered.session)
         if not log.isEnabledFor(logging.INFO) or answered.exchange.note == "control":
@@ -456,13 +456,13 @@ class App:
 
 def _outlined(entry: Entry, is_filed: bool) -> bytes | None:
     """Has what lists show of an entry worked out, and what the file says of its body."""
-    told = None
+    filed = None
     if is_filed:
         from mock_server.server.journal_file import readable_body  # it is there: the file that is written is of it
 
-        told = readable_body(entry)
+        filed = readable_body(entry)
     _ = entry.outline
-    return told
+    return filed
 
 
 def _headers(request: BaseRequest) -> Mapping[str, str]:

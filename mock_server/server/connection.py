@@ -282,7 +282,7 @@ class Application(Protocol):
     async def settle(self, answered: Answered) -> None: ...
     def refused(self, error: ApiError) -> Answered: ...
     def ended(
-        self, answered: Answered, method: str, path: str, start: float, outcome: Outcome, told: bytes | None = None
+        self, answered: Answered, method: str, path: str, start: float, outcome: Outcome, filed: bytes | None = None
     ) -> None: ...
 
 
@@ -601,17 +601,17 @@ class Connection(RequestHandler):
         """The same for a large body, which is read while others are answered."""
         answered: Answered | None = None
         try:
-            answered, told = await self._app.answered(http)
+            answered, filed = await self._app.answered(http)
             if answered.exchange.late is not None:
                 self.when_lost(canceling(asyncio.current_task()))
-                await self._answer_late(http, came, answered, start, told)
+                await self._answer_late(http, came, answered, start, filed)
             else:
-                self._send(http, came, answered, start, told)
+                self._send(http, came, answered, start, filed)
         except Exception as error:
             self._fail(error, answered)
 
     async def _answer_late(
-        self, http: HttpRequest, came: bytes, answered: Answered, start: float, told: bytes | None = None
+        self, http: HttpRequest, came: bytes, answered: Answered, start: float, filed: bytes | None = None
     ) -> None:
         try:
             await self._app.settle(answered)
@@ -620,7 +620,7 @@ class Connection(RequestHandler):
             raise
         self._when_lost = None
         try:
-            self._send(http, came, answered, start, told)
+            self._send(http, came, answered, start, filed)
         except Exception as error:
             self._fail(error, answered)
 
@@ -632,7 +632,7 @@ class Connection(RequestHandler):
         self.force_close()
 
     def _send(
-        self, http: HttpRequest, came: bytes, answered: Answered, start: float, told: bytes | None = None
+        self, http: HttpRequest, came: bytes, answered: Answered, start: float, filed: bytes | None = None
     ) -> None:
         alike = answered.alike
         if alike is not None and alike.settled.frames >= 0:
@@ -645,7 +645,7 @@ class Connection(RequestHandler):
             transport = self.transport
             is_open = transport is not None and not transport.is_closing()
             outcome = _outcome(("completed", frames, ()) if is_open else ("client_left", 0, ()))
-            self._app.ended(answered, "POST", http.path, start, outcome, told)
+            self._app.ended(answered, "POST", http.path, start, outcome, filed)
             if transport is not None and (self._held or self._has_ended):
                 transport.write(data)  # before what else becomes of the connection now
             elif transport is not None:
@@ -655,7 +655,7 @@ class Connection(RequestHandler):
             self._free(outcome)
         else:
             opening, chunked = opening_of(plan, keep_alive=True, version=HTTP_1_1)
-            ended = Ending(self._app, answered, http.path, start, told)
+            ended = Ending(self._app, answered, http.path, start, filed)
             self._play(answered, Playing(plan, self, answered.lane, self._app.wheel, start, opening, chunked, ended))
 
     def _play(self, answered: Answered, playing: Playing) -> None:
@@ -701,17 +701,17 @@ class Connection(RequestHandler):
 class Ending:
     """Called when a reply has ended, and tells the application."""
 
-    __slots__ = ("_answered", "_app", "_path", "_start", "_told")
+    __slots__ = ("_answered", "_app", "_filed", "_path", "_start")
 
-    def __init__(self, app: Application, answered: Answered, path: str, start: float, told: bytes | None) -> None:
+    def __init__(self, app: Application, answered: Answered, path: str, start: float, filed: bytes | None) -> None:
         self._app = app
         self._answered = answered
         self._path = path
         self._start = start
-        self._told = told
+        self._filed = filed
 
     def __call__(self, outcome: Outcome) -> None:
-        self._app.ended(self._answered, "POST", self._path, self._start, outcome, self._told)
+        self._app.ended(self._answered, "POST", self._path, self._start, outcome, self._filed)
 
 
 class _Begun:

@@ -532,7 +532,7 @@ def test_what_is_held_is_counted_while_conversations_go_on() -> None:
     frames = [frame for bucket in kept._buckets.values() for frame in bucket.frames]
     stories = [story for frame in frames for listed in frame.stories.values() for story in listed]
 
-    assert all(story.weight > 4 * sum(map(len, story.said)) for story in stories)
+    assert all(story.weight > 4 * sum(map(len, story.pieces)) for story in stories)
     assert kept.held == sum(_weight(one.head) + _weight(one.tail) for one in frames) + sum(
         one.weight for one in stories
     )

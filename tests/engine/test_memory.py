@@ -167,7 +167,7 @@ CHANGES: tuple[tuple[str, Callable[[Engine], object]], ...] = (
     ("limits", lambda one: one.override(one.sessions.default, rate_limits="requests=1")),
     ("other rules", lambda one: one.override(one.sessions.default, validation="off")),
     ("its own scenario", lambda one: one.add(one.sessions.default, *loads("name: own\nreply: Mine."))),
-    ("an overlay", lambda one: one.lay(*loads("name: rain\nfault: {type: truncate, after: 1}"))),
+    ("an overlay", lambda one: one.add_overlays(*loads("name: rain\nfault: {type: truncate, after: 1}"))),
 )
 
 
@@ -609,12 +609,14 @@ OUTAGE = "name: storm\nbetween: [5s, 20s]\nwhen: {prompt: [hello, service]}\nfau
 CHANGES: dict[str, Callable[[Engine], Any]] = {
     "a state set": lambda one: _set(one, "down"),
     "a state set back": lambda one: _set(one, "up"),
-    "an outage for a time": lambda one: one.lay(*loads(OUTAGE)),
+    "an outage for a time": lambda one: one.add_overlays(*loads(OUTAGE)),
     "scenarios loaded": lambda one: one.load(loads(LIVELY + "---" + SCENARIOS)),
     "a scenario added": _added,
     "a scenario removed": _removed,
-    "an overlay laid": lambda one: one.lay(*loads("name: storm\nwhen: {prompt: hello}\nfault: {type: truncate}")),
-    "an overlay taken away": lambda one: one.lift("storm"),
+    "an overlay laid": lambda one: one.add_overlays(
+        *loads("name: storm\nwhen: {prompt: hello}\nfault: {type: truncate}")
+    ),
+    "an overlay taken away": lambda one: one.remove_overlay("storm"),
     "an overlay switched off": lambda one: one.switch("storm", on=False),
     "a setting of the session": lambda one: one.override(one.sessions.default, fast_retries=True),
     "another profile": lambda one: one.override(one.sessions.default, profile="anthropic"),
@@ -668,7 +670,7 @@ def test_an_answer_that_hangs_on_a_state_is_remembered_until_one_is_moved() -> N
 
 def test_what_strikes_other_endpoints_alone_leaves_messages_remembered() -> None:
     one = engine()
-    one.lay(*loads("name: storm\nbetween: [1s, 2s]\nwhen: {endpoint: count_tokens}\nfault: {type: error}"))
+    one.add_overlays(*loads("name: storm\nbetween: [1s, 2s]\nwhen: {endpoint: count_tokens}\nfault: {type: error}"))
     assert remembered(one, asks())
 
 

@@ -149,7 +149,7 @@ def test_the_scenario_comes_first_then_overlays_in_their_order_then_the_header(e
         "---\nname: low\npriority: 1\nfault: {type: stall, after: 1, for: 1s}\n"
         "---\nname: high\npriority: 2\nfault: {type: unknown_event, after: 1}\n"
     )
-    served.lay(*loads("name: server\nfault: extra_fields"))
+    served.add_overlays(*loads("name: server\nfault: extra_fields"))
     served.add(served.sessions.default, *loads("name: session\nfault: {type: no_usage}"))
 
     entry = ask(served, headers={"x-mock-fault": "disconnect;after=4"}, stream=True)
@@ -170,19 +170,19 @@ def test_an_overlay_of_a_session_is_its_own(engine: MakeEngine, ask: Ask) -> Non
 def test_an_overlay_of_the_server_is_every_session_s(engine: MakeEngine, ask: Ask) -> None:
     served = engine(HELLO)
     served.sessions.claim("key-of-mine", "mine")
-    served.lay(*loads("name: all\nfault: reset"))
+    served.add_overlays(*loads("name: all\nfault: reset"))
 
     for key in ("key-of-mine", "another"):
         assert outcome(ask(served, headers={"x-api-key": key})) == ("reset",)
-    assert served.lift("all")
-    assert not served.lift("all")
+    assert served.remove_overlay("all")
+    assert not served.remove_overlay("all")
     assert outcome(ask(served)) == ()
 
 
 def test_laying_one_of_the_same_name_replaces_it(engine: MakeEngine, ask: Ask) -> None:
     served = engine(HELLO)
-    served.lay(*loads("name: all\nfault: reset"))
-    served.lay(*loads("name: all\nfault: disconnect"))
+    served.add_overlays(*loads("name: all\nfault: reset"))
+    served.add_overlays(*loads("name: all\nfault: disconnect"))
 
     assert outcome(ask(served)) == ("disconnect",)
 

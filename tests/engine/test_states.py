@@ -369,7 +369,7 @@ def test_an_overlay_of_a_file_strikes_in_its_window_of_the_session(timed: Engine
 
 
 @pytest.mark.parametrize(
-    "lay", [lambda one, *laid: one.lay(*laid), lambda one, *laid: one.add(one.sessions.default, *laid)]
+    "lay", [lambda one, *laid: one.add_overlays(*laid), lambda one, *laid: one.add(one.sessions.default, *laid)]
 )
 def test_a_window_begins_when_the_overlay_is_laid(lay: Callable[..., None], timed: Engine, ask: Ask) -> None:
     timed.sessions.default.clock.advance(500)
@@ -380,7 +380,7 @@ def test_a_window_begins_when_the_overlay_is_laid(lay: Callable[..., None], time
 
 
 def test_a_session_that_begins_later_has_the_window_from_then_on(timed: Engine, ask: Ask) -> None:
-    timed.lay(*loads(OUTAGE))
+    timed.add_overlays(*loads(OUTAGE))
     timed.clock.advance(100)  # type: ignore[attr-defined]
     assert statuses(timed, ask, 0, 10, 15, headers={"x-mock-session": "later"}) == [200, 529, 200]
     assert statuses(timed, ask, 0) == [200]
@@ -389,7 +389,7 @@ def test_a_session_that_begins_later_has_the_window_from_then_on(timed: Engine, 
 def test_the_windows_of_sessions_go_by_their_own_clocks(timed: Engine, ask: Ask) -> None:
     one, other = {"x-mock-session": "one"}, {"x-mock-session": "other"}
     assert statuses(timed, ask, 0, headers=one) + statuses(timed, ask, 0, headers=other) == [200, 200]
-    timed.lay(*loads(OUTAGE))
+    timed.add_overlays(*loads(OUTAGE))
     assert statuses(timed, ask, 10, headers=one) == [529]
     assert statuses(timed, ask, 0, headers=other) == [200]
     timed.sessions.named("other").clock.freeze()
@@ -406,7 +406,7 @@ def test_a_reset_begins_the_windows_of_files_anew(timed: Engine, ask: Ask) -> No
 
 def test_a_window_of_one_pace(timed: Engine, ask: Ask) -> None:
     timed.override(timed.sessions.default, time_scale=1.0)
-    timed.lay(*loads("name: slow\nbetween: [1s, 2s]\ntiming: {first: 3s}\n"))
+    timed.add_overlays(*loads("name: slow\nbetween: [1s, 2s]\ntiming: {first: 3s}\n"))
     assert ask(timed).plan.due[0] < 1_000_000
     timed.sessions.default.clock.advance(1)
     assert ask(timed).plan.due[0] == 3_000_000

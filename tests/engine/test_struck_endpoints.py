@@ -216,7 +216,7 @@ def test_what_strikes_other_endpoints_costs_messages_nothing(engine: MakeEngine,
         f"name: sick\nwhen: {{endpoint: models}}\nfault: reset\n---\nname: b\nwhen: {{endpoint: files}}\nerror: 500\n---\n{HELLO}"
     )
     library = served.library(served.sessions.default)
-    assert (library.laid, [one.name for one in library.scenarios]) == ((), ["hello"])
+    assert (library.message_overlays, [one.name for one in library.scenarios]) == ((), ["hello"])
     assert [one.name for one in library.overlays] == ["sick"]
 
 

@@ -162,7 +162,7 @@ def _strikes(what: str, fault: Mapping[str, Any]) -> bool:
     except ScenarioError:  # that it has no place there is known at load
         return False
     _ = asked.batch, asked.file
-    asked.engine.lay(overlay)
+    asked.engine.add_overlays(overlay)
     return bool(asked.of(what, {}).faults)
 
 

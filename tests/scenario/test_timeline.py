@@ -32,7 +32,7 @@ def recorded(engine: MakeEngine, ask: Ask) -> Callable[..., tuple[Entry, dict[st
         served = engine(f"name: a\ntiming: {{{timing}}}\nreply: {reply}", time_scale=1.0)
         entry = ask(served, "Tell me", **{"stream": True, **more})
         (part,) = entry.plan.parts
-        sent = [number for count, at in enumerate(part.at, 1) for number in (count, at)] if entry.plan.stream else []
+        sent = [at / 1_000_000 for at in part.at] if entry.plan.stream else []
         entry.end("completed", len(part.frames), sent)
         return entry, detail(entry, "default", ())
 

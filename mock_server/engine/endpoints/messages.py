@@ -100,7 +100,7 @@ SUMMARY = 60  # estimated tokens of a summary that is made up
 # parameters that say what a reply has to be like; what it may be like, every request says
 _DEMANDS = frozenset(("tool_choice", "output_config", "output_format"))
 _MOST_KNOWN = 64  # replies of which is known what they do against requests that have the same tools
-_TOLD = 600  # characters of what is said of a reply in a header and in the log
+_SHOWN = 600  # characters of what is said of a reply in a header and in the log
 
 
 def create(engine: "Engine", call: Call) -> Exchange | Alike:
@@ -260,7 +260,7 @@ def _answered(engine: "Engine", admitted: Admitted) -> Exchange | Alike:
                 request.steady[_USUAL] = Usual(terms, library, admitted.model, kind[3:])
             return alike
     draw = Draw(terms.settings.seed, call, request)
-    overlays = engine.overlays(session) if library.laid else ()
+    overlays = engine.overlays(session) if library.message_overlays else ()
     if request.body.get("compaction") is not None and not _compacts(found):
         breaks = faults_for(call, asked, overlays, None)
         return _noted(_compaction(Turn(engine, library, admitted, asked, found, draw, breaks=breaks)), "compaction")
@@ -438,7 +438,7 @@ def _is_alone(turn: Turn) -> bool:
     request = admitted.request
     if draw.has_seed or turn.asked.were_counts_read or turn.breaks is not NONE:
         return False
-    if admitted.limits or turn.library.laid or admitted.call.in_batch:
+    if admitted.limits or turn.library.message_overlays or admitted.call.in_batch:
         return False
     if answer.call is not None or answer.then is not None or (isinstance(found, Choice) and found.scenario.expects):
         return False
@@ -654,8 +654,8 @@ def _late(turn: Turn) -> Exchange:
     assert function is not None
 
     async def reply(apart: Apart) -> Exchange:
-        given = await apart(function, Request(call.came or call.http))
-        answer = read_answer(given, f"the reply of {name_of(function)}", turn.library.states)
+        result = await apart(function, Request(call.came or call.http))
+        answer = read_answer(result, f"the reply of {name_of(function)}", turn.library.states)
         inherited = replace(
             answer,
             timing=answer.timing or scripted.timing,
@@ -691,7 +691,7 @@ def _plan(turn: Turn, reply: CompiledReply, warnings: Warnings) -> Applied:
     headers = admitted.call.session.reply_headers(ids.new("req"))
     if admitted.limits:
         headers += limit_headers(admitted, admitted.limits[0])
-    told = extras(admitted, ids, runs_code=reply.runs_code)
+    extra = extras(admitted, ids, runs_code=reply.runs_code)
     binding = Binding(
         admitted.model,
         admitted.input_tokens,
@@ -702,7 +702,7 @@ def _plan(turn: Turn, reply: CompiledReply, warnings: Warnings) -> Applied:
         terms.settings.time_scale,
         draw,
         None if admitted.cache is None else admitted.cache.use,
-        told,
+        extra,
         "thinking" in body and request.thinking.get("type", "disabled") != "disabled",
     )
     lacking = ""
@@ -715,7 +715,7 @@ def _plan(turn: Turn, reply: CompiledReply, warnings: Warnings) -> Applied:
     if (reply.acts or not _DEMANDS.isdisjoint(body)) and isinstance(turn.found, Choice):
         warnings += _contradicting(turn, reply, binding if filled.is_cut else None)
     drawn = filled.drawn(ids, draw.open_call)
-    is_lasting = told is None or not (told.delta or told.message)
+    is_lasting = extra is None or not (extra.delta or extra.message)
     if is_lasting and not (is_its_own or filled.resumes):
         draw.filled = filled
     return Applied(filled.plan(drawn, headers), notes=(lacking,) if lacking else (), warnings=warnings)
@@ -732,8 +732,8 @@ def _broken(turn: Turn, made: Applied, most: int = MOST_WORK) -> Applied:
     admitted, breaks, plan = turn.admitted, turn.breaks.faults, made.plan
     if not breaks:
         return made
-    said = plan if admitted.request.stream else as_json(plan)
-    broken = apply_faults(admitted.call, said, breaks, plan, turn.draw.seed(), most)
+    sent = plan if admitted.request.stream else as_json(plan)
+    broken = apply_faults(admitted.call, sent, breaks, plan, turn.draw.seed(), most)
     return broken._replace(notes=made.notes, warnings=made.warnings)
 
 
@@ -826,7 +826,7 @@ def _unmatched(turn: Turn, overlays: Sequence[Scenario]) -> Exchange:
         with suppress(OverLimit):  # a line of the log is worth no more than that
             if found.near_misses:
                 what = f"no scenario matches, a reply is made up; nearest: {found.near_misses[0]}"
-                log.info("%s", excerpt(what, _TOLD))
+                log.info("%s", excerpt(what, _SHOWN))
     turn = turn._replace(breaks=faults_for(call, turn.asked, overlays, None))
     reply = _generated(turn.engine.generator, admitted, turn.breaks.timing or terms.timing)
     return _noted(_bound(turn, _compiled(reply, terms)), "generated", _again(turn) if call.again else None)
@@ -866,7 +866,7 @@ def _contradicting(turn: Turn, reply: CompiledReply, cut: Binding | None) -> War
     is_error = wanted == "error" and not (scenario.is_side_call or scenario.of_library)
     texts = tuple([f"{by} {one.text}" for one in found])
     turn.draw.contradictions = texts, is_error and any(one.is_error for one in found)
-    log.warning("%s", excerpt(f"{by} {'; '.join([one.text for one in found])}", _TOLD))
+    log.warning("%s", excerpt(f"{by} {'; '.join([one.text for one in found])}", _SHOWN))
     return texts
 
 
@@ -884,8 +884,8 @@ def _found(turn: Turn, reply: CompiledReply, cut: Binding | None) -> "Sequence[C
     if cut is None and not reply.once and not adds_tools(request):
         known = request.steady.setdefault("contradictions", {})
         place = (reply, is_bent, request.messages[-1]["role"])
-        if (told := known.get(place)) is not None:
-            return told
+        if (found := known.get(place)) is not None:
+            return found
         if len(known) >= _MOST_KNOWN:
             known.clear()
     found = contradictions(request, turn.admitted.model, JudgedReply(*reply.outgoing(cut), is_bent))

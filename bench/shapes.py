@@ -81,16 +81,26 @@ SHAPES = {  # name: (requests of a round, path, body of request number i)
 
 
 def cpu(pid):
-    total, todo = 0, [pid]
+    """seconds of CPU of a process and its children, to the nanosecond where the system counts them"""
+    total, todo = 0.0, [pid]
     while todo:
         one = todo.pop()
         try:
-            fields = open(f"/proc/{one}/stat").read().rsplit(")", 1)[1].split()
-            total += int(fields[11]) + int(fields[12])
             todo += map(int, open(f"/proc/{one}/task/{one}/children").read().split())
+            for task in os.listdir(f"/proc/{one}/task"):
+                total += seconds(f"/proc/{one}/task/{task}")
         except OSError:
             pass
-    return total / TICK
+    return total
+
+
+def seconds(task):
+    """the same of one thread"""
+    try:
+        return int(open(f"{task}/schedstat").read().split()[0]) / 1e9
+    except OSError:
+        fields = open(f"{task}/stat").read().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / TICK
 
 
 class Server:

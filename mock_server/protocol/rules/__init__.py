@@ -505,7 +505,7 @@ def readable_count(request: MessagesRequest, profile: Profile) -> None:
     apply(_COUNT_FOUNDATION, request, profile.lenient)
 
 
-# Rules of a message batch: what is wrong with it as a whole, and what its requests may not apply for.
+# Rules of a message batch: what is wrong with it as a whole, and what its requests may not ask for.
 #
 # The requests' own parameters are judged when they are answered, so a bad one is an errored line, not an error here.
 

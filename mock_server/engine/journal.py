@@ -116,7 +116,7 @@ def _escaped(text: str) -> str:
 MAX_FAULTS = 100
 MOST_HITS = 20_000  # answers that were played; of those beyond the first ones are counted no more
 MOST_WAITING = 32  # entries that wait to be counted
-SMALL = 16 << 10  # bytes of a request, or a reply; what has more is counted at once
+MOST_UNCOUNTED = 1 << 20  # bytes that they hold together; what would hold more is counted at once
 # Whoever counts, or looks, has this: one for all journals, for microseconds. Whoever adds an entry has not. It may be
 # taken again by the same thread: the collector may run meanwhile, and what it ends may look into a journal.
 LOCK = threading.RLock()
@@ -481,6 +481,8 @@ class Journals:
         self._limit = limit
         self._redaction = redaction
         self._news: list[Entry] = []  # what came since it was counted
+        self._uncounted = 0  # the bytes that these hold, about
+        self._most_uncounted = min(MOST_UNCOUNTED, limit // 16)
         self._bytes = 0
         self._known: set[Journal] = set()  # that have entries
         self._oldest: list[tuple[int, Journal]] = []  # a heap of them, by the number of the first entry (or one before)
@@ -499,7 +501,8 @@ class Journals:
         self.total = number = self.total + 1
         entry = Entry(number, at, http, exchange, journal, shown)
         self._news.append(entry)
-        if not number % MOST_WAITING or len(http.body) > SMALL or (entry.alike is None and entry.weigh() > SMALL):
+        self._uncounted += len(http.body) if entry.alike is not None else entry.weigh()
+        if not number % MOST_WAITING or self._uncounted > self._most_uncounted:
             self.catch_up()
         if journal.listeners:
             entry.is_awaited = True
@@ -541,6 +544,7 @@ class Journals:
             if not came:
                 return
             del self._news[: len(came)]
+            self._uncounted = 0
             for journal, entries in groupby(came, attrgetter("journal")):
                 self._take(journal, list(entries))
             if self._bytes > self._limit:

@@ -11,7 +11,7 @@ import pytest
 from mock_server.engine.engine import Engine
 from mock_server.engine.entry import Entry
 from mock_server.engine.exchange import Exchange, Late
-from mock_server.engine.journal import COUNTS, MOST_WAITING, SMALL, Incomplete, Tally
+from mock_server.engine.journal import COUNTS, MOST_WAITING, Incomplete, Tally
 from mock_server.protocol.request import HttpRequest
 from mock_server.scenario.load import loads
 from mock_server.server.control.views import detail, summary
@@ -270,7 +270,7 @@ def test_what_is_counted_late_is_what_is_counted_at_once(engine: Make, ask: Ask,
     assert all(name in seen[0]["metrics"] for name in ("client_left", "529", 'scenario="hello"'))
 
 
-def test_only_so_many_small_exchanges_wait_and_no_large_one(engine: Make, ask: Ask) -> None:
+def test_only_so_many_exchanges_wait_and_only_so_large_ones(engine: Make, ask: Ask) -> None:
     made = engine(HELLO, seed=None, journal_entries=5, journal_bytes=1_000_000)
     ring = made.sessions.default.journal.ring
     most = 0
@@ -279,7 +279,10 @@ def test_only_so_many_small_exchanges_wait_and_no_large_one(engine: Make, ask: A
         most = max(most, len(made.journals._news))
     assert 1 < most < MOST_WAITING
     assert len(ring) <= 5
-    ask(made, "x" * SMALL)
+    made.journals.catch_up()
+    ask(made, "x" * 40_000)
+    assert len(made.journals._news) == 1
+    ask(made, "x" * 40_000)  # more than a sixteenth of what is kept
     assert made.journals._news == []
     assert len(ring) == 5
 
@@ -287,8 +290,8 @@ def test_only_so_many_small_exchanges_wait_and_no_large_one(engine: Make, ask: A
 def test_a_body_that_is_too_large_is_not_kept_while_it_waits(
     engine: Make, ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mock_server.engine.entry.KEPT_BODY", 2 * SMALL)
-    entry = plain(engine(HELLO, seed=None), ask, 1, said="x" * 2 * SMALL)[-1]
+    monkeypatch.setattr("mock_server.engine.entry.KEPT_BODY", 30_000)
+    entry = plain(engine(HELLO, seed=None, journal_bytes=160_000), ask, 1, said="x" * 30_000)[-1]
     assert entry._body.startswith(b'{"size_bytes":')
 
 

@@ -61,7 +61,7 @@ def test_others_have_their_turn_after_a_slice() -> None:
     assert answers.given == ["a", "b", "another's turn", "c", "d"]
 
 
-def test_the_replies_of_a_slice_go_out_together_at_its_end() -> None:
+def test_replies_go_out_together_while_others_wait() -> None:
     loop = HandLoop()
     inbox = Inbox(loop)
     done: list[str] = []
@@ -82,11 +82,14 @@ def test_the_replies_of_a_slice_go_out_together_at_its_end() -> None:
         inbox.put(answer, *post(name))
     with pytest.raises(RuntimeError):
         loop.turn_to(loop.now + 1)
+    inbox.put(answer, *post("d"))
+    loop.turn_to(loop.now + 1)
     inbox.send(client, b"one without a slice")
 
     assert done == [
         *("a is answered", "b is answered", "a is sent", "b is sent"),
-        *("c is answered", "c is sent", "one without a slice is sent"),
+        *("c is answered", "c is sent", "d is answered", "d is sent"),
+        "one without a slice is sent",
     ]
 
 

@@ -103,7 +103,7 @@ def _joined(pieces: list[bytes]) -> Sequence[bytes]:
     return pieces
 
 
-_CONTENT = re.compile(rb'"content"[ \t\r\n]*:[ \t\r\n]*"')
+_CONTENT, _TEXT = (re.compile(rb'"%b"[ \t\r\n]*:[ \t\r\n]*"' % name) for name in (b"content", b"text"))
 
 
 class _OfRest:
@@ -136,7 +136,9 @@ class TextRequest(MessagesRequest):
 
         @lazy
         def messages(self) -> list[Any]:
-            return [{"role": "user", "content": self.question[0]}]
+            text = self.question[0]
+            content = [{"type": "text", "text": text}] if self.frame.in_block else text
+            return [{"role": "user", "content": content}]
 
         @lazy
         def body(self) -> dict[str, Any]:
@@ -147,8 +149,8 @@ class Frame:
     """All of a body but its messages: how it begins and ends, its fields, and what it was sent with."""
 
     __slots__ = (
-        "closing", "fields", "head", "is_marked", "known", "max_tokens", "opening", "sent", "steady", "stories", "tail",
-        "worked_out",
+        "closing", "fields", "head", "in_block", "is_marked", "known", "max_tokens", "opening", "sent", "steady", "stories",
+        "tail", "worked_out",
     )  # fmt: skip
 
     def __init__(
@@ -165,7 +167,7 @@ class Frame:
         self.stories: dict[bytes, list[Story]] = {}
         self.known = Known(None, self.steady, 0, 0)  # of all short bodies: nobody asks where what is new stands
         self.opening: bytes | None = None  # what stands around the one string of a question, once one came
-        self.closing = b""
+        self.closing, self.in_block = b"", False
 
     def fits(self, body: bytes, sent: "_Sent") -> bool:
         """Whether a body begins and ends so, and was sent so."""
@@ -202,22 +204,24 @@ class Frame:
             fields["question"], fields["has_blocks"] = texts, False
         if not is_long:
             fields["is_marked"] = self.is_marked or CACHE_MARK in raw
-        if type(texts) is tuple and self.opening is None and len(body) < SHORT and not self.is_marked:
-            self._learn(body, raw, texts[0])
+        if texts is not None and len(texts) == 1 and self.opening is None and len(body) < SHORT and not self.is_marked:
+            self._learn(body, raw, texts[0], in_block=type(texts) is not tuple)
         return MessagesRequest.of(fields)
 
-    def _learn(self, body: bytes, raw: bytes, text: str) -> None:
-        """Note what stands around the one string of a message, where that is plain to see."""
-        begin = _CONTENT.search(raw)
+    def _learn(self, body: bytes, raw: bytes, text: str, *, in_block: bool) -> None:
+        """Note what stands around the one string of a message (`in_block`: of the one text block in it), where that is
+        plain to see."""
+        key = _TEXT if in_block else _CONTENT
+        begin = key.search(raw)
         if begin is None or not body.isascii() or not self.max_tokens:
             return
         start = len(self.head) + begin.end()
         found, end = scanstring(body.decode("ascii"), start, True)
         opening, closing = body[:start], body[end - 1 :]
         around = opening[len(self.head) :] + closing[: -len(self.tail)]
-        if found != text or b"\\" in around or around.count(b'"content"') != 1:
+        if found != text or b"\\" in around or around.count(b'"content"') != 1 or len(key.findall(around)) != 1:
             return
-        self.opening, self.closing = opening, closing
+        self.opening, self.closing, self.in_block = opening, closing, in_block
 
     def read_text(self, body: bytes, headers: Mapping[str, str], sent: "_Sent") -> MessagesRequest | None:
         """The request of a body that is as one before but for the one string that it asks; None where it may not be."""

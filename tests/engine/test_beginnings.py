@@ -310,6 +310,11 @@ AROUND = [
     (b'{"model": "claude-opus-4-8", "max_tokens": 99, "messages": [{"role": "assistant", "content": "', b'"}]}'),
     (b'{"model": "claude-opus-4-8", "max_tokens": 99, "system": "content", "messages": [{"role": "user", "content": "', b'"}], "content": 1}'),
     (b'{"model": "claude-opus-4-8", "max_tokens": 99, "messages": [{"role": "user", "content": [{"type": "text", "text": "', b'"}]}]}'),
+    (b'{"model": "claude-opus-4-8", "max_tokens": 99, "messages": [{"content": [{"text": "', b'", "type": "text"}], "role": "user"}], "stream": true}'),
+    (b'{"model": "claude-opus-4-8", "max_tokens": 99, "messages": [{"role": "user", "content": [{"type": "text", "text": "twice", "text": "', b'"}]}]}'),
+    (b'{"model": "claude-opus-4-8", "max_tokens": 99, "messages": [{"role": "user", "content": "x", "content": [{"type": "text", "text": "', b'"}]}]}'),
+    (b'{"model": "claude-opus-4-8", "max_tokens": 99, "messages": [{"role": "user", "content": [{"type": "text", "text": "quote"}, {"type": "text", "text": "', b'"}]}]}'),
+    (b'{"model": "claude-opus-4-8", "max_tokens": 99, "messages": [{"role": "user", "content": [{"type": "image", "type": "text", "text": "', b'"}]}]}'),
 ]  # fmt: skip
 
 
@@ -327,9 +332,10 @@ def test_one_string_is_read_as_if_nothing_were_known_of_what_stands_around_it(
         both.ask(opening + b"the weather, " + string + closing)
 
 
-def test_of_a_question_that_came_before_only_its_string_is_read() -> None:
+@pytest.mark.parametrize("around", [AROUND[0], AROUND[1], AROUND[8], AROUND[9]])
+def test_of_a_question_that_came_before_only_its_string_is_read(around: tuple[bytes, bytes]) -> None:
     both = Both("octen")
-    opening, closing = AROUND[0]
+    opening, closing = around
     bodies = [opening + b"the weather in %d" % n + closing for n in range(6)]
     for body in bodies:
         both.ask(body)

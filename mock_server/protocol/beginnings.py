@@ -149,8 +149,8 @@ class Frame:
     """All of a body but its messages: how it begins and ends, its fields, and what it was sent with."""
 
     __slots__ = (
-        "closing", "fields", "head", "in_block", "is_marked", "known", "max_tokens", "opening", "sent", "steady", "stories",
-        "tail", "worked_out",
+        "closing", "fields", "head", "in_block", "is_marked", "known", "max_tokens", "opening", "sent", "steady",
+        "stories", "tail", "worked_out",
     )  # fmt: skip
 
     def __init__(

@@ -496,7 +496,7 @@ class Journals:
         return http if self._redaction is None else self._redaction.apply(http)
 
     def record(self, journal: Journal, at: float, http: HttpRequest, exchange: Exchange | Alike) -> Entry:
-        """A new entry in one session's journal, of a request as it is kept. It waits to be counted, if it is small."""
+        """A new entry in one session's journal, of a request as it is kept. It waits to be counted with others."""
         shown = self._headers.get(id(http.headers)) or self._shown(http.headers)
         self.total = number = self.total + 1
         entry = Entry(number, at, http, exchange, journal, shown)

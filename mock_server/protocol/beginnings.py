@@ -166,7 +166,7 @@ class Frame:
         self.is_marked = CACHE_MARK in head or CACHE_MARK in tail
         self.stories: dict[bytes, list[Story]] = {}
         self.known = Known(None, self.steady, 0, 0)  # of all short bodies: nobody asks where what is new stands
-        self.opening: bytes | None = None  # what stands around the one string of a question, once one came
+        self.opening: bytes | None = None  # what stands around the one text of a question, as it first came
         self.closing, self.in_block = b"", False
 
     def fits(self, body: bytes, sent: "_Sent") -> bool:
@@ -224,7 +224,7 @@ class Frame:
         self.opening, self.closing, self.in_block = opening, closing, in_block
 
     def read_text(self, body: bytes, headers: Mapping[str, str], sent: "_Sent") -> MessagesRequest | None:
-        """The request of a body that is as one before but for the one string that it asks; None where it may not be."""
+        """The request of a body that is as one before but for its one text; None where it may be another."""
         opening, closing = self.opening, self.closing
         if opening is None or not body.startswith(opening) or not body.endswith(closing):
             return None

@@ -122,8 +122,9 @@ class TextRequest(MessagesRequest):
 
     has_blocks = is_marked = False
 
-    def __init__(self, frame: "Frame", headers: Mapping[str, str], raw: bytes, text: str) -> None:
+    def __init__(self, frame: "Frame", headers: Mapping[str, str], raw: bytes, text: str, *, in_block: bool) -> None:
         self.frame = frame
+        self.in_block = in_block
         self.known = frame.known
         self.steady = frame.steady
         self.max_tokens = frame.max_tokens
@@ -137,7 +138,7 @@ class TextRequest(MessagesRequest):
         @lazy
         def messages(self) -> list[Any]:
             text = self.question[0]
-            content = [{"type": "text", "text": text}] if self.frame.in_block else text
+            content = [{"type": "text", "text": text}] if self.in_block else text
             return [{"role": "user", "content": content}]
 
         @lazy
@@ -149,8 +150,8 @@ class Frame:
     """All of a body but its messages: how it begins and ends, its fields, and what it was sent with."""
 
     __slots__ = (
-        "closing", "fields", "head", "in_block", "is_marked", "known", "max_tokens", "opening", "sent", "steady",
-        "stories", "tail", "worked_out",
+        "around", "fields", "head", "is_marked", "known", "max_tokens", "sent", "steady", "stories", "tail",
+        "worked_out",
     )  # fmt: skip
 
     def __init__(
@@ -166,8 +167,8 @@ class Frame:
         self.is_marked = CACHE_MARK in head or CACHE_MARK in tail
         self.stories: dict[bytes, list[Story]] = {}
         self.known = Known(None, self.steady, 0, 0)  # of all short bodies: nobody asks where what is new stands
-        self.opening: bytes | None = None  # what stands around the one text of a question, as it first came
-        self.closing, self.in_block = b"", False
+        # what stands before and after the one text of a question, as it first came as a string and as a block
+        self.around: tuple[tuple[bytes, bytes, bool], ...] = ()
 
     def fits(self, body: bytes, sent: "_Sent") -> bool:
         """Whether a body begins and ends so, and was sent so."""
@@ -204,7 +205,7 @@ class Frame:
             fields["question"], fields["has_blocks"] = texts, False
         if not is_long:
             fields["is_marked"] = self.is_marked or CACHE_MARK in raw
-        if texts is not None and len(texts) == 1 and self.opening is None and len(body) < SHORT and not self.is_marked:
+        if texts is not None and len(texts) == 1 and len(self.around) < 2 and len(body) < SHORT and not self.is_marked:
             self._learn(body, raw, texts[0], in_block=type(texts) is not tuple)
         return MessagesRequest.of(fields)
 
@@ -213,7 +214,7 @@ class Frame:
         plain to see."""
         key = _TEXT if in_block else _CONTENT
         begin = key.search(raw)
-        if begin is None or not body.isascii() or not self.max_tokens:
+        if begin is None or not body.isascii() or not self.max_tokens or in_block in [one[2] for one in self.around]:
             return
         start = len(self.head) + begin.end()
         found, end = scanstring(body.decode("ascii"), start, True)
@@ -221,25 +222,25 @@ class Frame:
         around = opening[len(self.head) :] + closing[: -len(self.tail)]
         if found != text or b"\\" in around or around.count(b'"content"') != 1 or len(key.findall(around)) != 1:
             return
-        self.opening, self.closing, self.in_block = opening, closing, in_block
+        self.around = (*self.around, (opening, closing, in_block))
 
     def read_text(self, body: bytes, headers: Mapping[str, str], sent: "_Sent") -> MessagesRequest | None:
         """The request of a body that is as one before but for its one text; None where it may be another."""
-        opening, closing = self.opening, self.closing
-        if opening is None or not body.startswith(opening) or not body.endswith(closing):
+        if self.sent[0] is not sent[0] or self.sent != sent or len(body) >= SHORT or not body.isascii():
             return None
-        if self.sent != sent or self.sent[0] is not sent[0] or len(body) >= SHORT or not body.isascii():
-            return None
-        try:
-            text, end = scanstring(body.decode(), len(opening), True)
-        except ValueError:
-            return None
-        around = len(opening) + len(closing)
-        if end - 1 != len(body) - len(closing) or not text or text.isspace():
-            return None
-        if len(text) != len(body) - around and b"\\u" in body:  # it may name a half of a character
-            return None
-        return TextRequest(self, headers, body, text)
+        for opening, closing, in_block in self.around:
+            if not body.startswith(opening) or not body.endswith(closing):
+                continue
+            try:
+                text, end = scanstring(body.decode(), len(opening), True)
+            except ValueError:
+                return None
+            if end - 1 != len(body) - len(closing) or not text or text.isspace():
+                return None
+            if len(text) != len(body) - len(opening) - len(closing) and b"\\u" in body:  # it may name half a character
+                return None
+            return TextRequest(self, headers, body, text, in_block=in_block)
+        return None
 
     def _continued(self, body: bytes, known: Known) -> list[Any]:
         """The messages of a longer conversation. Raises ValueError when they are none."""

@@ -347,6 +347,22 @@ def test_of_a_question_that_came_before_only_its_string_is_read(around: tuple[by
     assert "body" in vars(other)
 
 
+def test_a_server_that_is_asked_both_ways_reads_only_the_text_of_both() -> None:
+    both = Both("octen")
+    string, block = AROUND[0], AROUND[8]
+    bodies = [opening + b"the weather in %d" % n + closing for n in range(6) for opening, closing in (string, block)]
+    for body in bodies:
+        both.ask(body)
+    for text in STRINGS:
+        for opening, closing in (string, block):
+            both.ask(opening + text + closing)
+    beginnings, profile = both.warm.in_force.beginnings, both.warm.in_force.profile
+    for body in bodies[-2:]:
+        known = beginnings.read(HttpRequest("POST", "/v1/messages", {**HEADERS}, body), profile)
+        assert "body" not in vars(known)
+        assert known.body == json.loads(body)
+
+
 @pytest.mark.parametrize("marked", [False, True])
 def test_a_turn_takes_the_same_work_however_long_the_conversation_is(marked: bool) -> None:
     """Counted in calls of our functions, which does not depend on how fast a machine is."""

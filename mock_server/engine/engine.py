@@ -237,7 +237,7 @@ class Engine:
     def remember(self, came: bytes, http: HttpRequest, entry: Entry) -> Remembered | None:
         """Keep what the bytes that came are answered from. None where nothing is kept.
 
-        `http`, `entry`: the request that they are, and what it came to, which has ended.
+        `http`, `entry`: the request that they are, and what it came to.
         """
         again = entry.exchange.again
         if again is None or log.isEnabledFor(logging.DEBUG):  # where each is told of
@@ -268,7 +268,7 @@ class Engine:
         return None
 
     def repeat(self, one: Remembered) -> Repeated:
-        """Answer a request as the one before, with ids and times of its own, and note it. It ends at once."""
+        """Answer a request as the one before, with ids and times of its own, and note it."""
         session, journals = one.session, self.journals
         unix = session.clock.unix()
         ids = seeds.Ids(None, self._chance, unix)

@@ -510,12 +510,13 @@ class Journals:
         return entry
 
     def note(self, journal: Journal, entry: Entry) -> None:
-        """Keep an entry that has ended already, in one session's journal."""
+        """Keep an entry that is like one before, in one session's journal."""
         self.total += 1
         self._news.append(entry)
         if not self.total % MOST_WAITING:
             self.catch_up()
         if journal.listeners:
+            entry.is_awaited = entry.ending is None
             journal.tell(entry)
 
     def finish(self, entry: Entry) -> None:

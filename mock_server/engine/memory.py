@@ -104,7 +104,7 @@ class Settled:
             values.update(texts, output_tokens=b"%d" % output)
             tokens = input_tokens, output
         again = None
-        if call.again and self.filled.is_at_once and self.slots is None and use is None:
+        if call.again and self.slots is None and use is None:
             again = Again(library, self.terms, self.filled.after(input_tokens), call.session.moved)
         return _alike((self, values, tokens, second, request_id, again))
 
@@ -131,7 +131,8 @@ class Settled:
 
 
 class Repeated(Entry):
-    """One more exchange like one before, which has ended; what the journal shows of it is worked out when read."""
+    """One more exchange like one before; it has ended, unless its reply takes time. What the journal shows of it is
+    worked out when read."""
 
     def __init__(
         self, first: "Remembered", number: int, at: float, second: int, request_id: str, drawn: dict[str, bytes]
@@ -144,6 +145,8 @@ class Repeated(Entry):
         self._second = second
         self._request_id = request_id
         self._drawn = drawn
+        if self.ending is None:
+            self._began = self.journal.clock.now()
 
     @lazy
     def exchange(self) -> Exchange:
@@ -163,19 +166,21 @@ def _date_bytes(second: int) -> bytes:
 
 _DATE, _REQUEST = "date", "request_id"
 # what no other entry shares with the first
-_OWN = frozenset(("number", "at", "exchange", "alike", "request", "outline", "ending", "weight", "is_awaited"))
+_OWN = frozenset(
+    ("number", "at", "exchange", "alike", "request", "outline", "ending", "weight", "is_awaited", "is_paced", "_sent")
+)
 
 
 class Remembered:
     """A request that came, with what its reply is made from.
 
-    `wire`: the bytes of the reply with holes, as a connection sends them; made by whoever has one.
+    `wire`: the bytes of a reply that goes out at once, with holes, as a connection sends them; made by whoever has one.
     """
 
     __slots__ = ("again", "asked", "came", "entry", "key", "like", "session", "shared", "wire")
 
     def __init__(self, came: bytes, session: "Session", asked: str | None, key: str, entry: Entry) -> None:
-        """`asked`, `key`: what the request's session goes by. `entry`: what it came to, which has ended."""
+        """`asked`, `key`: what the request's session goes by. `entry`: what it came to."""
         self.came = came
         self.session = session
         self.asked = asked
@@ -186,11 +191,16 @@ class Remembered:
         assert again is not None
         self.again = again
         self.like = Settled(again.terms, 0, first, again.filled, behind(first.plan, again.filled, again.terms))
-        whole = ("completed", len(entry.plan.frames), 0.0)
+        ending = ("completed", self.like.frames, 0.0) if self.is_at_once else None
         alike = Alike(self.like, {}, again.filled.tokens, 0, "", None)  # it is counted by this
         kept = {name: value for name, value in vars(entry).items() if name not in _OWN}
-        self.shared = {**kept, "ending": whole, "alike": alike, "weight": entry.weigh()}
+        self.shared = {**kept, "ending": ending, "alike": alike, "weight": entry.weigh()}
         self.wire: ReplyStencil | None = None
+
+    @property
+    def is_at_once(self) -> bool:
+        """Whether nothing of its reply waits for its time."""
+        return self.like.frames >= 0
 
     @property
     def weight(self) -> int:

@@ -326,11 +326,11 @@ class App:
         return entry
 
     def remember(self, came: bytes, http: HttpRequest, answered: Answered) -> None:
-        """Keep what a request that has been answered all at once came to, for when the same bytes come again."""
+        """Keep what a request came to, for when the same bytes come again."""
         if isinstance(answered, Entry):
             asked = http if http.path == MESSAGES else addressed(http, self._base_path)
             one = self._engine.remember(came, asked, answered)
-            if one is not None:
+            if one is not None and one.is_at_once:
                 one.wire = with_holes(*one.marked())
 
     def again(self, one: Remembered, start: float) -> bytes:
@@ -340,6 +340,13 @@ class App:
         if self._file is not None or self._watchers or log.isEnabledFor(logging.INFO):
             self._tell(entry, "POST", entry.path, start, "completed")
         return entry.sent_by(one.wire)
+
+    def begun_again(self, one: Remembered) -> Entry:
+        """What answers a request as the same was answered before, where that takes time; it is noted."""
+        entry = self._engine.repeat(one)
+        if self._watchers:
+            self._desk.feed.came(entry, entry.session)
+        return entry
 
     def sent(self, alike: Alike) -> bytes:
         """The bytes of a reply that is like one before, but for values of its own."""

@@ -285,6 +285,7 @@ class Application(Protocol):
     async def answered(self, http: HttpRequest) -> tuple[Answered, bytes | None]: ...
     def remember(self, came: bytes, http: HttpRequest, answered: Answered) -> None: ...
     def again(self, one: Remembered, start: float) -> bytes: ...
+    def begun_again(self, one: Remembered) -> Answered: ...
     def sent(self, alike: Alike) -> bytes: ...
     def most_bytes(self, path: str) -> int: ...
     async def settle(self, answered: Answered) -> None: ...
@@ -579,8 +580,17 @@ class Connection(RequestHandler):
     def _repeat(self, known: Remembered) -> None:
         """Answer a request that is as one before: there is nothing to wait for."""
         start = self._loop.time()
-        self._stays_open(start)
-        self.write(self._app.again(known, start))
+        answered: Answered | None = None
+        try:
+            if known.wire is not None:
+                self._stays_open(start)
+                self.write(self._app.again(known, start))
+                return
+            self._busy = True
+            answered = self._app.begun_again(known)
+            self._play(answered, known.entry.path, start)
+        except Exception as error:
+            self._fail(error, answered)
 
     def _take(self, head: Head, body: bytes, came: bytes) -> None:
         """Have a request answered when its turn comes. `came`: all its bytes, to remember it by; none if too many."""
@@ -662,11 +672,16 @@ class Connection(RequestHandler):
                 self._app.remember(came, http, answered)
             self._free(outcome)
         else:
-            opening, chunked = opening_of(plan, keep_alive=True, version=HTTP_1_1)
-            ended = Ending(self._app, answered, http.path, start, filed)
-            self._play(answered, Playing(plan, self, answered.lane, self._app.wheel, start, opening, chunked, ended))
+            if again is not None:
+                self._app.remember(came, http, answered)
+            self._play(answered, http.path, start, filed)
 
-    def _play(self, answered: Answered, playing: Playing) -> None:
+    def _play(self, answered: Answered, path: str, start: float, filed: bytes | None = None) -> None:
+        """Send a reply in its time."""
+        plan = answered.exchange.plan
+        opening, chunked = opening_of(plan, keep_alive=True, version=HTTP_1_1)
+        ended = Ending(self._app, answered, path, start, filed)
+        playing = Playing(plan, self, answered.lane, self._app.wheel, start, opening, chunked, ended)
         answered.opened(playing.cut)
         playing.begin(self._free)
 

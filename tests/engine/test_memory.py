@@ -69,13 +69,23 @@ def without_memory(engine: Engine, http: HttpRequest) -> Entry:
 
 
 def answered(engine: Engine, http: HttpRequest) -> Entry:
+    return ended(opened(engine, http))
+
+
+def ended(entry: Entry) -> Entry:
+    """The same, sent whole and in its time."""
+    if entry.exchange.late is None and entry.is_open:
+        frames, due = len(entry.plan.frames), entry.due_at
+        entry.end("completed", frames, due if any(due) else ())
+    return entry
+
+
+def opened(engine: Engine, http: HttpRequest) -> Entry:
     entry = engine.handle(http, again=engine.memory.has_seen(came(http)))
     if entry.alike is not None and entry.alike.settled.frames >= 0:
         alike = entry.alike
         sent = with_holes(*alike.settled.marked(alike.values)).fill(alike.values)
         assert sent == at_once(alike.exchange().plan, keep_alive=True, version=(1, 1))
-    if entry.exchange.late is None:
-        entry.end("completed", len(entry.plan.frames))
     return entry
 
 
@@ -83,11 +93,13 @@ def with_memory(engine: Engine, http: HttpRequest) -> Entry:
     """The same as a connection does it."""
     one = engine.remembered(came(http))
     if one is not None:
-        return engine.repeat(one)
-    entry = answered(engine, http)
-    if entry.exchange.late is None and frames_at_once(entry.plan) >= 0:
+        return ended(engine.repeat(one))
+    entry = opened(engine, http)
+    if frames_at_once(entry.plan) >= 0:
+        ended(entry)
+    if entry.exchange.late is None:
         engine.remember(came(http), http, entry)
-    return entry
+    return ended(entry)
 
 
 def told(entry: Entry) -> dict[str, Any]:
@@ -101,6 +113,7 @@ def told(entry: Entry) -> dict[str, Any]:
         "chosen": exchange._replace(plan=plan, again=None, late=None, answer=None)[1:],
         "is": (exchange.late is not None, exchange.answer is not None),
         "outcome": (entry.outcome, entry.session, entry.tokens) if exchange.late is None else None,
+        "sent": (entry.sent_at, entry.is_paced, entry.duration) if exchange.late is None else None,
         "request": (entry.method, entry.path, entry.query, entry.request_headers, entry.request.raw, entry.at),
         "said": ID.sub(b"ID", str(entry).encode()),
     }
@@ -327,6 +340,11 @@ states: {service: [up, down]}
 when: {prompt: tell}
 reply: {template: "It is {{ state.service }}, I say."}
 ---
+name: paced
+when: {prompt: paced}
+timing: {first: 10ms, gap: 20ms, chunk: word}
+reply: Each word in its time.
+---
 name: crash
 states: {service: [up, down]}
 when: {prompt: crash}
@@ -347,6 +365,7 @@ def play(seed: int) -> int:
     settings: dict[str, Any] = draw.choice(
         [{}, {}, {}, {"rate_limits": "requests=40"}, {"unmatched": "error"}, {"seed": 1}]
     )
+    settings = {**settings, "time_scale": draw.choice([0, 1])}
     profile = draw.choice(PROFILES)
     pair = [engine(LIVELY + "---" + SCENARIOS, profile, **settings) for _ in range(2)]
     plain, remembers = pair
@@ -367,6 +386,8 @@ def play(seed: int) -> int:
         "mend",
         "tell",
         "hello 2",
+        "paced",
+        "paced 2",
     ]
     headers: list[dict[str, str]] = [
         {},
@@ -494,10 +515,29 @@ def test_so_is_a_stream_whose_times_are_the_same_for_all(name: str, settles: boo
     assert (plans[1].parts[0].at is plans[2].parts[0].at) is settles
     assert all(plan.parts[0].at[-1] for plan in plans)
     entry = made.handle(asks(f"{name} 4", stream=True))
-    assert entry.exchange.again is None
+    assert (entry.exchange.again is not None) is (settles or name == "slowly")  # which is so for the same prompt
     first = entry.plan.payloads[0]
     assert first is not None
     assert first["type"] == "message_start"
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["json", "stream"])
+@pytest.mark.parametrize(
+    ("name", "remembered"),
+    [("paced", True), ("beating", True), ("drawn", False), ("typed", False), ("slowly", True), ("nobody", False)],
+)
+def test_a_reply_that_takes_time_is_remembered_where_its_times_are_the_same_again(
+    name: str, remembered: bool, stream: bool
+) -> None:
+    plain, remembers = (engine(SIMPLE, time_scale=1) for _ in range(2))
+    http = asks(f"{name} of ten words, neither more nor less than that", stream=stream)
+    for at in range(6):
+        one = remembers.remembered(came(http))
+        assert (one is not None) is (remembered and at > 1)
+        assert one is None or not one.is_at_once
+        assert told(with_memory(remembers, http)) == told(without_memory(plain, http))
+    assert counted(remembers) == counted(plain)
+    assert remembers.journals.metrics.text({}) == plain.journals.metrics.text({})
 
 
 @pytest.mark.parametrize("scale", [0, 1])
@@ -744,10 +784,6 @@ def test_what_may_come_to_something_else_the_next_time_is_not_remembered(http: H
 )
 def test_settings_under_which_nothing_is_remembered(settings: dict[str, Any]) -> None:
     assert not remembered(engine(SCENARIOS, **settings), asks("nothing"))
-
-
-def test_a_reply_in_its_time_is_played_and_not_remembered() -> None:
-    assert not remembered(engine("name: slow\ntiming: {first: 1ms}\nreply: Slow.", time_scale=1), asks(stream=True))
 
 
 def test_a_pattern_that_looks_at_a_header_is_asked_for_each_header() -> None:

@@ -31,6 +31,16 @@ name: calls
 when: {prompt: call}
 timing: instant
 reply: [{type: text, text: Let me see.}, {type: tool_use, name: weather, input: {city: Rome}}]
+---
+name: paced
+when: {prompt: pace}
+timing: {first: 1ms, gap: 2ms, chunk: word}
+reply: Each word has its own time.
+---
+name: slow
+when: {prompt: slow}
+timing: {gap: 60s, chunk: word}
+reply: Not today.
 """
 
 
@@ -208,9 +218,98 @@ def test_the_same_bytes_again_get_the_same_bytes_but_for_ids(
         assert entry.outcome == "completed"
 
 
-def test_who_looks_at_exchanges_sees_remembered_ones_as_others(serve, ask, again: list[None], tmp_path: Path) -> None:
-    server = serve(SCENARIOS, journal=str(tmp_path / "journal.jsonl"))
-    told = [ask(server, post(asks("text"), "x-api-key: k", close=False)) for _ in range(6)]
+@pytest.mark.parametrize("stream", [False, True], ids=["json", "stream"])
+def test_a_reply_that_takes_time_takes_it_again(serve, ask, again: list[None], stream: bool) -> None:
+    server = serve(SCENARIOS, settings=Settings(port=0, time_scale=1))
+    request = post(asks("pace", stream=stream), "x-api-key: k", close=False)
+
+    replies = [ask(server, request) for _ in range(5)]
+
+    bodies = [answer(one)[2] for one in replies]
+    assert len({ID.sub(b"ID", dechunked(body) if stream else body) for body in bodies}) == 1
+    assert len({tuple(found[0] for found in ID.finditer(one)) for one in replies}) == len(replies)
+    assert len(again) == 3
+    journal = server.journal.wait_for(5)
+    for entry, received in zip(journal, replies, strict=True):
+        _, headers, sent = answer(received)
+        assert entry.headers.items() <= headers.items()
+        assert entry.sent == (dechunked(sent) if stream else sent)
+        assert entry.outcome == "completed"
+        assert entry.is_paced
+        assert len(entry.sent_at) == len(entry.due_at) > 0
+        assert all(at >= due - 0.001 for at, due in zip(entry.sent_at, entry.due_at, strict=True))
+        assert entry.due_at == journal[0].due_at
+
+
+def test_one_that_is_under_way_again_is_open_until_its_client_leaves_or_its_server_ends(
+    serve, again: list[None]
+) -> None:
+    server = serve(SCENARIOS, settings=Settings(port=0, time_scale=1))
+    request = post(asks("slow", stream=True), "x-api-key: k", close=False)
+    clients = []
+    for _ in range(5):
+        clients.append(socket.create_connection(address(server), timeout=20))
+        clients[-1].sendall(request)
+        assert b"message_start" in clients[-1].recv(65536)
+    assert len(again) == 3
+    assert server.journal.open == 5
+    assert all(entry.is_open for entry in server.journal)
+
+    clients[4].close()
+    left = server.journal[4].wait()
+    assert (left.outcome, left.text) == ("client_left", "Not today.")
+    assert 0 < len([at for at in left.sent_at if at is not None]) < len(left.due_at)
+
+    server.stop()
+    assert [entry.outcome for entry in server.journal] == ["ended"] * 4 + ["client_left"]
+    assert server.journal.open == 0
+    for client in clients[:4]:
+        client.close()
+
+
+def test_what_comes_behind_one_that_takes_its_time_again_waits_for_it(serve, again: list[None]) -> None:
+    server = serve(SCENARIOS, settings=Settings(port=0, time_scale=1))
+    slow, fast = (post(asks(prompt, stream=True), "x-api-key: k", close=False) for prompt in ("pace", "text"))
+    with socket.create_connection(address(server), timeout=20) as client:
+        for _ in range(3):
+            client.sendall(slow + fast + slow)
+            assert read(client, 3).count(b"HTTP/1.1 200 OK") == 3
+    assert len(again) == 2  # the last ones; what others stand behind is read as any other
+    assert [entry.scenario for entry in server.journal.wait_for(9)] == ["paced", "text", "paced"] * 3
+
+
+def test_a_mistake_of_ours_in_one_again_is_told_and_the_server_lives_on(
+    serve, ask, again: list[None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = serve(SCENARIOS, settings=Settings(port=0, time_scale=1))
+    request = post(asks("pace"), "x-api-key: k", close=False)
+    for _ in range(3):
+        ask(server, request)
+    assert len(again) == 1
+
+    def broken(*args: Any, **how: Any) -> Any:
+        raise RuntimeError("a mistake of ours")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(connection, "opening_of", broken)
+        with socket.create_connection(address(server), timeout=20) as client:
+            client.sendall(request)
+            status, _, body = answer(b"".join(iter(lambda: client.recv(65536), b"")))
+    assert (status, json.loads(body)["error"]["type"]) == (500, "api_error")
+    with socket.create_connection(address(server), timeout=20) as client:
+        client.sendall(request)
+        assert answer(read(client, 1))[0] == 200
+    assert [entry.outcome for entry in server.journal.wait_for(5)] == [*["completed"] * 3, "fault", "completed"]
+
+
+@pytest.mark.parametrize("prompt", ["text", "pace"])
+def test_who_looks_at_exchanges_sees_remembered_ones_as_others(
+    serve, ask, again: list[None], tmp_path: Path, prompt: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    scenario = {"text": "text", "pace": "paced"}[prompt]
+    caplog.set_level("INFO", "mock_server")
+    server = serve(SCENARIOS, settings=Settings(port=0, time_scale=1, journal=str(tmp_path / "journal.jsonl")))
+    told = [ask(server, post(asks(prompt), "x-api-key: k", close=False)) for _ in range(6)]
 
     assert len(again) == 4
     ids = [json.loads(answer(one)[2])["id"] for one in told]
@@ -220,7 +319,8 @@ def test_who_looks_at_exchanges_sees_remembered_ones_as_others(serve, ask, again
     client.request("GET", "/_mock/metrics")
     metrics = client.getresponse().read().decode()
     client.close()
-    assert 'mock_server_requests_total{scenario="text",status="200",outcome="completed"} 6' in metrics
-    assert server.journal.played("text") == 6
+    assert f'mock_server_requests_total{{scenario="{scenario}",status="200",outcome="completed"}} 6' in metrics
+    assert server.journal.played(scenario) == 6
+    assert caplog.text.count(f"200 json {scenario} turn 1, completed") == 6
     assert len({entry.reply["id"] for entry in server.journal}) == 6
     assert [entry.tokens for entry in server.journal] == [server.journal[0].tokens] * 6

@@ -426,7 +426,7 @@ def _again(turn: Turn) -> Again | None:
     """
     draw, admitted, answer = turn.draw, turn.admitted, turn.answer
     filled = draw.filled
-    if filled is None or not filled.is_at_once or answer.is_open or admitted.prefix is not None or not _is_alone(turn):
+    if filled is None or answer.is_open or admitted.prefix is not None or not _is_alone(turn):
         return None
     session = admitted.call.session
     return Again(turn.library, session.in_force, filled, session.moved)

@@ -12,7 +12,7 @@ import socket
 import struct
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from aiohttp.base_protocol import BaseProtocol
 from aiohttp.log import server_logger
@@ -158,8 +158,9 @@ def _headers(text: str, start: int) -> dict[str, str] | None:
 SLICE = 0.002  # seconds of answering, before what came meanwhile is taken and streams have their turn
 MOST_PATIENCE = 0.025  # seconds: a little more than the usual gap of a stream, so that two deltas can go out as one
 
-# a request, all its bytes (none where those are too many to be remembered), and when it came (loop time)
-Answer = Callable[[HttpRequest, bytes, float], None]
+_Asked = TypeVar("_Asked")
+# what is known of a request, all its bytes (none where they are too many to be remembered), when it came (loop time)
+Answer = Callable[[_Asked, bytes, float], None]
 
 
 class Inbox:
@@ -172,15 +173,15 @@ class Inbox:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._replies: list[tuple[asyncio.WriteTransport, bytes]] | None = None  # of the slice under way
-        self._waiting: deque[tuple[float, Answer, HttpRequest, bytes]] = deque()
+        self._waiting: deque[tuple[float, Answer[Any], Any, bytes]] = deque()
         self._is_called = False  # or will be: the next slice
 
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def put(self, answer: Answer, http: HttpRequest, sent: bytes) -> None:
+    def put(self, answer: Answer[_Asked], asked: _Asked, sent: bytes) -> None:
         """Have a request answered when its turn comes."""
-        self._waiting.append((self._loop.time(), answer, http, sent))
+        self._waiting.append((self._loop.time(), answer, asked, sent))
         if not self._is_called:
             self._is_called = True
             self._loop.call_soon(self._run)
@@ -214,8 +215,8 @@ class Inbox:
         replies = self._replies = []
         try:
             while waiting:
-                came, answer, http, sent = waiting.popleft()
-                answer(http, sent, came)
+                came, answer, asked, sent = waiting.popleft()
+                answer(asked, sent, came)
                 if time() >= until:
                     break
         finally:  # whatever became of one, the others have their turn
@@ -529,7 +530,7 @@ class Connection(RequestHandler):
         """A request begins; it may be there as a whole, or with the beginning of the next behind it."""
         known = self._app.remembered(data)
         if known is not None:
-            self._repeat(known)
+            self._repeat(known, data)
             return
         head = self._last_head
         if head is None or not data.startswith(head.sent):
@@ -575,18 +576,27 @@ class Connection(RequestHandler):
         if known is None:
             self._take(head, body, came)
         else:
-            self._repeat(known)
+            self._repeat(known, came)
 
-    def _repeat(self, known: Remembered) -> None:
-        """Answer a request that is as one before: there is nothing to wait for."""
+    def _repeat(self, known: Remembered, came: bytes) -> None:
+        """Answer a request that is as one before: there is nothing to wait for, unless its reply takes time."""
+        if known.wire is None:
+            self._busy = True
+            self._app.inbox.put(self._play_again, known, came)
+            return
         start = self._loop.time()
+        self._stays_open(start)
+        self.write(self._app.again(known, start))
+
+    def _play_again(self, known: Remembered, came: bytes, start: float) -> None:
+        """Begin a reply that takes time, as it did before; what it hung on may have changed since it was put in."""
+        if self._app.remembered(came) is not known:
+            head = begun_post(came)
+            assert head is not None
+            self._take(head, came[len(head.sent) :], came)
+            return
         answered: Answered | None = None
         try:
-            if known.wire is not None:
-                self._stays_open(start)
-                self.write(self._app.again(known, start))
-                return
-            self._busy = True
             answered = self._app.begun_again(known)
             self._play(answered, known.entry.path, start)
         except Exception as error:

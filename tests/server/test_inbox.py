@@ -162,11 +162,11 @@ class Transport(asyncio.Transport):
 Connect = Callable[[], tuple[Connection, Transport]]
 
 
-def on_server(talk: Callable[[Runner, Connect], Awaitable[None]]) -> None:
+def on_server(talk: Callable[[Runner, Connect], Awaitable[None]], *, time_scale: float = 0.0) -> None:
     """Run a conversation with a server whose connections are made by hand."""
 
     async def run() -> None:
-        runner = Runner(Settings(port=0, time_scale=0.0), ())
+        runner = Runner(Settings(port=0, time_scale=time_scale), ())
         await runner.start()
         server, connections = runner._server, []
         assert server is not None
@@ -245,6 +245,30 @@ def test_a_request_behind_one_that_waits_is_answered_after_it() -> None:
         assert transport.written.count(b"HTTP/1.1 200 OK\r\n") == 2
 
     on_server(talk)
+
+
+def test_what_changes_while_a_request_that_came_before_waits_for_its_turn_changes_its_reply() -> None:
+    paced = "name: paced\nwhen: {prompt: Hi}\ntiming: {first: 1ms, gap: 1ms, chunk: word}\nreply: %s"
+
+    async def talk(runner: Runner, connect: Connect) -> None:
+        runner.engine.load(loads(paced % "As it was."))
+        connection, transport = connect()
+        journal = runner.engine.sessions.default.journal
+        for count in (1, 2, 3):
+            connection.data_received(POST)
+            await journal.wait_for_async(count)
+        assert runner.engine.remembered(POST) is not None
+
+        connection.data_received(POST)
+        runner.engine.load(loads(paced % "As it is now."))
+        *_, last = await journal.wait_for_async(4)
+
+        assert [entry.text for entry in journal] == ["As it was."] * 3 + ["As it is now."]
+        await turns()
+        assert transport.written.count(b"HTTP/1.1 200 OK\r\n") == 4
+        assert last.outcome == "completed"
+
+    on_server(talk, time_scale=1)
 
 
 @pytest.fixture

@@ -64,9 +64,9 @@ def again(monkeypatch: pytest.MonkeyPatch) -> list[None]:
     counted: list[None] = []
     repeat = Connection._repeat
 
-    def repeating(self: Connection, known: Any) -> None:
+    def repeating(self: Connection, known: Any, came: bytes) -> None:
         counted.append(None)
-        repeat(self, known)
+        repeat(self, known, came)
 
     monkeypatch.setattr(Connection, "_repeat", repeating)
     return counted

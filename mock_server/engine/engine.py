@@ -240,22 +240,24 @@ class Engine:
         `http`, `entry`: the request that they are, and what it came to.
         """
         again = entry.exchange.again
-        if again is None or log.isEnabledFor(logging.DEBUG):  # where each is told of
+        if again is None or self.remembered(came) is not None:
             return None
         session, client, refused = self._session_of(http)
         if refused is not None or again.library is not self.library(session) or again.terms is not session.in_force:
             return None
         if again.moved is not session.moved:
             return None
-        one = Remembered(came, session, client.session or http.session, client.key, entry)
+        one = Remembered(came, session, client.session or http.session, client.key, http.prefix + http.path, entry)
         self.memory.keep(one)
         return one
 
     def remembered(self, came: bytes) -> Remembered | None:
         """What these bytes are answered from, where they came before and would be answered alike."""
         one = self.memory.find(came)
-        if one is None:
+        if one is None or one.session.journal.listeners:  # who listens hears of each that comes, and of its end
             return None
+        if log.isEnabledFor(logging.INFO) and (one.is_made_up or log.isEnabledFor(logging.DEBUG)):
+            return None  # the log has a line for each
         again = one.again
         try:
             session = self.sessions.of(one.asked, one.key)
@@ -433,6 +435,7 @@ class Engine:
         self.sessions.close(key)
 
     def _forgotten(self, session: Session) -> None:
+        self.memory.forget(session)
         self.journals.forget(session.journal)
         session.files.clear()
 

@@ -515,9 +515,6 @@ class Journals:
         self._news.append(entry)
         if not self.total % MOST_WAITING:
             self.catch_up()
-        if journal.listeners:
-            entry.is_awaited = entry.ending is None
-            journal.tell(entry)
 
     def finish(self, entry: Entry) -> None:
         """Count that an entry has ended whose end somebody waits for."""

@@ -177,16 +177,18 @@ class Remembered:
     `wire`: the bytes of a reply that goes out at once, with holes, as a connection sends them; made by whoever has one.
     """
 
-    __slots__ = ("again", "asked", "came", "entry", "key", "like", "session", "shared", "wire")
+    __slots__ = ("again", "asked", "came", "entry", "is_made_up", "key", "like", "path", "session", "shared", "wire")
 
-    def __init__(self, came: bytes, session: "Session", asked: str | None, key: str, entry: Entry) -> None:
-        """`asked`, `key`: what the request's session goes by. `entry`: what it came to."""
+    def __init__(self, came: bytes, session: "Session", asked: str | None, key: str, path: str, entry: Entry) -> None:
+        """`asked`, `key`: what the request's session goes by. `path`: as it came. `entry`: what it came to."""
         self.came = came
         self.session = session
         self.asked = asked
         self.key = key
+        self.path = path
         self.entry = entry
         first = entry.exchange
+        self.is_made_up = first.scenario is None
         again = first.again
         assert again is not None
         self.again = again
@@ -261,6 +263,11 @@ class Memory:
         while len(self._kept) > 1 and (len(self._kept) > MOST_KEPT or self._bytes > MOST_BYTES):
             _, oldest = self._kept.popitem(last=False)
             self._bytes -= oldest.weight
+
+    def forget(self, session: "Session") -> None:
+        """A session has ended: let go of it and of what was asked in it."""
+        for one in [one for one in self._kept.values() if one.session is session]:
+            self.drop(one)
 
     def drop(self, one: Remembered) -> None:
         """Forget a request, and whatever goes by the same name."""

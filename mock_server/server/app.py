@@ -338,7 +338,7 @@ class App:
         assert one.wire is not None
         entry = self._engine.repeat(one)
         if self._file is not None or self._watchers or log.isEnabledFor(logging.INFO):
-            self._tell(entry, "POST", entry.path, start, "completed")
+            self._tell(entry, "POST", one.path, start, "completed")
         return entry.sent_by(one.wire)
 
     def begun_again(self, one: Remembered) -> Entry:

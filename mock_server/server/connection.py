@@ -582,23 +582,28 @@ class Connection(RequestHandler):
         """Answer a request that is as one before: there is nothing to wait for, unless its reply takes time."""
         if known.wire is None:
             self._busy = True
-            self._app.inbox.put(self._play_again, known, came)
+            self._app.inbox.put(self._play_again, known.path, came)
             return
-        start = self._loop.time()
-        self._stays_open(start)
-        self.write(self._app.again(known, start))
+        try:
+            start = self._loop.time()
+            self._stays_open(start)
+            self.write(self._app.again(known, start))
+        except Exception as error:
+            self._fail(error, None)
 
-    def _play_again(self, known: Remembered, came: bytes, start: float) -> None:
-        """Begin a reply that takes time, as it did before; what it hung on may have changed since it was put in."""
-        if self._app.remembered(came) is not known:
+    def _play_again(self, path: str, came: bytes, start: float) -> None:
+        """Begin a reply that takes time, as it did before, if what it hung on is still the same now."""
+        known = self._app.remembered(came)
+        if known is None or known.wire is not None:
             head = begun_post(came)
             assert head is not None
-            self._take(head, came[len(head.sent) :], came)
+            body = came[len(head.sent) :]
+            self._answer(_http(("POST", path, head.headers, body, None, head.query, "", None)), came, start)
             return
         answered: Answered | None = None
         try:
             answered = self._app.begun_again(known)
-            self._play(answered, known.entry.path, start)
+            self._play(answered, path, start)
         except Exception as error:
             self._fail(error, answered)
 

@@ -315,6 +315,14 @@ AROUND = [
     (b'{"model": "claude-opus-4-8", "max_tokens": 99, "messages": [{"role": "user", "content": "x", "content": [{"type": "text", "text": "', b'"}]}]}'),
     (b'{"model": "claude-opus-4-8", "max_tokens": 99, "messages": [{"role": "user", "content": [{"type": "text", "text": "quote"}, {"type": "text", "text": "', b'"}]}]}'),
     (b'{"model": "claude-opus-4-8", "max_tokens": 99, "messages": [{"role": "user", "content": [{"type": "image", "type": "text", "text": "', b'"}]}]}'),
+    (b'{"model": "claude-opus-4-8", "max_tokens": 99, "messages": [{"role": "user", "cont\\u0065nt": "', b'"}]}'),
+    (b'{"model": "claude-opus-4-8", "max_tokens": 99, "messages": [{"role": "user", "content": [{"type": "text", "te\\u0078t": "', b'"}]}]}'),
+    ('{"model": "claude-opus-4-8", "max_tokens": 99, "system": "Sois gentil, né.", "messages": [{"role": "user", "content": "'.encode(), b'"}]}'),
+    (b'{"model": "claude-opus-4-8", "max_tokens": 99, "messages": [{"role": "user", "content": "', b'", "content": "the weather"}]}'),
+    (b'{"model": "claude-opus-4-8", "max_tokens": 99, "messages": [{"role": "user", "content": "', b'", "cont\\u0065nt": "the weather"}]}'),
+    (b'{"model": "claude-opus-4-8", "max_tokens": 99, "messages": [{"role": "user", "content": "', b'", "content": [{"type": "text", "text": "the weather"}]}]}'),
+    (b'{"model": "claude-opus-4-8", "max_tokens": 99, "messages": [{"role": "user", "content": [{"type": "text", "text": "', b'", "text": "the weather"}]}]}'),
+    (b'{"model": "claude-opus-4-8", "max_tokens": 99, "messages": [{"role": "user", "content": [{"type": "text", "text": "', b'", "te\\u0078t": "the weather"}]}]}'),
 ]  # fmt: skip
 
 
@@ -325,7 +333,7 @@ def test_one_string_is_read_as_if_nothing_were_known_of_what_stands_around_it(
 ) -> None:
     both = Both(profile)
     opening, closing = around
-    for plain in (b"the weather", b"a quote", b"the weather there", b"a quote more"):
+    for plain in (b"the weather", b"the weather", b"the weather", b"a quote", b"the weather there", b"a quote more"):
         both.ask(opening + plain + closing)
     for string in STRINGS:
         both.ask(opening + string + closing)

@@ -2,9 +2,11 @@
 they would be without any memory, ids and times aside, and whatever an answer hangs on drops it.
 """
 
+import gc
 import json
 import random
 import re
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -34,6 +36,7 @@ when: {prompt: weather}
 timing: instant
 turns:
   - reply: [{type: text, text: Let me see.}, {type: tool_use, name: weather, input: {city: Rome}}]
+    contradicts: true
   - reply: Sunny.
 """
 ID = re.compile(rb"\b(msg|req|toolu|srvtoolu|mcptoolu)_\w+|container_\w+")
@@ -535,6 +538,8 @@ def test_a_reply_that_takes_time_is_remembered_where_its_times_are_the_same_agai
         one = remembers.remembered(came(http))
         assert (one is not None) is (remembered and at > 1)
         assert one is None or not one.is_at_once
+        for each in (plain, remembers):
+            each.clock.advance(7)  # type: ignore[attr-defined]
         assert told(with_memory(remembers, http)) == told(without_memory(plain, http))
     assert counted(remembers) == counted(plain)
     assert remembers.journals.metrics.text({}) == plain.journals.metrics.text({})
@@ -834,6 +839,56 @@ def test_the_bytes_sent_are_those_of_the_plan() -> None:
 def bodies(count: int, size: int) -> Iterator[HttpRequest]:
     for at in range(count):
         yield asks(f"hello {at} " + "x" * size)
+
+
+def test_a_session_that_ends_is_let_go_of() -> None:
+    one = engine()
+    assert remembered(one, asks("hello", headers={"x-mock-session": "s"}))
+    assert remembered(one, asks("hello"))
+    gone = weakref.ref(one.sessions.named("s"))
+
+    one.sessions.drop("s")
+    gc.collect()
+
+    assert gone() is None
+    assert len(one.memory) == 1
+
+
+def test_what_the_log_says_of_a_request_it_says_each_time(caplog: pytest.LogCaptureFixture) -> None:
+    one = engine("name: calls\nwhen: {prompt: weather}\nreply: [{type: tool_use, name: look, input: {}}]")
+    caplog.set_level("INFO", "mock_server")
+    for _ in range(5):
+        with_memory(one, asks("weather"))
+        with_memory(one, asks("nothing"))
+    assert caplog.text.count("calls 'look', which the request does not offer") == 5
+    assert caplog.text.count("no scenario matches, a reply is made up") == 5
+
+    assert remembered(one, asks("nothing")) is False
+    caplog.set_level("WARNING", "mock_server")
+    assert remembered(one, asks("nothing"))
+    caplog.set_level("INFO", "mock_server")
+    assert one.remembered(came(asks("nothing"))) is None
+    one.load(loads(SCENARIOS))
+    assert remembered(one, asks("hello"))
+    caplog.set_level("DEBUG", "mock_server")
+    assert one.remembered(came(asks("hello"))) is None
+
+
+@pytest.mark.parametrize("scale", [0, 1])
+def test_who_listens_hears_of_each_and_of_its_end(scale: int) -> None:
+    plain, remembers = (engine(SIMPLE, time_scale=scale) for _ in range(2))
+    heard: list[list[tuple[int, bool, bool]]] = [[], []]
+    for _ in range(4):
+        with_memory(remembers, asks("paced", stream=True))
+        without_memory(plain, asks("paced", stream=True))
+    for made, said in zip((plain, remembers), heard, strict=True):
+        journal = made.sessions.default.journal
+        journal.subscribe(lambda entry, said=said: said.append((entry.number, entry.is_open, entry.is_paced)))
+    for _ in range(3):
+        with_memory(remembers, asks("paced", stream=True))
+        without_memory(plain, asks("paced", stream=True))
+    assert heard[0] == heard[1]
+    assert len(heard[0]) == 6
 
 
 def test_what_came_once_is_not_kept() -> None:

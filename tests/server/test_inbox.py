@@ -15,8 +15,13 @@ from mock_server.server.connection import MOST_PATIENCE, SLICE, Connection, Inbo
 from mock_server.server.player import Wheel
 from mock_server.server.runner import Runner
 
-BODY = b'{"model":"claude-opus-4-8","max_tokens":9,"messages":[{"role":"user","content":"Hi"}]}'
-POST = b"POST /v1/messages HTTP/1.1\r\nhost: t\r\nx-api-key: k\r\ncontent-length: %d\r\n\r\n%b" % (len(BODY), BODY)
+
+def asking(prompt: bytes, more: bytes = b"") -> bytes:
+    body = b'{"model":"claude-opus-4-8","max_tokens":9,"messages":[{"role":"user","content":"%b"}]%b}' % (prompt, more)
+    return b"POST /v1/messages HTTP/1.1\r\nhost: t\r\nx-api-key: k\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)
+
+
+POST = asking(b"Hi")
 
 
 class Answers:
@@ -155,6 +160,9 @@ class Transport(asyncio.Transport):
     def is_closing(self) -> bool:
         return False
 
+    def get_write_buffer_size(self) -> int:
+        return 0
+
     def close(self) -> None:
         """Nothing to close."""
 
@@ -247,6 +255,48 @@ def test_a_request_behind_one_that_waits_is_answered_after_it() -> None:
     on_server(talk)
 
 
+def test_of_two_that_came_before_on_one_connection_the_second_waits_for_the_end_of_the_first() -> None:
+    async def talk(runner: Runner, connect: Connect) -> None:
+        runner.engine.load(loads("name: paced\ntiming: {first: 1ms, gap: 1ms, chunk: word}\nreply: Word by word."))
+        connection, transport = connect()
+        journal = runner.engine.sessions.default.journal
+        stream = asking(b"Hi", b',"stream":true')
+        for count in (1, 2, 3):
+            connection.data_received(stream)
+            await journal.wait_for_async(count)
+            await turns()
+        transport.written = b""
+
+        connection.data_received(stream)
+        connection.data_received(stream)
+        await journal.wait_for_async(5)
+        await turns()
+
+        _, *replies = transport.written.split(b"HTTP/1.1 200 OK")
+        assert [reply.endswith(b"0\r\n\r\n") for reply in replies] == [True, True]
+
+    on_server(talk, time_scale=1)
+
+
+def test_a_mistake_of_ours_in_what_came_before_is_a_500(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*args: Any) -> bytes:
+        raise RuntimeError("a mistake of ours")
+
+    async def talk(runner: Runner, connect: Connect) -> None:
+        connection, _ = connect()
+        for _ in range(3):
+            connection.data_received(POST)
+            await turns()
+        monkeypatch.setattr(application.App, "again", broken)
+        another, transport = connect()
+        another.data_received(POST)
+        await turns()
+        assert transport.written.startswith(b"HTTP/1.1 500 ")
+        assert b'"type":"api_error"' in transport.written
+
+    on_server(talk)
+
+
 def test_what_changes_while_a_request_that_came_before_waits_for_its_turn_changes_its_reply() -> None:
     paced = "name: paced\nwhen: {prompt: Hi}\ntiming: {first: 1ms, gap: 1ms, chunk: word}\nreply: %s"
 
@@ -260,13 +310,16 @@ def test_what_changes_while_a_request_that_came_before_waits_for_its_turn_change
         assert runner.engine.remembered(POST) is not None
 
         connection.data_received(POST)
+        other, _ = connect()
+        other.data_received(asking(b"Hi, too"))
         runner.engine.load(loads(paced % "As it is now."))
-        *_, last = await journal.wait_for_async(4)
+        *_, first, second = await journal.wait_for_async(5)
 
-        assert [entry.text for entry in journal] == ["As it was."] * 3 + ["As it is now."]
+        assert [entry.text for entry in journal] == ["As it was."] * 3 + ["As it is now."] * 2
         await turns()
         assert transport.written.count(b"HTTP/1.1 200 OK\r\n") == 4
-        assert last.outcome == "completed"
+        assert (first.request.prompt, second.request.prompt) == ("Hi", "Hi, too")  # it keeps its turn
+        assert {first.outcome, second.outcome} == {"completed"}
 
     on_server(talk, time_scale=1)
 

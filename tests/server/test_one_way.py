@@ -31,6 +31,7 @@ name: calls
 when: {prompt: call}
 timing: instant
 reply: [{type: text, text: Let me see.}, {type: tool_use, name: weather, input: {city: Rome}}]
+contradicts: true
 ---
 name: paced
 when: {prompt: pace}
@@ -302,6 +303,37 @@ def test_a_mistake_of_ours_in_one_again_is_told_and_the_server_lives_on(
     assert [entry.outcome for entry in server.journal.wait_for(5)] == [*["completed"] * 3, "fault", "completed"]
 
 
+@pytest.mark.parametrize(("prompt", "outcome"), [("text", "completed"), ("slow", "open")])
+def test_who_watches_is_told_of_each(serve, again: list[None], prompt: str, outcome: str) -> None:
+    server = serve(SCENARIOS, settings=Settings(port=0, time_scale=1))
+    watching = http.client.HTTPConnection(*address(server), timeout=20)
+    watching.request("GET", "/_mock/journal/stream")
+    reply = watching.getresponse()
+    for number in range(1, 5):
+        with socket.create_connection(address(server), timeout=20) as client:
+            client.sendall(post(asks(prompt, stream=True), "x-api-key: k", close=False))
+            told: tuple[object, object] = (0, None)
+            while told != (number, outcome):
+                line = reply.readline()
+                if line.startswith(b"data: {") and "number" in (data := json.loads(line[6:])):
+                    told = (data["number"], data["outcome"])
+    watching.close()
+    assert len(again) == 2
+
+
+@pytest.mark.parametrize("prompt", ["text", "pace"])
+def test_the_log_has_the_path_of_each_as_it_came(
+    serve, ask, again: list[None], prompt: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "mock_server")
+    server = serve(SCENARIOS, settings=Settings(port=0, time_scale=1))
+    request = post(asks(prompt, stream=True), "x-api-key: k", close=False).replace(b"POST /v1", b"POST /llm/s/one/v1")
+    for _ in range(4):
+        ask(server, request)
+    assert len(again) == 2
+    assert caplog.text.count("POST /llm/s/one/v1/messages 200 stream") == 4
+
+
 @pytest.mark.parametrize("prompt", ["text", "pace"])
 def test_who_looks_at_exchanges_sees_remembered_ones_as_others(
     serve, ask, again: list[None], tmp_path: Path, prompt: str, caplog: pytest.LogCaptureFixture
@@ -321,6 +353,6 @@ def test_who_looks_at_exchanges_sees_remembered_ones_as_others(
     client.close()
     assert f'mock_server_requests_total{{scenario="{scenario}",status="200",outcome="completed"}} 6' in metrics
     assert server.journal.played(scenario) == 6
-    assert caplog.text.count(f"200 json {scenario} turn 1, completed") == 6
+    assert caplog.text.count(f"POST /v1/messages 200 json {scenario} turn 1, completed") == 6
     assert len({entry.reply["id"] for entry in server.journal}) == 6
     assert [entry.tokens for entry in server.journal] == [server.journal[0].tokens] * 6

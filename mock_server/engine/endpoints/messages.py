@@ -711,12 +711,11 @@ def _plan(turn: Turn, reply: CompiledReply, warnings: Warnings) -> Applied:
         text = f"scenario '{turn.choice.scenario.name}' turn {turn.choice.turn}: {lacking}"
         log.info("%s", text)  # no warning: many a request asks for one token and means it
         warnings = (*warnings, text)
-    is_its_own = bool(warnings)  # what a reply contradicts, it does each time
     if (reply.acts or not _DEMANDS.isdisjoint(body)) and isinstance(turn.found, Choice):
         warnings += _contradicting(turn, reply, binding if filled.is_cut else None)
     drawn = filled.drawn(ids, draw.open_call)
     is_lasting = extra is None or not (extra.delta or extra.message)
-    if is_lasting and not (is_its_own or filled.resumes):
+    if is_lasting and not (warnings or filled.resumes):  # what is logged is logged each time
         draw.filled = filled
     return Applied(filled.plan(drawn, headers), notes=(lacking,) if lacking else (), warnings=warnings)
 

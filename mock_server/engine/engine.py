@@ -235,7 +235,7 @@ class Engine:
         return self.journals.record(session.journal, self.clock.unix(), kept, exchange)
 
     def remember(self, came: bytes, http: HttpRequest, entry: Entry) -> Remembered | None:
-        """Keep what the bytes that came are answered from. None where nothing is kept.
+        """Keep what the bytes that came are answered from. None where nothing is kept, or the same already.
 
         `http`, `entry`: the request that they are, and what it came to.
         """

@@ -177,7 +177,8 @@ def test_the_same_bytes_again_are_warned_of_again(engine: Any, ask: Any) -> None
     for _ in range(3):
         entry = made.handle(http)
         entry.end("completed", len(entry.plan.frames))
-        one = made.remember(body.encode(), http, entry)
+        made.remember(body.encode(), http, entry)
+    one = made.remembered(body.encode())
     assert one is not None
     assert made.repeat(one).headers["x-mock-warning"] == "parameter 'xyz' is ignored"
 

@@ -240,7 +240,7 @@ class Engine:
         `http`, `entry`: the request that they are, and what it came to.
         """
         again = entry.exchange.again
-        if again is None or self.remembered(came) is not None:
+        if again is None or self.remembered(came) is not None or self.memory.find(came) is not None:
             return None
         session, client, refused = self._session_of(http)
         if refused is not None or again.library is not self.library(session) or again.terms is not session.in_force:

@@ -123,11 +123,12 @@ def test_a_port_in_use_is_one_line_and_exit_code_2(run, tmp_path: Path) -> None:
     )
 
 
-def test_an_address_that_is_not_ours_is_one_line_and_exit_code_2(run, tmp_path: Path) -> None:
+@pytest.mark.parametrize("host", ["no.such.host.invalid", "127..0.0.1"])
+def test_an_address_that_is_not_ours_is_one_line_and_exit_code_2(run, tmp_path: Path, host: str) -> None:
     (tmp_path / "hello.yaml").write_text(HELLO)
-    done = run("--host", "no.such.host.invalid", "--port", "0", "hello.yaml")
+    done = run("--host", host, "--port", "0", "hello.yaml")
     assert done.returncode == 2
-    assert done.stderr.splitlines()[-1].startswith("mock-server: cannot listen on no.such.host.invalid:0: ")
+    assert done.stderr.splitlines()[-1].startswith(f"mock-server: cannot listen on {host}:0: ")
     assert "Traceback" not in done.stderr
 
 

@@ -1,6 +1,5 @@
 """Replies that are no messages: an error in the words of the profile, a JSON object."""
 
-import functools
 import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -73,7 +72,8 @@ def unserved(error: UnknownModel, profile: Profile) -> ApiError:
     name = one_line(excerpt(error.model, _LONGEST_MODEL))
     by_short = {_short(one.id): one.id for one in reversed(profile.models)}
     near = ", ".join(by_short[short] for short in nearest(_short(error.model), by_short, _NEAR))
-    others = [other for other in built_in() if other != profile.name and _profile(other).model(error.model) is not None]
+    known = {other: load_profile(other) for other in built_in() if other != profile.name}
+    others = [other for other, its in known.items() if its.model(error.model) is not None]
     text = f"profile {profile.name} serves no model '{name}'{near and f'; nearest: {near}'}"
     text += f"; profile {others[0]} has it" if others else ""
     log.warning("a model that nobody serves: %s", text)
@@ -89,11 +89,6 @@ def unserved(error: UnknownModel, profile: Profile) -> ApiError:
 def _short(model: str) -> str:
     """A model's name without its maker, written as everybody writes it."""
     return model.rpartition("/")[2].replace(".", "-").lower()
-
-
-@functools.lru_cache(maxsize=4)
-def _profile(name: str) -> Profile:
-    return load_profile(name)
 
 
 # A JSON object as the reply of an endpoint, with the headers that every reply of a profile has.

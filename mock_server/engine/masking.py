@@ -20,7 +20,7 @@ from mock_server.protocol.request import SECRET_HEADERS, HttpRequest
 from mock_server.protocol.sse import dumps_in_steps, encode
 
 
-@functools.lru_cache(maxsize=1024)  # a client sends the same again and again
+@functools.lru_cache(maxsize=128)  # a client sends the same again and again
 def key_mark(key: str) -> str:
     """What stands for a key or another secret wherever one is kept: a short hash."""
     return "key-" + hashlib.blake2b(key.encode("utf-8", "surrogateescape"), digest_size=4).hexdigest()

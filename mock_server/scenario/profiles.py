@@ -5,6 +5,7 @@ beside its own) and a model `like: ID` (the same, of one model). `models_from` n
 """
 
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 from mock_server.protocol.profile import Profile
@@ -28,7 +29,16 @@ def load_profile(profile: str, catalogue: str | None = None) -> Profile:
 
     Raises ScenarioError for everything wrong with it.
     """
-    file = _file(profile)
+    return _of_package(profile, catalogue) if profile in built_in() else _read(_file(profile), catalogue)
+
+
+@lru_cache(maxsize=8)
+def _of_package(name: str, catalogue: str | None) -> Profile:
+    """A built-in profile: it is frozen and its file does not change, so all servers of a process have the same."""
+    return _read(_file(name), catalogue)
+
+
+def _read(file: Path, catalogue: str | None) -> Profile:
     problems = Problems(str(file))
     node = _resolved(file, problems, ())
     node.value.pop("models_from", None)

@@ -15,7 +15,7 @@ import ssl
 import stat
 import tempfile
 from asyncio import sleep
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
@@ -67,9 +67,8 @@ class Door:
 
     async def open(self, host: str, port: int) -> int:
         """Listen on every address of a host; the port. Raises OSError, OverflowError."""
-        found = await self._loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         try:
-            for family, address in dict.fromkeys((one[0], one[4]) for one in found):
+            for family, address in await self._addresses(host, port):
                 self._listen(family, address)
         except BaseException:
             self.shut()
@@ -83,6 +82,18 @@ class Door:
                 await self._loop.create_server(self._make, sock=one, ssl=self._tls) for one in self._sockets
             ]
         return int(self._sockets[0].getsockname()[1])
+
+    async def _addresses(self, host: str, port: int) -> Iterable[tuple[int, tuple[object, ...]]]:
+        """Family and address of each that the host has."""
+        kind, flags = socket.SOCK_STREAM, socket.AI_PASSIVE
+        try:
+            try:  # a number needs no thread that waits for somebody who knows the name
+                found = socket.getaddrinfo(host.encode(), port, type=kind, flags=flags | socket.AI_NUMERICHOST)
+            except socket.gaierror:
+                found = await self._loop.getaddrinfo(host, port, type=kind, flags=flags)
+        except UnicodeError:  # two dots in a row, for one
+            raise OSError(errno.EINVAL, "not the name of a host") from None
+        return dict.fromkeys((one[0], one[4]) for one in found)
 
     def _listen(self, family: int, address: tuple[object, ...]) -> None:
         try:

@@ -121,3 +121,13 @@ def test_an_unknown_catalogue_and_a_missing_file(tmp_path: Path) -> None:
 
 def test_the_default_comes_first() -> None:
     assert built_in() == ("octen", "anthropic")
+
+
+def test_a_built_in_profile_is_read_once_for_all_servers_and_a_file_each_time(write: Any) -> None:
+    assert load_profile("octen") is load_profile("octen")
+    assert load_profile("anthropic") is not load_profile("octen")
+    path = write("extends: octen\nmodels: [{id: first, like: claude-opus-4-8}]")
+    assert load_profile(path).model("first") is not None
+    write("extends: octen\nmodels: [{id: second, like: claude-opus-4-8}]")
+    assert load_profile(path).model("second") is not None
+    assert load_profile("octen").model("second") is None

@@ -16,7 +16,7 @@ from contextlib import closing, contextmanager
 from typing import Any, NamedTuple
 
 LONGEST = 0.1  # seconds that another client waits at most
-TRIES = 3
+TRIES = 5
 
 
 class Waited(NamedTuple):

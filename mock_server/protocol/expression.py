@@ -24,6 +24,8 @@ from mock_server.records import dataclass, lazy
 
 MOST_CHARACTERS = 10_000
 """Characters of all the patterns that the schemas of one request bring."""
+MOST_PARTS = 20_000
+"""Of the texts that are written for patterns in one request: 1.5 us each."""
 _AT_ONCE = 3_000_000  # steps of one search: more than that RE2 might spend without its fast tables
 _SMALL = 16  # a program too small to make RE2 leave them, whatever the text
 _MEMORY = 2 << 20  # bytes that RE2 keeps for one program
@@ -84,6 +86,7 @@ class Allowance:
 
     missed = 0
     characters = MOST_CHARACTERS
+    parts = MOST_PARTS
 
     @lazy
     def unjudged(self) -> dict[str, None]:
@@ -103,6 +106,18 @@ class Allowance:
     def _patterns(self) -> set[str]:
         return set()
 
+    @lazy
+    def _expressions(self) -> dict[str, "Expression"]:
+        return {}
+
+    def expression(self, pattern: str) -> "Expression":
+        """One of the client's patterns, parsed. Raises OverLimit, and what Expression raises."""
+        found = self._expressions.get(pattern)
+        if found is None:
+            self.read(pattern)
+            found = self._expressions[pattern] = clients(pattern)
+        return found
+
     def read(self, pattern: str) -> None:
         """Take account of one of the client's patterns. Raises OverLimit."""
         if pattern in self._patterns:
@@ -111,6 +126,13 @@ class Allowance:
             raise OverLimit(f"more than {MOST_CHARACTERS:,} characters of patterns in one request")
         self.characters -= len(pattern) + _PER_PATTERN
         self._patterns.add(pattern)
+
+    def write(self, parts: int) -> None:
+        """Take account of a text written for a pattern, by the parts of it that were written. Raises OverLimit."""
+        self.parts -= parts
+        if self.parts < 0:
+            self.parts = 0
+            raise OverLimit(f"more than {MOST_PARTS:,} parts of texts for patterns in one request")
 
     def left_unjudged(self, what: str, limit: OverLimit) -> None:
         """Note what nobody judged; `missed` counts how often."""
@@ -414,8 +436,8 @@ class _ExpressionWriter:
                 kind = value.name.removeprefix("CATEGORY_")
                 inside = self._category(kind.removeprefix("NOT_"), flags)
                 categories += _outside(inside) if kind.startswith("NOT_") else inside
-        wanted = _folded(_merged(found), flags, self._top) if flags & re.I else _merged(found)
-        wanted = _merged([*wanted, *categories]) if categories else wanted
+        wanted = _folded(merged(found), flags, self._top) if flags & re.I else merged(found)
+        wanted = merged([*wanted, *categories]) if categories else wanted
         return _outside(wanted) if members[0][0].name == "NEGATE" else wanted
 
     def _category(self, kind: str, flags: int) -> "_Ranges":
@@ -452,7 +474,7 @@ _ASCII: Mapping[str, _Ranges] = {
 _OF_ASCII_TEXTS = {**_ASCII, "SPACE": ((9, 13), (28, 32))}
 
 
-def _merged(ranges: Iterable[tuple[int, int]]) -> _Ranges:
+def merged(ranges: Iterable[tuple[int, int]]) -> _Ranges:
     """In order, and none touching another."""
     made: list[tuple[int, int]] = []
     for low, high in sorted(ranges):
@@ -504,14 +526,14 @@ def _folded(ranges: _Ranges, flags: int, top: int) -> _Ranges:
     """These and all that differ from one of them by case alone."""
     if flags & re.A:
         letters = [code for low, high in ranges for code in range(max(low, 65), min(high, 122) + 1)]
-        return _merged([*ranges, *((ord(c), ord(c)) for code in letters for c in chr(code).swapcase())])
+        return merged([*ranges, *((ord(c), ord(c)) for code in letters for c in chr(code).swapcase())])
     if sum(high - low for low, high in ranges) < _FEW:
         cases = _cases(top)
         codes = [one for low, high in ranges for code in range(low, high + 1) for one in cases.get(_key(chr(code)), ())]
     else:
         whole = _cases(0x10FFFF)  # a character beyond ASCII can be one of ASCII in another case
         codes = [one for same in whole.values() if any(_is_in(code, ranges) for code in same) for one in same]
-    return _merged([*ranges, *((code, code) for code in codes)])
+    return merged([*ranges, *((code, code) for code in codes)])
 
 
 def _is_in(code: int, ranges: _Ranges) -> bool:
@@ -526,8 +548,7 @@ def judged(pattern: str, text: str) -> bool | None:
     """
     left = allowance()
     try:
-        left.read(pattern)
-        return clients(pattern).found_in(text)
+        return left.expression(pattern).found_in(text)
     except OverLimit as limit:
         left.left_unjudged(f"the pattern {shown(pattern)}", limit)
         return None

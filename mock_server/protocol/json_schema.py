@@ -21,6 +21,7 @@ _LONGEST_LINE = 240
 _TOO_DEEP = "the schema, or the value with it, is nested too deeply"
 _FEW = 500  # parts of a broken schema up to which the library says what is wrong
 _PER_ERROR = 3  # checks that an error costs, and one more for so many characters of its message
+_PER_PATTERN = 3  # checks that the search of a pattern costs beside its own
 _PER_CHECK = 500
 
 
@@ -136,6 +137,7 @@ class Checker:
             if pattern not in self._own:
                 self._own[pattern] = Expression(pattern)
             return self._own[pattern].found_in(text)
+        self._spend(_PER_PATTERN)
         return judged(pattern, text)
 
     def _pattern(self, validator: Any, pattern: Any, value: Any, schema: Schema) -> Iterator[Any]:
@@ -298,6 +300,8 @@ _WEIGHTS: Mapping[str, Callable[[Any, Any], int]] = {
     "properties": lambda wanted, value: len(wanted) // 32,
     "dependentRequired": lambda wanted, value: sum(map(len, wanted.values())) // 16,
     "dependentSchemas": lambda wanted, value: len(wanted) // 32,
+    "items": lambda wanted, value: len(value) // 2 if isinstance(value, list) else 0,
+    "prefixItems": lambda wanted, value: min(len(wanted), len(value)) // 2 if isinstance(value, list) else 0,
     "uniqueItems": _pairs,
     "contains": lambda wanted, value: len(value) if isinstance(value, list) else 0,
     "propertyNames": lambda wanted, value: len(value) if isinstance(value, dict) else 0,

@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mock_server.protocol import tokens as token
+from mock_server.protocol.expression import bounded
 from mock_server.scenario.generated import pattern, words
 from mock_server.scenario.generated.content import Generator
 from mock_server.scenario.generated.fakes import Fakes
@@ -707,3 +708,42 @@ def test_names_are_drawn_as_faker_draws_them() -> None:
         drawn = ours.seeded(seed)
         for method in ("first_name", "last_name", "company", "name", "user_name", "first_name"):
             assert getattr(drawn, method)() == getattr(plain, method)()
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {
+            "type": "object",
+            "minProperties": 500,
+            "patternProperties": {r"^x\d+$": {"type": "string"}},
+            "additionalProperties": False,
+        },
+        {
+            "type": "object",
+            "minProperties": 10,
+            "patternProperties": {r"^\d$": {"type": "null"}},
+            "additionalProperties": False,
+        },
+        {"type": "string", "pattern": "^[a-z0-9-]+$", "minLength": 100_000},
+        {"type": "array", "minItems": 800, "items": {"type": "string", "pattern": "^[0-9a-f]{8}-[0-9a-f]{12}$"}},
+        {"type": "array", "minItems": 200, "items": {"type": "string", "pattern": r"^(?=.*\d)(?=.*[A-Z]).{8,}$"}},
+        {"type": "string", "pattern": "^[\u0400-\u04ff\u0531]{9}$"},
+    ],
+)
+def test_within_the_bounds_of_its_work_an_unusual_value_is_made(schema: Schema) -> None:
+    whole = a_property(schema)
+    assert jsonschema.Draft202012Validator(whole).is_valid(made(whole))
+
+
+@pytest.mark.parametrize(
+    ("item", "reason"),
+    [
+        ({"minLength": 99_000}, "$: making a value takes more than 1,500 steps"),
+        ({"pattern": "^(?=.*zq)[a-z]{500}$"}, "$[0]: no string was found for its pattern"),
+    ],
+)
+def test_what_takes_too_much_work_is_refused_with_the_reason(item: Schema, reason: str) -> None:
+    with bounded(), pytest.raises(CannotGenerate) as refused:
+        made({"type": "array", "minItems": 900, "items": {"type": "string", **item}})
+    assert str(refused.value) == reason

@@ -30,6 +30,17 @@ def many(of: Callable[[int], Any], count: int) -> dict[str, Any]:
     return {f"p{at}": of(at) for at in range(count)}
 
 
+def items(**item: Any) -> dict[str, Any]:
+    """A call whose input is made up: with 900 of these in a list."""
+    return forced({"required": ["a"], "properties": {"a": {"type": "array", "minItems": 900, "items": item}}})
+
+
+def nested(schema: dict[str, Any]) -> dict[str, Any]:
+    for _ in range(6):
+        schema = {"type": "object", "required": ["a"], "properties": {"a": schema}}
+    return schema
+
+
 STRING = {"type": "string"}
 DOUBLING = {f"d{at}": {"allOf": [{"$ref": f"#/$defs/d{at + 1}"}] * 2} for at in range(40)} | {"d40": STRING}
 EXAMPLE = {"input_examples": [{"a": A}]}
@@ -124,6 +135,30 @@ ATTACKS: dict[str, dict[str, Any]] = {
         {
             "required": ["a"],
             "properties": {"a": {"allOf": [{"properties": {f"q{at}": STRING}} for at in range(3_000)]}},
+        }
+    ),
+    "items: long texts": items(type="string", minLength=99_000),
+    "items: long texts for a pattern": items(type="string", pattern="^[a-z]{15000}$"),
+    "items: a pattern that nothing fits": items(type="string", pattern="^(?=.*zq)[a-z]{500}$"),
+    "items: long numbers": items(type="integer", minimum=int("9" * 4_000)),
+    "items: numbers that nothing fits": items(type="number", minimum=1e300, multipleOf=1e-300),
+    "items: a long description": items(type="string", description="the thing of it " * 20_000),
+    "items: many properties that may be left out": items(type="object", properties=many(lambda at: {}, 5_000)),
+    "items: a long value": items(enum=[[0] * 20_000]),
+    "items that must differ and cannot": forced(
+        {
+            "required": ["a"],
+            "properties": {"a": {"type": "array", "uniqueItems": True, "minItems": 30, "items": {"pattern": r"^\d$"}}},
+        }
+    ),
+    "a class of many ranges": one(
+        pattern="[" + "".join(f"{chr(at)}-{chr(at + 26)}" for at in range(1024, 40_000, 30)) + "]{9}"
+    ),
+    "600 patternProperties": forced({"minProperties": 600, "patternProperties": many(lambda at: STRING, 600)}),
+    "8,000 alternatives deep down": forced(
+        {
+            "required": ["a"],
+            "properties": {"a": nested({"anyOf": [{**STRING, "title": f"{at}"} for at in range(8_000)]})},
         }
     ),
     "many alternatives that a long value breaks": forced(

@@ -21,7 +21,7 @@ from mock_server.scenario.generated.words import Words, styled
 from mock_server.scenario.node import Path, is_number
 
 MAX_TRIALS = 300
-_MOST_COPIED = 60_000  # values in all the copies that trials take
+_MOST_COPIED = 20_000  # values in all the copies that trials take
 _MOST_BOUNDS = 100  # of one kind, anywhere in a schema
 _LONGEST, _MOST_ITEMS = 10_000, 100
 _STRINGS = ("", " ", "🙂👩\u200d👩\u200d👧", "שלום", "e\u0301", 'a"b\\c\nd', "0", "null", "../x", "<b>&amp;</b>")
@@ -37,16 +37,19 @@ def edge(schema: object, value: dict[str, Any], checker: Checker, seed: bytes) -
     places = [path for path in _places(made) if path]
     trials, limits = _trials(len(places)), _Limits(schema)
     for path in places:
-        candidates = list(_bounds(limits, _at(made, path)))
+        before = _at(made, path)  # None where an earlier change took it away: of that kind there are no candidates
+        candidates = list(_bounds(limits, before))
         rng.shuffle(candidates)
         for candidate in candidates:
             if trials == 0:
                 return made
             trials -= 1
-            changed = _with(made, path, candidate)
-            if candidate != _at(made, path) and _is_valid(checker, changed):
-                made = changed
+            if candidate == before:
+                continue
+            paths.put(made, path, candidate)
+            if _is_valid(checker, made):
                 break
+            paths.put(made, path, before)
     return made
 
 
@@ -178,6 +181,7 @@ def _outside(limits: _Limits, value: Any) -> Iterator[Any]:
 # -- the generator --------------------------------------------------------------------------------------------------
 
 _MOST_CHECKERS = 256
+_LONGEST_KEPT = 100_000  # characters of a schema
 
 
 class Generator:
@@ -240,11 +244,17 @@ class Generator:
     def _checker(self, schema: object) -> Checker | None:
         """None for a broken schema. Kept, as an agent sends the same tools with every turn."""
         key = json.dumps(schema)
+        if len(key) > _LONGEST_KEPT:
+            return _checker_of(schema)
         if key not in self._checkers:
             if len(self._checkers) >= _MOST_CHECKERS:
                 self._checkers.clear()
-            try:
-                self._checkers[key] = Checker(schema)
-            except SchemaProblem:
-                self._checkers[key] = None
+            self._checkers[key] = _checker_of(schema)
         return self._checkers[key]
+
+
+def _checker_of(schema: object) -> Checker | None:
+    try:
+        return Checker(schema)
+    except SchemaProblem:
+        return None

@@ -12,9 +12,11 @@ from functools import lru_cache
 from random import Random
 from typing import Any
 
-from mock_server.protocol.expression import OverLimit, allowance, judged, parse, shown
+from mock_server.protocol.expression import OverLimit, allowance, judged, merged, parse, shown
 
-_MOST_STEPS = 20_000
+_PER_DRAFT = 10  # parts of a pattern for whose price a text is begun, and judged
+_CHARS_PER_PART = 6  # that are chosen from one class for the price of a part
+_MOST_SAMPLES = 1_000
 _LONGEST = 100_000
 _ALNUM = string.ascii_letters + string.digits
 _PRINTABLE = _ALNUM + string.punctuation + " "
@@ -33,22 +35,17 @@ def matching(
     empty: str | None = None
     try:
         allowance().read(pattern)
-    except OverLimit as limit:
-        allowance().left_unjudged(f"the pattern {shown(pattern)}", limit)
-        return next((text for text in preferred if shortest <= len(text) <= longest), None)
-    try:
-        tree = _tree(pattern)
-        for text in itertools.chain(preferred, _drafts(tree, rng, shortest)):
+        for text in itertools.chain(preferred, _drafts(_read(pattern), rng, shortest)):
             if shortest <= len(text) <= longest and fits(pattern, text):
                 if text:
                     return text
                 empty = text
+    except OverLimit as limit:
+        allowance().left_unjudged(f"the pattern {shown(pattern)}", limit)
+        return next((text for text in preferred if shortest <= len(text) <= longest), empty)
     except (re.error, OverflowError, RecursionError, _TooMuch):
         return empty
     return empty
-
-
-_tree = lru_cache(maxsize=64)(parse)
 
 
 def fits(pattern: object, text: str) -> bool:
@@ -72,35 +69,59 @@ def literal(pattern: str) -> str:
     return max(runs, key=len)
 
 
-def _drafts(tree: Any, rng: Random, shortest: int) -> Iterator[str]:
-    """Texts with short open repeats first, then with repeats as long as `shortest` needs."""
+class _Pattern:
+    """A parsed pattern, and the letters of its classes, which are worked out when first needed."""
+
+    def __init__(self, source: str) -> None:
+        self.nodes = parse(source)
+        self._letters: dict[int, str] = {}
+
+    def letters(self, members: Any) -> str:
+        """The characters of a class to choose from."""
+        if id(members) not in self._letters:
+            self._letters[id(members)] = _members(members)
+        return self._letters[id(members)]
+
+
+_read = lru_cache(maxsize=64)(_Pattern)
+
+
+def _drafts(pattern: _Pattern, rng: Random, shortest: int) -> Iterator[str]:
+    """Texts with short open repeats first, then with repeats as long as `shortest` needs. Raises OverLimit."""
     for _ in range(8):
-        yield _PatternWriter(rng, 3, exact=False).sequence(tree)
-    bare, longer = (_PatternWriter(Random(1), spread, exact=True).sequence(tree) for spread in (0, 1))
+        yield _Draft(pattern, rng, 3, exact=False).text()
+    bare, longer = (_Draft(pattern, Random(1), spread, exact=True).text() for spread in (0, 1))
     yield bare
     # The length grows by the same step with every extra repetition, unless open repeats are nested.
     step = max(1, len(longer) - len(bare))
     spread = math.ceil((shortest - len(bare)) / step)
     if spread > 0:
-        yield _PatternWriter(Random(1), spread, exact=True).sequence(tree)
+        yield _Draft(pattern, Random(1), spread, exact=True).text()
         for _ in range(8):
-            yield _PatternWriter(rng, 2 * spread, exact=False).sequence(tree)
+            yield _Draft(pattern, rng, 2 * spread, exact=False).text()
 
 
 class _TooMuch(Exception):
     """The pattern asks for more characters than a bounded search writes."""
 
 
-class _PatternWriter:
+class _Draft:
     """One walk over a parsed pattern. `spread`: how far a repeat exceeds its minimum, at most or exactly."""
 
-    def __init__(self, rng: Random, spread: int, *, exact: bool) -> None:
+    def __init__(self, pattern: _Pattern, rng: Random, spread: int, *, exact: bool) -> None:
         self.rng = rng
         self.groups: dict[int, str] = {}
+        self._pattern = pattern
         self._spread = spread
         self._exact = exact
-        self._left = _MOST_STEPS + 4 * spread
-        self._classes: dict[int, str] = {}
+        self._left = self._had = allowance().parts
+
+    def text(self) -> str:
+        """What is written. Raises OverLimit, _TooMuch."""
+        try:
+            return self.sequence(self._pattern.nodes)
+        finally:
+            allowance().write(self._had - self._left + _PER_DRAFT)
 
     def sequence(self, nodes: Any) -> str:
         return "".join([self._node(op.name, argument) for op, argument in nodes])
@@ -112,50 +133,58 @@ class _PatternWriter:
         return most if self._exact else self.rng.randint(low, most)
 
     def one_of(self, members: Any) -> str:
-        # The walk meets one class again for every repetition of it.
-        if id(members) not in self._classes:
-            self._classes[id(members)] = _members(members)
-        return self.rng.choice(self._classes[id(members)])
+        return self.rng.choice(self._pattern.letters(members))
+
+    def many_of(self, members: Any, times: int) -> str:
+        self._take(times // _CHARS_PER_PART)
+        letters, choice = self._pattern.letters(members), self.rng.choice
+        return "".join([choice(letters) for _ in range(times)])
 
     def _node(self, name: str, argument: Any) -> str:
-        self._left -= 1
-        if self._left < 0:
-            raise _TooMuch
+        self._take(1)
         write = _WRITERS.get(name)
         return write(self, argument) if write else ""
 
+    def _take(self, parts: int) -> None:
+        self._left -= parts
+        if self._left < 0:
+            raise _TooMuch
 
-def _subpattern(writer: _PatternWriter, argument: Any) -> str:
+
+def _subpattern(draft: _Draft, argument: Any) -> str:
     group, nodes = argument[0], argument[-1]
-    written = writer.sequence(nodes)
+    written = draft.sequence(nodes)
     if group is not None:
-        writer.groups[group] = written
+        draft.groups[group] = written
     return written
 
 
-def _repeat(writer: _PatternWriter, argument: Any) -> str:
+def _repeat(draft: _Draft, argument: Any) -> str:
     low, high, nodes = argument
-    return "".join([writer.sequence(nodes) for _ in range(writer.times(low, high))])
+    times = draft.times(low, high)
+    if len(nodes) == 1 and nodes[0][0].name == "IN":
+        return draft.many_of(nodes[0][1], times)
+    return "".join([draft.sequence(nodes) for _ in range(times)])
 
 
-def _conditional(writer: _PatternWriter, argument: Any) -> str:
+def _conditional(draft: _Draft, argument: Any) -> str:
     group, then, otherwise = argument
-    return writer.sequence((then if group in writer.groups else otherwise) or [])
+    return draft.sequence((then if group in draft.groups else otherwise) or [])
 
 
 # Anchors and lookarounds are not here: they write nothing.
-_WRITERS: dict[str, Callable[[_PatternWriter, Any], str]] = {
-    "LITERAL": lambda writer, code: chr(code),
-    "NOT_LITERAL": lambda writer, code: writer.rng.choice([char for char in _ALNUM if ord(char) != code]),
-    "ANY": lambda writer, _: writer.rng.choice(_ALNUM),
-    "IN": _PatternWriter.one_of,
-    "BRANCH": lambda writer, argument: writer.sequence(writer.rng.choice(argument[1])),
+_WRITERS: dict[str, Callable[[_Draft, Any], str]] = {
+    "LITERAL": lambda draft, code: chr(code),
+    "NOT_LITERAL": lambda draft, code: draft.rng.choice([char for char in _ALNUM if ord(char) != code]),
+    "ANY": lambda draft, _: draft.rng.choice(_ALNUM),
+    "IN": _Draft.one_of,
+    "BRANCH": lambda draft, argument: draft.sequence(draft.rng.choice(argument[1])),
     "SUBPATTERN": _subpattern,
-    "ATOMIC_GROUP": _PatternWriter.sequence,
+    "ATOMIC_GROUP": _Draft.sequence,
     "MAX_REPEAT": _repeat,
     "MIN_REPEAT": _repeat,
     "POSSESSIVE_REPEAT": _repeat,
-    "GROUPREF": lambda writer, group: writer.groups.get(group, ""),
+    "GROUPREF": lambda draft, group: draft.groups.get(group, ""),
     "GROUPREF_EXISTS": _conditional,
 }
 
@@ -164,31 +193,34 @@ def _members(members: Any) -> str:
     """The characters of a class to choose from: letters and digits if it has any, else printable ones."""
     tests = [(op.name, argument) for op, argument in members if op.name != "NEGATE"]
     wanted = len(tests) == len(members)
-    candidates = _PRINTABLE + _FURTHER + "".join(_samples(tests))
-    inside = [char for char in candidates if any(_MEMBER[op](char, arg) for op, arg in tests) is wanted]
-    if not inside:
+    ranges = merged([(arg, arg) if op == "LITERAL" else arg for op, arg in tests if op != "CATEGORY"])
+    kinds = {argument.name for op, argument in tests if op == "CATEGORY"}
+
+    def is_inside(char: str) -> bool:
+        held = any(low <= ord(char) <= high for low, high in ranges) or any(_in_category(char, kind) for kind in kinds)
+        return held is wanted
+
+    for tier in (_ALNUM, _PRINTABLE):
+        if inside := "".join(filter(is_inside, tier)):
+            return inside
+    further = "".join(filter(is_inside, _FURTHER)) + (_samples(tests) if wanted else "")
+    if not further:
         raise _TooMuch
-    tiers = ([char for char in inside if char in tier] for tier in (_ALNUM, _PRINTABLE))
-    return "".join(next(filter(None, tiers), inside))
+    return further
 
 
-def _samples(tests: list[tuple[str, Any]]) -> Iterator[str]:
+def _samples(tests: list[tuple[str, Any]]) -> str:
     """Characters of the ranges and literals outside of the printable ASCII ones."""
-    for op, argument in tests:
-        low, high = {"LITERAL": (argument, argument), "RANGE": argument}.get(op, (0, -1))
-        yield from (chr(code) for code in range(max(low, 127), min(high, max(low, 127) + 25) + 1))
+    ends = [{"LITERAL": (argument, argument), "RANGE": argument}.get(op, (0, -1)) for op, argument in tests]
+    codes = (code for low, high in ends for code in range(max(low, 127), min(high, max(low, 127) + 25) + 1))
+    return "".join(map(chr, itertools.islice(codes, _MOST_SAMPLES)))
 
 
-def _in_category(char: str, *name: str) -> bool:
-    """`name` is ("DIGIT",) or ("NOT", "DIGIT")."""
-    return _CATEGORY[name[-1]](char) is (len(name) == 1)
+def _in_category(char: str, name: str) -> bool:
+    """`name` is "CATEGORY_DIGIT" or "CATEGORY_NOT_DIGIT"."""
+    kind = name.removeprefix("CATEGORY_")
+    return _CATEGORY[kind.removeprefix("NOT_")](char) is not kind.startswith("NOT_")
 
-
-_MEMBER: dict[str, Callable[[str, Any], bool]] = {
-    "LITERAL": lambda char, code: ord(char) == code,
-    "RANGE": lambda char, ends: ends[0] <= ord(char) <= ends[1],
-    "CATEGORY": lambda char, category: _in_category(char, *category.name.split("_")[1:]),
-}
 
 _CATEGORY: dict[str, Callable[[str], bool]] = {
     "DIGIT": str.isdigit,

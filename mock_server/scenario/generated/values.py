@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from urllib.parse import unquote
 
 from mock_server.protocol.json_schema import Checker, SchemaProblem
+from mock_server.protocol.json_schema import size as value_size
 from mock_server.scenario.generated import pattern
 from mock_server.scenario.generated.words import FORMATS, NUMBER_HINTS, STRING_HINTS, Words, hint
 
@@ -33,7 +34,8 @@ _Kind = TypeVar("_Kind", list[Any], dict[str, Any], int)
 
 _MOST_HOPS = 32
 _FAR = 1_000
-_COPIED_PER_STEP = 20  # parts of a schema that are copied for the price of a subschema
+_COPIED_PER_STEP = 20  # parts of a schema, or of a value, that are copied for the price of a subschema
+_WIDTH_PER_STEP = 50  # parts of a subschema that are looked at for its price
 _CHOICES = {"$ref", "allOf", "anyOf", "oneOf", "if", "then", "else"}
 _APPLICATORS = _CHOICES | {"not", "const", "$schema", "$defs", "definitions"}
 
@@ -173,14 +175,21 @@ _COMBINE: dict[str, Callable[[Any, Any], Any]] = {
 }
 
 
+def _width(schema: object) -> int:
+    """How many parts the lists and mappings of a schema have, without what is inside of these."""
+    if not isinstance(schema, dict):
+        return 0
+    return sum(len(one) for one in schema.values() if isinstance(one, dict | list))
+
+
 class Flattener:
     """Rewrites one schema's parts as plain schemas: `$ref`, `allOf`, `anyOf`, `oneOf` and `if` merged in.
 
-    `choose` picks one of the alternatives (a non-empty list); `step` is called once for every subschema
-    visited and stops the work, when there is too much of it, by raising.
+    `choose` picks one of the alternatives (a non-empty list); `step` is called for every subschema visited, with what
+    it costs, and stops the work, when there is too much of it, by raising.
     """
 
-    def __init__(self, root: object, choose: Callable[[list[object]], object], step: Callable[[], None]) -> None:
+    def __init__(self, root: object, choose: Callable[[list[object]], object], step: Callable[[int], None]) -> None:
         self._root = root
         self._choose = choose
         self._step = step
@@ -188,7 +197,7 @@ class Flattener:
 
     def flat(self, schema: object, hops: int = 0) -> Schema:
         """A schema with `const` as an `enum` of one, an empty `enum` for False, {} for a broken schema."""
-        self._step()
+        self._step(1 + _width(schema) // _WIDTH_PER_STEP)
         if not isinstance(schema, dict) or hops > _MOST_HOPS:
             return {"enum": []} if schema is False else {}
         merged = {key: sub for key, sub in schema.items() if key not in _APPLICATORS}
@@ -196,9 +205,7 @@ class Flattener:
             merged = merge({"enum": [schema["const"]]}, merged)
         for part in self._parts(schema):
             more = self.flat(part, hops + 1)
-            copied = sum(len(one) for one in (*merged.values(), *more.values()) if isinstance(one, dict | list))
-            for _ in range(copied // _COPIED_PER_STEP):
-                self._step()
+            self._step((_width(merged) + _width(more)) // _COPIED_PER_STEP)
             merged = merge(merged, more)
         return merged
 
@@ -224,7 +231,7 @@ class Flattener:
         # The schema is kept with its answer so that its id stays its own.
         kept = self._reached.get((id(schema), fuel))
         if kept is None:
-            self._step()
+            self._step(1 + _width(schema) // _WIDTH_PER_STEP)
             kept = self._reached[id(schema), fuel] = (schema, self._levels(schema, fuel))
         return kept[1]
 
@@ -246,7 +253,11 @@ class Flattener:
 
 TRIES = 20
 _MOST_STEPS = 1_500  # subschemas visited in all tries of one value together, and parts of those that are merged
-_PER_STEP = 100  # values of an enum that are looked at for the price of a subschema
+_LETTERS_PER_STEP = 60  # of a sentence
+_CHARACTERS_PER_STEP = 150  # of prose
+_PATTERNS_PER_STEP = 3  # that a property's name is compared with
+_PER_MISS = 2  # steps of an item that is made once more, as it was there already
+_BITS_PER_STEP = 400  # of a number and its bounds
 _MOST_ITEMS = 1_000
 _MOST_OPTIONAL = 100  # properties of an object, or items of an array, that need not be there
 _MOST_CHARACTERS = 100_000
@@ -310,6 +321,7 @@ class Maker:
         if flat.get("enum") == []:
             raise CannotGenerate(f"{at.path}: no value is allowed here")
         for offered in self._offers(flat, at):
+            self.step(value_size(offered, _COPIED_PER_STEP * _MOST_STEPS) // _COPIED_PER_STEP)
             return copy.deepcopy(offered)
         return _KINDS[self._kind(flat, at)](self, flat, at)
 
@@ -318,6 +330,7 @@ class Maker:
         own = typed(flat, "properties", dict)
         parts = [own[name]] if name in own else []
         by_name = typed(flat, "patternProperties", dict)
+        self.step(len(by_name) // _PATTERNS_PER_STEP)
         parts += [by_name[regex] for regex in by_name if pattern.fits(regex, name)]
         others = flat.get("additionalProperties", flat.get("unevaluatedProperties", True))
         return parts[0] if len(parts) == 1 else {"allOf": parts} if parts else others
@@ -336,9 +349,9 @@ class Maker:
         """Whether no work is left for another try."""
         return self._left < 0
 
-    def step(self) -> None:
-        """Take account of a bit of work. Raises CannotGenerate."""
-        self._left -= 1
+    def step(self, steps: int = 1) -> None:
+        """Take account of work. Raises CannotGenerate."""
+        self._left -= steps
         if self._left < 0:
             raise CannotGenerate(f"$: making a value takes more than {_MOST_STEPS:,} steps")
 
@@ -349,7 +362,8 @@ class Maker:
     def _choose(self, branches: list[object]) -> object:
         if self._deep:
             reached = [self._flattener.reach(branch) for branch in branches]
-            branches = [branches[nth] for nth, far in enumerate(reached) if far == min(reached)]
+            least = min(reached)
+            branches = [branch for branch, far in zip(branches, reached, strict=True) if far == least]
         return self._rather(branches, {"type": "null"})
 
     def _rather(self, options: list[Any], unlikely: object) -> Any:
@@ -365,9 +379,8 @@ class Maker:
             defaults = [] if at.nth or flat.get("default") is None else [flat["default"]]
             yield from (value for value in examples + defaults if self._accepts(flat, value))
         if values := typed(flat, "enum", list):
-            for _ in range(len(values) // _PER_STEP):
-                self.step()
             # Nearly always all of them fit, so the first try does not ask.
+            self.step(len(values) if self._turn else 0)
             fitting = [value for value in values if self._turn == 0 or self._accepts(flat, value)]
             yield self._rather(fitting or values, None)
 
@@ -404,6 +417,7 @@ def _names(maker: Maker, flat: Schema, at: _Place) -> list[str]:
     taken = set(sorted(likely, key=lambda name: not likely[name])[: min(count, room)])
     names += [name for name in likely if name in taken]
     needs = typed(flat, "dependentRequired", dict)
+    maker.step(_width(needs) // _WIDTH_PER_STEP)
     known = set(names)
     for name in names if needs else []:  # grows as it goes: what is needed can need more
         more = [other for other in strings(needs, name) if other not in known]
@@ -455,6 +469,7 @@ def _items(maker: Maker, parts: list[object], at: _Place, *, unique: bool) -> li
         for _ in range(60 if unique else 0):
             if item not in made:
                 break
+            maker.step(_PER_MISS)
             item = maker.make(part, at.item(nth))
         if not unique or item not in made:
             made.append(item)
@@ -478,11 +493,13 @@ def _string(maker: Maker, flat: Schema, at: _Place) -> object:
             raise CannotGenerate(f"{at.path}: no string was found for its pattern")
         return maker.words.pick(templates) if found is None else found
     text = next(fitting, None) or maker.words.pick(templates)
+    maker.step(len(text) // _LETTERS_PER_STEP)
     return text if formatted else _stretched(maker, text, low, high)
 
 
 def _stretched(maker: Maker, text: str, low: int, high: int) -> str:
     if len(text) < low:
+        maker.step((low - len(text)) // _CHARACTERS_PER_STEP)
         text += " " + maker.words.prose((low - len(text)) // 4 + 16)
     return text[:high].rstrip().ljust(low, ".")
 
@@ -490,6 +507,7 @@ def _stretched(maker: Maker, text: str, low: int, high: int) -> str:
 def _number(maker: Maker, flat: Schema, at: _Place, *, whole: bool = False) -> object:
     hinted = hint(NUMBER_HINTS, at.name, flat.get("description"))
     lowest, highest, digits = hinted or (1, 100, 2)
+    maker.step(sum(map(_bits, flat.values())) // _BITS_PER_STEP)
     multiple = number(flat, "multipleOf")
     from fractions import Fraction  # only numbers need it
 
@@ -497,11 +515,17 @@ def _number(maker: Maker, flat: Schema, at: _Place, *, whole: bool = False) -> o
     step = Fraction(step.numerator) if whole else step
     low, high = _span(flat, step, Fraction(lowest), Fraction(highest))
     first, last = math.ceil(low / step), math.floor(high / step)
+    bits = sum(one.numerator.bit_length() + one.denominator.bit_length() for one in (step, low, high))
     for _ in range(20):
         drawn = _plain(step * maker.words.rng.randint(first, max(first, last)))
         if in_bounds(flat, drawn):
             return drawn
+        maker.step(1 + bits // _BITS_PER_STEP)
     return _plain((low + high) / 2)
+
+
+def _bits(value: object) -> int:
+    return value.bit_length() if isinstance(value, int) else 0
 
 
 def _span(flat: Schema, step: "Fraction", lowest: "Fraction", highest: "Fraction") -> "tuple[Fraction, Fraction]":

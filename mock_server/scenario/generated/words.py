@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
-from functools import cache
+from functools import cache, lru_cache
 from random import Random
 from typing import TYPE_CHECKING, TypeVar
 
@@ -173,18 +173,24 @@ def _by_word(rows: Iterable[tuple[str, _Hint]]) -> dict[str, _Hint]:
 
 STRING_HINTS = _by_word(_STRING_ROWS)
 NUMBER_HINTS = _by_word(_NUMBER_ROWS)
+_MOST_LETTERS = 2_000  # of a name or a description that are looked at
 # In a "city_name" or a "currency_code" the other word says more.
 _VAGUE = ("name", "code", "address", "text")
 
 
 def hint(hints: dict[str, _Hint], name: str, description: object) -> _Hint | None:
     """What a word of `name` (the last words first) or, failing that, of `description` suggests, if any."""
-    words = _words(name)[::-1]
+    words = _words(name[-_MOST_LETTERS:])[::-1]
     for word in ("_".join(words[::-1]), *(word for word in words if word not in _VAGUE), *words):
         if word in hints:
             return hints[word]
-    spoken = set(_words(description)) if isinstance(description, str) else set()
+    spoken = _spoken(description[:_MOST_LETTERS]) if isinstance(description, str) else frozenset()
     return next((value for word, value in hints.items() if word in spoken), None)
+
+
+@lru_cache(maxsize=64)  # every item of an array has the same
+def _spoken(description: str) -> frozenset[str]:
+    return frozenset(_words(description))
 
 
 def _words(text: str) -> list[str]:

@@ -458,6 +458,16 @@ CONTROL: Mapping[str, Asked] = {
         422,
         "application/yaml",
     ),
+    "a line of 500,000 dashes": Asked(
+        "POST", "scenarios", lambda: ("name: a\nreply:\n" + "- " * 500_000).encode(), 422, "application/yaml"
+    ),
+    "20,000 anchors, and one with a name of 1 MB": Asked(
+        "POST",
+        "scenarios",
+        lambda: f"name: &{'b' * 1_000_000} a\nreply: [{','.join(f'&a{at} x' for at in range(20_000))}]".encode(),
+        422,
+        "application/yaml",
+    ),
     "a line of 1.5 MB that is no YAML": Asked(
         "POST", "scenarios", lambda: ("name: a\nreply: " + "a: " * 500_000).encode(), 422, "application/yaml"
     ),

@@ -133,9 +133,9 @@ ROUTES: tuple[Operation, ...] = (
     Operation("GET", "ready", Control.ready, open=True),
     Operation("GET", "metrics", Control.metrics, type="text/plain"),
     Operation("GET", "openapi.json", _openapi),
-    Operation("GET", "scenarios", Control.scenarios, ("session",)),
+    Operation("GET", "scenarios", Control.scenarios, ("session",), apart=True),
     Operation("POST", "scenarios", Control.add, ("session", "library"), _SCENARIOS_BODY, 201, apart=True),
-    Operation("GET", "scenarios/{name}", Control.scenario, ("session",)),
+    Operation("GET", "scenarios/{name}", Control.scenario, ("session",), apart=True),
     Operation("PUT", "scenarios/{name}", Control.put, ("session", "library"), _SCENARIO_BODY, apart=True),
     Operation("DELETE", "scenarios/{name}", Control.remove, ("session",)),
     Operation(
@@ -164,7 +164,7 @@ ROUTES: tuple[Operation, ...] = (
     Operation("POST", "chaos", handlers.add_overlays, ("session",), _OVERLAY_BODY, 201),
     Operation("PUT", "chaos/{name}", handlers.switch_overlay, ("session",), _SWITCH_BODY),
     Operation("DELETE", "chaos/{name}", handlers.remove_overlay, ("session",)),
-    Operation("GET", "sessions", Control.sessions),
+    Operation("GET", "sessions", Control.sessions, apart=True),
     Operation("POST", "sessions", Control.open_session, (), _SESSION_BODY, 201),
     Operation("DELETE", "sessions/{name}", Control.close_session),
 )

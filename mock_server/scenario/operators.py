@@ -8,10 +8,11 @@ request may raises OverLimit, with the place of the expression.
 import fnmatch
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
 from mock_server.protocol.errors import excerpt
-from mock_server.protocol.expression import Expression, OverLimit, shown
+from mock_server.protocol.expression import Expression, OverLimit, allowance, shown
 from mock_server.records import dataclass
 from mock_server.scenario import paths
 from mock_server.scenario.conversation import SearchedText, alike, fold
@@ -417,13 +418,25 @@ def read_paths(node: Node, problems: Problems) -> dict[str, Wanted]:
 
 
 def far(wanted: Wanted, searched: SearchedText) -> float:
-    """How far a text is from one that was wanted: the share of it that stands nowhere in the text, in one piece."""
-    from difflib import SequenceMatcher  # only the unmatched need it
-
+    """How far a text is from one that was wanted: the share of it that stands nowhere in the text, in one piece. Of
+    very many texts the others are looked for by their words."""
     literal = [str(one.wanted) for one in wanted.operators if one.name in ("equals", "contains")]
     texts = [fold(text)[:200] for text in literal] or list(wanted.texts)
     if not texts:
         return 1.0
     seen = searched.folded[:_SEEN]
-    sizes = [SequenceMatcher(None, text, seen, False).find_longest_match().size / max(1, len(text)) for text in texts]
-    return round(1.0 - 0.9 * max(sizes), 3)
+    return round(1.0 - 0.9 * max(_longest(text, seen) / max(1, len(text)) for text in texts), 3)
+
+
+def _longest(text: str, seen: str) -> int:
+    """How long the longest piece is that a text has in common with what was seen."""
+    if not allowance().compare():
+        return max([len(word) for word in text.split() if word in _words(seen)], default=0)
+    from difflib import SequenceMatcher  # only the unmatched need it
+
+    return SequenceMatcher(None, text, seen, False).find_longest_match().size
+
+
+@lru_cache(maxsize=4)
+def _words(seen: str) -> frozenset[str]:
+    return frozenset(seen.split())

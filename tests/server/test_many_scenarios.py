@@ -4,6 +4,7 @@ import http.client
 import json
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -71,3 +72,27 @@ def test_a_session_has_so_many_scenarios_of_its_own_and_says_so(monkeypatch: pyt
             server.add("x", name="three", when="named")
 
     assert "a session has 2 scenarios of its own at most, with these it would have 3" in str(told.value)
+
+
+MANY_CONDITIONS = {
+    "scenarios": "\n---\n".join(f"name: n{at}\nwhen: {{prompt: word{at} alpha beta}}\nreply: x" for at in range(5_000)),
+    "cases": "name: a\ncases:\n"
+    + "".join(f"  - {{when: {{prompt: word{at} alpha}}, reply: x}}\n" for at in range(8_000)),
+    "alternatives": f"name: a\nwhen: {{any: [{', '.join(f'{{prompt: w{at} alpha}}' for at in range(5_000))}]}}\nreply: x",
+}
+
+
+@pytest.mark.parametrize("of", MANY_CONDITIONS)
+def test_another_client_is_answered_while_nothing_of_very_much_fits(of: str, tmp_path: Path) -> None:
+    file = tmp_path / "many.yaml"
+    file.write_text(MANY_CONDITIONS[of])
+    body = says("lorem ipsum dolor sit amet " * 200)
+
+    with served(str(file), "--unmatched", "error") as address:
+        ask(address, "POST", "/v1/messages", says("Hi"))
+        waited = during(address, lambda: ask(address, "POST", "/v1/messages", body))
+
+    status, told = waited.result
+    assert status == 400
+    assert len(told["error"]["message"]) < 5_000
+    assert not waited.is_held, waited._replace(result=None)

@@ -96,3 +96,18 @@ def test_another_client_is_answered_while_nothing_of_very_much_fits(of: str, tmp
     assert status == 400
     assert len(told["error"]["message"]) < 5_000
     assert not waited.is_held, waited._replace(result=None)
+
+
+def test_two_long_texts_that_should_be_equal_are_told_apart_by_their_first_lines() -> None:
+    wanted = [f"the quick brown fox {at} jumps over the lazy dog {at * 7}" for at in range(3_000)]
+    came = [*wanted[:1_000], *(line.replace("fox", "fax") for line in wanted[1_000:])]
+    with MockServer() as server:
+        address = ("127.0.0.1", int(server.url.rpartition(":")[2]))
+        ask(address, "POST", "/v1/messages", says("\n".join(came)))
+        said = {"when": {"prompt": {"equals": "\n".join(wanted)}}}
+        told = ask(address, "POST", "/_mock/verify", said)[1]["explanation"]
+
+    assert "… 997 lines alike" in told
+    assert "- the quick brown fox 1000 jumps" in told
+    assert "+ the quick brown fax 1000 jumps" in told
+    assert "… 1,943 more lines" in told

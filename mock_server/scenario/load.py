@@ -79,6 +79,12 @@ def _with_defaults(documents: list[Node], problems: Problems) -> list[Node]:
             states = document.value.get("states")
             if states is not None:
                 read_states(states, problems)
+    for what, node, most in (("defaults", defaults, MOST_REPEATED), ("states", states, MOST_VALUES)):
+        count = 0 if node is None else node.count() * len(scenarios)
+        if node is not None and count > most:
+            text = f"'{what}' of {node.count():,} values for each of {len(scenarios):,} scenarios"
+            problems.add(node, f"{text}; together {most:,} at most: split the file, or write fewer")
+            return []
     if defaults is not None:
         scenarios = [_completed(one, defaults) for one in scenarios]
     return scenarios if states is None else [_declared(one, states) for one in scenarios]
@@ -215,6 +221,7 @@ def _block(node: Node) -> Node:
 # -- files and folders ----------------------------------------------------------------------------------------------
 
 MAX_BYTES = 10_000_000  # of a file
+MOST_REPEATED = 100_000  # values that the defaults of a file stand for in all its scenarios
 PACKAGE = Path(__file__).parent.parent
 _MOST_LISTED = 1_000  # of a folder, where a name is looked for
 

@@ -171,8 +171,20 @@ def _is_text(node: Node, problems: Problems) -> bool:
     return False
 
 
-def _is_regex(node: Node, problems: Problems) -> bool:
+def _is_pattern(node: Node, problems: Problems) -> bool:
     if not _is_text(node, problems):
+        return False
+    if len(node.value) > MOST_OF_PATTERN:
+        problems.add(node, _too_long(len(node.value)))
+    return len(node.value) <= MOST_OF_PATTERN
+
+
+def _too_long(count: int) -> str:
+    return f"a pattern of {count:,} characters; {MOST_OF_PATTERN:,} at most"
+
+
+def _is_regex(node: Node, problems: Problems) -> bool:
+    if not _is_pattern(node, problems):
         return False
     try:
         re.compile(node.value)
@@ -236,7 +248,7 @@ OPERATORS: Mapping[str, Kind] = {
     "regex": Kind(
         _is_regex, _regex, "a regular expression, searched for; named groups are captured for templates", NAME
     ),
-    "glob": Kind(_is_text, glob, "the whole text, with * ? and [abc]", NAME),
+    "glob": Kind(_is_pattern, glob, "the whole text, with * ? and [abc]", NAME),
     "in": Kind(_is_list, _in, "one of these values", {"type": "array", "minItems": 1}),
     "gt": Kind(_is_number, _compared(lambda value, wanted: value > wanted), "a number above this", _NUMBER),
     "gte": Kind(_is_number, _compared(lambda value, wanted: value >= wanted), "a number from this up", _NUMBER),
@@ -288,6 +300,7 @@ TEXT: Shape = {"$ref": "#/$defs/text"}
 PATHS: Shape = {"type": "object", "minProperties": 1, "additionalProperties": {"$ref": "#/$defs/value"}}
 
 _WILD = re.compile(r"[*?\[]")
+MOST_OF_PATTERN = 100_000  # characters of a regular expression or a glob
 _SEEN = 2_000  # characters of a text that the distance looks at
 
 
@@ -374,6 +387,9 @@ def read_name(node: Node, problems: Problems) -> Wanted:
     """One name against a bare string (a glob), a list (any of) or operators."""
     bare = read_texts(node, problems)
     if bare is not None:
+        if (longest := max(map(len, bare), default=0)) > MOST_OF_PATTERN:
+            problems.add(node, _too_long(longest))
+            bare = []
         tests = [glob(text) for text in bare]
         exact = frozenset() if any(_WILD.search(text) for text in bare) else frozenset(bare)
         return Wanted(" or ".join(map(short, bare)), lambda value: any(test(value) for test in tests), exact=exact)

@@ -448,6 +448,9 @@ CONTROL: Mapping[str, Asked] = {
     "5,000 overlays": Asked(
         "POST", "chaos", lambda: json.dumps([{"name": f"o{at}", "fault": "reset"} for at in range(5_000)]).encode(), 413
     ),
+    "1,000 overlays": Asked(
+        "POST", "chaos", lambda: json.dumps([{"name": f"o{at}", "fault": "reset"} for at in range(1_000)]).encode(), 413
+    ),
     "an overlay of 1,000 faults": Asked(
         "POST", "chaos", lambda: json.dumps({"name": "o", "fault": ["reset"] * 1_000}).encode(), 422
     ),

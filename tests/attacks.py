@@ -448,6 +448,9 @@ CONTROL: Mapping[str, Asked] = {
     "5,000 overlays": Asked(
         "POST", "chaos", lambda: json.dumps([{"name": f"o{at}", "fault": "reset"} for at in range(5_000)]).encode(), 413
     ),
+    "1,000 overlays": Asked(
+        "POST", "chaos", lambda: json.dumps([{"name": f"o{at}", "fault": "reset"} for at in range(1_000)]).encode(), 413
+    ),
     "an overlay of 1,000 faults": Asked(
         "POST", "chaos", lambda: json.dumps({"name": "o", "fault": ["reset"] * 1_000}).encode(), 422
     ),
@@ -455,6 +458,16 @@ CONTROL: Mapping[str, Asked] = {
         "POST",
         "scenarios",
         lambda: ("name: a\nreply: b\n" + "".join(f"repli{at}: 1\n" for at in range(60_000))).encode(),
+        422,
+        "application/yaml",
+    ),
+    "a line of 500,000 dashes": Asked(
+        "POST", "scenarios", lambda: ("name: a\nreply:\n" + "- " * 500_000).encode(), 422, "application/yaml"
+    ),
+    "20,000 anchors, and one with a name of 1 MB": Asked(
+        "POST",
+        "scenarios",
+        lambda: f"name: &{'b' * 1_000_000} a\nreply: [{','.join(f'&a{at} x' for at in range(20_000))}]".encode(),
         422,
         "application/yaml",
     ),

@@ -40,23 +40,42 @@ def unreachable(scenario: Scenario) -> Iterator[Problem]:
 
 
 def _hidden(source: str, cases: list[Node]) -> Iterator[Problem]:
-    before: list[tuple[int, dict[str, Any]]] = []
+    before = _Wider()
     for number, case in enumerate(cases, 1):
         when = case.value.get("when") if isinstance(case.value, dict) else None
         if when is None or not isinstance(when.value, dict):
             continue
-        own = when.plain()
-        wider = next((at for at, one in before if _is_part(one, own)), None)
+        own = _parts_of(when)
+        wider = min(before.those_of(own), default=None)
         if wider is not None:
             text = f"this case can never be reached: case {wider} holds whenever it does"
             yield Problem(source, case.position or Position(1, 1), text)
-        if "chance" not in case.value:
-            before.append((number, own))
+        elif "chance" not in case.value:  # what one that is hidden would hide is hidden by the same
+            before.add(number, own)
 
 
-def _is_part(wider: dict[str, Any], narrower: dict[str, Any]) -> bool:
-    """Whether every condition of one is among those of the other."""
-    return all(key in narrower and narrower[key] == value for key, value in wider.items())
+def _parts_of(when: Node) -> frozenset[str]:
+    """The conditions of a mapping, each as text: equal ones are the same."""
+    return frozenset([json.dumps([key, value.plain()], sort_keys=True) for key, value in when.value.items()])
+
+
+class _Wider:
+    """Conditions by one of their parts: those that are wider than another one have it in common with it."""
+
+    def __init__(self) -> None:
+        self._by_part: dict[str, list[tuple[int, frozenset[str]]]] = {}
+
+    def add(self, number: int, parts: frozenset[str]) -> None:
+        """Under the part that fewest others stand under."""
+        first = min(parts, key=lambda part: (len(self._by_part.get(part, ())), part), default="")
+        self._by_part.setdefault(first, []).append((number, parts))
+
+    def those_of(self, parts: frozenset[str]) -> Iterator[int]:
+        """The numbers of those whose every part is among these."""
+        for part in ("", *parts):
+            for number, wider in self._by_part.get(part, ()):
+                if wider <= parts:
+                    yield number
 
 
 # -- notes: what loads and works, and still may not be what its author meant ------------------------------------------
@@ -112,18 +131,8 @@ def _shadowed(scenarios: Sequence[Scenario]) -> Iterator[Problem]:
         if not one.is_side_call:
             first_of.setdefault(one.name, one)
     ordered = sorted(first_of.values(), key=lambda one: -one.priority)
-    reported: set[str] = set()
-    for at, first in enumerate(ordered):
-        if not _always_answers(first):
-            continue
-        hidden = [
-            one
-            for one in ordered[at + 1 :]
-            if one.name not in reported and one.endpoints <= first.endpoints and _covers(first, one)
-        ]
-        if not hidden:
-            continue
-        reported.update(one.name for one in hidden)
+    for at, listed in sorted(_hidden_by(ordered).items()):
+        first, hidden = ordered[at], [ordered[one] for one in listed]
         named = ", ".join(f"'{one.name}' ({_line(one, first)})" for one in hidden[:3])
         more = f" and {len(hidden) - 3} more" if len(hidden) > 3 else ""
         who, verb = (f"'{hidden[0].name}'", "is") if len(hidden) == 1 else ("they", "are")
@@ -142,13 +151,31 @@ def _always_answers(scenario: Scenario) -> bool:
     )
 
 
-def _covers(first: Scenario, other: Scenario) -> bool:
-    if first.when is None:
-        return True
-    mine, others = (one.data.value.get("when") for one in (first, other))
-    if mine is None or others is None or not (isinstance(mine.value, dict) and isinstance(others.value, dict)):
-        return False
-    return first.anchored_at == other.anchored_at and _is_part(mine.plain(), others.plain())
+def _hidden_by(ordered: Sequence[Scenario]) -> dict[int, list[int]]:
+    """The places of scenarios that always answer -> those of the scenarios behind each that it hides."""
+    found: dict[int, list[int]] = {}
+    before = _Wider()
+    for at, one in enumerate(ordered):
+        parts = _parts_in(one)
+        wider = before.those_of(frozenset() if parts is None else parts)
+        covering = (
+            place
+            for place in wider
+            if one.endpoints <= ordered[place].endpoints
+            and (ordered[place].when is None or (parts is not None and one.anchored_at == ordered[place].anchored_at))
+        )
+        first = min(covering, default=None)
+        if first is not None:
+            found.setdefault(first, []).append(at)
+        elif _always_answers(one) and (one.when is None or parts is not None):
+            before.add(at, frozenset() if parts is None else parts)
+    return found
+
+
+def _parts_in(scenario: Scenario) -> frozenset[str] | None:
+    """The conditions of a scenario; None where it has none, or has not written them as a mapping."""
+    when = scenario.data.value.get("when")
+    return _parts_of(when) if when is not None and isinstance(when.value, dict) else None
 
 
 _Found = tuple[Node | Position | None, str]
@@ -276,15 +303,17 @@ def _of_attempts(scenario: Scenario) -> Iterator[_Found]:
     for at, turn in enumerate(scenario.turns):
         yield from _in_answer(scenario, turn, ("turns", at), None)
         for number, case in enumerate(turn.cases or ()):
+            if case.attempts is None:
+                continue
             yield from _in_answer(scenario, case, ("turns", at, "cases", number), _attempts_of(scenario, at, number))
 
 
 def _attempts_of(scenario: Scenario, turn: int, case: int) -> Collection[int] | None:
     """The attempts that a case is for, where its `when` lists them."""
-    written = scenario.data.plain()
-    answer = written["turns"][turn] if "turns" in written else written
-    listed = answer["cases"][case]
-    wanted = listed.get("when", {}).get("attempt") if isinstance(listed, dict) else None
+    written = scenario.data.value
+    answer = written["turns"].value[turn].value if "turns" in written else written
+    when = answer["cases"].value[case].value.get("when")
+    wanted = when.value["attempt"].plain() if when is not None and when.get("attempt") is not None else None
     numbers: list[Any] = wanted if isinstance(wanted, list) else [wanted]
     return numbers if all(isinstance(one, int) for one in numbers) else None
 

@@ -188,12 +188,17 @@ class Batches:
 
     def add(self, batch: Batch, now: float) -> None:
         """Hold one more. Raises ApiError (429) when what is still being processed leaves no room for it."""
-        for old in list(self._held.values()):
-            if self._fits(batch):
-                break
-            if old.is_over(now) and not old.is_answering:
-                del self._held[old.id]
-        if not self._fits(batch):
+        count, total = len(self._held), sum(held.total for held in self._held.values())
+        size = sum(held.size for held in self._held.values())
+        over = (held for held in list(self._held.values()) if held.is_over(now) and not held.is_answering)
+
+        def fits() -> bool:
+            return count < MOST_BATCHES and total + batch.total <= MOST_REQUESTS and size + batch.size <= MOST_BYTES
+
+        while not fits() and (old := next(over, None)) is not None:
+            del self._held[old.id]
+            count, total, size = count - 1, total - old.total, size - old.size
+        if not fits():
             raise ApiError(
                 "rate_limit_error",
                 f"This batch does not fit beside those in progress: a session holds {MOST_BATCHES} batches with "
@@ -201,14 +206,6 @@ class Batches:
                 headers={"x-should-retry": "false"},
             )
         self._held[batch.id] = batch
-
-    def _fits(self, one: Batch) -> bool:
-        held = self._held.values()
-        return (
-            len(held) < MOST_BATCHES
-            and sum(batch.total for batch in held) + one.total <= MOST_REQUESTS
-            and sum(batch.size for batch in held) + one.size <= MOST_BYTES
-        )
 
     def delete(self, id: str, now: float) -> None:
         """Forget one. Raises ApiError: 404 for an unknown id, 400 (rule 150) while it is being processed."""

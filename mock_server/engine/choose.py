@@ -30,6 +30,9 @@ _OPENS = "[[scenario:"
 NAMES = _OPENS.encode()
 _NAMED = "named"  # whether the rest of a body names a scenario
 NEAR_MISSES = 3
+MOST_ASKED = 1_000  # scenarios whose conditions are gone through when none holds
+MOST_MISSES = 20  # of a scenario that a message tells
+MOST_CASES_TOLD = 100  # conditions of cases that did not hold
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +44,9 @@ class NearMiss:
     misses: tuple[Miss, ...]
 
     def __str__(self) -> str:
-        return f"{self.scenario}: {'; '.join(map(str, self.misses))}"
+        more = len(self.misses) - MOST_MISSES
+        told = [*map(str, self.misses[:MOST_MISSES]), *([f"and {more} more"] if more > 0 else ())]
+        return f"{self.scenario}: {'; '.join(told)}"
 
     def as_json(self) -> dict[str, Any]:
         """The same as JSON."""
@@ -93,8 +98,10 @@ _choice, _context = quick(Choice), quick(ConditionContext)
 class NoMatch:
     """Nobody answers. Why is worked out only when it is asked: a generated reply does not need it."""
 
-    def __init__(self, explain: Callable[[], Iterable[NearMiss]]) -> None:
+    def __init__(self, explain: Callable[[], Iterable[NearMiss]], of: str = "") -> None:
+        """`of`: of how many it tells the nearest, where that is not all."""
         self._explain = explain
+        self._of = of
 
     @lazy
     def near_misses(self) -> tuple[NearMiss, ...]:
@@ -103,7 +110,7 @@ class NoMatch:
 
     def __str__(self) -> str:
         lines = [f"  {miss}" for miss in self.near_misses] or ["  no scenario is loaded that answers unnamed requests"]
-        return "\n".join(["No scenario matches this request. Nearest:", *lines])
+        return "\n".join([f"No scenario matches this request. Nearest{self._of}:", *lines])
 
 
 class Lookup:
@@ -282,7 +289,9 @@ def choose(library: Library, lookup: Lookup) -> Choice | NoMatch:
 
 def _nobody(library: Library, lookup: Lookup, misses: Sequence[NearMiss]) -> NoMatch:
     """`misses`: those that were asked, and whose script does not go on."""
-    return NoMatch(lambda: [*misses, *_off(library.scenarios, lookup, {miss.scenario for miss in misses})])
+    asked = library.scenarios[:MOST_ASKED]
+    of = "" if len(asked) == len(library.scenarios) else f" of the first {MOST_ASKED:,}"
+    return NoMatch(lambda: [*misses, *_off(asked, lookup, {miss.scenario for miss in misses})], of)
 
 
 def _side_call(sides: Iterable[Scenario], lookup: Lookup) -> Choice | None:
@@ -462,7 +471,8 @@ def _case(
     passed = 0.0  # the chances of the cases that held so far: each case has its own part of the draw
     for case in cases:
         if case.when is not None and not case.when.holds(facts):
-            misses += case.when.match(facts).misses
+            if len(misses) < MOST_CASES_TOLD:
+                misses += case.when.match(facts).misses
             continue
         passed += 0.0 if case.chance is None else case.chance
         if case.chance is None or drawn < passed:

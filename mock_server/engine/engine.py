@@ -58,6 +58,8 @@ log = logging.getLogger("mock_server")
 _call = quick(Call)
 _MOST_VERSIONS = 64  # that are known to pass
 
+MOST_SCENARIOS = 10_000  # that are added to a session: each change is gone through before the next request
+
 
 class Engine:
     """Answers requests from scenarios. `load` swaps the served scenarios whole; sessions add their own on top."""
@@ -139,9 +141,10 @@ class Engine:
 
     def add(self, session: Session, *scenarios: Scenario) -> None:
         """Put scenarios before all others, in their order, for one session. Raises ScenarioError for a state that is
-        known there and is declared otherwise."""
+        known there and is declared otherwise, and where there would be too many."""
         if any(one.states for one in scenarios):
             _check_states(self.library(session).every, scenarios)
+        _check_room(session, scenarios)
         session.add(*[_compiled(one, session.in_force) for one in scenarios])
 
     def add_overlays(self, *overlays: Scenario) -> None:
@@ -470,6 +473,17 @@ def _check_states(known: Iterable[Scenario], added: Sequence[Scenario]) -> None:
     _, clashes = merged((one.source or one.name, one.states) for one in (*kept, *added))
     if clashes:
         raise ScenarioError(Problem(source, None, text) for source, text in clashes)
+
+
+def _check_room(session: Session, added: Sequence[Scenario]) -> None:
+    """Raises ScenarioError where a session would have more scenarios of its own than a request can be asked for."""
+    if len(session.scenarios) + len(added) <= MOST_SCENARIOS:
+        return
+    replaced = {one.name for one in added}
+    count = len(replaced) + sum(one.scenario.name not in replaced for one in session.scenarios)
+    if count > MOST_SCENARIOS:
+        text = f"a session has {MOST_SCENARIOS:,} scenarios of its own at most, with these it would have {count:,}"
+        raise ScenarioError([Problem(added[0].source or added[0].name, None, f"{text}; take some away, or reset it")])
 
 
 class _Made(local):

@@ -82,6 +82,7 @@ def _of_headers(when: Condition | None) -> tuple[Test, ...]:
 # Which scenarios a request can match at all: 200 of them cost little more than one.
 
 MAX_LANES = 64
+_LONGEST_SYSTEM = 100_000  # characters of a system prompt whose lane is remembered by it
 _FEW = 16  # texts that are looked for one by one
 
 _Shape = tuple[str, tuple[str, ...], bool, str, str, bool]
@@ -312,7 +313,9 @@ class Index:
         if lane is None:
             facts = asked.newest
             fitting = [at for at, of in enumerate(self._shaped) if all(_can_hold(one, facts) for one in of)]
-            lane = self._lanes[shape] = _Lane(self, fitting)
+            lane = _Lane(self, fitting)
+            if len(system) <= _LONGEST_SYSTEM:
+                self._lanes[shape] = lane
             if len(self._lanes) > MAX_LANES:
                 self._lanes.popitem(last=False)
         return lane

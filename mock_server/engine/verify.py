@@ -8,6 +8,7 @@ from mock_server.engine.entry import Entry
 from mock_server.engine.journal import Journal, read_past
 from mock_server.engine.masking import masked
 from mock_server.engine.request_view import ready_in_python
+from mock_server.protocol.errors import excerpt
 from mock_server.scenario.conditions import Condition, Miss
 from mock_server.scenario.model import Scenario
 from mock_server.scenario.node import several
@@ -15,6 +16,8 @@ from mock_server.scenario.node import several
 NEAREST = 3
 NEAR = 0.7  # how far off a request may be that is listed as near
 SHOWN = 20
+MOST_LINES, LONGEST_LINE = 60, 300  # of two texts that are shown side by side
+LINES_BEFORE = 3  # the first one that differs
 
 
 def matching(journal: Journal, when: Mapping[str, Any] | None, scenario: str | None, since: int = 0) -> list[Entry]:
@@ -88,9 +91,21 @@ def _difference(miss: Miss) -> Iterator[str]:
     import difflib  # only a miss that is looked at needs it
 
     wanted, got = (text.splitlines() for text in miss.exact)
-    for line in difflib.ndiff(wanted, got):
+    first = 0
+    if max(len(wanted), len(got)) > MOST_LINES:  # to compare all with all would take hours
+        first = next((at for at, (one, other) in enumerate(zip(wanted, got, strict=False)) if one != other), 0)
+        first = max(0, first - LINES_BEFORE)
+    if first:
+        yield f"      … {several(first, 'line')} alike"
+    ours, theirs = (
+        [excerpt(line, LONGEST_LINE) for line in text[first : first + MOST_LINES]] for text in (wanted, got)
+    )
+    for line in difflib.ndiff(ours, theirs):
         if not line.startswith("?"):
             yield f"      {line.rstrip()}"
+    left = max(len(wanted), len(got)) - first - MOST_LINES
+    if left > 0:
+        yield f"      … {several(left, 'more line')}"
 
 
 def journal_text(journal: Journal, elsewhere: int = 0) -> str:

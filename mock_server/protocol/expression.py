@@ -27,6 +27,7 @@ MOST_CHARACTERS = 10_000
 MOST_PARTS = 20_000
 """Of the texts that are written for patterns in one request: 1.5 us each."""
 _AT_ONCE = 3_000_000  # steps of one search: more than that RE2 might spend without its fast tables
+MOST_COMPARED = 100  # texts that a request is compared with letter by letter when nothing fits it
 _SMALL = 16  # a program too small to make RE2 leave them, whatever the text
 _MEMORY = 2 << 20  # bytes that RE2 keeps for one program
 _MOST_RANGES = 20_000  # of all classes of an expression together; \w alone has 734
@@ -87,6 +88,7 @@ class Allowance:
     missed = 0
     characters = MOST_CHARACTERS
     parts = MOST_PARTS
+    comparisons = MOST_COMPARED
 
     @lazy
     def unjudged(self) -> dict[str, None]:
@@ -133,6 +135,11 @@ class Allowance:
         if self.parts < 0:
             self.parts = 0
             raise OverLimit(f"more than {MOST_PARTS:,} parts of texts for patterns in one request")
+
+    def compare(self) -> bool:
+        """Whether one more text may be compared letter by letter, to tell how near it came."""
+        self.comparisons -= 1
+        return self.comparisons >= 0
 
     def left_unjudged(self, what: str, limit: OverLimit) -> None:
         """Note what nobody judged; `missed` counts how often."""

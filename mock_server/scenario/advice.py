@@ -161,8 +161,14 @@ class Broken(NamedTuple):
 
     @property
     def text(self) -> str:
-        """The line."""
-        return self.lines[self.line] if self.line < len(self.lines) else ""
+        """The line, as far as it is looked at."""
+        return self.lines[self.line][: self.column + _SEEN] if self.line < len(self.lines) else ""
+
+    @property
+    def entry(self) -> "re.Match[str] | None":
+        """The line as a key and its value; None where it is none, or goes on so long before the place that to try it in
+        every way would take seconds."""
+        return _KEY.match(self.text) if self.column <= _SEEN else None
 
     @property
     def rest(self) -> str:
@@ -217,7 +223,7 @@ def _sign(at: Broken) -> Advice:
 def _colon(at: Broken) -> Advice:
     if "mapping values are not allowed" not in at.problem:
         return None
-    found = _KEY.match(at.text)
+    found = at.entry
     if found is not None and at.column > found.start("value"):
         key, value = found["key"].strip(), found["value"]
         return at.place, f"a text with ': ' in it; write it in quotes: {key}: {quoted(value)}"
@@ -238,7 +244,7 @@ def _open_quote(at: Broken) -> Advice:
 
 def _behind_quote(at: Broken) -> Advice:
     """Text behind the closing quote: YAML takes it for the next key."""
-    found = _KEY.match(at.text)
+    found = at.entry
     if found is None or found["value"][0] not in "\"'" or at.column <= found.start("value"):
         return None
     value = found["value"].strip()

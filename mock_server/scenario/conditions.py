@@ -121,6 +121,21 @@ class _Several:
     def of_shape(self) -> bool:
         return all(condition.of_shape for condition in self.conditions)
 
+    def holds(self, facts: ConditionContext) -> bool:
+        """Whether they hold together."""
+        raise NotImplementedError
+
+    def _matches(self, facts: ConditionContext) -> Iterator[Match]:
+        """How each did; of very many the first ones, and of the others whether all or any of them held."""
+        yield from (condition.match(facts) for condition in self.conditions[:MOST_MATCHED])
+        if rest := self.conditions[MOST_MATCHED:]:
+            holds = type(self)(rest).holds(facts)
+            yield Match(True) if holds else Match(False, 1.0, (Miss(*_OTHERS),))
+
+
+MOST_MATCHED = 100  # conditions that stand beside one another, of which each is told when it did not hold
+_OTHERS = "the others", "to hold", "they did not"
+
 
 class All(_Several):
     """Every condition must hold; an empty one always does."""
@@ -150,7 +165,7 @@ class All(_Several):
         return all(condition.holds(facts) for condition in self.conditions)
 
     def match(self, facts: ConditionContext) -> Match:
-        found = [condition.match(facts) for condition in self.conditions]
+        found = list(self._matches(facts))
         misses = tuple(miss for one in found for miss in one.misses)
         return Match(not misses, sum(one.distance for one in found) / max(1, len(found)), misses)
 
@@ -194,7 +209,7 @@ class AnyOf(_Several):
         return any(condition.holds(facts) for condition in self.conditions)
 
     def match(self, facts: ConditionContext) -> Match:
-        found = [condition.match(facts) for condition in self.conditions]
+        found = list(self._matches(facts))
         if any(one.ok for one in found):
             return Match(True)
         misses = tuple(miss for one in found for miss in one.misses)

@@ -19,6 +19,7 @@ from typing import Any, ClassVar, NamedTuple
 import yaml
 
 from mock_server.protocol.errors import excerpt, nearest
+from mock_server.records import lazy
 from mock_server.scenario.answer import ANSWER_KEYS, Answer
 from mock_server.scenario.conditions import (
     NO_STATES,
@@ -78,6 +79,12 @@ def _with_defaults(documents: list[Node], problems: Problems) -> list[Node]:
             states = document.value.get("states")
             if states is not None:
                 read_states(states, problems)
+    for what, node, most in (("defaults", defaults, MOST_REPEATED), ("states", states, MOST_VALUES)):
+        count = 0 if node is None else node.count() * len(scenarios)
+        if node is not None and count > most:
+            text = f"'{what}' of {node.count():,} values for each of {len(scenarios):,} scenarios"
+            problems.add(node, f"{text}; together {most:,} at most: split the file, or write fewer")
+            return []
     if defaults is not None:
         scenarios = [_completed(one, defaults) for one in scenarios]
     return scenarios if states is None else [_declared(one, states) for one in scenarios]
@@ -214,6 +221,7 @@ def _block(node: Node) -> Node:
 # -- files and folders ----------------------------------------------------------------------------------------------
 
 MAX_BYTES = 10_000_000  # of a file
+MOST_REPEATED = 100_000  # values that the defaults of a file stand for in all its scenarios
 PACKAGE = Path(__file__).parent.parent
 _MOST_LISTED = 1_000  # of a folder, where a name is looked for
 
@@ -722,12 +730,17 @@ class _Reader:
     def _lost_anchor(self, node: Any, position: Position) -> str | None:
         """The text of `reply: &x hello`, which would lose its `&x`: an anchor that nothing points to is a mistake."""
         found = _ANCHOR.match(self._anchored, node.start_mark.index)
-        if found is None or re.search(rf"\*{re.escape(found['name'])}(?![^\s,\]}}])", self._anchored):
+        if found is None or found["name"] in self._aliases:
             return None
         whole = found[0].strip()
         text = f"&{found['name']} names an anchor that nothing points to; if a text is meant, write it in quotes"
         self._problems.add(position, f'{text}: "{excerpt(whole, 60)}"')
         return whole
+
+    @lazy
+    def _aliases(self) -> frozenset[str]:
+        """The names behind a `*`, of which some point to an anchor: found once, as there may be very many of both."""
+        return frozenset(_ALIAS.findall(self._anchored))
 
     def _scalar(self, node: Any, position: Position) -> Any:
         text: str = node.value
@@ -796,6 +809,7 @@ class _Reader:
 
 
 _ANCHOR = re.compile(r"&(?P<name>[^\s,\[\]{}]+)[^\n,\]}]*")
+_ALIAS = re.compile(r"\*([^\s,\[\]{}*]+)(?![^\s,\]}])")
 
 
 def _short(text: str) -> str:

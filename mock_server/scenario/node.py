@@ -46,6 +46,14 @@ class Node:
             return [item.plain() for item in self.value]
         return self.value
 
+    def count(self) -> int:
+        """How many values it is made of."""
+        inner: Iterable[Node] = ()
+        if isinstance(self.value, dict | list):
+            inner = self.value.values() if isinstance(self.value, dict) else self.value
+        counts: list[int] = [item.count() for item in inner]
+        return 1 + sum(counts)
+
     def under(self, key: str) -> "Node":
         """A mapping that has this value under one key: what a shorthand stands for."""
         return Node({key: self}, self.position, {key: self.position})

@@ -8,10 +8,11 @@ request may raises OverLimit, with the place of the expression.
 import fnmatch
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
 from mock_server.protocol.errors import excerpt
-from mock_server.protocol.expression import Expression, OverLimit, shown
+from mock_server.protocol.expression import Expression, OverLimit, allowance, shown
 from mock_server.records import dataclass
 from mock_server.scenario import paths
 from mock_server.scenario.conversation import SearchedText, alike, fold
@@ -170,8 +171,20 @@ def _is_text(node: Node, problems: Problems) -> bool:
     return False
 
 
-def _is_regex(node: Node, problems: Problems) -> bool:
+def _is_pattern(node: Node, problems: Problems) -> bool:
     if not _is_text(node, problems):
+        return False
+    if len(node.value) > MOST_OF_PATTERN:
+        problems.add(node, _too_long(len(node.value)))
+    return len(node.value) <= MOST_OF_PATTERN
+
+
+def _too_long(count: int) -> str:
+    return f"a pattern of {count:,} characters; {MOST_OF_PATTERN:,} at most"
+
+
+def _is_regex(node: Node, problems: Problems) -> bool:
+    if not _is_pattern(node, problems):
         return False
     try:
         re.compile(node.value)
@@ -235,7 +248,7 @@ OPERATORS: Mapping[str, Kind] = {
     "regex": Kind(
         _is_regex, _regex, "a regular expression, searched for; named groups are captured for templates", NAME
     ),
-    "glob": Kind(_is_text, glob, "the whole text, with * ? and [abc]", NAME),
+    "glob": Kind(_is_pattern, glob, "the whole text, with * ? and [abc]", NAME),
     "in": Kind(_is_list, _in, "one of these values", {"type": "array", "minItems": 1}),
     "gt": Kind(_is_number, _compared(lambda value, wanted: value > wanted), "a number above this", _NUMBER),
     "gte": Kind(_is_number, _compared(lambda value, wanted: value >= wanted), "a number from this up", _NUMBER),
@@ -287,6 +300,7 @@ TEXT: Shape = {"$ref": "#/$defs/text"}
 PATHS: Shape = {"type": "object", "minProperties": 1, "additionalProperties": {"$ref": "#/$defs/value"}}
 
 _WILD = re.compile(r"[*?\[]")
+MOST_OF_PATTERN = 100_000  # characters of a regular expression or a glob
 _SEEN = 2_000  # characters of a text that the distance looks at
 
 
@@ -373,6 +387,9 @@ def read_name(node: Node, problems: Problems) -> Wanted:
     """One name against a bare string (a glob), a list (any of) or operators."""
     bare = read_texts(node, problems)
     if bare is not None:
+        if (longest := max(map(len, bare), default=0)) > MOST_OF_PATTERN:
+            problems.add(node, _too_long(longest))
+            bare = []
         tests = [glob(text) for text in bare]
         exact = frozenset() if any(_WILD.search(text) for text in bare) else frozenset(bare)
         return Wanted(" or ".join(map(short, bare)), lambda value: any(test(value) for test in tests), exact=exact)
@@ -417,13 +434,25 @@ def read_paths(node: Node, problems: Problems) -> dict[str, Wanted]:
 
 
 def far(wanted: Wanted, searched: SearchedText) -> float:
-    """How far a text is from one that was wanted: the share of it that stands nowhere in the text, in one piece."""
-    from difflib import SequenceMatcher  # only the unmatched need it
-
+    """How far a text is from one that was wanted: the share of it that stands nowhere in the text, in one piece. Of
+    very many texts the others are looked for by their words."""
     literal = [str(one.wanted) for one in wanted.operators if one.name in ("equals", "contains")]
     texts = [fold(text)[:200] for text in literal] or list(wanted.texts)
     if not texts:
         return 1.0
     seen = searched.folded[:_SEEN]
-    sizes = [SequenceMatcher(None, text, seen, False).find_longest_match().size / max(1, len(text)) for text in texts]
-    return round(1.0 - 0.9 * max(sizes), 3)
+    return round(1.0 - 0.9 * max(_longest(text, seen) / max(1, len(text)) for text in texts), 3)
+
+
+def _longest(text: str, seen: str) -> int:
+    """How long the longest piece is that a text has in common with what was seen."""
+    if not allowance().compare():
+        return max([len(word) for word in text.split() if word in _words(seen)], default=0)
+    from difflib import SequenceMatcher  # only the unmatched need it
+
+    return SequenceMatcher(None, text, seen, False).find_longest_match().size
+
+
+@lru_cache(maxsize=4)
+def _words(seen: str) -> frozenset[str]:
+    return frozenset(seen.split())

@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import IO, NamedTuple
 
 from aiohttp.http_exceptions import HttpProcessingError
-from aiohttp.multipart import BodyPartReader
+from aiohttp.multipart import BodyPartReader, MultipartReader
 from aiohttp.web_protocol import RequestPayloadError
 from aiohttp.web_request import BaseRequest
 
@@ -93,6 +93,7 @@ async def _inflated(request: BaseRequest, *, is_gzip: bool) -> AsyncIterator[byt
 
 FRAMING = 1 << 20  # bytes that a form may have beside its file
 MOST_PARTS = 100
+MOST_LINES = 20_000  # of heads and boundaries, and before the first one
 # headers for how the bytes of a part are written, and the values that mean as they are
 _PLAIN = {"content-transfer-encoding": ("", "7bit", "8bit", "binary"), "content-encoding": ("", "identity")}
 
@@ -166,7 +167,7 @@ async def _parts(request: BaseRequest, sink: "_Sink") -> MultipartForm:
     fields: dict[str, str] = {}
     file: Upload | None = None
     count = 0
-    reader = await request.multipart()
+    reader = _Lines(request.headers, request.content)
     while (part := await reader.next()) is not None:
         count += 1
         if count > MOST_PARTS or not isinstance(part, BodyPartReader) or part.name is None:
@@ -181,6 +182,19 @@ async def _parts(request: BaseRequest, sink: "_Sink") -> MultipartForm:
         else:
             fields[name] = await _text(part)
     return MultipartForm(fields, file)
+
+
+class _Lines(MultipartReader):
+    """Reads a form, of which few lines stand outside the contents of its parts: they are read one by one, and others
+    wait."""
+
+    _left = MOST_LINES
+
+    async def _readline(self) -> bytes:
+        self._left -= 1
+        if self._left < 0:
+            raise ValueError(f"more than {MOST_LINES:,} lines outside its parts")
+        return await super()._readline()
 
 
 def _legible(text: str | None) -> str | None:

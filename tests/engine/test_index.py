@@ -324,3 +324,16 @@ def test_a_name_is_found_wherever_it_may_stand(more: dict[str, Any], answered: s
     found = side.answer(body, {})
     assert found is not None
     assert found[0] == answered
+
+
+def test_a_long_system_prompt_is_not_kept_to_know_requests_by() -> None:
+    scenario = build({"name": "a", "when": {"system": "tidy"}, "reply": "Tidy!"}, "test")
+    index = Index([scenario])
+
+    def asked(system: str) -> Lookup:
+        said = {"model": "m", "max_tokens": 9, "system": system, "messages": [{"role": "user", "content": "Hi"}]}
+        return Lookup(parse(json.dumps(said).encode(), {}), {}, "", Cursors())
+
+    for length, kept in ((100, 1), (200_000, 1), (300, 2)):
+        assert [one.scenario for one in index.candidates(asked("be tidy " + "x" * length))] == [scenario]
+        assert len(index._lanes) == kept

@@ -9,6 +9,7 @@ from mock_server.scenario.node import ScenarioError
 
 WORDS = "a b " * 30_000
 LETTERS = "x" * 99_999
+STATES = ", ".join(f"v{at}" for at in range(100))
 
 
 @pytest.mark.parametrize(
@@ -47,6 +48,24 @@ LETTERS = "x" * 99_999
         (f"name: a\ntiming: {{first: {'9' * 400}s}}\nreply: x", "2:17: expected a duration such as 250ms"),
         (f"name: a\ntiming: {{rate: 0.{'0' * 306}1/s}}\nreply: x", "2:16: expected a rate in tokens per second"),
         (f"name: a\ntiming: {{jitter: {'9' * 400}%}}\nreply: x", "2:18: expected a share from 0% to 100%"),
+        (
+            f"defaults: {{tags: [{', '.join(f't{at}' for at in range(998))}]}}\n---\n"
+            + "name: a\nreply: x\n---\n" * 101,
+            "1:11: 'defaults' of 1,000 values for each of 101 scenarios; together 100,000 at most: split the file",
+        ),
+        (
+            f"states: {{{', '.join(f's{at}: [{STATES}]' for at in range(100))}}}\n---\n"
+            + "name: a\nreply: x\n---\n" * 50,
+            "1:9: 'states' of 10,101 values for each of 50 scenarios; together 500,000 at most: split the file",
+        ),
+        (
+            f"name: a\nwhen: {{prompt: {{regex: '{'(a|b)' * 20_001}'}}}}\nreply: x",
+            "2:24: a pattern of 100,005 characters; 100,000 at most",
+        ),
+        (
+            f"name: a\nwhen: {{model: '{'*a' * 50_001}'}}\nreply: x",
+            "2:15: a pattern of 100,002 characters; 100,000 at most",
+        ),
         (f"name: a\nreply: {{template: {'x' * 100_001}}}", "2:19: a template of 100,001 characters; 100,000 at most"),
     ],
 )

@@ -96,6 +96,7 @@ def test_names_and_types_are_those_of_the_part(serve, talk, disposition, lines, 
         sent(form(part(b"x")), kind="multipart/form-data"),
         sent(b'{"file": "x"}', kind="application/json"),
         sent(form(*[part(b"x", f'name="field-{at}"') for at in range(101)])),
+        sent(b"before\r\n" * 20_001 + form(part(b"x"))),
     ],
 )
 def test_a_form_that_is_broken_gets_the_envelope(serve, talk, data: bytes) -> None:
@@ -105,6 +106,10 @@ def test_a_form_that_is_broken_gets_the_envelope(serve, talk, data: bytes) -> No
 
     assert (status, body["error"]["type"]) == (400, "invalid_request_error")
     assert told(talk(server, sent(form(part(b"x")))))[0] == 200
+
+
+def test_a_form_may_have_something_before_it(serve, talk) -> None:
+    assert told(talk(serve(), sent(b"before\r\n" * 9 + form(part(b"x")))))[0] == 200
 
 
 def test_an_upload_needs_a_key(serve, talk) -> None:

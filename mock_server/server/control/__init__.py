@@ -250,7 +250,7 @@ def _frame(event: str, data: object) -> bytes:
 
 
 __all__ = ["Desk", "Query"]
-MOST_ON_LOOP = 64 << 10  # bytes of a body that is read while others wait
+MOST_COMPARED_HERE = 10_000  # texts, letter by letter: whoever asks what came near waits for it alone
 
 
 class Standing:
@@ -313,7 +313,8 @@ class Desk:
     def answer(self, query: Query) -> Plan:
         """The reply to one control request."""
         try:
-            with bounded():
+            with bounded() as left:
+                left.comparisons = MOST_COMPARED_HERE
                 return self._answer(query)
         except ControlError as error:
             return RouteAnswer(error.status, error.body).plan
@@ -332,9 +333,9 @@ class Desk:
         if not route.open:
             self._guard.check(query.headers, query.query)
         _routes.check(route, query.query)
-        if len(query.body) > MOST_ON_LOOP and not route.apart:
+        if len(query.body) > route.most and not route.apart:
             what = f"a body of {len(query.body):,} bytes is read while others wait"
-            raise ControlError(413, what, f"{MOST_ON_LOOP:,} at most here; send it in parts")
+            raise ControlError(413, what, f"{route.most:,} at most here; send it in parts")
         answer = route.run(self.control, query._replace(rest=rest))
         if (route.method == "DELETE" and route.path == "journal") or route.path == "reset":
             self.feed.say("reset")

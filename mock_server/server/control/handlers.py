@@ -1,6 +1,7 @@
 """The functions behind the routes of the control API. Each answers a Query, or raises ControlError."""
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -83,13 +84,14 @@ class Control:
 
     def scenarios(self, query: Query) -> RouteAnswer:
         """What is served, in order of precedence; with `session`, what that session is answered from."""
-        listed = [views.scenario_view(one, owner, self._calls(one, query)) for one, owner in self._listed(query)]
+        calls = self._calls(query)
+        listed = [views.scenario_view(one, owner, calls[one.name]) for one, owner in self._listed(query)]
         return RouteAnswer(200, {"scenarios": listed, "load_error": self._problems()})
 
     def scenario(self, query: Query) -> RouteAnswer:
         """One scenario with its source."""
         one, owner = self._find(query)
-        view = views.scenario_view(one, owner, self._calls(one, query))
+        view = views.scenario_view(one, owner, self._calls(query)[one.name])
         return RouteAnswer(200, {**view, "yaml": written(one).rstrip()})
 
     def add(self, query: Query) -> RouteAnswer:
@@ -154,9 +156,14 @@ class Control:
         for scenario in self.engine.served:
             yield scenario, None
 
-    def _calls(self, scenario: Scenario, query: Query) -> int:
+    def _calls(self, query: Query) -> Counter[str]:
+        """How often each scenario answered."""
         sessions = [self.session(query)] if "session" in query.query else self.engine.sessions.all()
-        return sum(session.journal.played(scenario.name) for session in sessions)
+        calls: Counter[str] = Counter()
+        for session in sessions:
+            for hit in tuple(session.journal.hits.values()):
+                calls[hit.scenario] += hit.count
+        return calls
 
     def _find(self, query: Query) -> tuple[Scenario, Session | None]:
         known = list(self._listed(query))

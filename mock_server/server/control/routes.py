@@ -115,6 +115,7 @@ class Operation:
     status: int = 200
     type: str = "application/json"
     open: bool = False  # needs neither token nor a loopback Host
+    most: int = 64 << 10  # bytes of a body that is read while others wait
     apart: bool = False  # may take long (a large text, many entries), and changes nothing but a session's scenarios
 
 
@@ -133,9 +134,9 @@ ROUTES: tuple[Operation, ...] = (
     Operation("GET", "ready", Control.ready, open=True),
     Operation("GET", "metrics", Control.metrics, type="text/plain"),
     Operation("GET", "openapi.json", _openapi),
-    Operation("GET", "scenarios", Control.scenarios, ("session",)),
+    Operation("GET", "scenarios", Control.scenarios, ("session",), apart=True),
     Operation("POST", "scenarios", Control.add, ("session", "library"), _SCENARIOS_BODY, 201, apart=True),
-    Operation("GET", "scenarios/{name}", Control.scenario, ("session",)),
+    Operation("GET", "scenarios/{name}", Control.scenario, ("session",), apart=True),
     Operation("PUT", "scenarios/{name}", Control.put, ("session", "library"), _SCENARIO_BODY, apart=True),
     Operation("DELETE", "scenarios/{name}", Control.remove, ("session",)),
     Operation(
@@ -161,10 +162,10 @@ ROUTES: tuple[Operation, ...] = (
     Operation("GET", "states", handlers.states, ("session",)),
     Operation("PUT", "states", handlers.set_states, ("session",), _STATES_BODY),
     Operation("GET", "chaos", handlers.chaos, ("session",)),
-    Operation("POST", "chaos", handlers.add_overlays, ("session",), _OVERLAY_BODY, 201),
+    Operation("POST", "chaos", handlers.add_overlays, ("session",), _OVERLAY_BODY, 201, most=10 << 10),
     Operation("PUT", "chaos/{name}", handlers.switch_overlay, ("session",), _SWITCH_BODY),
     Operation("DELETE", "chaos/{name}", handlers.remove_overlay, ("session",)),
-    Operation("GET", "sessions", Control.sessions),
+    Operation("GET", "sessions", Control.sessions, apart=True),
     Operation("POST", "sessions", Control.open_session, (), _SESSION_BODY, 201),
     Operation("DELETE", "sessions/{name}", Control.close_session),
 )

@@ -172,6 +172,8 @@ MODEL_RULES: list[Row] = [
     ("145", asks(context_management={"edits": [{"type": "compact_20260112", "trigger": {"type": "input_tokens", "value": 49_999}}]}),
      "context_management.edits.0",
      asks(context_management={"edits": [{"type": "compact_20260112", "trigger": {"type": "input_tokens", "value": 50_000}}]})),
+    ("too many edits", asks(context_management={"edits": [{"type": "clear_tool_uses_20250919"}] * 101}), "context_management.edits: mock-server applies at most 100 edits",
+     asks(context_management={"edits": [{"type": "clear_tool_uses_20250919"}] * 100})),
 ]  # fmt: skip
 
 CONVERSATION_RULES: list[Row] = [

@@ -209,7 +209,7 @@ KEEP, TRIGGER = 3, 100_000
 
 
 class _Prompt:
-    """A request as its edits look at it; `tokens`: what it costs before any. What they all look at is worked out once."""
+    """A request as its edits look at it; `tokens`: what it costs before any. What all look at is worked out once."""
 
     def __init__(self, request: MessagesRequest, model: Model, tokens: int, counter: TokenCounter) -> None:
         self.request = request

@@ -1,6 +1,8 @@
 """What is done in steps for long bodies comes to the same as what is done at once."""
 
 import json
+from collections.abc import Callable
+from json.decoder import scanstring  # type: ignore[attr-defined]
 from typing import Any
 
 import pytest
@@ -18,6 +20,7 @@ JSON = st.recursive(LEAVES, lambda inner: st.lists(inner) | st.dictionaries(st.t
 def read(text: str, *, at_once: int) -> Any:
     """The value of a text, or the message of its error."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(request, "_SHORT_TEXT", at_once)
         patch.setattr(request, "_VALUES_AT_ONCE", at_once)
         try:
             return parse_json(text.encode("utf-8", "replace"))
@@ -34,6 +37,40 @@ def test_json_is_read_alike(value: Any, spoilt: str, at: int) -> None:
     text = json.dumps(value, indent=at % 3 or None)
     text = text[: at % (len(text) + 1)] + spoilt + text[at % (len(text) + 1) :]
     assert repr(read(text, at_once=-1)) == repr(read(text, at_once=50_000))
+
+
+PARTS = [
+    "a",
+    "bc",
+    "é",
+    "😀",
+    "u",
+    "d83d",
+    "de00",
+    r"\n",
+    r"\\",
+    r"\"",
+    r"\u00e9",
+    r"\ud83d\ude00",
+    r"\ud83d",
+    r"\uDE00",
+]
+
+
+@given(parts=st.lists(st.sampled_from([*PARTS, *PARTS, r"\x", r"\u12", "\t"]), max_size=40), ends=st.booleans())
+def test_a_string_is_read_alike_however_it_is_cut(parts: list[str], ends: bool) -> None:
+    text = '["' + "".join(parts) + ('", 1]' if ends else "")
+
+    def found(read: Callable[[str, int], tuple[str, int]]) -> tuple[object, int]:
+        try:
+            return read(text, 2)
+        except json.JSONDecodeError as error:
+            return error.msg, error.pos
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(request, "_FIRST_PIECE", 16)
+        patch.setattr(request, "_LARGEST_PIECE", 32)
+        assert found(request._string) == found(lambda text, at: scanstring(text, at, True))
 
 
 @pytest.mark.parametrize(

@@ -264,7 +264,7 @@ def edited(request: MessagesRequest, model: Model, tokens: int, counter: TokenCo
 
 def counted_ahead(request: MessagesRequest, model: Model) -> int:
     """What the prompt of a long request costs after its edits, worked out for `admit` in any thread."""
-    counter = TokenCounter()
+    counter = TokenCounter(in_steps=True)
     tokens = counted(request, model, counter)
     if request.body.get("context_management") is None:
         return tokens

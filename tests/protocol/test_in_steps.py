@@ -1,5 +1,6 @@
 """What is done in steps for long bodies comes to the same as what is done at once."""
 
+import base64
 import json
 from collections.abc import Callable
 from json.decoder import scanstring  # type: ignore[attr-defined]
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mock_server.protocol import request
+from mock_server.protocol import request, signing, tokens
 from mock_server.protocol.errors import ApiError
 from mock_server.protocol.request import MessagesRequest, parse_json
 
@@ -99,3 +100,19 @@ def test_a_fingerprint_is_the_same_however_long_its_request_is(contents: list[An
         patch.setattr(request._DigestInSteps, "PIECE", piece)
         in_steps = MessagesRequest(body, {}, b"{}").fingerprint
     assert in_steps == MessagesRequest(body).fingerprint
+
+
+@given(text=st.text() | st.text("ab 1.\n", max_size=99), most=st.integers(0, 40))
+def test_the_first_tokens_of_a_text_are_cut_off_without_a_look_at_the_rest(text: str, most: int) -> None:
+    assert tokens.head(text, most) == "".join(tokens.split(text)[:most])
+
+
+@given(data=st.binary(max_size=40), spoilt=st.sampled_from(["", "=", "A", "é", "\n"]), at=st.integers(0, 60))
+def test_a_signature_is_decoded_alike_however_it_is_cut(data: bytes, spoilt: str, at: int) -> None:
+    text = base64.b64encode(data).decode()
+    text = text[:at] + spoilt + text[at:]
+    whole = signing._decoded(text)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(signing, "_PIECE", 8)
+        assert signing._decoded(text) == whole
+    assert whole is None or base64.b64encode(whole).decode() == text

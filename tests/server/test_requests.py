@@ -1,5 +1,6 @@
 """What a request for a message can make a server do: nothing that others would notice."""
 
+import base64
 import http.client
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -34,6 +35,33 @@ def worked(calls: int, *edits: Mapping[str, Any]) -> bytes:
     return body(messages=messages, tools=[TOOL], context_management={"edits": list(edits)})
 
 
+def cited(*documents: tuple[str, str, str]) -> bytes:
+    """A request to quote from documents: the type, the media type and the data of each."""
+    names = ("type", "media_type", "data")
+    sources = [dict(zip(names, document, strict=True)) for document in documents]
+    return body(
+        *({"type": "document", "source": source, "citations": {"enabled": True}} for source in sources),
+        {"type": "text", "text": "Hi"},
+    )
+
+
+def made_up(**schema: Any) -> bytes:
+    """A request that has an input made up for a tool."""
+    schema = {"type": "object", "required": ["a"], "properties": {"a": {"type": "string", **schema}}}
+    return body(tools=[{"name": "t", "input_schema": schema}], tool_choice={"type": "any"})
+
+
+def thought(signature: str) -> bytes:
+    thinking = {"type": "thinking", "thinking": "a", "signature": signature}
+    said = [
+        {"role": "user", "content": "x"},
+        {"role": "assistant", "content": [thinking, {"type": "text", "text": "y"}]},
+    ]
+    return body(messages=[*said, said[0]])
+
+
+MB = 1 << 20
+PDF = base64.b64encode(b"%PDF-1.4\n" + b"endobj\n" * MB).decode()
 CLEARED = {"type": "clear_tool_uses_20250919", "trigger": {"type": "tool_uses", "value": 1}}
 ATTACKS: Mapping[str, Callable[[], bytes]] = {
     "1,200 domains and 1,200 others": lambda: searched(
@@ -44,6 +72,16 @@ ATTACKS: Mapping[str, Callable[[], bytes]] = {
     "8,000 tools that are kept of 500 results": lambda: worked(
         500, {**CLEARED, "exclude_tools": [f"t{at}" for at in range(8_000)]}
     ),
+    "three PDFs of 7 MB to quote from": lambda: cited(*[("base64", "application/pdf", PDF)] * 3),
+    "14 million empty lines to quote from": lambda: cited(("text", "text/plain", "\n" * 14 * MB)),
+    "a call with a text of 4 MB": lambda: made_up(const="ab" * 2 * MB),
+    "10,000 stop sequences": lambda: body(stop_sequences=[f"z{at}" for at in range(10_000)]),
+    "a million stop sequences": lambda: body(stop_sequences=[f"z{at}" for at in range(900_000)]),
+    "a signature of 25 MB": lambda: thought("EqQB" * 6 * MB),
+    "9 million lines of a letter": lambda: body(metadata={"user_id": "a\n" * 9 * MB}),
+    "a parameter with a name of 25 MB": lambda: body(**{"a" * 25 * MB: 1}),
+    "120,000 lists in lists": lambda: body(x=[json.loads("[" * 400 + "]" * 400)] * 300),
+    "80,000 texts and an infinite number": lambda: b'{"a":[' + b'"",' * 80_000 + b"1e999]}",
 }
 
 

@@ -48,7 +48,13 @@ def _non_empty(value: Any) -> tuple[str, str] | None:
     return None if value.strip() else ("", "each stop sequence must contain non-whitespace")
 
 
+MOST_STOPS = 10_000
+"""Stop sequences of one request. A limit of ours, above the one that a cloud documents (8,191): each is looked for."""
+
+
 def _stop_sequences(value: Any) -> tuple[str, str] | None:
+    if isinstance(value, list) and len(value) > MOST_STOPS:
+        return "", f"mock-server looks for at most {MOST_STOPS:,} sequences in one request"
     found = items(_non_empty)(value)
     return found if found is None or not found[1].startswith("each ") else ("", found[1])
 

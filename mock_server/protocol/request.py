@@ -207,7 +207,9 @@ class _InSteps:
         first = text[at : at + 1]
         found: tuple[Any, int]
         if first == '"':
-            found = _string(text, at + 1)
+            end = text.find('"', at + 1, at + _FIRST_PIECE)
+            is_short = end >= 0 and text[end - 1] != "\\"
+            found = scanstring(text, at + 1, True) if is_short else _string(text, at + 1)
         elif first == "{":
             found = JSONObject((text, at + 1), True, self._scan, None, None, self._names)
         elif first == "[":

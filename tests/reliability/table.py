@@ -72,7 +72,10 @@ def _kinds() -> Mapping[str, Attacks]:
     return {
         "large body": {name: Sent(one[0]) for name, one in test_large.ATTACKS.items()},
         "schema": {name: Sent(_json(body)) for name, body in test_schemas.ATTACKS.items()},
-        "request": {name: Sent(make, test_requests.BETAS) for name, make in test_requests.ATTACKS.items()},
+        "request": {
+            **{name: Sent(make, test_requests.BETAS) for name, make in test_requests.ATTACKS.items()},
+            **{name: Sent(make, head, path) for name, (path, head, make) in test_requests.OTHERS.items()},
+        },
         "search": {
             f"`{pattern}`".replace("|", "\\|"): Sent(_json(_prompt(text)), {"x-search": str(at)})
             for at, (pattern, text) in enumerate(SEARCHES)

@@ -11,6 +11,7 @@ import heartbeat
 import pytest
 
 BETAS = {"anthropic-beta": "context-management-2025-06-27"}
+MANY_BETAS = {"anthropic-beta": ",".join(f"context-management-{at}" for at in range(2_500))}
 TOOL = {"name": "f", "input_schema": {"type": "object"}}
 
 
@@ -85,6 +86,22 @@ ATTACKS: Mapping[str, Callable[[], bytes]] = {
 }
 
 
+def turns(count: int) -> bytes:
+    """A legacy prompt of so many turns."""
+    prompt = "\n\nHuman: a\n\nAssistant: b" * count + "\n\nHuman: x\n\nAssistant:"
+    return json.dumps({"model": "claude-opus-4-8", "max_tokens_to_sample": 9, "prompt": prompt}).encode()
+
+
+OTHERS: Mapping[str, tuple[str, Mapping[str, str], Callable[[], bytes]]] = {
+    "2,500 betas and 2,800 tools": (
+        "/v1/messages",
+        MANY_BETAS,
+        lambda: body(tools=[{**TOOL, "name": f"t{at}"} for at in range(2_800)], tool_choice={"type": "any"}),
+    ),
+    "a legacy prompt of 18,000 turns": ("/v1/complete", {}, lambda: turns(9_000)),
+}
+
+
 @pytest.fixture(scope="module", params=["octen", "anthropic"])
 def address(request: pytest.FixtureRequest) -> Iterator[tuple[str, int]]:
     with heartbeat.served("--profile", request.param) as address:
@@ -92,10 +109,12 @@ def address(request: pytest.FixtureRequest) -> Iterator[tuple[str, int]]:
         yield address
 
 
-def posted(address: tuple[str, int], sent: bytes) -> tuple[int, bytes]:
-    headers = {"x-api-key": "k", "anthropic-version": "2023-06-01", **BETAS}
+def posted(
+    address: tuple[str, int], sent: bytes, path: str = "/v1/messages", headers: Mapping[str, str] = BETAS
+) -> tuple[int, bytes]:
+    said = {"x-api-key": "k", "anthropic-version": "2023-06-01", **headers}
     with closing(http.client.HTTPConnection(*address, timeout=60)) as client:
-        client.request("POST", "/v1/messages", sent, headers)
+        client.request("POST", path, sent, said)
         reply = client.getresponse()
         return reply.status, reply.read()
 
@@ -108,3 +127,14 @@ def test_a_request_keeps_nobody_waiting(address: tuple[str, int], attack: str) -
     status, reply = waited.result
     assert not waited.is_held, f"{waited.longest * 1000:.0f} ms, busy {waited.busy:.1f}"
     assert status in (200, 400, 404), reply[:500]
+
+
+@pytest.mark.parametrize("attack", OTHERS)
+def test_so_it_is_with_another_head_or_path(address: tuple[str, int], attack: str) -> None:
+    path, headers, make = OTHERS[attack]
+    sent = make()
+    waited = heartbeat.during(address, lambda: posted(address, sent, path, headers))
+
+    status, reply = waited.result
+    assert not waited.is_held, f"{waited.longest * 1000:.0f} ms, busy {waited.busy:.1f}"
+    assert status in (200, 400), reply[:500]

@@ -769,9 +769,10 @@ def _view(reply: CompiledReply, admitted: Admitted) -> View:
 
 def _eager(request: MessagesRequest) -> Iterator[str]:
     """The tools whose input is not held back: as they say themselves, else as the beta says for all."""
+    by_beta = request.has_beta("fine-grained-tool-streaming-")
     for tool in request.tools:
         wanted = tool.get("eager_input_streaming")
-        if request.has_beta("fine-grained-tool-streaming-") if wanted is None else wanted:
+        if by_beta if wanted is None else wanted:
             yield str(tool.get("name"))
 
 

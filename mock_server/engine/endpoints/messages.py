@@ -56,6 +56,7 @@ from mock_server.protocol.expression import OverLimit, allowance, bounded
 from mock_server.protocol.plan import NOTHING, Headers, Plan
 from mock_server.protocol.profile import Limits, Model
 from mock_server.protocol.request import FAULT_HEADER, HttpRequest, MessagesRequest, client_of, parse
+from mock_server.protocol.request import LONG as LONG_BODY
 from mock_server.protocol.rules import allowed_in_batch
 from mock_server.protocol.rules.models import model_of
 from mock_server.protocol.rules.parameters import EMULATED
@@ -284,7 +285,7 @@ def _answered(engine: "Engine", admitted: Admitted) -> Exchange | Alike:
         return _late(turn)
     if (compiled.size > LONG) if compiled is not None else _is_long(answer, request):
         return _long(turn)
-    if len(request.stop_sequences) > _MANY_STOPS and answer.error is None:
+    if "stop_sequences" in request.body and len(request.stop_sequences) > _MANY_STOPS and answer.error is None:
         return _long(turn)
     if breaks is not NONE and _breaks_long(turn):
         return _long(turn)
@@ -850,7 +851,8 @@ def _unmatched(turn: Turn, overlays: Sequence[Scenario]) -> Exchange:
                 log.info("%s", excerpt(what, _SHOWN))
     turn = turn._replace(breaks=faults_for(call, turn.asked, overlays, None))
     timing = turn.breaks.timing or terms.timing
-    if _asks_for_much(admitted.request):
+    request = admitted.request
+    if (len(request.raw) >= LONG_BODY or "stop_sequences" in request.body) and _asks_for_much(request):
 
         def made() -> Applied:
             return _plan(turn, _compiled(_generated(content.Generator(), admitted, timing), terms), ())

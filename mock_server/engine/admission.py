@@ -25,8 +25,9 @@ from mock_server.protocol.profile import Limits, Model, Profile
 from mock_server.protocol.request import LONG, THOUGHTS, Block, Ignored, MessagesRequest, blocks
 from mock_server.protocol.rules import ignored, ignored_text, readable, validate
 from mock_server.protocol.rules.models import model_of
+from mock_server.protocol.rules.parameters import MOST_EDITS
 from mock_server.protocol.tokens import TokenCounter, block_cost, counted, input_tokens
-from mock_server.records import quick
+from mock_server.records import lazy, quick
 
 # What is wrong with a request, and what becomes of it: an error, or an answer with a warning. `validation` decides.
 
@@ -207,16 +208,40 @@ def _known(file: File, kind: str, path: str) -> Mapping[str, Any]:
 KEEP, TRIGGER = 3, 100_000
 
 
-class _Prompt(NamedTuple):
-    """A request as its edits look at it; `tokens`: what it costs before any."""
+class _Prompt:
+    """A request as its edits look at it; `tokens`: what it costs before any. What all look at is worked out once."""
 
-    request: MessagesRequest
-    model: Model
-    tokens: int
-    counter: TokenCounter
+    def __init__(self, request: MessagesRequest, model: Model, tokens: int, counter: TokenCounter) -> None:
+        self.request = request
+        self.tokens = tokens
+        self._model = model
+        self._counter = counter
 
-    def cost(self, block: Mapping[str, Any], *, is_current: bool = True) -> int:
-        return block_cost(block, self.model, self.counter, is_current=is_current).on(self.model)
+    @lazy
+    def results(self) -> Sequence[tuple[str, int]]:
+        """Each tool result of the conversation: the name of its tool, and what it costs."""
+        names: dict[str, str] = {}
+        found: list[tuple[str, int]] = []
+        for message in self.request.messages:
+            for block in blocks(message["content"]):
+                if block["type"] == "tool_use":
+                    names[block["id"]] = block["name"]
+                elif block["type"] == "tool_result":
+                    found.append((names.get(block["tool_use_id"], ""), self._cost(block)))
+        return found
+
+    @lazy
+    def thoughts(self) -> Sequence[int]:
+        """What the thoughts cost of each message that has any."""
+        now = self.request.outline.turn
+        return [
+            sum(self._cost(block, is_current=at >= now) for block in thoughts)
+            for at, message in enumerate(self.request.messages)
+            if (thoughts := [one for one in blocks(message["content"]) if one["type"] in THOUGHTS])
+        ]
+
+    def _cost(self, block: Mapping[str, Any], *, is_current: bool = True) -> int:
+        return block_cost(block, self._model, self._counter, is_current=is_current).on(self._model)
 
 
 Edits = tuple[Mapping[str, Any], ...]
@@ -239,7 +264,7 @@ def edited(request: MessagesRequest, model: Model, tokens: int, counter: TokenCo
 
 def counted_ahead(request: MessagesRequest, model: Model) -> int:
     """What the prompt of a long request costs after its edits, worked out for `admit` in any thread."""
-    counter = TokenCounter()
+    counter = TokenCounter(in_steps=True)
     tokens = counted(request, model, counter)
     if request.body.get("context_management") is None:
         return tokens
@@ -253,7 +278,7 @@ def after(edits: Edits, tokens: int) -> int:
 
 def _applied(prompt: "_Prompt") -> Iterator[dict[str, Any]]:
     edits = (prompt.request.body["context_management"] or {}).get("edits")
-    for edit in edits if isinstance(edits, list) else ():
+    for edit in edits[:MOST_EDITS] if isinstance(edits, list) else ():  # more are refused, or warned of
         apply = _EDITS.get(str(edit.get("type"))) if isinstance(edit, Mapping) else None
         found = apply(edit, prompt) if apply is not None else None
         if found is not None:
@@ -269,8 +294,8 @@ def _value(edit: Mapping[str, Any], name: str, default: int) -> int:
 def _clear_tool_uses(edit: Mapping[str, Any], prompt: _Prompt) -> dict[str, int] | None:
     """Results of all tools but the newest few go once the prompt is long enough."""
     named = edit.get("exclude_tools")
-    kept = [str(name) for name in named] if isinstance(named, list) else []
-    results = [cost for name, cost in _results(prompt) if name not in kept]
+    kept = {str(name) for name in named} if isinstance(named, list) else set()
+    results = [cost for name, cost in prompt.results if name not in kept]
     trigger = edit.get("trigger")
     counts_calls = isinstance(trigger, Mapping) and trigger.get("type") == "tool_uses"
     reached = len(results) if counts_calls else prompt.tokens
@@ -280,28 +305,12 @@ def _clear_tool_uses(edit: Mapping[str, Any], prompt: _Prompt) -> dict[str, int]
     return {"cleared_tool_uses": len(cleared), "cleared_input_tokens": sum(cleared)}
 
 
-def _results(prompt: _Prompt) -> Iterator[tuple[str, int]]:
-    """Each tool result of the conversation: the name of its tool, and what it costs."""
-    names: dict[str, str] = {}
-    for message in prompt.request.messages:
-        for block in blocks(message["content"]):
-            if block["type"] == "tool_use":
-                names[block["id"]] = block["name"]
-            elif block["type"] == "tool_result":
-                yield names.get(block["tool_use_id"], ""), prompt.cost(block)
-
-
 def _clear_thinking(edit: Mapping[str, Any], prompt: _Prompt) -> dict[str, int] | None:
     """Thoughts of all turns but the newest few go; `keep: all` keeps them. Of turns that are over they cost nothing."""
     keep = edit.get("keep")
     if keep == "all" or (isinstance(keep, Mapping) and keep.get("type") == "all"):
         return None
-    now = prompt.request.outline.turn
-    turns = [
-        sum(prompt.cost(block, is_current=at >= now) for block in thoughts)
-        for at, message in enumerate(prompt.request.messages)
-        if (thoughts := [one for one in blocks(message["content"]) if one["type"] in THOUGHTS])
-    ]
+    turns = prompt.thoughts
     cleared = turns[: max(0, len(turns) - _value(edit, "keep", 1))]
     return {"cleared_thinking_turns": len(cleared), "cleared_input_tokens": sum(cleared)} if cleared else None
 

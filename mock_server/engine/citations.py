@@ -7,6 +7,7 @@ end exclusive.
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import Any, NamedTuple
 
 from mock_server.protocol import media
@@ -15,6 +16,7 @@ from mock_server.protocol.request import MessagesRequest, blocks
 
 _SENTENCE = re.compile(r"[^.!?\n]{12,240}[.!?]?")
 LONGEST = 240
+_PARTS, _LOOKED_AT = 1_000, 100_000  # blocks of a source, and letters of each, to find a sentence in
 
 
 class Source(NamedTuple):
@@ -28,13 +30,13 @@ class Source(NamedTuple):
         return bool(self.block["type"] == "search_result")
 
     @property
-    def parts(self) -> list[str]:
+    def parts(self) -> Iterator[str]:
         """The text of its blocks; of plain text the whole as one, of a PDF none, since nobody reads it here."""
         source = self.block["source"]
         content = self.block["content"] if self.is_search_result else source.get("content")
         if content is not None:
-            return [str(one.get("text") or "") for one in blocks(content)]
-        return [str(source["data"])] if source.get("type") in ("text", "file") and "data" in source else []
+            return (str(one.get("text") or "") for one in blocks(content))
+        return iter([str(source["data"])] if source.get("type") in ("text", "file") and "data" in source else [])
 
     def citation(self, cited: str) -> dict[str, Any] | None:
         """The citation of a text that stands in it, or None when it does not."""
@@ -137,11 +139,12 @@ def generated(request: MessagesRequest) -> tuple[Text, ...]:
 
 
 def _quote(source: Source) -> Text | None:
-    if not source.parts and source.block["type"] == "document":
+    parts = list(islice(source.parts, _PARTS))
+    if not parts and source.block["type"] == "document":
         data = source.block["source"].get("data")
         pages = (media.pages(data) if isinstance(data, str) else source.block["source"].get("pages")) or 1
         return Text(text=f"the document says so on page {pages}. ", citations=(source.page("", pages),))
-    sentence = next((m[0].strip() for part in source.parts if (m := _SENTENCE.search(part))), "")
-    sentence = sentence or next((part.strip()[:LONGEST] for part in source.parts if part.strip()), "")
+    sentence = next((m[0].strip() for part in parts if (m := _SENTENCE.search(part, 0, _LOOKED_AT))), "")
+    sentence = sentence or next((part.strip()[:LONGEST] for part in parts if not part.isspace() and part), "")
     citation = source.citation(sentence) if sentence else None
     return None if citation is None else Text(text=f"{sentence} ", citations=(citation,))

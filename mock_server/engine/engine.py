@@ -23,6 +23,7 @@ from mock_server.engine.exchange import (
     Call,
     Exchange,
     Reading,
+    digest,
     digest_of,
     read_apart,
     warn,
@@ -57,6 +58,7 @@ else:  # most replies are written
 log = logging.getLogger("mock_server")
 _call = quick(Call)
 _MOST_VERSIONS = 64  # that are known to pass
+_LONGEST_KEY = 1024  # letters of a key that is counted by itself; a longer one by what stands for it
 
 MOST_SCENARIOS = 10_000  # that are added to a session: each change is gone through before the next request
 
@@ -457,9 +459,14 @@ class Engine:
         if allowed and not any(fnmatch.fnmatchcase(key, glob) for glob in allowed):
             return self.sessions.default, client._replace(key=""), ApiError("authentication_error")
         try:
-            return self.sessions.of(client.session or http.session, key), client, None
+            session = self.sessions.of(client.session or http.session, key)
         except ApiError as error:
             return self.ended if self.sessions.is_closed(key) else self.sessions.default, client, error
+        return session, client if len(key) <= _LONGEST_KEY else client._replace(key=_digested(key)), None
+
+
+def _digested(key: str) -> str:
+    return f"key of {len(key)} letters {digest(key.encode('utf-8', 'surrogateescape')).hex()}"
 
 
 def _compiled(scenario: Scenario, in_force: InForce) -> CompiledScenario:

@@ -7,12 +7,11 @@ when they were published. Shapes: docs/protocol.md A.4, B.4 and C.3; dates are a
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from random import Random
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 from mock_server.clock import whole_seconds
 from mock_server.engine import citations
@@ -47,6 +46,7 @@ _SECTIONS = ("news", "docs", "blog", "www", "research", "data")
 _TITLES = ("All about {}", "{}: a guide", "{} explained", "What to know about {}", "Notes on {}", "{} in numbers")
 _RANGES = {"d": 1, "day": 1, "w": 7, "week": 7, "m": 30, "month": 30, "y": 365, "year": 365}
 _FOUND, _SNIPPET, _PAGE = 5, 48, 160
+_MOST_FOUND = 100  # rule 84; where nothing is judged it comes to no more
 _SEARCHES = ("octen_search", "octen_broad_search", "web_search")
 # tool, by its name -> the parameter that limits its calls, and the limit without it (None: no limit)
 _MOST_CALLS: Mapping[str, tuple[str, int | None]] = {
@@ -198,25 +198,49 @@ _CALLS: Mapping[str, Callable[[Making], dict[str, Any]]] = {
 
 
 def _search(input: Mapping[str, Any], making: Making) -> list[dict[str, Any]]:
-    parameters = making.parameters
-    is_octen = str(making.tool.get("name")).startswith("octen")
-    sites = _sites(making)
-    count = 0 if not sites else parameters.get("count", _FOUND) if is_octen else _FOUND
+    sites, is_octen = _sites(making), _is_octen(making)
+    asked = making.parameters.get("count") if is_octen else None
+    count = min(int(asked), _MOST_FOUND) if isinstance(asked, int | float) else _FOUND
     item = _octen_item if is_octen else _web_item
-    return [item(f"{input.get('query')} {nth}", sites[nth % len(sites)], making) for nth in range(count)]
+    return [
+        item(f"{input.get('query')} {nth}", sites[nth % len(sites)], making) for nth in range(count if sites else 0)
+    ]
+
+
+def _is_octen(making: Making) -> bool:
+    return str(making.tool.get("name")).startswith("octen")
 
 
 def _sites(making: Making) -> list[str]:
     """The domains that results may be on; what is excluded wins, and a domain stands for those below it."""
-    options = {**making.tool, **making.parameters}
-    wanted = options.get("include_domains") or options.get("allowed_domains") or SITES
-    refused = [*(options.get("exclude_domains") or ()), *(options.get("blocked_domains") or ())]
-    return [site for site in wanted if not any(_is_below(site, one) for one in refused)]
+    tool, wanted, refused = making.tool, "allowed_domains", "blocked_domains"
+    if _is_octen(making):
+        tool, wanted, refused = {**tool, **making.parameters}, "include_domains", "exclude_domains"
+    excluded = {_host(one) for one in _texts(tool.get(refused))}
+    return [site for site in _texts(tool.get(wanted)) or SITES if excluded.isdisjoint(_domains_of(_host(site)))]
 
 
-def _is_below(site: str, domain: str) -> bool:
-    site, domain = (urlsplit(f"//{one.removeprefix('https://')}").netloc.lower() for one in (site, domain))
-    return site == domain or site.endswith(f".{domain}")
+def _texts(value: object) -> Sequence[str]:
+    """The texts of a list; of anything else, as it comes where nothing is judged, none."""
+    return [one for one in value if isinstance(one, str)] if isinstance(value, list) else ()
+
+
+_HOST = re.compile(r"[^/?#]*")
+_LONGEST_DOMAIN = 253  # letters: RFC 1035
+
+
+def _host(domain: str) -> str:
+    found = _HOST.match(domain.removeprefix("https://"))
+    return found[0].lower() if found else ""
+
+
+def _domains_of(host: str) -> Iterator[str]:
+    """A host and every domain that it is below."""
+    yield host
+    dot = host.find(".", max(0, len(host) - _LONGEST_DOMAIN - 1))
+    while dot >= 0:
+        yield host[dot + 1 :]
+        dot = host.find(".", dot + 1)
 
 
 def _page(what: str, site: str, making: Making) -> dict[str, Any]:

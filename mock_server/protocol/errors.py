@@ -75,9 +75,12 @@ class ApiError(Exception):
         self.headers = dict(headers or {})
 
 
+LONGEST_MESSAGE = 10_000  # letters of what a client is told: it quotes what it sent, names of any length among that
+
+
 def invalid(message: str, **more: Any) -> ApiError:
-    """A 400 `invalid_request_error`, the commonest of all."""
-    return ApiError("invalid_request_error", message, **more)
+    """A 400 `invalid_request_error`, the commonest of all. Of a very long message, what it begins with."""
+    return ApiError("invalid_request_error", excerpt(message, LONGEST_MESSAGE), **more)
 
 
 def failure_of_ours(text: str) -> ApiError:

@@ -401,17 +401,13 @@ def _to_length(content: Sequence[Block], most: float, factor: float) -> tuple[Bl
 
 def _shortened(block: Block, left: int) -> Block:
     if isinstance(block, Text):
-        return replace(block, text=_head(block.text, left))
+        return replace(block, text=tokens.head(block.text, left))
     if isinstance(block, Thinking):
-        return replace(block, thinking=_head(block.thinking, left), signature=None)
+        return replace(block, thinking=tokens.head(block.thinking, left), signature=None)
     if isinstance(block, Compaction):
-        return replace(block, content=_head(block.content or "", left))
+        return replace(block, content=tokens.head(block.content or "", left))
     assert isinstance(block, ToolUse)
-    return replace(block, raw=_head(block.json(), left))
-
-
-def _head(text: str, left: int) -> str:
-    return "".join(tokens.split(text)[:left])
+    return replace(block, raw=tokens.head(block.json(), left))
 
 
 def _at_sequence(content: Sequence[Block], sequences: Sequence[str]) -> Cut | None:

@@ -167,6 +167,7 @@ _DECODER = json.JSONDecoder(parse_constant=_no_constant, parse_float=_finite)
 # C reads JSON in one go, and lets nothing else run meanwhile: only what takes a few milliseconds is read so
 _AT_ONCE = 8 << 20  # bytes
 _VALUES_AT_ONCE = 50_000
+_SHORT_TEXT = 256 << 10  # letters, that are read at once whatever they say: in steps that takes ten times as long
 MOST_VALUES = 1_000_000  # of one body: Python needs 100 bytes or more for each. [INF] what the API says to so many
 
 
@@ -206,7 +207,9 @@ class _InSteps:
         first = text[at : at + 1]
         found: tuple[Any, int]
         if first == '"':
-            found = scanstring(text, at + 1, True)
+            end = text.find('"', at + 1, at + _FIRST_PIECE)
+            is_short = end >= 0 and text[end - 1] != "\\"
+            found = scanstring(text, at + 1, True) if is_short else _string(text, at + 1)
         elif first == "{":
             found = JSONObject((text, at + 1), True, self._scan, None, None, self._names)
         elif first == "[":
@@ -216,14 +219,59 @@ class _InSteps:
         return found
 
 
+_FIRST_PIECE, _LARGEST_PIECE = 1 << 12, 1 << 19  # letters
+
+
+def _string(text: str, at: int) -> tuple[str, int]:
+    """The string that begins there, behind its quote, and where it ends. Piece by piece: of one with millions of
+    escapes C would make a list of as many texts first, and let nothing else run meanwhile.
+    """
+    begin, size, parts = at, _FIRST_PIECE, list[str]()
+    while True:
+        end = _before_escape(text, at, at + size)
+        piece = text[at:end] if end >= len(text) else text[at:end] + '"'
+        try:
+            part, length = scanstring(piece, 0, True)
+        except json.JSONDecodeError as error:
+            place = begin - 1 if error.pos < 0 else at + error.pos
+            raise json.JSONDecodeError(error.msg, text, place) from None
+        if at + length <= end:  # its own quote, not the one that was added
+            return ("".join([*parts, part]) if parts else part), at + length
+        parts.append(part)
+        at, size = end, min(2 * size, _LARGEST_PIECE)
+
+
+def _before_escape(text: str, start: int, end: int) -> int:
+    """`end`, or where the escape begins that it would cut through, or that may belong with one behind it."""
+    if end >= len(text):
+        return len(text)
+    at = text.rfind("\\", end - _LONGEST, end)
+    if at < 0 or _backslashes(text, start, at) % 2 == 0:
+        return end
+    if _LOW_HALF(text, at) and _HIGH_HALF(text, at - 6) and _backslashes(text, start, at - 6) % 2:
+        return at - 6
+    return at
+
+
+def _backslashes(text: str, start: int, at: int) -> int:
+    """How many stand in a row up to and with this one."""
+    before = text[start : at + 1]
+    return len(before) - len(before.rstrip("\\"))
+
+
+_LOW_HALF = re.compile(r"\\u[dD][c-fC-F]").match
+_HIGH_HALF = re.compile(r"\\u[dD][89abAB]").match
+
+
 def _decoded(text: str) -> Any:
-    if len(text) <= _VALUES_AT_ONCE:
+    if len(text) <= _SHORT_TEXT:
         return _DECODER.decode(text)
     is_small = len(text) <= _AT_ONCE and text.count(",") + text.count("{") + text.count("[") <= _VALUES_AT_ONCE
     return _DECODER.decode(text) if is_small else _InSteps().decode(text)
 
 
-_NUMBER_OR_QUOTE = re.compile(r'"|[-+.0-9eE]+')
+_NUMBER_OR_QUOTE = re.compile(r'"|[-+.0-9eE]{5,}')  # shorter ones are not infinite
+_SHORT_STRINGS = re.compile(r'(?:[^"\d]{0,99}"[^"\\]{0,99}"){0,1000}')  # with what stands before each, but numbers
 _ANY_HALF = re.compile(r"\\u[dD][89a-fA-F]").search  # four times as fast as `in`
 _HALF = re.compile(
     r"\\u[dD][89abAB][0-9a-fA-F]{2}(?:\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<low>\\u)|)"
@@ -261,7 +309,8 @@ def _place_of(digits: str, text: str) -> int:
     """Where a number stands first in a JSON text, outside of strings."""
     at = 0
     while (found := _NUMBER_OR_QUOTE.search(text, at)) is not None and found[0] != digits:
-        at = scanstring(text, found.end(), True)[1] if found[0] == '"' else found.end()
+        at = _string(text, found.end())[1] if found[0] == '"' else found.end()
+        at = _SHORT_STRINGS.match(text, at).end()  # type: ignore[union-attr]
     return 0 if found is None else found.start()
 
 

@@ -15,13 +15,14 @@ so a truncated reply streams the very deltas of the whole one.
 import functools
 import re
 from binascii import a2b_hex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, NamedTuple
 
 from mock_server.protocol import media
 from mock_server.protocol.profile import Model
 from mock_server.protocol.request import LONG, SHORT, THOUGHTS, Block, MessagesRequest, blocks
-from mock_server.protocol.sse import dumps, dumps_read
+from mock_server.protocol.sse import dumps, dumps_in_steps, dumps_read
 
 _SHORT = 40  # letters, up to which the expression is as fast as anything
 _PIECE = 1 << 16  # letters of a long text that are counted at once: what is held meanwhile stays small
@@ -40,6 +41,14 @@ _TOKEN = re.compile(
 def split(text: str) -> list[str]:
     """The tokens of `text`, in order; joined they are the text again."""
     return _TOKEN.findall(text)
+
+
+def head(text: str, most: int) -> str:
+    """As much of a text as its first tokens are, `most` of them; how long the rest is does not matter."""
+    end = 0
+    for found in islice(_TOKEN.finditer(text), most):
+        end = found.end()
+    return text[:end]
 
 
 def count(text: str) -> int:
@@ -158,12 +167,14 @@ _PER_TEXT = 150  # bytes that a text takes in a dictionary beside its characters
 class TokenCounter:
     """`count` with a memory: an agent sends its whole history on every turn, so most texts come again.
 
-    Holds about `budget` bytes at most, short texts too; past that it starts afresh.
+    Holds about `budget` bytes at most, short texts too; past that it starts afresh. `write`: makes a text of what is
+    none; of what may be long `in_steps`, which takes twice the time and lets others have their turn.
     """
 
-    __slots__ = ("_budget", "_counts", "_held")
+    __slots__ = ("_budget", "_counts", "_held", "write")
 
-    def __init__(self, budget: int = 8_000_000) -> None:
+    def __init__(self, budget: int = 8_000_000, *, in_steps: bool = False) -> None:
+        self.write: Callable[[object], str] = dumps_in_steps if in_steps else dumps_read
         self._counts: dict[str, int] = {}
         self._budget = budget
         self._held = 0
@@ -286,7 +297,7 @@ def _steady_cost(request: MessagesRequest, model: Model, counter: TokenCounter) 
     if request.tools:
         fixed += tool_prompt(request, model)
         for tool in request.tools:
-            text += counter.count(dumps(tool))
+            text += counter.count(counter.write(tool))
             if "type" in tool:
                 fixed += own_prompt(tool)
     if not _PLAIN.issuperset(request.body):
@@ -357,7 +368,7 @@ def block_cost(block: Block, model: Model, counter: TokenCounter, *, is_current:
         return _sum(block.get("content"), model, counter)
     if kind == "search_result":
         return Cost(counter.count(f"{block['title']} {block['source']}")) + _sum(block["content"], model, counter)
-    return Cost(counter.count(dumps_read({k: v for k, v in block.items() if k not in ("type", "cache_control")})))
+    return Cost(counter.count(counter.write({k: v for k, v in block.items() if k not in ("type", "cache_control")})))
 
 
 def _sum(content: Any, model: Model, counter: TokenCounter) -> Cost:

@@ -8,6 +8,7 @@ import pytest
 
 from mock_server.engine.engine import Engine
 from mock_server.engine.entry import Entry
+from mock_server.engine.exchange import in_place
 from mock_server.protocol import sse
 from mock_server.protocol.completion import as_message, fold
 from mock_server.protocol.request import HttpRequest
@@ -168,3 +169,24 @@ def test_the_journal_reads_the_prompt_as_a_conversation(engine: Make) -> None:
     assert (entry.scenario, entry.turn, entry.text) == ("hello", 1, "Hello! How are you today?")
     assert (entry.request.prompt, entry.request.max_tokens) == ("Hello, Claude", 300)
     assert b"Human" in entry.request.raw
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_prompt_of_many_turns_is_read_apart_and_answered_as_a_short_one(engine: Make, stream: bool) -> None:
+    before = "\n\nHuman: a\n\nAssistant: b" * 2_000
+    entry = send(engine(SCRIPT), before + HELLO, stream=stream)
+    assert entry.exchange.late is not None
+    entry.settled(in_place(entry.exchange.late))
+
+    assert (entry.plan.status, entry.scenario) == (200, "hello")
+    assert b"Hello" in entry.plan.body()
+
+
+def test_what_is_wrong_with_such_a_prompt_is_told(engine: Make) -> None:
+    entry = send(engine(SCRIPT), "\n\nHuman: a\n\nAssistant: b" * 2_000 + HELLO, max_tokens_to_sample=10**7)
+    assert entry.exchange.late is not None
+    told = in_place(entry.exchange.late)
+
+    assert told.plan.status == 400
+    assert b"max_tokens_to_sample: 10000000 > " in told.plan.body()
+    assert told.note

@@ -281,6 +281,18 @@ def test_a_memory_that_is_full_stays_so(filled: Callable[[], Filled], monkeypatc
     assert most > made.most // 2, "it was never full, so this shows nothing"
 
 
+def test_long_keys_are_counted_by_what_stands_for_them() -> None:
+    engine = serving(seed=1)
+    engine.load(loads("name: a\nanchor: session\nturns: [{reply: first}, {reply: second}]\n"))
+    long, other = "k" * 50_000, "k" * 50_001
+
+    told = [engine.handle(post({}, **{"x-api-key": key})).turn for key in (long, other, long)]
+
+    assert told == [1, 1, 1]  # the same request again has the same turn
+    cursors = engine.sessions.default.cursors
+    assert max(len(key[0]) for counted in (cursors.sent, cursors.seen, cursors.order) for key in counted) < 100
+
+
 def test_what_was_played_is_counted_on_over_reloads() -> None:
     made = serving()
     for n in range(5):

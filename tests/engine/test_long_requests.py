@@ -142,6 +142,10 @@ def answered(engine: Engine, http: HttpRequest) -> tuple[Entry, float]:
     for _ in range(3):
         reading = apart(engine, http)
         entry, seconds = timed(lambda reading=reading: engine.handle(http, reading))
+        if entry.exchange.late is not None:
+            exchange, longest = worked_off(entry)
+            entry.settled(exchange)
+            seconds = max(seconds, longest)
         if seconds <= LONGEST:
             break
     return entry, seconds
@@ -253,6 +257,20 @@ def test_a_thread_is_gone_on_from_once_though_two_read_it_at_the_same_time() -> 
 
     assert [one.plan.status for one in entries] == [200, 400]
     assert "already been continued" in entries[1].plan.body().decode()
+
+
+def test_so_it_is_where_their_replies_are_made_up_apart() -> None:
+    engine = serving("anthropic")
+    first = engine.handle(posted(said(text(), thread={"type": "create"}, tools=[TOOL])))
+    id = json.loads(first.plan.body())["id"]
+    going_on = {"type": "continue", "previous_message_id": id}
+    http = posted(said(*[text()] * 10_000, thread=going_on, tools=[TOOL]))
+
+    entries = [engine.handle(http, apart(engine, http)) for _ in range(2)]
+    replies = [worked_off(entry)[0].plan for entry in entries]
+
+    assert [one.status for one in replies] == [200, 400]
+    assert "already been continued" in replies[1].body().decode()
 
 
 def test_a_thread_of_many_small_blocks_is_not_held_as_it_takes_long_to_read_again() -> None:

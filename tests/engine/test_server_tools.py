@@ -150,6 +150,10 @@ def test_results_are_inside_the_domains(include: list[str], exclude: list[str]) 
     assert bool(sites) or (bool(include) and not allowed)
 
 
+def test_a_count_may_be_written_with_a_point() -> None:
+    assert len(found({**OCTEN, "parameters": {"count": 3.0}})) == 3
+
+
 def test_a_turn_that_goes_on_after_its_last_search_is_told_so() -> None:
     tool = {**SEARCH, "max_uses": 1}
     first = ask(tool)["content"]

@@ -895,7 +895,7 @@ def test_what_is_hard_about_a_schema_is_counted() -> None:
         "properties": {"a": {"type": "string"}, "b": {"type": ["string", "null"]}, "c": {"anyOf": [{"type": "null"}]}},
         "required": ["a"],
     }
-    assert schemas._weight(json.dumps(schema)) == schemas.Weight(optional=2, unions=2, nodes=5)
+    assert schemas._weight(schemas._Written(schema)) == schemas.Weight(optional=2, unions=2, nodes=5)
 
 
 def test_a_search_result_that_was_changed_is_found_behind_one_that_is_none() -> None:

@@ -172,6 +172,9 @@ MODEL_RULES: list[Row] = [
     ("145", asks(context_management={"edits": [{"type": "compact_20260112", "trigger": {"type": "input_tokens", "value": 49_999}}]}),
      "context_management.edits.0",
      asks(context_management={"edits": [{"type": "compact_20260112", "trigger": {"type": "input_tokens", "value": 50_000}}]})),
+    ("too many stop sequences", asks(stop_sequences=["a"] * 10_001), "stop_sequences: mock-server looks for at most 10,000 sequences", asks(stop_sequences=["a"] * 10_000)),
+    ("too many edits", asks(context_management={"edits": [{"type": "clear_tool_uses_20250919"}] * 101}), "context_management.edits: mock-server applies at most 100 edits",
+     asks(context_management={"edits": [{"type": "clear_tool_uses_20250919"}] * 100})),
 ]  # fmt: skip
 
 CONVERSATION_RULES: list[Row] = [
@@ -393,7 +396,7 @@ def test_the_one_beside_it_passes(good: dict[str, Any]) -> None:
 
 
 # what has no shape at all: an error whatever `validation` says
-UNREADABLE = ("33", "33 top_p", "39", "63 fixed name", "65 octen's", "112", "121", "83")
+UNREADABLE = ("33", "33 top_p", "39", "too many stop sequences", "63 fixed name", "65 octen's", "112", "121", "83")
 
 
 @pytest.mark.parametrize("row", TABLE, ids=[row[0] for row in TABLE])

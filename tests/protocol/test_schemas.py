@@ -1,6 +1,7 @@
 """Schemas that clients send: what counts as one, whichever way it is found out, and that nothing makes us hang."""
 
 import json
+import tracemalloc
 from typing import Any, Literal
 
 import pytest
@@ -119,6 +120,19 @@ def test_a_schema_is_judged_once() -> None:
     for _ in range(3):
         judge(tools=[{"name": "f", "input_schema": {"type": "object", "title": "once"}}])
     assert schemas._tool_problem.cache_info().misses == 1
+
+
+def test_of_long_schemas_that_were_judged_no_text_is_kept() -> None:
+    schemas._tool_problem.cache_clear()
+    schemas._weight.cache_clear()
+    tracemalloc.start()
+    try:
+        for at in range(20):
+            schema = {"type": "object", "additionalProperties": False, "description": f"{at}" * 500_000}
+            judge(tools=[{"name": "f", "input_schema": schema, "strict": True}])
+        assert tracemalloc.get_traced_memory()[0] < 2_000_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_schema_of_which_a_part_was_left_unjudged_is_judged_again() -> None:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import heartbeat
 from attacks import ACCENT, BENT, CONTROL, FAULTS, PROMPT, SEARCHES, TEXTS, TOLD
-from server import test_large, test_schemas
+from server import test_large, test_requests, test_schemas
 
 DOC = Path(__file__).parents[2] / "docs/reliability.md"
 BEGIN, END = "<!-- a run of the harness: begin -->", "<!-- a run of the harness: end -->"
@@ -72,6 +72,10 @@ def _kinds() -> Mapping[str, Attacks]:
     return {
         "large body": {name: Sent(one[0]) for name, one in test_large.ATTACKS.items()},
         "schema": {name: Sent(_json(body)) for name, body in test_schemas.ATTACKS.items()},
+        "request": {
+            **{name: Sent(make, test_requests.BETAS) for name, make in test_requests.ATTACKS.items()},
+            **{name: Sent(make, head, path) for name, (path, head, make) in test_requests.OTHERS.items()},
+        },
         "search": {
             f"`{pattern}`".replace("|", "\\|"): Sent(_json(_prompt(text)), {"x-search": str(at)})
             for at, (pattern, text) in enumerate(SEARCHES)

@@ -6,11 +6,15 @@ from typing import TYPE_CHECKING
 
 from mock_server.engine.admission import passing_over
 from mock_server.engine.endpoints import messages
-from mock_server.engine.exchange import Call, Exchange, Reading, afterwards, read_apart
+from mock_server.engine.errors import failure
+from mock_server.engine.exchange import Apart, Call, Exchange, Late, Reading, afterwards, read_apart
+from mock_server.engine.faults import refused
 from mock_server.protocol import completion
 from mock_server.protocol.completion import as_completion, as_message
 from mock_server.protocol.errors import ApiError
-from mock_server.protocol.request import HttpRequest, Ignored, parse
+from mock_server.protocol.expression import bounded
+from mock_server.protocol.plan import NOTHING
+from mock_server.protocol.request import LONG, HttpRequest, Ignored, parse
 from mock_server.protocol.rules import MOST_IGNORED
 from mock_server.protocol.sse import dumps_in_steps, encode
 
@@ -19,8 +23,28 @@ if TYPE_CHECKING:
     from mock_server.engine.session import Session
 
 
+LARGE = LONG // 8  # bytes of a body that may be long as a message: a turn is a few letters here, and 35 there
+
+
 def complete(engine: "Engine", call: Call) -> Exchange:
     """parse -> validate -> the line of a message -> completion. Raises ApiError for the client's mistakes."""
+    if call.reading is not None or len(call.http.body) < LARGE:
+        return _complete(engine, call)
+
+    async def reply(apart: Apart) -> Exchange:
+        reading = await apart(read_apart, read_ahead, call.http, call.session, patience=messages.PATIENCE)
+        try:
+            with bounded(None if reading is None else reading.spent):
+                exchange = _complete(engine, call._replace(reading=reading))
+        except ApiError as error:
+            plan = failure(error, call.session, call.ids.new("req"))
+            return Exchange(plan, note=error.note or str(error), warnings=refused(call.http.headers))
+        return exchange if exchange.late is None else await exchange.late.reply(apart)
+
+    return Exchange(NOTHING, late=Late(reply))
+
+
+def _complete(engine: "Engine", call: Call) -> Exchange:
     http, reading, ignored = call.read(read)
     try:
         message_call = call._replace(http=http, reading=reading, endpoint="complete", came=call.http, alike=False)

@@ -1,7 +1,7 @@
 """`POST /v1/messages`: the straight line from a request to its plan."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from random import Random
@@ -56,6 +56,7 @@ from mock_server.protocol.expression import OverLimit, allowance, bounded
 from mock_server.protocol.plan import NOTHING, Headers, Plan
 from mock_server.protocol.profile import Limits, Model
 from mock_server.protocol.request import FAULT_HEADER, HttpRequest, MessagesRequest, client_of, parse
+from mock_server.protocol.request import LONG as LONG_BODY
 from mock_server.protocol.rules import allowed_in_batch
 from mock_server.protocol.rules.models import model_of
 from mock_server.protocol.rules.parameters import EMULATED
@@ -89,6 +90,7 @@ log = logging.getLogger("mock_server")
 _EAGER = b'"eager_input_streaming"'
 MANY = 2_000  # made-up tokens of a reply: about 15 ms of work; more are made beside everything else
 LONG = 4_000  # events of a reply: to cut it for a request takes as long
+_MANY_STOPS = 500  # sequences that a reply is searched for: in one of so many events some milliseconds
 PATIENCE = 60.0  # seconds for those of more, as one waits for another
 _ANY = GeneratedReply()
 NO_ANSWER = Answer()
@@ -176,7 +178,7 @@ def read_ahead(http: HttpRequest, session: Session) -> tuple[MessagesRequest, Ap
     model = model_of(request, in_force.profile)
     tokens = counted_ahead(request, model)
     if request.is_marked or request.body.get("diagnostics") is not None:
-        prefixed(request, model, TokenCounter())
+        prefixed(request, model, TokenCounter(in_steps=True))
     _ = request.fingerprint, request.may_have(NAMES)
     if model.context_window is None or tokens <= model.context_window:
         look_ahead(request, session.last_library)
@@ -282,6 +284,8 @@ def _answered(engine: "Engine", admitted: Admitted) -> Exchange | Alike:
     if answer.call is not None:
         return _late(turn)
     if (compiled.size > LONG) if compiled is not None else _is_long(answer, request):
+        return _long(turn)
+    if "stop_sequences" in request.body and len(request.stop_sequences) > _MANY_STOPS and answer.error is None:
         return _long(turn)
     if breaks is not NONE and _breaks_long(turn):
         return _long(turn)
@@ -571,6 +575,14 @@ def _is_long(answer: Answer, request: MessagesRequest) -> bool:
     return sum(min(one.tokens[1], request.max_tokens) for one in wanted if one is not None and one.tokens) > MANY
 
 
+def _asks_for_much(request: MessagesRequest) -> bool:
+    """Whether it may take long to make up what a request asks for: a long one of whose schemas, tools or sources that
+    is made, or one with very many texts to end at."""
+    if len(request.stop_sequences) > _MANY_STOPS:
+        return True
+    return request.is_long and bool(request.tools or request.format or citations.wanted(request))
+
+
 def _breaks_long(turn: Turn) -> bool:
     """Whether the faults of a scripted reply go through so many frames that others would wait for it."""
     compiled, breaks = turn.compiled, turn.breaks.faults
@@ -581,35 +593,45 @@ def _breaks_long(turn: Turn) -> bool:
 
 
 def _long(turn: Turn) -> Exchange:
-    """The exchange of a reply that is long to make up or to cut: that is done beside everything else, one at a time."""
-    engine, call = turn.engine, turn.admitted.call
+    """The exchange of a reply that is long to make up or to cut."""
     turn = _at_pace(turn)
     compiled = turn.compiled
+
+    def made() -> Applied:
+        if compiled is None or compiled.is_open:
+            return _plan(turn, *_made(turn, content.Generator()))
+        return _plan(turn, compiled, ())
+
+    late = _beside(turn, made, lambda done: _moved(_chosen(done, turn), turn), _origin(turn.choice))
+    return _chosen(Applied(NOTHING), turn)._replace(late=late)
+
+
+def _beside(turn: Turn, plan: Callable[[], Applied], told: Callable[[Applied], Exchange], origin: Headers = ()) -> Late:
+    """The reply to a turn whose plan is made beside everything else, one at a time. `told`: the exchange of it."""
+    engine, call = turn.engine, turn.admitted.call
     turn.draw.seed()  # the request is counted when it comes
     left = allowance()
 
     def make() -> tuple[Applied, Applied]:
         with engine.making, bounded(left):
-            if compiled is None or compiled.is_open:
-                made = _plan(turn, *_made(turn, content.Generator()))
-            else:
-                made = _plan(turn, compiled, ())
+            made = plan()
         return made, _broken(turn, made, MOST_APART)
 
     async def reply(apart: Apart) -> Exchange:
         try:
             made, broken = await apart(make, patience=PATIENCE)
+            if turn.admitted.request.is_resumed:
+                call.session.threads.resume(turn.admitted.request.body)  # another may have gone on from it meanwhile
         except OverLimit as error:
             failed = failure_of_ours(str(error))
         except ApiError as error:
             failed = error
         else:
             commit(turn.admitted, made.plan, turn.admitted.limits)
-            return _moved(_chosen(broken, turn), turn)
-        plan = _headed(failure(failed, call.session, call.ids.new("req")), *_origin(turn.choice))
-        return Exchange(plan, note=str(failed))
+            return told(broken)
+        return Exchange(_headed(failure(failed, call.session, call.ids.new("req")), *origin), note=str(failed))
 
-    return _chosen(Applied(NOTHING), turn)._replace(late=Late(reply))
+    return Late(reply)
 
 
 def _rendering(turn: Turn, generator: "Generator") -> "render.Rendering":
@@ -748,9 +770,10 @@ def _view(reply: CompiledReply, admitted: Admitted) -> View:
 
 def _eager(request: MessagesRequest) -> Iterator[str]:
     """The tools whose input is not held back: as they say themselves, else as the beta says for all."""
+    by_beta = request.has_beta("fine-grained-tool-streaming-")
     for tool in request.tools:
         wanted = tool.get("eager_input_streaming")
-        if request.has_beta("fine-grained-tool-streaming-") if wanted is None else wanted:
+        if by_beta if wanted is None else wanted:
             yield str(tool.get("name"))
 
 
@@ -827,7 +850,16 @@ def _unmatched(turn: Turn, overlays: Sequence[Scenario]) -> Exchange:
                 what = f"no scenario matches, a reply is made up; nearest: {found.near_misses[0]}"
                 log.info("%s", excerpt(what, _SHOWN))
     turn = turn._replace(breaks=faults_for(call, turn.asked, overlays, None))
-    reply = _generated(turn.engine.generator, admitted, turn.breaks.timing or terms.timing)
+    timing = turn.breaks.timing or terms.timing
+    request = admitted.request
+    if (len(request.raw) >= LONG_BODY or "stop_sequences" in request.body) and _asks_for_much(request):
+
+        def made() -> Applied:
+            return _plan(turn, _compiled(_generated(content.Generator(), admitted, timing), terms), ())
+
+        late = _beside(turn, made, lambda done: _noted(done, "generated"))
+        return _noted(Applied(NOTHING), "generated")._replace(late=late)
+    reply = _generated(turn.engine.generator, admitted, timing)
     return _noted(_bound(turn, _compiled(reply, terms)), "generated", _again(turn) if call.again else None)
 
 

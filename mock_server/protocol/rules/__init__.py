@@ -87,7 +87,7 @@ RULES: Rules = (
     ("max_tokens", parameters.prewarm),  # 27
     ("fallbacks", parameters.fallbacks),  # 41
     ("speed", models.speed),  # 42
-    ("context_management", parameters.compaction_trigger),  # 145
+    ("context_management", parameters.context_edits),  # 145
     ("system", content.system),
     ("", content.messages),
     ("tools", tools.definitions),

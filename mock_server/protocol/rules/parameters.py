@@ -48,7 +48,13 @@ def _non_empty(value: Any) -> tuple[str, str] | None:
     return None if value.strip() else ("", "each stop sequence must contain non-whitespace")
 
 
+MOST_STOPS = 10_000
+"""Stop sequences of one request. A limit of ours, above the one that a cloud documents (8,191): each is looked for."""
+
+
 def _stop_sequences(value: Any) -> tuple[str, str] | None:
+    if isinstance(value, list) and len(value) > MOST_STOPS:
+        return "", f"mock-server looks for at most {MOST_STOPS:,} sequences in one request"
     found = items(_non_empty)(value)
     return found if found is None or not found[1].startswith("each ") else ("", found[1])
 
@@ -132,6 +138,8 @@ EMULATED = frozenset(
 
 MOST_MESSAGES = 100_000
 LEAST_COMPACTION = 50_000
+MOST_EDITS = 100
+"""Edits of the context in one request. A limit of ours: none of the API is known, and each looks at all results."""
 
 
 def required(request: MessagesRequest, profile: Profile) -> None:
@@ -272,9 +280,11 @@ def fallbacks(request: MessagesRequest, profile: Profile) -> None:
             raise invalid(f"fallbacks.{at}.model: `{name}` is not supported as a fallback")
 
 
-def compaction_trigger(request: MessagesRequest, profile: Profile) -> None:
-    """Rule 145: compaction begins at 50,000 tokens or later."""
+def context_edits(request: MessagesRequest, profile: Profile) -> None:
+    """Rule 145: compaction begins at 50,000 tokens or later. And there are not too many edits."""
     edits = (request.body.get("context_management") or {}).get("edits")
+    if isinstance(edits, list) and len(edits) > MOST_EDITS:
+        raise invalid(f"context_management.edits: mock-server applies at most {MOST_EDITS} edits in one request")
     for at, edit in enumerate(edits if isinstance(edits, list) else ()):
         trigger = edit.get("trigger") if isinstance(edit, dict) else None
         value = trigger.get("value") if isinstance(trigger, dict) else None

@@ -1,22 +1,24 @@
 """Rules about the JSON schemas that clients send: of their tools' input, and of the output they ask for.
 
-A schema is judged once; that it was fine is remembered by its text. What strict tools and structured outputs take of
+A schema is judged once; that it was fine is remembered. What strict tools and structured outputs take of
 JSON Schema is the subset of the public documentation on structured outputs.
 """
 
+import hashlib
 import json
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import lru_cache
 from itertools import islice
-from typing import Any, NamedTuple, TypeGuard
+from typing import Any, NamedTuple, TypeGuard, TypeVar
 
-from mock_server.protocol.errors import invalid
+from mock_server.protocol.errors import LONGEST_MESSAGE, excerpt, invalid
 from mock_server.protocol.expression import bounded
 from mock_server.protocol.json_schema import Checker, SchemaProblem, depth, is_schema
 from mock_server.protocol.profile import Profile
 from mock_server.protocol.request import MessagesRequest
 from mock_server.protocol.rules.tools import is_custom, within_reason
+from mock_server.protocol.sse import dumps, dumps_in_steps, encode
 
 DEEPEST, MOST_NODES = 64, 20_000
 MOST_STRICT, MOST_OPTIONAL, MOST_UNIONS = 20, 24, 16
@@ -51,8 +53,9 @@ def tool_schemas(request: MessagesRequest, profile: Profile) -> None:
     for index, tool in enumerate(request.tools):
         if is_custom(tool):
             strict = profile.is_strict and bool(tool.get("strict"))
-            text = _text([tool["input_schema"], tool.get("input_examples") if profile.is_strict else None])
-            if (wrong := _once(_tool_problem, text, profile.is_strict, strict)) is not None:
+            judged = [tool["input_schema"], tool.get("input_examples") if profile.is_strict else None]
+            written = _Written(judged, is_long=request.is_long)
+            if (wrong := _once(_tool_problem, written, profile.is_strict, strict)) is not None:
                 raise invalid(f"tools.{index}.custom{wrong}")
 
 
@@ -61,7 +64,9 @@ def output_schema(request: MessagesRequest, profile: Profile) -> None:
     where, schema = _output_format(request)
     if schema is not None:
         within_reason(f"{where}.schema", [schema])
-    if profile.is_strict and schema is not None and (wrong := _once(_output_problem, _text(schema))) is not None:
+    if not profile.is_strict or schema is None:
+        return
+    if (wrong := _once(_output_problem, _Written(schema, is_long=request.is_long))) is not None:
         raise invalid(f"{where}.schema: {wrong}")
 
 
@@ -84,7 +89,8 @@ def limits(request: MessagesRequest, profile: Profile) -> None:
             f"Too many strict tools ({len(strict)}). The maximum number of strict tools supported is {MOST_STRICT}. "
             "Try reducing the number of tools marked as strict."
         )
-    weights = [_weight(_text(schema)) for schema in (*strict, output) if schema is not None]
+    written = (_Written(one, is_long=request.is_long) for one in (*strict, output) if one is not None)
+    weights = [_once(_weight, one) for one in written]
     optional, unions = sum(one.optional for one in weights), sum(one.unions for one in weights)
     if optional > MOST_OPTIONAL:
         raise invalid(
@@ -115,34 +121,53 @@ class Weight(NamedTuple):
         return self.optional >= MOST_OPTIONAL or self.unions >= MOST_UNIONS or self.nodes > MOST_NODES
 
 
-def _text(value: object) -> str:
-    try:
-        return json.dumps(value)
-    except (ValueError, RecursionError):
-        return "null"
+class _Written:
+    """A schema as the text that is judged. It is known by a digest, by which alone it is remembered: clients send long
+    ones.
+    """
+
+    __slots__ = ("_digest", "text")
+
+    def __init__(self, value: object, *, is_long: bool = False) -> None:
+        try:
+            self.text = dumps_in_steps(value) if is_long else dumps(value)
+        except (ValueError, RecursionError):
+            self.text = "null"
+        self._digest = hashlib.blake2b(encode(self.text), digest_size=16).digest()
+
+    def __hash__(self) -> int:
+        return hash(self._digest)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Written) and other._digest == self._digest
 
 
 class _NotWhole(Exception):
     """What was found out about a schema of which a part was left unjudged: not to be remembered."""
 
 
-def _once(judge: Callable[..., str | None], *arguments: Any) -> str | None:
+_J = TypeVar("_J")
+
+
+def _once(judge: Callable[..., _J], written: _Written, *more: Any) -> _J:
     """What a judge says; the same text is judged once, but for one that takes more than a request may."""
     try:
-        return judge(*arguments)
+        return judge(written, *more)
     except _NotWhole as found:
-        problem: str | None = found.args[0]
+        problem: _J = found.args[0]
         return problem
+    finally:
+        written.text = ""  # it may be remembered from now on
 
 
 def _whole(judge: Callable[..., str | None]) -> Callable[..., str | None]:
-    def judged(*arguments: Any) -> str | None:
+    def judged(written: _Written, *more: Any) -> str | None:
         with bounded() as left:
             before = left.missed
-            problem = judge(*arguments)
+            problem = judge(written.text, *more)
             if left.missed > before:
                 raise _NotWhole(problem)
-        return problem
+        return None if problem is None else excerpt(problem, LONGEST_MESSAGE)
 
     return lru_cache(maxsize=2_000)(judged)
 
@@ -170,9 +195,9 @@ def _output_problem(text: str) -> str | None:
 
 
 @lru_cache(maxsize=2_000)
-def _weight(text: str) -> Weight:
+def _weight(written: _Written) -> Weight:
     optional, unions, nodes = 0, 0, 0
-    for part in islice(_parts(json.loads(text)), MOST_NODES + 1):
+    for part in islice(_parts(json.loads(written.text)), MOST_NODES + 1):
         optional += _optional(part)
         unions += "anyOf" in part or isinstance(part.get("type"), list)
         nodes += 1

@@ -49,7 +49,7 @@ def _non_empty(value: Any) -> tuple[str, str] | None:
 
 
 MOST_STOPS = 10_000
-"""Stop sequences of one request. A limit of ours, above the one that a cloud documents (8,191): each is looked for."""
+"""Stop sequences of one request. A limit of ours: none of the API is known, and each is looked for in the reply."""
 
 
 def _stop_sequences(value: Any) -> tuple[str, str] | None:

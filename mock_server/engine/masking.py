@@ -35,10 +35,17 @@ _NAME = re.compile(
 )
 
 
-@functools.lru_cache(maxsize=1024)
+_LONGEST_END = 100  # letters of a name that tell what it is
+
+
 def is_secret(name: str) -> bool:
     """Whether what goes under this name is secret: `x-goog-api-key`, `access_token`, `accessToken`, …"""
-    return _NAME.search(re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()) is not None
+    return _ends_secret(name[-_LONGEST_END:])
+
+
+@functools.lru_cache(maxsize=1024)
+def _ends_secret(end: str) -> bool:
+    return _NAME.search(re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", end).lower()) is not None
 
 
 def masked_headers(headers: Mapping[str, str]) -> dict[str, str]:

@@ -273,6 +273,7 @@ def test_json_of_many_objects_is_read_in_steps(monkeypatch: pytest.MonkeyPatch) 
         return whole(self, text)
 
     monkeypatch.setattr(request._InSteps, "decode", noted)
+    monkeypatch.setattr(request, "_SHORT_TEXT", 100)
     monkeypatch.setattr(request, "_VALUES_AT_ONCE", 100)
     for text in ("[" * 101 + "]" * 101, '{"a":' * 101 + "1" + "}" * 101, "[" + "1," * 101 + "1]"):
         request.parse_json(text.encode())
@@ -456,6 +457,7 @@ def test_a_whole_number_may_be_written_with_a_point(value: float, is_whole: bool
 def test_what_cannot_be_read_in_its_bounds_is_told_of_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueError, match=r"^nested too deeply: line 1 column 1 \(char 0\)$"):
         request.strict_json("[" * 100_000)
+    monkeypatch.setattr(request, "_SHORT_TEXT", 1)
     monkeypatch.setattr(request, "_VALUES_AT_ONCE", 1)
     monkeypatch.setattr(request, "MOST_VALUES", 3)
     assert request.strict_json("[1, 2]") == [1, 2]

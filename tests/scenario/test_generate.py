@@ -729,6 +729,12 @@ def test_names_are_drawn_as_faker_draws_them() -> None:
         {"type": "array", "minItems": 800, "items": {"type": "string", "pattern": "^[0-9a-f]{8}-[0-9a-f]{12}$"}},
         {"type": "array", "minItems": 200, "items": {"type": "string", "pattern": r"^(?=.*\d)(?=.*[A-Z]).{8,}$"}},
         {"type": "string", "pattern": "^[\u0400-\u04ff\u0531]{9}$"},
+        {
+            "type": "object",
+            "required": ["a"],
+            "properties": {"a": {"enum": [f"v{at}" for at in range(3_000)]}, "b": {}},
+            "not": {"required": ["b"]},
+        },
     ],
 )
 def test_within_the_bounds_of_its_work_an_unusual_value_is_made(schema: Schema) -> None:

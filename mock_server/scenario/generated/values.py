@@ -256,6 +256,7 @@ _MOST_STEPS = 1_500  # subschemas visited in all tries of one value together, an
 _LETTERS_PER_STEP = 60  # of a sentence
 _CHARACTERS_PER_STEP = 150  # of prose
 _PATTERNS_PER_STEP = 3  # that a property's name is compared with
+_JUDGED_PER_STEP = 5  # values of an enum
 _PER_MISS = 2  # steps of an item that is made once more, as it was there already
 _BITS_PER_STEP = 400  # of a number and its bounds
 _MOST_ITEMS = 1_000
@@ -380,7 +381,7 @@ class Maker:
             yield from (value for value in examples + defaults if self._accepts(flat, value))
         if values := typed(flat, "enum", list):
             # Nearly always all of them fit, so the first try does not ask.
-            self.step(len(values) if self._turn else 0)
+            self.step(len(values) // _JUDGED_PER_STEP if self._turn else 0)
             fitting = [value for value in values if self._turn == 0 or self._accepts(flat, value)]
             yield self._rather(fitting or values, None)
 

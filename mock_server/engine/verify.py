@@ -17,7 +17,7 @@ NEAREST = 3
 NEAR = 0.7  # how far off a request may be that is listed as near
 SHOWN = 20
 MOST_LINES, LONGEST_LINE = 60, 300  # of two texts that are shown side by side
-LINES_BEFORE = 3  # the first one that differs
+LINES_BEFORE, LETTERS_BEFORE = 3, 100  # what first differs
 
 
 def matching(journal: Journal, when: Mapping[str, Any] | None, scenario: str | None, since: int = 0) -> list[Entry]:
@@ -91,10 +91,13 @@ def _difference(miss: Miss) -> Iterator[str]:
     import difflib  # only a miss that is looked at needs it
 
     wanted, got = (text.splitlines() for text in miss.exact)
-    first = 0
-    if max(len(wanted), len(got)) > MOST_LINES:  # to compare all with all would take hours
-        first = next((at for at, (one, other) in enumerate(zip(wanted, got, strict=False)) if one != other), 0)
-        first = max(0, first - LINES_BEFORE)
+    differs = _alike(wanted, got)
+    # to compare all lines, or all letters of long ones, with all others would take hours
+    first = max(0, differs - LINES_BEFORE) if max(len(wanted), len(got)) > MOST_LINES else 0
+    if differs < min(len(wanted), len(got)) and max(len(wanted[differs]), len(got[differs])) > LONGEST_LINE:
+        before = _alike(wanted[differs], got[differs]) - LETTERS_BEFORE
+        for text in (wanted, got) if before > 0 else ():
+            text[differs] = f"…{text[differs][before:]}"
     if first:
         yield f"      … {several(first, 'line')} alike"
     ours, theirs = (
@@ -106,6 +109,12 @@ def _difference(miss: Miss) -> Iterator[str]:
     left = max(len(wanted), len(got)) - first - MOST_LINES
     if left > 0:
         yield f"      … {several(left, 'more line')}"
+
+
+def _alike(one: Sequence[str], other: Sequence[str]) -> int:
+    """How many lines of two lists, or letters of two texts, are the same before the first that differs."""
+    both = min(len(one), len(other))
+    return next((at for at in range(both) if one[at] != other[at]), both)
 
 
 def journal_text(journal: Journal, elsewhere: int = 0) -> str:

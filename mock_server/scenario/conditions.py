@@ -121,15 +121,11 @@ class _Several:
     def of_shape(self) -> bool:
         return all(condition.of_shape for condition in self.conditions)
 
-    def holds(self, facts: ConditionContext) -> bool:
-        """Whether they hold together."""
-        raise NotImplementedError
-
-    def _matches(self, facts: ConditionContext) -> Iterator[Match]:
-        """How each did; of very many the first ones, and of the others whether all or any of them held."""
+    def _matches(self, facts: ConditionContext, together: Callable[[Iterable[bool]], bool]) -> Iterator[Match]:
+        """How each did; of very many the first ones, and whether the others held `together`: all, or any of them."""
         yield from (condition.match(facts) for condition in self.conditions[:MOST_MATCHED])
         if rest := self.conditions[MOST_MATCHED:]:
-            holds = type(self)(rest).holds(facts)
+            holds = together(condition.holds(facts) for condition in rest)
             yield Match(True) if holds else Match(False, 1.0, (Miss(*_OTHERS),))
 
 
@@ -165,7 +161,7 @@ class All(_Several):
         return all(condition.holds(facts) for condition in self.conditions)
 
     def match(self, facts: ConditionContext) -> Match:
-        found = list(self._matches(facts))
+        found = list(self._matches(facts, all))
         misses = tuple(miss for one in found for miss in one.misses)
         return Match(not misses, sum(one.distance for one in found) / max(1, len(found)), misses)
 
@@ -209,7 +205,7 @@ class AnyOf(_Several):
         return any(condition.holds(facts) for condition in self.conditions)
 
     def match(self, facts: ConditionContext) -> Match:
-        found = list(self._matches(facts))
+        found = list(self._matches(facts, any))
         if any(one.ok for one in found):
             return Match(True)
         misses = tuple(miss for one in found for miss in one.misses)

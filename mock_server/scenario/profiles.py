@@ -35,7 +35,7 @@ def load_profile(profile: str, catalogue: str | None = None) -> Profile:
 @lru_cache(maxsize=8)
 def _of_package(name: str, catalogue: str | None) -> Profile:
     """A built-in profile: it is frozen and its file does not change, so all servers of a process have the same."""
-    return _read(_file(name), catalogue)
+    return _read(FOLDER / f"{name}.yaml", catalogue)
 
 
 def _read(file: Path, catalogue: str | None) -> Profile:

@@ -7,12 +7,12 @@ import os
 import tempfile
 import zlib
 from asyncio import sleep
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import suppress
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from aiohttp.http_exceptions import HttpProcessingError
-from aiohttp.multipart import BodyPartReader, MultipartReader
+from aiohttp.multipart import BodyPartReader
 from aiohttp.web_protocol import RequestPayloadError
 from aiohttp.web_request import BaseRequest
 
@@ -167,7 +167,8 @@ async def _parts(request: BaseRequest, sink: "_Sink") -> MultipartForm:
     fields: dict[str, str] = {}
     file: Upload | None = None
     count = 0
-    reader = _Lines(request.headers, request.content)
+    reader = await request.multipart()
+    reader._readline = _few(reader._readline)  # type: ignore[method-assign]
     while (part := await reader.next()) is not None:
         count += 1
         if count > MOST_PARTS or not isinstance(part, BodyPartReader) or part.name is None:
@@ -184,17 +185,21 @@ async def _parts(request: BaseRequest, sink: "_Sink") -> MultipartForm:
     return MultipartForm(fields, file)
 
 
-class _Lines(MultipartReader):
-    """Reads a form, of which few lines stand outside the contents of its parts: they are read one by one, and others
-    wait."""
+_Readline = Callable[[], Coroutine[Any, Any, bytes]]
 
-    _left = MOST_LINES
 
-    async def _readline(self) -> bytes:
-        self._left -= 1
-        if self._left < 0:
+def _few(readline: _Readline) -> _Readline:
+    """Reads the lines of a form outside the contents of its parts, if they are few: meanwhile others wait."""
+    left = MOST_LINES
+
+    async def read() -> bytes:
+        nonlocal left
+        left -= 1
+        if left < 0:
             raise ValueError(f"more than {MOST_LINES:,} lines outside its parts")
-        return await super()._readline()
+        return await readline()
+
+    return read
 
 
 def _legible(text: str | None) -> str | None:

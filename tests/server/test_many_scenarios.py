@@ -98,6 +98,22 @@ def test_another_client_is_answered_while_nothing_of_very_much_fits(of: str, tmp
     assert not waited.is_held, waited._replace(result=None)
 
 
+@pytest.mark.parametrize(
+    ("wanted", "came", "shown"),
+    [
+        ("a" * 400 + "b", "a" * 400 + "c", ["- …" + "a" * 100 + "b", "+ …" + "a" * 100 + "c"]),
+        ("line\n" * 100, "line\n" * 100 + "more", ["… 97 lines alike", "+ more"]),
+    ],
+)
+def test_what_differs_is_shown_wherever_it_stands(wanted: str, came: str, shown: list[str]) -> None:
+    with MockServer() as server:
+        address = ("127.0.0.1", int(server.url.rpartition(":")[2]))
+        ask(address, "POST", "/v1/messages", says(came))
+        told = ask(address, "POST", "/_mock/verify", {"when": {"prompt": {"equals": wanted}}})[1]["explanation"]
+
+    assert all(one in told for one in shown), told
+
+
 def test_two_long_texts_that_should_be_equal_are_told_apart_by_their_first_lines() -> None:
     wanted = [f"the quick brown fox {at} jumps over the lazy dog {at * 7}" for at in range(3_000)]
     came = [*wanted[:1_000], *(line.replace("fox", "fax") for line in wanted[1_000:])]

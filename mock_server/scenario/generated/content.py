@@ -21,7 +21,7 @@ from mock_server.scenario.generated.words import Words, styled
 from mock_server.scenario.node import Path, is_number
 
 MAX_TRIALS = 300
-_MOST_COPIED = 20_000  # values in all the copies that trials take
+_MOST_COPIED = 20_000  # values that all trials copy or judge
 _MOST_BOUNDS = 100  # of one kind, anywhere in a schema
 _LONGEST, _MOST_ITEMS = 10_000, 100
 _STRINGS = ("", " ", "🙂👩\u200d👩\u200d👧", "שלום", "e\u0301", 'a"b\\c\nd', "0", "null", "../x", "<b>&amp;</b>")

@@ -29,7 +29,8 @@ def matching(
     """A string in which `re.search(pattern, ...)` finds something, `shortest` to `longest` characters long.
 
     The first of `preferred` that will do, else one written for the pattern; empty only if nothing else was
-    found, None if not even that: the pattern is broken, or asks for more than a bounded search gives.
+    found, None if not even that: the pattern is broken, or asks for more than a bounded search gives. Where the request
+    has no more to spend on patterns, what is left of `preferred` is taken unjudged.
     Lookarounds are skipped while writing and only checked at the end: enough for the usual "has a digit".
     """
     empty: str | None = None

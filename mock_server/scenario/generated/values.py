@@ -252,7 +252,7 @@ class Flattener:
 # -- the values -----------------------------------------------------------------------------------------------------
 
 TRIES = 20
-_MOST_STEPS = 1_500  # subschemas visited in all tries of one value together, and parts of those that are merged
+_MOST_STEPS = 1_500  # in all tries of one value together: a subschema that is visited, or what has its price below
 _LETTERS_PER_STEP = 60  # of a sentence
 _CHARACTERS_PER_STEP = 150  # of prose
 _PATTERNS_PER_STEP = 3  # that a property's name is compared with
